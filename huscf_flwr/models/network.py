@@ -1,0 +1,93 @@
+"""Networks as lists of blocks, whole or in part.
+
+A *block key* names one block of the model: the network and the index from zero. The state of a set of
+blocks (``BlockStates``) is what a client or the server owns, what crosses at the end of a round, and what
+a checkpoint keeps; nobody else needs to know how many blocks there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from huscf_flwr.models.blocks import Block, initialise
+from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName
+from huscf_flwr.seeding import PathPart, torch_stream
+
+BlockKey = tuple[NetworkName, int]
+"""Network and index, from zero, of one block."""
+
+BlockStates = dict[BlockKey, dict[str, Tensor]]
+"""State (parameters and buffers) of each block of a set."""
+
+
+class Blocks(nn.ModuleDict):
+    """Some blocks of one network, in the network's order, addressed by their index in it."""
+
+    def __init__(self, network: NetworkName, blocks: Mapping[int, Block]) -> None:
+        super().__init__({str(index): blocks[index] for index in sorted(blocks)})
+        self.network = network
+
+    def at(self, index: int) -> Block:
+        """Return the block at ``index`` of the network."""
+        block = self[str(index)]
+        assert isinstance(block, Block)
+        return block
+
+    def run(self, indices: Iterable[int], inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Run the blocks at ``indices`` one after the other."""
+        for index in indices:
+            inputs = self.at(index)(inputs, labels)
+        return inputs
+
+    def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Run all blocks in order."""
+        return self.run(map(int, self.keys()), inputs, labels)
+
+    def states(self) -> BlockStates:
+        """Return the state of each block; the tensors are the live ones, not copies."""
+        return {(self.network, int(index)): block.state_dict() for index, block in self.items()}
+
+    def load(self, states: Mapping[BlockKey, Mapping[str, Tensor]]) -> None:
+        """Copy in the state of each block; raises ``KeyError`` if ``states`` lacks one."""
+        for index, block in self.items():
+            block.load_state_dict(states[self.network, int(index)])
+
+
+def build_blocks(
+    spec: ModelSpec,
+    network: NetworkName,
+    indices: Iterable[int],
+    *,
+    seed: int,
+    owner: PathPart = "common",
+    dtype: torch.dtype = torch.float32,
+) -> Blocks:
+    """Build the blocks at ``indices``, their weights drawn from the stream of (seed, owner, block).
+
+    Each block has a stream of its own: who builds it beside which others does not change its weights.
+    """
+    shapes = spec.shapes(network)
+    blocks = {}
+    for index in indices:
+        block = Block(spec.network(network).blocks[index], shapes[index], spec.classes)
+        initialise(block, torch_stream(seed, "weights", owner, network, index))
+        blocks[index] = block
+    return Blocks(network, blocks).to(dtype=dtype).to(memory_format=torch.channels_last)
+
+
+def build_network(
+    spec: ModelSpec, network: NetworkName, *, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> Blocks:
+    """Build the whole network called ``network``."""
+    indices = range(len(spec.network(network).blocks))
+    return build_blocks(spec, network, indices, seed=seed, dtype=dtype)
+
+
+def all_block_keys(spec: ModelSpec) -> Iterator[BlockKey]:
+    """Yield the key of every block of the model."""
+    for network in NETWORKS:
+        for index in range(len(spec.network(network).blocks)):
+            yield network, index

@@ -1,0 +1,245 @@
+"""What the two networks look like, read from YAML and checked before anything is built.
+
+A network is a list of blocks. A block is the unit of cutting: a main layer with its normalisation and
+activation. Its spec knows the shape that leaves it, given the shape that enters it, so that costs and
+wire shapes can be worked out without building a network.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from huscf_flwr.conf import find_conf
+
+Shape = tuple[int, ...]
+"""Shape of one sample, without the batch: (channels, height, width) or (features,)."""
+
+NetworkName = Literal["generator", "discriminator"]
+NETWORKS: tuple[NetworkName, ...] = ("generator", "discriminator")
+
+Activation = Literal["relu", "leaky_relu", "tanh", "none"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageSpec(_Strict):
+    """Channels and side length, in pixels, of the square images."""
+
+    channels: PositiveInt
+    size: PositiveInt
+
+    @property
+    def shape(self) -> Shape:
+        """Shape (channels, size, size) of one image."""
+        return (self.channels, self.size, self.size)
+
+
+class _Block(_Strict, ABC):
+    norm: Literal["batch", "none"] = "none"
+    activation: Activation = "none"
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the block takes the labels; only a first block may."""
+        return False
+
+    @abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one output sample for one input sample of ``input_shape``."""
+
+    def scaled(self, width: float) -> Self:
+        """Return the same block with its channels multiplied by ``width``, at least one."""
+        channels = getattr(self, "channels", None)
+        if not isinstance(channels, int):
+            return self
+        return self.model_copy(update={"channels": max(1, round(channels * width))})
+
+
+class ProjectionSpec(_Block):
+    """Latent vector and embedded label, concatenated, through a linear layer to a feature map."""
+
+    kind: Literal["projection"]
+    embedding: PositiveInt
+    channels: PositiveInt
+    size: PositiveInt
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the block takes the labels: always."""
+        return True
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape (channels, size, size), from a latent vector."""
+        _require(len(input_shape) == 1, f"a projection takes a vector, not {input_shape}")
+        return (self.channels, self.size, self.size)
+
+
+class ConvolutionSpec(_Block):
+    """Convolution; with ``label_plane`` the embedded label joins the input as one more channel."""
+
+    kind: Literal["convolution"]
+    channels: PositiveInt
+    kernel: PositiveInt
+    stride: PositiveInt = 1
+    padding: int = Field(default=0, ge=0)
+    label_plane: bool = False
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the block takes the labels."""
+        return self.label_plane
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape (channels, height, width) after the convolution."""
+        _require(len(input_shape) == 3, f"a convolution takes a feature map, not {input_shape}")
+        sides = [(side + 2 * self.padding - self.kernel) // self.stride + 1 for side in input_shape[1:]]
+        _require(min(sides) >= 1, f"a convolution of kernel {self.kernel} does not fit {input_shape}")
+        return (self.channels, *sides)
+
+
+class TransposedConvolutionSpec(_Block):
+    """Transposed convolution."""
+
+    kind: Literal["transposed_convolution"]
+    channels: PositiveInt
+    kernel: PositiveInt
+    stride: PositiveInt = 1
+    padding: int = Field(default=0, ge=0)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape (channels, height, width) after the transposed convolution."""
+        _require(
+            len(input_shape) == 3,
+            f"a transposed convolution takes a feature map, not {input_shape}",
+        )
+        sides = [(side - 1) * self.stride - 2 * self.padding + self.kernel for side in input_shape[1:]]
+        _require(min(sides) >= 1, f"padding {self.padding} leaves nothing of {input_shape}")
+        return (self.channels, *sides)
+
+
+class LinearSpec(_Block):
+    """Whatever enters, flattened, through a linear layer."""
+
+    kind: Literal["linear"]
+    features: PositiveInt
+
+    def output_shape(self, input_shape: Shape) -> Shape:  # noqa: ARG002 - any shape is flattened
+        """Shape (features,)."""
+        return (self.features,)
+
+
+BlockSpec = ProjectionSpec | ConvolutionSpec | TransposedConvolutionSpec | LinearSpec
+
+
+class NetworkSpec(_Strict):
+    """Blocks of one network; ``middle`` counts from one and always runs on the server."""
+
+    middle: PositiveInt
+    blocks: tuple[Annotated[BlockSpec, Field(discriminator="kind")], ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> NetworkSpec:
+        count = len(self.blocks)
+        _require(count >= 3, f"a network needs at least 3 blocks, this one has {count}")
+        _require(
+            1 < self.middle < count,
+            f"middle: {self.middle} is not inside the network; choose 2 to {count - 1}",
+        )
+        for position, block in enumerate(self.blocks[1:], start=2):
+            _require(
+                not block.conditional,
+                f"block {position} takes labels, but labels stay with the client: only block 1 may",
+            )
+        return self
+
+    @property
+    def middle_index(self) -> int:
+        """Index of the middle block, from zero."""
+        return self.middle - 1
+
+    def shapes(self, input_shape: Shape) -> tuple[Shape, ...]:
+        """Shapes between blocks: entry ``b`` enters block ``b``, and the last entry leaves the network."""
+        shapes = [input_shape]
+        for block in self.blocks:
+            shapes.append(block.output_shape(shapes[-1]))
+        return tuple(shapes)
+
+    def scaled(self, width: float) -> NetworkSpec:
+        """Return the network with all channels times ``width``, but those of its last block."""
+        inner = tuple(block.scaled(width) for block in self.blocks[:-1])
+        return self.model_copy(update={"blocks": (*inner, self.blocks[-1])})
+
+
+class ModelSpec(_Strict):
+    """A conditional GAN: the image, the number of classes, and the two networks."""
+
+    name: str
+    image: ImageSpec
+    classes: PositiveInt
+    latent: PositiveInt
+    generator: NetworkSpec
+    discriminator: NetworkSpec
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelSpec:
+        made = self.generator_shapes[-1]
+        _require(
+            made == self.image.shape,
+            f"the generator of {self.name} makes {made}, but image says {self.image.shape}",
+        )
+        judged = self.discriminator_shapes[-1]
+        _require(judged == (1,), f"the discriminator of {self.name} ends in {judged}, not one logit")
+        for network in NETWORKS:
+            first = self.network(network).blocks[0]
+            _require(first.conditional, f"block 1 of the {network} must take the labels")
+        return self
+
+    def network(self, name: NetworkName) -> NetworkSpec:
+        """Return the spec of the network called ``name``."""
+        return self.generator if name == "generator" else self.discriminator
+
+    @property
+    def generator_shapes(self) -> tuple[Shape, ...]:
+        """Shapes between the generator's blocks, latent vector first, image last."""
+        return self.generator.shapes((self.latent,))
+
+    @property
+    def discriminator_shapes(self) -> tuple[Shape, ...]:
+        """Shapes between the discriminator's blocks, image first, logit last."""
+        return self.discriminator.shapes(self.image.shape)
+
+    def shapes(self, network: NetworkName) -> tuple[Shape, ...]:
+        """Shapes between the blocks of the network called ``network``."""
+        return self.generator_shapes if network == "generator" else self.discriminator_shapes
+
+    def scaled(self, width: float) -> ModelSpec:
+        """Return the model with the inner channels of both networks multiplied by ``width``."""
+        _require(width > 0, f"width: {width} is not positive")
+        return self.model_copy(
+            update={
+                "generator": self.generator.scaled(width),
+                "discriminator": self.discriminator.scaled(width),
+            }
+        )
+
+
+def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
+    """Read a model from ``conf/models/<name>.yaml`` or from a path, its channels times ``width``.
+
+    Raises ``ValueError`` with the reason if the file does not describe a network that can be cut.
+    """
+    path = find_conf("models", name_or_path)
+    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return ModelSpec.model_validate({"name": path.stem, **content}).scaled(width)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

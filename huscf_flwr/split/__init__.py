@@ -1,0 +1,32 @@
+"""The split engine: segments, the step, the executor, channels and the ledger."""
+
+from huscf_flwr.split.client import Batch, SplitClient, StepLosses
+from huscf_flwr.split.exchange import Exchange, Frame, FrameError, Frames
+from huscf_flwr.split.executor import Observer, SplitExecutor
+from huscf_flwr.split.host import HostedClient, NonFiniteLossError, run_step, run_steps
+from huscf_flwr.split.ledger import Ledger
+from huscf_flwr.split.lockstep import Channel, LocalChannel, LockStep, SessionError
+from huscf_flwr.split.segments import AdamSettings, Segments
+
+__all__ = [
+    "AdamSettings",
+    "Batch",
+    "Channel",
+    "Exchange",
+    "Frame",
+    "FrameError",
+    "Frames",
+    "HostedClient",
+    "Ledger",
+    "LocalChannel",
+    "LockStep",
+    "NonFiniteLossError",
+    "Observer",
+    "Segments",
+    "SessionError",
+    "SplitClient",
+    "SplitExecutor",
+    "StepLosses",
+    "run_step",
+    "run_steps",
+]

@@ -1,0 +1,126 @@
+"""The six exchanges of a step: what clients send up, and what the server sends down.
+
+A *frame* is what one client sends or receives in one exchange: a few floating-point tensors in the order
+that the exchange names. Latent vectors, images and labels are not among them and never cross.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from torch import Tensor
+
+from huscf_flwr.models import Cut, ModelSpec, NetworkName, Shape
+
+Frame = tuple[Tensor, ...]
+"""The tensors of one client in one exchange, each [batch, *shape]."""
+
+Frames = Mapping[int, Frame]
+"""Frames by client id."""
+
+Direction = Literal["up", "down"]
+Edge = Literal["head", "tail"]
+
+
+@dataclass(frozen=True)
+class TensorKind:
+    """What one tensor of a frame is, from which its shape follows."""
+
+    name: str
+    network: NetworkName
+    edge: Edge
+
+    def shape(self, spec: ModelSpec, cut: Cut) -> Shape:
+        """Shape of one sample of this tensor for a client with ``cut``."""
+        shapes = spec.shapes(self.network)
+        if self.edge == "head":
+            return shapes[cut.head(self.network)]
+        return shapes[len(shapes) - 1 - cut.tail(self.network)]
+
+
+def _kind(name: str, network: NetworkName, edge: Edge) -> TensorKind:
+    return TensorKind(name, network, edge)
+
+
+_GENERATOR_HEAD = _kind("generator head output", "generator", "head")
+_GENERATOR_TAIL = _kind("generator tail input", "generator", "tail")
+_FAKE_HEAD = _kind("fake head output", "discriminator", "head")
+_FAKE_TAIL = _kind("fake tail input", "discriminator", "tail")
+_REAL_HEAD = _kind("real head output", "discriminator", "head")
+_REAL_TAIL = _kind("real tail input", "discriminator", "tail")
+
+
+def _gradient(kind: TensorKind) -> TensorKind:
+    return TensorKind(f"gradient of {kind.name}", kind.network, kind.edge)
+
+
+class Exchange(Enum):
+    """The exchanges in the order of a step; values number them from one."""
+
+    GENERATE = 1
+    DISCRIMINATE = 2
+    DISCRIMINATOR_BACKWARD = 3
+    CRITICISE = 4
+    CRITICISM_BACKWARD = 5
+    GENERATOR_BACKWARD = 6
+
+    @property
+    def up(self) -> tuple[TensorKind, ...]:
+        """What each client sends."""
+        return _UP[self]
+
+    @property
+    def down(self) -> tuple[TensorKind, ...]:
+        """What each client receives."""
+        return _DOWN[self]
+
+    def kinds(self, direction: Direction) -> tuple[TensorKind, ...]:
+        """Return what a frame of this exchange holds in ``direction``."""
+        return self.up if direction == "up" else self.down
+
+
+_UP = {
+    Exchange.GENERATE: (_GENERATOR_HEAD,),
+    Exchange.DISCRIMINATE: (_FAKE_HEAD, _REAL_HEAD),
+    Exchange.DISCRIMINATOR_BACKWARD: (_gradient(_FAKE_TAIL), _gradient(_REAL_TAIL)),
+    Exchange.CRITICISE: (_FAKE_HEAD,),
+    Exchange.CRITICISM_BACKWARD: (_gradient(_FAKE_TAIL),),
+    Exchange.GENERATOR_BACKWARD: (_gradient(_GENERATOR_TAIL),),
+}
+_DOWN = {
+    Exchange.GENERATE: (_GENERATOR_TAIL,),
+    Exchange.DISCRIMINATE: (_FAKE_TAIL, _REAL_TAIL),
+    Exchange.DISCRIMINATOR_BACKWARD: (_gradient(_FAKE_HEAD), _gradient(_REAL_HEAD)),
+    Exchange.CRITICISE: (_FAKE_TAIL,),
+    Exchange.CRITICISM_BACKWARD: (_gradient(_FAKE_HEAD),),
+    Exchange.GENERATOR_BACKWARD: (_gradient(_GENERATOR_HEAD),),
+}
+
+
+class FrameError(ValueError):
+    """A frame is not what the protocol allows at this point of the step."""
+
+
+def check_frame(
+    frame: Frame, exchange: Exchange, direction: Direction, *, client: int, spec: ModelSpec, cut: Cut
+) -> None:
+    """Raise ``FrameError`` unless ``frame`` has the tensors that ``exchange`` and ``cut`` call for."""
+    kinds = exchange.kinds(direction)
+    if len(frame) != len(kinds):
+        raise FrameError(
+            f"client {client}, {exchange.name} {direction}: {len(frame)} tensors, expected {len(kinds)}"
+        )
+    batch = frame[0].shape[0] if frame[0].dim() else 0
+    for kind, tensor in zip(kinds, frame, strict=True):
+        expected = (batch, *kind.shape(spec, cut))
+        if tuple(tensor.shape) != expected or batch < 1:
+            raise FrameError(
+                f"client {client}, {kind.name} {direction}: shape {tuple(tensor.shape)}, expected {expected}"
+            )
+        if not tensor.is_floating_point():
+            raise FrameError(
+                f"client {client}, {kind.name} {direction}: {tensor.dtype} is not floating point"
+            )

@@ -1,0 +1,65 @@
+"""A host: runs its clients' steps side by side over one channel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from huscf_flwr.split.client import Batch, SplitClient, StepLosses
+from huscf_flwr.split.exchange import Exchange
+from huscf_flwr.split.lockstep import Channel
+
+BatchSource = Callable[[], Batch]
+"""Gives a client's next mini-batch."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A client's loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class HostedClient:
+    """A client and where its batches come from in this round."""
+
+    client: SplitClient
+    next_batch: BatchSource
+
+
+def run_step(hosted: Iterable[HostedClient], channel: Channel) -> dict[int, StepLosses]:
+    """Run one step of all clients of a host through its six exchanges; return their losses."""
+    steps = {member.client.client: member.client.step(member.next_batch()) for member in hosted}
+    frames = {client: next(step) for client, step in steps.items()}
+    losses: dict[int, StepLosses] = {}
+    for exchange in Exchange:
+        received = channel.exchange(exchange, frames)
+        frames = {}
+        for client, step in steps.items():
+            try:
+                frames[client] = step.send(received[client])
+            except StopIteration as finished:
+                losses[client] = finished.value
+    return losses
+
+
+def run_steps(hosted: Iterable[HostedClient], channel: Channel, steps: int) -> Mapping[int, StepLosses]:
+    """Run ``steps`` steps; return each client's mean losses.
+
+    Raises ``NonFiniteLossError`` naming the step and the client as soon as a loss is not finite.
+    """
+    members = tuple(hosted)
+    totals = {member.client.client: StepLosses(0.0, 0.0) for member in members}
+    for number in range(1, steps + 1):
+        for client, losses in run_step(members, channel).items():
+            _check(losses, number, client)
+            totals[client] = StepLosses(
+                totals[client].discriminator + losses.discriminator / steps,
+                totals[client].generator + losses.generator / steps,
+            )
+    return totals
+
+
+def _check(losses: StepLosses, step: int, client: int) -> None:
+    for network, loss in (("discriminator", losses.discriminator), ("generator", losses.generator)):
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(f"step {step}, client {client}: the {network}'s loss is {loss}")

@@ -1,0 +1,157 @@
+"""Lock-step: hosts bring the frames of their clients, and nobody goes on before all have come.
+
+A *host* is whoever runs some of the clients: a SuperNode, or a thread of this process. The last host to
+arrive at an exchange runs the executor's part of it, and every host leaves with what is for its clients.
+All channels end here: what they differ in is only how frames reach this class.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from huscf_flwr.split.exchange import Direction, Exchange, Frame, Frames, check_frame
+from huscf_flwr.split.executor import ExecutorStep, Observer, SplitExecutor
+from huscf_flwr.split.ledger import Ledger
+
+Progress = Callable[[int], None]
+"""Called after each finished step with its number, from one."""
+
+
+class SessionError(RuntimeError):
+    """The lock-step cannot go on: a host failed, was too late, or broke the protocol."""
+
+
+class Channel(Protocol):
+    """A host's way to the executor."""
+
+    def exchange(self, exchange: Exchange, frames: Frames) -> Frames:
+        """Send the frames of this host's clients up; return what comes down for them."""
+        ...
+
+
+class LockStep:
+    """One round's session between the executor and the hosts."""
+
+    def __init__(
+        self,
+        executor: SplitExecutor,
+        hosts: Sequence[Sequence[int]],
+        *,
+        ledger: Ledger,
+        steps: int,
+        timeout: float,
+        observe: Callable[[int], Observer | None] = lambda _: None,
+        progress: Progress = lambda _: None,
+    ) -> None:
+        """Open a session of ``steps`` steps.
+
+        ``hosts`` lists the client ids of each host; ``timeout`` (seconds) is how long a host waits for the
+        others in one exchange; ``observe`` gives the observer of a step, by its number from one.
+        """
+        self._executor = executor
+        self._hosts = [tuple(clients) for clients in hosts]
+        self._ledger = ledger
+        self._steps = steps
+        self._timeout = timeout
+        self._observe = observe
+        self._progress = progress
+        self._up: dict[int, Frame] = {}
+        self._down: Frames = {}
+        self._expected = Exchange.GENERATE
+        self._finished_steps = 0
+        self._running: ExecutorStep | None = None
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._barrier = threading.Barrier(len(self._hosts), action=self._serve)
+
+    @property
+    def finished_steps(self) -> int:
+        """Number of steps that all hosts have finished."""
+        return self._finished_steps
+
+    def exchange(self, host: int, exchange: Exchange, frames: Frames) -> Frames:
+        """Take part in one exchange; return the frames for the clients of ``host``.
+
+        Raises ``FrameError`` for a frame that does not fit, and ``SessionError`` when another host failed,
+        did not come in time, or the executor could not go on.
+        """
+        try:
+            self._accept(host, exchange, frames)
+        except BaseException as error:
+            self.abort(error)
+            raise
+        try:
+            self._barrier.wait(self._timeout)
+        except threading.BrokenBarrierError:
+            raise SessionError(self._broken(exchange)) from self._failure
+        return {client: self._down[client] for client in self._hosts[host]}
+
+    def abort(self, reason: BaseException) -> None:
+        """End the session for all hosts because of ``reason``; the first reason given stays."""
+        with self._lock:
+            self._failure = self._failure or reason
+        self._barrier.abort()
+
+    def _accept(self, host: int, exchange: Exchange, frames: Frames) -> None:
+        if exchange is not self._expected:
+            raise SessionError(f"host {host} sent {exchange.name}, but {self._expected.name} is due")
+        if set(frames) != set(self._hosts[host]):
+            raise SessionError(f"host {host} sent clients {sorted(frames)}, not {sorted(self._hosts[host])}")
+        for client, frame in frames.items():
+            cut = self._executor.cuts[client]
+            check_frame(frame, exchange, "up", client=client, spec=self._executor.spec, cut=cut)
+        with self._lock:
+            self._up.update(frames)
+            self._record(exchange, "up", frames)
+
+    def _serve(self) -> None:
+        exchange = self._expected
+        try:
+            self._down = self._advance(exchange)
+        except BaseException as error:
+            self.abort(error)
+            raise
+        self._record(exchange, "down", self._down)
+        self._up = {}
+        self._expected = _next(exchange)
+
+    def _advance(self, exchange: Exchange) -> Mapping[int, Frame]:
+        if exchange is Exchange.GENERATE:
+            if self._finished_steps >= self._steps:
+                raise SessionError(f"the session has {self._steps} steps, and all are done")
+            self._running = self._executor.step(self._observe(self._finished_steps + 1))
+            next(self._running)
+        assert self._running is not None
+        down = self._running.send(self._up)
+        if exchange is Exchange.GENERATOR_BACKWARD:
+            self._finished_steps += 1
+            self._progress(self._finished_steps)
+        return down
+
+    def _record(self, exchange: Exchange, direction: Direction, frames: Frames) -> None:
+        for client, frame in frames.items():
+            self._ledger.record_frame(client, exchange, direction, frame)
+
+    def _broken(self, exchange: Exchange) -> str:
+        place = f"step {self._finished_steps + 1}, {exchange.name}"
+        if self._failure is None:
+            return f"{place}: not all of {len(self._hosts)} hosts came within {self._timeout:g} s"
+        return f"{place}: {self._failure}"
+
+
+class LocalChannel:
+    """The channel of a host in the executor's own process: nothing is copied."""
+
+    def __init__(self, session: LockStep, host: int = 0) -> None:
+        self._session = session
+        self._host = host
+
+    def exchange(self, exchange: Exchange, frames: Frames) -> Frames:
+        """Send the frames of this host's clients up; return what comes down for them."""
+        return self._session.exchange(self._host, exchange, frames)
+
+
+def _next(exchange: Exchange) -> Exchange:
+    return Exchange(exchange.value % len(Exchange) + 1)

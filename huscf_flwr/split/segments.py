@@ -1,0 +1,114 @@
+"""What one side owns of both networks: some blocks, and the optimisers that train them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.models import BlockKey, Blocks, BlockStates, ModelSpec, NetworkName, build_blocks
+from huscf_flwr.seeding import PathPart
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamSettings:
+    """Settings of Adam; the defaults are the authors' (configs.yaml)."""
+
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+
+
+class TrainedBlocks:
+    """Blocks of one network with their Adam, whose state is addressed by block and parameter.
+
+    The moments outlive the round and sometimes the process: clients keep theirs in a file of their own, the
+    server keeps its in the checkpoint. Addressed by name, a block can change hands together with them.
+    """
+
+    def __init__(self, blocks: Blocks, adam: AdamSettings) -> None:
+        self.blocks = blocks
+        self._optimiser = torch.optim.Adam(
+            blocks.parameters(), lr=adam.learning_rate, betas=(adam.beta1, adam.beta2), fused=True
+        )
+
+    def apply_gradients(self) -> None:
+        """Step with the gradients gathered so far, and forget them."""
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let gradients pass through the blocks without computing those of their weights."""
+        self.blocks.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.blocks.requires_grad_(True)
+
+    def moments(self) -> dict[str, Tensor]:
+        """Return step count and moments as ``<network>.<block>.<parameter>.<moment>``, live tensors."""
+        return {
+            f"{self.blocks.network}.{name}.{moment}": self._optimiser.state[parameter][moment]
+            for name, parameter in self.blocks.named_parameters()
+            if parameter in self._optimiser.state
+            for moment in _MOMENTS
+        }
+
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Take over the moments that are given; parameters without any start anew."""
+        for name, parameter in self.blocks.named_parameters():
+            prefix = f"{self.blocks.network}.{name}."
+            if f"{prefix}step" in moments:
+                self._optimiser.state[parameter] = {
+                    "step": moments[f"{prefix}step"].clone(),
+                    "exp_avg": torch.empty_like(parameter).copy_(moments[f"{prefix}exp_avg"]),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(moments[f"{prefix}exp_avg_sq"]),
+                }
+
+
+class Segments:
+    """One side's blocks of the generator and of the discriminator."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        keys: Collection[BlockKey],
+        *,
+        seed: int,
+        owner: PathPart = "common",
+        adam: AdamSettings | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Build the blocks named by ``keys``, their weights drawn from the streams of ``owner``."""
+
+        def build(network: NetworkName) -> TrainedBlocks:
+            indices = sorted(index for name, index in keys if name == network)
+            blocks = build_blocks(spec, network, indices, seed=seed, owner=owner, dtype=dtype)
+            return TrainedBlocks(blocks, adam or AdamSettings())
+
+        self.generator = build("generator")
+        self.discriminator = build("discriminator")
+
+    def states(self) -> BlockStates:
+        """Return the state of all blocks; the tensors are the live ones."""
+        return {**self.generator.blocks.states(), **self.discriminator.blocks.states()}
+
+    def load(self, states: BlockStates) -> None:
+        """Copy in the state of all blocks; moments stay as they are."""
+        self.generator.blocks.load(states)
+        self.discriminator.blocks.load(states)
+
+    def moments(self) -> dict[str, Tensor]:
+        """Return the moments of both optimisers by parameter name, live tensors."""
+        return {**self.generator.moments(), **self.discriminator.moments()}
+
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Take over saved moments."""
+        self.generator.load_moments(moments)
+        self.discriminator.load_moments(moments)

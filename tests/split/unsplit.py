@@ -1,0 +1,94 @@
+"""The oracle: the same step without any split, one autograd graph, one loss, written on its own.
+
+Every client has a whole network in which some blocks are its own and the others are shared objects. A shared
+block runs on the concatenation of the clients that use it.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from huscf_flwr.models import NETWORKS, body_indices
+
+
+class UnsplitStep:
+    def __init__(self, executor, clients):
+        self.clients = sorted(clients, key=lambda client: client.client)
+        self.owned = {}
+        self.shared = {}
+        self.optimisers = {}
+        for network in NETWORKS:
+            shared = _copies(getattr(executor.segments, network).blocks)
+            self.shared[network] = shared
+            parameters = [p for block in shared.values() for p in block.parameters()]
+            for client in self.clients:
+                own = _copies(getattr(client.segments, network).blocks)
+                self.owned[network, client.client] = own
+                parameters += [p for block in own.values() for p in block.parameters()]
+            self.optimisers[network] = torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999), fused=True)
+
+    def run(self, network, inputs, labels):
+        spec = self.clients[0].spec
+        current = dict(inputs)
+        for index in range(len(spec.network(network).blocks)):
+            together = []
+            for client in self.clients:
+                if index in body_indices(spec, client.cut, network):
+                    together.append(client.client)
+                else:
+                    block = self.owned[network, client.client][index]
+                    current[client.client] = block(current[client.client], labels[client.client])
+            if together:
+                output = self.shared[network][index](torch.cat([current[k] for k in together]))
+                pieces = output.split([len(current[k]) for k in together])
+                current.update(zip(together, pieces, strict=True))
+        return current
+
+    def step(self, batches):
+        labels = {k: batch.labels for k, batch in batches.items()}
+        fakes = self.run("generator", {k: batch.latents for k, batch in batches.items()}, labels)
+        detached = {k: image.detach() for k, image in fakes.items()}
+        images = {k: batch.images for k, batch in batches.items()}
+        loss = _loss(self.run("discriminator", detached, labels), 0.0)
+        loss = loss + _loss(self.run("discriminator", images, labels), 1.0)
+        self._train("discriminator", loss)
+        self._train("generator", _loss(self.run("discriminator", fakes, labels), 1.0))
+
+    def _train(self, network, loss):
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad()
+        loss.backward()
+        self.optimisers[network].step()
+
+
+def _copies(blocks):
+    import copy
+
+    return {int(index): copy.deepcopy(block) for index, block in blocks.items()}
+
+
+def _loss(logits, target):
+    return sum(
+        functional.binary_cross_entropy(torch.sigmoid(logit), torch.full_like(logit, target))
+        for logit in logits.values()
+    )
+
+
+def differences(executor, clients, oracle):
+    """All tensors whose split and unsplit values differ by more than 1e-9, by name."""
+    found = {}
+
+    def compare(owner, blocks: nn.ModuleDict, expected):
+        for index, block in blocks.items():
+            for name, tensor in block.state_dict().items():
+                other = expected[int(index)].state_dict()[name]
+                difference = (tensor.double() - other.double()).abs().max().item()
+                if difference > 1e-9:
+                    found[f"{owner}.{blocks.network}.{index}.{name}"] = difference
+
+    for network in NETWORKS:
+        compare("server", getattr(executor.segments, network).blocks, oracle.shared[network])
+        for client in clients:
+            blocks = getattr(client.segments, network).blocks
+            compare(f"client {client.client}", blocks, oracle.owned[network, client.client])
+    return found
