@@ -1,0 +1,120 @@
+"""Where the YAML files of ``conf/`` are found, and how one becomes a checked object.
+
+The files live beside the code: in a checkout and in a Flower app bundle at
+``<package parent>/conf/<kind>/<name>.yaml``, in an installed wheel at
+``<package>/conf/<kind>/<name>.yaml``. Users name one of them (``demo``) or give the path of their own.
+The working directory is never a place to look in by name, because Flower starts its processes
+wherever it likes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_PACKAGE = Path(__file__).resolve().parent
+_SUFFIX = ".yaml"
+
+
+class ConfError(ValueError):
+    """A configuration file that does not exist or does not say what it should."""
+
+
+def conf_folders(kind: str) -> tuple[Path, ...]:
+    """Return the folders that may hold ``kind``, the one that wins first."""
+    return (_PACKAGE.parent / "conf" / kind, _PACKAGE / "conf" / kind)
+
+
+def known_confs(kind: str) -> tuple[str, ...]:
+    """Return the sorted names of all files of one kind, such as ``scenarios``."""
+    files = (file for folder in conf_folders(kind) for file in folder.glob(f"*{_SUFFIX}"))
+    return tuple(sorted({file.stem for file in files}))
+
+
+def find_conf(kind: str, name_or_path: str | Path) -> Path:
+    """Return the file that a user means by a name or a path.
+
+    Args:
+        kind: the subfolder of ``conf/``: ``scenarios``, ``devices``, ``models``, ...
+        name_or_path: an existing file, else the name of a file of that kind without its suffix.
+
+    Raises:
+        ConfError: if there is no such file; the message lists the known names and the nearest.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    for folder in conf_folders(kind):
+        candidate = folder / f"{name_or_path}{_SUFFIX}"
+        if candidate.is_file():
+            return candidate
+    known = known_confs(kind)
+    raise ConfError(
+        f"conf/{kind}: '{name_or_path}' is neither a file nor a known name"
+        f"{did_you_mean(str(name_or_path), known)}. Known: {', '.join(known) or 'none'}. "
+        f"Give one of these names or the path of a YAML file."
+    )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string."""
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{nearest[0]}'?)" if nearest else ""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        ConfError: if the file is not YAML, or is not a mapping at its top level.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
+    return content
+
+
+def validate(model: type[Model], content: Mapping[str, Any], source: str) -> Model:
+    """Return ``content`` as a ``model``, with errors that a user can act on.
+
+    Args:
+        model: a pydantic model; it should forbid unknown keys.
+        content: the keys and values.
+        source: where they come from (a file, a command line), named in the error.
+
+    Raises:
+        ConfError: one line for each key that is unknown (with the nearest known one), missing or
+            has a value that is not allowed.
+    """
+    try:
+        return model.model_validate(dict(content))
+    except ValidationError as error:
+        known = _keys_of(model.model_json_schema())
+        lines = [_describe(dict(detail), known) for detail in error.errors()]
+        raise ConfError(f"{source}: " + "; ".join(lines)) from error
+
+
+def _describe(detail: dict[str, Any], known: frozenset[str]) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
+    if detail["type"] == "extra_forbidden":
+        word = str(detail["loc"][-1])
+        return f"unknown key '{key}'{did_you_mean(word, known)}: remove it or correct its name"
+    if detail["type"] == "missing":
+        return f"'{key}' is missing: add it"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"'{key}' is {detail['input']!r}: {message}"
+
+
+def _keys_of(schema: Mapping[str, Any]) -> frozenset[str]:
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return frozenset(key for part in parts for key in part.get("properties", {}))

@@ -1,0 +1,41 @@
+"""Data: domains, scenarios, the partition of images over clients, and the order of batches.
+
+Everything here runs where the data is: on a client, or in the harness that simulates clients and
+judges the result. Nothing here sends anything.
+"""
+
+from huscf_flwr.data.domains import Domain, DomainSource, load_domain
+from huscf_flwr.data.errors import DataError
+from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
+from huscf_flwr.data.images import LabelledImages, convert, denormalise, label_counts, normalise
+from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
+from huscf_flwr.data.registry import register_domain, registered_names
+from huscf_flwr.data.sampling import BatchSampler, FreshDraw, ShuffledPasses
+from huscf_flwr.data.scenarios import Scenario, load_scenario
+
+__all__ = [
+    "BatchSampler",
+    "DataError",
+    "Domain",
+    "DomainSource",
+    "FreshDraw",
+    "LabelledImages",
+    "Partition",
+    "PartitionRules",
+    "Scenario",
+    "ShuffledPasses",
+    "clients_per_domain",
+    "convert",
+    "denormalise",
+    "label_counts",
+    "load_domain",
+    "load_scenario",
+    "normalise",
+    "partition",
+    "read_idx",
+    "read_idx_folder",
+    "register_domain",
+    "registered_names",
+    "write_idx",
+    "write_idx_folder",
+]

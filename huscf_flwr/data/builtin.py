@@ -1,0 +1,115 @@
+"""The built-in domains.
+
+``digits`` and ``letters`` need no network. ``mnist``, ``fashion-mnist``, ``kmnist``, ``cifar10``
+and ``svhn`` are downloaded once, by torchvision, into the cache folder. ``notmnist`` has no source
+that torchvision knows, so its files must be given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from huscf_flwr.data.digits import make_digits
+from huscf_flwr.data.errors import DataError
+from huscf_flwr.data.idx import read_idx_folder, write_idx_folder
+from huscf_flwr.data.images import LabelledImages
+from huscf_flwr.data.letters import LETTERS, RECIPE, make_letters
+from huscf_flwr.data.registry import register_domain
+
+Pair = tuple[LabelledImages, LabelledImages]
+
+
+@register_domain("digits", classes=10)
+def load_digits(_cache: Path) -> Pair:
+    """Load scikit-learn's handwritten digits (see ``digits.py``)."""
+    return make_digits()
+
+
+@register_domain("letters", classes=len(LETTERS))
+def load_letters(cache: Path) -> Pair:
+    """Load A to J from matplotlib's fonts (see ``letters.py``), rendered once into the cache."""
+    folder = cache / f"letters-{RECIPE}"
+    if not folder.exists():
+        write_idx_folder(folder, *make_letters())
+    return read_idx_folder(folder, classes=len(LETTERS))
+
+
+@register_domain("mnist", classes=10)
+def load_mnist(cache: Path) -> Pair:
+    """Load MNIST: 60,000 and 10,000 handwritten digits, 28x28 grey."""
+    return _download("MNIST", cache)
+
+
+@register_domain("fashion-mnist", classes=10)
+def load_fashion_mnist(cache: Path) -> Pair:
+    """Load Fashion-MNIST: 60,000 and 10,000 pieces of clothing, 28x28 grey."""
+    return _download("FashionMNIST", cache)
+
+
+@register_domain("kmnist", classes=10)
+def load_kmnist(cache: Path) -> Pair:
+    """Load Kuzushiji-MNIST: 60,000 and 10,000 cursive Japanese characters, 28x28 grey."""
+    return _download("KMNIST", cache)
+
+
+@register_domain("cifar10", classes=10)
+def load_cifar10(cache: Path) -> Pair:
+    """Load CIFAR-10: 50,000 and 10,000 photographs, 32x32 colour."""
+    return _download("CIFAR10", cache)
+
+
+@register_domain("svhn", classes=10)
+def load_svhn(cache: Path) -> Pair:
+    """Load the Street View House Numbers: 73,257 and 26,032 digits, 32x32 colour."""
+    return _download("SVHN", cache)
+
+
+@register_domain("notmnist", classes=10)
+def load_notmnist(_cache: Path) -> Pair:
+    """Say where notMNIST must come from.
+
+    Raises:
+        DataError: always; a folder is looked for before this is called.
+    """
+    raise DataError(
+        "domain 'notmnist' cannot be downloaded: set data.root to a folder that holds a folder "
+        "notMNIST in MNIST's file format, or give the domain as {name: notmnist, folder: DIR}"
+    )
+
+
+def _download(name: str, cache: Path) -> Pair:
+    """Return both parts of a torchvision data set, downloaded unless they are in the cache."""
+    folder = cache / "torchvision" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Several processes on one machine may want the same files at the same time.
+        with FileLock(folder / ".lock"):
+            return _split_of(name, folder, train=True), _split_of(name, folder, train=False)
+    except (OSError, RuntimeError, ImportError) as error:
+        raise DataError(
+            f"{name} could not be downloaded into {folder} ({error}): check the network, or set "
+            f"data.root to a folder that holds {name} in MNIST's file format"
+        ) from error
+
+
+def _split_of(name: str, folder: Path, *, train: bool) -> LabelledImages:
+    from torchvision import datasets  # noqa: PLC0415  (takes seconds, and most runs need it not)
+
+    which: dict[str, Any] = {"train": train}
+    if name == "SVHN":
+        which = {"split": "train" if train else "test"}
+    found = getattr(datasets, name)(root=str(folder), download=True, **which)
+    pixels = torch.from_numpy(np.array(found.data, dtype=np.uint8))
+    labels = found.labels if name == "SVHN" else found.targets
+    return LabelledImages(_channels_first(name, pixels), torch.as_tensor(labels, dtype=torch.int64))
+
+
+def _channels_first(name: str, pixels: torch.Tensor) -> torch.Tensor:
+    if pixels.ndim == 3:
+        return pixels[:, None]
+    return pixels if name == "SVHN" else pixels.permute(0, 3, 1, 2).contiguous()

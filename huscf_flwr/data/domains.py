@@ -1,0 +1,124 @@
+"""Domains: the data sets that clients' images come from.
+
+A domain is a name and a place. The place is, in this order: the folder that the user gives with the
+name; the folder below ``data.root`` whose name matches (case, hyphens and underscores ignored, so
+that ``fashion-mnist`` finds ``FashionMNIST``); or the loader that is registered under the name. Folders
+are in MNIST's file format (see ``idx.py``).
+
+All domains share the labels 0..classes-1: label 3 is a digit in one, a dress, a kana or the letter D
+in another, as in the authors' code (Metrics/evaluation.py:102-103, 149). Nothing tells a network
+which domain a label is meant in, which is why clients of different domains must be clustered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
+from huscf_flwr.conf import did_you_mean
+from huscf_flwr.data.errors import DataError
+from huscf_flwr.data.idx import read_idx_folder
+from huscf_flwr.data.images import LabelledImages, convert
+from huscf_flwr.data.registry import registered_domain, registered_names
+
+
+class DomainSource(BaseModel):
+    """What a configuration says about a domain.
+
+    Attributes:
+        name: a registered name, the name of a folder below ``data.root``, or any if ``folder`` is set.
+        folder: holds the images, in MNIST's file format.
+        classes: number of classes; by default the registered one, else 1 + the largest label of
+            the training images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    folder: Path | None = None
+    classes: int | None = Field(default=None, ge=1, le=256)
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """A loaded domain: its images have the size that the network expects, its labels 0..classes-1."""
+
+    name: str
+    classes: int
+    train: LabelledImages
+    test: LabelledImages
+
+
+def load_domain(
+    domain: DomainSource | str,
+    *,
+    root: Path | None,
+    cache: Path,
+    image: tuple[int, int],
+    classes: int | None = None,
+) -> Domain:
+    """Load a domain and convert its images to what the network expects.
+
+    Args:
+        domain: a name, or a name with its folder.
+        root: folder of folders in MNIST's file format, looked at before anything is downloaded.
+        cache: folder for downloads and rendered images; made when needed.
+        image: the network's (channels, size).
+        classes: the network's number of classes, which the domain's must not exceed.
+
+    Raises:
+        DataError: if the domain is unknown or its files are missing, damaged or do not fit; it
+            names the file or the setting.
+    """
+    source = DomainSource(name=domain) if isinstance(domain, str) else domain
+    registered = registered_domain(source.name)
+    expected = source.classes or (registered.classes if registered else None)
+    folder = source.folder or _folder_below(root, source.name)
+    if folder is not None:
+        train, test = read_idx_folder(folder, expected)
+    elif registered is not None:
+        train, test = registered.load(cache)
+    else:
+        raise DataError(_unknown(source.name, root))
+    found = expected or int(train.labels.max()) + 1
+    _check_classes(source.name, found, test, classes)
+    return Domain(source.name, found, convert(train, *image), convert(test, *image))
+
+
+def _folder_below(root: Path | None, name: str) -> Path | None:
+    if root is None:
+        return None
+    if not root.is_dir():
+        raise DataError(f"data.root: no such folder: {root}; correct the path or leave it out")
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    return next((path for path in folders if _plain(path.name) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("-", "").replace("_", "")
+
+
+def _unknown(name: str, root: Path | None) -> str:
+    known = registered_names()
+    place = f", and {root} has no folder of this name" if root else ""
+    return (
+        f"unknown domain '{name}'{did_you_mean(name, known)}{place}. Known: {', '.join(known)}. "
+        f"Any folder in MNIST's file format can be given as {{name: {name}, folder: DIR}}"
+    )
+
+
+def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | None) -> None:
+    highest = int(test.labels.max())
+    if highest >= found:
+        raise DataError(
+            f"domain '{name}': a test image has label {highest}, but the training labels end at "
+            f"{found - 1}: correct the files, or set the domain's number of classes"
+        )
+    if allowed is not None and found > allowed:
+        raise DataError(
+            f"domain '{name}' has {found} classes and the network {allowed}: choose a model with "
+            f"at least {found} classes"
+        )

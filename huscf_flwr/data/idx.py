@@ -1,0 +1,198 @@
+"""Reading and writing MNIST's file format, idx.
+
+An idx file is four bytes (two zeros, the type of an element, the number of dimensions), one
+big-endian 32-bit length for each dimension, and the elements in C order. MNIST and its relatives
+use unsigned bytes (type 0x08): labels with one dimension, grey images with three [N, H, W]. Colour
+images have four here, [N, H, W, C]. Files may be gzipped, whatever their name.
+
+A *folder* in this format holds four files, directly or under ``raw/`` as torchvision leaves them:
+``{train,t10k}-images-idx3-ubyte`` (``idx4`` for colour) and ``{train,t10k}-labels-idx1-ubyte``, each
+with or without ``.gz``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import os
+import shutil
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from huscf_flwr.data.errors import DataError
+from huscf_flwr.data.images import LabelledImages
+
+_UNSIGNED_BYTE = 0x08
+_GZIP_MAGIC = b"\x1f\x8b"
+_REPLACE = "download or copy the file again"
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Return the array of unsigned bytes in an idx file, gzipped or not.
+
+    Raises:
+        DataError: if the file is missing, damaged, truncated, too long, not idx, or holds anything
+            but unsigned bytes.
+    """
+    try:
+        with _open(path) as file:
+            shape = _read_header(file, path)
+            expected = math.prod(shape)
+            # One byte more than expected shows a file that is too long, and makes gzip check its
+            # sum; reading no further bounds the memory that a damaged header can ask for.
+            content = file.read(expected + 1)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; check the folder or {_REPLACE}") from error
+    except (OSError, EOFError, zlib.error, OverflowError, MemoryError) as error:
+        raise DataError(f"{path}: damaged or truncated ({error}); {_REPLACE}") from error
+    if len(content) != expected:
+        found = "more" if len(content) > expected else str(len(content))
+        raise DataError(
+            f"{path}: its header says {list(shape)}, which is {expected} bytes, but it holds "
+            f"{found}; {_REPLACE}"
+        )
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape).copy()
+
+
+def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write unsigned bytes of any shape as an idx file, gzipped if the name ends in ``.gz``.
+
+    The file appears complete or not at all, and its bytes depend on the array only.
+
+    Raises:
+        DataError: if the array is not of unsigned bytes or has no dimension or more than 255.
+    """
+    if array.dtype != np.uint8 or not 1 <= array.ndim <= 255:
+        raise DataError(f"idx holds unsigned bytes with 1 to 255 dimensions, not {array.dtype}")
+    header = struct.pack(f">4B{array.ndim}I", 0, 0, _UNSIGNED_BYTE, array.ndim, *array.shape)
+    content = header + np.ascontiguousarray(array).tobytes()
+    if path.suffix == ".gz":
+        content = gzip.compress(content, mtime=0)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def read_idx_folder(folder: Path, classes: int | None = None) -> tuple[LabelledImages, LabelledImages]:
+    """Return the training and the test images of a folder in MNIST's file format.
+
+    Args:
+        folder: holds the four files, directly or under ``raw/``.
+        classes: labels must be below it; None takes them as they are.
+
+    Raises:
+        DataError: names the file that is missing, damaged, of the wrong shape, or has a label out
+            of range.
+    """
+    place = folder / "raw" if (folder / "raw").is_dir() else folder
+    if not place.is_dir():
+        raise DataError(f"{folder}: no such folder; give one with files in MNIST's format")
+    return _read_part(place, "train", classes), _read_part(place, "t10k", classes)
+
+
+def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) -> None:
+    """Write a new folder in MNIST's file format; it appears complete or not at all.
+
+    Where the folder exists already, another process has just made it, and it is left alone.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for part, data in (("train", train), ("t10k", test)):
+            _write_part(temporary, part, data)
+        temporary.chmod(0o755)
+        if not folder.exists():
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open(path: Path) -> BinaryIO:
+    file = path.open("rb")
+    zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    file.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=io.BytesIO(file.read()))) if zipped else file
+
+
+def _read_header(file: BinaryIO, path: Path) -> tuple[int, ...]:
+    magic = file.read(4)
+    if len(magic) < 4:
+        raise DataError(f"{path}: truncated, it has no idx header; {_REPLACE}")
+    zeros, kind, dimensions = magic[:2], magic[2], magic[3]
+    if zeros != b"\0\0" or dimensions == 0:
+        raise DataError(f"{path}: not an idx file, it starts with {magic.hex()}; {_REPLACE}")
+    if kind != _UNSIGNED_BYTE:
+        raise DataError(
+            f"{path}: its elements have type 0x{kind:02x}; only unsigned bytes (0x08) are images "
+            f"or labels here: convert the file"
+        )
+    lengths = file.read(4 * dimensions)
+    if len(lengths) < 4 * dimensions:
+        raise DataError(f"{path}: truncated within its idx header; {_REPLACE}")
+    return struct.unpack(f">{dimensions}I", lengths)
+
+
+def _read_part(folder: Path, part: str, classes: int | None) -> LabelledImages:
+    images_file = _find(folder, part, "images", "idx[34]")
+    labels_file = _find(folder, part, "labels", "idx1")
+    images, labels = _read_images(images_file), _read_labels(labels_file, classes)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{labels_file}: {len(labels)} labels for the {len(images)} images of "
+            f"{images_file.name}; {_REPLACE}"
+        )
+    return LabelledImages(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _find(folder: Path, part: str, what: str, form: str) -> Path:
+    # Unpacked files come first in the sorted list: they are read faster than their .gz twins.
+    found = sorted(folder.glob(f"{part}-{what}[-.]{form}-ubyte")) or sorted(
+        folder.glob(f"{part}-{what}[-.]{form}-ubyte.gz")
+    )
+    if not found:
+        name = f"{part}-{what}-{'idx1' if what == 'labels' else 'idx3'}-ubyte"
+        raise DataError(f"{folder / name}: no such file, nor with .gz; check the folder")
+    return found[0]
+
+
+def _read_images(path: Path) -> NDArray[np.uint8]:
+    images = read_idx(path)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        raise DataError(
+            f"{path}: shape {list(images.shape)} is neither grey images [N, H, W] nor colour "
+            f"images [N, H, W, 3] with N >= 1"
+        )
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def _read_labels(path: Path, classes: int | None) -> NDArray[np.int64]:
+    labels = read_idx(path)
+    if labels.ndim != 1:
+        raise DataError(f"{path}: shape {list(labels.shape)} is not a list of labels [N]")
+    if classes is not None and (labels >= classes).any():
+        place = int(np.argmax(labels >= classes))
+        raise DataError(
+            f"{path}: label {labels[place]} of sample {place} is out of range, labels must be in "
+            f"0..{classes - 1}: correct the file or the number of classes"
+        )
+    return labels.astype(np.int64)
+
+
+def _write_part(folder: Path, part: str, data: LabelledImages) -> None:
+    if len(data) and int(data.labels.max()) > 255:
+        raise DataError(f"label {int(data.labels.max())} does not fit into idx's unsigned bytes")
+    images = data.images.permute(0, 2, 3, 1).numpy()
+    if images.shape[3] == 1:
+        images = images[..., 0]
+    write_idx(folder / f"{part}-images-idx{images.ndim}-ubyte.gz", images)
+    write_idx(folder / f"{part}-labels-idx1-ubyte.gz", data.labels.numpy().astype(np.uint8))

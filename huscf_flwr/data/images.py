@@ -1,0 +1,107 @@
+"""Labelled images in memory, and the only places where their form changes.
+
+Images stay unsigned bytes (one byte a pixel, as on disk) until a batch needs them, when
+``normalise`` turns them into the range of the generator's Tanh. Size and number of channels are
+brought to what the network expects once, at load, by ``convert``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from huscf_flwr.data.errors import DataError
+
+# ITU-R BT.601, the weights of red, green and blue that Pillow and OpenCV use for grey.
+_LUMA = (0.299, 0.587, 0.114)
+_IMAGES_AT_ONCE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images and their labels, in the same order.
+
+    Attributes:
+        images: uint8 tensor [N, C, H, W].
+        labels: int64 tensor [N].
+
+    Raises:
+        DataError: if dtypes, numbers of dimensions or lengths are not these.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise DataError(
+                f"images must be uint8 [N, C, H, W], found {self.images.dtype} {list(self.images.shape)}"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
+            raise DataError(f"labels must be int64 [N], found {self.labels.dtype} {list(self.labels.shape)}")
+        if len(self.images) != len(self.labels):
+            raise DataError(f"{len(self.images)} images but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> LabelledImages:
+        """Return a copy of the images and labels at ``indices`` (int64 tensor [M]), in that order."""
+        return LabelledImages(self.images[indices], self.labels[indices])
+
+
+def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Map uint8 pixels of any shape from 0..255 to -1..1, the range of a Tanh generator."""
+    return images.to(dtype) / 127.5 - 1.0
+
+
+def denormalise(images: Tensor) -> Tensor:
+    """Map floating-point images of any shape from -1..1 to uint8; values beyond are clipped."""
+    return ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def label_counts(labels: Tensor, classes: int) -> Tensor:
+    """Count the samples of each class: int64 tensor [classes].
+
+    Only for use on the client that owns the labels. How often each label occurs is private: it is
+    not logged, not reported as a metric and not sent to the server.
+
+    Raises:
+        DataError: if a label is not in 0..classes-1.
+    """
+    if ((labels < 0) | (labels >= classes)).any():
+        raise DataError(f"labels must be in 0..{classes - 1}")
+    return torch.bincount(labels, minlength=classes)
+
+
+def convert(data: LabelledImages, channels: int, size: int) -> LabelledImages:
+    """Bring images to the network's number of channels (1 or 3) and size (pixels a side).
+
+    Colour becomes grey by BT.601 luma, grey becomes colour by repetition; sizes change by
+    antialiased bilinear interpolation, which stretches images that are not square.
+
+    Raises:
+        DataError: if there is no such conversion.
+    """
+    found = data.images.shape[1]
+    if found != channels and {found, channels} != {1, 3}:
+        raise DataError(
+            f"images have {found} channels and the network expects {channels}: only grey (1) and "
+            f"colour (3) can be converted into each other"
+        )
+    if data.images.shape[1:] == (channels, size, size):
+        return data
+    parts = torch.split(data.images, _IMAGES_AT_ONCE)
+    return LabelledImages(torch.cat([_convert(part, channels, size) for part in parts]), data.labels)
+
+
+def _convert(images: Tensor, channels: int, size: int) -> Tensor:
+    pixels = images.float()
+    if pixels.shape[1] > channels:
+        pixels = (pixels * pixels.new_tensor(_LUMA)[None, :, None, None]).sum(dim=1, keepdim=True)
+    if pixels.shape[2:] != (size, size):
+        pixels = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+    return pixels.round().clamp(0, 255).to(torch.uint8).expand(-1, channels, -1, -1).contiguous()

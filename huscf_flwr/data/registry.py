@@ -1,0 +1,58 @@
+"""The registry of built-in domains, open to users.
+
+A domain is registered with a name, its number of classes and a loader. A loader is given the cache
+folder, may download into it, and returns training and test images in their original size:
+
+    @register_domain("my-letters", classes=26)
+    def load_my_letters(cache: Path) -> tuple[LabelledImages, LabelledImages]:
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from huscf_flwr.data.errors import DataError
+from huscf_flwr.data.images import LabelledImages
+
+Loader = Callable[[Path], tuple[LabelledImages, LabelledImages]]
+
+
+@dataclass(frozen=True)
+class RegisteredDomain:
+    """A name, a number of classes, and where the images come from."""
+
+    name: str
+    classes: int
+    load: Loader
+
+
+_REGISTRY: dict[str, RegisteredDomain] = {}
+
+
+def register_domain(name: str, *, classes: int) -> Callable[[Loader], Loader]:
+    """Register the decorated loader under ``name``, whose labels are 0..classes-1.
+
+    Raises:
+        DataError: if the name is taken.
+    """
+
+    def register(load: Loader) -> Loader:
+        if name in _REGISTRY:
+            raise DataError(f"domain '{name}' is registered already; choose another name")
+        _REGISTRY[name] = RegisteredDomain(name, classes, load)
+        return load
+
+    return register
+
+
+def registered_domain(name: str) -> RegisteredDomain | None:
+    """Return what is registered under ``name``, None if nothing is."""
+    return _REGISTRY.get(name)
+
+
+def registered_names() -> tuple[str, ...]:
+    """Return all registered names, sorted."""
+    return tuple(sorted(_REGISTRY))

@@ -1,0 +1,113 @@
+"""Which samples make a client's next mini-batch.
+
+``ShuffledPasses`` is how stochastic gradient descent is commonly run: all samples in random order,
+then all again in another order, as an endless stream. A client that has fewer batches than the
+largest one simply goes on into its next pass. ``FreshDraw`` does what the authors' code does.
+
+Both are handed a generator that they alone use. A round makes it from its (seed, client, round), so
+every round begins with a new pass, and no state has to survive between rounds or move with a client
+from host to host.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from huscf_flwr.data.errors import DataError
+
+
+class BatchSampler(Protocol):
+    """An endless stream of mini-batches over one client's samples."""
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Number of batches that cover the samples once: ceil(samples / batch size)."""
+
+    def next(self) -> Tensor:
+        """Return the samples of the next batch: int64 tensor of indices, two or more."""
+
+
+class ShuffledPasses:
+    """A stream of shuffled passes; no sample comes again before its pass is over.
+
+    A batch is what is left of the pass, up to the batch size; so a client with fewer samples than
+    a batch gets smaller batches. BatchNorm needs two samples: where one would be left, it is
+    joined by the first of the next pass, and a client's only sample comes twice.
+    """
+
+    def __init__(self, samples: int, batch_size: int, generator: Generator) -> None:
+        """Begin with a new pass.
+
+        Args:
+            samples: number of samples of the client.
+            batch_size: the most samples in a batch, at least 2.
+            generator: a CPU generator that nothing else draws from.
+
+        Raises:
+            DataError: if there is no sample or the batch size is less than 2.
+        """
+        _check(samples, batch_size)
+        self._samples = samples
+        self._batch_size = batch_size
+        self._generator = generator
+        self._left = self._shuffle()
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Number of batches that cover the samples once: ceil(samples / batch size)."""
+        return -(-self._samples // self._batch_size)
+
+    def next(self) -> Tensor:
+        """Return the samples of the next batch: int64 tensor of indices, two or more."""
+        if len(self._left) == 0:
+            self._left = self._shuffle()
+        batch, self._left = self._left[: self._batch_size], self._left[self._batch_size :]
+        return batch if len(batch) > 1 else self._join_next_pass(batch)
+
+    def _shuffle(self) -> Tensor:
+        return torch.randperm(self._samples, generator=self._generator)
+
+    def _join_next_pass(self, last: Tensor) -> Tensor:
+        following = self._shuffle()
+        if self._samples > 1 and following[0] == last[0]:
+            # The same sample twice in a batch would be a repeat: swap it with the second.
+            following[:2] = following[:2].flip(0)
+        self._left = following[1:]
+        return torch.cat([last, following[:1]])
+
+
+class FreshDraw:
+    """Every batch is the first one of a new shuffle, as in the authors' code (train.py:105).
+
+    There ``next(iter(loader))`` starts the data loader anew at every step, so that an epoch is a
+    number of independent draws, and which samples an epoch sees is left to chance. Kept for
+    comparison. A client's only sample comes twice, because BatchNorm needs two.
+    """
+
+    def __init__(self, samples: int, batch_size: int, generator: Generator) -> None:
+        """Take the same arguments as ``ShuffledPasses``, and raise the same errors."""
+        _check(samples, batch_size)
+        self._samples = samples
+        self._batch_size = batch_size
+        self._generator = generator
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Number of batches that would cover the samples once: ceil(samples / batch size)."""
+        return -(-self._samples // self._batch_size)
+
+    def next(self) -> Tensor:
+        """Return the samples of the next batch: int64 tensor of indices, two or more."""
+        if self._samples == 1:
+            return torch.zeros(2, dtype=torch.int64)
+        return torch.randperm(self._samples, generator=self._generator)[: self._batch_size]
+
+
+def _check(samples: int, batch_size: int) -> None:
+    if samples < 1:
+        raise DataError(f"a client has {samples} samples: each needs at least one")
+    if batch_size < 2:
+        raise DataError(f"batch_size is {batch_size}: BatchNorm needs at least 2")

@@ -1,0 +1,156 @@
+"""Scenarios: which domains there are, and how the labels and amounts of data differ by client.
+
+The authors' six (their Data/data.py:37-91; the paper's numbers 1 to 6) are files in
+``conf/scenarios/``, as are a Dirichlet one and the demo's. A scenario says nothing about the number
+of clients, and its domains can be replaced by others: the rules apply to any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from huscf_flwr.conf import find_conf, read_yaml, validate
+from huscf_flwr.data.domains import DomainSource
+
+PAPER_SCENARIOS = (
+    "one-domain-iid",
+    "one-domain-non-iid",
+    "two-domains-iid",
+    "two-domains-non-iid",
+    "two-domains-highly-non-iid",
+    "four-domains-iid",
+)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AllLabels(_Strict):
+    """Every client draws from all labels: independent and identically distributed (IID)."""
+
+    kind: Literal["all"] = "all"
+
+
+class ExcludedLabels(_Strict):
+    """Each client lacks some labels, drawn at random (the authors' label skew).
+
+    Attributes:
+        counts: numbers of labels that a client may lack.
+        odds: relative odds of each count; they need not sum to one.
+        keep_every_class: draw again until each class is left to at least one client of the domain.
+            The authors do not, so that with few clients a class can vanish from a domain.
+    """
+
+    kind: Literal["excluded"]
+    counts: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    odds: tuple[Annotated[float, Field(gt=0)], ...]
+    keep_every_class: bool = False
+
+    @model_validator(mode="after")
+    def _same_length(self) -> ExcludedLabels:
+        if len(self.counts) != len(self.odds):
+            raise ValueError(f"{len(self.counts)} counts but {len(self.odds)} odds")
+        return self
+
+
+class DirichletLabels(_Strict):
+    """Each class is dealt to the clients in proportions drawn from a Dirichlet distribution.
+
+    The usual benchmark of label skew (Hsu, Qi, Brown 2019, arXiv 1909.06335, in the form that splits
+    each class over the clients). A small alpha gives each client few classes, a large one gives all
+    clients the same mixture.
+
+    Attributes:
+        alpha: concentration of the distribution.
+        minimum: clients that would get fewer samples take some, at random, from the largest.
+    """
+
+    kind: Literal["dirichlet"]
+    alpha: float = Field(gt=0, allow_inf_nan=False)
+    minimum: int = Field(default=2, ge=1)
+
+
+class Sizes(_Strict):
+    """How much of its full amount a client has: each draws one of the fractions.
+
+    Attributes:
+        fractions: fractions of the full amount, each in (0, 1].
+        odds: relative odds of each fraction; they need not sum to one.
+    """
+
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
+    odds: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Sizes:
+        if len(self.fractions) != len(self.odds):
+            raise ValueError(f"{len(self.fractions)} fractions but {len(self.odds)} odds")
+        return self
+
+
+Labels = Annotated[AllLabels | ExcludedLabels | DirichletLabels, Field(discriminator="kind")]
+
+
+class Scenario(_Strict):
+    """A scenario, as its YAML file says.
+
+    Attributes:
+        description: one line for people.
+        domains: at least one; the clients are spread evenly over them.
+        labels: how the labels differ by client.
+        sizes: how the amounts of data differ by client.
+        cap_total: a client has at most this number divided by the number of all clients. The
+            authors' is 60,000, MNIST's size, whatever the number of domains (Data/data.py:172), so
+            with four domains only a quarter of each is used. null means no cap.
+    """
+
+    description: str = ""
+    domains: tuple[DomainSource, ...] = Field(min_length=1)
+    labels: Labels = AllLabels()
+    sizes: Sizes = Sizes()
+    cap_total: int | None = Field(default=60_000, ge=1)
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _names_are_sources(cls, domains: object) -> object:
+        if not isinstance(domains, list | tuple):
+            raise ValueError("expected a list of domains, such as [mnist, kmnist]")
+        return [{"name": entry} if isinstance(entry, str) else entry for entry in domains]
+
+    @field_validator("domains")
+    @classmethod
+    def _names_differ(cls, domains: tuple[DomainSource, ...]) -> tuple[DomainSource, ...]:
+        names = [domain.name for domain in domains]
+        if len(set(names)) != len(names):
+            raise ValueError("each domain can be named once only; rename or remove one")
+        return domains
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """The names of the domains, in order."""
+        return tuple(domain.name for domain in self.domains)
+
+
+def load_scenario(name_or_path: str | Path, domains: Sequence[DomainSource | str] | None = None) -> Scenario:
+    """Read a scenario.
+
+    Args:
+        name_or_path: a name in ``conf/scenarios``, the paper's number ``1`` to ``6``, or a YAML file.
+        domains: take these domains instead of the file's.
+
+    Raises:
+        ConfError: if there is no such scenario, or its file does not say what it should.
+    """
+    name = str(name_or_path)
+    if name.isdecimal() and 1 <= int(name) <= len(PAPER_SCENARIOS):
+        name = PAPER_SCENARIOS[int(name) - 1]
+    path = find_conf("scenarios", name)
+    content = read_yaml(path)
+    if domains is not None:
+        content["domains"] = list(domains)
+    return validate(Scenario, content, str(path))
