@@ -1,0 +1,53 @@
+"""What happens after a round, as pure functions over tensors: no network, no files, no globals."""
+
+from huscf_flwr.federation.aggregation import Aggregate, Buffers, aggregate
+from huscf_flwr.federation.clustered_averaging import (
+    ClusteredAveraging,
+    RoundResult,
+    corrected,
+    parity,
+)
+from huscf_flwr.federation.clustering import (
+    Clusterer,
+    Clustering,
+    KMeans,
+    SilhouetteKMeans,
+    match_clusters,
+)
+from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, SpatialSoftmax
+from huscf_flwr.federation.features import (
+    ActivationAccumulator,
+    ActivationStatistics,
+    clustering_features,
+)
+from huscf_flwr.federation.weighting import (
+    KLDWeighting,
+    SampleWeighting,
+    Weighting,
+    effective_clients,
+)
+
+__all__ = [
+    "ActivationAccumulator",
+    "ActivationStatistics",
+    "Aggregate",
+    "Buffers",
+    "ClusteredAveraging",
+    "Clusterer",
+    "Clustering",
+    "Divergence",
+    "GaussianDivergence",
+    "KLDWeighting",
+    "KMeans",
+    "RoundResult",
+    "SampleWeighting",
+    "SilhouetteKMeans",
+    "SpatialSoftmax",
+    "Weighting",
+    "aggregate",
+    "clustering_features",
+    "corrected",
+    "effective_clients",
+    "match_clusters",
+    "parity",
+]

@@ -1,0 +1,254 @@
+"""What happens after a round: cluster the clients, weigh them, average their models.
+
+``ClusteredAveraging`` binds the parts of the method that can be exchanged (a clusterer, a
+divergence, a weighting) and its settings. It has no state: what it needs of the round before, the
+clusters' names, is given to it.
+
+``corrected`` and ``parity`` build the two modes. They differ in settings only, each of which says
+what the authors' code does and where, so that the effect of one repair can be measured alone, with
+``dataclasses.replace``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic
+
+import torch
+
+from huscf_flwr.federation.aggregation import Aggregate, Buffers, Key, State, aggregate
+from huscf_flwr.federation.clustering import (
+    Clusterer,
+    Clustering,
+    KMeans,
+    SilhouetteKMeans,
+    match_clusters,
+)
+from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, SpatialSoftmax
+from huscf_flwr.federation.features import ActivationStatistics, clustering_features
+from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, Weighting
+
+AUTHORS_RANDOM_STATE = 42
+"""Seed of the authors' k-means (HuSCFGAN.py:152)."""
+
+DEFAULT_BETA = 10.0
+"""Strength of the weighting in corrected mode. BETA_NOTE"""
+
+
+@dataclass(frozen=True)
+class RoundResult(Generic[Key]):
+    """Everything that is decided at the end of a round; mappings are by client id.
+
+    Attributes:
+        clusters: each client's cluster, with names that are stable between rounds.
+        silhouette: of the clusters; ``None`` where it is not defined or no clustering was done.
+        cluster_weights: weight of each client in the average of the clients' blocks. One in sum
+            over each cluster; in a plain round, one in sum over all clients.
+        global_weights: weight of each client in the average of the bodies; one in sum.
+        divergences: of each client from the others of its cluster.
+        global_divergences: of each client from all others.
+        aggregate: the averaged blocks. ``aggregate.clusters`` has every cluster of ``clusters``; in
+            a plain round, all of them have the same average over all clients.
+    """
+
+    clusters: dict[int, int]
+    silhouette: float | None
+    cluster_weights: dict[int, float]
+    global_weights: dict[int, float]
+    divergences: dict[int, float]
+    global_divergences: dict[int, float]
+    aggregate: Aggregate[Key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusteredAveraging:
+    """Clustered averaging with divergence weights: the aggregation of HuSCF-GAN.
+
+    Attributes:
+        clusterer: partitions the clients by their activations. The authors give k-means the true
+            number of domains (train.py:73); the corrected mode finds the number.
+        divergence: of a client from its peers. The authors' softmax over positions, averaged over
+            channels, is so small (0.01 to 0.05) that it moves no weight by one per cent
+            (HuSCFGAN.py:200-214); the corrected mode compares the channels' distributions.
+        weighting: weights from sample counts and divergences (HuSCFGAN.py:225-288).
+        buffers: BatchNorm's running statistics. The authors average them like weights
+            (HuSCFGAN.py:229-328); the corrected mode adds the variance between the clients' means.
+        plain_rounds: the first rounds in which all clients are averaged as one cluster, by their
+            sample counts alone. The authors have two (``round <= 1`` from zero, train.py:157),
+            needed because their clients start from different weights. From a common initialisation
+            the activations are comparable at the end of the first round, and one is enough.
+        clusters_in_plain_rounds: whether clusters are found, and reported, in the plain rounds too.
+            The authors put all clients in cluster 0 (train.py:158).
+        standardise: give the clusterer features of unit variance over the clients; the authors do
+            not.
+    """
+
+    clusterer: Clusterer
+    divergence: Divergence
+    weighting: Weighting
+    buffers: Buffers
+    plain_rounds: int
+    clusters_in_plain_rounds: bool
+    standardise: bool = False
+
+    def __post_init__(self) -> None:
+        if self.plain_rounds < 0:
+            raise ValueError(f"plain_rounds is {self.plain_rounds}: give zero or more")
+
+    def after_round(
+        self,
+        round_number: int,
+        *,
+        statistics: Mapping[int, ActivationStatistics],
+        samples: Mapping[int, int],
+        previous_clusters: Mapping[int, int],
+        client_blocks: Mapping[int, Mapping[Key, State]],
+        body: Mapping[Key, State],
+        seed: int,
+    ) -> RoundResult[Key]:
+        """Cluster, weigh and average; the inputs are not changed.
+
+        Args:
+            round_number: from one.
+            statistics: of each client's activations in the discriminator's middle block, on real
+                batches.
+            samples: number of training samples of each client.
+            previous_clusters: ``clusters`` of the round before, empty in the first.
+            client_blocks: state of the blocks that each client keeps.
+            body: state of the blocks that the server runs.
+            seed: of this round's clustering.
+
+        Raises:
+            ValueError: the mappings are not about the same clients, or as the parts raise it.
+        """
+        clients = _common_clients(statistics, samples, client_blocks)
+        plain = round_number <= self.plain_rounds
+        clustering = self._cluster(clients, statistics, plain, seed)
+        labels = dict(zip(clients, clustering.labels, strict=True))
+        clusters = match_clusters(previous_clusters, labels)
+        divergences = self._divergences(clusters, statistics)
+        global_divergences = self._divergences(dict.fromkeys(clients, 0), statistics)
+        averaged_together = dict.fromkeys(clients, 0) if plain else clusters
+        weighting: Weighting = SampleWeighting() if plain else self.weighting
+        cluster_weights = _weights(weighting, averaged_together, samples, divergences)
+        global_weights = _weights(weighting, dict.fromkeys(clients, 0), samples, global_divergences)
+        result = aggregate(
+            client_blocks,
+            body,
+            averaged_together,
+            cluster_weights,
+            global_weights,
+            buffers=self.buffers,
+        )
+        if plain:
+            result = _for_every_cluster(result, clusters)
+        return RoundResult(
+            clusters=clusters,
+            silhouette=clustering.silhouette,
+            cluster_weights=cluster_weights,
+            global_weights=global_weights,
+            divergences=divergences,
+            global_divergences=global_divergences,
+            aggregate=result,
+        )
+
+    def _cluster(
+        self,
+        clients: list[int],
+        statistics: Mapping[int, ActivationStatistics],
+        plain: bool,
+        seed: int,
+    ) -> Clustering:
+        if plain and not self.clusters_in_plain_rounds:
+            return Clustering((0,) * len(clients), None)
+        features = clustering_features(
+            [statistics[client] for client in clients], standardise=self.standardise
+        )
+        return self.clusterer(features, seed=seed)
+
+    def _divergences(
+        self, groups: Mapping[int, int], statistics: Mapping[int, ActivationStatistics]
+    ) -> dict[int, float]:
+        divergences: dict[int, float] = {}
+        for members in _members(groups).values():
+            values = self.divergence([statistics[client] for client in members])
+            divergences.update(zip(members, values.tolist(), strict=True))
+        return divergences
+
+
+def corrected(
+    *,
+    clusterer: Clusterer | None = None,
+    divergence: Divergence | None = None,
+    weighting: Weighting | None = None,
+    buffers: Buffers = "total-variance",
+    plain_rounds: int = 1,
+    standardise: bool = False,
+) -> ClusteredAveraging:
+    """Return the default mode, in which the mistakes of the authors' code are repaired."""
+    return ClusteredAveraging(
+        clusterer=clusterer or SilhouetteKMeans(),
+        divergence=divergence or GaussianDivergence(),
+        weighting=weighting or KLDWeighting(DEFAULT_BETA),
+        buffers=buffers,
+        plain_rounds=plain_rounds,
+        clusters_in_plain_rounds=True,
+        standardise=standardise,
+    )
+
+
+def parity(clusters: int) -> ClusteredAveraging:
+    """Return the mode that does what the authors' code does.
+
+    Args:
+        clusters: the true number of domains, which the authors' code is told (train.py:73).
+    """
+    return ClusteredAveraging(
+        clusterer=KMeans(clusters, random_state=AUTHORS_RANDOM_STATE),
+        divergence=SpatialSoftmax(direction="peers-from-client", reduction="channel-mean"),
+        weighting=KLDWeighting(beta=1.0),
+        buffers="average",
+        plain_rounds=2,
+        clusters_in_plain_rounds=False,
+        standardise=False,
+    )
+
+
+def _common_clients(*mappings: Mapping[int, object]) -> list[int]:
+    clients = sorted(mappings[0])
+    for mapping in mappings[1:]:
+        if sorted(mapping) != clients:
+            raise ValueError(
+                f"activations are from clients {clients}, but samples or blocks from {sorted(mapping)}"
+            )
+    return clients
+
+
+def _members(groups: Mapping[int, int]) -> dict[int, list[int]]:
+    members: dict[int, list[int]] = {}
+    for client in sorted(groups):
+        members.setdefault(groups[client], []).append(client)
+    return members
+
+
+def _weights(
+    weighting: Weighting,
+    groups: Mapping[int, int],
+    samples: Mapping[int, int],
+    divergences: Mapping[int, float],
+) -> dict[int, float]:
+    weights: dict[int, float] = {}
+    for members in _members(groups).values():
+        values = weighting(
+            torch.tensor([samples[client] for client in members], dtype=torch.float64),
+            torch.tensor([divergences[client] for client in members], dtype=torch.float64),
+        )
+        weights.update(zip(members, values.tolist(), strict=True))
+    return weights
+
+
+def _for_every_cluster(result: Aggregate[Key], clusters: Mapping[int, int]) -> Aggregate[Key]:
+    """Give every cluster the blocks of the only one that was averaged."""
+    (blocks,) = result.clusters.values()
+    return Aggregate(dict.fromkeys(sorted(set(clusters.values())), blocks), result.body)

@@ -1,0 +1,180 @@
+"""Which clients belong together: clusters of clients by what the discriminator's body saw of them.
+
+The server is never told a client's domain; it finds groups of clients with similar activations. The
+authors use k-means with the true number of domains (train.py:73); ``SilhouetteKMeans`` needs no
+such number, and finds one cluster where the clients do not fall into groups.
+
+K-means numbers its clusters at will, so ``match_clusters`` gives the clusters of a round the names
+of those of the round before that they continue.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+import numpy as np
+import sklearn.cluster
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import silhouette_score
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A partition of clients.
+
+    Attributes:
+        labels: of each client, 0 to C - 1; numbered in the order of their first members.
+        silhouette: mean silhouette coefficient of the partition, -1 to 1; ``None`` where it is not
+            defined: one cluster, or as many clusters as clients.
+    """
+
+    labels: tuple[int, ...]
+    silhouette: float | None
+
+
+class Clusterer(Protocol):
+    """Partitions clients by their features."""
+
+    def __call__(self, features: Tensor, *, seed: int) -> Clustering:
+        """Partition K clients by ``features`` [K, F]; the same input and seed give the same partition."""
+        ...
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """K-means with a given number of clusters, as the authors have it (HuSCFGAN.py:152).
+
+    Attributes:
+        clusters: how many. The authors give the true number of domains (train.py:73).
+        restarts: initialisations, of which the best counts.
+        random_state: fixes the initialisations whatever the run's seed; the authors' is 42.
+    """
+
+    clusters: int
+    restarts: int = 10
+    random_state: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.clusters < 1:
+            raise ValueError(f"clusters is {self.clusters}: give at least one")
+
+    def __call__(self, features: Tensor, *, seed: int) -> Clustering:
+        """Partition the clients; fewer clusters come out where clients have equal features.
+
+        Raises:
+            ValueError: more clusters than clients, or features that are not a finite [K, F].
+        """
+        check_features(features)
+        if self.clusters > len(features):
+            raise ValueError(
+                f"clusters is {self.clusters}, but there are {len(features)} clients: "
+                "ask for at most one cluster per client"
+            )
+        state = seed if self.random_state is None else self.random_state
+        points = features.detach().cpu().double().numpy()
+        model = sklearn.cluster.KMeans(
+            self.clusters, n_init=self.restarts, random_state=state % 2**32
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            labels = _in_order_of_appearance(model.fit_predict(points))
+        return Clustering(labels, _silhouette(points, labels))
+
+
+@dataclass(frozen=True)
+class SilhouetteKMeans:
+    """K-means with the number of clusters chosen by silhouette; one cluster where none is good.
+
+    Two clients cannot be told apart in this way, since a silhouette needs a cluster of two: they
+    are one cluster. Give ``KMeans(clusters=2)`` where it is known that they differ.
+
+    Attributes:
+        max_clusters: the largest number tried; never more than clients less one.
+        threshold: least silhouette of a partition that is worth it. THRESHOLD_NOTE
+        restarts: initialisations of each k-means.
+    """
+
+    max_clusters: int = 8
+    threshold: float = 0.2
+    restarts: int = 10
+
+    def __post_init__(self) -> None:
+        if self.max_clusters < 1:
+            raise ValueError(f"max_clusters is {self.max_clusters}: give at least one")
+        if not -1 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}: a silhouette is between -1 and 1")
+
+    def __call__(self, features: Tensor, *, seed: int) -> Clustering:
+        """Partition the clients.
+
+        Raises:
+            ValueError: features that are not a finite [K, F].
+        """
+        check_features(features)
+        best = Clustering((0,) * len(features), None)
+        for clusters in range(2, min(self.max_clusters, len(features) - 1) + 1):
+            found = KMeans(clusters, self.restarts)(features, seed=seed)
+            least = self.threshold if best.silhouette is None else best.silhouette
+            if found.silhouette is not None and found.silhouette > least:
+                best = found
+        return best
+
+
+def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> dict[int, int]:
+    """Name a round's clusters after those of the round before that they share most clients with.
+
+    Pairs are chosen together, for the largest number of clients that keep their cluster's name
+    (Hungarian method). A cluster that shares no client with the one it was paired with is new. New
+    clusters get the smallest names that no other cluster of this round has, in the order of their
+    smallest client ids. The result depends on the partition only, not on its numbering.
+
+    Args:
+        previous: cluster name by client id, empty in the first round. Clients may have come and
+            gone.
+        labels: cluster label by client id.
+
+    Returns:
+        Cluster name by client id.
+    """
+    clients = sorted(labels)
+    groups = _in_order_of_appearance([labels[client] for client in clients])
+    names = sorted(set(previous.values()))
+    overlap = np.zeros((max(groups, default=-1) + 1, len(names)), dtype=np.int64)
+    for client, group in zip(clients, groups, strict=True):
+        if client in previous:
+            overlap[group, names.index(previous[client])] += 1
+    pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
+    kept = {int(group): names[name] for group, name in pairs if overlap[group, name]}
+    free = (name for name in count() if name not in set(kept.values()))
+    named = {group: kept[group] if group in kept else next(free) for group in range(len(overlap))}
+    return {client: named[group] for client, group in zip(clients, groups, strict=True)}
+
+
+def check_features(features: Tensor) -> None:
+    """Check that features are a finite [K, F] of at least one client.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if features.dim() != 2 or 0 in features.shape:
+        raise ValueError(f"clustering features must be [clients, F], found {list(features.shape)}")
+    if not bool(torch.isfinite(features).all()):
+        raise ValueError("clustering features are not finite: the discriminator has diverged")
+
+
+def _in_order_of_appearance(labels: np.ndarray | list[int]) -> tuple[int, ...]:
+    numbers: dict[int, int] = {}
+    return tuple(numbers.setdefault(int(label), len(numbers)) for label in labels)
+
+
+def _silhouette(points: np.ndarray, labels: tuple[int, ...]) -> float | None:
+    if not 2 <= len(set(labels)) <= len(labels) - 1:
+        return None
+    return float(silhouette_score(points, labels))
