@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
 
@@ -104,7 +103,7 @@ def _split_of(name: str, folder: Path, *, train: bool) -> LabelledImages:
     if name == "SVHN":
         which = {"split": "train" if train else "test"}
     found = getattr(datasets, name)(root=str(folder), download=True, **which)
-    pixels = torch.from_numpy(np.array(found.data, dtype=np.uint8))
+    pixels = torch.as_tensor(found.data)
     labels = found.labels if name == "SVHN" else found.targets
     return LabelledImages(_channels_first(name, pixels), torch.as_tensor(labels, dtype=torch.int64))
 

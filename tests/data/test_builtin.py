@@ -1,0 +1,99 @@
+import hashlib
+
+import pytest
+import torch
+from sklearn.svm import SVC
+
+from huscf_flwr.data import LabelledImages, builtin, load_domain
+from huscf_flwr.data.digits import make_digits
+from huscf_flwr.data.letters import (
+    LETTERS,
+    TEST_COPIES,
+    TEST_FONTS,
+    TRAINING_COPIES,
+    TRAINING_FONTS,
+    make_letters,
+)
+
+NAMES = pytest.mark.parametrize("name", ["digits", "letters"])
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return {name: load_domain(name, root=None, cache=cache, image=(1, 28)) for name in ("digits", "letters")}
+
+
+def digest(data: LabelledImages) -> str:
+    content = data.images.numpy().tobytes() + data.labels.numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def rows(data: LabelledImages) -> list[bytes]:
+    return [image.numpy().tobytes() for image in data.images]
+
+
+@NAMES
+def test_all_ten_classes_are_there_in_like_numbers(name, domains):
+    for data in (domains[name].train, domains[name].test):
+        assert data.images.shape[1:] == (1, 28, 28)
+        counts = torch.bincount(data.labels, minlength=10)
+        assert len(counts) == 10
+        assert counts.max() <= 1.1 * counts.min()
+
+
+@NAMES
+def test_a_simple_classifier_goes_from_training_to_test_images(name, domains):
+    train, test = domains[name].train, domains[name].test
+    judge = SVC(C=10).fit(train.images.flatten(1).numpy() / 255, train.labels.numpy())
+    assert judge.score(test.images.flatten(1).numpy() / 255, test.labels.numpy()) >= 0.98
+
+
+@NAMES
+def test_no_image_is_in_both_parts(name, domains):
+    assert not set(rows(domains[name].train)) & set(rows(domains[name].test))
+
+
+@NAMES
+def test_images_look_like_mnist(name, domains):
+    """Black at the rim, white somewhere, ink on a tenth to a third, its mass near the middle."""
+    images = domains[name].train.images.double() / 255
+    rim = torch.cat([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], -1)
+    assert rim.mean() < 0.01
+    assert (images.flatten(1).max(dim=1).values > 0.9).double().mean() > 0.99
+    assert 0.1 < images.mean() < 1 / 3
+    places = torch.arange(28, dtype=torch.float64)
+    mass = images.sum(dim=(1, 2, 3))
+    for axis in (2, 3):
+        middles = (images.sum(dim=(1, 5 - axis)) * places).sum(dim=1) / mass
+        assert (middles - 13.5).abs().mean() < 2
+
+
+def test_sizes(domains):
+    assert (len(domains["digits"].train), len(domains["digits"].test)) == (1437, 360)
+    assert len(domains["letters"].train) == len(TRAINING_FONTS) * len(LETTERS) * TRAINING_COPIES
+    assert len(domains["letters"].test) == len(TEST_FONTS) * len(LETTERS) * TEST_COPIES
+
+
+def test_training_and_test_fonts_differ():
+    assert not set(TRAINING_FONTS) & set(TEST_FONTS)
+
+
+def test_both_are_the_same_each_time():
+    for make in (make_digits, make_letters):
+        assert [digest(part) for part in make()] == [digest(part) for part in make()]
+
+
+def test_digits_are_centred_by_mass(domains):
+    images = domains["digits"].train.images.double()
+    places = torch.arange(28, dtype=torch.float64)
+    middles = (images.sum(dim=(1, 2)) * places).sum(dim=1) / images.sum(dim=(1, 2, 3))
+    assert ((middles - 13.5).abs() <= 0.5 + 1e-9).double().mean() > 0.99
+
+
+def test_letters_are_rendered_once(tmp_path, monkeypatch):
+    first = load_domain("letters", root=None, cache=tmp_path, image=(1, 28))
+    monkeypatch.setattr(builtin, "make_letters", None)
+    again = load_domain("letters", root=None, cache=tmp_path, image=(1, 28))
+    assert digest(first.train) == digest(again.train)
+    assert len(list(tmp_path.iterdir())) == 1

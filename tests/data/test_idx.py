@@ -1,0 +1,188 @@
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from huscf_flwr.data import (
+    DataError,
+    LabelledImages,
+    read_idx,
+    read_idx_folder,
+    write_idx,
+    write_idx_folder,
+)
+
+SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6)
+
+
+def some_images(count: int, channels: int = 1, seed: int = 0) -> LabelledImages:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, channels, 5, 4), generator=generator, dtype=torch.uint8)
+    return LabelledImages(images, torch.arange(count) % 10)
+
+
+def same(left: LabelledImages, right: LabelledImages) -> bool:
+    return torch.equal(left.images, right.images) and torch.equal(left.labels, right.labels)
+
+
+@settings(max_examples=50, deadline=None)
+@given(array=arrays.arrays(np.uint8, SHAPES), zipped=st.booleans())
+def test_what_is_written_is_read(array, zipped, tmp_path_factory):
+    path = tmp_path_factory.mktemp("idx") / ("file.gz" if zipped else "file")
+    write_idx(path, array)
+    assert np.array_equal(read_idx(path), array)
+    assert read_idx(path).shape == array.shape
+
+
+def test_the_bytes_are_those_of_the_format(tmp_path):
+    write_idx(tmp_path / "file", np.array([[1, 2, 3], [4, 5, 6]], dtype=np.uint8))
+    expected = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
+    assert (tmp_path / "file").read_bytes() == expected
+
+
+def test_zipped_files_are_known_by_content_and_have_no_time_stamp(tmp_path):
+    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    write_idx(tmp_path / "a.gz", array)
+    write_idx(tmp_path / "b.gz", array)
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+    (tmp_path / "a.gz").rename(tmp_path / "plain-name")
+    assert np.array_equal(read_idx(tmp_path / "plain-name"), array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    array=arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)),
+    zipped=st.booleans(),
+    share=st.floats(0, 1, exclude_max=True),
+)
+def test_a_file_cut_short_anywhere_is_refused_by_name(array, zipped, share, tmp_path_factory):
+    path = tmp_path_factory.mktemp("idx") / ("cut.gz" if zipped else "cut")
+    write_idx(path, array)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match=f"cut.*{'again'}"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "truncated"),
+        (b"\x89PNG\r\n", "not an idx file"),
+        (b"\0\0\x08\0", "not an idx file"),
+        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "type 0x0d"),
+        (b"\0\0\x08\x02\0\0\0\x01", "within its idx header"),
+        (b"\0\0\x08\x01\0\0\0\x02\x07", "2 bytes, but it holds 1"),
+        (b"\0\0\x08\x01\0\0\0\x01\x07\x07", "1 bytes, but it holds more"),
+        (b"\0\0\x08\x03" + b"\xff" * 12 + b"\x07", "damaged or truncated|but it holds 1"),
+        (gzip.compress(b"\0\0\x08\x01\0\0\0\x02\x07"), "2 bytes, but it holds 1"),
+        (gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07")[:-8] + b"\0" * 8, "damaged"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be(content, message, tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_idx(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such file"):
+        read_idx(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("array", [np.zeros(3, dtype=np.int64), np.array(3, dtype=np.uint8)])
+def test_what_idx_cannot_hold_is_not_written(array, tmp_path):
+    with pytest.raises(DataError, match="unsigned bytes"):
+        write_idx(tmp_path / "file", array)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_comes_back_grey_and_in_colour(channels, tmp_path):
+    train, test = some_images(7, channels), some_images(3, channels, seed=1)
+    write_idx_folder(tmp_path / "mine", train, test)
+    names = sorted(path.name for path in (tmp_path / "mine").iterdir())
+    dimensions = 3 if channels == 1 else 4
+    assert names[2:] == [f"train-images-idx{dimensions}-ubyte.gz", "train-labels-idx1-ubyte.gz"]
+    for read, written in zip(read_idx_folder(tmp_path / "mine"), (train, test), strict=True):
+        assert same(read, written)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"], "nothing temporary is left"
+
+
+def test_a_folder_may_hold_its_files_under_raw(tmp_path):
+    write_idx_folder(tmp_path / "mnist" / "raw", some_images(4), some_images(2))
+    assert len(read_idx_folder(tmp_path / "mnist")[0]) == 4
+
+
+def test_other_spellings_of_the_file_names(tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    for path in (tmp_path / "a").iterdir():
+        path.write_bytes(gzip.decompress(path.read_bytes()))
+        path.rename(path.with_name(path.name.replace("-idx", ".idx").removesuffix(".gz")))
+    assert same(read_idx_folder(tmp_path / "a")[0], some_images(4))
+
+
+def test_an_existing_folder_is_left_alone(tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    write_idx_folder(tmp_path / "a", some_images(9), some_images(2))
+    assert len(read_idx_folder(tmp_path / "a")[0]) == 4
+
+
+def rewrite(folder: Path, name: str, array: np.ndarray) -> None:
+    write_idx(folder / name, array.astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("train-labels-idx1-ubyte.gz", np.array([0, 1, 10, 3]), "label 10 of sample 2 .*0..9"),
+        ("train-labels-idx1-ubyte.gz", np.array([0, 1]), "2 labels for the 4 images"),
+        ("train-labels-idx1-ubyte.gz", np.zeros((4, 1)), "not a list of labels"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((2, 5)), "neither grey images"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((2, 5, 5, 2)), "neither grey images"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((0, 5, 5)), "neither grey images"),
+    ],
+)
+def test_contents_that_do_not_fit_are_refused_by_file_name(name, array, message, tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    rewrite(tmp_path / "a", name, array)
+    with pytest.raises(DataError, match=message) as caught:
+        read_idx_folder(tmp_path / "a", classes=10)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["train", "t10k"])
+@pytest.mark.parametrize("what", ["images", "labels"])
+def test_each_missing_file_is_named(part, what, tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    next((tmp_path / "a").glob(f"{part}-{what}*")).unlink()
+    with pytest.raises(DataError, match=f"{part}-{what}-idx.*no such file"):
+        read_idx_folder(tmp_path / "a")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        read_idx_folder(tmp_path / "nowhere")
+
+
+def test_a_label_that_needs_two_bytes_is_not_written(tmp_path):
+    images = some_images(1)
+    wrong = LabelledImages(images.images, torch.tensor([256]))
+    with pytest.raises(DataError, match="256"):
+        write_idx_folder(tmp_path / "a", wrong, images)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_header_that_promises_more_than_memory_holds_is_refused(tmp_path):
+    path = tmp_path / "huge"
+    path.write_bytes(struct.pack(">4B4I", 0, 0, 8, 4, 60_000, 60_000, 60_000, 3))
+    with pytest.raises(DataError, match="huge"):
+        read_idx(path)

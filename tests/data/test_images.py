@@ -1,0 +1,101 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huscf_flwr.data import (
+    DataError,
+    LabelledImages,
+    convert,
+    denormalise,
+    label_counts,
+    normalise,
+)
+
+
+def of(images: torch.Tensor) -> LabelledImages:
+    return LabelledImages(images, torch.zeros(len(images), dtype=torch.int64))
+
+
+def test_normalise_reaches_both_ends_of_tanh_and_its_middle():
+    pixels = torch.tensor([0, 255], dtype=torch.uint8)
+    assert normalise(pixels).tolist() == [-1.0, 1.0]
+    assert normalise(pixels).dtype == torch.float32
+    assert normalise(pixels, torch.float64).dtype == torch.float64
+
+
+def test_denormalise_undoes_normalise_for_every_byte():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(denormalise(normalise(pixels)), pixels)
+
+
+def test_denormalise_clips():
+    assert denormalise(torch.tensor([-1.5, 1.5])).tolist() == [0, 255]
+
+
+def test_subset_keeps_order_and_pairs():
+    data = LabelledImages(
+        torch.arange(4, dtype=torch.uint8).reshape(4, 1, 1, 1), torch.tensor([10, 11, 12, 13])
+    )
+    chosen = data.subset(torch.tensor([3, 1]))
+    assert len(chosen) == 2
+    assert chosen.images.flatten().tolist() == [3, 1]
+    assert chosen.labels.tolist() == [13, 11]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (torch.zeros(2, 1, 3, 3), torch.zeros(2, dtype=torch.int64)),
+        (torch.zeros(2, 3, 3, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)),
+        (torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(2)),
+        (torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(2, 1, dtype=torch.int64)),
+        (torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)),
+    ],
+)
+def test_only_well_formed_images_exist(images, labels):
+    with pytest.raises(DataError):
+        LabelledImages(images, labels)
+
+
+def test_images_of_the_right_form_are_not_copied():
+    data = of(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+    assert convert(data, 1, 8) is data
+
+
+@given(value=st.integers(0, 255), channels=st.sampled_from([(1, 3), (3, 1), (1, 1), (3, 3)]))
+def test_a_uniform_image_keeps_its_brightness(value, channels):
+    before, after = channels
+    images = convert(of(torch.full((2, before, 9, 7), value, dtype=torch.uint8)), after, 12)
+    assert images.images.shape == (2, after, 12, 12)
+    assert (images.images.int() - value).abs().max() <= 1
+
+
+def test_grey_is_luma_and_colour_is_three_times_grey():
+    red = torch.tensor([200, 0, 0], dtype=torch.uint8).reshape(1, 3, 1, 1)
+    assert convert(of(red), 1, 1).images.item() == 60  # 0.299 * 200 = 59.8
+    grey = torch.tensor([[[[7]]]], dtype=torch.uint8)
+    assert convert(of(grey), 3, 1).images.flatten().tolist() == [7, 7, 7]
+
+
+def test_many_images_are_converted_like_one():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2050, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    together = convert(of(images), 1, 6).images
+    assert len(together) == 2050
+    for index in (0, 2047, 2048, 2049):
+        alone = convert(of(images[index : index + 1]), 1, 6).images
+        assert torch.equal(together[index : index + 1], alone)
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(DataError, match="4 channels"):
+        convert(of(torch.zeros(1, 4, 2, 2, dtype=torch.uint8)), 3, 2)
+
+
+def test_label_counts():
+    assert label_counts(torch.tensor([2, 0, 2]), 4).tolist() == [1, 0, 2, 0]
+    assert label_counts(torch.tensor([], dtype=torch.int64), 2).tolist() == [0, 0]
+    for wrong in (-1, 4):
+        with pytest.raises(DataError, match=r"0\.\.3"):
+            label_counts(torch.tensor([wrong]), 4)

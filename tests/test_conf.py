@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from huscf_flwr import conf
+from huscf_flwr.conf import (
+    ConfError,
+    did_you_mean,
+    find_conf,
+    known_confs,
+    read_yaml,
+    validate,
+)
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    colour: str = "red"
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    count: int
+    inner: Inner = Inner()
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A package in a checkout, with `conf/` both beside it and (as in a wheel) in it."""
+    package = tmp_path / "checkout" / "package"
+    beside, within = package.parent / "conf" / "models", package / "conf" / "models"
+    beside.mkdir(parents=True)
+    within.mkdir(parents=True)
+    (beside / "small.yaml").write_text("size: 1")
+    (within / "small.yaml").write_text("size: 2")
+    (within / "large.yaml").write_text("size: 3")
+    monkeypatch.setattr(conf, "_PACKAGE", package)
+    return beside, within
+
+
+def test_beside_the_package_wins_over_within(folders):
+    beside, within = folders
+    assert find_conf("models", "small") == beside / "small.yaml"
+    assert find_conf("models", "large") == within / "large.yaml"
+    assert known_confs("models") == ("large", "small")
+
+
+def test_an_existing_file_wins_over_a_name(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").write_text("size: 4")
+    assert find_conf("models", "small") == Path("small")
+
+
+def test_a_folder_of_the_same_name_does_not_hide_a_name(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").mkdir()
+    assert find_conf("models", "small") == folders[0] / "small.yaml"
+
+
+@pytest.mark.usefixtures("folders")
+def test_an_unknown_name_lists_the_known_and_the_nearest():
+    with pytest.raises(ConfError, match=r"'smal'.*did you mean 'small'.*Known: large, small"):
+        find_conf("models", "smal")
+
+
+def test_nothing_near_suggests_nothing():
+    assert did_you_mean("zzzz", ["small", "large"]) == ""
+
+
+@pytest.mark.parametrize("content", ["- a\n- b", "just words", ""])
+def test_yaml_that_is_no_mapping_is_refused(content, tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfError, match="expected 'key: value' lines"):
+        read_yaml(path)
+
+
+def test_what_is_not_yaml_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: [1")
+    with pytest.raises(ConfError, match=r"a\.yaml: cannot be read"):
+        read_yaml(path)
+
+
+def test_valid_content_becomes_the_model():
+    assert validate(Outer, {"count": 2, "inner": {"colour": "blue"}}, "here").inner.colour == "blue"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"count": 1, "inner": {"color": "x"}}, r"unknown key 'inner.color' \(did you mean 'colour'"),
+        ({"cuont": 1}, r"'count' is missing.*'cuont' \(did you mean 'count'"),
+        ({"count": "many"}, "'count' is 'many'"),
+    ],
+)
+def test_errors_name_source_key_and_value(content, message):
+    with pytest.raises(ConfError, match=f"my-file: .*{message}"):
+        validate(Outer, content, "my-file")
