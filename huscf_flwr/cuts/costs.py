@@ -1,0 +1,265 @@
+"""What a step costs: arithmetic, bytes and memory of every block, by one of two named rules.
+
+``paper`` counts as the authors do, so that their figures can be compared: multiplications and additions
+apart, biases, normalisation and activations included, a transposed convolution over its *output* (four
+times too much at stride two), no input gradient for a first layer, and the server's share of the
+discriminator once although the step passes it three times.
+
+``exact`` counts what is computed: two operations for each multiply-add of the main layers, as
+``torch.utils.flop_counter`` does. Element-wise work is left out; it is bound by memory, not arithmetic. The
+embedding of the labels is learned, so even a first block computes the gradient of its input. In the third
+pass of the discriminator, the generator's, its weights are frozen and only input gradients are computed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, assert_never, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huscf_flwr.models import ModelSpec, NetworkName, Shape
+from huscf_flwr.models.spec import (
+    BlockSpec,
+    ConvolutionSpec,
+    LinearSpec,
+    ProjectionSpec,
+    TransposedConvolutionSpec,
+)
+
+FlopRule = Literal["paper", "exact"]
+FLOP_RULES: tuple[FlopRule, ...] = get_args(FlopRule)
+
+Floats = NDArray[np.float64]
+
+_BYTES_PER_VALUE = 4
+_DISCRIMINATOR_PASSES = 3
+
+_PAPER_ACTIVATION = {"none": (0, 0), "relu": (1, 2), "leaky_relu": (2, 3), "tanh": (5, 3)}
+_PAPER_SIGMOID = (3, 2)
+_PAPER_BATCH_NORM = (8, 11)
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """Cost of one block for one batch."""
+
+    forward_flop: int
+    """One pass forward."""
+    backward_flop: int
+    """One pass backward with the gradients of weights and input."""
+    frozen_backward_flop: int
+    """One pass backward with the gradient of the input only."""
+    output_bytes: int
+    """Its output in 32-bit floats: what crosses if the network is cut behind it."""
+    parameters: int
+    """Learned numbers."""
+    kept_values: int
+    """Numbers that a pass forward keeps for its way back: the output of each of its layers."""
+
+
+def block_costs(
+    spec: ModelSpec, network: NetworkName, batch_size: int, rule: FlopRule
+) -> tuple[BlockCost, ...]:
+    """Return the cost of every block of ``network`` for one batch of ``batch_size`` samples.
+
+    The ``paper`` rule is modelCutter.py:84-174 of the authors' code.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
+    shapes = spec.shapes(network)
+    blocks = spec.network(network).blocks
+    return tuple(
+        _block_cost(_Layer(spec, network, index, shapes[index], shapes[index + 1]), batch_size, rule)
+        for index in range(len(blocks))
+    )
+
+
+@dataclass(frozen=True)
+class NetworkCosts:
+    """Cost of one step in one network; arrays [blocks], all passes of the step together."""
+
+    client_forward_gflop: Floats
+    client_backward_gflop: Floats
+    server_forward_gflop: Floats
+    server_backward_gflop: Floats
+    boundary_bytes: Floats
+    """What crosses behind a block, in one direction."""
+    parameters: Floats
+    kept_bytes: Floats
+    """Memory of what a client keeps for its way back."""
+
+    def total_gflop(self) -> float:
+        """Return the arithmetic of a client that runs the whole network."""
+        return float(self.client_forward_gflop.sum() + self.client_backward_gflop.sum())
+
+
+@dataclass(frozen=True)
+class ModelCosts:
+    """Cost of one step of both networks for one client's batch."""
+
+    generator: NetworkCosts
+    discriminator: NetworkCosts
+
+    def network(self, name: NetworkName) -> NetworkCosts:
+        """Return the costs of the network called ``name``."""
+        return self.generator if name == "generator" else self.discriminator
+
+
+def step_costs(spec: ModelSpec, batch_size: int, rule: FlopRule) -> ModelCosts:
+    """Return what one client's batch costs in one step.
+
+    The generator makes one pass. The discriminator makes three: fakes and reals to learn, and the fakes
+    once more, its weights frozen, for the generator.
+    """
+    generator = block_costs(spec, "generator", batch_size, rule)
+    discriminator = block_costs(spec, "discriminator", batch_size, rule)
+    make = _paper_step if rule == "paper" else _exact_step
+    return ModelCosts(make(generator, passes=1), make(discriminator, passes=_DISCRIMINATOR_PASSES))
+
+
+def _paper_step(blocks: tuple[BlockCost, ...], passes: int) -> NetworkCosts:
+    """Charge the clients for all passes and the server for one (quirks 26 and 27).
+
+    CutLayerSelection.py:82, 85 charge the server for the backward pass of block 2 with the cost of block 4.
+    Taken further to any depth, a block before the middle costs what its mirror image does.
+    """
+    forward, backward, _ = _columns(blocks)
+    mirrored = backward.copy()
+    before_middle = len(blocks) // 2
+    mirrored[:before_middle] = backward[::-1][:before_middle]
+    return NetworkCosts(
+        client_forward_gflop=passes * forward,
+        client_backward_gflop=passes * backward,
+        server_forward_gflop=forward,
+        server_backward_gflop=mirrored,
+        **_sizes(blocks, passes),
+    )
+
+
+def _exact_step(blocks: tuple[BlockCost, ...], passes: int) -> NetworkCosts:
+    forward, backward, frozen = _columns(blocks)
+    learning = max(1, passes - 1)
+    total_backward = learning * backward + (passes - learning) * frozen
+    return NetworkCosts(
+        client_forward_gflop=passes * forward,
+        client_backward_gflop=total_backward,
+        server_forward_gflop=passes * forward,
+        server_backward_gflop=total_backward,
+        **_sizes(blocks, passes),
+    )
+
+
+def _columns(blocks: tuple[BlockCost, ...]) -> tuple[Floats, Floats, Floats]:
+    """Return GFLOP [blocks] of a pass forward, backward, and backward with frozen weights."""
+    return (
+        _array([block.forward_flop for block in blocks]) / 1e9,
+        _array([block.backward_flop for block in blocks]) / 1e9,
+        _array([block.frozen_backward_flop for block in blocks]) / 1e9,
+    )
+
+
+def _sizes(blocks: tuple[BlockCost, ...], passes: int) -> dict[str, Floats]:
+    """Return what both rules agree on. The learning passes wait for their way back at the same time."""
+    waiting = max(1, passes - 1)
+    kept = _array([block.kept_values for block in blocks])
+    return {
+        "boundary_bytes": passes * _array([block.output_bytes for block in blocks]),
+        "parameters": _array([block.parameters for block in blocks]),
+        "kept_bytes": waiting * _BYTES_PER_VALUE * kept,
+    }
+
+
+def _array(numbers: list[int]) -> Floats:
+    return np.array(numbers, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A block at its place: spec, shapes, and what depends on the place."""
+
+    model: ModelSpec
+    network: NetworkName
+    index: int
+    input_shape: Shape
+    output_shape: Shape
+
+    @property
+    def block(self) -> BlockSpec:
+        return self.model.network(self.network).blocks[self.index]
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether this is the discriminator's last block."""
+        return self.network == "discriminator" and self.index == len(self.model.discriminator.blocks) - 1
+
+    @property
+    def embedding_features(self) -> int:
+        """Numbers that the embedding of one label has."""
+        if isinstance(self.block, ProjectionSpec):
+            return self.block.embedding
+        return math.prod(self.input_shape[1:]) if self.block.conditional else 0
+
+    @property
+    def weights_per_output_channel(self) -> int:
+        """Inputs that are multiplied into one output number, taken from the output's side."""
+        match self.block:
+            case ProjectionSpec():
+                return self.input_shape[0] + self.block.embedding
+            case LinearSpec():
+                return math.prod(self.input_shape)
+            case ConvolutionSpec():
+                return (self.input_shape[0] + int(self.block.label_plane)) * self.block.kernel**2
+            case TransposedConvolutionSpec():
+                return self.input_shape[0] * self.block.kernel**2
+            case _:
+                assert_never(self.block)
+
+    @property
+    def multiply_adds(self) -> int:
+        """True multiply-adds of one sample: a transposed convolution scatters its input."""
+        if isinstance(self.block, TransposedConvolutionSpec):
+            positions = math.prod(self.input_shape[1:])
+            return self.weights_per_output_channel * self.output_shape[0] * positions
+        return self.weights_per_output_channel * math.prod(self.output_shape)
+
+    @property
+    def parameters(self) -> int:
+        flat = isinstance(self.block, ProjectionSpec | LinearSpec)
+        channels = math.prod(self.output_shape) if flat else self.output_shape[0]
+        per_channel = self.weights_per_output_channel + 1 + (2 if self.block.norm == "batch" else 0)
+        return channels * per_channel + self.model.classes * self.embedding_features
+
+
+def _block_cost(layer: _Layer, batch_size: int, rule: FlopRule) -> BlockCost:
+    outputs = math.prod(layer.output_shape) * batch_size
+    if rule == "paper":
+        forward, backward, frozen = _paper_flop(layer, batch_size)
+    else:
+        forward, backward, frozen = _exact_flop(layer, batch_size)
+    layers = 1 + int(layer.block.norm != "none") + int(layer.block.activation != "none")
+    return BlockCost(
+        forward, backward, frozen, outputs * _BYTES_PER_VALUE, layer.parameters, outputs * layers
+    )
+
+
+def _exact_flop(layer: _Layer, batch_size: int) -> tuple[int, int, int]:
+    one = 2 * layer.multiply_adds * batch_size
+    return one, 2 * one, one
+
+
+def _paper_flop(layer: _Layer, batch_size: int) -> tuple[int, int, int]:
+    """Count in operations on the output; the authors' last layer is the sigmoid, ours is in the loss."""
+    outputs = math.prod(layer.output_shape) * batch_size
+    main = 2 * layer.weights_per_output_channel * outputs
+    element_wise = [_PAPER_ACTIVATION[layer.block.activation]]
+    if layer.block.norm == "batch":
+        element_wise.append(_PAPER_BATCH_NORM)
+    if layer.is_verdict:
+        element_wise.append(_PAPER_SIGMOID)
+    forward = main + outputs * (1 + sum(cost for cost, _ in element_wise))
+    gradients = 1 if layer.index == 0 else 2
+    backward = gradients * main + outputs * (1 + sum(cost for _, cost in element_wise))
+    return forward, backward, backward

@@ -1,0 +1,133 @@
+"""Device profiles: how fast a client computes, how fast its link is, and what it must not exceed.
+
+Units are in the names of the fields. A *class* of devices is all clients with equal profiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from huscf_flwr.conf import find_conf, read_yaml, validate
+from huscf_flwr.seeding import numpy_stream
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Order = Literal["round_robin", "shuffled"]
+
+_BYTES_PER_SECOND = 1e6 / 8
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(_Strict):
+    """The machine that runs the bodies."""
+
+    name: str = "server"
+    gflops: Positive
+    """Speed of its arithmetic, in 1e9 operations per second."""
+    mbit_per_s: Positive
+    """Its link, in 1e6 bit per second, each way."""
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Speed of its link in bytes per second."""
+        return self.mbit_per_s * _BYTES_PER_SECOND
+
+
+class Device(_Strict):
+    """A client's machine. The limits are optional; every cut solver respects those that are given."""
+
+    name: str = Field(min_length=1)
+    gflops: Positive
+    """Speed of its arithmetic, in 1e9 operations per second."""
+    mbit_per_s: Positive
+    """Its upload, in 1e6 bit per second."""
+    download_mbit_per_s: Positive | None = None
+    """Its download; without it, only the server's link bounds a download, as in the paper."""
+    memory_mib: Positive | None = None
+    """Limit on weights, gradients, optimiser moments and kept activations of its blocks, in 2**20 bytes."""
+    joule_per_gflop: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Energy of 1e9 operations."""
+    joule_per_megabyte: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Energy of 1e6 bytes sent or received."""
+    energy_joule_per_step: Positive | None = None
+    """Limit on the energy of one step; needs at least one of the two costs above."""
+    minimum_discriminator_head: PositiveInt = 1
+    """Privacy floor: the least number of blocks between its images and what it sends."""
+
+    @model_validator(mode="after")
+    def _energy_has_a_cost(self) -> Device:
+        costs = (self.joule_per_gflop, self.joule_per_megabyte)
+        if self.energy_joule_per_step is not None and costs == (None, None):
+            raise ValueError(
+                f"{self.name}: energy_joule_per_step is {self.energy_joule_per_step}, but nothing costs "
+                f"energy; add joule_per_gflop or joule_per_megabyte"
+            )
+        return self
+
+    @property
+    def upload_bytes_per_s(self) -> float:
+        """Speed of its upload in bytes per second."""
+        return self.mbit_per_s * _BYTES_PER_SECOND
+
+    @property
+    def download_bytes_per_s(self) -> float:
+        """Speed of its download in bytes per second; infinite if only the server's link bounds it."""
+        if self.download_mbit_per_s is None:
+            return float("inf")
+        return self.download_mbit_per_s * _BYTES_PER_SECOND
+
+
+class DeviceFile(_Strict):
+    """Content of a file in ``conf/devices``: the server and one profile for each class of devices."""
+
+    server: Server
+    devices: tuple[Device, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> DeviceFile:
+        names = [device.name for device in self.devices]
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
+            raise ValueError(f"two devices are called {doubles[0]!r}; give each profile its own name")
+        return self
+
+    def without_slowest(self) -> DeviceFile | None:
+        """Return the file without the device that computes slowest, or None if it is the only one."""
+        if len(self.devices) == 1:
+            return None
+        slowest = min(self.devices, key=lambda device: device.gflops)
+        return self.model_copy(update={"devices": tuple(d for d in self.devices if d != slowest)})
+
+
+def load_devices(name_or_path: str | Path) -> DeviceFile:
+    """Read ``conf/devices/<name>.yaml`` or the file at a path.
+
+    Raises ``ConfError`` with the field and the value found, if one is missing, unknown or not positive.
+    """
+    path = find_conf("devices", name_or_path)
+    return validate(DeviceFile, read_yaml(path), str(path))
+
+
+def deal(
+    profiles: Sequence[Device], clients: int, *, seed: int = 0, order: Order = "round_robin"
+) -> tuple[Device, ...]:
+    """Deal the profiles evenly to ``clients``; the first N mod n profiles go to one client more.
+
+    Client i gets profile i mod n; ``shuffled`` then permutes the clients from the seeded stream, as
+    CutLayerSelection.py:210-217 does with an unseeded one.
+    """
+    if clients < 1:
+        raise ValueError(f"clients is {clients}: at least 1 client is needed")
+    if not profiles:
+        raise ValueError("there are no device profiles to deal; give at least one")
+    dealt = [profiles[client % len(profiles)] for client in range(clients)]
+    if order == "shuffled":
+        permutation = numpy_stream(seed, "device profiles").permutation(clients)
+        dealt = [dealt[position] for position in permutation]
+    return tuple(dealt)

@@ -1,0 +1,97 @@
+"""Which cuts a device may have: what its memory, its energy and its privacy floor leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.models import NETWORKS, Cut, ModelSpec, legal_cuts
+
+Booleans = NDArray[np.bool_]
+
+_MIB = 2.0**20
+_BYTES_PER_TRAINED_PARAMETER = 16
+"""Weight, gradient and the two moments of Adam, 32 bit each."""
+
+
+class NoLegalCutError(ValueError):
+    """A device whose limits leave no cut."""
+
+
+@dataclass(frozen=True)
+class CutDemands:
+    """What each legal cut asks of a client in one step; arrays [cuts]."""
+
+    cuts: tuple[Cut, ...]
+    memory_mib: Floats
+    gflop: Floats
+    megabytes: Floats
+    discriminator_head: Floats
+
+    def energy_joule(self, device: Device) -> Floats:
+        """Return the energy [cuts] that a step costs ``device``."""
+        joule = self.gflop * (device.joule_per_gflop or 0.0)
+        return joule + self.megabytes * (device.joule_per_megabyte or 0.0)
+
+    def allowed(self, device: Device) -> Booleans:
+        """Return which cuts [cuts] ``device`` may have.
+
+        Raises ``NoLegalCutError`` with the device and the limit, if none is left.
+        """
+        allowed = np.ones(len(self.cuts), dtype=np.bool_)
+        for limit, need, bound in self._limits(device):
+            fits = need <= bound
+            if not fits.any():
+                raise NoLegalCutError(
+                    f"device {device.name}: no legal cut under {limit} = {bound:g}; even the lightest "
+                    f"needs {need.min():.4g}. Raise the limit, or choose a smaller model or batch"
+                )
+            allowed &= fits
+        if not allowed.any():
+            names = " and ".join(f"{limit} = {bound:g}" for limit, _, bound in self._limits(device))
+            raise NoLegalCutError(
+                f"device {device.name}: no legal cut under {names} together; raise one of them"
+            )
+        return allowed
+
+    def _limits(self, device: Device) -> list[tuple[str, Floats, float]]:
+        """Return name, need [cuts] and bound of each limit; the privacy floor bounds from below."""
+        limits = []
+        if device.memory_mib is not None:
+            limits.append(("memory_mib", self.memory_mib, device.memory_mib))
+        if device.energy_joule_per_step is not None:
+            limits.append(("energy_joule_per_step", self.energy_joule(device), device.energy_joule_per_step))
+        if device.minimum_discriminator_head > 1:
+            floor = float(device.minimum_discriminator_head)
+            limits.append(("minimum_discriminator_head", 2 * floor - self.discriminator_head, floor))
+        return limits
+
+
+def cut_demands(spec: ModelSpec, costs: ModelCosts) -> CutDemands:
+    """Return what each legal cut of the model asks of a client.
+
+    Memory is an estimate: weights, their gradients and moments, and what autograd keeps; the framework's
+    own needs and the images are left out.
+    """
+    cuts = legal_cuts(spec)
+    demands = np.zeros((3, len(cuts)))
+    for column, cut in enumerate(cuts):
+        for network in NETWORKS:
+            of_network = costs.network(network)
+            demands[:, column] += _of_network(of_network, cut.head(network), cut.tail(network))
+    heads = np.array([cut.discriminator_head for cut in cuts], dtype=np.float64)
+    return CutDemands(cuts, demands[0] / _MIB, demands[1], demands[2] / 1e6, heads)
+
+
+def _of_network(costs: NetworkCosts, head: int, tail: int) -> Floats:
+    """Return bytes of memory, GFLOP, and bytes that cross in both directions."""
+    count = len(costs.parameters)
+    kept = np.r_[0:head, count - tail : count]
+    memory = _BYTES_PER_TRAINED_PARAMETER * costs.parameters[kept].sum() + costs.kept_bytes[kept].sum()
+    gflop = (costs.client_forward_gflop + costs.client_backward_gflop)[kept].sum()
+    crossing = 2 * (costs.boundary_bytes[head - 1] + costs.boundary_bytes[count - tail - 1])
+    return np.array([memory, gflop, crossing])

@@ -1,0 +1,109 @@
+"""Times of each part of a cut, tabulated once for all depths: what the latency model adds up.
+
+The *depth* of a part counts its movable blocks from zero: at depth d a head keeps blocks 0..d of its
+network, and a tail the last d + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts
+from huscf_flwr.cuts.devices import Device, Server
+from huscf_flwr.models import NetworkName
+
+_BYTES_PER_PARAMETER = 4
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Speeds of every row [rows] and of the server, as the latency model uses them."""
+
+    gflops: Floats
+    upload_s_per_byte: Floats
+    download_s_per_byte: Floats
+    server_gflops: float
+
+    @classmethod
+    def of(
+        cls, devices: Sequence[Device], server: Server, clients: int, *, server_link_shared: bool
+    ) -> Speeds:
+        """Tabulate the speeds; a shared link gives each of ``clients`` an even part of the server's.
+
+        Unshared, an upload is bounded by the client's link alone and a download by the server's, and by the
+        client's download if its profile has one (quirk 30).
+        """
+        served = server.bytes_per_s / (clients if server_link_shared else 1)
+        upload = np.array([device.upload_bytes_per_s for device in devices])
+        download = np.minimum([device.download_bytes_per_s for device in devices], served)
+        if server_link_shared:
+            upload = np.minimum(upload, served)
+        gflops = np.array([device.gflops for device in devices])
+        return cls(gflops, 1 / upload, 1 / download, server.gflops)
+
+    @property
+    def round_trip_s_per_byte(self) -> Floats:
+        """[rows]: one byte down and up again."""
+        return self.upload_s_per_byte + self.download_s_per_byte
+
+
+@dataclass(frozen=True)
+class PartTimes:
+    """Times of one part in its two stages, forward (0) and backward (1)."""
+
+    name: str
+    """Field of ``Cut``."""
+    compute_s: Floats
+    """[2, rows, depths]: a client's arithmetic."""
+    link_s: Floats
+    """[2, rows, depths]: a client's transfer."""
+    server_s: Floats
+    """[2, depths - 1]: the server, for one client's batch in each movable block, outermost first."""
+    segment_bytes: Floats
+    """[depths]: weights that the client keeps."""
+
+    @property
+    def depths(self) -> int:
+        """Number of choices: one more than there are movable blocks."""
+        return len(self.segment_bytes)
+
+    def client_s(self) -> Floats:
+        """Return [2, rows, depths]: arithmetic and transfer."""
+        return self.compute_s + self.link_s
+
+
+def part_times(name: str, costs: ModelCosts, speeds: Speeds, depths: int) -> PartTimes:
+    """Tabulate the part that the field ``name`` of ``Cut`` sets, which has ``depths`` choices."""
+    network: NetworkName = "generator" if name.startswith("generator") else "discriminator"
+    return _tabulate(name, costs.network(network), speeds, depths)
+
+
+def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, depths: int) -> PartTimes:
+    """Take blocks and boundaries from the client's end inwards.
+
+    Forward, a head's boundary crosses up and a tail's down; backward, the other way round.
+    """
+    is_head = name.endswith("head")
+    inwards = slice(None) if is_head else slice(None, None, -1)
+    kept_gflop = np.stack(
+        [
+            np.cumsum(costs.client_forward_gflop[inwards])[:depths],
+            np.cumsum(costs.client_backward_gflop[inwards])[:depths],
+        ]
+    )
+    boundaries = costs.boundary_bytes[inwards]
+    crossing = boundaries[:depths] if is_head else boundaries[1 : depths + 1]
+    directions = [speeds.upload_s_per_byte, speeds.download_s_per_byte]
+    if not is_head:
+        directions.reverse()
+    server = np.stack([costs.server_forward_gflop[inwards], costs.server_backward_gflop[inwards]])
+    return PartTimes(
+        name,
+        compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None],
+        link_s=np.stack(directions)[:, :, None] * crossing,
+        server_s=server[:, 1:depths] / speeds.server_gflops,
+        segment_bytes=_BYTES_PER_PARAMETER * np.cumsum(costs.parameters[inwards])[:depths],
+    )
