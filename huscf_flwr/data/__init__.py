@@ -9,6 +9,7 @@ from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
 from huscf_flwr.data.images import LabelledImages, convert, denormalise, label_counts, normalise
 from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
+from huscf_flwr.data.population import Population, load_population
 from huscf_flwr.data.registry import register_domain, registered_names
 from huscf_flwr.data.sampling import BatchSampler, FreshDraw, ShuffledPasses
 from huscf_flwr.data.scenarios import Scenario, load_scenario
@@ -22,6 +23,7 @@ __all__ = [
     "LabelledImages",
     "Partition",
     "PartitionRules",
+    "Population",
     "Scenario",
     "ShuffledPasses",
     "clients_per_domain",
@@ -29,6 +31,7 @@ __all__ = [
     "denormalise",
     "label_counts",
     "load_domain",
+    "load_population",
     "load_scenario",
     "normalise",
     "partition",

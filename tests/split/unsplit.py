@@ -4,6 +4,8 @@ Every client has a whole network in which some blocks are its own and the others
 block runs on the concatenation of the clients that use it.
 """
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -62,8 +64,6 @@ class UnsplitStep:
 
 
 def _copies(blocks):
-    import copy
-
     return {int(index): copy.deepcopy(block) for index, block in blocks.items()}
 
 

@@ -1,0 +1,328 @@
+"""The configuration of a run: one schema for YAML files, ``--set`` and Flower's run config.
+
+Nested sections become dotted, kebab-case keys in Flower's run config (``method.plain-rounds``), where an
+empty string stands for "not set". Settings of the method that are not set follow ``mode``: every difference
+between the authors' code and ours is one named setting, so that its effect can be measured alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from huscf_flwr.conf import ConfError, find_conf, read_yaml, validate
+
+RunConfigValue = bool | int | float | str
+Mode = Literal["corrected", "parity"]
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "huscf-flwr"
+
+
+def _listed(value: object) -> object:
+    """Take ``a,b`` for a list, since Flower's run config has none."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+NameList = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+CutNumbers = Annotated[tuple[int, int, int, int], BeforeValidator(_listed)]
+
+
+class Section(BaseModel):
+    """Part of the configuration: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(Section):
+    """The networks.
+
+    Attributes:
+        spec: name in ``conf/models`` or path of a YAML file.
+        width: multiplies the channels of all inner blocks.
+    """
+
+    spec: str = "authors-28"
+    width: PositiveFloat = 1.0
+
+
+class DataSection(Section):
+    """Where images come from and who holds which.
+
+    Attributes:
+        scenario: name in ``conf/scenarios``, number of the paper's, or path.
+        domains: take these domains instead of the scenario's.
+        root: folder of folders in MNIST's file format, looked at before anything is downloaded.
+        cache: folder for downloads, rendered images and judges.
+        id_offset: ``authors`` repeats a mistake of theirs: see ``huscf_flwr.data.PartitionRules``.
+        exclusion_pattern: likewise.
+    """
+
+    scenario: str = "demo"
+    domains: NameList | None = None
+    root: Path | None = None
+    cache: Path = Field(default_factory=_default_cache)
+    id_offset: Literal["corrected", "authors"] | None = None
+    exclusion_pattern: Literal["per-domain", "authors"] | None = None
+
+
+class CutsSection(Section):
+    """Device profiles and how cuts are chosen from them.
+
+    Attributes:
+        devices: name in ``conf/devices`` or path; the profiles are dealt evenly to the clients.
+        solver: ``greedy`` (one cut per device class), ``exact``, ``genetic`` (the paper's) or ``fixed``.
+        fixed: the cut of every client for ``fixed``: blocks kept in generator head, generator tail,
+            discriminator head, discriminator tail.
+        flops: rule by which work is counted: ``exact``, or the ``paper``'s with its over-counts.
+    """
+
+    devices: str = "paper"
+    solver: Literal["greedy", "exact", "genetic", "fixed"] = "greedy"
+    fixed: CutNumbers | None = None
+    flops: Literal["exact", "paper"] = "exact"
+
+
+class OptimiserSection(Section):
+    """Adam, the same for clients and server; defaults are the authors' (configs.yaml)."""
+
+    learning_rate: PositiveFloat = 2e-4
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+
+
+class MethodSection(Section):
+    """What happens in and after a round; a setting left out follows ``mode``.
+
+    Attributes:
+        initialisation: ``common``: all clients start from the same weights. ``per-client``: each head and
+            tail from its own, as the authors do (models.py:24-32, 311-344), so that the first averages mix
+            networks that do not fit together.
+        batches: ``passes``: an epoch is a pass over the client's images. ``fresh-draw``: every batch is the
+            first of a new shuffle, as the authors' ``next(iter(loader))`` (train.py:105).
+        feature_window: activations that clustering and divergence see: those of all real batches of the
+            ``last-epoch``, or of the ``last-batch`` of the round, as the authors do (train.py:99).
+        clusters: number of clusters; if not set, ``corrected`` finds it and ``parity`` takes the number of
+            domains, as the authors do (train.py:73).
+        divergence: ``gaussian``: between the channels' distributions. ``spatial-softmax``: the authors'
+            softmax over positions, averaged over channels (HuSCFGAN.py:200-214), which has next to no effect.
+        beta: weights are n_k exp(-beta KL_k); the authors' code has 1 (train.py:164).
+        weighting: ``kld``, or ``samples`` for plain averaging by sample counts.
+        buffers: BatchNorm's running statistics are averaged with the variance between clients
+            (``total-variance``), or like weights (``average``), as the authors do (HuSCFGAN.py:229-328).
+        plain_rounds: first rounds that average all clients by sample count; the authors' are 2
+            (train.py:157).
+        judged: the model of a cluster is the middle from the server and all other blocks from the
+            ``cluster``; the authors judge the ``first-client`` of a domain, whose cut decides which blocks
+            come from the server (train.py:166-172).
+    """
+
+    initialisation: Literal["common", "per-client"] | None = None
+    batches: Literal["passes", "fresh-draw"] | None = None
+    feature_window: Literal["last-epoch", "last-batch"] | None = None
+    clusters: PositiveInt | None = None
+    divergence: Literal["gaussian", "spatial-softmax"] | None = None
+    beta: float | None = Field(default=None, ge=0)
+    weighting: Literal["kld", "samples"] = "kld"
+    buffers: Literal["total-variance", "average"] | None = None
+    plain_rounds: NonNegativeInt | None = None
+    judged: Literal["cluster", "first-client"] | None = None
+
+
+class EvaluationSection(Section):
+    """How the generators are judged.
+
+    Attributes:
+        every: rounds between two judgements of label fidelity and generation score; 0 only at the end.
+        images: images generated per domain for fidelity, score and FID.
+        synthetic_images: images on which the train-on-synthetic classifier trains at the end; 0 for none.
+        sample_columns: images per class in a sample grid.
+    """
+
+    every: NonNegativeInt = 1
+    images: PositiveInt = 2000
+    synthetic_images: NonNegativeInt = 10_000
+    sample_columns: PositiveInt = 8
+
+
+class ExecutorSection(Section):
+    """Where the split executor listens.
+
+    Attributes:
+        bind: address and port; port 0 takes a free one.
+        advertise: address that clients are told, if not the bound one.
+        window: seconds that the first host to arrive waits for others at the start.
+        timeout: seconds that a host waits for the others in one exchange.
+    """
+
+    bind: str = "127.0.0.1:0"
+    advertise: str | None = None
+    window: float = Field(default=20.0, gt=0, lt=30)
+    timeout: PositiveFloat = 600.0
+
+
+class ComputeSection(Section):
+    """Numbers and threads.
+
+    Attributes:
+        dtype: of weights, activations and the wire.
+        threads: of each process; 0 shares the cores among the processes that compute at once.
+    """
+
+    dtype: Literal["float32", "float64"] = "float32"
+    threads: NonNegativeInt = 0
+
+
+class RunConfig(Section):
+    """A whole run.
+
+    Attributes:
+        name: of the run's folder below ``output``.
+        mode: ``corrected``, or ``parity`` with the authors' code; see ``MethodSection``.
+        seed: of every random stream.
+        rounds: federated rounds.
+        local_epochs: epochs in a round; an epoch has as many steps as the largest client has batches.
+        batch_size: images per client and step.
+        clients: number of virtual clients.
+        min_hosts: SuperNodes to wait for before the run starts.
+        resume: folder of a run whose last checkpoint this one goes on from.
+        output: folder of run folders.
+    """
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    mode: Mode = "corrected"
+    seed: NonNegativeInt = 0
+    rounds: PositiveInt = 10
+    local_epochs: PositiveInt = 5
+    batch_size: int = Field(default=64, ge=2)
+    clients: PositiveInt = 8
+    min_hosts: PositiveInt = 1
+    resume: Path | None = None
+    output: Path = Path("runs")
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    cuts: CutsSection = CutsSection()
+    optimiser: OptimiserSection = OptimiserSection()
+    method: MethodSection = MethodSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    executor: ExecutorSection = ExecutorSection()
+    compute: ComputeSection = ComputeSection()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of this run."""
+        return self.output / self.name
+
+
+_CORRECTED: dict[str, dict[str, Any]] = {
+    "data": {"id_offset": "corrected", "exclusion_pattern": "per-domain"},
+    "method": {
+        "initialisation": "common",
+        "batches": "passes",
+        "feature_window": "last-epoch",
+        "divergence": "gaussian",
+        "beta": 1.0,
+        "buffers": "total-variance",
+        "plain_rounds": 1,
+        "judged": "cluster",
+    },
+}
+_PARITY: dict[str, dict[str, Any]] = {
+    "data": {"id_offset": "authors", "exclusion_pattern": "authors"},
+    "method": {
+        "initialisation": "per-client",
+        "batches": "fresh-draw",
+        "feature_window": "last-batch",
+        "divergence": "spatial-softmax",
+        "beta": 1.0,
+        "buffers": "average",
+        "plain_rounds": 2,
+        "judged": "first-client",
+    },
+}
+_BY_MODE: dict[Mode, dict[str, dict[str, Any]]] = {"corrected": _CORRECTED, "parity": _PARITY}
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """Return ``config`` with every setting that was left to ``mode`` filled in, and paths absolute."""
+    sections = {}
+    for name, defaults in _BY_MODE[config.mode].items():
+        section = getattr(config, name)
+        unset = {key: value for key, value in defaults.items() if getattr(section, key) is None}
+        sections[name] = section.model_copy(update=unset)
+    paths = {"cache": config.data.cache.expanduser().absolute()}
+    if config.data.root is not None:
+        paths["root"] = config.data.root.expanduser().absolute()
+    sections["data"] = sections["data"].model_copy(update=paths)
+    resume = config.resume.expanduser().absolute() if config.resume else None
+    output = config.output.expanduser().absolute()
+    return config.model_copy(update={**sections, "output": output, "resume": resume})
+
+
+def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a run from ``conf/runs/<name>.yaml`` or a path; ``overrides`` are ``section.key=value``.
+
+    Raises ``ConfError`` naming the key, the value and what would be right.
+    """
+    path = find_conf("runs", name_or_path)
+    content = {"name": path.stem, **read_yaml(path)}
+    for override in overrides:
+        _set(content, override)
+    return resolve(validate(RunConfig, content, str(path)))
+
+
+def dump_config(config: RunConfig) -> str:
+    """Return the configuration as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def to_run_config(config: RunConfig) -> dict[str, RunConfigValue]:
+    """Flatten for Flower: dotted, kebab-case keys; lists joined by commas; empty string for not set."""
+    return dict(_flatten(config.model_dump(mode="json"), ""))
+
+
+def from_run_config(flat: Mapping[str, RunConfigValue]) -> RunConfig:
+    """Read Flower's run config; the opposite of ``to_run_config``.
+
+    Raises ``ConfError`` naming the key, the value and what would be right.
+    """
+    content: dict[str, Any] = {}
+    for key, value in flat.items():
+        if value == "":
+            continue
+        *sections, leaf = key.replace("-", "_").split(".")
+        place = content
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[leaf] = value
+    return resolve(validate(RunConfig, content, "run config"))
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfError(f"--set {override}: write key=value, such as --set rounds=3")
+    *sections, leaf = key.strip().replace("-", "_").split(".")
+    place = content
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfError(f"--set {override}: '{section}' is a value, not a section")
+    place[leaf] = yaml.safe_load(text)
+
+
+def _flatten(content: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, RunConfigValue]]:
+    for key, value in content.items():
+        name = f"{prefix}{key.replace('_', '-')}"
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{name}.")
+        elif isinstance(value, list):
+            yield name, ",".join(map(str, value))
+        else:
+            yield name, "" if value is None else value

@@ -1,0 +1,183 @@
+"""The server's side of a run, between the split steps and the averaging.
+
+The coordinator knows, for every client, its sample count, its cut and its cluster, and nothing else about
+it. It opens a lock-step session for each round, watches the activations of the discriminator's middle, and
+closes the round by clustering and averaging. Flower's strategy and the local engine both drive this class.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.federation import ActivationAccumulator, ClusteredAveraging, RoundResult
+from huscf_flwr.models import (
+    NETWORKS,
+    BlockKey,
+    BlockStates,
+    Cut,
+    ModelSpec,
+    all_block_keys,
+    build_blocks,
+    client_block_keys,
+)
+from huscf_flwr.seeding import derive_seed
+from huscf_flwr.split import Ledger, LockStep, Observer, SplitExecutor, StepLosses
+from huscf_flwr.training.participant import adam_settings, dtype_of
+
+SEGMENTS_KIND = "segments"
+
+
+@dataclass(frozen=True)
+class FinishedRound:
+    """What is known of a round when it is over."""
+
+    number: int
+    steps: int
+    seconds: float
+    losses: Mapping[int, StepLosses]
+    """Mean losses by client."""
+    samples: Mapping[int, int]
+    result: RoundResult[BlockKey]
+    ledger: Ledger
+
+
+class Coordinator:
+    """State of the server over the rounds: bodies, cluster models, clusters, and the open session."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        spec: ModelSpec,
+        *,
+        samples: Mapping[int, int],
+        cuts: Mapping[int, Cut],
+        method: ClusteredAveraging,
+    ) -> None:
+        """Start before the first round; ``samples`` and ``cuts`` are by client id."""
+        self.config = config
+        self.spec = spec
+        self.samples = dict(samples)
+        self.cuts = dict(cuts)
+        self.method = method
+        self.executor = SplitExecutor(
+            spec, cuts, seed=config.seed, adam=adam_settings(config), dtype=dtype_of(config)
+        )
+        self.round = 0
+        self.clusters: dict[int, int] = dict.fromkeys(sorted(samples), 0)
+        self.cluster_blocks: dict[int, BlockStates] = {}
+        if config.method.initialisation == "common":
+            self.cluster_blocks[0] = _initial_states(config, spec)
+        self.ledger = Ledger()
+        self._observed: dict[int, ActivationAccumulator] = {}
+        self._started = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Steps in a round: epochs times the batches of the largest client."""
+        batches = math.ceil(max(self.samples.values()) / self.config.batch_size)
+        return self.config.local_epochs * batches
+
+    def blocks_for(self, clients: Sequence[int]) -> dict[int, BlockStates]:
+        """Return, by cluster, the blocks that some of ``clients`` keep: each travels once per cluster.
+
+        Empty before the first averaging where every client starts from its own weights.
+        """
+        needed: dict[int, set[BlockKey]] = {}
+        for client in clients:
+            kept = client_block_keys(self.spec, self.cuts[client])
+            needed.setdefault(self.clusters[client], set()).update(kept)
+        return {
+            cluster: {key: self.cluster_blocks[cluster][key] for key in sorted(keys)}
+            for cluster, keys in sorted(needed.items())
+            if cluster in self.cluster_blocks
+        }
+
+    def open_round(
+        self, hosts: Sequence[Sequence[int]], progress: Callable[[int], None] = lambda _: None
+    ) -> LockStep:
+        """Begin the next round; ``hosts`` lists the client ids of each host."""
+        self.round += 1
+        self._started = time.monotonic()
+        self.ledger = Ledger()
+        self._observed = {client: ActivationAccumulator() for client in self.samples}
+        for clients in hosts:
+            for cluster, blocks in self.blocks_for(clients).items():
+                receiver = next(client for client in clients if self.clusters[client] == cluster)
+                self.ledger.record(receiver, "down", SEGMENTS_KIND, byte_count(blocks))
+        return LockStep(
+            self.executor,
+            hosts,
+            ledger=self.ledger,
+            steps=self.steps,
+            timeout=self.config.executor.timeout,
+            observe=self._observer,
+            progress=progress,
+        )
+
+    def close_round(
+        self, client_blocks: Mapping[int, BlockStates], losses: Mapping[int, StepLosses]
+    ) -> FinishedRound:
+        """Cluster and average what the clients trained; take the averages over."""
+        for client, blocks in client_blocks.items():
+            self.ledger.record(client, "up", SEGMENTS_KIND, byte_count(blocks))
+        result = self.method.after_round(
+            self.round,
+            statistics={client: seen.statistics() for client, seen in self._observed.items()},
+            samples=self.samples,
+            previous_clusters=self.clusters if self.round > 1 else {},
+            client_blocks=client_blocks,
+            body=self.executor.segments.states(),
+            seed=derive_seed(self.config.seed, "clustering", self.round) % 2**32,
+        )
+        self.clusters = dict(result.clusters)
+        self.cluster_blocks = dict(result.aggregate.clusters)
+        self.executor.segments.load(result.aggregate.body)
+        seconds = time.monotonic() - self._started
+        return FinishedRound(self.round, self.steps, seconds, losses, self.samples, result, self.ledger)
+
+    def model_states(self, cluster: int, cut: Cut) -> BlockStates:
+        """Return a whole model: the blocks that ``cut`` keeps from the cluster, the others from the server.
+
+        With the largest cut it is the cluster's model; with a client's own, what that client would run.
+        """
+        kept = set(client_block_keys(self.spec, cut))
+        body = self.executor.segments.states()
+        return {
+            key: self.cluster_blocks[cluster][key] if key in kept else body[key]
+            for key in all_block_keys(self.spec)
+        }
+
+    def _observer(self, step: int) -> Observer | None:
+        first = self.steps - self.steps // self.config.local_epochs + 1
+        if self.config.method.feature_window == "last-batch":
+            first = self.steps
+        return (lambda client, seen: self._observed[client].observe(seen)) if step >= first else None
+
+
+def byte_count(blocks: Mapping[BlockKey, Mapping[str, Tensor]]) -> int:
+    """Return the bytes of all tensors in ``blocks``."""
+    return sum(t.numel() * t.element_size() for state in blocks.values() for t in state.values())
+
+
+def _initial_states(config: RunConfig, spec: ModelSpec) -> BlockStates:
+    states: BlockStates = {}
+    for network in NETWORKS:
+        indices = range(len(spec.network(network).blocks))
+        blocks = build_blocks(spec, network, indices, seed=config.seed, dtype=dtype_of(config))
+        states.update(blocks.states())
+    return states
+
+
+def build_generator(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> torch.nn.Module:
+    """Return a whole generator with ``states``, ready to sample: running statistics, no gradients."""
+    indices = range(len(spec.generator.blocks))
+    generator = build_blocks(spec, "generator", indices, seed=0, dtype=dtype)
+    generator.load(states)
+    return generator.eval().requires_grad_(False)
