@@ -31,11 +31,18 @@ def load_digits(_cache: Path) -> Pair:
 
 @register_domain("letters", classes=len(LETTERS))
 def load_letters(cache: Path) -> Pair:
-    """Load A to J from matplotlib's fonts (see ``letters.py``), rendered once into the cache."""
+    """Load A to J from matplotlib's fonts (see ``letters.py``), rendered once into the cache.
+
+    Raises:
+        DataError: if the cached files are damaged.
+    """
     folder = cache / f"letters-{RECIPE}"
     if not folder.exists():
         write_idx_folder(folder, *make_letters())
-    return read_idx_folder(folder, classes=len(LETTERS))
+    try:
+        return read_idx_folder(folder, classes=len(LETTERS))
+    except DataError as error:
+        raise DataError(f"{error}. Delete {folder}: it will be rendered anew") from error
 
 
 @register_domain("mnist", classes=10)

@@ -109,10 +109,18 @@ def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) 
         for part, data in (("train", train), ("t10k", test)):
             _write_part(temporary, part, data)
         temporary.chmod(0o755)
-        if not folder.exists():
-            temporary.rename(folder)
+        _rename_unless_there(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename_unless_there(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        # A folder that is not empty refuses to be replaced, which settles a race between processes.
+        if not folder.is_dir():
+            raise
 
 
 def _open(path: Path) -> BinaryIO:

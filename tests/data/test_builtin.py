@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
-from huscf_flwr.data import LabelledImages, builtin, load_domain
+from huscf_flwr.data import DataError, LabelledImages, builtin, load_domain
 from huscf_flwr.data.digits import make_digits
 from huscf_flwr.data.letters import (
     LETTERS,
@@ -97,3 +97,11 @@ def test_letters_are_rendered_once(tmp_path, monkeypatch):
     again = load_domain("letters", root=None, cache=tmp_path, image=(1, 28))
     assert digest(first.train) == digest(again.train)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_damaged_cache_says_what_to_delete(tmp_path):
+    load_domain("letters", root=None, cache=tmp_path, image=(1, 28))
+    folder = next(tmp_path.iterdir())
+    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(b"")
+    with pytest.raises(DataError, match=f"t10k-labels.*Delete {folder}"):
+        load_domain("letters", root=None, cache=tmp_path, image=(1, 28))
