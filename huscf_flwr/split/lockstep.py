@@ -51,7 +51,7 @@ class LockStep:
         others in one exchange; ``observe`` gives the observer of a step, by its number from one.
         """
         self._executor = executor
-        self._hosts = [tuple(clients) for clients in hosts]
+        self.hosts = tuple(tuple(clients) for clients in hosts)
         self._ledger = ledger
         self._steps = steps
         self._timeout = timeout
@@ -64,12 +64,22 @@ class LockStep:
         self._running: ExecutorStep | None = None
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
-        self._barrier = threading.Barrier(len(self._hosts), action=self._serve)
+        self._barrier = threading.Barrier(len(self.hosts), action=self._serve)
 
     @property
     def finished_steps(self) -> int:
         """Number of steps that all hosts have finished."""
         return self._finished_steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self._finished_steps == self._steps
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the session early, if anything did."""
+        return self._failure
 
     def exchange(self, host: int, exchange: Exchange, frames: Frames) -> Frames:
         """Take part in one exchange; return the frames for the clients of ``host``.
@@ -86,7 +96,7 @@ class LockStep:
             self._barrier.wait(self._timeout)
         except threading.BrokenBarrierError:
             raise SessionError(self._broken(exchange)) from self._failure
-        return {client: self._down[client] for client in self._hosts[host]}
+        return {client: self._down[client] for client in self.hosts[host]}
 
     def abort(self, reason: BaseException) -> None:
         """End the session for all hosts because of ``reason``; the first reason given stays."""
@@ -97,8 +107,8 @@ class LockStep:
     def _accept(self, host: int, exchange: Exchange, frames: Frames) -> None:
         if exchange is not self._expected:
             raise SessionError(f"host {host} sent {exchange.name}, but {self._expected.name} is due")
-        if set(frames) != set(self._hosts[host]):
-            raise SessionError(f"host {host} sent clients {sorted(frames)}, not {sorted(self._hosts[host])}")
+        if set(frames) != set(self.hosts[host]):
+            raise SessionError(f"host {host} sent clients {sorted(frames)}, not {sorted(self.hosts[host])}")
         for client, frame in frames.items():
             cut = self._executor.cuts[client]
             check_frame(frame, exchange, "up", client=client, spec=self._executor.spec, cut=cut)
@@ -137,7 +147,7 @@ class LockStep:
     def _broken(self, exchange: Exchange) -> str:
         place = f"step {self._finished_steps + 1}, {exchange.name}"
         if self._failure is None:
-            return f"{place}: not all of {len(self._hosts)} hosts came within {self._timeout:g} s"
+            return f"{place}: not all of {len(self.hosts)} hosts came within {self._timeout:g} s"
         return f"{place}: {self._failure}"
 
 

@@ -1,0 +1,44 @@
+# Two commands do everything, set-up included: `make demo` trains and shows, `make test` checks.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check format proto clean
+
+help:
+	@echo "make demo    train on two domains under Flower's simulation, judge, and write runs/demo/report.html"
+	@echo "make test    lint, types and all tests"
+	@echo "make check   lint and types only"
+	@echo "make clean   remove the virtual environment and caches (runs/ stays)"
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python .ci/bootstrap_pip.py
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/huscf run demo --engine flower
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(READY)
+	$(BIN)/python -m pip install --quiet 'grpcio-tools<1.82' 'protobuf<7'
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
+		huscf_flwr/split/wire/split_session.proto
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

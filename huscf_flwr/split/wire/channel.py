@@ -1,0 +1,84 @@
+"""A host's end of the stream."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from huscf_flwr.split.exchange import Exchange, Frame, Frames
+from huscf_flwr.split.lockstep import SessionError
+from huscf_flwr.split.wire import split_session_pb2 as messages
+from huscf_flwr.split.wire import split_session_pb2_grpc as services
+from huscf_flwr.split.wire.codec import decode_frame, encode_frame
+from huscf_flwr.split.wire.server import TOKEN_KEY, UNLIMITED
+
+
+def arrive(address: str, token: str, host: str, timeout: float) -> bool:
+    """Come to the rendezvous at ``address``; returns whether ``host`` takes part in the run.
+
+    Raises ``SessionError`` if the executor cannot be reached within ``timeout`` seconds.
+    """
+    with grpc.insecure_channel(address, options=UNLIMITED) as channel:
+        stub = services.SplitExecutorStub(channel)  # type: ignore[no-untyped-call]
+        try:
+            answer = stub.Arrive(
+                messages.Arrival(host=host),
+                metadata=[(TOKEN_KEY, token)],
+                timeout=timeout,
+                wait_for_ready=True,
+            )
+        except grpc.RpcError as error:
+            raise SessionError(f"rendezvous at {address}: {error.details()}") from error
+    return bool(answer.admitted)
+
+
+class GrpcChannel:
+    """One stream to the executor, for all clients of this host, for one round."""
+
+    def __init__(self, address: str, token: str) -> None:
+        """Open the stream; failures show in the first exchange."""
+        self._address = address
+        self._channel = grpc.insecure_channel(address, options=UNLIMITED)
+        self._outgoing: queue.SimpleQueue[messages.Frame | None] = queue.SimpleQueue()
+        stub = services.SplitExecutorStub(self._channel)  # type: ignore[no-untyped-call]
+        self._incoming: Iterator[messages.Frame] = stub.Session(
+            iter(self._outgoing.get, None), metadata=[(TOKEN_KEY, token)], wait_for_ready=True
+        )
+
+    def exchange(self, exchange: Exchange, frames: Frames) -> Frames:
+        """Send the frames of this host's clients up; return what comes down for them.
+
+        Raises ``SessionError`` with the executor's reason when the session is over.
+        """
+        for client, frame in frames.items():
+            self._outgoing.put(encode_frame(exchange, client, frame))
+        return dict(self._receive(exchange) for _ in frames)
+
+    def close(self) -> None:
+        """End the stream."""
+        self._outgoing.put(None)
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _receive(self, expected: Exchange) -> tuple[int, Frame]:
+        try:
+            message = next(self._incoming)
+        except StopIteration:
+            raise SessionError(f"the executor at {self._address} ended the session") from None
+        except grpc.RpcError as error:
+            raise SessionError(f"the executor at {self._address}: {error.details()}") from error
+        exchange, client, frame = decode_frame(message)
+        if exchange is not expected:
+            raise SessionError(f"the executor answered {exchange.name} to {expected.name}")
+        return client, frame

@@ -1,0 +1,60 @@
+"""Frames as messages: raw bytes with type and shape, nothing that could be executed.
+
+Convolutions run channels-last, so a tensor in that order keeps it on the wire: what arrives is equal to what
+was sent to the bit, and in the same layout.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.split.exchange import Exchange, Frame, FrameError
+from huscf_flwr.split.wire import split_session_pb2 as messages
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+def encode_frame(exchange: Exchange, client: int, frame: Frame) -> messages.Frame:
+    """Return the message for one client's frame."""
+    tensors = [encode_tensor(tensor) for tensor in frame]
+    return messages.Frame(exchange=exchange.value, client=client, tensors=tensors)
+
+
+def decode_frame(message: messages.Frame) -> tuple[Exchange, int, Frame]:
+    """Return exchange, client and tensors; raises ``FrameError`` for what is not a frame."""
+    try:
+        exchange = Exchange(message.exchange)
+    except ValueError:
+        raise FrameError(f"there is no exchange {message.exchange}") from None
+    return exchange, message.client, tuple(decode_tensor(tensor) for tensor in message.tensors)
+
+
+def encode_tensor(tensor: Tensor) -> messages.Tensor:
+    """Return the message for one tensor; raises ``FrameError`` for a type that may not cross."""
+    if tensor.dtype not in _NAMES:
+        raise FrameError(f"a tensor of {tensor.dtype} may not cross; allowed: {', '.join(_DTYPES)}")
+    channels_last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    ordered = tensor.permute(0, 2, 3, 1) if channels_last else tensor
+    return messages.Tensor(
+        dtype=_NAMES[tensor.dtype],
+        shape=ordered.shape,
+        channels_last=channels_last,
+        data=ordered.detach().contiguous().numpy().tobytes(),
+    )
+
+
+def decode_tensor(message: messages.Tensor) -> Tensor:
+    """Return the tensor; raises ``FrameError`` if type, shape and number of bytes do not agree."""
+    dtype = _DTYPES.get(message.dtype)
+    if dtype is None:
+        raise FrameError(f"a tensor of type '{message.dtype}' may not cross; allowed: {', '.join(_DTYPES)}")
+    shape = torch.Size(message.shape)
+    expected = shape.numel() * dtype.itemsize
+    if len(message.data) != expected or expected == 0:
+        raise FrameError(f"{len(message.data)} bytes for {tuple(shape)} of {message.dtype}, not {expected}")
+    if message.channels_last and len(shape) != 4:
+        raise FrameError(f"a tensor of shape {tuple(shape)} has no channels to come last")
+    tensor = torch.frombuffer(bytearray(message.data), dtype=dtype).view(shape)
+    return tensor.permute(0, 3, 1, 2) if message.channels_last else tensor

@@ -1,0 +1,68 @@
+"""Where clients live does not change what they learn."""
+
+import threading
+
+import pytest
+import torch
+
+from huscf_flwr.models import legal_cuts
+from huscf_flwr.split import HostedClient, Ledger, LocalChannel, run_steps
+from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
+from tests.split.builders import build, open_session, random_batch, small_specs
+
+SPEC = small_specs()["authors-28"]
+CUTS = dict(enumerate([legal_cuts(SPEC)[place] for place in (0, 5, 10, 15)]))
+STEPS = 3
+
+
+def train(hosts, channel):
+    """Train three steps with the clients spread over ``hosts`` and return all weights and the ledger."""
+    executor, clients = build(SPEC, CUTS)
+    ledger = Ledger()
+    session = open_session(executor, hosts, steps=STEPS, ledger=ledger)
+    server = ExecutorServer("127.0.0.1:0") if channel == "grpc" else None
+    tokens = server.open_session(session) if server else None
+    failures = []
+
+    def run(host):
+        batches = {
+            k: iter([random_batch(SPEC, 2 + k, 100 * k + step) for step in range(STEPS)]) for k in hosts[host]
+        }
+        hosted = [HostedClient(clients[k], lambda k=k: next(batches[k])) for k in hosts[host]]
+        try:
+            if server:
+                with GrpcChannel(server.address, tokens[host]) as stream:
+                    run_steps(hosted, stream, STEPS)
+            else:
+                run_steps(hosted, LocalChannel(session, host), STEPS)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(host,)) for host in range(len(hosts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if server:
+        server.stop()
+    assert failures == []
+    assert session.finished_steps == STEPS
+    weights = {}
+    for owner, segments in [("server", executor.segments), *((c.client, c.segments) for c in clients)]:
+        for key, state in segments.states().items():
+            weights.update({(owner, key, name): tensor.clone() for name, tensor in state.items()})
+    return weights, ledger
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return train([[0, 1, 2, 3]], "local")
+
+
+@pytest.mark.parametrize("channel", ["local", "grpc"])
+@pytest.mark.parametrize("hosts", [[[0, 1, 2, 3]], [[0, 1], [2, 3]], [[3], [1], [0], [2]]])
+def test_the_same_weights_on_any_hosts_and_channel(reference, hosts, channel):
+    weights, ledger = train(hosts, channel)
+    for name, tensor in reference[0].items():
+        assert torch.allclose(weights[name].double(), tensor.double(), rtol=0, atol=1e-9), name
+    assert ledger.entries == reference[1].entries
