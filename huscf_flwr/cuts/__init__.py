@@ -9,7 +9,7 @@ from huscf_flwr.cuts.devices import Device, DeviceFile, Server, deal, load_devic
 from huscf_flwr.cuts.latency import LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import NoLegalCutError
 from huscf_flwr.cuts.problem import CutProblem, CutSolver, Solution
-from huscf_flwr.cuts.solvers import FixedCuts, GreedySearch
+from huscf_flwr.cuts.solvers import ExactSolver, FixedCuts, GreedySearch
 from huscf_flwr.models import ModelSpec
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "CutSolver",
     "Device",
     "DeviceFile",
+    "ExactSolver",
     "FixedCuts",
     "FlopRule",
     "GreedySearch",

@@ -168,6 +168,10 @@ class LatencyModel:
             stages.append(self._slowest("segments of a round", self._round_transfers(assignment[None])[0]))
         return tuple(stages)
 
+    def round_transfer_seconds(self, cut_table: Integers) -> Floats:
+        """Return [rows, cuts]: a step's share of a round's transfers for each of the cuts [cuts, 4]."""
+        return self._round_transfers(np.repeat(cut_table[:, None], len(self.devices), axis=1)).T
+
     def client_seconds(self, cuts: Sequence[Cut]) -> tuple[Floats, Floats]:
         """Return each row's arithmetic [rows] and transfers [rows] of one step, waiting left out."""
         depths = np.array(cuts, dtype=np.int64) - 1
@@ -191,10 +195,15 @@ class LatencyModel:
     def _round_transfers(self, cuts: Integers) -> Floats:
         """Return [P, rows]: a step's share of the transfer of each client's segments once a round."""
         assert self.options.steps_per_round is not None
-        sizes = np.zeros(cuts.shape[:2])
+        sizes = self._segment_bytes(cuts)
+        return sizes * self.speeds.round_trip_s_per_byte / self.options.steps_per_round
+
+    def _segment_bytes(self, cuts: Integers) -> Floats:
+        """Return [...]: bytes of the weights that a client with each of ``cuts`` [..., 4] keeps."""
+        sizes = np.zeros(cuts.shape[:-1])
         for index, part in enumerate(self.parts):
             sizes += part.segment_bytes[cuts[..., index] - 1]
-        return sizes * self.speeds.round_trip_s_per_byte / self.options.steps_per_round
+        return sizes
 
     def _middle_seconds(
         self, spec: ModelSpec, costs: ModelCosts, network: NetworkName

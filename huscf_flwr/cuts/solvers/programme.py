@@ -1,0 +1,214 @@
+"""Cuts whose four parts are coupled, as a mixed-integer linear programme over counts.
+
+Memory, energy or the transfer of segments once a round couple the parts of a cut. The unknowns are then
+how many clients of each class get each cut (integers), whether a class uses a depth of a part (0 or 1), how
+many clients leave each movable block to the server, and the seconds of each stage. For every class and
+every depth d of a part that it uses::
+
+    stage >= c(d) + sum_{b > d} n_b f_b                                        (see ``latency``)
+
+which is written with the least constant that switches it off. What HiGHS would not find by itself is given
+to it: an upper bound from a known assignment, each part's own optimum as a lower bound, and with both, which
+depths are too slow to be in any better assignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from huscf_flwr.cuts.costs import Floats
+from huscf_flwr.cuts.latency import Integers
+from huscf_flwr.cuts.problem import CutProblem
+from huscf_flwr.cuts.solvers.bottleneck import PartOptimum
+
+_STAGES = 2
+
+
+@dataclass(frozen=True)
+class ProgrammeResult:
+    """What HiGHS found within its time."""
+
+    counts: Integers | None
+    """[classes, cuts]: clients of each class with each cut; None if it found none better."""
+    bound_s: float
+    """Proven lower bound of the latency; minus infinity if HiGHS proved nothing."""
+
+
+@dataclass
+class _Programme:
+    """A linear programme that is still being written down."""
+
+    lower: list[float] = field(default_factory=list)
+    upper: list[float] = field(default_factory=list)
+    integer: list[int] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)
+    coefficients: list[float] = field(default_factory=list)
+    row_ends: list[int] = field(default_factory=lambda: [0])
+    row_lower: list[float] = field(default_factory=list)
+    row_upper: list[float] = field(default_factory=list)
+
+    def variable(self, lower: float, upper: float, *, integer: bool) -> int:
+        self.lower.append(lower)
+        self.upper.append(upper)
+        self.integer.append(int(integer))
+        return len(self.lower) - 1
+
+    def row(
+        self, terms: Sequence[tuple[int, float]], *, least: float = -np.inf, most: float = np.inf
+    ) -> None:
+        self.columns += [column for column, _ in terms]
+        self.coefficients += [float(coefficient) for _, coefficient in terms]
+        self.row_ends.append(len(self.columns))
+        self.row_lower.append(least)
+        self.row_upper.append(most)
+
+    def minimise(self, variables: Sequence[int], options: dict[str, float]) -> tuple[Floats | None, float]:
+        """Return the values of all variables, if any were found, and a lower bound of the objective."""
+        objective = np.zeros(len(self.lower))
+        objective[list(variables)] = 1.0
+        shape = (len(self.row_lower), len(self.lower))
+        matrix = csr_array((self.coefficients, self.columns, self.row_ends), shape=shape)
+        result = milp(
+            objective,
+            integrality=np.array(self.integer),
+            bounds=Bounds(np.array(self.lower), np.array(self.upper)),
+            constraints=LinearConstraint(matrix, np.array(self.row_lower), np.array(self.row_upper)),
+            options=options,
+        )
+        bound = getattr(result, "mip_dual_bound", None)
+        return result.x, -np.inf if bound is None else float(bound)
+
+
+class CoupledCuts:
+    """The programme of one problem."""
+
+    def __init__(self, problem: CutProblem, optima: Sequence[PartOptimum], known_s: float) -> None:
+        """Write the programme down.
+
+        Args:
+            problem: what is to be solved.
+            optima: the optimum of each part taken alone.
+            known_s: latency of a known assignment; only better or equal ones are looked for.
+        """
+        self.problem = problem
+        self.parts = problem.class_model.parts
+        self.optima = optima
+        self.slack_s = known_s - problem.class_model.constant_s - sum(best.bound_s for best in optima)
+        self.programme = _Programme()
+        self.counts = self._count_variables()
+        self.stages = [self._stage_variables(part) for part in range(len(self.parts))]
+        for part in range(len(self.parts)):
+            self._add_part(part)
+        self.objective = [stage for stages in self.stages for stage in stages]
+        if problem.options.steps_per_round is not None:
+            self.objective.append(self._add_round_transfers())
+        self.programme.row(
+            [(variable, 1.0) for variable in self.objective],
+            most=known_s - problem.class_model.constant_s,
+        )
+
+    def solve(self, *, time_limit_s: float, gap: float) -> ProgrammeResult:
+        """Run HiGHS until the relative ``gap`` is proven or the time is over."""
+        options = {"time_limit": time_limit_s, "mip_rel_gap": gap}
+        values, bound = self.programme.minimise(self.objective, options)
+        bound += self.problem.class_model.constant_s
+        if values is None:
+            return ProgrammeResult(None, bound)
+        counts = np.zeros(self.problem.allowed.shape, dtype=np.int64)
+        for (row, cut), variable in self.counts.items():
+            counts[row, cut] = round(values[variable])
+        return ProgrammeResult(counts, bound)
+
+    def _count_variables(self) -> dict[tuple[int, int], int]:
+        """One count for each class and allowed cut; those of a class add up to its size."""
+        variables = {}
+        for row, size in enumerate(self.problem.class_sizes):
+            cuts = np.flatnonzero(self.problem.allowed[row])
+            for cut in cuts:
+                variables[row, int(cut)] = self.programme.variable(0, float(size), integer=True)
+            self.programme.row(
+                [(variables[row, int(cut)], 1.0) for cut in cuts], least=float(size), most=float(size)
+            )
+        return variables
+
+    def _stage_variables(self, part: int) -> list[int]:
+        """Two stages; together not below the part's own optimum, each not above what ``known_s`` leaves."""
+        least = self._least(part)
+        most = self.optima[part].bound_s + self.slack_s - least[::-1]
+        stages = [
+            self.programme.variable(float(least[stage]), float(most[stage]), integer=False)
+            for stage in range(_STAGES)
+        ]
+        self.programme.row([(stage, 1.0) for stage in stages], least=self.optima[part].bound_s)
+        return stages
+
+    def _least(self, part: int) -> Floats:
+        """Return [2], below which neither stage can be."""
+        allowed = self.problem.allowed_depths[part]
+        times = np.where(allowed, self.parts[part].client_s(), np.inf)
+        return np.asarray(times.min(axis=2).max(axis=1))
+
+    def _add_part(self, part: int) -> None:
+        leaving = self._leaving_variables(part)
+        for row in range(len(self.problem.classes)):
+            for depth in np.flatnonzero(self.problem.allowed_depths[part][row]):
+                self._add_stage_rows(part, row, int(depth), leaving)
+
+    def _leaving_variables(self, part: int) -> list[int]:
+        """For each movable block, how many clients leave it to the server."""
+        variables = []
+        for block in range(1, self.parts[part].depths):
+            leaving = self.programme.variable(0, float(self.problem.class_model.clients), integer=False)
+            terms = [
+                (variable, -1.0)
+                for (_, cut), variable in self.counts.items()
+                if self.problem.cut_table[cut, part] - 1 < block
+            ]
+            self.programme.row([(leaving, 1.0), *terms], least=0.0, most=0.0)
+            variables.append(leaving)
+        return variables
+
+    def _used_variable(self, part: int, row: int, depth: int) -> int:
+        """Whether any client of a class uses a depth; never if that alone is slower than what is known."""
+        too_slow = (self.parts[part].client_s()[:, row, depth] > self._most(part) * (1 + 1e-9)).any()
+        used = self.programme.variable(0.0, 0.0 if too_slow else 1.0, integer=True)
+        terms = [
+            (variable, 1.0)
+            for (of_row, cut), variable in self.counts.items()
+            if of_row == row and self.problem.cut_table[cut, part] - 1 == depth
+        ]
+        size = float(self.problem.class_sizes[row])
+        self.programme.row([*terms, (used, -size)], most=0.0)
+        return used
+
+    def _most(self, part: int) -> Floats:
+        return np.array([self.programme.upper[stage] for stage in self.stages[part]])
+
+    def _add_stage_rows(self, part: int, row: int, depth: int, leaving: Sequence[int]) -> None:
+        """Make both stages wait for a class at a depth, if it uses that depth."""
+        times = self.parts[part]
+        used = self._used_variable(part, row, depth)
+        for stage, variable in enumerate(self.stages[part]):
+            own = float(times.client_s()[stage, row, depth])
+            server = times.server_s[stage, depth:]
+            slowest = own + self.problem.class_model.clients * float(server.sum())
+            switch_off = slowest - self.programme.lower[variable]
+            terms = [(column, -seconds) for column, seconds in zip(leaving[depth:], server, strict=True)]
+            if switch_off > 0:
+                self.programme.row([(variable, 1.0), *terms, (used, -switch_off)], least=own - switch_off)
+
+    def _add_round_transfers(self) -> int:
+        """Add the slowest client's transfer of segments, one more stage."""
+        seconds = self.problem.class_model.round_transfer_seconds(self.problem.cut_table)
+        longest = self.programme.variable(0.0, float(seconds.max()), integer=False)
+        for (row, cut), variable in self.counts.items():
+            used = self.programme.variable(0.0, 1.0, integer=True)
+            size = float(self.problem.class_sizes[row])
+            self.programme.row([(variable, 1.0), (used, -size)], most=0.0)
+            self.programme.row([(longest, 1.0), (used, -float(seconds[row, cut]))], least=0.0)
+        return longest
