@@ -18,6 +18,8 @@ from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, Spa
 from huscf_flwr.federation.features import (
     ActivationAccumulator,
     ActivationStatistics,
+    Scaling,
+    Sketch,
     clustering_features,
 )
 from huscf_flwr.federation.weighting import (
@@ -41,7 +43,9 @@ __all__ = [
     "KMeans",
     "RoundResult",
     "SampleWeighting",
+    "Scaling",
     "SilhouetteKMeans",
+    "Sketch",
     "SpatialSoftmax",
     "Weighting",
     "aggregate",

@@ -26,14 +26,19 @@ from huscf_flwr.federation.clustering import (
     match_clusters,
 )
 from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, SpatialSoftmax
-from huscf_flwr.federation.features import ActivationStatistics, clustering_features
+from huscf_flwr.federation.features import ActivationStatistics, Scaling, clustering_features
 from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, Weighting
 
 AUTHORS_RANDOM_STATE = 42
-"""Seed of the authors' k-means (HuSCFGAN.py:152)."""
+"""Seed of the authors' k-means (HuSCFGAN.py:129-182)."""
 
 DEFAULT_BETA = 10.0
-"""Strength of the weighting in corrected mode. BETA_NOTE"""
+"""Strength of the weighting in corrected mode.
+
+On scenario 5 (MNIST with KMNIST or Fashion-MNIST, 8 to 12 clients) it moves the largest weight by 11
+to 36 % against FedAvg and leaves at least 0.8 of FedAvg's effective number of clients; without label
+skew weights move by less than 5 %. Under Dirichlet label skew of 0.3 half of the effective number is
+left, which is why it is not larger."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,9 @@ class ClusteredAveraging:
             number of domains (train.py:73); the corrected mode finds the number.
         divergence: of a client from its peers. The authors' softmax over positions, averaged over
             channels, is so small (0.01 to 0.05) that it moves no weight by one per cent
-            (HuSCFGAN.py:200-214); the corrected mode compares the channels' distributions.
-        weighting: weights from sample counts and divergences (HuSCFGAN.py:225-288).
+            (HuSCFGAN.py:200-214); the corrected mode compares the distributions of the
+            activations themselves.
+        weighting: weights from sample counts and divergences (HuSCFGAN.py:219-348).
         buffers: BatchNorm's running statistics. The authors average them like weights
             (HuSCFGAN.py:229-328); the corrected mode adds the variance between the clients' means.
         plain_rounds: the first rounds in which all clients are averaged as one cluster, by their
@@ -79,9 +85,10 @@ class ClusteredAveraging:
             needed because their clients start from different weights. From a common initialisation
             the activations are comparable at the end of the first round, and one is enough.
         clusters_in_plain_rounds: whether clusters are found, and reported, in the plain rounds too.
-            The authors put all clients in cluster 0 (train.py:158).
-        standardise: give the clusterer features of unit variance over the clients; the authors do
-            not.
+            The authors put all clients in cluster 0 (train.py:157).
+        feature_scaling: of the activations before they are clustered. The authors do not scale
+            (HuSCFGAN.py:129-182); the corrected mode scales by the spread within clients, which
+            doubles the distance of domains relative to that of clients with skewed labels.
     """
 
     clusterer: Clusterer
@@ -90,7 +97,7 @@ class ClusteredAveraging:
     buffers: Buffers
     plain_rounds: int
     clusters_in_plain_rounds: bool
-    standardise: bool = False
+    feature_scaling: Scaling = "none"
 
     def __post_init__(self) -> None:
         if self.plain_rounds < 0:
@@ -163,7 +170,7 @@ class ClusteredAveraging:
         if plain and not self.clusters_in_plain_rounds:
             return Clustering((0,) * len(clients), None)
         features = clustering_features(
-            [statistics[client] for client in clients], standardise=self.standardise
+            [statistics[client] for client in clients], self.feature_scaling
         )
         return self.clusterer(features, seed=seed)
 
@@ -184,7 +191,7 @@ def corrected(
     weighting: Weighting | None = None,
     buffers: Buffers = "total-variance",
     plain_rounds: int = 1,
-    standardise: bool = False,
+    feature_scaling: Scaling = "samples",
 ) -> ClusteredAveraging:
     """Return the default mode, in which the mistakes of the authors' code are repaired."""
     return ClusteredAveraging(
@@ -194,7 +201,7 @@ def corrected(
         buffers=buffers,
         plain_rounds=plain_rounds,
         clusters_in_plain_rounds=True,
-        standardise=standardise,
+        feature_scaling=feature_scaling,
     )
 
 
@@ -206,12 +213,12 @@ def parity(clusters: int) -> ClusteredAveraging:
     """
     return ClusteredAveraging(
         clusterer=KMeans(clusters, random_state=AUTHORS_RANDOM_STATE),
-        divergence=SpatialSoftmax(direction="peers-from-client", reduction="channel-mean"),
+        divergence=SpatialSoftmax(direction="peers-from-client", reduction="mean"),
         weighting=KLDWeighting(beta=1.0),
         buffers="average",
         plain_rounds=2,
         clusters_in_plain_rounds=False,
-        standardise=False,
+        feature_scaling="none",
     )
 
 

@@ -49,7 +49,7 @@ class Clusterer(Protocol):
 
 @dataclass(frozen=True)
 class KMeans:
-    """K-means with a given number of clusters, as the authors have it (HuSCFGAN.py:152).
+    """K-means with a given number of clusters, as the authors have it (HuSCFGAN.py:129-182).
 
     Attributes:
         clusters: how many. The authors give the true number of domains (train.py:73).
@@ -92,22 +92,31 @@ class KMeans:
 class SilhouetteKMeans:
     """K-means with the number of clusters chosen by silhouette; one cluster where none is good.
 
-    Two clients cannot be told apart in this way, since a silhouette needs a cluster of two: they
-    are one cluster. Give ``KMeans(clusters=2)`` where it is known that they differ.
+    Of a k-means partition, clusters that are too small are joined to their nearest neighbours before
+    it is judged: a client that is unlike all others, say because it has a single label, is an
+    outlier and no domain until there is another like it. So three clients or fewer are always one
+    cluster; give ``KMeans(clusters=2)`` where it is known that they differ.
 
     Attributes:
         max_clusters: the largest number tried; never more than clients less one.
-        threshold: least silhouette of a partition that is worth it. THRESHOLD_NOTE
+        threshold: least silhouette of a partition that is worth it. With features scaled by
+            ``samples``, two to four domains of real images had 0.38 to 0.65 from the first round
+            on, and one domain at most 0.23, with two or three of ten labels missing per client or
+            Dirichlet label skew of 0.3.
+        smallest: least number of clients of a cluster.
         restarts: initialisations of each k-means.
     """
 
     max_clusters: int = 8
-    threshold: float = 0.2
+    threshold: float = 0.3
+    smallest: int = 2
     restarts: int = 10
 
     def __post_init__(self) -> None:
         if self.max_clusters < 1:
             raise ValueError(f"max_clusters is {self.max_clusters}: give at least one")
+        if self.smallest < 1:
+            raise ValueError(f"smallest is {self.smallest}: give at least one client")
         if not -1 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}: a silhouette is between -1 and 1")
 
@@ -118,12 +127,15 @@ class SilhouetteKMeans:
             ValueError: features that are not a finite [K, F].
         """
         check_features(features)
-        best = Clustering((0,) * len(features), None)
-        for clusters in range(2, min(self.max_clusters, len(features) - 1) + 1):
-            found = KMeans(clusters, self.restarts)(features, seed=seed)
+        points = features.detach().cpu().double().numpy()
+        best = Clustering((0,) * len(points), None)
+        for clusters in range(2, min(self.max_clusters, len(points) - 1) + 1):
+            found = KMeans(clusters, self.restarts)(features, seed=seed).labels
+            labels = _join_small_clusters(points, found, self.smallest)
+            silhouette = _silhouette(points, labels)
             least = self.threshold if best.silhouette is None else best.silhouette
-            if found.silhouette is not None and found.silhouette > least:
-                best = found
+            if silhouette is not None and silhouette > least:
+                best = Clustering(labels, silhouette)
         return best
 
 
@@ -172,6 +184,20 @@ def check_features(features: Tensor) -> None:
 def _in_order_of_appearance(labels: np.ndarray | list[int]) -> tuple[int, ...]:
     numbers: dict[int, int] = {}
     return tuple(numbers.setdefault(int(label), len(numbers)) for label in labels)
+
+
+def _join_small_clusters(
+    points: np.ndarray, labels: tuple[int, ...], smallest: int
+) -> tuple[int, ...]:
+    """Move the clients of clusters below ``smallest`` to the nearest centre of the others."""
+    numbers = np.asarray(labels)
+    large = [label for label in sorted(set(labels)) if labels.count(label) >= smallest]
+    if not large:
+        return (0,) * len(labels)
+    centres = np.stack([points[numbers == label].mean(0) for label in large])
+    distances = np.linalg.norm(points[:, None] - centres, axis=2)
+    nearest = np.asarray(large)[distances.argmin(1)]
+    return _in_order_of_appearance(np.where(np.isin(numbers, large), numbers, nearest))
 
 
 def _silhouette(points: np.ndarray, labels: tuple[int, ...]) -> float | None:

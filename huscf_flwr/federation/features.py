@@ -1,9 +1,9 @@
 """What the discriminator's body saw of a client: the statistics that clustering and weighting use.
 
 The middle block of the discriminator runs on the server for every client, so its activations on a
-client's real batches are a description of that client's images which the server has anyway. Only
-two moments of them are kept, at each position of each channel: the mean and the variance over
-samples.
+client's real batches are a description of that client's images which the server has anyway. Of them
+are kept the mean and the variance over samples of each activation (one position of one channel), and
+the covariance of all of them in a few random directions.
 
 Which batches are observed is up to the caller. The authors look at the last mini-batch of a round
 (train.py:99), 64 images, which is noisy; the corrected mode observes every real batch of the
@@ -14,9 +14,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+Scaling = Literal["none", "clients", "samples"]
+"""How the clients' mean activations are scaled before they are clustered.
+
+- ``none``: not at all, as the authors do (HuSCFGAN.py:129-182).
+- ``clients``: each to unit variance over the clients.
+- ``samples``: *whitened* by the covariance within clients, in the random directions of the
+  ``Sketch``. What differs between images of one client (label, style) differs in the same directions
+  between clients whose labels are skewed; dividing by it leaves the difference between domains.
+  Known as within-class covariance normalisation (Hatch, Kajarekar and Stolcke, 2006).
+"""
+
+SKETCH_DIRECTIONS = 128
+_SKETCH_SEED = 0
+_SHRINKAGE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """Moments of one client's activations in D random directions, the same for all clients.
+
+    Attributes:
+        mean: float64 [D].
+        covariance: float64 [D, D], over samples.
+    """
+
+    mean: Tensor
+    covariance: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +57,7 @@ class ActivationStatistics:
         mean: float64 [C, *spatial], or [F] where activations are flat.
         variance: float64, of the shape of ``mean``; the population variance, zero for one sample.
         samples: number of samples behind both, at least one.
+        sketch: needed for features scaled by ``samples`` only.
 
     Raises:
         ValueError: the shapes differ, there is no sample, or a value is not finite.
@@ -35,12 +66,13 @@ class ActivationStatistics:
     mean: Tensor
     variance: Tensor
     samples: int
+    sketch: Sketch | None = None
 
     def __post_init__(self) -> None:
         if self.mean.shape != self.variance.shape or self.mean.dim() == 0:
             raise ValueError(
-                f"mean {list(self.mean.shape)} and variance {list(self.variance.shape)} of activations "
-                "must have one shape [C, *spatial]"
+                f"mean {list(self.mean.shape)} and variance {list(self.variance.shape)} of "
+                "activations must have one shape [C, *spatial]"
             )
         if self.samples < 1:
             raise ValueError(f"activation statistics need a sample, found {self.samples}")
@@ -49,12 +81,6 @@ class ActivationStatistics:
                 "activation statistics are not finite: the discriminator has diverged; "
                 "lower its learning rate"
             )
-
-    def channel_moments(self) -> tuple[Tensor, Tensor]:
-        """Return mean and variance [C] of each channel, over samples and positions together."""
-        means = self.mean.reshape(len(self.mean), -1)
-        variances = self.variance.reshape(len(self.variance), -1)
-        return means.mean(1), variances.mean(1) + means.var(1, correction=0)
 
 
 class ActivationAccumulator:
@@ -67,7 +93,8 @@ class ActivationAccumulator:
     def __init__(self) -> None:
         self.samples = 0
         self._mean = torch.zeros((), dtype=torch.float64)
-        self._deviations = torch.zeros((), dtype=torch.float64)
+        self._squares = torch.zeros((), dtype=torch.float64)
+        self._products = torch.zeros((), dtype=torch.float64)
 
     def observe(self, activations: Tensor) -> None:
         """Add a batch of activations [B, C, *spatial] or [B, F]; an empty batch adds nothing.
@@ -80,16 +107,21 @@ class ActivationAccumulator:
         if len(batch) == 0:
             return
         mean = batch.mean(0)
-        deviations = (batch - mean).square().sum(0)
-        if self.samples == 0:
-            self.samples, self._mean, self._deviations = len(batch), mean, deviations
-            return
+        centred = batch - mean
+        sketched = _sketch(centred)
         samples = self.samples + len(batch)
         shift = mean - self._mean
-        self._deviations = (
-            self._deviations + deviations + shift.square() * (self.samples * len(batch) / samples)
+        if self.samples == 0:
+            between = 0.0
+            self._mean = mean
+        else:
+            between = self.samples * len(batch) / samples
+            self._mean = self._mean + shift * (len(batch) / samples)
+        sketched_shift = _sketch(shift[None])
+        self._squares = self._squares + centred.square().sum(0) + between * shift.square()
+        self._products = (
+            self._products + sketched.T @ sketched + between * sketched_shift.T @ sketched_shift
         )
-        self._mean = self._mean + shift * (len(batch) / samples)
         self.samples = samples
 
     def statistics(self) -> ActivationStatistics:
@@ -102,8 +134,12 @@ class ActivationAccumulator:
             raise ValueError("no activation was observed: call observe() on real batches first")
         return ActivationStatistics(
             mean=self._mean.cpu(),
-            variance=(self._deviations / self.samples).cpu(),
+            variance=(self._squares / self.samples).cpu(),
             samples=self.samples,
+            sketch=Sketch(
+                mean=_sketch(self._mean[None])[0].cpu(),
+                covariance=(self._products / self.samples).cpu(),
+            ),
         )
 
     def _check_shape(self, batch: Tensor) -> None:
@@ -117,28 +153,30 @@ class ActivationAccumulator:
 
 
 def clustering_features(
-    statistics: Sequence[ActivationStatistics], *, standardise: bool = False
+    statistics: Sequence[ActivationStatistics], scaling: Scaling = "none"
 ) -> Tensor:
-    """Return one row of features per client, float64 [K, F]: its mean activations, flattened.
+    """Return one row of features per client, float64 [K, F]: its mean activations.
 
-    The authors call this global average pooling (HuSCFGAN.py:140), but average over the batch and
-    not over
-    positions: with their networks F is 128 x 7 x 7 = 6,272.
+    The authors call it global average pooling (HuSCFGAN.py:129-182), but average over the batch and
+    not over positions: with their networks F is 128 x 7 x 7 = 6,272.
 
     Args:
         statistics: of each client, all of one shape.
-        standardise: scale every feature to unit variance over the clients (not done by the
-            authors). A feature that is equal for all clients becomes zero.
+        scaling: see ``Scaling``; with ``samples``, F is the number of directions of the sketch.
 
     Raises:
-        ValueError: no client, or clients whose activations differ in shape.
+        ValueError: no client, clients whose activations differ in shape, an unknown scaling, or no
+            sketch where one is needed.
     """
     rows = stack_means(statistics).flatten(1)
-    if not standardise:
+    if scaling == "none":
         return rows
-    centred = rows - rows.mean(0)
-    spread = rows.std(0, correction=0)
-    return torch.where(spread > 0, centred / spread.where(spread > 0, torch.ones(())), 0.0)
+    if scaling == "clients":
+        spread = rows.std(0, correction=0)
+        return (rows - rows.mean(0)) / spread.masked_fill(spread == 0, 1)
+    if scaling == "samples":
+        return _whitened(statistics)
+    raise ValueError(f"scaling is {scaling!r}: choose one of {', '.join(get_args(Scaling))}")
 
 
 def stack_means(statistics: Sequence[ActivationStatistics]) -> Tensor:
@@ -153,3 +191,39 @@ def stack_means(statistics: Sequence[ActivationStatistics]) -> Tensor:
     if len(shapes) > 1:
         raise ValueError(f"clients' activations differ in shape: {sorted(shapes)}")
     return torch.stack([one.mean for one in statistics])
+
+
+def _whitened(statistics: Sequence[ActivationStatistics]) -> Tensor:
+    """Return the sketched means [K, D] in units of the spread within clients.
+
+    The covariance is the mean over the clients', so that a small client counts as much as a large
+    one, and is shrunk towards a sphere: with few samples its least variances are too small.
+    """
+    sketches = [one.sketch for one in statistics if one.sketch is not None]
+    if len(sketches) < len(statistics):
+        raise ValueError(
+            "features scaled by samples need a sketch of every client's activations: "
+            "observe them with an ActivationAccumulator"
+        )
+    within = torch.stack([sketch.covariance for sketch in sketches]).mean(0)
+    variances, directions = torch.linalg.eigh(within)
+    average = variances.clamp_min(0).mean()
+    variances = (1 - _SHRINKAGE) * variances.clamp_min(0) + _SHRINKAGE * average
+    means = torch.stack([sketch.mean for sketch in sketches]) @ directions
+    return torch.where(average > 0, means / variances.sqrt(), means)
+
+
+def _sketch(activations: Tensor) -> Tensor:
+    """Project activations [B, ...] to the sketch's directions, [B, D]."""
+    flat = activations.flatten(1)
+    return torch.mm(flat, _directions(flat.shape[1], flat.device))
+
+
+@lru_cache(maxsize=8)
+def _directions(size: int, device: torch.device) -> Tensor:
+    """Return the directions [size, D]: the axes themselves where there are few."""
+    if size <= SKETCH_DIRECTIONS:
+        return torch.eye(size, dtype=torch.float64, device=device)
+    stream = torch.Generator().manual_seed(_SKETCH_SEED)
+    drawn = torch.randn(size, SKETCH_DIRECTIONS, generator=stream, dtype=torch.float64)
+    return drawn.div(size**0.5).to(device)

@@ -28,7 +28,7 @@ class Weighting(Protocol):
 
 @dataclass(frozen=True)
 class KLDWeighting:
-    """Weights proportional to n_k exp(-beta KL_k) (HuSCFGAN.py:225, 237 and 288).
+    """Weights proportional to n_k exp(-beta KL_k) (HuSCFGAN.py:219-348).
 
     Attributes:
         beta: how strongly divergence counts against a client; zero is FedAvg. The authors fix it at

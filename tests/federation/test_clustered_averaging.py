@@ -1,0 +1,240 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from torch.nn import functional
+
+from huscf_flwr.federation import (
+    ActivationAccumulator,
+    ActivationStatistics,
+    Clustering,
+    KLDWeighting,
+    KMeans,
+    SampleWeighting,
+    corrected,
+    effective_clients,
+    parity,
+)
+
+KEY = ("generator", 0)
+
+
+def observed(batch):
+    accumulator = ActivationAccumulator()
+    accumulator.observe(batch)
+    return accumulator.statistics()
+
+
+def statistics_of(domains, seed=0, skew=0.2):
+    """Activations [3, 4, 4] of 60 samples around one map per domain, each client off it by ``skew``."""
+    stream = torch.Generator().manual_seed(seed)
+
+    def draw(*samples):
+        return torch.randn(*samples, 3, 4, 4, generator=stream, dtype=torch.float64)
+
+    maps = {domain: draw() for domain in sorted(set(domains))}
+    return {
+        client: observed(maps[domain] + skew * draw() + draw(60)) for client, domain in enumerate(domains)
+    }
+
+
+def blocks_of(clients):
+    return {client: {KEY: {"w": torch.tensor([float(client)]).double()}} for client in range(clients)}
+
+
+def after_round(method, round_number, domains, *, samples=None, previous=None, seed=0, statistics=None):
+    return method.after_round(
+        round_number,
+        statistics=statistics or statistics_of(domains, seed),
+        samples=samples or dict.fromkeys(range(len(domains)), 100),
+        previous_clusters=previous or {},
+        client_blocks=blocks_of(len(domains)),
+        body={},
+        seed=seed,
+    )
+
+
+TWO_DOMAINS = [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("method", [corrected(), parity(2)])
+@pytest.mark.parametrize("round_number", [1, 2, 3, 10])
+@pytest.mark.parametrize("domains", [TWO_DOMAINS, [0, 0, 1], [0, 1, 0, 1, 1, 1, 1]])
+def test_weights_sum_to_one_and_the_average_is_theirs(method, round_number, domains):
+    samples = {client: 50 * (1 + client) for client in range(len(domains))}
+    result = after_round(method, round_number, domains, samples=samples)
+    plain = round_number <= method.plain_rounds
+    clients = range(len(domains))
+    assert sum(result.global_weights.values()) == pytest.approx(1)
+    assert result.aggregate.clusters.keys() == set(result.clusters.values())
+    for cluster in set(result.clusters.values()):
+        members = [c for c in clients if plain or result.clusters[c] == cluster]
+        weights = [result.cluster_weights[c] for c in members]
+        assert sum(weights) == pytest.approx(1)
+        expected = sum(w * c for w, c in zip(weights, members, strict=True))
+        assert result.aggregate.clusters[cluster][KEY]["w"].item() == pytest.approx(expected)
+
+
+def test_corrected_finds_and_reports_clusters_in_the_plain_round_but_averages_all():
+    result = after_round(corrected(), 1, TWO_DOMAINS, samples=dict(enumerate(range(1, 9))))
+    assert list(result.clusters.values()) == TWO_DOMAINS
+    assert result.silhouette > 0.2
+    assert result.cluster_weights == pytest.approx({c: (c + 1) / 36 for c in range(8)})
+    assert result.cluster_weights == result.global_weights
+    first, second = result.aggregate.clusters.values()
+    assert first[KEY]["w"] == second[KEY]["w"]
+
+
+def test_parity_puts_all_in_one_cluster_in_the_plain_rounds():
+    for round_number in (1, 2):
+        result = after_round(parity(2), round_number, TWO_DOMAINS)
+        assert set(result.clusters.values()) == {0}
+        assert result.silhouette is None
+    assert list(after_round(parity(2), 3, TWO_DOMAINS).clusters.values()) == TWO_DOMAINS
+
+
+def test_without_plain_rounds_the_first_round_is_clustered():
+    result = after_round(corrected(plain_rounds=0), 1, TWO_DOMAINS)
+    means = [blocks[KEY]["w"].item() for blocks in result.aggregate.clusters.values()]
+    assert max(means) < 7
+    assert means[0] < 3 < 4 < means[1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_domain_is_one_cluster_and_two_are_two(seed):
+    for domains in ([0] * 8, TWO_DOMAINS):
+        assert list(after_round(corrected(), 2, domains, seed=seed).clusters.values()) == domains
+
+
+def test_names_of_clusters_follow_the_round_before():
+    previous = {client: {0: 5, 1: 2}[domain] for client, domain in enumerate(TWO_DOMAINS)}
+    assert after_round(corrected(), 3, TWO_DOMAINS, previous=previous).clusters == previous
+
+
+@pytest.mark.parametrize("method", [replace(corrected(), clusterer=KMeans(2)), parity(2)])
+def test_a_cluster_of_one_gives_numbers_and_keeps_its_own_model(method):
+    result = after_round(method, 5, [0, 0, 0, 1])
+    assert list(result.clusters.values()) == [0, 0, 0, 1]
+    assert result.divergences[3] == 0
+    assert result.cluster_weights[3] == 1
+    assert result.aggregate.clusters[1][KEY]["w"].item() == 3
+    assert all(0 < weight < 1 for weight in result.global_weights.values())
+
+
+@pytest.mark.parametrize("method", [corrected(), parity(1)])
+def test_a_single_client_keeps_its_model(method):
+    result = after_round(method, 5, [0])
+    assert result.clusters == {0: 0}
+    assert result.cluster_weights == result.global_weights == {0: 1.0}
+    assert result.divergences == result.global_divergences == {0: 0.0}
+    assert result.aggregate.clusters[0][KEY]["w"].item() == 0
+
+
+@settings(deadline=None, max_examples=15)
+@given(order=st.permutations(range(6)))
+def test_order_in_which_clients_report_does_not_matter(order):
+    statistics, samples, blocks = statistics_of([0, 0, 0, 1, 1, 1]), {}, blocks_of(6)
+    samples = {client: 10 + client for client in range(6)}
+
+    def run(ids):
+        return corrected().after_round(
+            4,
+            statistics={i: statistics[i] for i in ids},
+            samples={i: samples[i] for i in ids},
+            previous_clusters={},
+            client_blocks={i: blocks[i] for i in ids},
+            body={},
+            seed=0,
+        )
+
+    first, second = run(range(6)), run(order)
+    assert first.clusters == second.clusters
+    assert first.cluster_weights == second.cluster_weights
+    assert first.global_weights == second.global_weights
+    for cluster, averaged in first.aggregate.clusters.items():
+        assert averaged[KEY]["w"] == second.aggregate.clusters[cluster][KEY]["w"]
+
+
+def test_clusters_divergences_are_from_the_cluster_and_global_ones_from_all():
+    result = after_round(corrected(), 2, TWO_DOMAINS)
+    assert all(result.divergences[c] < result.global_divergences[c] for c in range(8))
+
+
+def test_every_part_can_be_replaced():
+    class ByParity:
+        def __call__(self, features, *, seed):
+            return Clustering(tuple(i % 2 for i in range(len(features))), silhouette=0.5)
+
+    method = corrected(clusterer=ByParity(), weighting=SampleWeighting(), buffers="average")
+    result = after_round(method, 2, TWO_DOMAINS)
+    assert list(result.clusters.values()) == [0, 1] * 4
+    assert set(result.cluster_weights.values()) == {0.25}
+
+
+def test_beta_zero_is_plain_averaging_within_clusters():
+    result = after_round(corrected(weighting=KLDWeighting(0)), 2, TWO_DOMAINS)
+    assert set(result.cluster_weights.values()) == {0.25}
+    assert set(result.global_weights.values()) == {0.125}
+
+
+def test_modes_differ_in_every_setting_that_is_a_repair():
+    ours, authors = corrected(), parity(2)
+    for setting in (
+        "clusterer",
+        "divergence",
+        "weighting",
+        "buffers",
+        "plain_rounds",
+        "feature_scaling",
+    ):
+        assert getattr(ours, setting) != getattr(authors, setting), setting
+    assert ours.clusters_in_plain_rounds is not authors.clusters_in_plain_rounds
+
+
+def test_impossible_input_is_an_error():
+    with pytest.raises(ValueError, match="plain_rounds is -1"):
+        corrected(plain_rounds=-1)
+    with pytest.raises(ValueError, match=r"clients \[0, 1\].*\[0, 2\]"):
+        after_round(corrected(), 1, [0, 0], samples={0: 5, 2: 5})
+    with pytest.raises(ValueError, match="clusters is 3"):
+        after_round(parity(3), 3, [0, 1])
+    different = statistics_of([0]) | {1: ActivationStatistics(torch.zeros(2), torch.zeros(2), 1)}
+    with pytest.raises(ValueError, match="differ in shape"):
+        after_round(corrected(), 2, [0, 0], statistics=different)
+
+
+def digits_of_scenario_5(seed):
+    """Clients that lack two or three of ten digits, half with a third or a sixth of the images.
+
+    Activations are those of a random convolution over scikit-learn's handwritten digits.
+    """
+    images, labels = load_digits(return_X_y=True)
+    stream = torch.Generator().manual_seed(seed)
+    kernel = torch.randn(32, 1, 3, 3, generator=stream)
+    seen = functional.conv2d(torch.tensor(images).float().view(-1, 1, 8, 8) / 16, kernel, stride=2)
+    statistics, samples = {}, {}
+    order = torch.randperm(len(labels), generator=stream)
+    for client, share in enumerate(order.tensor_split(8)):
+        present = torch.randperm(10, generator=stream)[: 7 + client % 2]
+        kept = share[torch.isin(torch.tensor(labels)[share], present)]
+        kept = kept[: int(len(share) * (1, 1 / 3, 1, 1 / 6)[client % 4])]
+        statistics[client] = observed(functional.leaky_relu(seen[kept], 0.2))
+        samples[client] = len(kept)
+    return statistics, samples
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_weighting_bites_under_label_skew_and_starves_nobody(seed):
+    statistics, samples = digits_of_scenario_5(seed)
+    result = after_round(corrected(), 2, [0] * 8, samples=samples, statistics=statistics)
+    assert set(result.clusters.values()) == {0}, "label skew and unequal sizes are not domains"
+    plain = {client: count / sum(samples.values()) for client, count in samples.items()}
+    changes = [abs(result.cluster_weights[client] / plain[client] - 1) for client in samples]
+    assert max(changes) >= 0.1
+    effective = [
+        effective_clients(torch.tensor(list(weights.values()))) for weights in (result.cluster_weights, plain)
+    ]
+    assert effective[0] >= effective[1] / 2
