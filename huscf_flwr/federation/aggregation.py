@@ -100,9 +100,7 @@ def aggregate(
     return Aggregate(
         clusters={
             name: {
-                key: _average(
-                    _copies(key, members[name], client_blocks, body, cluster_weights), buffers
-                )
+                key: _average(_copies(key, members[name], client_blocks, body, cluster_weights), buffers)
                 for key in kept
             }
             for name in sorted(members)

@@ -169,9 +169,7 @@ class ClusteredAveraging:
     ) -> Clustering:
         if plain and not self.clusters_in_plain_rounds:
             return Clustering((0,) * len(clients), None)
-        features = clustering_features(
-            [statistics[client] for client in clients], self.feature_scaling
-        )
+        features = clustering_features([statistics[client] for client in clients], self.feature_scaling)
         return self.clusterer(features, seed=seed)
 
     def _divergences(

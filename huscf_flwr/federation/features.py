@@ -119,9 +119,7 @@ class ActivationAccumulator:
             self._mean = self._mean + shift * (len(batch) / samples)
         sketched_shift = _sketch(shift[None])
         self._squares = self._squares + centred.square().sum(0) + between * shift.square()
-        self._products = (
-            self._products + sketched.T @ sketched + between * sketched_shift.T @ sketched_shift
-        )
+        self._products = self._products + sketched.T @ sketched + between * sketched_shift.T @ sketched_shift
         self.samples = samples
 
     def statistics(self) -> ActivationStatistics:
@@ -152,9 +150,7 @@ class ActivationAccumulator:
             )
 
 
-def clustering_features(
-    statistics: Sequence[ActivationStatistics], scaling: Scaling = "none"
-) -> Tensor:
+def clustering_features(statistics: Sequence[ActivationStatistics], scaling: Scaling = "none") -> Tensor:
     """Return one row of features per client, float64 [K, F]: its mean activations.
 
     The authors call it global average pooling (HuSCFGAN.py:129-182), but average over the batch and

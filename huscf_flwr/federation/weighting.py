@@ -79,9 +79,7 @@ def check_clients(samples: Tensor, divergences: Tensor) -> None:
             "with at least one client"
         )
     if bool((samples < 0).any()) or not bool((samples > 0).any()):
-        raise ValueError(
-            f"sample counts are {samples.tolist()}: none may be negative, one must be positive"
-        )
+        raise ValueError(f"sample counts are {samples.tolist()}: none may be negative, one must be positive")
     if not bool(divergences.isfinite().all()):
         raise ValueError(f"divergences are not all finite: {divergences.tolist()}")
 
