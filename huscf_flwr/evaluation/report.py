@@ -1,0 +1,62 @@
+"""The report of a run: one HTML file that needs nothing but itself, made from the files of the run's folder.
+
+It can be made while the run goes on, after it died, and again at any time: it reads the folder, and
+holds no state.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from huscf_flwr.evaluation.formats import known_number
+from huscf_flwr.evaluation.report_page import render_page
+from huscf_flwr.evaluation.report_sections import (
+    charts,
+    client_rows,
+    cluster_samples,
+    key_figures,
+    membership,
+    settings,
+    traffic,
+)
+from huscf_flwr.evaluation.run_record import RunRecord, read_run
+
+REPORT_NAME = "report.html"
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write `report.html` into a run's folder and return its path.
+
+    Missing parts are left out and unknown values are dashes. The file appears complete or not at all.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+    page = report_page(read_run(run_folder))
+    path = run_folder / REPORT_NAME
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def report_page(record: RunRecord) -> str:
+    """Return the report as HTML."""
+    solver = record.cuts.get("solver")
+    return render_page(
+        {
+            "name": record.name,
+            "finished": record.is_finished,
+            "figures": key_figures(record),
+            "domains": record.domains,
+            "samples": cluster_samples(record),
+            "charts": charts(record),
+            "membership": membership(record),
+            "solver": None if solver is None else str(solver),
+            "latency": known_number(record.cuts.get("latency_s")),
+            "clients": client_rows(record),
+            "traffic": traffic(record),
+            "settings": settings(record),
+        }
+    )

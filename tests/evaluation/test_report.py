@@ -1,0 +1,273 @@
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from huscf_flwr.evaluation.report import write_report
+from huscf_flwr.evaluation.report_sections import (
+    charts,
+    client_rows,
+    cluster_samples,
+    key_figures,
+    membership,
+    settings,
+    traffic,
+)
+from huscf_flwr.evaluation.run_record import read_run
+from tests.evaluation.run_folders import DOMAINS, cuts, round_record, write_metrics, write_run
+
+
+class Page(HTMLParser):
+    """What a browser would see: sections, texts, and everything that could load something."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.sections, self.sources, self.tags, self.cells = [], [], [], []
+        self.text = ""
+        self._open = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.tags.append(tag)
+        self._open.append(tag)
+        if tag == "section":
+            self.sections.append(values["id"])
+        self.sources += [
+            values[name] for name in ("src", "href", "srcset", "data", "action") if name in values
+        ]
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if "style" in self._open:
+            return
+        self.text += data
+        if "td" in self._open and data.strip():
+            self.cells.append(data.strip())
+
+
+def report_of(folder):
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "demo", rounds=10, pictured=(1, 5, 10))
+
+
+@pytest.fixture(scope="module")
+def html(finished):
+    return report_of(finished)
+
+
+ALL_SECTIONS = ["quality", "samples", "curves", "clusters", "clients", "traffic", "configuration"]
+
+
+def test_a_finished_run_has_all_sections(html):
+    page = Page(html)
+    assert page.sections == ALL_SECTIONS
+    assert "Not finished" not in page.text
+    assert "—" not in page.cells
+
+
+def test_it_needs_nothing_but_itself(html):
+    page = Page(html)
+    assert page.sources, "no pictures at all"
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert not re.search(r"https?://|@import|url\(", html)
+
+
+def test_its_pictures_are_those_of_the_folder(finished, html):
+    for path in (finished / "samples").glob("*.png"):
+        assert base64.b64encode(path.read_bytes()).decode() in html
+
+
+def test_its_drawings_load_nothing_either(html):
+    for source in re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html):
+        drawing = base64.b64decode(source).decode()
+        assert not re.search(r'href="(?!#)|url\((?!#)|@import|<script', drawing)
+
+
+def test_only_the_finished_report_is_left(finished):
+    write_report(finished)
+    assert not [path.name for path in finished.iterdir() if path.name.startswith(".")]
+
+
+def test_it_shows_the_numbers(html):
+    page = Page(html)
+    for number in ("2\u00a0min\u00a031\u00a0s", "4.10\u00a0GB", "4.20\u00a0GB", "0.930", "1.00"):
+        assert number in page.text
+
+
+def test_every_value_is_escaped(tmp_path):
+    evil = "<script>alert(1)</script>"
+    folder = write_run(tmp_path / "run", rounds=2, pictured=())
+    first, second = round_record(1), round_record(2)
+    for record in first, second:
+        record["domains"] = {evil: {"cluster": 0, "label_fidelity": 0.5}}
+        record["bytes"]["kinds"] = {evil: 10}
+    write_metrics(folder, [first, second])
+    (folder / "config.yaml").write_text(yaml.safe_dump({"name": evil, evil: {evil: [evil]}}))
+    clients = [{"id": 0, "device": evil, "cut": [1, 1, 1, 1]}]
+    (folder / "cuts.json").write_text(json.dumps({"solver": evil, "clients": clients}))
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"name": evil, "domains": first["domains"]}))
+    page = Page(report_of(folder))
+    assert "script" not in page.tags
+    assert page.text.count(evil) >= 6
+
+
+PARTS = ["config.yaml", "cuts.json", "metrics.jsonl", "summary.json", "samples"]
+
+
+@pytest.mark.parametrize("missing", [*PARTS, "everything"])
+def test_a_part_that_is_missing_is_left_out(tmp_path, missing):
+    folder = write_run(tmp_path / "run", rounds=3, pictured=(3,))
+    for name in PARTS if missing == "everything" else [missing]:
+        path = folder / name
+        if path.is_dir():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        else:
+            path.unlink()
+    page = Page(report_of(folder))
+    without = {
+        "config.yaml": {"configuration"},
+        "cuts.json": set(),
+        "metrics.jsonl": {"curves", "clusters", "traffic"},
+        "summary.json": set(),
+        "samples": {"samples"},
+        "everything": set(ALL_SECTIONS) - {"quality"},
+    }[missing]
+    assert page.sections == [name for name in ALL_SECTIONS if name not in without]
+    assert ("Not finished" in page.text) == (missing in {"summary.json", "everything"})
+
+
+def test_a_deployment_shows_dashes_and_never_zeros(tmp_path):
+    unknown = {
+        "domains": None,
+        "ari": None,
+        "silhouette": None,
+        "weights": None,
+        "divergences": [None] * 8,
+        "clients": None,
+    }
+    folder = write_run(tmp_path / "run", rounds=2, pictured=())
+    write_metrics(folder, [round_record(1) | unknown, round_record(2) | unknown])
+    (folder / "summary.json").write_text(
+        json.dumps({"name": "edge", "rounds": 2, "clusters": {"ari": None}, "domains": {}})
+    )
+    (folder / "cuts.json").unlink()
+    page = Page(report_of(folder))
+    assert "No domain has been judged" in page.text
+    assert key_figures(read_run(folder)).ari is None
+    # Images, share, weight, divergence, device and both cuts of eight clients.
+    assert page.cells.count("—") == 8 * 7
+
+
+def test_a_run_that_died_tells_how_far_it_came(tmp_path):
+    folder = write_run(tmp_path / "run", rounds=10, pictured=())
+    (folder / "summary.json").unlink()
+    write_metrics(folder, [round_record(1), round_record(2)])
+    figures = key_figures(read_run(folder))
+    assert figures.rounds == 2
+    assert figures.seconds == pytest.approx(12.8 + 13.1)
+    assert (figures.up, figures.down) == (820_000_000, 840_000_000)
+    assert (figures.clients, figures.clusters, figures.ari) == (8, 2, 1.0)
+    assert "after 2 rounds" in report_of(folder)
+
+
+def test_what_the_summary_says_goes_before_sums(finished):
+    assert key_figures(read_run(finished)).seconds == 151.4
+
+
+def test_scores_are_curves_and_what_is_known_once_is_none(finished):
+    assert [chart.title for chart in charts(read_run(finished))] == [
+        "Loss",
+        "Label fidelity",
+        "Generation score",
+        "Fréchet distance",
+        "Clustering",
+    ]
+
+
+def test_samples_show_the_latest_round_and_some_before(tmp_path):
+    folder = write_run(tmp_path / "run", rounds=20, pictured=tuple(range(1, 21)))
+    first, second = cluster_samples(read_run(folder))
+    assert (first.cluster, first.latest_round, first.clients, first.domains) == (0, 20, 4, ("digits",))
+    assert (second.cluster, second.domains) == (1, ("letters",))
+    rounds = [number for number, _ in first.earlier]
+    assert rounds[0] == 1
+    assert len(rounds) == len(set(rounds)) == 6
+    assert rounds == sorted(rounds)
+    assert max(rounds) < 20
+
+
+def test_a_cluster_that_is_gone_is_not_shown(finished, tmp_path):
+    folder = write_run(tmp_path / "run", rounds=2, pictured=(1, 2))
+    (folder / "samples" / "round-002-cluster-1.png").unlink()
+    assert [samples.cluster for samples in cluster_samples(read_run(folder))] == [0]
+
+
+def test_clients_of_a_cluster_stand_together(tmp_path):
+    write_metrics(
+        tmp_path, [round_record(1) | {"clusters": [0, 0, 0]}, round_record(2) | {"clusters": [1, 0, 1]}]
+    )
+    table = membership(read_run(tmp_path))
+    assert table.rounds == (1, 2)
+    assert table.rows == ((1, (0, 0)), (0, (0, 1)), (2, (0, 1)))
+
+
+def test_a_client_that_came_later_was_nowhere_before(tmp_path):
+    write_metrics(tmp_path, [round_record(1) | {"clusters": [0]}, round_record(2) | {"clusters": [0, 0]}])
+    assert membership(read_run(tmp_path)).rows == ((0, (0, 0)), (1, (None, 0)))
+
+
+def test_clients_have_weights_shares_and_cuts(finished):
+    rows = client_rows(read_run(finished))
+    assert [row.client for row in rows] == list(range(8))
+    assert rows[1].device == "d5"
+    assert rows[1].samples == 165
+    assert rows[1].share == pytest.approx(165 / (180 + 165 + 150 + 135))
+    assert rows[1].weight == pytest.approx(1.1 * 165 / 630)
+    generator, discriminator = rows[1].cuts
+    assert generator.places == ("client", "server", "middle", "server", "client")
+    assert discriminator.places == ("client", "client", "middle", "server", "client")
+    assert discriminator.words == "discriminator: blocks 1, 2, 5 of 5 on the client"
+
+
+@pytest.mark.parametrize("spec", ["no-such-model", None])
+def test_a_model_that_is_gone_is_drawn_with_the_papers_blocks(tmp_path, spec):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": {"spec": spec}}))
+    (tmp_path / "cuts.json").write_text(json.dumps(cuts(1)))
+    (row,) = client_rows(read_run(tmp_path))
+    assert [len(drawing.places) for drawing in row.cuts] == [5, 5]
+
+
+def test_traffic_is_summed_over_rounds_and_sorted_by_direction(tmp_path):
+    kinds = {"segments": 30, "generator tail input": 20, "generator head output": 10, "fake head output": 15}
+    records = [round_record(n) | {"bytes": {"up": 1, "down": 1, "kinds": kinds}} for n in (1, 2)]
+    write_metrics(tmp_path, records)
+    rows = [(row.kind, row.direction, row.total) for row in traffic(read_run(tmp_path))]
+    assert rows == [
+        ("fake head output", "up", 30),
+        ("generator head output", "up", 20),
+        ("generator tail input", "down", 40),
+        ("segments", "both", 60),
+    ]
+    assert sum(row.share for row in traffic(read_run(tmp_path))) == pytest.approx(1)
+
+
+def test_settings_are_grouped_by_section(finished):
+    groups = dict(settings(read_run(finished)))
+    assert list(groups) == ["run", "model", "data"]
+    assert ("clients", 8) in groups["run"]
+    assert ("domains", list(DOMAINS)) in groups["data"]

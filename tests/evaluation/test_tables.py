@@ -1,0 +1,36 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from huscf_flwr.evaluation.tables import summary_table
+from tests.evaluation.run_folders import summary
+
+
+def printed(values):
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(summary_table(values))
+    return console.export_text()
+
+
+def test_it_has_a_row_for_each_domain_and_the_run_around_them():
+    lines = printed(summary(10, 8)).splitlines()
+    assert lines[0].startswith("demo: 10 rounds in 2 min 31 s")
+    (digits,) = [line for line in lines if "digits" in line]
+    assert [cell.strip() for cell in digits.strip("│").split("│")] == [
+        "digits", "0", "0.936", "0.930", "0.900", "9.27", "11.0",
+    ]  # fmt: skip
+    assert lines[-1].startswith("2 clusters · adjusted Rand index 1.00 · 4.10 GB up · 4.20 GB down")
+
+
+@pytest.mark.parametrize("domains", [None, {}, {"digits": None}])
+def test_what_is_not_known_is_a_dash(domains):
+    text = printed({"name": "edge", "domains": domains, "clusters": {"ari": None}})
+    assert "adjusted Rand index" not in text
+    assert "0.0" not in text
+    assert text.count("—") >= 8
+
+
+def test_names_are_not_markup():
+    assert "[red]x[/red]" in printed({"name": "[red]x[/red]", "domains": {"[b]d": {}}})
+    assert "[b]d" in printed({"name": "x", "domains": {"[b]d": {}}})
