@@ -9,11 +9,19 @@ from huscf_flwr.cuts.devices import Device, DeviceFile, Server, deal, load_devic
 from huscf_flwr.cuts.latency import LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import NoLegalCutError
 from huscf_flwr.cuts.problem import CutProblem, CutSolver, Solution
-from huscf_flwr.cuts.solvers import ExactSolver, FixedCuts, GreedySearch
+from huscf_flwr.cuts.solvers import (
+    SOLVERS,
+    ExactSolver,
+    FixedCuts,
+    GeneticSearch,
+    GreedySearch,
+    solver_named,
+)
 from huscf_flwr.models import ModelSpec
 
 __all__ = [
     "FLOP_RULES",
+    "SOLVERS",
     "CutProblem",
     "CutSolver",
     "Device",
@@ -21,6 +29,7 @@ __all__ = [
     "ExactSolver",
     "FixedCuts",
     "FlopRule",
+    "GeneticSearch",
     "GreedySearch",
     "LatencyModel",
     "LatencyOptions",
@@ -30,6 +39,7 @@ __all__ = [
     "deal",
     "load_devices",
     "select_cuts",
+    "solver_named",
 ]
 
 

@@ -52,7 +52,7 @@ class ExactSolver:
     def _coupled(
         self, problem: CutProblem, optima: Sequence[PartOptimum], bound_s: float
     ) -> tuple[tuple[Cut, ...], float]:
-        known = problem.cuts_by_class(GreedySearch().by_class(problem))
+        known = min(_descents(problem, optima), key=problem.latency)
         known_s = problem.latency(known)
         if bound_s >= known_s * (1 - self.target_gap):
             return known, bound_s
@@ -66,10 +66,19 @@ class ExactSolver:
         return min(known, found, key=problem.latency), bound_s
 
 
+def _descents(problem: CutProblem, optima: Sequence[PartOptimum]) -> list[tuple[Cut, ...]]:
+    """Descend from the lightest cuts, and from the allowed cuts nearest to the optimum without coupling."""
+    wanted = np.stack([best.depths for best in optima], axis=1) + 1
+    distance = np.abs(problem.cut_table[None] - wanted[:, None]).sum(axis=2)
+    nearest = np.where(problem.allowed, distance, np.iinfo(np.int64).max).argmin(axis=1)
+    greedy = GreedySearch()
+    return [problem.cuts_by_class(greedy.by_class(problem, start)) for start in (None, nearest)]
+
+
 def _joined(problem: CutProblem, optima: Sequence[PartOptimum]) -> tuple[Cut, ...]:
-    by_class = [Cut(*kept) for kept in np.stack([best.depths for best in optima], axis=1).tolist()]
-    chosen = [Cut(*(depth + 1 for depth in cut)) for cut in by_class]
-    return tuple(chosen[index] for index in problem.class_of_client)
+    kept = np.stack([best.depths for best in optima], axis=1) + 1
+    by_class = [Cut(*numbers) for numbers in kept.tolist()]
+    return tuple(by_class[index] for index in problem.class_of_client)
 
 
 def _dealt(problem: CutProblem, counts: Integers) -> tuple[Cut, ...]:

@@ -11,7 +11,7 @@ from huscf_flwr.cuts.problem import CutProblem, Solution
 from huscf_flwr.models import Cut, check_cut
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FixedCuts:
     """Gives every client ``cut``, but those whose device is named in ``by_device``."""
 

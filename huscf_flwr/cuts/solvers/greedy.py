@@ -34,9 +34,12 @@ class GreedySearch:
         by_class = self.by_class(problem)
         return problem.solution(problem.cuts_by_class(by_class), solver=self.name, started=started)
 
-    def by_class(self, problem: CutProblem) -> Integers:
-        """Return the index [classes] into the legal cuts of each class's cut."""
-        chosen: Integers = problem.allowed.argmax(axis=1)
+    def by_class(self, problem: CutProblem, start: Integers | None = None) -> Integers:
+        """Return the index [classes] into the legal cuts of each class's cut.
+
+        The descent begins at ``start``, or at the lightest cut that each class may have.
+        """
+        chosen: Integers = problem.allowed.argmax(axis=1) if start is None else start
         latency = float(problem.class_model.latency(problem.cut_table[chosen][None])[0])
         improved = True
         while improved:

@@ -28,6 +28,9 @@ from huscf_flwr.cuts.solvers.bottleneck import PartOptimum
 
 _STAGES = 2
 
+_PRESOLVED_ROWS = 5000
+"""Beyond this, the presolve of HiGHS takes longer than its own time limit."""
+
 
 @dataclass(frozen=True)
 class ProgrammeResult:
@@ -114,27 +117,28 @@ class CoupledCuts:
 
     def solve(self, *, time_limit_s: float, gap: float) -> ProgrammeResult:
         """Run HiGHS until the relative ``gap`` is proven or the time is over."""
-        options = {"time_limit": time_limit_s, "mip_rel_gap": gap}
+        presolve = len(self.programme.row_lower) <= _PRESOLVED_ROWS
+        options = {"time_limit": time_limit_s, "mip_rel_gap": gap, "presolve": presolve}
         values, bound = self.programme.minimise(self.objective, options)
         bound += self.problem.class_model.constant_s
         if values is None:
             return ProgrammeResult(None, bound)
         counts = np.zeros(self.problem.allowed.shape, dtype=np.int64)
-        for (row, cut), variable in self.counts.items():
-            counts[row, cut] = round(values[variable])
+        for row, variables in enumerate(self.counts):
+            for cut, variable in variables.items():
+                counts[row, cut] = round(values[variable])
         return ProgrammeResult(counts, bound)
 
-    def _count_variables(self) -> dict[tuple[int, int], int]:
-        """One count for each class and allowed cut; those of a class add up to its size."""
-        variables = {}
+    def _count_variables(self) -> list[dict[int, int]]:
+        """For each class, a count by allowed cut; they add up to the size of the class."""
+        by_class = []
         for row, size in enumerate(self.problem.class_sizes):
-            cuts = np.flatnonzero(self.problem.allowed[row])
-            for cut in cuts:
-                variables[row, int(cut)] = self.programme.variable(0, float(size), integer=True)
-            self.programme.row(
-                [(variables[row, int(cut)], 1.0) for cut in cuts], least=float(size), most=float(size)
-            )
-        return variables
+            cuts = np.flatnonzero(self.problem.allowed[row]).tolist()
+            variables = {cut: self.programme.variable(0, float(size), integer=True) for cut in cuts}
+            terms = [(variable, 1.0) for variable in variables.values()]
+            self.programme.row(terms, least=float(size), most=float(size))
+            by_class.append(variables)
+        return by_class
 
     def _stage_variables(self, part: int) -> list[int]:
         """Two stages; together not below the part's own optimum, each not above what ``known_s`` leaves."""
@@ -166,7 +170,8 @@ class CoupledCuts:
             leaving = self.programme.variable(0, float(self.problem.class_model.clients), integer=False)
             terms = [
                 (variable, -1.0)
-                for (_, cut), variable in self.counts.items()
+                for variables_of_class in self.counts
+                for cut, variable in variables_of_class.items()
                 if self.problem.cut_table[cut, part] - 1 < block
             ]
             self.programme.row([(leaving, 1.0), *terms], least=0.0, most=0.0)
@@ -179,8 +184,8 @@ class CoupledCuts:
         used = self.programme.variable(0.0, 0.0 if too_slow else 1.0, integer=True)
         terms = [
             (variable, 1.0)
-            for (of_row, cut), variable in self.counts.items()
-            if of_row == row and self.problem.cut_table[cut, part] - 1 == depth
+            for cut, variable in self.counts[row].items()
+            if self.problem.cut_table[cut, part] - 1 == depth
         ]
         size = float(self.problem.class_sizes[row])
         self.programme.row([*terms, (used, -size)], most=0.0)
@@ -206,9 +211,10 @@ class CoupledCuts:
         """Add the slowest client's transfer of segments, one more stage."""
         seconds = self.problem.class_model.round_transfer_seconds(self.problem.cut_table)
         longest = self.programme.variable(0.0, float(seconds.max()), integer=False)
-        for (row, cut), variable in self.counts.items():
-            used = self.programme.variable(0.0, 1.0, integer=True)
+        for row, variables in enumerate(self.counts):
             size = float(self.problem.class_sizes[row])
-            self.programme.row([(variable, 1.0), (used, -size)], most=0.0)
-            self.programme.row([(longest, 1.0), (used, -float(seconds[row, cut]))], least=0.0)
+            for cut, variable in variables.items():
+                used = self.programme.variable(0.0, 1.0, integer=True)
+                self.programme.row([(variable, 1.0), (used, -size)], most=0.0)
+                self.programme.row([(longest, 1.0), (used, -float(seconds[row, cut]))], least=0.0)
         return longest
