@@ -111,7 +111,7 @@ th.text:not(:first-child), td.text { padding-left: 40px; }
        background: var(--c); }
 .chip { display: inline-block; min-width: 22px; padding: 0 6px; border-radius: 5px; text-align: center;
         font-size: 12px; line-height: 20px; font-weight: 600; background: var(--c); color: var(--on-colour); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr));
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr));
           gap: 36px 48px; }
 .charts figure { margin: 0; }
 .charts h3 { margin-bottom: 8px; }
@@ -122,8 +122,9 @@ th.text:not(:first-child), td.text { padding-left: 40px; }
          padding: 0 32px 4px; }
 .grids figure { flex: none; margin: 0; }
 .grids figcaption { margin-top: 8px; color: var(--soft); font-size: 12.5px; text-align: right; }
-.grids img { display: block; height: 452px; width: auto; image-rendering: auto; }
-.grids .earlier img { width: 88.5px; object-fit: cover; object-position: right; opacity: 0.92; }
+.grids { --zoom: 0.77; }
+.grids img { display: block; height: calc(var(--height) * var(--zoom) * 1px); width: auto; }
+.grids .earlier img { width: calc(115px * var(--zoom)); object-fit: cover; object-position: right; }
 .grids .latest { margin-left: 6px; }
 .members { width: auto; }
 .members th, .members td { padding: 1.5px; border: 0 !important; text-align: center; }
@@ -135,6 +136,7 @@ th.text:not(:first-child), td.text { padding-left: 40px; }
 .members td span.none { background: var(--wash); color: var(--faint); }
 .members.many td span { width: 11px; height: 16px; border-radius: 2px; font-size: 0; }
 .members.many thead th { min-width: 0; }
+.members.many thead span { display: flex; width: 11px; justify-content: center; }
 .members.many td, .members.many thead th { padding: 1px; }
 .cut { display: inline-flex; gap: 3px; vertical-align: middle; }
 .cut i { width: 15px; height: 15px; border-radius: 3px; border: 1.5px solid var(--faint); }
@@ -160,16 +162,14 @@ footer { margin-top: 88px; padding-top: 20px; border-top: 1px solid var(--line);
   h1 { font-size: 30px; }
   section { margin-top: 60px; }
   .scroll, .grids { margin: 0 -20px; padding-left: 20px; padding-right: 20px; }
-  .grids img { height: 340px; }
-  .grids .earlier img { width: 67px; }
+  .grids { --zoom: 0.58; }
 }
 @media print {
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   body { max-width: none; padding: 0; font-size: 11px; }
   section { margin-top: 36px; }
   tr, figure, .charts img, .samples { break-inside: avoid; }
-  .grids img { height: 330px; }
-  .grids .earlier img { width: 65px; }
+  .grids { --zoom: 0.56; }
   .scroll, .grids { overflow: visible; margin: 0; padding: 0; }
   h2, .lead, .samples header { break-after: avoid; }
 }
@@ -249,7 +249,7 @@ footer { margin-top: 88px; padding-top: 20px; border-top: 1px solid var(--line);
       <span class="soft">{% if cluster.domains %}{{ cluster.domains|join(", ") }} · {% endif %}
       {{- one(cluster.clients, "client") }}</span>
     </header>
-    <div class="grids">
+    <div class="grids" style="--height: {{ cluster.height }}">
       {% for round, source in cluster.earlier %}
       <figure class="earlier"><img src="{{ source }}"
         alt="Cluster {{ cluster.cluster }} after round {{ round }}">
@@ -284,7 +284,7 @@ footer { margin-top: 88px; padding-top: 20px; border-top: 1px solid var(--line);
   <div class="scroll"><table class="members {{ "many" if membership.rounds|length > 26 }}">
     <thead><tr><th class="text"></th>
     {% for round in membership.rounds %}
-      <th>{{ round if membership.rounds|length <= 26 or round % 10 == 0 else "" }}</th>
+      <th><span>{{ round if membership.rounds|length <= 26 or round % 10 == 0 else "" }}</span></th>
     {% endfor %}
     </tr></thead>
     <tbody>

@@ -49,13 +49,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class ClusterSamples:
-    """What one cluster's generator made: the latest grid, and some of those before."""
+    """What one cluster's generator made: the latest grid (`height` pixels high), and some of those before."""
 
     cluster: int
     domains: tuple[str, ...]
     clients: int
     latest_round: int
     latest: str
+    height: int
     earlier: tuple[tuple[int, str], ...]
 
 
@@ -223,6 +224,11 @@ def _png_uri(grid: SampleGrid) -> str:
     return "data:image/png;base64," + base64.b64encode(grid.path.read_bytes()).decode()
 
 
+def _png_height(grid: SampleGrid) -> int:
+    # The header chunk comes first in every PNG: width in bytes 16 to 19, height in 20 to 23.
+    return int.from_bytes(grid.path.read_bytes()[20:24], "big")
+
+
 def _samples_of(record: RunRecord, cluster: int) -> ClusterSamples:
     *earlier, latest = (grid for grid in record.samples if grid.cluster == cluster)
     names = [name for name, scores in record.domains.items() if _judged_by(record, name) == cluster]
@@ -232,6 +238,7 @@ def _samples_of(record: RunRecord, cluster: int) -> ClusterSamples:
         clients=list(record.clusters.values()).count(cluster),
         latest_round=latest.round,
         latest=_png_uri(latest),
+        height=_png_height(latest),
         earlier=tuple((grid.round, _png_uri(grid)) for grid in _evenly(earlier, EARLIER_ROUNDS_SHOWN)),
     )
 

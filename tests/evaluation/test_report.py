@@ -204,6 +204,7 @@ def test_samples_show_the_latest_round_and_some_before(tmp_path):
     first, second = cluster_samples(read_run(folder))
     assert (first.cluster, first.latest_round, first.clients, first.domains) == (0, 20, 4, ("digits",))
     assert (second.cluster, second.domains) == (1, ("letters",))
+    assert first.height == 2 * 56 + 3
     rounds = [number for number, _ in first.earlier]
     assert rounds[0] == 1
     assert len(rounds) == len(set(rounds)) == 6
