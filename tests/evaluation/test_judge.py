@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from huscf_flwr.data import LabelledImages
+from huscf_flwr.data import LabelledImages, load_domain
 from huscf_flwr.evaluation import judge as judging
 from huscf_flwr.evaluation.classifier import TrainingSettings
 from huscf_flwr.evaluation.judge import judge_path, load_or_train_judge, train_judge
@@ -18,8 +18,8 @@ def states_equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_a_judge_knows_its_domain():
-    domain = digits_8x8()
+def test_a_judge_knows_its_domain(tmp_path):
+    domain = load_domain("digits", root=None, cache=tmp_path, image=(1, 28))
     judge = train_judge(domain, seed=0)
     assert judge.domain == "digits"
     assert judge.accuracy(domain.test.images, domain.test.labels) >= 0.97
