@@ -110,7 +110,9 @@ class MethodSection(Section):
             ``last-epoch``, or of the ``last-batch`` of the round, as the authors do (train.py:99).
         clusters: number of clusters; if not set, ``corrected`` finds it and ``parity`` takes the number of
             domains, as the authors do (train.py:73).
-        divergence: ``gaussian``: between the channels' distributions. ``spatial-softmax``: the authors'
+        feature_scaling: features are whitened by how they vary within clients (``samples``), by how clients
+            differ (``clients``), or, as the authors' are (HuSCFGAN.py:129-182), taken as they come (``none``).
+        divergence: ``gaussian``: between the distributions of each activation. ``spatial-softmax``: the authors'
             softmax over positions, averaged over channels (HuSCFGAN.py:200-214), which has next to no effect.
         beta: weights are n_k exp(-beta KL_k); the authors' code has 1 (train.py:164).
         weighting: ``kld``, or ``samples`` for plain averaging by sample counts.
@@ -127,6 +129,7 @@ class MethodSection(Section):
     batches: Literal["passes", "fresh-draw"] | None = None
     feature_window: Literal["last-epoch", "last-batch"] | None = None
     clusters: PositiveInt | None = None
+    feature_scaling: Literal["samples", "clients", "none"] | None = None
     divergence: Literal["gaussian", "spatial-softmax"] | None = None
     beta: float | None = Field(default=None, ge=0)
     weighting: Literal["kld", "samples"] = "kld"
@@ -171,11 +174,12 @@ class ComputeSection(Section):
     """Numbers and threads.
 
     Attributes:
-        dtype: of weights, activations and the wire.
+        precision: of the computation and the wire; with ``bfloat16`` weights, optimisers and running
+            statistics stay in float32.
         threads: of each process; 0 shares the cores among the processes that compute at once.
     """
 
-    dtype: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
     threads: NonNegativeInt = 0
 
 
@@ -226,8 +230,9 @@ _CORRECTED: dict[str, dict[str, Any]] = {
         "initialisation": "common",
         "batches": "passes",
         "feature_window": "last-epoch",
+        "feature_scaling": "samples",
         "divergence": "gaussian",
-        "beta": 1.0,
+        "beta": 10.0,
         "buffers": "total-variance",
         "plain_rounds": 1,
         "judged": "cluster",
@@ -239,6 +244,7 @@ _PARITY: dict[str, dict[str, Any]] = {
         "initialisation": "per-client",
         "batches": "fresh-draw",
         "feature_window": "last-batch",
+        "feature_scaling": "none",
         "divergence": "spatial-softmax",
         "beta": 1.0,
         "buffers": "average",

@@ -18,6 +18,7 @@ from huscf_flwr.models.network import (
     all_block_keys,
     build_blocks,
     build_network,
+    weight_dtype,
 )
 from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName, Shape, load_model_spec
 
@@ -42,4 +43,5 @@ __all__ = [
     "legal_cuts",
     "load_model_spec",
     "tail_indices",
+    "weight_dtype",
 ]

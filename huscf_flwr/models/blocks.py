@@ -23,7 +23,6 @@ from huscf_flwr.models.spec import (
     TransposedConvolutionSpec,
 )
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "none": nn.Identity}
 _LEAK = 0.2
 
 
@@ -120,6 +119,13 @@ def _normalisation(spec: BlockSpec, output_shape: Shape) -> nn.Module:
 
 
 def _activation(spec: BlockSpec) -> nn.Module:
-    if spec.activation == "leaky_relu":
-        return nn.LeakyReLU(_LEAK)
-    return _ACTIVATIONS[spec.activation]()
+    # In place: neither normalisations nor main layers need their own output on the way back.
+    match spec.activation:
+        case "relu":
+            return nn.ReLU(inplace=True)
+        case "leaky_relu":
+            return nn.LeakyReLU(_LEAK, inplace=True)
+        case "tanh":
+            return nn.Tanh()
+        case "none":
+            return nn.Identity()

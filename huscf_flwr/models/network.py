@@ -26,9 +26,18 @@ BlockStates = dict[BlockKey, dict[str, Tensor]]
 class Blocks(nn.ModuleDict):
     """Some blocks of one network, in the network's order, addressed by their index in it."""
 
-    def __init__(self, network: NetworkName, blocks: Mapping[int, Block]) -> None:
+    def __init__(
+        self, network: NetworkName, blocks: Mapping[int, Block], dtype: torch.dtype = torch.float32
+    ) -> None:
+        """Hold ``blocks`` by index; ``dtype`` is that of the computation.
+
+        Weights have the same type, but for ``bfloat16``: then they and the normalisations' statistics stay in
+        float32, and main layers and activations run in bfloat16 (automatic mixed precision).
+        """
         super().__init__({str(index): blocks[index] for index in sorted(blocks)})
         self.network = network
+        self._mixed = dtype == torch.bfloat16
+        self.to(dtype=weight_dtype(dtype)).to(memory_format=torch.channels_last)
 
     def at(self, index: int) -> Block:
         """Return the block at ``index`` of the network."""
@@ -38,8 +47,9 @@ class Blocks(nn.ModuleDict):
 
     def run(self, indices: Iterable[int], inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """Run the blocks at ``indices`` one after the other."""
-        for index in indices:
-            inputs = self.at(index)(inputs, labels)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._mixed):
+            for index in indices:
+                inputs = self.at(index)(inputs, labels)
         return inputs
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -75,7 +85,12 @@ def build_blocks(
         block = Block(spec.network(network).blocks[index], shapes[index], spec.classes)
         initialise(block, torch_stream(seed, "weights", owner, network, index))
         blocks[index] = block
-    return Blocks(network, blocks).to(dtype=dtype).to(memory_format=torch.channels_last)
+    return Blocks(network, blocks, dtype)
+
+
+def weight_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the type of weights where the computation has type ``dtype``."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def build_network(

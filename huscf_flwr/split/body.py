@@ -65,7 +65,7 @@ def run_body(
     for index in _union(spans.values()):
         members = tuple(client for client in clients if index in spans[client])
         held = _regroup(held, members, current, sizes)
-        held.batch = blocks.at(index)(held.batch)
+        held.batch = blocks.run([index], held.batch)
         if index == spec.network(blocks.network).middle_index:
             middle = _Held(members, held.batch.detach()).parts(sizes)
     if held is not None:

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from huscf_flwr.models import Cut, ModelSpec, check_cut, client_block_keys, head_indices, tail_indices
+from huscf_flwr.models import (
+    Cut,
+    ModelSpec,
+    check_cut,
+    client_block_keys,
+    head_indices,
+    tail_indices,
+    weight_dtype,
+)
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.split.exchange import Frame
 from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
@@ -124,4 +132,5 @@ def _gradient(leaf: Tensor) -> Tensor:
 
 
 def _loss(logits: Tensor, target: float) -> Tensor:
+    logits = logits.to(weight_dtype(logits.dtype))
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

@@ -100,9 +100,12 @@ class LockStep:
 
     def abort(self, reason: BaseException) -> None:
         """End the session for all hosts because of ``reason``; the first reason given stays."""
+        self._fail(reason)
+        self._barrier.abort()
+
+    def _fail(self, reason: BaseException) -> None:
         with self._lock:
             self._failure = self._failure or reason
-        self._barrier.abort()
 
     def _accept(self, host: int, exchange: Exchange, frames: Frames) -> None:
         if exchange is not self._expected:
@@ -121,7 +124,9 @@ class LockStep:
         try:
             self._down = self._advance(exchange)
         except BaseException as error:
-            self.abort(error)
+            self._fail(
+                error
+            )  # the barrier breaks by itself when its action raises, and holds its lock until then
             raise
         self._record(exchange, "down", self._down)
         self._up = {}

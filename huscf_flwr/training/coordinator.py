@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
@@ -173,11 +172,3 @@ def _initial_states(config: RunConfig, spec: ModelSpec) -> BlockStates:
         blocks = build_blocks(spec, network, indices, seed=config.seed, dtype=dtype_of(config))
         states.update(blocks.states())
     return states
-
-
-def build_generator(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> torch.nn.Module:
-    """Return a whole generator with ``states``, ready to sample: running statistics, no gradients."""
-    indices = range(len(spec.generator.blocks))
-    generator = build_blocks(spec, "generator", indices, seed=0, dtype=dtype)
-    generator.load(states)
-    return generator.eval().requires_grad_(False)

@@ -64,6 +64,7 @@ def method_of(
     section = config.method
     assert section.buffers is not None
     assert section.plain_rounds is not None
+    assert section.feature_scaling is not None
     return ClusteredAveraging(
         clusterer=clusterer or _clusterer(config),
         divergence=divergence or _divergence(config),
@@ -71,6 +72,7 @@ def method_of(
         buffers=section.buffers,
         plain_rounds=section.plain_rounds,
         clusters_in_plain_rounds=config.mode == "corrected",
+        feature_scaling=section.feature_scaling,
     )
 
 

@@ -6,7 +6,7 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import BatchSampler, FreshDraw, LabelledImages, ShuffledPasses, normalise
-from huscf_flwr.models import Cut, ModelSpec
+from huscf_flwr.models import Cut, ModelSpec, weight_dtype
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.split import AdamSettings, Batch, HostedClient, SplitClient
 
@@ -14,6 +14,7 @@ _SAMPLERS: dict[str | None, type[ShuffledPasses] | type[FreshDraw]] = {
     "passes": ShuffledPasses,
     "fresh-draw": FreshDraw,
 }
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
 class Participant:
@@ -49,7 +50,7 @@ class Participant:
 
     def _next_batch(self, sampler: BatchSampler, latents: torch.Generator) -> Batch:
         chosen = self._images.subset(sampler.next())
-        dtype = dtype_of(self._config)
+        dtype = weight_dtype(dtype_of(self._config))
         return Batch(
             images=normalise(chosen.images, dtype),
             labels=chosen.labels,
@@ -64,5 +65,5 @@ def adam_settings(config: RunConfig) -> AdamSettings:
 
 
 def dtype_of(config: RunConfig) -> torch.dtype:
-    """Return the type of all weights and activations."""
-    return torch.float64 if config.compute.dtype == "float64" else torch.float32
+    """Return the type of the computation."""
+    return _DTYPES[config.compute.precision]

@@ -39,14 +39,17 @@ def arrive(address: str, token: str, host: str, timeout: float) -> bool:
 class GrpcChannel:
     """One stream to the executor, for all clients of this host, for one round."""
 
-    def __init__(self, address: str, token: str) -> None:
-        """Open the stream; failures show in the first exchange."""
+    def __init__(self, address: str, token: str, timeout: float | None = None) -> None:
+        """Open the stream, for at most ``timeout`` seconds; failures show in the first exchange."""
         self._address = address
         self._channel = grpc.insecure_channel(address, options=UNLIMITED)
         self._outgoing: queue.SimpleQueue[messages.Frame | None] = queue.SimpleQueue()
         stub = services.SplitExecutorStub(self._channel)  # type: ignore[no-untyped-call]
         self._incoming: Iterator[messages.Frame] = stub.Session(
-            iter(self._outgoing.get, None), metadata=[(TOKEN_KEY, token)], wait_for_ready=True
+            iter(self._outgoing.get, None),
+            metadata=[(TOKEN_KEY, token)],
+            wait_for_ready=True,
+            timeout=timeout,
         )
 
     def exchange(self, exchange: Exchange, frames: Frames) -> Frames:
@@ -58,9 +61,13 @@ class GrpcChannel:
             self._outgoing.put(encode_frame(exchange, client, frame))
         return dict(self._receive(exchange) for _ in frames)
 
-    def close(self) -> None:
-        """End the stream."""
+    def close(self, failure: str = "") -> None:
+        """End the stream, telling the executor why if it is not for a good reason."""
+        if failure:
+            self._outgoing.put(messages.Frame(failure=failure))
         self._outgoing.put(None)
+        for _ in self._drain():
+            pass
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -69,7 +76,14 @@ class GrpcChannel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close("" if error is None else f"{type(error).__name__}: {error}")
+
+    def _drain(self) -> Iterator[messages.Frame]:
+        """Read until the executor has seen the end: closing at once would lose what is still on its way."""
+        try:
+            yield from self._incoming
+        except grpc.RpcError:
+            return
 
     def _receive(self, expected: Exchange) -> tuple[int, Frame]:
         try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from huscf_flwr.split.exchange import Exchange, Frame, FrameError
 from huscf_flwr.split.wire import split_session_pb2 as messages
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16}
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
@@ -41,7 +41,7 @@ def encode_tensor(tensor: Tensor) -> messages.Tensor:
         dtype=_NAMES[tensor.dtype],
         shape=ordered.shape,
         channels_last=channels_last,
-        data=ordered.detach().contiguous().numpy().tobytes(),
+        data=ordered.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes(),
     )
 
 

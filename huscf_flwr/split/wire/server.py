@@ -85,6 +85,7 @@ class ExecutorServer(services.SplitExecutorServicer):
         try:
             yield from _serve(session, host, request_iterator)
         except (FrameError, SessionError) as error:
+            session.abort(error)
             context.abort(grpc.StatusCode.ABORTED, str(error))
         finally:
             if not session.finished:
@@ -103,6 +104,8 @@ def _serve(session: LockStep, host: int, incoming: Iterator[messages.Frame]) -> 
     clients = session.hosts[host]
     frames: dict[int, Frame] = {}
     for message in incoming:
+        if message.failure:
+            raise SessionError(message.failure)
         exchange, client, frame = decode_frame(message)
         if client in frames:
             raise FrameError(f"host {host} sent client {client} twice in {exchange.name}")

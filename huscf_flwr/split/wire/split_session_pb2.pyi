@@ -16,28 +16,19 @@ class Tensor(_message.Message):
     shape: _containers.RepeatedScalarFieldContainer[int]
     channels_last: bool
     data: bytes
-    def __init__(
-        self,
-        dtype: _Optional[str] = ...,
-        shape: _Optional[_Iterable[int]] = ...,
-        channels_last: _Optional[bool] = ...,
-        data: _Optional[bytes] = ...,
-    ) -> None: ...
+    def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., channels_last: _Optional[bool] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("exchange", "client", "tensors")
+    __slots__ = ("exchange", "client", "tensors", "failure")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
     exchange: int
     client: int
     tensors: _containers.RepeatedCompositeFieldContainer[Tensor]
-    def __init__(
-        self,
-        exchange: _Optional[int] = ...,
-        client: _Optional[int] = ...,
-        tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ...,
-    ) -> None: ...
+    failure: str
+    def __init__(self, exchange: _Optional[int] = ..., client: _Optional[int] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class Arrival(_message.Message):
     __slots__ = ("host",)

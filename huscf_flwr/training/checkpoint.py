@@ -1,0 +1,142 @@
+"""Checkpoints: what the server holds after a round, and what each client keeps for itself.
+
+The server's part is two files, weights and moments in one and the rest in the other; a client's moments are a
+file of its own that never leaves it. In a simulation all of them lie in the run's folder; on a device the
+client's lies wherever its SuperNode says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from huscf_flwr.split import Segments
+from huscf_flwr.training.coordinator import Coordinator
+from huscf_flwr.training.files import (
+    flatten_blocks,
+    read_tensors,
+    unflatten_blocks,
+    write_json,
+    write_tensors,
+)
+
+VERSION = 1
+_BODY, _MOMENTS, _CLUSTER = "body/", "moments/", "cluster-"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used."""
+
+
+def checkpoint_folder(run_folder: Path) -> Path:
+    """Return the folder of a run's last checkpoint."""
+    return run_folder / "checkpoint"
+
+
+def client_folder(run_folder: Path) -> Path:
+    """Return the folder in which a simulation keeps what its virtual clients hold privately."""
+    return checkpoint_folder(run_folder) / "clients"
+
+
+def save_server(coordinator: Coordinator, run_folder: Path) -> None:
+    """Write weights, moments, clusters and the number of the finished round.
+
+    The tensors come first, under the round's name; the small file that points at them comes last, so that a
+    crash in between leaves the checkpoint of the round before.
+    """
+    folder = checkpoint_folder(run_folder)
+    tensors = {
+        **flatten_blocks(coordinator.executor.segments.states(), _BODY),
+        **{_MOMENTS + name: value for name, value in coordinator.executor.segments.moments().items()},
+    }
+    for cluster, blocks in coordinator.cluster_blocks.items():
+        tensors.update(flatten_blocks(blocks, f"{_CLUSTER}{cluster}/"))
+    name = f"server-{coordinator.round:04}.safetensors"
+    write_tensors(folder / name, tensors)
+    state = {
+        "version": VERSION,
+        "round": coordinator.round,
+        "model": coordinator.spec.model_dump(mode="json"),
+        "cuts": {str(client): list(cut) for client, cut in coordinator.cuts.items()},
+        "clusters": {str(client): cluster for client, cluster in coordinator.clusters.items()},
+        "cluster_names": sorted(coordinator.cluster_blocks),
+        "tensors": name,
+        "sha256": _digest(folder / name),
+    }
+    write_json(folder / "server.json", state)
+    for old in folder.glob("server-*.safetensors"):
+        if old.name != name:
+            old.unlink()
+
+
+def load_server(coordinator: Coordinator, run_folder: Path) -> None:
+    """Go on from the checkpoint of another run.
+
+    Raises ``CheckpointError`` naming what is wrong if there is none, it is damaged, of a newer version, or of
+    other networks, cuts or clients.
+    """
+    folder = checkpoint_folder(run_folder)
+    state = _read_state(folder / "server.json")
+    _check(state.get("model") == coordinator.spec.model_dump(mode="json"), folder, "is of another network")
+    cuts = {str(client): list(cut) for client, cut in coordinator.cuts.items()}
+    _check(state.get("cuts") == cuts, folder, "is of other clients or cuts")
+    path = folder / str(state["tensors"])
+    _check(path.is_file() and _digest(path) == state["sha256"], folder, f"is damaged: {path.name}")
+    tensors = read_tensors(path)
+    segments = coordinator.executor.segments
+    segments.load(unflatten_blocks(tensors, _BODY))
+    segments.load_moments(
+        {name.removeprefix(_MOMENTS): value for name, value in tensors.items() if name.startswith(_MOMENTS)}
+    )
+    names = state["cluster_names"]
+    assert isinstance(names, list)
+    coordinator.cluster_blocks = {
+        cluster: unflatten_blocks(tensors, f"{_CLUSTER}{cluster}/") for cluster in names
+    }
+    clusters = state["clusters"]
+    assert isinstance(clusters, dict)
+    coordinator.clusters = {int(client): cluster for client, cluster in clusters.items()}
+    coordinator.round = int(str(state["round"]))
+
+
+def save_moments(segments: Segments, folder: Path, client: int, number: int) -> str:
+    """Write a client's moments after round ``number``; return the file's checksum."""
+    path = folder / f"client-{client}.safetensors"
+    write_tensors(path, segments.moments(), {"round": str(number)})
+    return _digest(path)
+
+
+def load_moments(segments: Segments, folder: Path, client: int, checksum: str | None = None) -> bool:
+    """Take over a client's moments, if there are any; returns whether there were.
+
+    Raises ``CheckpointError`` if ``checksum`` is given and the file is another one.
+    """
+    path = folder / f"client-{client}.safetensors"
+    if not path.is_file():
+        return False
+    if checksum is not None and _digest(path) != checksum:
+        raise CheckpointError(f"{path}: these are not the moments that client {client} saved last")
+    segments.load_moments(read_tensors(path))
+    return True
+
+
+def _read_state(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise CheckpointError(f"resume: {path.parent} has no checkpoint")
+    try:
+        state = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"resume: {path} is damaged: {error}") from error
+    _check(state.get("version", 0) <= VERSION, path.parent, "is of a newer version of this program")
+    assert isinstance(state, dict)
+    return state
+
+
+def _check(condition: bool, folder: Path, problem: str) -> None:
+    if not condition:
+        raise CheckpointError(f"resume: the checkpoint in {folder} {problem}")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,65 @@
+"""Files that are whole or absent, never half written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from huscf_flwr.models import NETWORKS, BlockStates, NetworkName
+
+_NETWORK_NAMES: dict[str, NetworkName] = {name: name for name in NETWORKS}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees either the old or the new content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for people: indented, one trailing newline."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors as safetensors."""
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(contiguous, dict(metadata or {})))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read what ``write_tensors`` wrote."""
+    return load_file(path)
+
+
+def flatten_blocks(blocks: BlockStates, prefix: str = "") -> dict[str, Tensor]:
+    """Name every tensor ``<prefix><network>.<block>.<entry>``."""
+    return {
+        f"{prefix}{network}.{index}.{entry}": tensor
+        for (network, index), state in blocks.items()
+        for entry, tensor in state.items()
+    }
+
+
+def unflatten_blocks(tensors: Mapping[str, Tensor], prefix: str = "") -> BlockStates:
+    """Return the blocks whose tensors' names begin with ``prefix``; the opposite of ``flatten_blocks``."""
+    blocks: BlockStates = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(prefix):
+            continue
+        network, index, entry = name.removeprefix(prefix).split(".", 2)
+        blocks.setdefault((_NETWORK_NAMES[network], int(index)), {})[entry] = tensor
+    return blocks

@@ -1,0 +1,94 @@
+"""A run from its first to its last round, whatever moves the frames.
+
+Flower's strategy and the local engine both do the same with it: open a round, let the hosts train, close the
+round with what they trained, and finish.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.models import BlockStates
+from huscf_flwr.split import LockStep, StepLosses
+from huscf_flwr.training.checkpoint import load_server, save_server
+from huscf_flwr.training.coordinator import Coordinator
+from huscf_flwr.training.display import Display
+from huscf_flwr.training.judging import Harness
+from huscf_flwr.training.run_folder import RunFolder
+
+_PROGRESS_SECONDS = 0.5
+
+
+class Run:
+    """Coordinator, run folder, harness and display of one run."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        coordinator: Coordinator,
+        folder: RunFolder,
+        display: Display,
+        harness: Harness | None,
+    ) -> None:
+        """Start the clock; without a ``harness`` nothing that needs the domains is measured."""
+        self.config = config
+        self.coordinator = coordinator
+        self.folder = folder
+        self._display = display
+        self._harness = harness
+        self._started = time.monotonic()
+        self._shown = 0.0
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the last checkpoint of the run in ``folder``."""
+        load_server(self.coordinator, folder)
+        self._display.note(f"resumed {folder} after round {self.coordinator.round}")
+
+    @property
+    def rounds_left(self) -> int:
+        """Rounds still to do."""
+        return self.config.rounds - self.coordinator.round
+
+    def open_round(self, hosts: Sequence[Sequence[int]]) -> LockStep:
+        """Begin the next round; ``hosts`` lists the client ids of each host."""
+        return self.coordinator.open_round(hosts, self._progress)
+
+    def close_round(
+        self, client_blocks: Mapping[int, BlockStates], losses: Mapping[int, StepLosses]
+    ) -> dict[str, Any]:
+        """Cluster, average, judge and write down; return the round's metrics."""
+        finished = self.coordinator.close_round(client_blocks, losses)
+        scores = ari = None
+        if self._harness is not None:
+            ari = self._harness.adjusted_rand_index(self.coordinator)
+            every = self.config.evaluation.every
+            if every and finished.number % every == 0:
+                scores = self._harness.judge(self.coordinator, thoroughly=False)
+        metrics = self.folder.write_round(finished, ari, scores)
+        self.folder.write_models(self.coordinator)
+        save_server(self.coordinator, self.folder.path)
+        self._display.round(metrics, self.config.rounds)
+        return metrics
+
+    def finish(self) -> dict[str, Any]:
+        """Judge thoroughly, write summary and report, show the table; return the summary."""
+        scores = ari = None
+        if self._harness is not None:
+            ari = self._harness.adjusted_rand_index(self.coordinator)
+            scores = self._harness.judge(self.coordinator, thoroughly=True)
+        seconds = time.monotonic() - self._started
+        summary = self.folder.write_summary(self.coordinator, seconds, ari, scores)
+        self._display.end(summary)
+        return summary
+
+    def _progress(self, step: int) -> None:
+        now = time.monotonic()
+        if step < self.coordinator.steps and now - self._shown < _PROGRESS_SECONDS:
+            return
+        self._shown = now
+        self._display.step(self.coordinator.round, step, self.coordinator.steps)
+        self.folder.write_progress(self.coordinator.round, step, self.coordinator.steps)

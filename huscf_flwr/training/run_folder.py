@@ -1,0 +1,155 @@
+"""What a run leaves behind: one folder, written as it goes, so that a run that dies keeps its past."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from huscf_flwr.config import RunConfig, dump_config
+from huscf_flwr.cuts import Device, Solution
+from huscf_flwr.evaluation import draw_images
+from huscf_flwr.evaluation.figures import sample_grid
+from huscf_flwr.evaluation.report import write_report
+from huscf_flwr.models import largest_cut
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.training.coordinator import Coordinator, FinishedRound
+from huscf_flwr.training.files import flatten_blocks, write_atomically, write_json, write_tensors
+from huscf_flwr.training.judging import sampler_of
+from huscf_flwr.training.participant import dtype_of
+
+Scores = Mapping[str, Mapping[str, float | int | None]]
+"""Scores by domain."""
+
+
+class RunFolder:
+    """Writes configuration, cuts, metrics, pictures, generators, summary and report of one run."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self.path = config.folder
+
+    def begin(self) -> None:
+        """Make the folder; one of an earlier run with this name is moved aside, not lost."""
+        if self.path.exists() and any(self.path.iterdir()):
+            ended = time.strftime("%Y%m%d-%H%M%S", time.localtime(self.path.stat().st_mtime))
+            self.path.rename(
+                self.path.with_name(f"{self.path.name}-{ended}-{time.monotonic_ns() % 10**6:06}")
+            )
+        self.path.mkdir(parents=True)
+        self._write("config.yaml", dump_config(self._config))
+
+    def write_cuts(self, solution: Solution, devices: Mapping[int, Device]) -> None:
+        """Write who has which device and cut, and the latency that the model predicts for a step."""
+        clients = [
+            {"id": client, "device": device.name, "cut": list(cut)}
+            for (client, device), cut in zip(sorted(devices.items()), solution.cuts, strict=True)
+        ]
+        content = {"solver": solution.solver, "latency_s": solution.latency_s, "gap": solution.gap}
+        write_json(self.path / "cuts.json", {**content, "clients": clients})
+
+    def write_progress(self, number: int, step: int, steps: int) -> None:
+        """Write how far the current round is, for whoever watches the folder."""
+        content = {"round": number, "step": step, "steps": steps}
+        write_atomically(self.path / "progress.json", json.dumps(content).encode())
+
+    def write_round(
+        self, finished: FinishedRound, ari: float | None, scores: Scores | None
+    ) -> dict[str, Any]:
+        """Append one line to ``metrics.jsonl`` and return it."""
+        line = _metrics(finished, ari, scores)
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+        return line
+
+    def write_models(self, coordinator: Coordinator) -> None:
+        """Write each cluster's generator, and a grid of its images."""
+        spec = coordinator.spec
+        labels = torch.arange(spec.classes).repeat_interleave(self._config.evaluation.sample_columns)
+        for cluster in sorted(set(coordinator.clusters.values())):
+            states = coordinator.model_states(cluster, largest_cut(spec))
+            generator = {key: state for key, state in states.items() if key[0] == "generator"}
+            write_tensors(self.path / "generators" / f"{cluster}.safetensors", flatten_blocks(generator))
+            # One stream for all rounds: the same latent vectors show what the round changed.
+            stream = torch_stream(self._config.seed, "sample grid", cluster)
+            sampler = sampler_of(spec, states, dtype_of(self._config))
+            sample_grid(
+                self.path / "samples" / f"round-{coordinator.round:03}-cluster-{cluster}.png",
+                draw_images(sampler, labels, stream),
+                self._config.evaluation.sample_columns,
+                [str(label) for label in range(spec.classes)],
+            )
+
+    def write_summary(
+        self, coordinator: Coordinator, seconds: float, ari: float | None, scores: Scores | None
+    ) -> dict[str, Any]:
+        """Write ``summary.json`` and ``report.html``; return the summary."""
+        members: dict[str, list[int]] = {}
+        for client, cluster in sorted(coordinator.clusters.items()):
+            members.setdefault(str(cluster), []).append(client)
+        summary = {
+            "name": self._config.name,
+            "mode": self._config.mode,
+            "seed": self._config.seed,
+            "rounds": coordinator.round,
+            "seconds": round(seconds, 1),
+            "bytes": self._traffic(),
+            "clusters": {"count": len(members), "ari": ari, "members": members},
+            "domains": scores,
+        }
+        write_json(self.path / "summary.json", summary)
+        (self.path / "progress.json").unlink(missing_ok=True)
+        write_report(self.path)
+        return summary
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines written so far."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+    def _traffic(self) -> dict[str, int]:
+        lines = self.metrics()
+        return {way: sum(line["bytes"][way] for line in lines) for way in ("up", "down")}
+
+    def _write(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, text.encode())
+
+
+def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) -> dict[str, Any]:
+    result, ledger = finished.result, finished.ledger
+    clients = sorted(finished.losses)
+    losses = {
+        network: {client: getattr(finished.losses[client], network) for client in clients}
+        for network in ("discriminator", "generator")
+    }
+    return {
+        "round": finished.number,
+        "seconds": round(finished.seconds, 3),
+        "steps": finished.steps,
+        "losses": {network: sum(values.values()) / len(values) for network, values in losses.items()},
+        "clusters": [result.clusters[client] for client in clients],
+        "silhouette": result.silhouette,
+        "ari": ari,
+        "weights": [result.cluster_weights[client] for client in clients],
+        "global_weights": [result.global_weights[client] for client in clients],
+        "divergences": [result.divergences[client] for client in clients],
+        "bytes": {
+            "up": ledger.total(direction="up"),
+            "down": ledger.total(direction="down"),
+            "kinds": dict(ledger.by_kind()),
+        },
+        "clients": [
+            {
+                "id": client,
+                "cluster": result.clusters[client],
+                "samples": finished.samples[client],
+                "losses": {network: values[client] for network, values in losses.items()},
+            }
+            for client in clients
+        ],
+        **({"domains": scores} if scores is not None else {}),
+    }
