@@ -1,0 +1,96 @@
+"""The speed of this machine in the work that it will do: one step of the whole model, timed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import yaml
+from torch import Tensor
+from torch.nn import functional
+
+from huscf_flwr.cuts.costs import step_costs
+from huscf_flwr.models import Blocks, ModelSpec, build_network
+from huscf_flwr.seeding import torch_stream
+
+_MATRIX_SIDE = 1024
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class MeasuredSpeed:
+    """Arithmetic speeds in 1e9 operations per second, counted by the ``exact`` rule."""
+
+    model_gflops: float
+    """In a step of the model, optimisers left out: what belongs into a device profile."""
+    matrix_gflops: float
+    """In one large matrix product: how far the model is from what the machine could do."""
+
+
+def measure_speed(
+    spec: ModelSpec, *, batch_size: int = 64, repetitions: int = 5, clock: Clock = time.perf_counter
+) -> MeasuredSpeed:
+    """Time a step of the model, and a matrix product, and return the median speed of each."""
+    costs = step_costs(spec, batch_size, "exact")
+    step_gflop = costs.generator.total_gflop() + costs.discriminator.total_gflop()
+    step = _Step(spec, batch_size)
+    matrix = torch.rand(_MATRIX_SIDE, _MATRIX_SIDE, generator=torch_stream(0, "measure", "matrix"))
+    matrix_gflop = 2 * _MATRIX_SIDE**3 / 1e9
+    return MeasuredSpeed(
+        step_gflop / _median_seconds(step.run, repetitions, clock),
+        matrix_gflop / _median_seconds(lambda: matrix @ matrix, repetitions, clock),
+    )
+
+
+def profile_to_paste(name: str, speed: MeasuredSpeed, mbit_per_s: float) -> str:
+    """Return one entry of a device file, as YAML."""
+    entry = {"name": name, "gflops": float(f"{speed.model_gflops:.4g}"), "mbit_per_s": mbit_per_s}
+    return "- " + yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=200)
+
+
+def _median_seconds(work: Callable[[], object], repetitions: int, clock: Clock) -> float:
+    """Return the median time of ``work``; one more run comes first, to warm up."""
+    work()
+    seconds = []
+    for _ in range(repetitions):
+        started = clock()
+        work()
+        seconds.append(clock() - started)
+    return statistics.median(seconds)
+
+
+class _Step:
+    """One step of both networks: the generator's pass, and the discriminator's three."""
+
+    def __init__(self, spec: ModelSpec, batch_size: int) -> None:
+        stream = torch_stream(0, "measure", "batch")
+        self.generator = build_network(spec, "generator")
+        self.discriminator = build_network(spec, "discriminator")
+        self.latents = torch.randn(batch_size, spec.latent, generator=stream)
+        self.reals = torch.randn(batch_size, *spec.image.shape, generator=stream)
+        self.labels = torch.randint(spec.classes, (batch_size,), generator=stream)
+
+    def run(self) -> None:
+        """Compute all gradients of one step."""
+        fakes = self.generator(self.latents, self.labels)
+        self._judge(fakes.detach(), 0.0)
+        self._judge(self.reals, 1.0)
+        self.discriminator.requires_grad_(False)
+        self._judge(fakes, 1.0)
+        self.discriminator.requires_grad_(True)
+        _forget(self.generator)
+        _forget(self.discriminator)
+
+    def _judge(self, images: Tensor, target: float) -> None:
+        logits = self.discriminator(images, self.labels)
+        loss = functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+def _forget(network: Blocks) -> None:
+    for parameter in network.parameters():
+        parameter.grad = None
