@@ -64,7 +64,7 @@ class DataSection(Section):
         exclusion_pattern: likewise.
     """
 
-    scenario: str = "demo"
+    scenario: Annotated[str, BeforeValidator(str)] = "demo"
     domains: NameList | None = None
     root: Path | None = None
     cache: Path = Field(default_factory=_default_cache)
@@ -111,9 +111,10 @@ class MethodSection(Section):
         clusters: number of clusters; if not set, ``corrected`` finds it and ``parity`` takes the number of
             domains, as the authors do (train.py:73).
         feature_scaling: features are whitened by how they vary within clients (``samples``), by how clients
-            differ (``clients``), or, as the authors' are (HuSCFGAN.py:129-182), taken as they come (``none``).
-        divergence: ``gaussian``: between the distributions of each activation. ``spatial-softmax``: the authors'
-            softmax over positions, averaged over channels (HuSCFGAN.py:200-214), which has next to no effect.
+            differ (``clients``), or taken as they come (``none``), as the authors do (HuSCFGAN.py:129-182).
+        divergence: ``gaussian``: between the distributions of each activation. ``spatial-softmax``: between
+            softmax maps over positions, averaged over channels, as the authors do (HuSCFGAN.py:200-214), which
+            has next to no effect.
         beta: weights are n_k exp(-beta KL_k); the authors' code has 1 (train.py:164).
         weighting: ``kld``, or ``samples`` for plain averaging by sample counts.
         buffers: BatchNorm's running statistics are averaged with the variance between clients

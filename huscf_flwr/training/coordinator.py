@@ -25,6 +25,7 @@ from huscf_flwr.models import (
     all_block_keys,
     build_blocks,
     client_block_keys,
+    largest_cut,
 )
 from huscf_flwr.seeding import derive_seed
 from huscf_flwr.split import Ledger, LockStep, Observer, SplitExecutor, StepLosses
@@ -152,6 +153,11 @@ class Coordinator:
             key: self.cluster_blocks[cluster][key] if key in kept else body[key]
             for key in all_block_keys(self.spec)
         }
+
+    def generator_states(self, client: int) -> BlockStates:
+        """Return the generator of the cluster that ``client`` is in."""
+        states = self.model_states(self.clusters[client], largest_cut(self.spec))
+        return {key: state for key, state in states.items() if key[0] == "generator"}
 
     def _observer(self, step: int) -> Observer | None:
         first = self.steps - self.steps // self.config.local_epochs + 1

@@ -42,6 +42,7 @@ class Run:
         self._harness = harness
         self._started = time.monotonic()
         self._shown = 0.0
+        self._client_scores: dict[int, dict[str, float]] = {}
 
     def resume(self, folder: Path) -> None:
         """Go on from the last checkpoint of the run in ``folder``."""
@@ -74,6 +75,19 @@ class Run:
         self._display.round(metrics, self.config.rounds)
         return metrics
 
+    def record_client_scores(
+        self, scores: Mapping[int, tuple[int, Mapping[str, float]]]
+    ) -> dict[int, dict[str, float]]:
+        """Average scores that clients gave their cluster's generator, weighted by their test samples.
+
+        ``scores`` are by client: number of test samples, and value by name. Returns the averages by cluster.
+        """
+        members: dict[int, list[tuple[int, Mapping[str, float]]]] = {}
+        for client, judged in sorted(scores.items()):
+            members.setdefault(self.coordinator.clusters[client], []).append(judged)
+        self._client_scores = {cluster: _weighted_means(judged) for cluster, judged in members.items()}
+        return self._client_scores
+
     def finish(self) -> dict[str, Any]:
         """Judge thoroughly, write summary and report, show the table; return the summary."""
         scores = ari = None
@@ -81,7 +95,7 @@ class Run:
             ari = self._harness.adjusted_rand_index(self.coordinator)
             scores = self._harness.judge(self.coordinator, thoroughly=True)
         seconds = time.monotonic() - self._started
-        summary = self.folder.write_summary(self.coordinator, seconds, ari, scores)
+        summary = self.folder.write_summary(self.coordinator, seconds, ari, scores, self._client_scores)
         self._display.end(summary)
         return summary
 
@@ -92,3 +106,12 @@ class Run:
         self._shown = now
         self._display.step(self.coordinator.round, step, self.coordinator.steps)
         self.folder.write_progress(self.coordinator.round, step, self.coordinator.steps)
+
+
+def _weighted_means(judged: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    names = sorted({name for _, scores in judged for name in scores})
+    means = {}
+    for name in names:
+        known = [(weight, scores[name]) for weight, scores in judged if name in scores]
+        means[name] = sum(weight * score for weight, score in known) / sum(weight for weight, _ in known)
+    return means

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -85,7 +86,12 @@ class RunFolder:
             )
 
     def write_summary(
-        self, coordinator: Coordinator, seconds: float, ari: float | None, scores: Scores | None
+        self,
+        coordinator: Coordinator,
+        seconds: float,
+        ari: float | None,
+        scores: Scores | None,
+        client_scores: Mapping[int, Mapping[str, float]],
     ) -> dict[str, Any]:
         """Write ``summary.json`` and ``report.html``; return the summary."""
         members: dict[str, list[int]] = {}
@@ -98,7 +104,12 @@ class RunFolder:
             "rounds": coordinator.round,
             "seconds": round(seconds, 1),
             "bytes": self._traffic(),
-            "clusters": {"count": len(members), "ari": ari, "members": members},
+            "clusters": {
+                "count": len(members),
+                "ari": ari,
+                "members": members,
+                "client_scores": {str(cluster): dict(own) for cluster, own in client_scores.items()} or None,
+            },
             "domains": scores,
         }
         write_json(self.path / "summary.json", summary)
@@ -106,17 +117,34 @@ class RunFolder:
         write_report(self.path)
         return summary
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """Return the lines written so far."""
-        path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-
     def _traffic(self) -> dict[str, int]:
-        lines = self.metrics()
+        lines = read_metrics(self.path)
         return {way: sum(line["bytes"][way] for line in lines) for way in ("up", "down")}
 
     def _write(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of ``metrics.jsonl`` so far; none if there is no such file."""
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def read_progress(folder: Path) -> dict[str, int] | None:
+    """Return round, step and steps of a run that is under way."""
+    path = folder / "progress.json"
+    try:
+        progress: dict[str, int] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return progress
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return ``summary.json``."""
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    return summary
 
 
 def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""The ClientApp: hosts one real client, or some virtual ones.
+
+A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
+folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and its
+optimiser's moments are kept in `state-folder`. A SuperNode without them hosts virtual clients of the
+configured scenario.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from flwr.app import ConfigRecord, Context, Message
+from flwr.clientapp import ClientApp
+
+from client_apps.owner import Owner, owner_of
+from huscf_flwr.config import RunConfig, from_run_config
+from huscf_flwr.data import LabelledImages, Population
+from huscf_flwr.models import ModelSpec
+from huscf_flwr.split import run_steps
+from huscf_flwr.split.wire import GrpcChannel, arrive
+from huscf_flwr.training.checkpoint import client_folder, load_moments, save_moments
+from huscf_flwr.training.cut_choice import deal_devices
+from huscf_flwr.training.method import model_spec_of, population_of
+from huscf_flwr.training.participant import Participant
+from strategies.messages import (
+    DESCRIBE,
+    RENDEZVOUS,
+    Arrival,
+    DescribeRequest,
+    Description,
+    EvaluateReply,
+    EvaluateRequest,
+    Invitation,
+    TrainReply,
+    TrainRequest,
+)
+
+_ARRIVE_SECONDS = 120.0
+
+app = ClientApp()
+
+
+@app.query(RENDEZVOUS.partition(".")[2])
+def rendezvous(message: Message, context: Context) -> Message:
+    """Find out whether this SuperNode can run beside the others."""
+    invitation = Invitation.from_records(message.content)
+    owner = owner_of(context)
+    admitted = arrive(invitation.address, invitation.token, str(context.node_id), _ARRIVE_SECONDS)
+    arrival = Arrival(admitted, owner.client if owner else None)
+    return Message(arrival.to_records(), reply_to=message)
+
+
+@app.query(DESCRIBE.partition(".")[2])
+def describe(message: Message, context: Context) -> Message:
+    """Tell sample counts and device profiles, and nothing else about the data."""
+    config = from_run_config(context.run_config)
+    clients = DescribeRequest.from_records(message.content).clients
+    owner = owner_of(context)
+    devices = {owner.client: owner.device()} if owner else deal_devices(config)
+    description = Description(
+        {client: len(_images(config, owner, client)) for client in clients},
+        {client: devices[client] for client in clients},
+    )
+    return Message(description.to_records(), reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train one round in lock-step with all other clients."""
+    config = from_run_config(context.run_config)
+    request = TrainRequest.from_records(message.content)
+    owner = owner_of(context)
+    _share_cores(config, 1 if owner else request.neighbours)
+    folder = owner.state_folder if owner else client_folder(config.folder)
+    participants = _participants(config, request, owner)
+    for client, participant in participants.items():
+        _load_moments(participant, folder, context, client)
+    hosted = [participant.begin_round(request.round) for participant in participants.values()]
+    with GrpcChannel(request.address, request.token) as channel:
+        losses = run_steps(hosted, channel, request.steps)
+    for client, participant in participants.items():
+        checksum = save_moments(participant.split.segments, folder, client, request.round)
+        context.state[f"client-{client}"] = ConfigRecord({"round": request.round, "checksum": checksum})
+    reply = TrainReply({client: p.split.segments.states() for client, p in participants.items()}, losses)
+    return Message(reply.to_records(), reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Judge the cluster's generator on the test data of the client that this SuperNode owns."""
+    config = from_run_config(context.run_config)
+    request = EvaluateRequest.from_records(message.content)
+    owner = owner_of(context)
+    if owner is None or owner.client != request.client:
+        raise ValueError(f"client {request.client} is not owned by this SuperNode, which cannot judge for it")
+    spec = model_spec_of(config)
+    scores, samples = owner.judge(config, spec, request.generator)
+    return Message(EvaluateReply(request.client, samples, scores).to_records(), reply_to=message)
+
+
+def _participants(config: RunConfig, request: TrainRequest, owner: Owner | None) -> dict[int, Participant]:
+    spec = model_spec_of(config)
+    participants = {}
+    for client, cut in request.cuts.items():
+        participant = Participant(client, _images(config, owner, client), config, spec, cut)
+        blocks = request.blocks.get(request.clusters[client])
+        if blocks is not None:
+            participant.split.segments.load(blocks)
+        participants[client] = participant
+    return participants
+
+
+def _images(config: RunConfig, owner: Owner | None, client: int) -> LabelledImages:
+    spec = model_spec_of(config)
+    return owner.domain(spec).train if owner else _population(config, spec).images_of(client)
+
+
+@lru_cache(maxsize=1)
+def _population(config: RunConfig, spec: ModelSpec) -> Population:
+    return population_of(config, spec)
+
+
+def _load_moments(participant: Participant, folder: Path, context: Context, client: int) -> None:
+    saved: Mapping[str, object] = context.state.config_records.get(f"client-{client}", {})
+    checksum = saved.get("checksum")
+    load_moments(participant.split.segments, folder, client, str(checksum) if checksum else None)
+
+
+def _share_cores(config: RunConfig, neighbours: int) -> None:
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(config.compute.threads or max(1, cores // max(1, neighbours)))

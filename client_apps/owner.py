@@ -1,0 +1,86 @@
+"""A SuperNode that owns a client's data, as its node config says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from flwr.app import Context
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import Device, load_devices
+from huscf_flwr.data import Domain, DomainSource, load_domain
+from huscf_flwr.evaluation import EvaluationSettings, judge_domain, load_or_train_judge
+from huscf_flwr.models import BlockStates, ModelSpec
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.training.judging import JUDGE_SEED, sampler_of
+from huscf_flwr.training.participant import dtype_of
+
+_SHARED_SCORES = ("label_fidelity", "tstr_accuracy")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One real client: who it is and where its private things lie."""
+
+    client: int
+    data_folder: Path
+    state_folder: Path
+    device_profile: str
+
+    def device(self) -> Device:
+        """Return the device profile that the node config names as ``FILE:NAME``.
+
+        Raises ``ValueError`` if the file has no such profile.
+        """
+        file, _, name = self.device_profile.rpartition(":")
+        profiles = {device.name: device for device in load_devices(file or "paper").devices}
+        if name not in profiles:
+            raise ValueError(
+                f"device-profile: '{name}' is not one of {', '.join(profiles)} in {file or 'paper'}"
+            )
+        return profiles[name]
+
+    def domain(self, spec: ModelSpec) -> Domain:
+        """Return the client's own images, training and test."""
+        return _load(self.data_folder, spec.image.channels, spec.image.size, spec.classes)
+
+    def judge(
+        self, config: RunConfig, spec: ModelSpec, generator: BlockStates
+    ) -> tuple[dict[str, float], int]:
+        """Return how a generator does on this client's test images, and their number."""
+        domain = self.domain(spec)
+        scores = judge_domain(
+            domain,
+            sampler_of(spec, generator, dtype_of(config)),
+            load_or_train_judge(domain, seed=JUDGE_SEED, cache=self.state_folder),
+            EvaluationSettings(
+                images=config.evaluation.images, synthetic_images=config.evaluation.synthetic_images
+            ),
+            torch_stream(config.seed, "judging", self.client),
+        ).as_dict()
+        known = {name: scores[name] for name in _SHARED_SCORES}
+        return {name: value for name, value in known.items() if value is not None}, len(domain.test)
+
+
+def owner_of(context: Context) -> Owner | None:
+    """Return what the node config says about the client that it owns, or None for a host of virtual ones.
+
+    Raises ``ValueError`` if it has a `client-id` but no `data-folder`, or the other way round.
+    """
+    node = context.node_config
+    client, folder = node.get("client-id"), node.get("data-folder")
+    if client is None and folder is None:
+        return None
+    if client is None or folder is None:
+        raise ValueError("node config: client-id and data-folder go together; give both or neither")
+    data = Path(str(folder)).expanduser().absolute()
+    state = Path(str(node.get("state-folder", data.with_name(f"{data.name}-state")))).expanduser().absolute()
+    return Owner(int(client), data, state, str(node.get("device-profile", "paper:d4")))
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, channels: int, size: int, classes: int) -> Domain:
+    source = DomainSource(name="own", folder=folder)
+    return load_domain(source, root=None, cache=folder, image=(channels, size), classes=classes)

@@ -1,0 +1,97 @@
+"""The ``huscf`` command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from huscf_flwr.config import load_config
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="HuSCF-GAN on Flower.")
+
+_APP_FOLDER = Path(__file__).resolve().parent.parent
+
+
+class Engine(StrEnum):
+    """What moves the frames."""
+
+    FLOWER = "flower"
+    LOCAL = "local"
+
+
+@app.callback()
+def main() -> None:
+    """Train one conditional GAN on many devices that keep their images and labels."""
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="a name in conf/runs, such as demo, or a YAML file")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, such as rounds=3")
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="flwr run, or all in one process")] = Engine.FLOWER,
+    supernodes: Annotated[int, typer.Option(min=1, help="virtual SuperNodes that host the clients")] = 2,
+) -> None:
+    """Train, judge, and write the run's folder with its report."""
+    from huscf_flwr.training.display import TerminalDisplay  # noqa: PLC0415 - torch takes seconds to load
+
+    with _explained():
+        resolved = load_config(config, settings or ())
+        display = TerminalDisplay()
+        if engine is Engine.LOCAL:
+            from huscf_flwr.training.local import train_locally  # noqa: PLC0415
+
+            train_locally(resolved, display=display)
+        else:
+            from huscf_flwr.flower_run import run_with_flower  # noqa: PLC0415
+            from huscf_flwr.training.check import check_run  # noqa: PLC0415
+
+            check_run(resolved, supernodes)
+            run_with_flower(resolved, _app_folder(), supernodes=supernodes, display=display)
+        display.note(f"report: {resolved.folder / 'report.html'}")
+
+
+@app.command()
+def sample(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder")],
+    label: Annotated[int, typer.Option(min=0, help="class of the images")],
+    cluster: Annotated[int | None, typer.Option(help="cluster whose generator draws")] = None,
+    domain: Annotated[str | None, typer.Option(help="instead of a cluster: the one of this domain")] = None,
+    number: Annotated[int, typer.Option("-n", min=1, help="how many images")] = 64,
+    output: Annotated[Path, typer.Option("-o", help="folder for the images")] = Path("samples"),
+    seed: Annotated[int, typer.Option(min=0, help="other images for another seed")] = 0,
+) -> None:
+    """Draw labelled images from a trained generator: OUTPUT/<label>/<number>.png."""
+    from huscf_flwr.training.sampling import draw_labelled_images  # noqa: PLC0415
+
+    with _explained():
+        folder = draw_labelled_images(
+            run_folder, label=label, count=number, output=output, cluster=cluster, domain=domain, seed=seed
+        )
+        Console().print(f"{number} images in {folder}", highlight=False)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Show errors that a user can act on as a message, without a traceback."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {type(error).__name__}", highlight=False)
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+
+
+def _app_folder() -> Path:
+    if not (_APP_FOLDER / "pyproject.toml").is_file():
+        raise FileNotFoundError(
+            f"--engine flower needs a checkout of huscf-flwr, and {_APP_FOLDER} is none; use --engine local"
+        )
+    return _APP_FOLDER

@@ -1,0 +1,213 @@
+"""``flwr run`` with the right settings, watched until it is over.
+
+Flower's own command only submits a run, and leaves a SuperLink behind that serves other checkouts too. Here a
+SuperLink with a home and ports of its own is started, used for one run and stopped. What the run does is read
+from its folder; whether it succeeded, from Flower.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huscf_flwr.config import RunConfig, to_run_config
+from huscf_flwr.training.display import Display
+from huscf_flwr.training.run_folder import read_metrics, read_progress, read_summary
+
+_START_SECONDS = 60.0
+_POLL_SECONDS = 1.0
+_BIN = Path(sys.executable).parent
+
+
+class FlowerRunError(RuntimeError):
+    """Flower could not start the run, or the run failed."""
+
+
+@dataclass(frozen=True)
+class PrivateSuperLink:
+    """A SuperLink in simulation mode that serves nobody else."""
+
+    environment: dict[str, str]
+    log: Path
+
+
+def run_with_flower(config: RunConfig, app: Path, *, supernodes: int, display: Display) -> dict[str, Any]:
+    """Run the Flower app in folder ``app`` with ``config`` on ``supernodes`` virtual SuperNodes.
+
+    Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish.
+    """
+    home = config.output / ".flower" / config.name
+    with private_superlink(home) as superlink:
+        settings = home / "run-config.toml"
+        settings.write_text(_toml(config), "utf-8")
+        started = time.time()
+        run_id = _submit(superlink, app, settings, supernodes)
+        try:
+            status = _watch(superlink, run_id, config, display, started)
+        except KeyboardInterrupt:
+            _flwr(superlink, "stop", run_id)
+            raise
+        log = _log_of(superlink, run_id)
+    if status != "finished:completed":
+        raise FlowerRunError(f"the run ended as {status}\n{_reason(log)}")
+    summary = read_summary(config.folder)
+    (config.folder / "flower.log").write_text(log, "utf-8")
+    display.end(summary)
+    return summary
+
+
+@contextmanager
+def private_superlink(home: Path) -> Iterator[PrivateSuperLink]:
+    """Start a SuperLink with ``home`` as its own FLWR_HOME and free ports; stop it at the end."""
+    home.mkdir(parents=True, exist_ok=True)
+    http, control = _free_ports(2)
+    environment = {
+        **os.environ,
+        "FLWR_HOME": str(home),
+        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(http),
+        "FLWR_LOCAL_CONTROL_API_PORT": str(control),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+        "PATH": f"{_BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    command = [
+        *(str(_BIN / "flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"),
+        *("--control-api-address", f"127.0.0.1:{control}", "--host", "127.0.0.1", "--port", str(http)),
+        *("--database", str(home / "state.db")),
+    ]
+    log = home / "superlink.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _wait_until_up(process, http, log)
+        yield PrivateSuperLink(environment, log)
+    finally:
+        _stop_group(process)
+
+
+def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, supernodes: int) -> str:
+    cores = max(supernodes, os.cpu_count() or 1)
+    federation = (
+        f"num-supernodes={supernodes} client-resources-num-cpus=1 init-args-num-cpus={cores} "
+        "init-args-include-dashboard=false"
+    )
+    answer = _flwr(
+        superlink,
+        *("run", str(app), "--run-config", str(settings), "--federation-config", federation),
+        *("--format", "json"),
+    )
+    if not answer.get("success", False) or "run-id" not in answer:
+        raise FlowerRunError(f"flwr run refused the run: {answer}")
+    return str(answer["run-id"])
+
+
+def _watch(
+    superlink: PrivateSuperLink, run_id: str, config: RunConfig, display: Display, started: float
+) -> str:
+    shown = 0
+    while True:
+        status = _status(superlink, run_id)
+        if read_metrics_since(config.folder, started):
+            for line in read_metrics(config.folder)[shown:]:
+                display.round(line, config.rounds)
+                shown += 1
+            progress = read_progress(config.folder)
+            if progress and progress["round"] > shown:
+                display.step(progress["round"], progress["step"], progress["steps"])
+        if status.startswith("finished"):
+            return status
+        time.sleep(_POLL_SECONDS)
+
+
+def read_metrics_since(folder: Path, started: float) -> bool:
+    """Return whether ``folder`` is of a run that began after ``started``, not an earlier one's."""
+    config = folder / "config.yaml"
+    return config.exists() and config.stat().st_mtime >= started
+
+
+def _status(superlink: PrivateSuperLink, run_id: str) -> str:
+    answer = _flwr(superlink, "list", "--run-id", run_id, "--format", "json")
+    runs = answer.get("runs", [])
+    return str(runs[0]["status"]) if runs else "unknown"
+
+
+def _log_of(superlink: PrivateSuperLink, run_id: str) -> str:
+    command = [str(_BIN / "flwr"), "log", run_id, "--show"]
+    done = subprocess.run(
+        command, env=superlink.environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.stdout + done.stderr
+
+
+def _flwr(superlink: PrivateSuperLink, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [str(_BIN / "flwr"), *arguments],
+        env=superlink.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        answer = json.loads(done.stdout[done.stdout.index("{") :])
+    except ValueError:
+        raise FlowerRunError(f"flwr {arguments[0]} failed: {done.stdout}{done.stderr}") from None
+    assert isinstance(answer, dict)
+    return answer
+
+
+def _reason(log: str) -> str:
+    lines = log.splitlines()
+    errors = [line for line in lines if "Error" in line or "ERROR" in line]
+    return "\n".join([*errors[-5:], "", *lines[-15:]])
+
+
+def _toml(config: RunConfig) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in to_run_config(config).items())
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise FlowerRunError(f"flower-superlink did not start; its log is {log}")
+
+
+def _stop_group(process: subprocess.Popen[bytes]) -> None:
+    for signal, patience in ((15, 10.0), (9, 5.0)):
+        try:
+            os.killpg(process.pid, signal)
+        except ProcessLookupError:
+            return
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

@@ -1,0 +1,22 @@
+"""What can be found wrong with a run before anything starts."""
+
+from __future__ import annotations
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
+from huscf_flwr.training.method import method_of, model_spec_of, population_of
+
+
+def check_run(config: RunConfig, hosts: int = 1) -> None:
+    """Build all that a run is made of, once, and throw it away.
+
+    Raises ``ValueError`` naming the setting, the value found and what to do.
+    """
+    if hosts > config.clients:
+        raise ValueError(
+            f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
+        )
+    spec = model_spec_of(config)
+    method_of(config)
+    choose_cuts(config, spec, deal_devices(config))
+    population_of(config, spec)

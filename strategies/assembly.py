@@ -1,0 +1,153 @@
+"""Before the first round: who is there, who can run at the same time, and who hosts which client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.split.wire import ExecutorServer, Rendezvous
+from huscf_flwr.training.local import spread
+from strategies.log_display import LOGGER
+from strategies.messages import DESCRIBE, RENDEZVOUS, Arrival, DescribeRequest, Description, Invitation
+
+_NODES_SECONDS = 120.0
+_REPLY_SECONDS = 600.0
+
+
+class AssemblyError(RuntimeError):
+    """The run cannot start with the SuperNodes that are there."""
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The SuperNodes that take part, with their clients."""
+
+    clients: Mapping[int, tuple[int, ...]]
+    """Client ids by node id, in the order of the hosts of every session."""
+    owners: frozenset[int]
+    """Nodes that own their client's data; the others host virtual clients."""
+    description: Description
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """Node ids in the order of the hosts."""
+        return tuple(self.clients)
+
+    @property
+    def virtual_hosts(self) -> int:
+        """Number of nodes that host virtual clients."""
+        return len(self.clients) - len(self.owners)
+
+
+def assemble(config: RunConfig, grid: Grid, server: ExecutorServer) -> Assembly:
+    """Wait for SuperNodes, hold the rendezvous, deal the virtual clients, and ask everybody who they are.
+
+    Raises ``AssemblyError`` if too few take part, two own the same client, or one does not answer.
+    """
+    nodes = _wait_for_nodes(grid, config.min_hosts)
+    arrivals = _rendezvous(config, grid, server, nodes)
+    clients = _place(config, arrivals)
+    if len(clients) < config.min_hosts:
+        raise AssemblyError(f"min_hosts: {config.min_hosts}, but {len(clients)} SuperNodes can take part")
+    owners = frozenset(node for node in clients if arrivals[node].client is not None)
+    return Assembly(clients, owners, _describe(grid, clients))
+
+
+def addressed(contents: Mapping[int, RecordDict], message_type: str, group: str = "") -> Iterable[Message]:
+    """Return one message for each node id."""
+    return [
+        Message(content=records, dst_node_id=node, message_type=message_type, group_id=group)
+        for node, records in contents.items()
+    ]
+
+
+def answers(replies: Iterable[Message]) -> dict[int, RecordDict]:
+    """Return the content of the replies by node id; errors are logged with their reason and left out."""
+    contents = {}
+    for reply in replies:
+        node = reply.metadata.src_node_id
+        if reply.has_error():
+            LOGGER.error("SuperNode %s failed: %s", node, reply.error.reason)
+        else:
+            contents[node] = reply.content
+    return contents
+
+
+def _wait_for_nodes(grid: Grid, needed: int) -> list[int]:
+    deadline = time.monotonic() + _NODES_SECONDS
+    while len(nodes := sorted(grid.get_node_ids())) < needed:
+        if time.monotonic() > deadline:
+            raise AssemblyError(
+                f"min_hosts: {needed}, but only {len(nodes)} SuperNodes are connected after "
+                f"{_NODES_SECONDS:g} s; start more or lower min_hosts"
+            )
+        time.sleep(1.0)
+    return nodes
+
+
+def _rendezvous(
+    config: RunConfig, grid: Grid, server: ExecutorServer, nodes: Sequence[int]
+) -> dict[int, Arrival]:
+    rendezvous = Rendezvous(len(nodes), config.executor.window)
+    invitation = Invitation(server.address, server.open_rendezvous(rendezvous))
+    messages = addressed(dict.fromkeys(nodes, invitation.to_records()), RENDEZVOUS)
+    found = answers(grid.send_and_receive(messages, timeout=_REPLY_SECONDS))
+    arrivals = {node: Arrival.from_records(found[node]) for node in nodes if node in found}
+    _report(nodes, arrivals)
+    return {node: arrival for node, arrival in arrivals.items() if arrival.admitted}
+
+
+def _report(nodes: Sequence[int], arrivals: Mapping[int, Arrival]) -> None:
+    for node in nodes:
+        arrival = arrivals.get(node)
+        if arrival is None:
+            LOGGER.warning("SuperNode %s did not come to the rendezvous", node)
+        elif not arrival.admitted and arrival.client is not None:
+            LOGGER.warning("SuperNode %s, which owns client %s, came too late", node, arrival.client)
+    hosts = [arrival.admitted for arrival in arrivals.values() if arrival.client is None]
+    if hosts and not all(hosts):
+        LOGGER.warning(
+            "%s of %s SuperNodes can run at the same time: all virtual clients go to them. To use more, run "
+            "with --federation-config 'num-supernodes=%s client-resources-num-cpus=1 init-args-num-cpus=%s'",
+            *(sum(hosts), len(hosts), len(hosts), len(hosts)),
+        )
+
+
+def _place(config: RunConfig, arrivals: Mapping[int, Arrival]) -> dict[int, tuple[int, ...]]:
+    owned: dict[int, int] = {}
+    for node, arrival in arrivals.items():
+        if arrival.client is None:
+            continue
+        if arrival.client in owned:
+            raise AssemblyError(
+                f"SuperNodes {owned[arrival.client]} and {node} both say that they own client "
+                f"{arrival.client}; give each its own client-id"
+            )
+        owned[arrival.client] = node
+    clients: dict[int, tuple[int, ...]] = {node: (client,) for client, node in sorted(owned.items())}
+    hosts = [node for node, arrival in arrivals.items() if arrival.client is None]
+    if hosts:
+        virtual = [client for client in range(config.clients) if client not in owned]
+        clients.update(zip(hosts, spread(virtual, len(hosts)), strict=True))
+    if not clients:
+        raise AssemblyError("no SuperNode came to the rendezvous; see their logs")
+    return clients
+
+
+def _describe(grid: Grid, clients: Mapping[int, tuple[int, ...]]) -> Description:
+    requests = {node: DescribeRequest(ids).to_records() for node, ids in clients.items()}
+    found = answers(grid.send_and_receive(addressed(requests, DESCRIBE), timeout=_REPLY_SECONDS))
+    silent = [node for node in clients if node not in found]
+    if silent:
+        raise AssemblyError(
+            f"SuperNodes {silent} could not describe their clients; the reason is logged above"
+        )
+    parts = [Description.from_records(records) for records in found.values()]
+    samples = {client: count for part in parts for client, count in part.samples.items()}
+    devices = {client: device for part in parts for client, device in part.devices.items()}
+    return Description(dict(sorted(samples.items())), dict(sorted(devices.items())))

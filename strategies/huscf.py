@@ -1,0 +1,256 @@
+"""HuSCF-GAN as a Flower Strategy.
+
+Flower moves a few messages per round; the split executor, in this process, moves activations and gradients
+while the clients' `train` handlers run. The strategy opens a lock-step session in `configure_train`, and
+clusters, weighs and averages what came back in `aggregate_train`. Its parts are objects: give another
+clusterer, divergence, weighting or cut solver to change the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import CutSolver
+from huscf_flwr.federation import Clusterer, Divergence, Weighting
+from huscf_flwr.models import largest_cut
+from huscf_flwr.split import LockStep, SessionError
+from huscf_flwr.split.wire import ExecutorServer
+from huscf_flwr.training.coordinator import Coordinator
+from huscf_flwr.training.cut_choice import choose_cuts
+from huscf_flwr.training.display import Display
+from huscf_flwr.training.files import flatten_blocks
+from huscf_flwr.training.judging import Harness
+from huscf_flwr.training.method import method_of, model_spec_of, population_of
+from huscf_flwr.training.run import Run
+from huscf_flwr.training.run_folder import RunFolder
+from strategies.assembly import Assembly, addressed, answers, assemble
+from strategies.log_display import LOGGER, LogDisplay
+from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainReply, TrainRequest
+from strategies.session_grid import SessionGrid
+
+
+class RoundFailedError(RuntimeError):
+    """A round could not be finished; everything written before it is kept."""
+
+
+class HuSCF(Strategy):
+    """Split, clustered, federated training of a conditional GAN.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The whole run.
+    clusterer, divergence, weighting : optional
+        Take the place of the configured ones after each round.
+    cut_solver : CutSolver, optional
+        Takes the place of the configured one.
+    display : Display, optional (default: Flower's log)
+        Told how the run goes.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        clusterer: Clusterer | None = None,
+        divergence: Divergence | None = None,
+        weighting: Weighting | None = None,
+        cut_solver: CutSolver | None = None,
+        display: Display | None = None,
+    ) -> None:
+        self.config = config
+        self.spec = model_spec_of(config)
+        self.method = method_of(config, clusterer=clusterer, divergence=divergence, weighting=weighting)
+        self._cut_solver = cut_solver
+        self._display = display or LogDisplay()
+        self._server: ExecutorServer | None = None
+        self._assembly: Assembly | None = None
+        self._run: Run | None = None
+        self._session: LockStep | None = None
+
+    def prepare(self, grid: Grid) -> Grid:
+        """Assemble the clients, choose their cuts and begin the run's folder.
+
+        Returns the grid to hand to ``start``: it does not wait for hosts that the executor has given up.
+        Raises ``AssemblyError``, or what the configuration is found wrong for.
+        """
+        config = self.config
+        self._server = ExecutorServer(config.executor.bind, advertise=config.executor.advertise)
+        assembly = self._assembly = assemble(config, grid, self._server)
+        devices = assembly.description.devices
+        harness = None if assembly.owners else Harness(config, population_of(config, self.spec))
+        solution = choose_cuts(config, self.spec, devices, self._cut_solver)
+        coordinator = Coordinator(
+            config,
+            self.spec,
+            samples=assembly.description.samples,
+            cuts=dict(zip(sorted(devices), solution.cuts, strict=True)),
+            method=self.method,
+        )
+        folder = RunFolder(config)
+        folder.begin()
+        folder.write_cuts(solution, devices)
+        self._run = Run(config, coordinator, folder, self._display, harness)
+        if config.resume is not None:
+            self._run.resume(config.resume)
+        return SessionGrid(grid, self._session_has_failed)
+
+    def initial_arrays(self) -> ArrayRecord:
+        """Return the arrays to hand to ``start``: the generators of all clusters, as after a round."""
+        return self._generators()
+
+    @property
+    def rounds_left(self) -> int:
+        """Rounds still to do; fewer than configured after a resume."""
+        return self._prepared().rounds_left
+
+    def summary(self) -> None:
+        """Log who trains what."""
+        assembly = self._assembled()
+        LOGGER.info("\t├──> Mode: %s, seed %s", self.config.mode, self.config.seed)
+        for node, clients in assembly.clients.items():
+            kind = "owns client" if node in assembly.owners else "hosts clients"
+            LOGGER.info("\t├──> SuperNode %s %s %s", node, kind, ", ".join(map(str, clients)))
+        LOGGER.info("\t└──> Run folder: %s", self._prepared().folder.path)
+
+    def configure_train(
+        self,
+        server_round: int,
+        arrays: ArrayRecord,  # noqa: ARG002 - each cluster has its own
+        config: ConfigRecord,  # noqa: ARG002 - a request has all that a client needs
+        grid: Grid,  # noqa: ARG002 - who takes part was settled at the rendezvous
+    ) -> Iterable[Message]:
+        """Open the round's session; send each host its clients' cuts, blocks and a token."""
+        run, assembly, server = self._prepared(), self._assembled(), self._listening()
+        self._session = run.open_round(list(assembly.clients.values()))
+        tokens = server.open_session(self._session)
+        coordinator = run.coordinator
+        requests = {
+            node: TrainRequest(
+                round=coordinator.round,
+                steps=coordinator.steps,
+                address=server.address,
+                token=token,
+                cuts={client: coordinator.cuts[client] for client in clients},
+                clusters={client: coordinator.clusters[client] for client in clients},
+                blocks=coordinator.blocks_for(clients),
+                neighbours=assembly.virtual_hosts,
+            ).to_records()
+            for (node, clients), token in zip(assembly.clients.items(), tokens, strict=True)
+        }
+        return addressed(requests, TRAIN, group=str(server_round))
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Cluster the clients, weigh them, and average by cluster.
+
+        Raises ``RoundFailedError`` with the executor's reason if a host did not finish the round.
+        """
+        run = self._prepared()
+        found = answers(replies)
+        self._check_finished(server_round, found)
+        trained = [TrainReply.from_records(records) for records in found.values()]
+        blocks = {client: states for reply in trained for client, states in reply.blocks.items()}
+        losses = {client: values for reply in trained for client, values in reply.losses.items()}
+        metrics = run.close_round(blocks, losses)
+        return self._generators(), _metric_record(metrics)
+
+    def configure_evaluate(
+        self,
+        server_round: int,
+        arrays: ArrayRecord,  # noqa: ARG002 - each cluster has its own
+        config: ConfigRecord,  # noqa: ARG002 - a request has all that a client needs
+        grid: Grid,  # noqa: ARG002 - who takes part was settled at the rendezvous
+    ) -> Iterable[Message]:
+        """After the last round, ask clients that own data to judge their cluster's generator.
+
+        In a simulation the harness judges, which knows the domains.
+        """
+        run, assembly = self._prepared(), self._assembled()
+        if run.rounds_left:
+            return []
+        requests = {
+            node: EvaluateRequest(client, run.coordinator.generator_states(client)).to_records()
+            for node, (client, *_) in assembly.clients.items()
+            if node in assembly.owners
+        }
+        return addressed(requests, EVALUATE, group=str(server_round))
+
+    def aggregate_evaluate(
+        self,
+        server_round: int,  # noqa: ARG002 - only the last round is judged
+        replies: Iterable[Message],
+    ) -> MetricRecord | None:
+        """Average the clients' scores by cluster, weighted by their test samples."""
+        judged = [EvaluateReply.from_records(records) for records in answers(replies).values()]
+        if not judged:
+            return None
+        scores = self._prepared().record_client_scores(
+            {reply.client: (reply.test_samples, reply.scores) for reply in judged}
+        )
+        return MetricRecord(
+            {f"cluster-{cluster}.{name}": value for cluster, s in scores.items() for name, value in s.items()}
+        )
+
+    def finish(self) -> dict[str, Any]:
+        """Judge thoroughly, write summary and report; return the summary."""
+        return self._prepared().finish()
+
+    def close(self) -> None:
+        """Stop the executor."""
+        if self._server is not None:
+            self._server.stop()
+
+    def _generators(self) -> ArrayRecord:
+        coordinator = self._prepared().coordinator
+        cut = largest_cut(self.spec)
+        arrays = {}
+        for cluster in sorted(coordinator.cluster_blocks):
+            states = coordinator.model_states(cluster, cut)
+            generator = {key: state for key, state in states.items() if key[0] == "generator"}
+            arrays.update(flatten_blocks(generator, f"cluster-{cluster}."))
+        return ArrayRecord({name: tensor.contiguous() for name, tensor in arrays.items()})
+
+    def _check_finished(self, server_round: int, found: dict[int, Any]) -> None:
+        assert self._session is not None
+        silent = [node for node in self._assembled().nodes if node not in found]
+        if self._session.finished and not silent:
+            return
+        reason = self._session.failure or SessionError(f"no reply from SuperNodes {silent}")
+        raise RoundFailedError(f"round {server_round}: {reason}")
+
+    def _session_has_failed(self) -> bool:
+        return self._session is not None and self._session.failure is not None
+
+    def _prepared(self) -> Run:
+        if self._run is None:
+            raise RuntimeError("call prepare(grid) before start(), and hand its grid to start()")
+        return self._run
+
+    def _assembled(self) -> Assembly:
+        assert self._assembly is not None
+        return self._assembly
+
+    def _listening(self) -> ExecutorServer:
+        assert self._server is not None
+        return self._server
+
+
+def _metric_record(metrics: dict[str, Any]) -> MetricRecord:
+    return MetricRecord(
+        {
+            "discriminator-loss": metrics["losses"]["discriminator"],
+            "generator-loss": metrics["losses"]["generator"],
+            "clusters": len(set(metrics["clusters"])),
+            "seconds": metrics["seconds"],
+            "bytes-up": metrics["bytes"]["up"],
+            "bytes-down": metrics["bytes"]["down"],
+        }
+    )

@@ -1,0 +1,36 @@
+"""A run's display inside a ServerApp: Flower's own log, which `flwr run --stream` and `flwr log` show."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from huscf_flwr.evaluation.tables import summary_table
+from huscf_flwr.training.display import round_line
+
+LOGGER = logging.getLogger("flwr")
+
+
+class LogDisplay:
+    """Writes one line per round, and the table at the end; whoever watches the run's folder has a bar."""
+
+    def step(self, number: int, step: int, steps: int) -> None:
+        """Leave out what a log has no use for."""
+
+    def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """Log the round's line."""
+        LOGGER.info("\t├──> %s", round_line(metrics, rounds))
+
+    def note(self, text: str) -> None:
+        """Log a line."""
+        LOGGER.info("%s", text)
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Log the table."""
+        console = Console(width=100, record=True, file=None, quiet=True)
+        console.print(summary_table(summary))
+        for line in console.export_text().splitlines():
+            LOGGER.info("%s", line)
