@@ -113,8 +113,8 @@ class MethodSection(Section):
         feature_scaling: features are whitened by how they vary within clients (``samples``), by how clients
             differ (``clients``), or taken as they come (``none``), as the authors do (HuSCFGAN.py:129-182).
         divergence: ``gaussian``: between the distributions of each activation. ``spatial-softmax``: between
-            softmax maps over positions, averaged over channels, as the authors do (HuSCFGAN.py:200-214), which
-            has next to no effect.
+            softmax maps over positions, averaged over channels, as the authors do (HuSCFGAN.py:200-214),
+            which has next to no effect.
         beta: weights are n_k exp(-beta KL_k); the authors' code has 1 (train.py:164).
         weighting: ``kld``, or ``samples`` for plain averaging by sample counts.
         buffers: BatchNorm's running statistics are averaged with the variance between clients

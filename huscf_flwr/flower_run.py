@@ -103,8 +103,7 @@ def private_superlink(home: Path) -> Iterator[PrivateSuperLink]:
 def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, supernodes: int) -> str:
     cores = max(supernodes, os.cpu_count() or 1)
     federation = (
-        f"num-supernodes={supernodes} client-resources-num-cpus=1 init-args-num-cpus={cores} "
-        "init-args-include-dashboard=false"
+        f"num-supernodes={supernodes} client-resources-num-cpus=1 init-args-num-cpus={cores}"
     )
     answer = _flwr(
         superlink,
