@@ -23,7 +23,7 @@ class ComparedPlacement:
     latency_s: float | None
     """None if the limits of a device forbid it."""
     without_slowest_s: float | None
-    """The same number of clients, dealt to the other classes; None if there is no other, or the limits forbid it."""
+    """The same number of clients, dealt to the other classes; None if there is none or it is forbidden."""
     solution: Solution | None
     """None for a placement that is not a choice of cuts, or forbidden."""
 
@@ -39,11 +39,13 @@ def compare(
     lines = []
     for solver in solvers:
         solution = _solve_if_allowed(solver, problem, seed)
-        rest = without_slowest and _solve_if_allowed(solver, without_slowest, seed)
-        lines.append(
-            ComparedPlacement(solver.name, solution and solution.latency_s, rest and rest.latency_s, solution)
-        )
+        rest = None if without_slowest is None else _solve_if_allowed(solver, without_slowest, seed)
+        lines.append(ComparedPlacement(solver.name, _latency(solution), _latency(rest), solution))
     return (*lines, *_baselines(problem, without_slowest))
+
+
+def _latency(solution: Solution | None) -> float | None:
+    return None if solution is None else solution.latency_s
 
 
 def _solve_if_allowed(solver: CutSolver, problem: CutProblem, seed: int) -> Solution | None:

@@ -42,33 +42,46 @@ class CutDemands:
 
         Raises ``NoLegalCutError`` with the device and the limit, if none is left.
         """
-        allowed = np.ones(len(self.cuts), dtype=np.bool_)
-        for limit, need, bound in self._limits(device):
-            fits = need <= bound
-            if not fits.any():
+        limits = self._limits(device)
+        for limit in limits:
+            if not limit.fits.any():
                 raise NoLegalCutError(
-                    f"device {device.name}: no legal cut under {limit} = {bound:g}; even the lightest "
-                    f"needs {need.min():.4g}. Raise the limit, or choose a smaller model or batch"
+                    f"device {device.name}: no legal cut under {limit.setting}; {limit.best}. "
+                    f"Change the limit, or choose another model or batch size"
                 )
-            allowed &= fits
+        allowed: Booleans = np.logical_and.reduce([limit.fits for limit in limits], dtype=np.bool_)
         if not allowed.any():
-            names = " and ".join(f"{limit} = {bound:g}" for limit, _, bound in self._limits(device))
+            settings = " and ".join(limit.setting for limit in limits)
             raise NoLegalCutError(
-                f"device {device.name}: no legal cut under {names} together; raise one of them"
+                f"device {device.name}: no legal cut under {settings} together; change one of them"
             )
-        return allowed
+        return np.broadcast_to(allowed, len(self.cuts))
 
-    def _limits(self, device: Device) -> list[tuple[str, Floats, float]]:
-        """Return name, need [cuts] and bound of each limit; the privacy floor bounds from below."""
+    def _limits(self, device: Device) -> list[_Limit]:
         limits = []
-        if device.memory_mib is not None:
-            limits.append(("memory_mib", self.memory_mib, device.memory_mib))
-        if device.energy_joule_per_step is not None:
-            limits.append(("energy_joule_per_step", self.energy_joule(device), device.energy_joule_per_step))
-        if device.minimum_discriminator_head > 1:
-            floor = float(device.minimum_discriminator_head)
-            limits.append(("minimum_discriminator_head", 2 * floor - self.discriminator_head, floor))
+        for name, bound, need in (
+            ("memory_mib", device.memory_mib, self.memory_mib),
+            ("energy_joule_per_step", device.energy_joule_per_step, self.energy_joule(device)),
+        ):
+            if bound is not None:
+                best = f"the lightest cut needs {need.min():.4g}"
+                limits.append(_Limit(f"{name} = {bound:g}", need <= bound, best))
+        floor = device.minimum_discriminator_head
+        best = f"the model allows at most {int(self.discriminator_head.max())}"
+        if floor > 1:
+            limits.append(
+                _Limit(f"minimum_discriminator_head = {floor}", self.discriminator_head >= floor, best)
+            )
         return limits
+
+
+@dataclass(frozen=True)
+class _Limit:
+    setting: str
+    fits: Booleans
+    """[cuts]"""
+    best: str
+    """The nearest that any cut comes to it."""
 
 
 def cut_demands(spec: ModelSpec, costs: ModelCosts) -> CutDemands:

@@ -37,7 +37,7 @@ def measure_speed(
     """Time a step of the model, and a matrix product, and return the median speed of each."""
     costs = step_costs(spec, batch_size, "exact")
     step_gflop = costs.generator.total_gflop() + costs.discriminator.total_gflop()
-    step = _Step(spec, batch_size)
+    step = StepWork(spec, batch_size)
     matrix = torch.rand(_MATRIX_SIDE, _MATRIX_SIDE, generator=torch_stream(0, "measure", "matrix"))
     matrix_gflop = 2 * _MATRIX_SIDE**3 / 1e9
     return MeasuredSpeed(
@@ -63,8 +63,8 @@ def _median_seconds(work: Callable[[], object], repetitions: int, clock: Clock) 
     return statistics.median(seconds)
 
 
-class _Step:
-    """One step of both networks: the generator's pass, and the discriminator's three."""
+class StepWork:
+    """The arithmetic of one step: the generator's pass, and the discriminator's three."""
 
     def __init__(self, spec: ModelSpec, batch_size: int) -> None:
         stream = torch_stream(0, "measure", "batch")

@@ -28,6 +28,9 @@ from huscf_flwr.cuts.solvers.bottleneck import PartOptimum
 
 _STAGES = 2
 
+_UNITS_PER_STEP = 10.0
+"""The programme counts time in tenths of the known latency, for HiGHS has absolute tolerances."""
+
 _PRESOLVED_ROWS = 5000
 """Beyond this, the presolve of HiGHS takes longer than its own time limit."""
 
@@ -99,35 +102,34 @@ class CoupledCuts:
             known_s: latency of a known assignment; only better or equal ones are looked for.
         """
         self.problem = problem
-        self.parts = problem.class_model.parts
-        self.optima = optima
-        self.slack_s = known_s - problem.class_model.constant_s - sum(best.bound_s for best in optima)
+        self.unit_s = known_s / _UNITS_PER_STEP
+        self.client = [times.client_s() / self.unit_s for times in problem.class_model.parts]
+        self.server = [times.server_s / self.unit_s for times in problem.class_model.parts]
+        self.optima = [best.bound_s / self.unit_s for best in optima]
+        self.budget = (known_s - problem.class_model.constant_s) / self.unit_s
         self.programme = _Programme()
         self.counts = self._count_variables()
-        self.stages = [self._stage_variables(part) for part in range(len(self.parts))]
-        for part in range(len(self.parts)):
+        self.stages = [self._stage_variables(part) for part in range(len(self.client))]
+        for part in range(len(self.client)):
             self._add_part(part)
         self.objective = [stage for stages in self.stages for stage in stages]
         if problem.options.steps_per_round is not None:
             self.objective.append(self._add_round_transfers())
-        self.programme.row(
-            [(variable, 1.0) for variable in self.objective],
-            most=known_s - problem.class_model.constant_s,
-        )
+        self.programme.row([(variable, 1.0) for variable in self.objective], most=self.budget)
 
     def solve(self, *, time_limit_s: float, gap: float) -> ProgrammeResult:
         """Run HiGHS until the relative ``gap`` is proven or the time is over."""
         presolve = len(self.programme.row_lower) <= _PRESOLVED_ROWS
         options = {"time_limit": time_limit_s, "mip_rel_gap": gap, "presolve": presolve}
         values, bound = self.programme.minimise(self.objective, options)
-        bound += self.problem.class_model.constant_s
+        bound_s = bound * self.unit_s + self.problem.class_model.constant_s
         if values is None:
-            return ProgrammeResult(None, bound)
+            return ProgrammeResult(None, bound_s)
         counts = np.zeros(self.problem.allowed.shape, dtype=np.int64)
         for row, variables in enumerate(self.counts):
             for cut, variable in variables.items():
                 counts[row, cut] = round(values[variable])
-        return ProgrammeResult(counts, bound)
+        return ProgrammeResult(counts, bound_s)
 
     def _count_variables(self) -> list[dict[int, int]]:
         """For each class, a count by allowed cut; they add up to the size of the class."""
@@ -141,20 +143,20 @@ class CoupledCuts:
         return by_class
 
     def _stage_variables(self, part: int) -> list[int]:
-        """Two stages; together not below the part's own optimum, each not above what ``known_s`` leaves."""
+        """Two stages; together not below the part's own optimum, each not above what the budget leaves."""
         least = self._least(part)
-        most = self.optima[part].bound_s + self.slack_s - least[::-1]
+        most = self.budget - sum(self.optima) + self.optima[part] - least[::-1]
         stages = [
             self.programme.variable(float(least[stage]), float(most[stage]), integer=False)
             for stage in range(_STAGES)
         ]
-        self.programme.row([(stage, 1.0) for stage in stages], least=self.optima[part].bound_s)
+        self.programme.row([(stage, 1.0) for stage in stages], least=self.optima[part])
         return stages
 
     def _least(self, part: int) -> Floats:
         """Return [2], below which neither stage can be."""
         allowed = self.problem.allowed_depths[part]
-        times = np.where(allowed, self.parts[part].client_s(), np.inf)
+        times = np.where(allowed, self.client[part], np.inf)
         return np.asarray(times.min(axis=2).max(axis=1))
 
     def _add_part(self, part: int) -> None:
@@ -166,7 +168,7 @@ class CoupledCuts:
     def _leaving_variables(self, part: int) -> list[int]:
         """For each movable block, how many clients leave it to the server."""
         variables = []
-        for block in range(1, self.parts[part].depths):
+        for block in range(1, self.client[part].shape[2]):
             leaving = self.programme.variable(0, float(self.problem.class_model.clients), integer=False)
             terms = [
                 (variable, -1.0)
@@ -180,7 +182,7 @@ class CoupledCuts:
 
     def _used_variable(self, part: int, row: int, depth: int) -> int:
         """Whether any client of a class uses a depth; never if that alone is slower than what is known."""
-        too_slow = (self.parts[part].client_s()[:, row, depth] > self._most(part) * (1 + 1e-9)).any()
+        too_slow = (self.client[part][:, row, depth] > self._most(part) * (1 + 1e-9)).any()
         used = self.programme.variable(0.0, 0.0 if too_slow else 1.0, integer=True)
         terms = [
             (variable, 1.0)
@@ -196,25 +198,25 @@ class CoupledCuts:
 
     def _add_stage_rows(self, part: int, row: int, depth: int, leaving: Sequence[int]) -> None:
         """Make both stages wait for a class at a depth, if it uses that depth."""
-        times = self.parts[part]
         used = self._used_variable(part, row, depth)
         for stage, variable in enumerate(self.stages[part]):
-            own = float(times.client_s()[stage, row, depth])
-            server = times.server_s[stage, depth:]
-            slowest = own + self.problem.class_model.clients * float(server.sum())
+            own = float(self.client[part][stage, row, depth])
+            server = self.server[part][stage, depth:].tolist()
+            slowest = own + self.problem.class_model.clients * sum(server)
             switch_off = slowest - self.programme.lower[variable]
-            terms = [(column, -seconds) for column, seconds in zip(leaving[depth:], server, strict=True)]
+            terms = [(column, -time) for column, time in zip(leaving[depth:], server, strict=True)]
             if switch_off > 0:
                 self.programme.row([(variable, 1.0), *terms, (used, -switch_off)], least=own - switch_off)
 
     def _add_round_transfers(self) -> int:
         """Add the slowest client's transfer of segments, one more stage."""
         seconds = self.problem.class_model.round_transfer_seconds(self.problem.cut_table)
-        longest = self.programme.variable(0.0, float(seconds.max()), integer=False)
+        transfers = seconds / self.unit_s
+        longest = self.programme.variable(0.0, float(transfers.max()), integer=False)
         for row, variables in enumerate(self.counts):
             size = float(self.problem.class_sizes[row])
             for cut, variable in variables.items():
                 used = self.programme.variable(0.0, 1.0, integer=True)
                 self.programme.row([(variable, 1.0), (used, -size)], most=0.0)
-                self.programme.row([(longest, 1.0), (used, -float(seconds[row, cut]))], least=0.0)
+                self.programme.row([(longest, 1.0), (used, -float(transfers[row, cut]))], least=0.0)
         return longest

@@ -1,0 +1,139 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from huscf_flwr.cuts import CutProblem, LatencyOptions, deal, load_devices
+from huscf_flwr.models import Cut, load_model_spec
+from tests.cuts.instances import problems
+from tests.cuts.step_simulation import simulate_step
+
+LIGHTEST, HEAVIEST = Cut(1, 1, 1, 1), Cut(2, 2, 2, 2)
+
+
+def paper_problem(clients, **changes):
+    profiles = load_devices("paper")
+    spec = load_model_spec("authors-28")
+    problem = CutProblem(spec, deal(profiles.devices, clients), profiles.server, 64, "paper")
+    return replace(problem, **changes)
+
+
+@st.composite
+def assigned_problems(draw):
+    problem = draw(problems(most_clients=6))
+    return problem, [draw(st.sampled_from(problem.cuts)) for _ in problem.devices]
+
+
+@pytest.mark.parametrize(
+    ("clients", "lightest_s", "heaviest_s"),
+    [(40, 8.257, 194.703), (80, 14.021, 195.531), (100, 16.903, 195.946)],
+)
+def test_figures_of_the_authors_model(clients, lightest_s, heaviest_s):
+    problem = paper_problem(clients)
+    assert problem.latency([LIGHTEST] * clients) == pytest.approx(lightest_s, abs=5e-4)
+    assert problem.latency([HEAVIEST] * clients) == pytest.approx(heaviest_s, abs=5e-4)
+
+
+@settings(deadline=None, max_examples=150)
+@given(assigned_problems())
+def test_equals_a_discrete_event_simulation_of_the_step(assigned):
+    problem, cuts = assigned
+    assert problem.latency(cuts) == pytest.approx(simulate_step(problem, cuts), rel=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(assigned_problems())
+def test_stages_add_up_to_the_latency(assigned):
+    problem, cuts = assigned
+    seconds = sum(stage.seconds for stage in problem.model.stages(cuts))
+    assert seconds == pytest.approx(problem.latency(cuts), rel=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(problems(), st.randoms(use_true_random=False))
+def test_a_population_is_as_long_as_its_members_one_by_one(problem, random):
+    population = [[random.choice(problem.cuts) for _ in problem.devices] for _ in range(7)]
+    together = problem.model.latency(np.array(population))
+    assert together == pytest.approx([problem.latency(cuts) for cuts in population], rel=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(problems(), st.randoms(use_true_random=False))
+def test_classes_stand_for_their_clients(problem, random):
+    by_class = np.array([random.randrange(len(problem.cuts)) for _ in problem.classes])
+    of_classes = problem.class_model.latency(problem.cut_table[by_class][None])[0]
+    assert of_classes == pytest.approx(problem.latency(problem.cuts_by_class(by_class)), rel=1e-12)
+
+
+def test_by_hand_with_one_client():
+    """One client waits only for itself and the server: all work and all transfers add up."""
+    problem = paper_problem(1)
+    costs, device, server = problem.costs, problem.devices[0], problem.server
+    expected = 0.0
+    for of_network in (costs.generator, costs.discriminator):
+        edge = [0, 4]
+        client = of_network.client_forward_gflop[edge] + of_network.client_backward_gflop[edge]
+        body = of_network.server_forward_gflop[1:4] + of_network.server_backward_gflop[1:4]
+        crossing = of_network.boundary_bytes[0] + of_network.boundary_bytes[3]
+        expected += client.sum() / device.gflops + body.sum() / server.gflops
+        expected += crossing / 50e6 + crossing / 1e9
+    assert problem.latency([LIGHTEST]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_each_stage_names_the_device_that_all_wait_for():
+    cuts = [LIGHTEST] * 6 + [HEAVIEST]
+    stages = {stage.name: stage for stage in paper_problem(7).model.stages(cuts)}
+    assert stages["generator head forward"].waits_for == "d1"
+    assert stages["generator middle forward"].waits_for == "server"
+    assert len(stages) == 12
+
+
+def test_client_seconds_are_work_and_transfers_without_waiting():
+    problem = paper_problem(2)
+    compute, link = problem.model.client_seconds([LIGHTEST, HEAVIEST])
+    costs = problem.costs
+    kept = [
+        of_network.client_forward_gflop[[0, 4]].sum() + of_network.client_backward_gflop[[0, 4]].sum()
+        for of_network in (costs.generator, costs.discriminator)
+    ]
+    assert compute[0] == pytest.approx(sum(kept) / 0.48)
+    crossing = costs.generator.boundary_bytes[[1, 2]].sum() + costs.discriminator.boundary_bytes[[1, 2]].sum()
+    assert link[1] == pytest.approx(crossing / 150e6 + crossing / 1e9)
+
+
+def test_a_shared_server_link_divides_the_servers_rate():
+    alone = paper_problem(10, options=LatencyOptions(server_link_shared=True))
+    slower_server = alone.server.model_copy(update={"mbit_per_s": 800.0})
+    devices = tuple(
+        device.model_copy(update={"mbit_per_s": min(800.0, device.mbit_per_s)}) for device in alone.devices
+    )
+    unshared = replace(alone, options=LatencyOptions(), server=slower_server, devices=devices)
+    assert alone.latency([LIGHTEST] * 10) == pytest.approx(unshared.latency([LIGHTEST] * 10), rel=1e-12)
+
+
+def test_segments_once_a_round_add_the_slowest_clients_transfer():
+    plain = paper_problem(3)
+    every_20 = replace(plain, options=LatencyOptions(steps_per_round=20))
+    cuts = [HEAVIEST, LIGHTEST, LIGHTEST]
+    parameters = sum(
+        plain.costs.network(name).parameters[[0, 1, 3, 4]].sum() for name in ("generator", "discriminator")
+    )
+    added = 4 * parameters * (1 / 50e6 + 1 / 1e9) / 20
+    assert every_20.latency(cuts) - plain.latency(cuts) == pytest.approx(added, rel=1e-9)
+    last = every_20.model.stages(cuts)[-1]
+    assert (last.name, last.waits_for) == ("segments of a round", "d1")
+    assert last.seconds == pytest.approx(added, rel=1e-9)
+
+
+def test_options_are_stated_when_they_are_on():
+    assert LatencyOptions().described() == ()
+    both = LatencyOptions(server_link_shared=True, steps_per_round=20).described()
+    assert len(both) == 2
+    assert "20 steps" in both[1]
+
+
+def test_a_round_without_steps_is_refused():
+    with pytest.raises(ValueError, match="steps_per_round is 0"):
+        LatencyOptions(steps_per_round=0)
