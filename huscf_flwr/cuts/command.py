@@ -129,7 +129,7 @@ def benchmark_command(
     except (ValueError, OSError) as error:
         _refuse(error)
     if output == "json":
-        _print_json([search.as_json() for search in searches])
+        _print_json({"searches": [search.as_json() for search in searches]})
     else:
         Console().print(benchmark_table(searches))
 
@@ -201,7 +201,7 @@ def _show_comparison(asked: _Asked, output: str) -> None:
     rest = without_slowest_class(asked.problem, asked.profiles)
     placements = compare(asked.problem, rest, solvers, seed=asked.seed)
     if output == "json":
-        _print_json(comparison_as_json(placements))
+        _print_json(comparison_as_json(asked.problem, placements))
     else:
         Console().print(comparison_table(asked.problem, placements))
 

@@ -103,9 +103,9 @@ def solution_as_json(problem: CutProblem, solution: Solution) -> dict[str, Any]:
     }
 
 
-def comparison_as_json(placements: Sequence[ComparedPlacement]) -> list[dict[str, Any]]:
-    """Return the lines of a comparison."""
-    return [
+def comparison_as_json(problem: CutProblem, placements: Sequence[ComparedPlacement]) -> dict[str, Any]:
+    """Return the lines of a comparison and the rules under which they hold."""
+    lines = [
         {
             "placement": placement.name,
             "latency_s": placement.latency_s,
@@ -115,6 +115,8 @@ def comparison_as_json(placements: Sequence[ComparedPlacement]) -> list[dict[str
         }
         for placement in placements
     ]
+    rules = {"flops": problem.flops, "options": list(problem.options.described())}
+    return {"clients": len(problem.devices), **rules, "placements": lines}
 
 
 def _seconds(seconds: float | None) -> str:

@@ -1,0 +1,36 @@
+from itertools import count
+
+import pytest
+import yaml
+
+from huscf_flwr.cuts import Device
+from huscf_flwr.cuts.costs import step_costs
+from huscf_flwr.cuts.measure import MeasuredSpeed, measure_speed, profile_to_paste
+from huscf_flwr.models import load_model_spec
+
+
+def test_speed_is_counted_work_over_the_clocks_time():
+    """A clock that goes on by a second a reading makes every run take a second."""
+    spec = load_model_spec("authors-28", 0.05)
+    ticks = count()
+    speed = measure_speed(spec, batch_size=3, repetitions=2, clock=lambda: float(next(ticks)))
+    costs = step_costs(spec, 3, "exact")
+    assert speed.model_gflops == pytest.approx(
+        costs.generator.total_gflop() + costs.discriminator.total_gflop()
+    )
+    assert speed.matrix_gflops == pytest.approx(2 * 1024**3 / 1e9)
+    assert next(ticks) == 8
+
+
+def test_the_median_run_counts():
+    readings = iter([0, 1, 10, 18, 20, 22, 30, 31, 40, 41, 50, 51])
+    spec = load_model_spec("authors-28", 0.05)
+    speed = measure_speed(spec, batch_size=2, repetitions=3, clock=lambda: float(next(readings)))
+    costs = step_costs(spec, 2, "exact")
+    work = costs.generator.total_gflop() + costs.discriminator.total_gflop()
+    assert speed.model_gflops == pytest.approx(work / 2)
+
+
+def test_the_pasted_profile_is_a_device():
+    (entry,) = yaml.safe_load(profile_to_paste("desk", MeasuredSpeed(123.456, 200.0), 90.0))
+    assert Device.model_validate(entry) == Device(name="desk", gflops=123.5, mbit_per_s=90.0)
