@@ -22,7 +22,8 @@ Unrolled, both are the same expression, which is what this module computes::
     stage = max_k (c_k(d_k) + sum_{b > d_k} n_b f_b)                n_b = number of clients with d_k < b
 
 The equations of the authors' CutLayerSelection.fitness are the case L = 1. As they do, the three passes of
-the discriminator are taken together in its forward and backward stages. Not modelled: optimiser steps,
+the discriminator are taken together in its forward and backward stages; backward, where the third pass costs
+less than the others, that is a lower bound of the passes one after the other. Not modelled: optimiser steps,
 clustering and aggregation at the end of a round.
 """
 
