@@ -26,7 +26,8 @@ from huscf_flwr.training.display import Display
 from huscf_flwr.training.run_folder import read_metrics, read_progress, read_summary
 
 _START_SECONDS = 60.0
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
+_STATUS_SECONDS = 8.0
 _BIN = Path(sys.executable).parent
 
 
@@ -42,9 +43,12 @@ class PrivateSuperLink:
     log: Path
 
 
-def run_with_flower(config: RunConfig, app: Path, *, supernodes: int, display: Display) -> dict[str, Any]:
+def run_with_flower(
+    config: RunConfig, app: Path, *, supernodes: int, display: Display, cores_each: int = 1
+) -> dict[str, Any]:
     """Run the Flower app in folder ``app`` with ``config`` on ``supernodes`` virtual SuperNodes.
 
+    Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side.
     Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish.
     """
     home = config.output / ".flower" / config.name
@@ -52,17 +56,19 @@ def run_with_flower(config: RunConfig, app: Path, *, supernodes: int, display: D
         settings = home / "run-config.toml"
         settings.write_text(_toml(config), "utf-8")
         started = time.time()
-        run_id = _submit(superlink, app, settings, supernodes)
+        run_id = _submit(superlink, app, settings, _federation(supernodes, cores_each))
         try:
             status = _watch(superlink, run_id, config, display, started)
         except KeyboardInterrupt:
             _flwr(superlink, "stop", run_id)
             raise
         log = _log_of(superlink, run_id)
+    config.folder.mkdir(parents=True, exist_ok=True)
+    log_file = config.folder / "flower.log"
+    log_file.write_text(log, "utf-8")
     if status != "finished:completed":
-        raise FlowerRunError(f"the run ended as {status}\n{_reason(log)}")
+        raise FlowerRunError(f"the run ended as {status}; the whole log is {log_file}\n{_reason(log)}")
     summary = read_summary(config.folder)
-    (config.folder / "flower.log").write_text(log, "utf-8")
     display.end(summary)
     return summary
 
@@ -100,11 +106,12 @@ def private_superlink(home: Path) -> Iterator[PrivateSuperLink]:
         _stop_group(process)
 
 
-def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, supernodes: int) -> str:
-    cores = max(supernodes, os.cpu_count() or 1)
-    federation = (
-        f"num-supernodes={supernodes} client-resources-num-cpus=1 init-args-num-cpus={cores}"
-    )
+def _federation(supernodes: int, cores_each: int) -> str:
+    cores = max(supernodes, os.cpu_count() or 1) if cores_each == 1 else os.cpu_count()
+    return f"num-supernodes={supernodes} client-resources-num-cpus={cores_each} init-args-num-cpus={cores}"
+
+
+def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, federation: str) -> str:
     answer = _flwr(
         superlink,
         *("run", str(app), "--run-config", str(settings), "--federation-config", federation),
@@ -119,24 +126,34 @@ def _watch(
     superlink: PrivateSuperLink, run_id: str, config: RunConfig, display: Display, started: float
 ) -> str:
     shown = 0
+    asked = time.monotonic()
     while True:
-        status = _status(superlink, run_id)
-        if read_metrics_since(config.folder, started):
-            for line in read_metrics(config.folder)[shown:]:
-                display.round(line, config.rounds)
-                shown += 1
-            progress = read_progress(config.folder)
-            if progress and progress["round"] > shown:
-                display.step(progress["round"], progress["step"], progress["steps"])
-        if status.startswith("finished"):
-            return status
         time.sleep(_POLL_SECONDS)
+        ended = False
+        if _is_of_this_run(config.folder, started):
+            shown = _show(config, display, shown)
+            ended = (config.folder / "summary.json").exists()
+        # Each question to Flower starts a process, which costs a second of a core that trains.
+        if ended or time.monotonic() - asked > _STATUS_SECONDS:
+            asked = time.monotonic()
+            status = _status(superlink, run_id)
+            if status.startswith("finished"):
+                return status
 
 
-def read_metrics_since(folder: Path, started: float) -> bool:
-    """Return whether ``folder`` is of a run that began after ``started``, not an earlier one's."""
+def _is_of_this_run(folder: Path, started: float) -> bool:
     config = folder / "config.yaml"
     return config.exists() and config.stat().st_mtime >= started
+
+
+def _show(config: RunConfig, display: Display, shown: int) -> int:
+    lines = read_metrics(config.folder)
+    for line in lines[shown:]:
+        display.round(line, config.rounds)
+    progress = read_progress(config.folder)
+    if progress and progress["round"] > len(lines):
+        display.step(progress["round"], progress["step"], progress["steps"])
+    return len(lines)
 
 
 def _status(superlink: PrivateSuperLink, run_id: str) -> str:

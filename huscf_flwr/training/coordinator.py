@@ -39,6 +39,7 @@ class FinishedRound:
     """What is known of a round when it is over."""
 
     number: int
+    hosts: int
     steps: int
     seconds: float
     losses: Mapping[int, StepLosses]
@@ -77,6 +78,7 @@ class Coordinator:
         self.ledger = Ledger()
         self._observed: dict[int, ActivationAccumulator] = {}
         self._started = 0.0
+        self._hosts = 0
 
     @property
     def steps(self) -> int:
@@ -105,6 +107,7 @@ class Coordinator:
         """Begin the next round; ``hosts`` lists the client ids of each host."""
         self.round += 1
         self._started = time.monotonic()
+        self._hosts = len(hosts)
         self.ledger = Ledger()
         self._observed = {client: ActivationAccumulator() for client in self.samples}
         for clients in hosts:
@@ -140,19 +143,27 @@ class Coordinator:
         self.cluster_blocks = dict(result.aggregate.clusters)
         self.executor.segments.load(result.aggregate.body)
         seconds = time.monotonic() - self._started
-        return FinishedRound(self.round, self.steps, seconds, losses, self.samples, result, self.ledger)
+        return FinishedRound(
+            number=self.round,
+            hosts=self._hosts,
+            steps=self.steps,
+            seconds=seconds,
+            losses=losses,
+            samples=self.samples,
+            result=result,
+            ledger=self.ledger,
+        )
 
     def model_states(self, cluster: int, cut: Cut) -> BlockStates:
         """Return a whole model: the blocks that ``cut`` keeps from the cluster, the others from the server.
 
-        With the largest cut it is the cluster's model; with a client's own, what that client would run.
+        With the largest cut it is the cluster's model; with a client's own, what that client would run. A
+        block that no client keeps is in no cluster's average: it is the server's.
         """
-        kept = set(client_block_keys(self.spec, cut))
+        averaged = self.cluster_blocks[cluster]
+        kept = {key for key in client_block_keys(self.spec, cut) if key in averaged}
         body = self.executor.segments.states()
-        return {
-            key: self.cluster_blocks[cluster][key] if key in kept else body[key]
-            for key in all_block_keys(self.spec)
-        }
+        return {key: averaged[key] if key in kept else body[key] for key in all_block_keys(self.spec)}
 
     def generator_states(self, client: int) -> BlockStates:
         """Return the generator of the cluster that ``client`` is in."""

@@ -8,13 +8,12 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import (
     CutSolver,
     Device,
-    ExactSolver,
     FixedCuts,
-    GreedySearch,
     Solution,
     deal,
     load_devices,
     select_cuts,
+    solver_named,
 )
 from huscf_flwr.models import Cut, ModelSpec
 
@@ -49,4 +48,4 @@ def _solver(config: RunConfig) -> CutSolver:
         if section.fixed is None:
             raise ValueError("cuts.solver: fixed needs cuts.fixed, such as 1,1,1,1")
         return FixedCuts(cut=Cut(*section.fixed))
-    return ExactSolver() if section.solver == "exact" else GreedySearch()
+    return solver_named(section.solver)

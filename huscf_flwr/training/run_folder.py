@@ -158,6 +158,7 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
         "round": finished.number,
         "seconds": round(finished.seconds, 3),
         "steps": finished.steps,
+        "hosts": finished.hosts,
         "losses": {network: sum(values.values()) / len(values) for network, values in losses.items()},
         "clusters": [result.clusters[client] for client in clients],
         "silhouette": result.silhouette,
