@@ -77,7 +77,10 @@ class Block(nn.Module):
 
 
 def initialise(block: Block, stream: torch.Generator) -> None:
-    """Draw all parameters of ``block`` from ``stream``, by the rules of PyTorch's own layers."""
+    """Draw all parameters of ``block`` from ``stream``, by the rules of PyTorch's own layers.
+
+    Statistics begin anew. Nothing is left of what the tensors held before, so they may be empty.
+    """
     with torch.no_grad():
         for layer in block.children():
             if isinstance(layer, nn.Embedding):
@@ -87,6 +90,8 @@ def initialise(block: Block, stream: torch.Generator) -> None:
                 fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
                 assert layer.bias is not None
                 layer.bias.uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=stream)
+            elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                layer.reset_parameters()
 
 
 def _embedding_size(spec: BlockSpec, input_shape: Shape) -> int:

@@ -82,8 +82,9 @@ def build_blocks(
     shapes = spec.shapes(network)
     blocks = {}
     for index in indices:
-        block = Block(spec.network(network).blocks[index], shapes[index], spec.classes)
-        initialise(block, torch_stream(seed, "weights", owner, network, index))
+        with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
+            block = Block(spec.network(network).blocks[index], shapes[index], spec.classes)
+        initialise(block.to_empty(device="cpu"), torch_stream(seed, "weights", owner, network, index))
         blocks[index] = block
     return Blocks(network, blocks, dtype)
 
