@@ -2,9 +2,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
-    before = torch.get_num_threads()
+    """Sums do not depend on how they were shared out, and small work is not slowed down by sharing."""
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
