@@ -12,8 +12,16 @@ import typer
 from rich.console import Console
 
 from huscf_flwr.config import load_config
+from huscf_flwr.cuts.command import cuts_app, devices_app
+from huscf_flwr.flower_run import run_with_flower
+from huscf_flwr.training.check import check_run
+from huscf_flwr.training.display import TerminalDisplay
+from huscf_flwr.training.local import train_locally
+from huscf_flwr.training.sampling import draw_labelled_images
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="HuSCF-GAN on Flower.")
+app.add_typer(cuts_app, name="cuts")
+app.add_typer(devices_app, name="devices")
 
 _APP_FOLDER = Path(__file__).resolve().parent.parent
 
@@ -40,19 +48,12 @@ def run(
     supernodes: Annotated[int, typer.Option(min=1, help="virtual SuperNodes that host the clients")] = 2,
 ) -> None:
     """Train, judge, and write the run's folder with its report."""
-    from huscf_flwr.training.display import TerminalDisplay  # noqa: PLC0415 - torch takes seconds to load
-
     with _explained():
         resolved = load_config(config, settings or ())
         display = TerminalDisplay()
         if engine is Engine.LOCAL:
-            from huscf_flwr.training.local import train_locally  # noqa: PLC0415
-
             train_locally(resolved, display=display)
         else:
-            from huscf_flwr.flower_run import run_with_flower  # noqa: PLC0415
-            from huscf_flwr.training.check import check_run  # noqa: PLC0415
-
             check_run(resolved, supernodes)
             run_with_flower(resolved, _app_folder(), supernodes=supernodes, display=display)
         display.note(f"report: {resolved.folder / 'report.html'}")
@@ -69,8 +70,6 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="other images for another seed")] = 0,
 ) -> None:
     """Draw labelled images from a trained generator: OUTPUT/<label>/<number>.png."""
-    from huscf_flwr.training.sampling import draw_labelled_images  # noqa: PLC0415
-
     with _explained():
         folder = draw_labelled_images(
             run_folder, label=label, count=number, output=output, cluster=cluster, domain=domain, seed=seed
@@ -84,8 +83,8 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {type(error).__name__}", highlight=False)
-        typer.echo(str(error), err=True)
+        typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
+        typer.echo(str(error) or type(error).__name__, err=True)
         raise typer.Exit(2) from error
 
 
