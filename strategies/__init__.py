@@ -1,5 +1,5 @@
 """Flower Strategies, one method a file."""
 
-from strategies.huscf import HuSCF, RoundFailedError
+from strategies.huscf import HuSCF
 
-__all__ = ["HuSCF", "RoundFailedError"]
+__all__ = ["HuSCF"]

@@ -19,7 +19,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver
 from huscf_flwr.federation import Clusterer, Divergence, Weighting
 from huscf_flwr.models import largest_cut
-from huscf_flwr.split import LockStep, SessionError
+from huscf_flwr.split import LockStep
 from huscf_flwr.split.wire import ExecutorServer
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.cut_choice import choose_cuts
@@ -33,10 +33,6 @@ from strategies.assembly import Assembly, addressed, answers, assemble
 from strategies.log_display import LOGGER, LogDisplay
 from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainReply, TrainRequest
 from strategies.session_grid import SessionGrid
-
-
-class RoundFailedError(RuntimeError):
-    """A round could not be finished; everything written before it is kept."""
 
 
 class HuSCF(Strategy):
@@ -93,12 +89,8 @@ class HuSCF(Strategy):
             cuts=dict(zip(sorted(devices), solution.cuts, strict=True)),
             method=self.method,
         )
-        folder = RunFolder(config)
-        folder.begin()
-        folder.write_cuts(solution, devices)
-        self._run = Run(config, coordinator, folder, self._display, harness)
-        if config.resume is not None:
-            self._run.resume(config.resume)
+        self._run = Run(config, coordinator, RunFolder(config), self._display, harness)
+        self._run.begin(solution, devices)
         return SessionGrid(grid, self._session_has_failed)
 
     def initial_arrays(self) -> ArrayRecord:
@@ -147,7 +139,9 @@ class HuSCF(Strategy):
         return addressed(requests, TRAIN, group=str(server_round))
 
     def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
+        self,
+        server_round: int,  # noqa: ARG002 - the coordinator counts rounds over resumed runs too
+        replies: Iterable[Message],
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Cluster the clients, weigh them, and average by cluster.
 
@@ -155,7 +149,7 @@ class HuSCF(Strategy):
         """
         run = self._prepared()
         found = answers(replies)
-        self._check_finished(server_round, found)
+        self._check_finished(found)
         trained = [TrainReply.from_records(records) for records in found.values()]
         blocks = {client: states for reply in trained for client, states in reply.blocks.items()}
         losses = {client: values for reply in trained for client, values in reply.losses.items()}
@@ -218,13 +212,11 @@ class HuSCF(Strategy):
             arrays.update(flatten_blocks(generator, f"cluster-{cluster}."))
         return ArrayRecord({name: tensor.contiguous() for name, tensor in arrays.items()})
 
-    def _check_finished(self, server_round: int, found: dict[int, Any]) -> None:
+    def _check_finished(self, found: dict[int, Any]) -> None:
         assert self._session is not None
         silent = [node for node in self._assembled().nodes if node not in found]
-        if self._session.finished and not silent:
-            return
-        reason = self._session.failure or SessionError(f"no reply from SuperNodes {silent}")
-        raise RoundFailedError(f"round {server_round}: {reason}")
+        if silent or not self._session.finished:
+            self._prepared().fail(self._session, f"no reply from SuperNodes {silent}")
 
     def _session_has_failed(self) -> bool:
         return self._session is not None and self._session.failure is not None

@@ -7,7 +7,7 @@ show that the number of hosts changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -55,14 +55,11 @@ def train_locally(
         cuts=cuts,
         method=method or method_of(config),
     )
-    folder = RunFolder(config)
-    folder.begin()
-    folder.write_cuts(solution, devices)
-    run = Run(config, coordinator, folder, display, Harness(config, population))
+    run = Run(config, coordinator, RunFolder(config), display, Harness(config, population))
+    run.begin(solution, devices)
     if config.resume is not None:
-        run.resume(config.resume)
         for client, member in participants.items():
-            load_moments(member.split.segments, client_folder(config.resume), client)
+            load_moments(member.split.segments, client_folder(config.folder), client)
     placement = spread(sorted(participants), hosts)
     while run.rounds_left:
         _train_round(run, participants, placement)
@@ -92,7 +89,10 @@ def _train_round(
             pool.submit(_train_host, session, host, [participants[client] for client in clients], coordinator)
             for host, clients in enumerate(placement)
         ]
-        losses = {client: value for result in running for client, value in result.result().items()}
+        failed = [host.exception() for host in wait(running).done if host.exception() is not None]
+    if failed or not session.finished:
+        run.fail(session, *failed[:1])
+    losses = {client: value for host in running for client, value in host.result().items()}
     trained = {client: member.split.segments.states() for client, member in participants.items()}
     run.close_round(trained, losses)
     for client, member in participants.items():

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import Device, Solution
 from huscf_flwr.models import BlockStates
 from huscf_flwr.split import LockStep, StepLosses
 from huscf_flwr.training.checkpoint import load_server, save_server
@@ -21,6 +21,10 @@ from huscf_flwr.training.judging import Harness
 from huscf_flwr.training.run_folder import RunFolder
 
 _PROGRESS_SECONDS = 0.5
+
+
+class RoundFailedError(RuntimeError):
+    """A round could not be finished; everything written before it is kept."""
 
 
 class Run:
@@ -44,10 +48,24 @@ class Run:
         self._shown = 0.0
         self._client_scores: dict[int, dict[str, float]] = {}
 
-    def resume(self, folder: Path) -> None:
-        """Go on from the last checkpoint of the run in ``folder``."""
-        load_server(self.coordinator, folder)
-        self._display.note(f"resumed {folder} after round {self.coordinator.round}")
+    def begin(self, solution: Solution, devices: Mapping[int, Device]) -> None:
+        """Make the run's folder, and go on from the checkpoint of ``resume`` if it is configured."""
+        folder = self.config.resume
+        if folder is not None:
+            load_server(self.coordinator, folder)
+        self.folder.begin(folder, self.coordinator.round)
+        self.folder.write_cuts(solution, devices)
+        if folder is not None:
+            self._display.note(f"resumed {folder} after round {self.coordinator.round}")
+
+    def fail(self, session: LockStep, why: BaseException | str | None = None) -> NoReturn:
+        """Give the round up because of ``why``, or of what ended its session first.
+
+        Raises ``RoundFailedError`` naming the round.
+        """
+        raise RoundFailedError(
+            f"round {self.coordinator.round}: {session.failure or why}"
+        ) from session.failure
 
     @property
     def rounds_left(self) -> int:

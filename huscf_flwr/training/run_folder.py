@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,14 +34,20 @@ class RunFolder:
         self._config = config
         self.path = config.folder
 
-    def begin(self) -> None:
-        """Make the folder; one of an earlier run with this name is moved aside, not lost."""
-        if self.path.exists() and any(self.path.iterdir()):
+    def begin(self, resumed: Path | None = None, rounds: int = 0) -> None:
+        """Make the folder; one of an earlier run with this name is moved aside, not lost.
+
+        A run that goes on from ``resumed`` takes over its checkpoint, and the metrics and pictures of its
+        first ``rounds`` rounds.
+        """
+        if resumed != self.path and self.path.exists() and any(self.path.iterdir()):
             ended = time.strftime("%Y%m%d-%H%M%S", time.localtime(self.path.stat().st_mtime))
             self.path.rename(
                 self.path.with_name(f"{self.path.name}-{ended}-{time.monotonic_ns() % 10**6:06}")
             )
-        self.path.mkdir(parents=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if resumed is not None:
+            self._take_over(resumed, rounds)
         self._write("config.yaml", dump_config(self._config))
 
     def write_cuts(self, solution: Solution, devices: Mapping[int, Device]) -> None:
@@ -116,6 +123,14 @@ class RunFolder:
         (self.path / "progress.json").unlink(missing_ok=True)
         write_report(self.path)
         return summary
+
+    def _take_over(self, resumed: Path, rounds: int) -> None:
+        lines = [line for line in read_metrics(resumed) if line["round"] <= rounds]
+        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        (self.path / "summary.json").unlink(missing_ok=True)
+        for part in ("samples", "checkpoint"):
+            if resumed != self.path and (resumed / part).is_dir():
+                shutil.copytree(resumed / part, self.path / part)
 
     def _traffic(self) -> dict[str, int]:
         lines = read_metrics(self.path)
