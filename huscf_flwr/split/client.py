@@ -6,6 +6,7 @@ sent what the server answers. Between two exchanges everything that autograd nee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from torch.nn import functional
 from huscf_flwr.models import (
     Cut,
     ModelSpec,
+    NetworkName,
     check_cut,
     client_block_keys,
     head_indices,
@@ -49,6 +51,10 @@ class StepLosses:
     """Binary cross entropy of the fakes against the target of real images."""
 
 
+class NonFiniteLossError(ArithmeticError):
+    """A client's loss became NaN or infinite."""
+
+
 ClientStep = Generator[Frame, Frame, StepLosses]
 
 
@@ -79,7 +85,10 @@ class SplitClient:
         )
 
     def step(self, batch: Batch) -> ClientStep:
-        """Train on one batch: six times yield what goes up and receive what comes down."""
+        """Train on one batch: six times yield what goes up and receive what comes down.
+
+        Raises ``NonFiniteLossError`` before the gradients of such a loss reach anybody else.
+        """
         labels = batch.labels
         generator, discriminator = self.segments.generator, self.segments.discriminator
 
@@ -96,6 +105,7 @@ class SplitClient:
         discriminator_loss = _loss(self._tail(discriminator, fake_tail), 0.0) + _loss(
             self._tail(discriminator, real_tail), 1.0
         )
+        self._check_finite("discriminator", discriminator_loss)
         discriminator_loss.backward()  # type: ignore[no-untyped-call]
         gradients = yield (_gradient(fake_tail), _gradient(real_tail))
         torch.autograd.backward((fake_head, real_head), gradients)
@@ -106,6 +116,7 @@ class SplitClient:
             (received,) = yield (fake_head.detach(),)
             fake_tail = _leaf(received)
             generator_loss = _loss(self._tail(discriminator, fake_tail), 1.0)
+            self._check_finite("generator", generator_loss)
             generator_loss.backward()  # type: ignore[no-untyped-call]
         gradients = yield (_gradient(fake_tail),)
         torch.autograd.backward((fake_head,), gradients)
@@ -117,6 +128,10 @@ class SplitClient:
 
     def _head(self, part: TrainedBlocks, inputs: Tensor, labels: Tensor) -> Tensor:
         return part.blocks.run(head_indices(self.cut, part.blocks.network), inputs, labels)
+
+    def _check_finite(self, network: NetworkName, loss: Tensor) -> None:
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLossError(f"client {self.client}: the {network}'s loss is {loss.item()}")
 
     def _tail(self, part: TrainedBlocks, inputs: Tensor) -> Tensor:
         return part.blocks.run(tail_indices(self.spec, self.cut, part.blocks.network), inputs)

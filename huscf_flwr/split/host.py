@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from huscf_flwr.split.client import Batch, SplitClient, StepLosses
+from huscf_flwr.split.client import Batch, NonFiniteLossError, SplitClient, StepLosses
 from huscf_flwr.split.exchange import Exchange
 from huscf_flwr.split.lockstep import Channel
 
 BatchSource = Callable[[], Batch]
 """Gives a client's next mini-batch."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A client's loss became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +45,13 @@ def run_steps(hosted: Iterable[HostedClient], channel: Channel, steps: int) -> M
     members = tuple(hosted)
     totals = {member.client.client: StepLosses(0.0, 0.0) for member in members}
     for number in range(1, steps + 1):
-        for client, losses in run_step(members, channel).items():
-            _check(losses, number, client)
+        try:
+            finished = run_step(members, channel)
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(f"step {number}, {error}") from error
+        for client, losses in finished.items():
             totals[client] = StepLosses(
                 totals[client].discriminator + losses.discriminator / steps,
                 totals[client].generator + losses.generator / steps,
             )
     return totals
-
-
-def _check(losses: StepLosses, step: int, client: int) -> None:
-    for network, loss in (("discriminator", losses.discriminator), ("generator", losses.generator)):
-        if not math.isfinite(loss):
-            raise NonFiniteLossError(f"step {step}, client {client}: the {network}'s loss is {loss}")

@@ -95,7 +95,7 @@ class LockStep:
         try:
             self._barrier.wait(self._timeout)
         except threading.BrokenBarrierError:
-            raise SessionError(self._broken(exchange)) from self._failure
+            raise self._broken(exchange) from self._failure
         return {client: self._down[client] for client in self.hosts[host]}
 
     def abort(self, reason: BaseException) -> None:
@@ -124,9 +124,8 @@ class LockStep:
         try:
             self._down = self._advance(exchange)
         except BaseException as error:
-            self._fail(
-                error
-            )  # the barrier breaks by itself when its action raises, and holds its lock until then
+            # The barrier breaks by itself when its action raises, and holds its lock until then.
+            self._fail(error)
             raise
         self._record(exchange, "down", self._down)
         self._up = {}
@@ -149,11 +148,12 @@ class LockStep:
         for client, frame in frames.items():
             self._ledger.record_frame(client, exchange, direction, frame)
 
-    def _broken(self, exchange: Exchange) -> str:
+    def _broken(self, exchange: Exchange) -> SessionError:
         place = f"step {self._finished_steps + 1}, {exchange.name}"
-        if self._failure is None:
-            return f"{place}: not all of {len(self.hosts)} hosts came within {self._timeout:g} s"
-        return f"{place}: {self._failure}"
+        late = f"{place}: not all of {len(self.hosts)} hosts came within {self._timeout:g} s"
+        self._fail(SessionError(late))  # unless there is a reason already
+        reason = str(self._failure)
+        return SessionError(reason if reason.startswith(place) else f"{place}: {reason}")
 
 
 class LocalChannel:
