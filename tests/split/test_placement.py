@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from huscf_flwr.models import legal_cuts
+from huscf_flwr.models import legal_cuts, weight_dtype
 from huscf_flwr.split import HostedClient, Ledger, LocalChannel, run_steps
 from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
 from tests.split.builders import build, open_session, random_batch, small_specs
@@ -15,18 +15,20 @@ CUTS = dict(enumerate([legal_cuts(SPEC)[place] for place in (0, 5, 10, 15)]))
 STEPS = 3
 
 
-def train(hosts, channel):
+def train(hosts, channel, dtype=torch.float64):
     """Train three steps with the clients spread over ``hosts`` and return all weights and the ledger."""
-    executor, clients = build(SPEC, CUTS)
+    executor, clients = build(SPEC, CUTS, dtype=dtype)
     ledger = Ledger()
     session = open_session(executor, hosts, steps=STEPS, ledger=ledger)
     server = ExecutorServer("127.0.0.1:0") if channel == "grpc" else None
     tokens = server.open_session(session) if server else None
+    images = weight_dtype(dtype)
     failures = []
 
     def run(host):
         batches = {
-            k: iter([random_batch(SPEC, 2 + k, 100 * k + step) for step in range(STEPS)]) for k in hosts[host]
+            k: iter([random_batch(SPEC, 2 + k, 100 * k + step, images) for step in range(STEPS)])
+            for k in hosts[host]
         }
         hosted = [HostedClient(clients[k], lambda k=k: next(batches[k])) for k in hosts[host]]
         try:
@@ -66,3 +68,19 @@ def test_the_same_weights_on_any_hosts_and_channel(reference, hosts, channel):
     for name, tensor in reference[0].items():
         assert torch.allclose(weights[name].double(), tensor.double(), rtol=0, atol=1e-9), name
     assert ledger.entries == reference[1].entries
+
+
+@pytest.mark.parametrize("channel", ["local", "grpc"])
+def test_in_float32_two_runs_are_the_same_to_the_bit(channel):
+    first, second = (train([[2, 0], [1, 3]], channel, torch.float32)[0] for _ in range(2))
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+def test_bfloat16_halves_the_traffic_of_float32_and_keeps_its_weights():
+    weights, ledger = train([[0, 1], [2, 3]], "grpc", torch.bfloat16)
+    wide_weights, wide_ledger = train([[0, 1], [2, 3]], "grpc", torch.float32)
+    assert {name: t.dtype for name, t in weights.items()} == {n: t.dtype for n, t in wide_weights.items()}
+    assert {key: 2 * count for key, count in ledger.entries.items()} == wide_ledger.entries
+    assert all(tensor.isfinite().all() for tensor in weights.values())

@@ -1,0 +1,81 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huscf_flwr.models import NETWORKS, legal_cuts
+from huscf_flwr.split import Exchange, FrameError
+from huscf_flwr.split.exchange import check_frame
+from tests.split.builders import small_specs
+
+SPECS = small_specs()
+SPEC = SPECS["authors-28"]
+CUT = legal_cuts(SPEC)[0]
+
+
+def frame_for(exchange, direction, spec=SPEC, cut=CUT, batch=3):
+    return tuple(torch.zeros(batch, *kind.shape(spec, cut)) for kind in exchange.kinds(direction))
+
+
+def check(frame, exchange=Exchange.DISCRIMINATE, direction="up", spec=SPEC, cut=CUT):
+    check_frame(frame, exchange, direction, client=7, spec=spec, cut=cut)
+
+
+@given(
+    st.sampled_from(sorted(SPECS)),
+    st.sampled_from(Exchange),
+    st.sampled_from(["up", "down"]),
+    st.integers(1, 5),
+    st.data(),
+)
+def test_what_the_exchange_calls_for_is_accepted(name, exchange, direction, batch, data):
+    spec = SPECS[name]
+    cut = data.draw(st.sampled_from(legal_cuts(spec)))
+    check(frame_for(exchange, direction, spec, cut, batch), exchange, direction, spec, cut)
+
+
+def test_shapes_are_those_at_the_edges_of_the_cut():
+    """With the lightest cut, block 1's output leaves the head, and block 5's input enters the tail."""
+    edges = {(kind.network, kind.edge): kind for exchange in Exchange for kind in exchange.up}
+    for network in NETWORKS:
+        assert edges[network, "head"].shape(SPEC, CUT) == SPEC.shapes(network)[1]
+        assert edges[network, "tail"].shape(SPEC, CUT) == SPEC.shapes(network)[4]
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+def test_a_gradient_has_the_shape_of_what_it_is_the_gradient_of(exchange):
+    for kind in exchange.up + exchange.down:
+        named = [
+            other
+            for earlier in Exchange
+            for other in earlier.up + earlier.down
+            if kind.name == f"gradient of {other.name}"
+        ]
+        assert bool(named) == kind.name.startswith("gradient of ")
+        assert {other.shape(SPEC, CUT) for other in named} <= {kind.shape(SPEC, CUT)}
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ((), "0 tensors, expected 2"),
+        (frame_for(Exchange.DISCRIMINATE, "up")[:1], "1 tensors, expected 2"),
+        (frame_for(Exchange.DISCRIMINATE, "up") * 2, "4 tensors, expected 2"),
+        (frame_for(Exchange.DISCRIMINATE, "up", batch=0), r"fake head output up: shape \(0, 2, 14, 14\)"),
+        ((torch.zeros(()), torch.zeros(())), r"fake head output up: shape \(\), expected \(0, 2, 14, 14\)"),
+        (
+            (torch.zeros(3, 2, 14, 14), torch.zeros(2, 2, 14, 14)),
+            r"real head output up: shape \(2, 2, 14, 14\)",
+        ),
+        ((torch.zeros(3, 1, 14, 14), torch.zeros(3, 2, 14, 14)), r"shape \(3, 1, 14, 14\), expected \(3, 2"),
+        ((torch.zeros(3, 392), torch.zeros(3, 392)), r"shape \(3, 392\)"),
+        (
+            (torch.zeros(3, 2, 14, 14, dtype=torch.int64),) * 2,
+            "fake head output up: torch.int64 is not floating",
+        ),
+        ((torch.zeros(3, 2, 14, 14, dtype=torch.bool),) * 2, "torch.bool is not floating"),
+    ],
+)
+def test_anything_else_is_refused_with_client_and_kind(frame, message):
+    with pytest.raises(FrameError, match=f"client 7, .*{message}"):
+        check(frame)

@@ -1,0 +1,211 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from huscf_flwr.models import legal_cuts
+from huscf_flwr.split import (
+    Exchange,
+    FrameError,
+    HostedClient,
+    LocalChannel,
+    LockStep,
+    NonFiniteLossError,
+    SessionError,
+    run_steps,
+)
+from huscf_flwr.split.ledger import Ledger
+from tests.split.builders import build, open_session, random_batch, small_specs
+
+SPEC = small_specs()["three-blocks"]
+CUT = legal_cuts(SPEC)[0]
+PATIENCE = 30.0
+
+
+def head_output(batch=2):
+    return (torch.zeros(batch, *SPEC.generator_shapes[1], dtype=torch.float64),)
+
+
+def session_of(hosts, **settings):
+    executor, _ = build(SPEC, {client: CUT for clients in hosts for client in clients})
+    return open_session(executor, hosts, **settings)
+
+
+def in_threads(*calls):
+    """Run each call in a thread of its own; return what it raised, or None. No thread may stay."""
+    before = threading.active_count()
+    with ThreadPoolExecutor(len(calls)) as pool:
+        errors = [future.exception(PATIENCE) for future in [pool.submit(call) for call in calls]]
+    assert threading.active_count() == before
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("exchange", "frames", "kind", "message"),
+    [
+        (Exchange.CRITICISE, {1: head_output()}, SessionError, "host 1 sent CRITICISE, but GENERATE is due"),
+        (Exchange.GENERATE, {0: head_output()}, SessionError, r"host 1 sent clients \[0\], not \[1\]"),
+        (Exchange.GENERATE, {}, SessionError, r"host 1 sent clients \[\], not \[1\]"),
+        (Exchange.GENERATE, {1: head_output(0)}, FrameError, "client 1, generator head output"),
+        (Exchange.GENERATE, {1: ()}, FrameError, "client 1, GENERATE up: 0 tensors"),
+    ],
+)
+def test_a_host_that_breaks_the_protocol_ends_the_session_for_all(exchange, frames, kind, message):
+    session = session_of([[0], [1]])
+    waiting, guilty = in_threads(
+        lambda: session.exchange(0, Exchange.GENERATE, {0: head_output()}),
+        lambda: session.exchange(1, exchange, frames),
+    )
+    assert isinstance(guilty, kind)
+    assert session.failure is guilty
+    assert isinstance(waiting, SessionError)
+    with pytest.raises(SessionError, match=f"step 1, GENERATE: .*{message}"):
+        raise waiting
+
+
+def test_a_host_that_does_not_come_in_time_ends_the_session_for_all():
+    session = session_of([[0], [1], [2]], timeout=0.05)
+    errors = in_threads(
+        lambda: session.exchange(0, Exchange.GENERATE, {0: head_output()}),
+        lambda: session.exchange(1, Exchange.GENERATE, {1: head_output()}),
+    )
+    late = in_threads(lambda: session.exchange(2, Exchange.GENERATE, {2: head_output()}))
+    for error in [*errors, *late]:
+        assert isinstance(error, SessionError)
+        assert str(error) == "step 1, GENERATE: not all of 3 hosts came within 0.05 s"
+    assert isinstance(session.failure, SessionError)
+
+
+@pytest.mark.parametrize("hosts", [[[0, 1]], [[0], [1]]])
+@pytest.mark.parametrize("exchange", Exchange)
+def test_an_executor_that_fails_ends_the_session_for_all(monkeypatch, hosts, exchange):
+    """The last to arrive runs the executor, and the others are told; nobody is left waiting."""
+    executor, clients = build(SPEC, {0: CUT, 1: CUT})
+    session = open_session(executor, hosts, timeout=PATIENCE)
+    serve = executor.step
+
+    def fail(observe):
+        serving = serve(observe)
+        frames = yield next(serving)
+        for current in Exchange:
+            if current is exchange:
+                raise RuntimeError("out of memory")
+            frames = yield serving.send(frames)
+
+    monkeypatch.setattr(executor, "step", fail)
+
+    def run(host):
+        members = [HostedClient(clients[k], lambda k=k: random_batch(SPEC, 2, k)) for k in hosts[host]]
+        run_steps(members, LocalChannel(session, host), 1)
+
+    errors = in_threads(*(lambda host=host: run(host) for host in range(len(hosts))))
+    (cause,) = [error for error in errors if not isinstance(error, SessionError)]
+    assert session.failure is cause
+    assert str(cause) == "out of memory"
+    for error in errors:
+        assert error is cause or str(error) == f"step 1, {exchange.name}: out of memory"
+
+
+@pytest.mark.parametrize("hosts", [[[0, 3]], [[0], [3]], [[3], [0]]])
+def test_a_loss_that_is_not_finite_names_step_and_client_and_goes_no_further(hosts):
+    """Client 3's discriminator tail breaks in its third step; through the bodies all would be NaN soon."""
+    executor, clients = build(SPEC, {0: CUT, 3: CUT})
+    segments = {client.client: client for client in clients}
+    session = open_session(executor, hosts, steps=5)
+    drawn = {0: 0, 3: 0}
+
+    def next_batch(client):
+        drawn[client] += 1
+        if drawn[3] == 3:
+            with torch.no_grad():
+                clients[1].segments.discriminator.blocks.at(2).main.bias.fill_(float("nan"))
+        return random_batch(SPEC, 2, drawn[client])
+
+    def run(host):
+        members = [HostedClient(segments[k], lambda k=k: next_batch(k)) for k in hosts[host]]
+        try:
+            run_steps(members, LocalChannel(session, host), 5)
+        except Exception as error:
+            session.abort(error)
+            raise
+
+    in_threads(*(lambda host=host: run(host) for host in range(len(hosts))))
+    assert isinstance(session.failure, NonFiniteLossError)
+    assert str(session.failure) == "step 3, client 3: the discriminator's loss is nan"
+    states = [*executor.segments.states().values(), *clients[0].segments.states().values()]
+    assert all(tensor.isfinite().all() for state in states for tensor in state.values())
+
+
+def test_a_generators_loss_that_is_not_finite_is_named_too():
+    """What comes down is made infinite in the fourth exchange, after the discriminator's losses."""
+    executor, clients = build(SPEC, {0: CUT})
+    step = clients[0].step(random_batch(SPEC, 2, 1))
+    serve = executor.step()
+    next(serve)
+    frame = next(step)
+    for exchange in Exchange:
+        down = serve.send({0: frame})[0]
+        if exchange is Exchange.CRITICISE:
+            down = tuple(torch.full_like(tensor, float("inf")) for tensor in down)
+            with pytest.raises(NonFiniteLossError, match=r"client 0: the generator's loss is (nan|inf)"):
+                step.send(down)
+            return
+        frame = step.send(down)
+
+
+def test_losses_are_means_over_the_steps():
+    def losses_of(*parts):
+        executor, clients = build(SPEC, {0: CUT})
+        members = [HostedClient(clients[0], lambda: random_batch(SPEC, 3, 1))]
+        channel = LocalChannel(open_session(executor, [[0]], steps=sum(parts)))
+        return [run_steps(members, channel, steps)[0] for steps in parts]
+
+    first, second = losses_of(1, 1)
+    (both,) = losses_of(2)
+    assert both.discriminator == pytest.approx((first.discriminator + second.discriminator) / 2)
+    assert both.generator == pytest.approx((first.generator + second.generator) / 2)
+    assert first != second
+
+
+def test_a_finished_session_takes_no_further_step():
+    executor, clients = build(SPEC, {0: CUT})
+    session = open_session(executor, [[0]], steps=1)
+    member = [HostedClient(clients[0], lambda: random_batch(SPEC, 2, 1))]
+    run_steps(member, LocalChannel(session), 1)
+    assert session.finished
+    assert session.failure is None
+    with pytest.raises(SessionError, match="the session has 1 steps, and all are done"):
+        session.exchange(0, Exchange.GENERATE, {0: head_output()})
+
+
+def test_the_first_reason_to_end_stays():
+    session = session_of([[0], [1]])
+    session.abort(ValueError("first"))
+    session.abort(ValueError("second"))
+    assert str(session.failure) == "first"
+    with pytest.raises(SessionError, match="step 1, GENERATE: first"):
+        session.exchange(0, Exchange.GENERATE, {0: head_output()})
+
+
+def test_observers_and_progress_follow_the_steps():
+    executor, clients = build(SPEC, {0: CUT, 2: CUT})
+    seen, done = [], []
+    session = LockStep(
+        executor,
+        [[0, 2]],
+        ledger=Ledger(),
+        steps=3,
+        timeout=PATIENCE,
+        observe=lambda step: (lambda client, x: seen.append((step, client, x))) if step > 1 else None,
+        progress=done.append,
+    )
+    members = [
+        HostedClient(client, lambda k=client.client: random_batch(SPEC, 2 + k, 1)) for client in clients
+    ]
+    run_steps(members, LocalChannel(session), 3)
+    assert done == [1, 2, 3]
+    assert [(step, client) for step, client, _ in seen] == [(2, 0), (2, 2), (3, 0), (3, 2)]
+    middle = SPEC.discriminator_shapes[SPEC.discriminator.middle]
+    assert [tuple(x.shape) for *_, x in seen] == [(2 + client, *middle) for _, client, _ in seen]
+    assert not any(x.requires_grad for *_, x in seen)
