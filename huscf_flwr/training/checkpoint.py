@@ -22,6 +22,7 @@ from huscf_flwr.training.files import (
 )
 
 VERSION = 1
+_ENTRIES = {"round", "model", "cuts", "clusters", "cluster_names", "tensors", "sha256"}
 _BODY, _MOMENTS, _CLUSTER = "body/", "moments/", "cluster-"
 
 
@@ -128,7 +129,10 @@ def _read_state(path: Path) -> dict[str, object]:
         state = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise CheckpointError(f"resume: {path} is damaged: {error}") from error
-    _check(state.get("version", 0) <= VERSION, path.parent, "is of a newer version of this program")
+    whole = isinstance(state, dict) and isinstance(state.get("version"), int)
+    _check(whole, path.parent, f"is damaged: {path.name}")
+    _check(state["version"] <= VERSION, path.parent, "is of a newer version of this program")
+    _check(state.keys() >= _ENTRIES, path.parent, f"is damaged: {path.name}")
     assert isinstance(state, dict)
     return state
 
