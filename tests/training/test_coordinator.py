@@ -1,0 +1,224 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huscf_flwr.federation import SampleWeighting
+from huscf_flwr.models import (
+    NETWORKS,
+    Cut,
+    all_block_keys,
+    body_block_keys,
+    build_network,
+    client_block_keys,
+    largest_cut,
+    legal_cuts,
+)
+from huscf_flwr.split import StepLosses
+from huscf_flwr.training.coordinator import SEGMENTS_KIND, byte_count
+from huscf_flwr.training.method import method_of
+from tests.training.builders import SAMPLES, coordinator_of, small_run, train_round
+
+
+@pytest.fixture
+def make(tmp_path):
+    def coordinator(*, samples=SAMPLES, cuts=None, method=None, **settings):
+        config = small_run(tmp_path, tmp_path, clients=len(samples), **{"model.width": 0.03, **settings})
+        return coordinator_of(config, samples=samples, cuts=cuts, method=method)
+
+    return coordinator
+
+
+class Spy:
+    """After a round, remembers what it was given."""
+
+    def __init__(self, method):
+        self.method = method
+        self.given = []
+
+    def after_round(self, number, **arguments):
+        self.given.append(arguments)
+        return self.method.after_round(number, **arguments)
+
+
+@given(st.lists(st.integers(1, 999), min_size=1, max_size=3), st.integers(1, 5), st.integers(2, 64))
+def test_a_round_has_as_many_steps_as_the_largest_client_has_batches(tmp_path_factory, sizes, epochs, batch):
+    root = tmp_path_factory.getbasetemp()
+    samples = dict(enumerate(sizes))
+    config = small_run(
+        root, root, local_epochs=epochs, batch_size=batch, clients=len(sizes), **{"model.width": 0.01}
+    )
+    assert coordinator_of(config, samples=samples).steps == epochs * math.ceil(max(sizes) / batch)
+
+
+def test_all_clients_begin_with_the_same_weights(make):
+    coordinator = make()
+    whole = {}
+    for network in NETWORKS:
+        whole.update(build_network(coordinator.spec, network, seed=coordinator.config.seed).states())
+    blocks = coordinator.blocks_for([0, 1, 2])
+    assert list(blocks) == [0]
+    states = {**blocks[0], **coordinator.executor.segments.states()}
+    assert set(states) == set(whole)
+    for key, state in states.items():
+        for name, tensor in state.items():
+            assert torch.equal(tensor, whole[key][name])
+
+
+def test_nothing_is_sent_before_the_first_averaging_where_each_has_its_own_weights(make):
+    assert make(**{"method.initialisation": "per-client"}).blocks_for([0, 1, 2]) == {}
+
+
+@given(st.data())
+def test_each_block_travels_once_for_all_of_a_cluster_that_keep_it(tmp_path_factory, data):
+    root = tmp_path_factory.getbasetemp()
+    config = small_run(root, root, clients=5, **{"model.width": 0.01})
+    legal = legal_cuts(coordinator_of(config).spec)
+    cuts = {client: data.draw(st.sampled_from(legal)) for client in range(5)}
+    coordinator = coordinator_of(config, samples=dict.fromkeys(range(5), 4), cuts=cuts)
+    (blocks,) = coordinator.cluster_blocks.values()
+    coordinator.clusters = {client: data.draw(st.integers(0, 2)) for client in range(5)}
+    coordinator.cluster_blocks = dict.fromkeys(range(3), blocks)
+    chosen = data.draw(st.lists(st.integers(0, 4), unique=True))
+
+    sent = coordinator.blocks_for(chosen)
+
+    assert set(sent) == {coordinator.clusters[client] for client in chosen}
+    for cluster, states in sent.items():
+        members = [client for client in chosen if coordinator.clusters[client] == cluster]
+        kept = {key for client in members for key in client_block_keys(coordinator.spec, cuts[client])}
+        assert set(states) == kept
+
+
+def test_the_last_epoch_is_observed(make):
+    """Three epochs of ceil(16 / 8) = 2 steps: client k brings 2 + k images in each of the last two."""
+    spy = Spy(method_of(make().config))
+    train_round(make(local_epochs=3, method=spy))
+    assert {k: seen.samples for k, seen in spy.given[0]["statistics"].items()} == {0: 4, 1: 6, 2: 8}
+
+
+def test_the_last_batch_is_observed_as_the_authors_do(make):
+    settings = {"method.feature_window": "last-batch"}
+    spy = Spy(method_of(make().config))
+    coordinator = make(local_epochs=3, method=spy, **settings)
+    train_round(coordinator)
+    train_round(coordinator)
+    for given_after_round in spy.given:
+        seen = {client: seen.samples for client, seen in given_after_round["statistics"].items()}
+        assert seen == {0: 2, 1: 3, 2: 4}
+
+
+def test_what_follows_a_round_is_told_nothing_but_what_a_server_knows(make):
+    spy = Spy(method_of(make().config))
+    coordinator = make(method=spy)
+    train_round(coordinator)
+    (known,) = spy.given
+    assert set(known) == {
+        "statistics",
+        "samples",
+        "previous_clusters",
+        "client_blocks",
+        "body",
+        "seed",
+    }
+    assert known["samples"] == SAMPLES
+    assert set(known["body"]) == set(body_block_keys(coordinator.spec))
+
+
+def test_a_round_takes_the_averages_over(make):
+    coordinator = make()
+    finished = train_round(coordinator)
+    assert finished.number == coordinator.round == 1
+    assert finished.steps == coordinator.steps
+    assert finished.hosts == 1
+    assert coordinator.clusters == finished.result.clusters
+    assert coordinator.cluster_blocks == finished.result.aggregate.clusters
+    for key, state in coordinator.executor.segments.states().items():
+        for name, tensor in state.items():
+            assert torch.equal(tensor, finished.result.aggregate.body[key][name])
+
+
+def test_segments_are_in_the_ledger(make):
+    """Down once for all clients of a cluster; up from every client its own."""
+    coordinator = make(cuts=dict.fromkeys(SAMPLES, Cut()))
+    (blocks,) = coordinator.blocks_for([0, 1, 2]).values()
+    ledger = train_round(coordinator).ledger
+    assert ledger.total(direction="down", kind=SEGMENTS_KIND) == byte_count(blocks)
+    assert ledger.total(direction="up", kind=SEGMENTS_KIND) == 3 * byte_count(blocks)
+    assert ledger.total(kind="generator head output") > 0
+
+
+def test_every_round_has_a_ledger_of_its_own(make):
+    coordinator = make()
+    first, second = train_round(coordinator).ledger, train_round(coordinator).ledger
+    assert first is not second
+    assert first.total(direction="up") == second.total(direction="up")
+
+
+def test_a_clusters_model_is_the_middles_of_the_server_and_its_own_blocks(make):
+    coordinator = make()
+    train_round(coordinator)
+    cluster = coordinator.clusters[0]
+    model = coordinator.model_states(cluster, largest_cut(coordinator.spec))
+    assert list(model) == list(all_block_keys(coordinator.spec))
+    body = coordinator.executor.segments.states()
+    for (network, index), state in model.items():
+        middle = index == coordinator.spec.network(network).middle_index
+        expected = (body if middle else coordinator.cluster_blocks[cluster])[network, index]
+        assert {name: t.data_ptr() for name, t in state.items()} == {
+            name: t.data_ptr() for name, t in expected.items()
+        }
+
+
+def test_a_clients_model_is_what_it_runs_with_the_server(make):
+    coordinator = make()
+    train_round(coordinator)
+    body = coordinator.executor.segments.states()
+    for client, cut in coordinator.cuts.items():
+        cluster = coordinator.clusters[client]
+        kept = client_block_keys(coordinator.spec, cut)
+        for key, state in coordinator.model_states(cluster, cut).items():
+            expected = coordinator.cluster_blocks[cluster][key] if key in kept else body[key]
+            assert torch.equal(state["main.weight"], expected["main.weight"])
+
+
+def test_blocks_that_no_client_keeps_are_the_servers(make):
+    """All clients have the lightest cut: blocks 2 and 4 are in no cluster's average."""
+    coordinator = make(cuts=dict.fromkeys(SAMPLES, Cut()))
+    train_round(coordinator)
+    model = coordinator.model_states(0, largest_cut(coordinator.spec))
+    body = coordinator.executor.segments.states()
+    for index in (1, 2, 3):
+        assert torch.equal(model["generator", index]["main.weight"], body["generator", index]["main.weight"])
+
+
+def test_the_generator_of_a_client_is_that_of_its_cluster(make):
+    coordinator = make()
+    train_round(coordinator)
+    states = coordinator.generator_states(1)
+    model = coordinator.model_states(coordinator.clusters[1], largest_cut(coordinator.spec))
+    assert states.keys() == {key for key in model if key[0] == "generator"}
+    assert torch.equal(states["generator", 0]["main.bias"], model["generator", 0]["main.bias"])
+
+
+def test_weights_are_those_of_the_method(make):
+    """Plain averaging in round 1: n_k / sum n = 16, 9 and 5 of 30."""
+    result = train_round(make()).result
+    assert result.global_weights == pytest.approx({0: 16 / 30, 1: 9 / 30, 2: 5 / 30})
+
+
+def test_losses_are_handed_on(make):
+    finished = train_round(make())
+    assert set(finished.losses) == {0, 1, 2}
+    assert all(isinstance(losses, StepLosses) for losses in finished.losses.values())
+
+
+def test_a_method_may_be_replaced_in_part(make):
+    """FedAvg's weights in all rounds: in the second they are n_k / sum n again."""
+    config = make().config
+    coordinator = make(method=method_of(config, weighting=SampleWeighting()))
+    train_round(coordinator)
+    result = train_round(coordinator).result
+    assert result.global_weights == pytest.approx({0: 16 / 30, 1: 9 / 30, 2: 5 / 30})
