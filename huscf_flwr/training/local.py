@@ -39,6 +39,7 @@ def train_locally(
     if config.compute.threads:
         torch.set_num_threads(config.compute.threads)
     display = display or TerminalDisplay()
+    placement = spread(range(config.clients), hosts)
     spec = model_spec_of(config)
     population = population_of(config, spec)
     devices = deal_devices(config)
@@ -60,7 +61,6 @@ def train_locally(
     if config.resume is not None:
         for client, member in participants.items():
             load_moments(member.split.segments, client_folder(config.folder), client)
-    placement = spread(sorted(participants), hosts)
     while run.rounds_left:
         _train_round(run, participants, placement)
     return run.finish()
@@ -89,7 +89,12 @@ def _train_round(
             pool.submit(_train_host, session, host, [participants[client] for client in clients], coordinator)
             for host, clients in enumerate(placement)
         ]
-        failed = [host.exception() for host in wait(running).done if host.exception() is not None]
+        try:
+            done = wait(running).done
+        except KeyboardInterrupt as interrupt:
+            session.abort(interrupt)
+            raise
+    failed = [host.exception() for host in done if host.exception() is not None]
     if failed or not session.finished:
         run.fail(session, *failed[:1])
     losses = {client: value for host in running for client, value in host.result().items()}
