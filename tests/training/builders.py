@@ -16,7 +16,7 @@ PER_CLASS = {"train": 6, "test": 2}
 
 
 def striped_images(name, per_class, classes=10):
-    """28x28 images: stripes as wide as the label under noise; they lie in one domain and stand in the other."""
+    """28x28 images: stripes as wide as the label, under noise; one domain lies, the other stands."""
     stream = torch.Generator().manual_seed(per_class)
     labels = torch.arange(classes).repeat(per_class)
     place = torch.arange(28)

@@ -1,0 +1,268 @@
+import json
+import shutil
+import threading
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from huscf_flwr.split import NonFiniteLossError
+from huscf_flwr.training.checkpoint import CheckpointError, checkpoint_folder
+from huscf_flwr.training.local import spread, train_locally
+from huscf_flwr.training.run import RoundFailedError
+from huscf_flwr.training.run_folder import read_metrics, read_progress, read_summary
+from tests.training.builders import DOMAINS, SilentDisplay, small_run, write_domains
+
+SCORES = {
+    "label_fidelity",
+    "generation_score",
+    "fid",
+    "tstr_accuracy",
+    "tstr_precision",
+    "tstr_recall",
+    "tstr_f1",
+    "tstr_fpr",
+}
+UNREPEATABLE = {"seconds", "hosts"}
+
+
+def train(config, **arguments):
+    display = SilentDisplay()
+    return train_locally(config, display=display, **arguments), display
+
+
+@pytest.fixture(scope="module")
+def finished(images, tmp_path_factory):
+    """A run of two rounds that was judged after each and at the end."""
+    config = small_run(images, tmp_path_factory.mktemp("finished"), **{"method.clusters": 2})
+    summary, display = train(config)
+    return config, summary, display
+
+
+def server_tensors(folder):
+    (path,) = checkpoint_folder(folder).glob("server-*.safetensors")
+    return load_file(path)
+
+
+def client_moments(folder):
+    paths = (checkpoint_folder(folder) / "clients").iterdir()
+    return {f"{path.stem}/{name}": tensor for path in paths for name, tensor in load_file(path).items()}
+
+
+def assert_same_to_the_bit(found, expected):
+    assert found.keys() == expected.keys()
+    assert expected
+    different = [name for name, tensor in expected.items() if not torch.equal(found[name], tensor)]
+    assert different == []
+
+
+def repeatable(lines):
+    return [{key: value for key, value in line.items() if key not in UNREPEATABLE} for line in lines]
+
+
+def test_a_run_leaves_all_its_files(finished):
+    config, summary, _ = finished
+    found = {str(path.relative_to(config.folder)) for path in config.folder.rglob("*") if path.is_file()}
+    clusters = summary["clusters"]["members"]
+    assert found >= {
+        "config.yaml",
+        "cuts.json",
+        "metrics.jsonl",
+        "summary.json",
+        "report.html",
+        "checkpoint/server.json",
+        *(f"generators/{cluster}.safetensors" for cluster in clusters),
+        *(f"samples/round-002-cluster-{cluster}.png" for cluster in clusters),
+        *(f"checkpoint/clients/client-{client}.safetensors" for client in range(config.clients)),
+    }
+    assert any(name.startswith("samples/round-001-") for name in found)
+    assert read_progress(config.folder) is None
+    assert all((config.folder / name).stat().st_size > 0 for name in found)
+
+
+def test_the_summary_has_what_was_promised(finished):
+    config, summary, display = finished
+    assert summary == read_summary(config.folder) == display.summaries[0]
+    assert (summary["rounds"], summary["mode"], summary["seed"]) == (2, "corrected", 0)
+    assert summary["seconds"] > 0
+    assert set(summary["bytes"]) == {"up", "down"}
+    assert -1 <= summary["clusters"]["ari"] <= 1
+    members = summary["clusters"]["members"]
+    assert summary["clusters"]["count"] == len(members) == 2
+    assert sorted(client for ids in members.values() for client in ids) == list(range(config.clients))
+    assert set(summary["domains"]) == set(DOMAINS)
+    for scores in summary["domains"].values():
+        assert set(scores) == SCORES | {"cluster"}
+        assert None not in scores.values()
+        assert str(scores["cluster"]) in members
+
+
+def test_every_round_has_a_line(finished):
+    config, summary, display = finished
+    lines = read_metrics(config.folder)
+    assert lines == display.rounds
+    assert [line["round"] for line in lines] == [1, 2]
+    for line in lines:
+        assert line["steps"] == 4  # 30 images a client, 8 a batch
+        assert [client["id"] for client in line["clients"]] == list(range(config.clients))
+        assert [client["cluster"] for client in line["clients"]] == line["clusters"]
+        for network in ("generator", "discriminator"):
+            mean = sum(client["losses"][network] for client in line["clients"]) / config.clients
+            assert line["losses"][network] == pytest.approx(mean)
+        assert sum(line["global_weights"]) == pytest.approx(1)
+        assert sum(line["bytes"]["kinds"].values()) == line["bytes"]["up"] + line["bytes"]["down"]
+        assert set(line["domains"]) == set(DOMAINS)
+    for way in ("up", "down"):
+        assert summary["bytes"][way] == sum(line["bytes"][way] for line in lines)
+
+
+def test_progress_ends_with_the_last_step_of_each_round(finished):
+    *_, display = finished
+    assert (1, 4, 4) in display.steps
+    assert display.steps[-1] == (2, 4, 4)
+
+
+def test_cuts_are_written_with_their_devices(finished):
+    config, *_ = finished
+    cuts = json.loads((config.folder / "cuts.json").read_text())
+    assert cuts["solver"] == "greedy"
+    assert cuts["latency_s"] > 0
+    assert [client["id"] for client in cuts["clients"]] == list(range(config.clients))
+    assert all(len(client["cut"]) == 4 and client["device"] for client in cuts["clients"])
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, finished, tmp_path):
+    whole, *_ = finished
+    settings = {"method.clusters": 2}
+    train(small_run(images, tmp_path, name="half", rounds=1, **settings))
+    resumed = small_run(images, tmp_path, name="rest", resume=tmp_path / "half", **settings)
+    summary, display = train(resumed)
+
+    assert [line["round"] for line in display.rounds] == [2]
+    assert any("after round 1" in note for note in display.notes)
+    assert summary["rounds"] == 2
+    assert_same_to_the_bit(server_tensors(resumed.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(resumed.folder), client_moments(whole.folder))
+    assert repeatable(read_metrics(resumed.folder)) == repeatable(read_metrics(whole.folder))
+    assert summary["domains"] == read_summary(whole.folder)["domains"]
+    assert summary["bytes"] == read_summary(whole.folder)["bytes"]
+
+
+def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1))
+    summary, _ = train(small_run(images, tmp_path, rounds=2, resume=tmp_path / "small"))
+    assert summary["rounds"] == 2
+    assert [line["round"] for line in read_metrics(tmp_path / "small")] == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1))
+    before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match="is of another network"):
+        train(small_run(images, tmp_path, resume=tmp_path / "small", **{"model.width": 0.06}))
+    with pytest.raises(CheckpointError, match="has no checkpoint"):
+        train(small_run(images, tmp_path, resume=tmp_path / "nowhere"))
+    assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path):
+    for seed in (0, 1):
+        train(small_run(images, tmp_path, rounds=1, seed=seed, **{"evaluation.every": 0}))
+    assert read_summary(tmp_path / "small")["seed"] == 1
+    (aside,) = [path for path in tmp_path.iterdir() if path.name != "small"]
+    assert read_summary(aside)["seed"] == 0
+
+
+def test_the_number_of_hosts_changes_nothing(images, tmp_path):
+    weights = {}
+    for hosts in (1, 2, 4):
+        settings = {"compute.precision": "float64", "evaluation.every": 0, "evaluation.synthetic_images": 0}
+        config = small_run(images, tmp_path, name=f"hosts-{hosts}", **settings)
+        train(config, hosts=hosts)
+        weights[hosts] = server_tensors(config.folder)
+        assert [line["hosts"] for line in read_metrics(config.folder)] == [hosts, hosts]
+    for hosts in (2, 4):
+        assert weights[hosts].keys() == weights[1].keys()
+        for name, tensor in weights[1].items():
+            torch.testing.assert_close(weights[hosts][name], tensor, rtol=0, atol=1e-9, msg=name)
+
+
+def test_another_seed_is_another_run(images, finished, tmp_path):
+    config = small_run(images, tmp_path, seed=1, rounds=1, **{"evaluation.every": 0})
+    train(config)
+    assert read_metrics(config.folder)[0]["losses"] != read_metrics(finished[0].folder)[0]["losses"]
+
+
+def test_parity_mode_trains_too(images, tmp_path):
+    summary, _ = train(small_run(images, tmp_path, mode="parity", rounds=3))
+    assert summary["mode"] == "parity"
+    assert summary["clusters"]["count"] == 2
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_diverging_run_names_round_step_and_client_and_keeps_what_it_wrote(images, tmp_path, hosts):
+    """The discriminator's weights are 1e30 when it looks at the fakes once more."""
+    config = small_run(images, tmp_path, **{"optimiser.learning_rate": 1e30})
+    before = threading.active_count()
+    with pytest.raises(
+        RoundFailedError, match=r"round 1: step 1, client \d: the generator's loss is nan"
+    ) as caught:
+        train(config, hosts=hosts)
+    assert isinstance(caught.value.__cause__, NonFiniteLossError)
+    assert threading.active_count() == before
+    assert (config.folder / "config.yaml").is_file()
+    assert (config.folder / "cuts.json").is_file()
+
+
+def test_a_run_that_diverges_later_keeps_its_rounds(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1))
+    diverging = small_run(
+        images, tmp_path, name="onwards", resume=tmp_path / "small", **{"optimiser.learning_rate": 1e30}
+    )
+    with pytest.raises(RoundFailedError, match="round 2: step 1"):
+        train(diverging)
+    assert [line["round"] for line in read_metrics(diverging.folder)] == [1]
+    summary, _ = train(small_run(images, tmp_path, name="again", resume=diverging.folder))
+    assert summary["rounds"] == 2
+
+
+def test_more_hosts_than_clients_are_refused_before_anything_starts(images, tmp_path):
+    with pytest.raises(ValueError, match="clients: 4 clients for 5 hosts"):
+        train(small_run(images, tmp_path), hosts=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_clients_with_few_samples_or_one_class_work(tmp_path, classes):
+    """Thirty and ten images a domain, for two clients each: half a batch and less."""
+    root = write_domains(tmp_path / "images", classes)
+    summary, _ = train(small_run(root, tmp_path, rounds=1, batch_size=32, **{"method.clusters": 2}))
+    (line,) = read_metrics(tmp_path / "small")
+    assert line["steps"] == 1
+    assert [client["samples"] for client in line["clients"]] == [3 * classes] * 4
+    assert summary["domains"]["digits"]["label_fidelity"] is not None
+
+
+def test_clients_of_different_sizes_work(images, tmp_path):
+    shutil.copytree(images, tmp_path / "images")
+    scenario = tmp_path / "skewed.yaml"
+    scenario.write_text(
+        "description: skewed\n"
+        f"domains: [{', '.join(DOMAINS)}]\n"
+        "labels: {kind: dirichlet, alpha: 0.1, minimum: 1}\n"
+        "cap_total: null\n"
+    )
+    settings = {"data.scenario": scenario, "batch_size": 16, "clients": 6}
+    train(small_run(tmp_path / "images", tmp_path, rounds=1, **settings))
+    sizes = [client["samples"] for client in read_metrics(tmp_path / "small")[0]["clients"]]
+    assert sum(sizes) == 120
+    assert min(sizes) < 16 < max(sizes)
+
+
+def test_clients_are_dealt_in_turn():
+    assert spread([0, 1, 2, 3, 4], 2) == [(0, 2, 4), (1, 3)]
+    assert spread([3, 5], 2) == [(3,), (5,)]
+    with pytest.raises(ValueError, match="clients: 1 clients for 2 hosts; take more clients or fewer hosts"):
+        spread([3], 2)
