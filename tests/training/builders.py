@@ -1,5 +1,7 @@
 """A run so small that it takes seconds: two domains of a few images, networks of a few channels."""
 
+from itertools import cycle
+
 import torch
 
 from huscf_flwr.config import load_config
@@ -61,7 +63,7 @@ def coordinator_of(config, *, samples=SAMPLES, cuts=None, method=None):
     """A coordinator of clients whose cuts are the lightest, the heaviest, and one in between."""
     spec = model_spec_of(config)
     legal = legal_cuts(spec)
-    cuts = cuts or dict(zip(samples, (legal[0], legal[-1], legal[5]), strict=False))
+    cuts = cuts or dict(zip(samples, cycle((legal[0], legal[-1], legal[5])), strict=False))
     return Coordinator(config, spec, samples=samples, cuts=cuts, method=method or method_of(config))
 
 
