@@ -1,0 +1,271 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from huscf_flwr.conf import ConfError, known_confs
+from huscf_flwr.config import RunConfig, dump_config, from_run_config, load_config, to_run_config
+
+PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+
+CORRECTED = {
+    "cuts.flops": "exact",
+    "data.id-offset": "corrected",
+    "data.exclusion-pattern": "per-domain",
+    "method.initialisation": "common",
+    "method.batches": "passes",
+    "method.feature-window": "last-epoch",
+    "method.feature-scaling": "samples",
+    "method.divergence": "gaussian",
+    "method.beta": 10.0,
+    "method.buffers": "total-variance",
+    "method.running-statistics": "measured",
+    "method.plain-rounds": 1,
+    "method.clusters-in-plain-rounds": True,
+    "method.judged": "cluster",
+}
+PARITY = {
+    "cuts.flops": "paper",
+    "data.id-offset": "authors",
+    "data.exclusion-pattern": "authors",
+    "method.initialisation": "per-client",
+    "method.batches": "fresh-draw",
+    "method.feature-window": "last-batch",
+    "method.feature-scaling": "none",
+    "method.divergence": "spatial-softmax",
+    "method.beta": 1.0,
+    "method.buffers": "average",
+    "method.running-statistics": "averaged",
+    "method.plain-rounds": 2,
+    "method.clusters-in-plain-rounds": False,
+    "method.judged": "first-client",
+}
+CHANGED = {
+    "name": "other",
+    "mode": "parity",
+    "seed": 5,
+    "rounds": 3,
+    "local-epochs": 2,
+    "batch-size": 7,
+    "clients": 11,
+    "min-hosts": 2,
+    "resume": "/runs/old",
+    "output": "/elsewhere",
+    "model.spec": "colour-32",
+    "model.width": 0.125,
+    "data.scenario": "6",
+    "data.domains": "mnist,kmnist",
+    "data.root": "/images",
+    "data.cache": "/cache",
+    "data.id-offset": "authors",
+    "data.exclusion-pattern": "authors",
+    "cuts.devices": "real",
+    "cuts.solver": "fixed",
+    "cuts.fixed": "2,1,2,1",
+    "cuts.flops": "paper",
+    "optimiser.learning-rate": 0.001,
+    "optimiser.beta1": 0.75,
+    "optimiser.beta2": 0.9,
+    "method.initialisation": "per-client",
+    "method.batches": "fresh-draw",
+    "method.feature-window": "last-batch",
+    "method.clusters": 3,
+    "method.feature-scaling": "clients",
+    "method.divergence": "spatial-softmax",
+    "method.beta": 0.5,
+    "method.weighting": "samples",
+    "method.buffers": "average",
+    "method.running-statistics": "averaged",
+    "method.plain-rounds": 4,
+    "method.clusters-in-plain-rounds": False,
+    "method.judged": "first-client",
+    "evaluation.every": 0,
+    "evaluation.images": 123,
+    "evaluation.synthetic-images": 0,
+    "evaluation.sample-columns": 3,
+    "executor.bind": "0.0.0.0:9000",
+    "executor.advertise": "cloud.example:9000",
+    "executor.window": 5.5,
+    "executor.timeout": 60.0,
+    "compute.precision": "bfloat16",
+    "compute.threads": 4,
+}
+
+
+def app_config():
+    """`[tool.flwr.app.config]`, with dotted keys as Flower has them."""
+
+    def flat(content, prefix=""):
+        for key, value in content.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key, value
+
+    return dict(flat(tomllib.loads(PYPROJECT.read_text())["tool"]["flwr"]["app"]["config"]))
+
+
+def test_every_setting_is_in_the_list_of_changes():
+    assert CHANGED.keys() == to_run_config(load_config("demo")).keys()
+
+
+@pytest.mark.parametrize("key", CHANGED)
+def test_a_setting_survives_flowers_run_config_and_yaml(key, tmp_path):
+    before = load_config("demo")
+    changed = load_config("demo", [f"{key}={CHANGED[key]}"])
+    assert changed != before
+    flat = to_run_config(changed)
+    assert flat[key] == CHANGED[key]
+    assert all(isinstance(value, bool | int | float | str) for value in flat.values())
+    assert from_run_config(flat) == changed
+    path = tmp_path / "written.yaml"
+    path.write_text(dump_config(changed))
+    assert load_config(str(path)) == changed
+
+
+def test_all_settings_at_once():
+    everything = load_config("demo", [f"{key}={value}" for key, value in CHANGED.items()])
+    assert to_run_config(everything) == CHANGED
+    assert from_run_config(CHANGED) == everything
+
+
+def test_flowers_defaults_are_the_demo():
+    """Flower overrides only keys that exist; an empty string leaves a setting to its default or the mode."""
+    written = app_config()
+    assert written.keys() == to_run_config(load_config("demo")).keys()
+    assert from_run_config(written) == load_config("demo")
+    assert written["data.cache"] == ""
+
+
+@pytest.mark.parametrize("name", known_confs("runs"))
+def test_every_run_that_we_ship_can_be_read(name):
+    assert load_config(name).name == name
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("corrected", CORRECTED), ("parity", PARITY)])
+def test_the_mode_fills_what_is_not_set(mode, expected):
+    flat = to_run_config(load_config("demo", [f"mode={mode}"]))
+    assert {key: flat[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(("mode", "other"), [("corrected", PARITY), ("parity", CORRECTED)])
+@pytest.mark.parametrize("key", CORRECTED)
+def test_what_is_set_wins_over_the_mode_and_alone(mode, other, key):
+    given = to_run_config(load_config("demo", [f"mode={mode}", f"{key}={other[key]}"]))
+    plain = to_run_config(load_config("demo", [f"mode={mode}"]))
+    assert {name for name in plain if given[name] != plain[name]} == {key}
+    assert given[key] == other[key]
+
+
+def test_zero_is_a_setting():
+    config = load_config("demo", ["method.beta=0", "method.plain-rounds=0", "evaluation.every=0"])
+    assert (config.method.beta, config.method.plain_rounds, config.evaluation.every) == (0, 0, 0)
+    assert from_run_config(to_run_config(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rouns=3", "unknown key 'rouns'.*did you mean 'rounds'"),
+        ("metod.beta=1", "unknown key 'metod'.*did you mean 'method'"),
+        ("method.betta=1", r"unknown key 'method\.betta'.*did you mean 'beta'"),
+        ("rounds", "--set rounds: write key=value"),
+        ("rounds.more=3", "--set rounds.more=3: 'rounds' is a value, not a section"),
+        ("name=[1", r"--set name=\[1: '\[1' cannot be read as a YAML value"),
+        ("rounds=", "'rounds' is None"),
+        ("rounds=0", "'rounds' is 0: .*greater than 0"),
+        ("rounds=many", "'rounds' is 'many'"),
+        ("batch-size=1", "'batch_size' is 1: .*greater than or equal to 2"),
+        ("seed=-1", "'seed' is -1"),
+        ("mode=faithful", "'mode' is 'faithful': .*'corrected' or 'parity'"),
+        ("name=../elsewhere", r"'name' is '\.\./elsewhere'"),
+        ("model.width=0", r"'model\.width' is 0"),
+        ("method.clusters=0", r"'method\.clusters' is 0"),
+        ("method.beta=-1", r"'method\.beta' is -1"),
+        ("optimiser.beta1=1", r"'optimiser\.beta1' is 1"),
+        ("cuts.solver=best", r"'cuts\.solver' is 'best'"),
+        ("cuts.fixed=1,2,3", r"'cuts\.fixed.*"),
+        ("cuts.fixed=a,b,c,d", r"'cuts\.fixed\.0' is 'a'"),
+        ("executor.window=60", r"'executor\.window' is 60: .*less than 30"),
+        ("compute.precision=float16", r"'compute\.precision' is 'float16'"),
+    ],
+)
+def test_what_cannot_be_is_named_with_its_value(override, message):
+    with pytest.raises(ConfError, match=message):
+        load_config("demo", [override])
+
+
+def test_the_nearest_name_of_a_run_is_told():
+    with pytest.raises(ConfError, match=r"'dem'.*did you mean 'demo'"):
+        load_config("dem")
+
+
+def test_unknown_keys_of_flower_and_of_files_are_refused_too(tmp_path):
+    with pytest.raises(ConfError, match=r"run config: .*'local_epoch'.*did you mean 'local_epochs'"):
+        from_run_config({"local-epoch": 3})
+    path = tmp_path / "mine.yaml"
+    path.write_text("cliens: 3\n")
+    with pytest.raises(ConfError, match=r"mine\.yaml: .*'cliens'.*did you mean 'clients'"):
+        load_config(str(path))
+
+
+def test_overrides_add_to_a_section_of_the_file():
+    config = load_config("demo", ["model.spec=colour-32", "local-epochs=2", "data.domains=mnist, kmnist"])
+    assert config.model.width == load_config("demo").model.width
+    assert config.model.spec == "colour-32"
+    assert config.local_epochs == 2
+    assert config.data.domains == ("mnist", "kmnist")
+
+
+def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("model.yaml", "scenario.yaml", "devices.yaml"):
+        Path(name).write_text("")
+    config = load_config(
+        "demo",
+        [
+            "output=out",
+            "resume=~/old",
+            "data.root=images",
+            "data.cache=~/cache",
+            "model.spec=model.yaml",
+            "data.scenario=scenario.yaml",
+            "cuts.devices=./devices.yaml",
+        ],
+    )
+    assert config.folder == tmp_path / "out" / "demo"
+    assert config.resume == tmp_path / "home" / "old"
+    assert (config.data.root, config.data.cache) == (tmp_path / "images", tmp_path / "home" / "cache")
+    assert config.model.spec == str(tmp_path / "model.yaml")
+    assert config.data.scenario == str(tmp_path / "scenario.yaml")
+    assert config.cuts.devices == str(tmp_path / "devices.yaml")
+    monkeypatch.chdir("/")
+    assert from_run_config(to_run_config(config)) == config
+
+
+def test_names_in_conf_stay_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper").mkdir()
+    config = load_config("demo")
+    assert (config.model.spec, config.data.scenario, config.cuts.devices) == ("authors-28", "demo", "paper")
+
+
+def test_the_cache_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert load_config("demo").data.cache == tmp_path / "huscf-flwr"
+
+
+def test_what_is_written_down_is_complete():
+    """But for what may be left open: all is there, whatever was left to a default or the mode."""
+    written = yaml.safe_load(dump_config(load_config("demo")))
+    flat = to_run_config(RunConfig.model_validate(written))
+    assert {key for key, value in flat.items() if value == ""} == {
+        "resume",
+        "data.domains",
+        "data.root",
+        "cuts.fixed",
+        "method.clusters",
+        "executor.advertise",
+    }
