@@ -76,10 +76,10 @@ def train(message: Message, context: Context) -> Message:
     request = TrainRequest.from_records(message.content)
     owner = owner_of(context)
     _share_cores(config, 1 if owner else request.neighbours)
-    folder = owner.state_folder if owner else client_folder(config.folder)
+    folder = owner.state_folder / str(context.run_id) if owner else client_folder(config.folder)
     participants = _participants(config, request, owner)
-    for client, participant in participants.items():
-        _load_moments(participant, folder, context, client)
+    for participant in participants.values():
+        _load_moments(participant, folder, context, request.round - 1)
     hosted = [participant.begin_round(request.round) for participant in participants.values()]
     with GrpcChannel(request.address, request.token) as channel:
         losses = run_steps(hosted, channel, request.steps)
@@ -125,10 +125,11 @@ def _population(config: RunConfig, spec: ModelSpec) -> Population:
     return population_of(config, spec)
 
 
-def _load_moments(participant: Participant, folder: Path, context: Context, client: int) -> None:
+def _load_moments(participant: Participant, folder: Path, context: Context, number: int) -> None:
+    client = participant.split.client
     saved: Mapping[str, object] = context.state.config_records.get(f"client-{client}", {})
-    checksum = saved.get("checksum")
-    load_moments(participant.split.segments, folder, client, str(checksum) if checksum else None)
+    checksum = str(saved["checksum"]) if saved.get("round") == number else None
+    load_moments(participant.split.segments, folder, client, number, checksum)
 
 
 def _share_cores(config: RunConfig, neighbours: int) -> None:

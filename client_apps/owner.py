@@ -14,10 +14,11 @@ from huscf_flwr.data import Domain, DomainSource, load_domain
 from huscf_flwr.evaluation import EvaluationSettings, judge_domain, load_or_train_judge
 from huscf_flwr.models import BlockStates, ModelSpec
 from huscf_flwr.seeding import torch_stream
-from huscf_flwr.training.judging import JUDGE_SEED, sampler_of
+from huscf_flwr.training.generators import sampler_of
+from huscf_flwr.training.judging import JUDGE_SEED
 from huscf_flwr.training.participant import dtype_of
 
-_SHARED_SCORES = ("label_fidelity", "tstr_accuracy")
+_SHARED_SCORES = ("tstr_accuracy", "tstr_f1")
 
 
 @dataclass(frozen=True)
@@ -82,5 +83,5 @@ def owner_of(context: Context) -> Owner | None:
 
 @lru_cache(maxsize=2)
 def _load(folder: Path, channels: int, size: int, classes: int) -> Domain:
-    source = DomainSource(name="own", folder=folder)
+    source = DomainSource(name="own", folder=folder, classes=classes)
     return load_domain(source, root=None, cache=folder, image=(channels, size), classes=classes)

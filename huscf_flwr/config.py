@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -19,6 +19,7 @@ from huscf_flwr.conf import ConfError, find_conf, read_yaml, validate
 
 RunConfigValue = bool | int | float | str
 Mode = Literal["corrected", "parity"]
+_Section = TypeVar("_Section", bound="Section")
 
 
 def _default_cache() -> Path:
@@ -80,13 +81,14 @@ class CutsSection(Section):
         solver: ``greedy`` (one cut per device class), ``exact``, ``genetic`` (the paper's) or ``fixed``.
         fixed: the cut of every client for ``fixed``: blocks kept in generator head, generator tail,
             discriminator head, discriminator tail.
-        flops: rule by which work is counted: ``exact``, or the ``paper``'s with its over-counts.
+        flops: rule by which work is counted: ``exact``, or the ``paper``'s with its over-counts
+            (CutLayerSelection.py:78-158, modelCutter.py:84-174).
     """
 
     devices: str = "paper"
     solver: Literal["greedy", "exact", "genetic", "fixed"] = "greedy"
     fixed: CutNumbers | None = None
-    flops: Literal["exact", "paper"] = "exact"
+    flops: Literal["exact", "paper"] | None = None
 
 
 class OptimiserSection(Section):
@@ -119,8 +121,13 @@ class MethodSection(Section):
         weighting: ``kld``, or ``samples`` for plain averaging by sample counts.
         buffers: BatchNorm's running statistics are averaged with the variance between clients
             (``total-variance``), or like weights (``average``), as the authors do (HuSCFGAN.py:229-328).
+        running_statistics: those of a cluster's generator are ``measured`` anew on drawn latent vectors and
+            labels before it is judged or exported, since averaged weights do not fit averaged statistics; the
+            authors take the ``averaged`` ones (evaluation.py:96-98).
         plain_rounds: first rounds that average all clients by sample count; the authors' are 2
             (train.py:157).
+        clusters_in_plain_rounds: find clusters, to report them, in the plain rounds too; the authors put all
+            clients into one (train.py:158).
         judged: the model of a cluster is the middle from the server and all other blocks from the
             ``cluster``; the authors judge the ``first-client`` of a domain, whose cut decides which blocks
             come from the server (train.py:166-172).
@@ -135,7 +142,9 @@ class MethodSection(Section):
     beta: float | None = Field(default=None, ge=0)
     weighting: Literal["kld", "samples"] = "kld"
     buffers: Literal["total-variance", "average"] | None = None
+    running_statistics: Literal["measured", "averaged"] | None = None
     plain_rounds: NonNegativeInt | None = None
+    clusters_in_plain_rounds: bool | None = None
     judged: Literal["cluster", "first-client"] | None = None
 
 
@@ -150,7 +159,7 @@ class EvaluationSection(Section):
     """
 
     every: NonNegativeInt = 1
-    images: PositiveInt = 2000
+    images: int = Field(default=2000, ge=2)
     synthetic_images: NonNegativeInt = 10_000
     sample_columns: PositiveInt = 8
 
@@ -226,6 +235,7 @@ class RunConfig(Section):
 
 
 _CORRECTED: dict[str, dict[str, Any]] = {
+    "cuts": {"flops": "exact"},
     "data": {"id_offset": "corrected", "exclusion_pattern": "per-domain"},
     "method": {
         "initialisation": "common",
@@ -235,11 +245,14 @@ _CORRECTED: dict[str, dict[str, Any]] = {
         "divergence": "gaussian",
         "beta": 10.0,
         "buffers": "total-variance",
+        "running_statistics": "measured",
         "plain_rounds": 1,
+        "clusters_in_plain_rounds": True,
         "judged": "cluster",
     },
 }
 _PARITY: dict[str, dict[str, Any]] = {
+    "cuts": {"flops": "paper"},
     "data": {"id_offset": "authors", "exclusion_pattern": "authors"},
     "method": {
         "initialisation": "per-client",
@@ -249,7 +262,9 @@ _PARITY: dict[str, dict[str, Any]] = {
         "divergence": "spatial-softmax",
         "beta": 1.0,
         "buffers": "average",
+        "running_statistics": "averaged",
         "plain_rounds": 2,
+        "clusters_in_plain_rounds": False,
         "judged": "first-client",
     },
 }
@@ -257,19 +272,40 @@ _BY_MODE: dict[Mode, dict[str, dict[str, Any]]] = {"corrected": _CORRECTED, "par
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """Return ``config`` with every setting that was left to ``mode`` filled in, and paths absolute."""
-    sections = {}
-    for name, defaults in _BY_MODE[config.mode].items():
-        section = getattr(config, name)
-        unset = {key: value for key, value in defaults.items() if getattr(section, key) is None}
-        sections[name] = section.model_copy(update=unset)
-    paths = {"cache": config.data.cache.expanduser().absolute()}
-    if config.data.root is not None:
-        paths["root"] = config.data.root.expanduser().absolute()
-    sections["data"] = sections["data"].model_copy(update=paths)
-    resume = config.resume.expanduser().absolute() if config.resume else None
-    output = config.output.expanduser().absolute()
-    return config.model_copy(update={**sections, "output": output, "resume": resume})
+    """Return ``config`` with every setting that was left to ``mode`` filled in, and paths absolute.
+
+    Flower starts its processes in folders of its own: what is a path here must be one there.
+    """
+    defaults = _BY_MODE[config.mode]
+    cuts, data = _filled(config.cuts, defaults["cuts"]), _filled(config.data, defaults["data"])
+    data = data.model_copy(
+        update={
+            "scenario": _located(data.scenario),
+            "cache": data.cache.expanduser().absolute(),
+            "root": data.root.expanduser().absolute() if data.root else None,
+        }
+    )
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"spec": _located(config.model.spec)}),
+            "data": data,
+            "cuts": cuts.model_copy(update={"devices": _located(cuts.devices)}),
+            "method": _filled(config.method, defaults["method"]),
+            "output": config.output.expanduser().absolute(),
+            "resume": config.resume.expanduser().absolute() if config.resume else None,
+        }
+    )
+
+
+def _filled(section: _Section, defaults: Mapping[str, Any]) -> _Section:
+    unset = {key: value for key, value in defaults.items() if getattr(section, key) is None}
+    return section.model_copy(update=unset)
+
+
+def _located(name_or_path: str) -> str:
+    """Return the absolute path of a file; the name of one in ``conf/`` stays as it is."""
+    path = Path(name_or_path).expanduser()
+    return str(path.absolute()) if path.is_file() else name_or_path
 
 
 def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
@@ -321,7 +357,10 @@ def _set(content: dict[str, Any], override: str) -> None:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
             raise ConfError(f"--set {override}: '{section}' is a value, not a section")
-    place[leaf] = yaml.safe_load(text)
+    try:
+        place[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfError(f"--set {override}: '{text}' cannot be read as a YAML value: {error}") from error
 
 
 def _flatten(content: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, RunConfigValue]]:

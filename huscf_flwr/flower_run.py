@@ -63,8 +63,7 @@ def run_with_flower(
             _flwr(superlink, "stop", run_id)
             raise
         log = _log_of(superlink, run_id)
-    config.folder.mkdir(parents=True, exist_ok=True)
-    log_file = config.folder / "flower.log"
+    log_file = (config.folder if _is_of_this_run(config.folder, started) else home) / "flower.log"
     log_file.write_text(log, "utf-8")
     if status != "finished:completed":
         raise FlowerRunError(f"the run ended as {status}; the whole log is {log_file}\n{_reason(log)}")

@@ -51,7 +51,9 @@ def assemble(config: RunConfig, grid: Grid, server: ExecutorServer) -> Assembly:
     """
     nodes = _wait_for_nodes(grid, config.min_hosts)
     arrivals = _rendezvous(config, grid, server, nodes)
-    clients = _place(config, arrivals)
+    clients = _place(
+        config, {node: arrival for node, arrival in arrivals.items() if arrival.admitted}, _owned(arrivals)
+    )
     if len(clients) < config.min_hosts:
         raise AssemblyError(f"min_hosts: {config.min_hosts}, but {len(clients)} SuperNodes can take part")
     owners = frozenset(node for node in clients if arrivals[node].client is not None)
@@ -99,7 +101,7 @@ def _rendezvous(
     found = answers(grid.send_and_receive(messages, timeout=_REPLY_SECONDS))
     arrivals = {node: Arrival.from_records(found[node]) for node in nodes if node in found}
     _report(nodes, arrivals)
-    return {node: arrival for node, arrival in arrivals.items() if arrival.admitted}
+    return arrivals
 
 
 def _report(nodes: Sequence[int], arrivals: Mapping[int, Arrival]) -> None:
@@ -118,7 +120,7 @@ def _report(nodes: Sequence[int], arrivals: Mapping[int, Arrival]) -> None:
         )
 
 
-def _place(config: RunConfig, arrivals: Mapping[int, Arrival]) -> dict[int, tuple[int, ...]]:
+def _owned(arrivals: Mapping[int, Arrival]) -> dict[int, int]:
     owned: dict[int, int] = {}
     for node, arrival in arrivals.items():
         if arrival.client is None:
@@ -129,8 +131,17 @@ def _place(config: RunConfig, arrivals: Mapping[int, Arrival]) -> dict[int, tupl
                 f"{arrival.client}; give each its own client-id"
             )
         owned[arrival.client] = node
-    clients: dict[int, tuple[int, ...]] = {node: (client,) for client, node in sorted(owned.items())}
-    hosts = [node for node, arrival in arrivals.items() if arrival.client is None]
+    return owned
+
+
+def _place(
+    config: RunConfig, admitted: Mapping[int, Arrival], owned: Mapping[int, int]
+) -> dict[int, tuple[int, ...]]:
+    """Give each owner its client, and the hosts all others; a late owner's client is nobody else's."""
+    clients: dict[int, tuple[int, ...]] = {
+        node: (client,) for client, node in sorted(owned.items()) if node in admitted
+    }
+    hosts = [node for node, arrival in admitted.items() if arrival.client is None]
     if hosts:
         virtual = [client for client in range(config.clients) if client not in owned]
         clients.update(zip(hosts, spread(virtual, len(hosts)), strict=True))

@@ -18,7 +18,6 @@ from flwr.serverapp.strategy import Strategy
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver
 from huscf_flwr.federation import Clusterer, Divergence, Weighting
-from huscf_flwr.models import largest_cut
 from huscf_flwr.split import LockStep
 from huscf_flwr.split.wire import ExecutorServer
 from huscf_flwr.training.coordinator import Coordinator
@@ -26,7 +25,7 @@ from huscf_flwr.training.cut_choice import choose_cuts
 from huscf_flwr.training.display import Display
 from huscf_flwr.training.files import flatten_blocks
 from huscf_flwr.training.judging import Harness
-from huscf_flwr.training.method import method_of, model_spec_of, population_of
+from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of
 from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
 from strategies.assembly import Assembly, addressed, answers, assemble
@@ -80,6 +79,7 @@ class HuSCF(Strategy):
         self._server = ExecutorServer(config.executor.bind, advertise=config.executor.advertise)
         assembly = self._assembly = assemble(config, grid, self._server)
         devices = assembly.description.devices
+        check_clusters(config, len(devices))
         harness = None if assembly.owners else Harness(config, population_of(config, self.spec))
         solution = choose_cuts(config, self.spec, devices, self._cut_solver)
         coordinator = Coordinator(
@@ -170,8 +170,11 @@ class HuSCF(Strategy):
         run, assembly = self._prepared(), self._assembled()
         if run.rounds_left:
             return []
+        coordinator = run.coordinator
         requests = {
-            node: EvaluateRequest(client, run.coordinator.generator_states(client)).to_records()
+            node: EvaluateRequest(
+                client, coordinator.generator_states(coordinator.clusters[client])
+            ).to_records()
             for node, (client, *_) in assembly.clients.items()
             if node in assembly.owners
         }
@@ -204,12 +207,9 @@ class HuSCF(Strategy):
 
     def _generators(self) -> ArrayRecord:
         coordinator = self._prepared().coordinator
-        cut = largest_cut(self.spec)
         arrays = {}
         for cluster in sorted(coordinator.cluster_blocks):
-            states = coordinator.model_states(cluster, cut)
-            generator = {key: state for key, state in states.items() if key[0] == "generator"}
-            arrays.update(flatten_blocks(generator, f"cluster-{cluster}."))
+            arrays.update(flatten_blocks(coordinator.generator_states(cluster), f"cluster-{cluster}."))
         return ArrayRecord({name: tensor.contiguous() for name, tensor in arrays.items()})
 
     def _check_finished(self, found: dict[int, Any]) -> None:

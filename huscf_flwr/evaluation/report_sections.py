@@ -14,7 +14,7 @@ from typing import Any
 from huscf_flwr.conf import ConfError
 from huscf_flwr.evaluation.figures import Panel, curves, themed_svg
 from huscf_flwr.evaluation.formats import known_number
-from huscf_flwr.evaluation.run_record import RunRecord, SampleGrid, cluster_by_client, part
+from huscf_flwr.evaluation.run_record import RunRecord, SampleGrid, by_client, cluster_by_client, part
 from huscf_flwr.models import NETWORKS, NetworkName, load_model_spec
 from huscf_flwr.split.exchange import Exchange
 
@@ -153,6 +153,7 @@ def client_rows(record: RunRecord) -> tuple[ClientRow, ...]:
     last = record.rounds[-1] if record.rounds else {}
     samples = {entry["id"]: known_number(entry.get("samples")) for entry in last.get("clients") or ()}
     devices = {entry["id"]: entry for entry in record.cuts.get("clients") or ()}
+    weights, divergences = by_client(last, "weights"), by_client(last, "divergences")
     clusters = record.clusters
     blocks = _blocks(record)
     return tuple(
@@ -162,8 +163,8 @@ def client_rows(record: RunRecord) -> tuple[ClientRow, ...]:
             device=devices.get(client, {}).get("device"),
             samples=samples.get(client),
             share=_share_in_cluster(client, clusters, samples),
-            weight=_at(last.get("weights"), client),
-            divergence=_at(last.get("divergences"), client),
+            weight=known_number(weights.get(client)),
+            divergence=known_number(divergences.get(client)),
             cuts=_cut_drawings(devices.get(client, {}).get("cut"), blocks),
         )
         for client in _client_ids(record)
@@ -269,12 +270,6 @@ def _total(record: RunRecord, keys: tuple[str, ...]) -> float | None:
     values = [known_number(part(entry, *keys)) for entry in record.rounds]
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def _at(values: Any, client: int) -> float | None:
-    if not isinstance(values, Sequence) or client >= len(values):
-        return None
-    return known_number(values[client])
 
 
 def _share_in_cluster(

@@ -115,10 +115,19 @@ def part(record: Json, *keys: str) -> Any:
     return value
 
 
+def by_client(record: Json, key: str) -> dict[int, Any]:
+    """Return the values of a list in one round's record by client id; those that are null are left out.
+
+    Such a list is in the order of the record's ``clients``, whose ids need not begin at zero.
+    """
+    values = record.get(key) or ()
+    ids = [int(client["id"]) for client in record.get("clients") or ()] or range(len(values))
+    return {client: value for client, value in zip(ids, values, strict=False) if value is not None}
+
+
 def cluster_by_client(record: Json) -> dict[int, int]:
     """Return the cluster of each client in one round's record."""
-    clusters = record.get("clusters") or ()
-    return {client: cluster for client, cluster in enumerate(clusters) if cluster is not None}
+    return by_client(record, "clusters")
 
 
 def _mapping(path: Path, parse: Any) -> Json:

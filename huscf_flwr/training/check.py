@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
-from huscf_flwr.training.method import method_of, model_spec_of, population_of
+from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of
 
 
 def check_run(config: RunConfig, hosts: int = 1) -> None:
@@ -17,6 +17,7 @@ def check_run(config: RunConfig, hosts: int = 1) -> None:
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
     spec = model_spec_of(config)
+    check_clusters(config, config.clients)
     method_of(config)
     choose_cuts(config, spec, deal_devices(config))
     population_of(config, spec)

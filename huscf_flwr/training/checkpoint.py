@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
 from huscf_flwr.split import Segments
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.files import (
@@ -22,7 +24,11 @@ from huscf_flwr.training.files import (
 )
 
 VERSION = 1
-_ENTRIES = {"round", "model", "cuts", "clusters", "cluster_names", "tensors", "sha256"}
+_MAY_CHANGE = (
+    *("name", "output", "resume", "rounds", "min-hosts"),
+    *("data.root", "data.cache", "evaluation.", "executor.", "compute.threads"),
+)
+_ENTRIES = {"round", "model", "settings", "cuts", "clusters", "cluster_names", "tensors", "sha256"}
 _BODY, _MOMENTS, _CLUSTER = "body/", "moments/", "cluster-"
 
 
@@ -59,6 +65,7 @@ def save_server(coordinator: Coordinator, run_folder: Path) -> None:
         "version": VERSION,
         "round": coordinator.round,
         "model": coordinator.spec.model_dump(mode="json"),
+        "settings": _settings(coordinator.config),
         "cuts": {str(client): list(cut) for client, cut in coordinator.cuts.items()},
         "clusters": {str(client): cluster for client, cluster in coordinator.clusters.items()},
         "cluster_names": sorted(coordinator.cluster_blocks),
@@ -82,6 +89,8 @@ def load_server(coordinator: Coordinator, run_folder: Path) -> None:
     _check(state.get("model") == coordinator.spec.model_dump(mode="json"), folder, "is of another network")
     cuts = {str(client): list(cut) for client, cut in coordinator.cuts.items()}
     _check(state.get("cuts") == cuts, folder, "is of other clients or cuts")
+    differing = _differences(state["settings"], _settings(coordinator.config))
+    _check(not differing, folder, f"is of a run with other settings: {', '.join(differing)}")
     path = folder / str(state["tensors"])
     _check(path.is_file() and _digest(path) == state["sha256"], folder, f"is damaged: {path.name}")
     tensors = read_tensors(path)
@@ -102,24 +111,46 @@ def load_server(coordinator: Coordinator, run_folder: Path) -> None:
 
 
 def save_moments(segments: Segments, folder: Path, client: int, number: int) -> str:
-    """Write a client's moments after round ``number``; return the file's checksum."""
-    path = folder / f"client-{client}.safetensors"
-    write_tensors(path, segments.moments(), {"round": str(number)})
+    """Write a client's moments after round ``number``; return the file's checksum.
+
+    Those of the round before stay: if the server does not finish this round, training goes on from them.
+    """
+    path = _moments_file(folder, client, number)
+    write_tensors(path, segments.moments())
+    for old in folder.glob(f"client-{client}-round-*.safetensors"):
+        if old not in (path, _moments_file(folder, client, number - 1)):
+            old.unlink()
     return _digest(path)
 
 
-def load_moments(segments: Segments, folder: Path, client: int, checksum: str | None = None) -> bool:
-    """Take over a client's moments, if there are any; returns whether there were.
+def load_moments(
+    segments: Segments, folder: Path, client: int, number: int, checksum: str | None = None
+) -> bool:
+    """Take over what a client saved after round ``number``, if it did; returns whether it did.
 
-    Raises ``CheckpointError`` if ``checksum`` is given and the file is another one.
+    Raises ``CheckpointError`` if ``checksum`` is given and there is no such file.
     """
-    path = folder / f"client-{client}.safetensors"
+    path = _moments_file(folder, client, number)
+    if checksum is not None and not (path.is_file() and _digest(path) == checksum):
+        raise CheckpointError(f"{path}: these are not the moments that client {client} saved last")
     if not path.is_file():
         return False
-    if checksum is not None and _digest(path) != checksum:
-        raise CheckpointError(f"{path}: these are not the moments that client {client} saved last")
     segments.load_moments(read_tensors(path))
     return True
+
+
+def _settings(config: RunConfig) -> dict[str, RunConfigValue]:
+    """Return what must not change when a run is resumed, by its key in Flower's run config."""
+    return {key: value for key, value in to_run_config(config).items() if not key.startswith(_MAY_CHANGE)}
+
+
+def _differences(saved: object, now: Mapping[str, RunConfigValue]) -> list[str]:
+    assert isinstance(saved, dict)
+    return sorted(key for key in saved.keys() | now.keys() if saved.get(key) != now.get(key))
+
+
+def _moments_file(folder: Path, client: int, number: int) -> Path:
+    return folder / f"client-{client}-round-{number:04}.safetensors"
 
 
 def _read_state(path: Path) -> dict[str, object]:

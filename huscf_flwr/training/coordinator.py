@@ -29,6 +29,7 @@ from huscf_flwr.models import (
 )
 from huscf_flwr.seeding import derive_seed
 from huscf_flwr.split import Ledger, LockStep, Observer, SplitExecutor, StepLosses
+from huscf_flwr.training.generators import with_measured_statistics
 from huscf_flwr.training.participant import adam_settings, dtype_of
 
 SEGMENTS_KIND = "segments"
@@ -77,6 +78,7 @@ class Coordinator:
             self.cluster_blocks[0] = _initial_states(config, spec)
         self.ledger = Ledger()
         self._observed: dict[int, ActivationAccumulator] = {}
+        self._generators: dict[tuple[int, Cut], BlockStates] = {}
         self._started = 0.0
         self._hosts = 0
 
@@ -142,6 +144,7 @@ class Coordinator:
         self.clusters = dict(result.clusters)
         self.cluster_blocks = dict(result.aggregate.clusters)
         self.executor.segments.load(result.aggregate.body)
+        self._generators = {}
         seconds = time.monotonic() - self._started
         return FinishedRound(
             number=self.round,
@@ -165,10 +168,22 @@ class Coordinator:
         body = self.executor.segments.states()
         return {key: averaged[key] if key in kept else body[key] for key in all_block_keys(self.spec)}
 
-    def generator_states(self, client: int) -> BlockStates:
-        """Return the generator of the cluster that ``client`` is in."""
-        states = self.model_states(self.clusters[client], largest_cut(self.spec))
-        return {key: state for key, state in states.items() if key[0] == "generator"}
+    def generator_states(self, cluster: int, cut: Cut | None = None) -> BlockStates:
+        """Return a cluster's generator as it is judged, exported and sampled.
+
+        ``cut`` is that of ``model_states``; by default the largest.
+        """
+        cut = cut or largest_cut(self.spec)
+        if (cluster, cut) not in self._generators:
+            self._generators[cluster, cut] = self._generator_states(cluster, cut)
+        return self._generators[cluster, cut]
+
+    def _generator_states(self, cluster: int, cut: Cut) -> BlockStates:
+        states = self.model_states(cluster, cut)
+        generator = {key: state for key, state in states.items() if key[0] == "generator"}
+        if self.config.method.running_statistics == "averaged":
+            return generator
+        return with_measured_statistics(self.spec, generator, dtype_of(self.config), seed=self.config.seed)
 
     def _observer(self, step: int) -> Observer | None:
         first = self.steps - self.steps // self.config.local_epochs + 1

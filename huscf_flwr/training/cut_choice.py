@@ -31,6 +31,7 @@ def choose_cuts(
 
     Raises ``ValueError`` if a fixed cut is outside the network, or a device's limits leave it no cut.
     """
+    assert config.cuts.flops is not None
     return select_cuts(
         spec,
         [devices[client] for client in sorted(devices)],

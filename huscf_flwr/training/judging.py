@@ -6,9 +6,6 @@ there is no harness: what it would have measured is then null.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population
 from huscf_flwr.evaluation import (
@@ -21,9 +18,10 @@ from huscf_flwr.evaluation import (
     judge_quickly,
     load_or_train_judge,
 )
-from huscf_flwr.models import Blocks, BlockStates, Cut, ModelSpec, build_blocks, largest_cut, weight_dtype
+from huscf_flwr.models import BlockStates
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.coordinator import Coordinator
+from huscf_flwr.training.generators import sampler_of
 from huscf_flwr.training.participant import dtype_of
 
 JUDGE_SEED = 0
@@ -60,40 +58,19 @@ class Harness:
         """Return the scores of each domain's generator, with the cluster that it is from."""
         judged = {}
         for name, cluster in cluster_of_domain(coordinator.clusters, self._domain_of).items():
-            states = coordinator.model_states(cluster, self._judged_cut(coordinator, name))
+            states = self._judged_states(coordinator, name, cluster)
             sampler = sampler_of(coordinator.spec, states, dtype_of(self._config))
             scores = self._scores(name, sampler, coordinator.round, thoroughly)
             judged[name] = {"cluster": cluster, **scores.as_dict()}
         return judged
 
-    def _judged_cut(self, coordinator: Coordinator, domain: str) -> Cut:
-        if self._config.method.judged == "first-client":
-            first = min(client for client, name in self._domain_of.items() if name == domain)
-            return coordinator.cuts[first]
-        return largest_cut(coordinator.spec)
+    def _judged_states(self, coordinator: Coordinator, domain: str, cluster: int) -> BlockStates:
+        if self._config.method.judged == "cluster":
+            return coordinator.generator_states(cluster)
+        first = min(client for client, name in self._domain_of.items() if name == domain)
+        return coordinator.generator_states(coordinator.clusters[first], coordinator.cuts[first])
 
     def _scores(self, name: str, sampler: Sampler, round_number: int, thoroughly: bool) -> DomainScores:
         stream = torch_stream(self._config.seed, "judging", name, round_number)
         judge = judge_domain if thoroughly else judge_quickly
         return judge(self._domains[name], sampler, self._judges[name], self._settings, stream)
-
-
-def build_generator(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> Blocks:
-    """Return a whole generator with ``states``, ready to sample: running statistics, no gradients."""
-    indices = range(len(spec.generator.blocks))
-    generator = build_blocks(spec, "generator", indices, seed=0, dtype=weight_dtype(dtype))
-    generator.load(states)
-    generator.eval().requires_grad_(False)
-    return generator
-
-
-def sampler_of(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> Sampler:
-    """Return a function that draws images [N, C, H, W] for labels [N] from a random stream."""
-    generator = build_generator(spec, states, dtype)
-
-    def sample(labels: Tensor, stream: torch.Generator) -> Tensor:
-        latents = torch.randn(len(labels), spec.latent, generator=stream)
-        images: Tensor = generator(latents.to(weight_dtype(dtype)), labels)
-        return images.to(torch.float32)
-
-    return sample

@@ -60,7 +60,7 @@ def train_locally(
     run.begin(solution, devices)
     if config.resume is not None:
         for client, member in participants.items():
-            load_moments(member.split.segments, client_folder(config.folder), client)
+            load_moments(member.split.segments, client_folder(config.folder), client, coordinator.round)
     while run.rounds_left:
         _train_round(run, participants, placement)
     return run.finish()
@@ -98,10 +98,10 @@ def _train_round(
     if failed or not session.finished:
         run.fail(session, *failed[:1])
     losses = {client: value for host in running for client, value in host.result().items()}
+    for client, member in participants.items():
+        save_moments(member.split.segments, client_folder(run.folder.path), client, coordinator.round)
     trained = {client: member.split.segments.states() for client, member in participants.items()}
     run.close_round(trained, losses)
-    for client, member in participants.items():
-        save_moments(member.split.segments, client_folder(run.folder.path), client, run.coordinator.round)
 
 
 def _train_host(

@@ -64,6 +64,7 @@ def method_of(
     section = config.method
     assert section.buffers is not None
     assert section.plain_rounds is not None
+    assert section.clusters_in_plain_rounds is not None
     assert section.feature_scaling is not None
     return ClusteredAveraging(
         clusterer=clusterer or _clusterer(config),
@@ -71,15 +72,20 @@ def method_of(
         weighting=weighting or _weighting(config),
         buffers=section.buffers,
         plain_rounds=section.plain_rounds,
-        clusters_in_plain_rounds=config.mode == "corrected",
+        clusters_in_plain_rounds=section.clusters_in_plain_rounds,
         feature_scaling=section.feature_scaling,
     )
 
 
+def check_clusters(config: RunConfig, clients: int) -> None:
+    """Raise ``ValueError`` if more clusters are asked for than there are clients."""
+    clusters = config.method.clusters
+    if clusters is not None and clusters > clients:
+        raise ValueError(f"method.clusters: {clusters} clusters for {clients} clients; take fewer")
+
+
 def _clusterer(config: RunConfig) -> Clusterer:
     clusters = config.method.clusters
-    if clusters is not None and clusters > config.clients:
-        raise ValueError(f"method.clusters: {clusters} clusters for {config.clients} clients; take fewer")
     if config.mode == "parity":
         return KMeans(clusters or len(scenario_of(config).domains), random_state=AUTHORS_RANDOM_STATE)
     return KMeans(clusters) if clusters is not None else SilhouetteKMeans()

@@ -70,7 +70,7 @@ class Run:
     @property
     def rounds_left(self) -> int:
         """Rounds still to do."""
-        return self.config.rounds - self.coordinator.round
+        return max(0, self.config.rounds - self.coordinator.round)
 
     def open_round(self, hosts: Sequence[Sequence[int]]) -> LockStep:
         """Begin the next round; ``hosts`` lists the client ids of each host."""

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from huscf_flwr.cuts import Device, Solution
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
-from huscf_flwr.models import largest_cut
+from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.coordinator import Coordinator, FinishedRound
 from huscf_flwr.training.files import flatten_blocks, write_atomically, write_json, write_tensors
-from huscf_flwr.training.judging import sampler_of
+from huscf_flwr.training.generators import sampler_of
 from huscf_flwr.training.participant import dtype_of
 
 Scores = Mapping[str, Mapping[str, float | int | None]]
@@ -62,7 +63,8 @@ class RunFolder:
     def write_progress(self, number: int, step: int, steps: int) -> None:
         """Write how far the current round is, for whoever watches the folder."""
         content = {"round": number, "step": step, "steps": steps}
-        write_atomically(self.path / "progress.json", json.dumps(content).encode())
+        with suppress(OSError):  # a full disk must not end the training that it only watches
+            write_atomically(self.path / "progress.json", json.dumps(content).encode(), durable=False)
 
     def write_round(
         self, finished: FinishedRound, ari: float | None, scores: Scores | None
@@ -78,10 +80,10 @@ class RunFolder:
         """Write each cluster's generator, and a grid of its images."""
         spec = coordinator.spec
         labels = torch.arange(spec.classes).repeat_interleave(self._config.evaluation.sample_columns)
-        for cluster in sorted(set(coordinator.clusters.values())):
-            states = coordinator.model_states(cluster, largest_cut(spec))
-            generator = {key: state for key, state in states.items() if key[0] == "generator"}
-            write_tensors(self.path / "generators" / f"{cluster}.safetensors", flatten_blocks(generator))
+        clusters = sorted(set(coordinator.clusters.values()))
+        for cluster in clusters:
+            states = coordinator.generator_states(cluster)
+            write_tensors(self.path / "generators" / f"{cluster}.safetensors", flatten_blocks(states))
             # One stream for all rounds: the same latent vectors show what the round changed.
             stream = torch_stream(self._config.seed, "sample grid", cluster)
             sampler = sampler_of(spec, states, dtype_of(self._config))
@@ -91,6 +93,9 @@ class RunFolder:
                 self._config.evaluation.sample_columns,
                 [str(label) for label in range(spec.classes)],
             )
+        for path in (self.path / "generators").glob("*.safetensors"):
+            if path.stem not in map(str, clusters):
+                path.unlink()
 
     def write_summary(
         self,
@@ -141,9 +146,8 @@ class RunFolder:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of ``metrics.jsonl`` so far; none if there is no such file."""
-    path = folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    """Return the lines of ``metrics.jsonl`` so far, without one that is half written."""
+    return [dict(line) for line in read_run(folder).rounds] if folder.is_dir() else []
 
 
 def read_progress(folder: Path) -> dict[str, int] | None:

@@ -11,12 +11,12 @@ from huscf_flwr.conf import read_yaml, validate
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images
+from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.files import read_tensors, unflatten_blocks
-from huscf_flwr.training.judging import sampler_of
+from huscf_flwr.training.generators import sampler_of
 from huscf_flwr.training.method import model_spec_of
 from huscf_flwr.training.participant import dtype_of
-from huscf_flwr.training.run_folder import read_metrics
 
 
 def draw_labelled_images(
@@ -64,8 +64,7 @@ def _generator_file(run_folder: Path, cluster: int | None, domain: str | None) -
 
 
 def _cluster_of(run_folder: Path, domain: str) -> int:
-    judged = [line["domains"] for line in read_metrics(run_folder) if line.get("domains")]
-    domains = judged[-1] if judged else {}
+    domains = read_run(run_folder).domains
     if domain not in domains:
         raise ValueError(f"--domain {domain}: {run_folder} has judged {', '.join(domains) or 'no domain'}")
     return int(domains[domain]["cluster"])

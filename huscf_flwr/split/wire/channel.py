@@ -9,12 +9,16 @@ from typing import Self
 
 import grpc
 
-from huscf_flwr.split.exchange import Exchange, Frame, Frames
+from huscf_flwr.split.client import NonFiniteLossError
+from huscf_flwr.split.exchange import Exchange, Frame, FrameError, Frames
 from huscf_flwr.split.lockstep import SessionError
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.codec import decode_frame, encode_frame
-from huscf_flwr.split.wire.server import TOKEN_KEY, UNLIMITED
+from huscf_flwr.split.wire.server import CHANNEL_OPTIONS, TOKEN_KEY
+
+_REACH_SECONDS = 60.0
+_OWN_ERRORS = (NonFiniteLossError, FrameError, SessionError)
 
 
 def arrive(address: str, token: str, host: str, timeout: float) -> bool:
@@ -22,7 +26,7 @@ def arrive(address: str, token: str, host: str, timeout: float) -> bool:
 
     Raises ``SessionError`` if the executor cannot be reached within ``timeout`` seconds.
     """
-    with grpc.insecure_channel(address, options=UNLIMITED) as channel:
+    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
         stub = services.SplitExecutorStub(channel)  # type: ignore[no-untyped-call]
         try:
             answer = stub.Arrive(
@@ -39,17 +43,23 @@ def arrive(address: str, token: str, host: str, timeout: float) -> bool:
 class GrpcChannel:
     """One stream to the executor, for all clients of this host, for one round."""
 
-    def __init__(self, address: str, token: str, timeout: float | None = None) -> None:
-        """Open the stream, for at most ``timeout`` seconds; failures show in the first exchange."""
+    def __init__(self, address: str, token: str) -> None:
+        """Open the stream.
+
+        Raises ``SessionError`` if nobody listens at ``address``; a refused token shows in the first exchange.
+        """
         self._address = address
-        self._channel = grpc.insecure_channel(address, options=UNLIMITED)
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        try:
+            grpc.channel_ready_future(self._channel).result(_REACH_SECONDS)
+        except grpc.FutureTimeoutError:
+            self._channel.close()
+            raise SessionError(f"no executor at {address} within {_REACH_SECONDS:g} s") from None
         self._outgoing: queue.SimpleQueue[messages.Frame | None] = queue.SimpleQueue()
         stub = services.SplitExecutorStub(self._channel)  # type: ignore[no-untyped-call]
         self._incoming: Iterator[messages.Frame] = stub.Session(
             iter(self._outgoing.get, None),
             metadata=[(TOKEN_KEY, token)],
-            wait_for_ready=True,
-            timeout=timeout,
         )
 
     def exchange(self, exchange: Exchange, frames: Frames) -> Frames:
@@ -76,7 +86,9 @@ class GrpcChannel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close("" if error is None else f"{type(error).__name__}: {error}")
+        # The text of an error that is not ours may have in it what must not leave the host.
+        words = f": {error}" if isinstance(error, _OWN_ERRORS) else ""
+        self.close("" if error is None else f"{type(error).__name__}{words}")
 
     def _drain(self) -> Iterator[messages.Frame]:
         """Read until the executor has seen the end: closing at once would lose what is still on its way."""

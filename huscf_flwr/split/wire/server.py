@@ -19,7 +19,15 @@ from huscf_flwr.split.wire.codec import decode_frame, encode_frame
 from huscf_flwr.split.wire.rendezvous import Rendezvous
 
 TOKEN_KEY = "huscf-token"
-UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A peer that lost its power does not say goodbye.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+]
 _STOP_SECONDS = 2.0
 
 
@@ -37,10 +45,11 @@ class ExecutorServer(services.SplitExecutorServicer):
         """
         self._server = grpc.server(
             ThreadPoolExecutor(streams, thread_name_prefix="split-stream"),
-            options=[*UNLIMITED, ("grpc.so_reuseport", 0)],
+            options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)],
         )
         services.add_SplitExecutorServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
         self.address = _listen(self._server, bind, advertise)
+        self._streams = streams
         self._lock = threading.Lock()
         self._session: LockStep | None = None
         self._hosts: dict[str, int] = {}
@@ -56,6 +65,8 @@ class ExecutorServer(services.SplitExecutorServicer):
 
     def open_session(self, session: LockStep) -> tuple[str, ...]:
         """Serve ``session`` from now on; return one single-use token for each of its hosts."""
+        if len(session.hosts) > self._streams:
+            raise ValueError(f"{len(session.hosts)} hosts, but the executor serves {self._streams} at once")
         tokens = tuple(secrets.token_urlsafe() for _ in session.hosts)
         with self._lock:
             self._session = session

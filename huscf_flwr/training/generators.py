@@ -1,0 +1,61 @@
+"""Whole generators, put together from states and ready to draw images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from huscf_flwr.evaluation import Sampler
+from huscf_flwr.models import Blocks, BlockStates, ModelSpec, build_blocks, weight_dtype
+from huscf_flwr.seeding import torch_stream
+
+_MEASURED_BATCHES = 4
+_MEASURED_BATCH = 256
+
+
+def build_generator(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> Blocks:
+    """Return a whole generator with ``states``, ready to sample: running statistics, no gradients."""
+    indices = range(len(spec.generator.blocks))
+    generator = build_blocks(spec, "generator", indices, seed=0, dtype=weight_dtype(dtype))
+    generator.load(states)
+    generator.eval().requires_grad_(False)
+    return generator
+
+
+def sampler_of(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> Sampler:
+    """Return a function that draws images [N, C, H, W] for labels [N] from a random stream."""
+    generator = build_generator(spec, states, dtype)
+
+    def sample(labels: Tensor, stream: torch.Generator) -> Tensor:
+        images: Tensor = generator(_latents(spec, len(labels), stream, dtype), labels)
+        return images.to(torch.float32)
+
+    return sample
+
+
+@torch.no_grad()
+def with_measured_statistics(
+    spec: ModelSpec, states: BlockStates, dtype: torch.dtype, *, seed: int
+) -> BlockStates:
+    """Return the generator ``states`` with BatchNorm's running statistics measured anew.
+
+    Averaged weights do not fit averaged running statistics: the average of networks that have drifted apart
+    has smaller activations than any of them, and normalising those by the members' variances makes images
+    dark. A generator's inputs can be drawn by anyone, so the statistics that fit are measured on
+    latent vectors and labels from the stream of ``seed``; no client's data is needed.
+    """
+    generator = build_generator(spec, states, dtype)
+    for layer in generator.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain average over all batches
+    generator.train()
+    stream = torch_stream(seed, "running statistics")
+    for _ in range(_MEASURED_BATCHES):
+        labels = torch.randint(spec.classes, (_MEASURED_BATCH,), generator=stream)
+        generator(_latents(spec, len(labels), stream, dtype), labels)
+    return generator.states()
+
+
+def _latents(spec: ModelSpec, count: int, stream: torch.Generator, dtype: torch.dtype) -> Tensor:
+    return torch.randn(count, spec.latent, generator=stream).to(weight_dtype(dtype))
