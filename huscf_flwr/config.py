@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from huscf_flwr.conf import ConfError, find_conf, read_yaml, validate
+from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
 
 RunConfigValue = bool | int | float | str
 Mode = Literal["corrected", "parity"]

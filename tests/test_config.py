@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from huscf_flwr.conf import ConfError, known_confs
+from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig, dump_config, from_run_config, load_config, to_run_config
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"

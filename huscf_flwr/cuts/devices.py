@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from huscf_flwr.conf import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import find_conf, read_yaml, validate
 from huscf_flwr.seeding import numpy_stream
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

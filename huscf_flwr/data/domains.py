@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
-from huscf_flwr.conf import did_you_mean
+from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.idx import read_idx_folder
 from huscf_flwr.data.images import LabelledImages, convert

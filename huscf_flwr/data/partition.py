@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from huscf_flwr.conf import did_you_mean
+from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.scenarios import DirichletLabels, ExcludedLabels, Scenario
 from huscf_flwr.seeding import numpy_stream

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from huscf_flwr.conf import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import find_conf, read_yaml, validate
 from huscf_flwr.data.domains import DomainSource
 
 PAPER_SCENARIOS = (

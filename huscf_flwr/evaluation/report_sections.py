@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from huscf_flwr.conf import ConfError
+from huscf_flwr.conf_files import ConfError
 from huscf_flwr.evaluation.figures import Panel, curves, themed_svg
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.run_record import RunRecord, SampleGrid, by_client, cluster_by_client, part

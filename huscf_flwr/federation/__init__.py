@@ -2,6 +2,7 @@
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, aggregate
 from huscf_flwr.federation.clustered_averaging import (
+    AUTHORS_RANDOM_STATE,
     ClusteredAveraging,
     RoundResult,
     corrected,
@@ -30,6 +31,7 @@ from huscf_flwr.federation.weighting import (
 )
 
 __all__ = [
+    "AUTHORS_RANDOM_STATE",
     "ActivationAccumulator",
     "ActivationStatistics",
     "Aggregate",

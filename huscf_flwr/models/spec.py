@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from huscf_flwr.conf import find_conf
+from huscf_flwr.conf_files import find_conf
 
 Shape = tuple[int, ...]
 """Shape of one sample, without the batch: (channels, height, width) or (features,)."""

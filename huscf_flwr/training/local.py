@@ -21,7 +21,7 @@ from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
 from huscf_flwr.training.display import Display, TerminalDisplay
 from huscf_flwr.training.judging import Harness
-from huscf_flwr.training.method import method_of, model_spec_of, population_of
+from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of
 from huscf_flwr.training.participant import Participant
 from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
@@ -40,6 +40,7 @@ def train_locally(
         torch.set_num_threads(config.compute.threads)
     display = display or TerminalDisplay()
     placement = spread(range(config.clients), hosts)
+    check_clusters(config, config.clients)
     spec = model_spec_of(config)
     population = population_of(config, spec)
     devices = deal_devices(config)

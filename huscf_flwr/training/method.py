@@ -5,6 +5,7 @@ from __future__ import annotations
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import DomainSource, PartitionRules, Population, Scenario, load_population, load_scenario
 from huscf_flwr.federation import (
+    AUTHORS_RANDOM_STATE,
     ClusteredAveraging,
     Clusterer,
     Divergence,
@@ -17,9 +18,6 @@ from huscf_flwr.federation import (
     Weighting,
 )
 from huscf_flwr.models import ModelSpec, load_model_spec
-
-AUTHORS_RANDOM_STATE = 42
-"""Of the authors' k-means (HuSCFGAN.py:129-182)."""
 
 
 def model_spec_of(config: RunConfig) -> ModelSpec:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from huscf_flwr.conf import read_yaml, validate
+from huscf_flwr.conf_files import read_yaml, validate
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from huscf_flwr.conf import ConfError, known_confs
+from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.cuts import Device, deal, load_devices
 
 GOOD = {"name": "a", "gflops": 1.0, "mbit_per_s": 8.0}

@@ -1,6 +1,6 @@
 import pytest
 
-from huscf_flwr.conf import ConfError, known_confs
+from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.data import DomainSource, load_scenario
 from huscf_flwr.data.scenarios import (
     PAPER_SCENARIOS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from huscf_flwr.conf import ConfError
+from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
 from huscf_flwr.flower_run import FlowerRunError, run_with_flower

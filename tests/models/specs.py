@@ -1,6 +1,6 @@
 """Architectures that the tests of the networks go through."""
 
-from huscf_flwr.conf import known_confs
+from huscf_flwr.conf_files import known_confs
 from huscf_flwr.models import load_model_spec
 from tests.split.builders import three_block_spec
 

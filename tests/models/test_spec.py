@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from huscf_flwr.conf import ConfError
+from huscf_flwr.conf_files import ConfError
 from huscf_flwr.models import NETWORKS, ModelSpec, build_network, load_model_spec
 from tests.models.specs import NAMES
 from tests.split.builders import three_block_spec

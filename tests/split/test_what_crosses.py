@@ -98,7 +98,7 @@ class Recorded:
             members = [
                 HostedClient(self.clients[k], self._batches(self.clients[k])) for k in session.hosts[number]
             ]
-            with GrpcChannel(executor.address, tokens[number], 30.0) as stream:
+            with GrpcChannel(executor.address, tokens[number]) as stream:
                 run_steps(members, stream, STEPS)
 
         with ThreadPoolExecutor(len(HOSTS)) as pool:

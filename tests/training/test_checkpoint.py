@@ -47,7 +47,7 @@ def assert_same_blocks(found, expected):
 
 
 def test_all_that_the_server_holds_comes_back(saved, make, tmp_path):
-    other = make(seed=1)
+    other = make()
     load_server(other, tmp_path)
     assert other.round == 1
     assert other.clusters == saved.clusters
@@ -61,7 +61,7 @@ def test_all_that_the_server_holds_comes_back(saved, make, tmp_path):
 
 
 def test_the_next_round_is_the_same_from_memory_and_from_disk(saved, make, tmp_path):
-    other = make(seed=saved.config.seed)
+    other = make()
     load_server(other, tmp_path)
     first, second = train_round(saved), train_round(other)
     assert first.losses == second.losses
@@ -157,22 +157,61 @@ def test_a_clients_moments_come_back(trained_segments, make, tmp_path):
     checksum = save_moments(trained_segments, tmp_path, 7, 1)
     for expected in (checksum, None):
         other = like(trained_segments, make())
-        assert load_moments(other, tmp_path, 7, expected)
+        assert load_moments(other, tmp_path, 7, 1, expected)
         assert_same(other.moments(), trained_segments.moments())
 
 
 def test_a_client_without_moments_begins_without(trained_segments, make, tmp_path):
     other = like(trained_segments, make())
-    assert not load_moments(other, tmp_path, 7)
+    save_moments(trained_segments, tmp_path, 6, 3)
+    save_moments(trained_segments, tmp_path, 7, 2)
+    assert not load_moments(other, tmp_path, 7, 3)
     assert other.moments() == {}
 
 
+def test_the_moments_of_two_rounds_are_kept(trained_segments, tmp_path):
+    """If the server does not finish the last round, training goes on from those of the one before."""
+    for number in (1, 2, 3):
+        save_moments(trained_segments, tmp_path, 7, number)
+        save_moments(trained_segments, tmp_path, 71, number)
+    kept = [f"client-{client}-round-000{number}.safetensors" for client in (7, 71) for number in (2, 3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
 def test_moments_that_were_not_saved_last_are_refused(trained_segments, tmp_path):
-    old = save_moments(trained_segments, tmp_path, 7, 1)
-    new = save_moments(trained_segments, tmp_path, 7, 2)
-    assert old != new
-    with pytest.raises(CheckpointError, match=r"client-7.*not the moments that client 7 saved last"):
-        load_moments(trained_segments, tmp_path, 7, old)
-    flip_a_byte(tmp_path / "client-7.safetensors")
-    with pytest.raises(CheckpointError, match="not the moments"):
-        load_moments(trained_segments, tmp_path, 7, new)
+    checksum = save_moments(trained_segments, tmp_path, 7, 1)
+    refusal = r"client-7-round-000\d.*not the moments that client 7 saved last"
+    with pytest.raises(CheckpointError, match=refusal):
+        load_moments(trained_segments, tmp_path, 7, 2, checksum)
+    flip_a_byte(tmp_path / "client-7-round-0001.safetensors")
+    with pytest.raises(CheckpointError, match=refusal):
+        load_moments(trained_segments, tmp_path, 7, 1, checksum)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"mode": "parity"}, "method.beta, .*mode"),
+        ({"method.beta": 3}, "method.beta"),
+        ({"optimiser.learning_rate": 1}, "optimiser.learning-rate"),
+        ({"data.scenario": "two-domains-non-iid"}, "data.scenario"),
+    ],
+)
+def test_another_runs_settings_are_refused_by_name(saved, make, tmp_path, settings, named):
+    with pytest.raises(CheckpointError, match=f"is of a run with other settings: .*{named}"):
+        load_server(make(**settings), tmp_path)
+
+
+def test_what_does_not_change_the_training_may_change(saved, make, tmp_path):
+    changed = {
+        "name": "other",
+        "rounds": 99,
+        "data.cache": tmp_path / "elsewhere",
+        "evaluation.every": 5,
+        "executor.bind": "0.0.0.0:9000",
+        "compute.threads": 3,
+    }
+    other = make(**changed)
+    load_server(other, tmp_path)
+    assert other.round == 1

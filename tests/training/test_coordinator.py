@@ -194,13 +194,29 @@ def test_blocks_that_no_client_keeps_are_the_servers(make):
         assert torch.equal(model["generator", index]["main.weight"], body["generator", index]["main.weight"])
 
 
-def test_the_generator_of_a_client_is_that_of_its_cluster(make):
+@pytest.mark.parametrize("statistics", ["measured", "averaged"])
+def test_a_clusters_generator_is_its_models_with_the_statistics_that_are_asked_for(make, statistics):
+    coordinator = make(**{"method.running_statistics": statistics})
+    train_round(coordinator)
+    states = coordinator.generator_states(0)
+    model = coordinator.model_states(0, largest_cut(coordinator.spec))
+    assert states.keys() == {key for key in model if key[0] == "generator"}
+    for key, state in states.items():
+        assert torch.equal(state["main.bias"], model[key]["main.bias"])
+        if "norm.running_mean" in state:
+            same = torch.equal(state["norm.running_mean"], model[key]["norm.running_mean"])
+            assert same == (statistics == "averaged")
+
+
+def test_a_generator_is_that_of_the_last_round(make):
     coordinator = make()
     train_round(coordinator)
-    states = coordinator.generator_states(1)
-    model = coordinator.model_states(coordinator.clusters[1], largest_cut(coordinator.spec))
-    assert states.keys() == {key for key in model if key[0] == "generator"}
-    assert torch.equal(states["generator", 0]["main.bias"], model["generator", 0]["main.bias"])
+    first = coordinator.generator_states(0)
+    assert coordinator.generator_states(0) is first
+    train_round(coordinator)
+    (cluster, *_) = coordinator.clusters.values()
+    later = coordinator.generator_states(cluster)
+    assert not torch.equal(later["generator", 0]["main.bias"], first["generator", 0]["main.bias"])
 
 
 def test_weights_are_those_of_the_method(make):

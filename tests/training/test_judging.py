@@ -1,8 +1,7 @@
 import pytest
-import torch
 
-from huscf_flwr.models import Cut, build_network, largest_cut
-from huscf_flwr.training.judging import Harness, build_generator, sampler_of
+from huscf_flwr.models import Cut, largest_cut
+from huscf_flwr.training.judging import Harness
 from huscf_flwr.training.method import model_spec_of, population_of
 from tests.training.builders import DOMAINS, coordinator_of, small_run, train_round
 
@@ -17,46 +16,6 @@ def make(images, tmp_path):
         return harness, coordinator_of(config, samples=SAMPLES)
 
     return harness_and_coordinator
-
-
-def generator_states(spec, seed=0):
-    return build_network(spec, "generator", seed=seed).states()
-
-
-def test_a_sampler_is_its_stream_and_its_states(tmp_path):
-    spec = model_spec_of(small_run(tmp_path, tmp_path))
-    labels = torch.tensor([1, 2, 2])
-
-    def draw(seed=0, weights=0):
-        sampler = sampler_of(spec, generator_states(spec, weights), torch.float32)
-        return sampler(labels, torch.Generator().manual_seed(seed))
-
-    assert torch.equal(draw(), draw())
-    assert not torch.equal(draw(), draw(seed=1))
-    assert not torch.equal(draw(), draw(weights=1))
-    assert draw().shape == (3, 1, 28, 28)
-    assert draw().abs().max() <= 1
-
-
-def test_sampling_does_not_change_the_generator(tmp_path):
-    """Running statistics neither move nor depend on who else is in the batch."""
-    spec = model_spec_of(small_run(tmp_path, tmp_path))
-    states = generator_states(spec)
-    generator = build_generator(spec, states, torch.float32)
-    labels, latents = torch.tensor([4, 5]), torch.randn(2, 100, generator=torch.Generator())
-    pair = generator(latents, labels)
-    torch.testing.assert_close(generator(latents[:1], labels[:1]), pair[:1])
-    assert not pair.requires_grad
-    for key, state in generator.states().items():
-        assert all(torch.equal(tensor, states[key][name]) for name, tensor in state.items())
-
-
-@pytest.mark.parametrize("precision", ["float64", "bfloat16"])
-def test_samples_are_float32_whatever_the_run_computed_in(tmp_path, precision):
-    dtype = getattr(torch, precision)
-    spec = model_spec_of(small_run(tmp_path, tmp_path))
-    sampler = sampler_of(spec, generator_states(spec), dtype)
-    assert sampler(torch.tensor([0]), torch.Generator()).dtype == torch.float32
 
 
 def test_domains_are_judged_by_the_cluster_of_most_of_their_clients(make):

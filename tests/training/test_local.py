@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from huscf_flwr.split import NonFiniteLossError
 from huscf_flwr.training.checkpoint import CheckpointError, checkpoint_folder
 from huscf_flwr.training.local import spread, train_locally
+from huscf_flwr.training.participant import Participant
 from huscf_flwr.training.run import RoundFailedError
 from huscf_flwr.training.run_folder import read_metrics, read_progress, read_summary
 from tests.training.builders import DOMAINS, SilentDisplay, small_run, write_domains
@@ -73,7 +74,7 @@ def test_a_run_leaves_all_its_files(finished):
         "checkpoint/server.json",
         *(f"generators/{cluster}.safetensors" for cluster in clusters),
         *(f"samples/round-002-cluster-{cluster}.png" for cluster in clusters),
-        *(f"checkpoint/clients/client-{client}.safetensors" for client in range(config.clients)),
+        *(f"checkpoint/clients/client-{client}-round-0002.safetensors" for client in range(config.clients)),
     }
     assert any(name.startswith("samples/round-001-") for name in found)
     assert read_progress(config.folder) is None
@@ -216,16 +217,30 @@ def test_a_diverging_run_names_round_step_and_client_and_keeps_what_it_wrote(ima
     assert (config.folder / "cuts.json").is_file()
 
 
-def test_a_run_that_diverges_later_keeps_its_rounds(images, tmp_path):
-    train(small_run(images, tmp_path, rounds=1))
-    diverging = small_run(
-        images, tmp_path, name="onwards", resume=tmp_path / "small", **{"optimiser.learning_rate": 1e30}
-    )
-    with pytest.raises(RoundFailedError, match="round 2: step 1"):
-        train(diverging)
-    assert [line["round"] for line in read_metrics(diverging.folder)] == [1]
-    summary, _ = train(small_run(images, tmp_path, name="again", resume=diverging.folder))
-    assert summary["rounds"] == 2
+def test_a_run_that_diverges_later_keeps_its_rounds_and_can_be_resumed(images, tmp_path, monkeypatch):
+    begin_round = Participant.begin_round
+
+    def poison(participant, number):
+        if number == 2 and participant.split.client == 1:
+            with torch.no_grad():
+                participant.split.segments.discriminator.blocks.at(4).main.bias.fill_(float("nan"))
+        return begin_round(participant, number)
+
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    with monkeypatch.context() as patched:
+        patched.setattr(Participant, "begin_round", poison)
+        with pytest.raises(
+            RoundFailedError, match="round 2: step 1, client 1: the discriminator's loss is nan"
+        ):
+            train(small_run(images, tmp_path, name="broken", **settings))
+    assert [line["round"] for line in read_metrics(tmp_path / "broken")] == [1]
+
+    resumed = small_run(images, tmp_path, name="mended", resume=tmp_path / "broken", **settings)
+    whole = small_run(images, tmp_path, name="whole", **settings)
+    for config in (resumed, whole):
+        train(config)
+    assert_same_to_the_bit(server_tensors(resumed.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(resumed.folder), client_moments(whole.folder))
 
 
 def test_more_hosts_than_clients_are_refused_before_anything_starts(images, tmp_path):

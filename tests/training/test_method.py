@@ -10,7 +10,7 @@ from huscf_flwr.federation import (
     corrected,
     parity,
 )
-from huscf_flwr.training.method import method_of, model_spec_of, population_of, scenario_of
+from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of, scenario_of
 from tests.training.builders import DOMAINS, small_run
 
 
@@ -55,9 +55,10 @@ def test_objects_that_are_given_take_the_configured_ones_place(make):
 
 
 def test_more_clusters_than_clients_are_refused(make):
-    method_of(make(**{"method.clusters": 4}))
+    check_clusters(make(**{"method.clusters": 4}), 4)
+    check_clusters(make(), 1)
     with pytest.raises(ValueError, match=r"method\.clusters: 5 clusters for 4 clients; take fewer"):
-        method_of(make(**{"method.clusters": 5}))
+        check_clusters(make(**{"method.clusters": 5}), 4)
 
 
 def test_the_width_is_the_configured_one(make):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from huscf_flwr.conf import ConfError
+from huscf_flwr.conf_files import ConfError
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.run_folder import read_summary
 from huscf_flwr.training.sampling import draw_labelled_images

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from huscf_flwr.conf import did_you_mean
+from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.cuts.problem import CutSolver
 from huscf_flwr.cuts.solvers.exact import ExactSolver
 from huscf_flwr.cuts.solvers.fixed import FixedCuts

@@ -41,7 +41,7 @@ def hosted(clients, ids):
 
 def begin(server, token, client=0):
     """Take part in the first exchange of a session."""
-    with GrpcChannel(server.address, token, PATIENCE) as channel:
+    with GrpcChannel(server.address, token) as channel:
         return channel.exchange(Exchange.GENERATE, {client: head_output()})
 
 
@@ -71,7 +71,7 @@ def test_a_wrong_token_is_refused_and_does_not_harm_the_session(server, token):
     with pytest.raises(SessionError, match="no session for this token"):
         begin(server, token)
     assert session.failure is None
-    with GrpcChannel(server.address, right, PATIENCE) as channel:
+    with GrpcChannel(server.address, right) as channel:
         run_steps(hosted(clients, [0]), channel, 1)
     assert session.finished
 
@@ -79,7 +79,7 @@ def test_a_wrong_token_is_refused_and_does_not_harm_the_session(server, token):
 def test_a_token_serves_once(server):
     session, clients = session_of([[0]], steps=2)
     (token,) = server.open_session(session)
-    with GrpcChannel(server.address, token, PATIENCE) as channel:
+    with GrpcChannel(server.address, token) as channel:
         run_steps(hosted(clients, [0]), channel, 1)
         with pytest.raises(SessionError, match="no session for this token"):
             begin(server, token)
@@ -148,20 +148,19 @@ def wait_for_the_other(server):
     return lambda token: begin(server, token)
 
 
-def test_why_a_host_fails_reaches_the_others(server):
+def test_that_a_host_fails_reaches_the_others_without_what_may_be_private(server):
+    """The text of an error that is not ours could quote the data: only its name crosses."""
     session, _ = session_of([[0], [1]], timeout=PATIENCE)
 
     def fail(token):
-        with GrpcChannel(server.address, token, PATIENCE):
-            raise OSError("no space left on device")
+        with GrpcChannel(server.address, token):
+            raise OSError("cannot read /home/ann/diagnoses/label-3.png")
 
     waiting, guilty = both(server, session, wait_for_the_other(server), fail)
     assert isinstance(guilty, OSError)
     assert isinstance(waiting, SessionError)
-    assert str(waiting) == (
-        f"the executor at {server.address}: step 1, GENERATE: OSError: no space left on device"
-    )
-    assert str(session.failure) == "OSError: no space left on device"
+    assert str(waiting) == f"the executor at {server.address}: step 1, GENERATE: OSError"
+    assert str(session.failure) == "OSError"
 
 
 def test_a_loss_that_is_not_finite_reaches_the_others(server):
@@ -171,7 +170,7 @@ def test_a_loss_that_is_not_finite_reaches_the_others(server):
 
     def run(client):
         def train(token):
-            with GrpcChannel(server.address, token, PATIENCE) as channel:
+            with GrpcChannel(server.address, token) as channel:
                 run_steps(hosted(clients, [client]), channel, 2)
 
         return train
@@ -185,7 +184,7 @@ def test_a_host_that_leaves_early_is_noticed(server):
     session, _ = session_of([[0], [1]], timeout=PATIENCE)
 
     def leave(token):
-        GrpcChannel(server.address, token, PATIENCE).close()
+        GrpcChannel(server.address, token).close()
 
     waiting, left = both(server, session, wait_for_the_other(server), leave)
     assert left is None
@@ -246,7 +245,7 @@ def test_stopping_the_server_ends_the_session_for_who_waits():
     server = ExecutorServer("127.0.0.1:0")
     session, _ = session_of([[0], [1]], timeout=PATIENCE)
     token, _ = server.open_session(session)
-    with GrpcChannel(server.address, token, PATIENCE) as channel, ThreadPoolExecutor(1) as pool:
+    with GrpcChannel(server.address, token) as channel, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(channel.exchange, Exchange.GENERATE, {0: head_output()})
         server.stop()
         with pytest.raises(SessionError):

@@ -29,7 +29,7 @@ class ConfError(ValueError):
 
 def conf_folders(kind: str) -> tuple[Path, ...]:
     """Return the folders that may hold ``kind``, the one that wins first."""
-    return (_PACKAGE.parent / "conf" / kind, _PACKAGE / "conf" / kind)
+    return (_PACKAGE / "conf" / kind, _PACKAGE.parent / "conf" / kind)
 
 
 def known_confs(kind: str) -> tuple[str, ...]:

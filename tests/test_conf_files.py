@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from huscf_flwr import conf
-from huscf_flwr.conf import (
+from huscf_flwr import conf_files
+from huscf_flwr.conf_files import (
     ConfError,
     did_you_mean,
     find_conf,
@@ -32,17 +32,18 @@ def folders(tmp_path, monkeypatch):
     beside, within = package.parent / "conf" / "models", package / "conf" / "models"
     beside.mkdir(parents=True)
     within.mkdir(parents=True)
-    (beside / "small.yaml").write_text("size: 1")
-    (within / "small.yaml").write_text("size: 2")
-    (within / "large.yaml").write_text("size: 3")
-    monkeypatch.setattr(conf, "_PACKAGE", package)
-    return beside, within
+    (within / "small.yaml").write_text("size: 1")
+    (beside / "small.yaml").write_text("size: 2")
+    (beside / "large.yaml").write_text("size: 3")
+    monkeypatch.setattr(conf_files, "_PACKAGE", package)
+    return within, beside
 
 
-def test_beside_the_package_wins_over_within(folders):
-    beside, within = folders
-    assert find_conf("models", "small") == beside / "small.yaml"
-    assert find_conf("models", "large") == within / "large.yaml"
+def test_within_the_package_wins_over_beside(folders):
+    """A wheel's own files must not be hidden by a `conf` folder of somebody else in site-packages."""
+    within, beside = folders
+    assert find_conf("models", "small") == within / "small.yaml"
+    assert find_conf("models", "large") == beside / "large.yaml"
     assert known_confs("models") == ("large", "small")
 
 
