@@ -1,5 +1,10 @@
 import pytest
 import torch
+from hypothesis import settings
+
+# A shared machine may be slow at any time, and no test is about time.
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from huscf_flwr.models import build_network, load_model_spec
+from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.generators import build_generator, sampler_of, with_measured_statistics
 
 SPEC = load_model_spec("authors-28", width=0.1)
@@ -72,3 +73,38 @@ def test_a_sampler_draws_from_its_stream_alone(drifted):
     assert images[0].dtype == torch.float32
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
+
+
+def test_measured_statistics_are_those_of_the_generators_own_activations(drifted):
+    """Of the first block's linear layer, over the latent vectors and labels of four batches of 256."""
+    block = build_generator(SPEC, drifted, torch.float64).at(0)
+    stream = torch_stream(3, "running statistics")
+    means, variances = [], []
+    for _ in range(4):
+        labels = torch.randint(SPEC.classes, (256,), generator=stream)
+        latents = torch.randn(256, SPEC.latent, generator=stream).double()
+        outputs = block.main(torch.cat((latents, block.embedding(labels)), dim=1))
+        means.append(outputs.mean(0))
+        variances.append(outputs.var(0))
+    found = measured(drifted, seed=3)["generator", 0]
+    torch.testing.assert_close(found["norm.running_mean"], torch.stack(means).mean(0))
+    torch.testing.assert_close(found["norm.running_var"], torch.stack(variances).mean(0))
+
+
+def test_drawing_does_not_change_the_generator_and_nobody_depends_on_the_others_in_a_batch(drifted):
+    generator = build_generator(SPEC, drifted, torch.float64)
+    labels = torch.tensor([4, 5])
+    latents = torch.randn(2, SPEC.latent, generator=torch.Generator(), dtype=torch.float64)
+    pair = generator(latents, labels)
+    torch.testing.assert_close(generator(latents[:1], labels[:1]), pair[:1])
+    assert not pair.requires_grad
+    for key, state in generator.states().items():
+        assert all(torch.equal(tensor, drifted[key][name]) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_images_are_float32_between_minus_one_and_one_whatever_the_run_computed_in(precision):
+    states = build_network(SPEC, "generator", dtype=precision).states()
+    images = sampler_of(SPEC, states, precision)(torch.tensor([0, 1]), torch.Generator())
+    assert images.dtype == torch.float32
+    assert images.abs().max() <= 1

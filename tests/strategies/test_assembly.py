@@ -1,0 +1,125 @@
+import logging
+
+import pytest
+from flwr.app import Message
+
+from huscf_flwr.cuts import load_devices
+from huscf_flwr.split.wire import ExecutorServer, arrive
+from strategies import assembly
+from strategies.assembly import AssemblyError, assemble
+from strategies.messages import DESCRIBE, Arrival, DescribeRequest, Description, Invitation
+from tests.strategies.in_process_grid import InProcessGrid
+from tests.training.builders import small_run
+
+DEVICE = load_devices("paper").devices[0]
+
+
+@pytest.fixture
+def server():
+    server = ExecutorServer("127.0.0.1:0")
+    yield server
+    server.stop()
+
+
+def handle(message, context):
+    """A SuperNode that says what its node config tells it to say, and fails where that tells it to fail."""
+    node = context.node_config
+    stage = "describe" if message.metadata.message_type == DESCRIBE else "rendezvous"
+    if node.get("fails-at") == stage:
+        raise OSError(f"cannot {stage}")
+    if stage == "describe":
+        clients = DescribeRequest.from_records(message.content).clients
+        reply = Description({client: 10 + client for client in clients}, dict.fromkeys(clients, DEVICE))
+    else:
+        invitation = Invitation.from_records(message.content)
+        admitted = not node.get("late") and arrive(
+            invitation.address, invitation.token, str(context.node_id), 30.0
+        )
+        reply = Arrival(admitted, node.get("client-id"))
+    return Message(reply.to_records(), reply_to=message)
+
+
+def assembled(server, tmp_path, nodes, **settings):
+    config = small_run(tmp_path, tmp_path, **{"executor.window": 0.5, **settings})
+    grid = InProcessGrid(nodes, {}, app=handle)
+    try:
+        return assemble(config, grid, server)
+    finally:
+        grid.close()
+
+
+def test_virtual_clients_are_spread_over_the_hosts(server, tmp_path):
+    found = assembled(server, tmp_path, {21: {}, 22: {}}, clients=5)
+    assert sorted(map(sorted, found.clients.values())) == [[0, 2, 4], [1, 3]]
+    assert set(found.nodes) == {21, 22}
+    assert found.owners == frozenset()
+    assert found.virtual_hosts == 2
+    assert found.description.samples == {client: 10 + client for client in range(5)}
+    assert list(found.description.devices) == [0, 1, 2, 3, 4]
+
+
+def test_owners_have_their_client_and_hosts_the_others(server, tmp_path):
+    found = assembled(server, tmp_path, {21: {"client-id": 3}, 22: {}, 23: {"client-id": 1}}, clients=5)
+    assert found.clients == {23: (1,), 21: (3,), 22: (0, 2, 4)}
+    assert found.owners == {21, 23}
+    assert found.virtual_hosts == 1
+
+
+def test_owners_alone_are_all_there_is(server, tmp_path):
+    found = assembled(server, tmp_path, {21: {"client-id": 7}, 22: {"client-id": 2}}, clients=5)
+    assert found.clients == {22: (2,), 21: (7,)}
+
+
+def test_two_owners_of_one_client_are_named(server, tmp_path):
+    with pytest.raises(AssemblyError, match=r"2[12] and 2[12] both say that they own client 3.*client-id"):
+        assembled(server, tmp_path, {21: {"client-id": 3}, 22: {"client-id": 3}})
+
+
+def test_a_late_owner_is_named_and_nobody_else_gets_its_client(server, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"client-id": 0, "late": True}, 22: {}}, clients=4)
+    assert found.clients == {22: (1, 2, 3)}
+    assert "SuperNode 21, which owns client 0, came too late" in caplog.text
+
+
+def test_hosts_that_cannot_run_beside_the_others_are_left_out_and_the_setting_is_told(
+    server, tmp_path, caplog
+):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"late": True}, 22: {}, 23: {"late": True}}, clients=4)
+    assert found.clients == {22: (0, 1, 2, 3)}
+    assert "1 of 3 SuperNodes can run at the same time" in caplog.text
+    assert "num-supernodes=3 client-resources-num-cpus=1 init-args-num-cpus=3" in caplog.text
+
+
+def test_who_does_not_come_is_named_and_the_others_go_on(server, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"fails-at": "rendezvous"}, 22: {}}, clients=4)
+    assert found.nodes == (22,)
+    assert "SuperNode 21 failed: OSError: cannot rendezvous" in caplog.text
+    assert "SuperNode 21 did not come to the rendezvous" in caplog.text
+
+
+def test_who_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):
+    with pytest.raises(AssemblyError, match=r"SuperNodes \[21\] could not describe their clients"):
+        assembled(server, tmp_path, {21: {"fails-at": "describe"}, 22: {}})
+    assert "SuperNode 21 failed: OSError: cannot describe" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("nodes", "settings", "message"),
+    [
+        ({21: {}, 22: {}, 23: {}}, {"clients": 2}, "clients: 2 clients for 3 hosts"),
+        ({21: {"late": True}}, {}, "no SuperNode came to the rendezvous"),
+        ({21: {}, 22: {"late": True}}, {"min_hosts": 2}, "min_hosts: 2, but 1 SuperNodes can take part"),
+    ],
+)
+def test_a_run_that_cannot_start_says_why(server, tmp_path, nodes, settings, message):
+    with pytest.raises((AssemblyError, ValueError), match=message):
+        assembled(server, tmp_path, nodes, **settings)
+
+
+def test_too_few_connected_supernodes_are_waited_for_and_then_named(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(assembly, "_NODES_SECONDS", 0.0)
+    with pytest.raises(AssemblyError, match=r"min_hosts: 3, but only 1 SuperNodes are connected.*start more"):
+        assembled(server, tmp_path, {21: {}}, min_hosts=3)
