@@ -77,11 +77,12 @@ def train(message: Message, context: Context) -> Message:
     owner = owner_of(context)
     _share_cores(config, 1 if owner else request.neighbours)
     folder = owner.state_folder / str(context.run_id) if owner else client_folder(config.folder)
-    participants = _participants(config, request, owner)
-    for participant in participants.values():
-        _load_moments(participant, folder, context, request.round - 1)
-    hosted = [participant.begin_round(request.round) for participant in participants.values()]
+    # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     with GrpcChannel(request.address, request.token) as channel:
+        participants = _participants(config, request, owner)
+        for participant in participants.values():
+            _load_moments(participant, folder, context, request.round - 1)
+        hosted = [participant.begin_round(request.round) for participant in participants.values()]
         losses = run_steps(hosted, channel, request.steps)
     for client, participant in participants.items():
         checksum = save_moments(participant.split.segments, folder, client, request.round)
