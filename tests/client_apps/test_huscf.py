@@ -1,0 +1,225 @@
+"""The ClientApp's handlers one by one; together they are tested in tests/strategies/test_huscf.py."""
+
+import os
+
+import pytest
+import torch
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from client_apps import app
+from huscf_flwr.config import to_run_config
+from huscf_flwr.cuts import load_devices
+from huscf_flwr.models import Cut, build_network
+from huscf_flwr.split import SessionError
+from huscf_flwr.split.wire import ExecutorServer, Rendezvous
+from huscf_flwr.training.checkpoint import CheckpointError
+from huscf_flwr.training.method import model_spec_of
+from strategies.messages import (
+    DESCRIBE,
+    EVALUATE,
+    RENDEZVOUS,
+    TRAIN,
+    Arrival,
+    DescribeRequest,
+    Description,
+    EvaluateRequest,
+    Invitation,
+    TrainReply,
+    TrainRequest,
+)
+from tests.training.builders import coordinator_of, small_run, write_domains
+
+CUT = Cut(1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return write_domains(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def config(images, tmp_path):
+    return small_run(images, tmp_path)
+
+
+@pytest.fixture
+def server():
+    server = ExecutorServer("127.0.0.1:0")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def context(config, **node_config):
+    named = {key.replace("_", "-"): value for key, value in node_config.items()}
+    return Context(7, 42, named, RecordDict(), to_run_config(config))
+
+
+def ask(content, message_type, where):
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 0, 7, 1
+    message = Message(content.to_records(), dst_node_id=42, message_type=message_type)
+    return app(message, where).content
+
+
+def test_a_supernode_says_whether_it_was_admitted_and_whom_it_owns(config, images, server):
+    invitation = Invitation(server.address, server.open_rendezvous(Rendezvous(1, 1.0)))
+    records = ask(invitation, RENDEZVOUS, context(config))
+    assert Arrival.from_records(records) == Arrival(True, None)
+    late = context(config, client_id=5, data_folder=str(images / "digits"))
+    assert Arrival.from_records(ask(invitation, RENDEZVOUS, late)) == Arrival(False, 5)
+
+
+def test_hosts_tell_counts_and_profiles_of_their_virtual_clients(config):
+    found = Description.from_records(ask(DescribeRequest((1, 3)), DESCRIBE, context(config)))
+    profiles = load_devices("paper").devices
+    assert found == Description({1: 30, 3: 30}, {1: profiles[1], 3: profiles[3]})
+
+
+def test_owners_tell_their_own(config, images):
+    own = context(config, client_id=9, data_folder=str(images / "letters"), device_profile="paper:d7")
+    found = Description.from_records(ask(DescribeRequest((9,)), DESCRIBE, own))
+    assert found.samples == {9: 60}
+    assert found.devices[9].name == "d7"
+
+
+class Server:
+    """A coordinator with one host, round after round."""
+
+    def __init__(self, config, server, samples):
+        self.server = server
+        self.coordinator = coordinator_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT))
+
+    def request(self, **changes):
+        coordinator, clients = self.coordinator, list(self.coordinator.samples)
+        blocks = coordinator.blocks_for(clients)
+        self.session = coordinator.open_round([clients])
+        (token,) = self.server.open_session(self.session)
+        given = {
+            "round": coordinator.round,
+            "steps": coordinator.steps,
+            "address": self.server.address,
+            "token": token,
+            "cuts": dict.fromkeys(clients, CUT),
+            "clusters": dict.fromkeys(clients, 0),
+            "blocks": blocks,
+            "neighbours": 1,
+        }
+        return TrainRequest(**{**given, **changes})
+
+
+def test_a_round_brings_back_trained_blocks_and_losses(config, server):
+    service = Server(config, server, {0: 30, 1: 30})
+    where = context(config)
+    request = service.request()
+    reply = TrainReply.from_records(ask(request, TRAIN, where))
+    assert set(reply.blocks) == set(reply.losses) == {0, 1}
+    for states in reply.blocks.values():
+        assert len(states) == sum(CUT)
+        sent = request.blocks[0]["generator", 0]["main.weight"]
+        assert not torch.equal(states["generator", 0]["main.weight"], sent)
+    assert set(where.state) == {"client-0", "client-1"}
+    assert where.state["client-0"]["round"] == 1
+
+
+def test_moments_go_on_in_the_next_round_and_are_checked(config, server, tmp_path):
+    service = Server(config, server, {0: 30})
+    where = context(config)
+    ask(service.request(), TRAIN, where)
+    (file,) = (tmp_path / "small" / "checkpoint" / "clients").iterdir()
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckpointError, match=r"client-0-round-0001.*not the moments"):
+        ask(service.request(), TRAIN, where)
+
+
+def test_a_state_that_says_moments_were_saved_but_has_lost_them_is_not_ignored(config, server, tmp_path):
+    service = Server(config, server, {0: 30})
+    where = context(config)
+    ask(service.request(), TRAIN, where)
+    (file,) = (tmp_path / "small" / "checkpoint" / "clients").iterdir()
+    file.unlink()
+    with pytest.raises(CheckpointError, match="not the moments"):
+        ask(service.request(), TRAIN, where)
+
+
+def test_an_owners_moments_of_another_run_are_not_taken_for_its_own(config, images, server, tmp_path):
+    own = {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path / "state")}
+    service = Server(config, server, {0: 60})
+    first = TrainReply.from_records(ask(service.request(), TRAIN, context(config, **own)))
+    again = Server(config, server, {0: 60})
+    where = Context(8, 42, dict(context(config, **own).node_config), RecordDict(), to_run_config(config))
+    second = TrainReply.from_records(ask(again.request(), TRAIN, where))
+    assert first.losses == second.losses
+    assert {path.name for path in (tmp_path / "state").iterdir()} == {"7", "8"}
+
+
+def test_a_failure_reaches_the_executor_before_anybody_waits(config, server):
+    service = Server(config, server, {0: 30})
+    with pytest.raises(ValueError, match="generator_head keeps 9 blocks"):
+        ask(service.request(cuts={0: Cut(9, 1, 1, 1)}), TRAIN, context(config))
+    assert isinstance(service.session.failure, SessionError)
+    assert str(service.session.failure) == "ValueError"
+
+
+def test_a_message_that_is_delivered_twice_trains_once(config, server):
+    service = Server(config, server, {0: 30})
+    request = service.request()
+    ask(request, TRAIN, context(config))
+    with pytest.raises(SessionError, match="no session for this token"):
+        ask(request, TRAIN, context(config))
+    assert service.session.failure is None
+
+
+@pytest.mark.parametrize(
+    ("threads", "neighbours", "own", "expected"),
+    [
+        (3, 4, False, 3),
+        (0, 1, False, 8),
+        (0, 3, False, 2),
+        (0, 100, False, 1),
+        (0, 4, True, 8),
+    ],
+)
+def test_cores_are_shared_among_hosts_and_a_real_device_has_its_own(
+    images, tmp_path, server, monkeypatch, threads, neighbours, own, expected
+):
+    used = []
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    config = small_run(images, tmp_path, **{"compute.threads": threads})
+    node = (
+        {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path)} if own else {}
+    )
+    service = Server(config, server, {0: 60 if own else 30})
+    ask(service.request(neighbours=neighbours), TRAIN, context(config, **node))
+    assert used == [expected]
+
+
+@pytest.mark.parametrize("own", [{}, {"client_id": 1, "data_folder": "/data"}])
+def test_only_the_owner_of_a_client_judges_for_it(config, own):
+    spec = model_spec_of(config)
+    request = EvaluateRequest(0, build_network(spec, "generator").states())
+    with pytest.raises(ValueError, match="client 0 is not owned by this SuperNode"):
+        ask(request, EVALUATE, context(config, **own))
+
+
+def test_a_bad_run_config_is_named(config):
+    where = context(config)
+    where.run_config["rouns"] = 3
+    with pytest.raises(ValueError, match=r"run config: .*'rouns'.*did you mean 'rounds'"):
+        ask(DescribeRequest((0,)), DESCRIBE, where)
+
+
+def test_the_state_is_small_enough_to_travel_with_every_message(config, server):
+    service = Server(config, server, {0: 30})
+    where = context(config)
+    ask(service.request(), TRAIN, where)
+    for record in where.state.values():
+        assert isinstance(record, ConfigRecord)
+        assert set(record) == {"round", "checksum"}

@@ -1,0 +1,317 @@
+"""The strategy with the real ClientApp over the real data plane; only Flower's SuperLink is left out."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from flwr.app import ArrayRecord, Context, RecordDict
+from safetensors.torch import load_file
+
+from huscf_flwr.config import to_run_config
+from huscf_flwr.federation import Clustering, SampleWeighting
+from huscf_flwr.split.wire.server import PortTakenError
+from huscf_flwr.training.local import train_locally
+from huscf_flwr.training.participant import Participant
+from huscf_flwr.training.run import RoundFailedError
+from huscf_flwr.training.run_folder import read_metrics, read_summary
+from server_app import make_server_app
+from strategies import HuSCF, session_grid
+from tests.strategies.closed_list import unlisted
+from tests.strategies.in_process_grid import RUN_ID, SERVER, InProcessGrid
+from tests.training.builders import DOMAINS, SilentDisplay, small_run, write_domains
+
+FAST = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return write_domains(tmp_path_factory.mktemp("images"))
+
+
+def run(config, nodes, *, at_once=None, **parts):
+    """Run the ServerApp on these SuperNodes; return the grid with all messages."""
+    flat = to_run_config(config)
+    grid = InProcessGrid(nodes, flat, at_once=at_once)
+    parts.setdefault("display", SilentDisplay())
+    try:
+        make_server_app(**parts)(grid, Context(RUN_ID, SERVER, {}, RecordDict(), flat))
+    finally:
+        grid.close()
+    return grid
+
+
+def hosts(count):
+    return {100 + number: {} for number in range(count)}
+
+
+def owners(root, tmp_path, count=2):
+    """SuperNodes that own clients, each with a domain of its own."""
+    return {
+        200 + client: {
+            "client-id": client,
+            "data-folder": str(root / DOMAINS[client % 2]),
+            "state-folder": str(tmp_path / f"state-{client}"),
+            "device-profile": "paper:d2",
+        }
+        for client in range(count)
+    }
+
+
+def server_tensors(folder):
+    (path,) = (folder / "checkpoint").glob("server-*.safetensors")
+    return load_file(path)
+
+
+def assert_close(found, expected):
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.fixture(scope="module")
+def simulated(images, tmp_path_factory):
+    """Two rounds on two hosts, judged."""
+    config = small_run(images, tmp_path_factory.mktemp("simulated"), **{"method.clusters": 2})
+    return config, run(config, hosts(2))
+
+
+def test_a_run_leaves_what_the_local_engine_leaves(simulated, images, tmp_path):
+    config, _ = simulated
+    local = small_run(images, tmp_path, **{"method.clusters": 2})
+    train_locally(local, display=SilentDisplay())
+    files = [
+        {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
+        for run in (config, local)
+    ]
+    assert files[0] == files[1]
+    summary = read_summary(config.folder)
+    assert summary["rounds"] == 2
+    assert summary["clusters"]["ari"] is not None
+    assert set(summary["domains"]) == set(DOMAINS)
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tmp_path, count):
+    settings = {**FAST, "compute.precision": "float64"}
+    config = small_run(images, tmp_path, name="flower", **settings)
+    local = small_run(images, tmp_path, name="local", **settings)
+    run(config, hosts(count))
+    train_locally(local, display=SilentDisplay())
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [count, count]
+    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+
+
+def test_supernodes_that_cannot_run_side_by_side_leave_all_clients_to_those_that_can(images, tmp_path):
+    config = small_run(images, tmp_path, rounds=1, **FAST, **{"executor.window": 0.5})
+    grid = run(config, hosts(3), at_once=1)
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [1]
+    trained = [message for message in grid.sent if message.metadata.message_type == "train"]
+    assert len(trained) == 1
+    assert len(read_metrics(config.folder)[0]["clients"]) == config.clients
+
+
+@pytest.fixture(scope="module")
+def owned(images, tmp_path_factory):
+    """Two owners and a host of virtual clients, two rounds."""
+    place = tmp_path_factory.mktemp("owned")
+    config = small_run(images, place, **{"evaluation.every": 1})
+    return config, run(config, {**owners(images, place), **hosts(1)}), place
+
+
+def test_nothing_private_is_in_flowers_messages(simulated, owned):
+    """Every record and key is listed, and no text names a domain or anything of the data."""
+    for grid in (simulated[1], owned[1]):
+        for direction, messages in (("down", grid.sent), ("up", grid.received)):
+            assert messages
+            for message in messages:
+                kind = message.metadata.message_type
+                assert unlisted(message.content, kind, direction) == []
+                for record in message.content.values():
+                    values = () if isinstance(record, ArrayRecord) else record.values()
+                    words = [value for value in values if isinstance(value, str)]
+                    assert not any(name in word for word in words for name in (*DOMAINS, "idx", "/"))
+
+
+def test_arrays_up_are_the_segments_of_each_clients_cut(simulated):
+    config, grid = simulated
+    cuts = {c["id"]: c["cut"] for c in json.loads((config.folder / "cuts.json").read_text())["clients"]}
+    replies = [m for m in grid.received if m.metadata.message_type == "train"]
+    for reply in replies:
+        for name, record in reply.content.array_records.items():
+            blocks = {tuple(key.split(".")[:2]) for key in record}
+            assert len(blocks) == sum(cuts[int(name.removeprefix("client-"))])
+
+
+def test_blocks_go_down_once_per_cluster_and_host(simulated):
+    _, grid = simulated
+    requests = [m for m in grid.sent if m.metadata.message_type == "train"]
+    assert len(requests) == 2 * 2
+    for request in requests:
+        clusters = {
+            record["cluster"] for name, record in request.content.config_records.items() if name != "session"
+        }
+        assert set(request.content.array_records) == {f"cluster-{cluster}" for cluster in clusters}
+
+
+def test_tokens_are_fresh_in_every_round_and_for_every_host(simulated):
+    _, grid = simulated
+    sessions = [m.content["session"] for m in grid.sent if m.metadata.message_type == "train"]
+    assert len({session["token"] for session in sessions}) == len(sessions)
+    assert {session["neighbours"] for session in sessions} == {2}
+
+
+def test_the_ledger_counts_segments_as_they_cross(simulated):
+    config, grid = simulated
+    counted = sum(line["bytes"]["kinds"]["segments"] for line in read_metrics(config.folder))
+    assert counted == sum(
+        array.numpy().nbytes
+        for messages in (grid.sent, grid.received)
+        for message in messages
+        if message.metadata.message_type == "train"
+        for record in message.content.array_records.values()
+        for array in record.values()
+    )
+
+
+def test_owners_train_beside_virtual_clients(owned):
+    config, *_ = owned
+    line = read_metrics(config.folder)[-1]
+    assert [client["id"] for client in line["clients"]] == [0, 1, 2, 3]
+    assert [client["samples"] for client in line["clients"]] == [60, 60, 30, 30]
+    devices = json.loads((config.folder / "cuts.json").read_text())["clients"]
+    assert [client["device"] for client in devices][:2] == ["d2", "d2"]
+
+
+def test_where_nobody_knows_the_domains_nothing_is_invented(owned):
+    config, *_ = owned
+    summary = read_summary(config.folder)
+    assert summary["domains"] is None
+    assert summary["clusters"]["ari"] is None
+    assert all("domains" not in line for line in read_metrics(config.folder))
+
+
+def test_owners_judge_on_their_own_test_data_at_the_end(owned):
+    config, grid, _ = owned
+    asked = [m.metadata.dst_node_id for m in grid.sent if m.metadata.message_type == "evaluate"]
+    assert sorted(asked) == [200, 201]
+    scores = read_summary(config.folder)["clusters"]["client_scores"]
+    assert scores
+    for judged in scores.values():
+        assert set(judged) == {"tstr_accuracy", "tstr_f1"}
+        assert 0 <= judged["tstr_accuracy"] <= 1
+
+
+def test_owners_keep_their_moments_in_their_state_folder_and_context(owned):
+    config, grid, place = owned
+    for client in (0, 1):
+        files = sorted(path.name for path in (place / f"state-{client}" / str(RUN_ID)).iterdir())
+        assert files == [f"client-{client}-round-000{number}.safetensors" for number in (1, 2)]
+        assert grid.contexts[200 + client].state[f"client-{client}"]["round"] == 2
+    kept = (config.folder / "checkpoint" / "clients").iterdir()
+    assert {path.name.split("-")[1] for path in kept} == {"2", "3"}
+
+
+def test_a_resumed_run_goes_on_to_the_bit(images, tmp_path):
+    whole = small_run(images, tmp_path, name="whole", **FAST)
+    half = small_run(images, tmp_path, name="half", rounds=1, **FAST)
+    rest = small_run(images, tmp_path, name="rest", resume=half.folder, **FAST)
+    for config in (whole, half, rest):
+        run(config, hosts(2))
+    assert read_summary(rest.folder)["rounds"] == 2
+    found, expected = server_tensors(rest.folder), server_tensors(whole.folder)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+@dataclasses.dataclass
+class OnlyTheFirst:
+    """A method author's own weighting: the first client of a cluster is all that counts."""
+
+    calls: int = 0
+
+    def __call__(self, samples, divergences):
+        self.calls += 1
+        weights = torch.zeros_like(samples)
+        weights[0] = 1.0
+        return weights
+
+
+def all_together(features, *, seed):
+    return Clustering((0,) * len(features), None)
+
+
+def test_a_method_authors_own_objects_are_used(images, tmp_path):
+    config = small_run(images, tmp_path, **FAST)
+    weighting = OnlyTheFirst()
+    run(config, hosts(2), weighting=weighting, clusterer=all_together)
+    plain, own = read_metrics(config.folder)
+    assert plain["global_weights"] == pytest.approx([0.25] * 4)
+    assert weighting.calls > 0
+    assert own["weights"] == own["global_weights"] == [1.0, 0.0, 0.0, 0.0]
+    assert own["clusters"] == [0, 0, 0, 0]
+
+
+def test_parts_that_are_not_given_are_the_configured_ones(images, tmp_path):
+    strategy = HuSCF(small_run(images, tmp_path, **{"method.weighting": "samples"}))
+    assert strategy.method.weighting == SampleWeighting()
+
+
+@pytest.fixture
+def quick_grace(monkeypatch):
+    monkeypatch.setattr(session_grid, "_GRACE_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("quick_grace")
+def test_a_host_that_fails_ends_the_round_at_once_and_with_its_reason(images, tmp_path, monkeypatch):
+    """Nobody waits for the ten minutes after which a silent host is given up."""
+    begin_round = Participant.begin_round
+
+    def fail(participant, number):
+        if number == 2 and participant.split.client == 1:
+            raise MemoryError
+        return begin_round(participant, number)
+
+    monkeypatch.setattr(Participant, "begin_round", fail)
+    config = small_run(images, tmp_path, rounds=3, **FAST)
+    with pytest.raises(RoundFailedError, match=r"^round 2: MemoryError$"):
+        run(config, hosts(2))
+    assert [line["round"] for line in read_metrics(config.folder)] == [1]
+    assert (config.folder / "checkpoint" / "server.json").is_file()
+
+
+@pytest.mark.usefixtures("quick_grace")
+def test_a_loss_that_is_not_finite_ends_the_run_with_round_step_and_client(images, tmp_path):
+    config = small_run(images, tmp_path, **FAST, **{"optimiser.learning_rate": 1e30})
+    with pytest.raises(RoundFailedError, match=r"round 1: .*step 1, client \d: the generator's loss is nan"):
+        run(config, hosts(2))
+    assert (config.folder / "cuts.json").is_file()
+
+
+def test_a_taken_port_is_named_before_anybody_is_asked(images, tmp_path):
+    taken = HuSCF(small_run(images, tmp_path))
+    grid = InProcessGrid(hosts(1), to_run_config(taken.config))
+    taken.prepare(grid)
+    (message,) = taken.configure_train(1, ArrayRecord(), None, grid)
+    bind = message.content["session"]["address"]
+    config = small_run(images, tmp_path / "other", **{"executor.bind": bind})
+    with pytest.raises(PortTakenError, match=rf"executor\.bind: cannot listen at {bind}"):
+        run(config, hosts(1))
+    assert not (tmp_path / "other").exists()
+    taken.close()
+    grid.close()
+
+
+def test_more_clusters_than_clients_are_named_before_training(images, tmp_path):
+    config = small_run(images, tmp_path, **{"method.clusters": 5})
+    with pytest.raises(ValueError, match=r"method\.clusters: 5 clusters for 4 clients"):
+        run(config, hosts(1))
+    assert not config.folder.exists()
+
+
+def test_start_needs_prepare(images, tmp_path):
+    strategy = HuSCF(small_run(images, tmp_path))
+    with pytest.raises(RuntimeError, match=r"call prepare\(grid\) before start"):
+        strategy.initial_arrays()
+    strategy.close()
