@@ -1,6 +1,3 @@
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
 
@@ -17,10 +14,10 @@ from huscf_flwr.split import (
 )
 from huscf_flwr.split.ledger import Ledger
 from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.threads import PATIENCE, errors_of
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]
-PATIENCE = 30.0
 
 
 def head_output(batch=2):
@@ -30,15 +27,6 @@ def head_output(batch=2):
 def session_of(hosts, **settings):
     executor, _ = build(SPEC, {client: CUT for clients in hosts for client in clients})
     return open_session(executor, hosts, **settings)
-
-
-def in_threads(*calls):
-    """Run each call in a thread of its own; return what it raised, or None. No thread may stay."""
-    before = threading.active_count()
-    with ThreadPoolExecutor(len(calls)) as pool:
-        errors = [future.exception(PATIENCE) for future in [pool.submit(call) for call in calls]]
-    assert threading.active_count() == before
-    return errors
 
 
 @pytest.mark.parametrize(
@@ -53,7 +41,7 @@ def in_threads(*calls):
 )
 def test_a_host_that_breaks_the_protocol_ends_the_session_for_all(exchange, frames, kind, message):
     session = session_of([[0], [1]])
-    waiting, guilty = in_threads(
+    waiting, guilty = errors_of(
         lambda: session.exchange(0, Exchange.GENERATE, {0: head_output()}),
         lambda: session.exchange(1, exchange, frames),
     )
@@ -66,11 +54,11 @@ def test_a_host_that_breaks_the_protocol_ends_the_session_for_all(exchange, fram
 
 def test_a_host_that_does_not_come_in_time_ends_the_session_for_all():
     session = session_of([[0], [1], [2]], timeout=0.05)
-    errors = in_threads(
+    errors = errors_of(
         lambda: session.exchange(0, Exchange.GENERATE, {0: head_output()}),
         lambda: session.exchange(1, Exchange.GENERATE, {1: head_output()}),
     )
-    late = in_threads(lambda: session.exchange(2, Exchange.GENERATE, {2: head_output()}))
+    late = errors_of(lambda: session.exchange(2, Exchange.GENERATE, {2: head_output()}))
     for error in [*errors, *late]:
         assert isinstance(error, SessionError)
         assert str(error) == "step 1, GENERATE: not all of 3 hosts came within 0.05 s"
@@ -99,7 +87,7 @@ def test_an_executor_that_fails_ends_the_session_for_all(monkeypatch, hosts, exc
         members = [HostedClient(clients[k], lambda k=k: random_batch(SPEC, 2, k)) for k in hosts[host]]
         run_steps(members, LocalChannel(session, host), 1)
 
-    errors = in_threads(*(lambda host=host: run(host) for host in range(len(hosts))))
+    errors = errors_of(*(lambda host=host: run(host) for host in range(len(hosts))))
     (cause,) = [error for error in errors if not isinstance(error, SessionError)]
     assert session.failure is cause
     assert str(cause) == "out of memory"
@@ -130,7 +118,7 @@ def test_a_loss_that_is_not_finite_names_step_and_client_and_goes_no_further(hos
             session.abort(error)
             raise
 
-    in_threads(*(lambda host=host: run(host) for host in range(len(hosts))))
+    errors_of(*(lambda host=host: run(host) for host in range(len(hosts))))
     assert isinstance(session.failure, NonFiniteLossError)
     assert str(session.failure) == "step 3, client 3: the discriminator's loss is nan"
     states = [*executor.segments.states().values(), *clients[0].segments.states().values()]

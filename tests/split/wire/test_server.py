@@ -13,10 +13,10 @@ from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.codec import encode_frame
 from huscf_flwr.split.wire.server import PortTakenError
 from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.threads import PATIENCE, errors_of
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]
-PATIENCE = 30.0
 
 
 @pytest.fixture
@@ -133,9 +133,7 @@ def test_the_address_is_the_one_to_advertise():
 def both(server, session, first, second):
     """Run two hosts side by side; return what each raised."""
     tokens = server.open_session(session)
-    with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(host, token) for host, token in zip((first, second), tokens, strict=True)]
-        return [future.exception(PATIENCE) for future in futures]
+    return errors_of(lambda: first(tokens[0]), lambda: second(tokens[1]))
 
 
 def send(server, token, frames):

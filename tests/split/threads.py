@@ -1,0 +1,26 @@
+"""Hosts side by side, in tests where one that waits for ever must fail the test and not stop it."""
+
+import threading
+
+PATIENCE = 30.0
+
+
+def errors_of(*calls):
+    """Run each call in a thread of its own; return what it raised, or None. No thread may stay."""
+    errors = [None] * len(calls)
+
+    def run(place, call):
+        try:
+            call()
+        except BaseException as error:
+            errors[place] = error
+
+    threads = [
+        threading.Thread(target=run, args=(place, call), daemon=True) for place, call in enumerate(calls)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads)
+    return errors
