@@ -33,6 +33,9 @@ class Engine(StrEnum):
     LOCAL = "local"
 
 
+_DEFAULT_HOSTS = {Engine.FLOWER: 2, Engine.LOCAL: 1}
+
+
 @app.callback()
 def main() -> None:
     """Train one conditional GAN on many devices that keep their images and labels."""
@@ -45,17 +48,20 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, such as rounds=3")
     ] = None,
     engine: Annotated[Engine, typer.Option(help="flwr run, or all in one process")] = Engine.FLOWER,
-    supernodes: Annotated[int, typer.Option(min=1, help="virtual SuperNodes that host the clients")] = 2,
+    supernodes: Annotated[
+        int | None, typer.Option(min=1, help="hosts of the clients: SuperNodes (2), or threads if local (1)")
+    ] = None,
 ) -> None:
     """Train, judge, and write the run's folder with its report."""
     with _explained():
         resolved = load_config(config, settings or ())
         display = TerminalDisplay()
+        hosts = supernodes or _DEFAULT_HOSTS[engine]
+        check_run(resolved, hosts)
         if engine is Engine.LOCAL:
-            train_locally(resolved, display=display)
+            train_locally(resolved, hosts=hosts, display=display)
         else:
-            check_run(resolved, supernodes)
-            run_with_flower(resolved, _app_folder(), supernodes=supernodes, display=display)
+            run_with_flower(resolved, _app_folder(), supernodes=hosts, display=display)
         display.note(f"report: {resolved.folder / 'report.html'}")
 
 

@@ -49,6 +49,10 @@ class SessionGrid(Grid):
         """Forward."""
         return self._grid.get_node_ids()
 
+    def get_nodes(self) -> Any:
+        """Forward."""
+        return self._grid.get_nodes()
+
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Forward."""
         return self._grid.push_messages(messages)
