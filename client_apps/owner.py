@@ -11,11 +11,11 @@ from flwr.app import Context
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import Device, load_devices
 from huscf_flwr.data import Domain, DomainSource, load_domain
-from huscf_flwr.evaluation import EvaluationSettings, judge_domain, load_or_train_judge
+from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.models import BlockStates, ModelSpec
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.generators import sampler_of
-from huscf_flwr.training.judging import JUDGE_SEED
+from huscf_flwr.training.judging import JUDGE_SEED, evaluation_settings
 from huscf_flwr.training.participant import dtype_of
 
 _SHARED_SCORES = ("tstr_accuracy", "tstr_f1")
@@ -56,9 +56,7 @@ class Owner:
             domain,
             sampler_of(spec, generator, dtype_of(config)),
             load_or_train_judge(domain, seed=JUDGE_SEED, cache=self.state_folder),
-            EvaluationSettings(
-                images=config.evaluation.images, synthetic_images=config.evaluation.synthetic_images
-            ),
+            evaluation_settings(config),
             torch_stream(config.seed, "judging", self.client),
         ).as_dict()
         known = {name: scores[name] for name in _SHARED_SCORES}

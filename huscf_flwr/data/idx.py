@@ -15,7 +15,6 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import os
 import shutil
 import struct
 import tempfile
@@ -27,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.images import LabelledImages
 
@@ -76,9 +76,7 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     content = header + np.ascontiguousarray(array).tobytes()
     if path.suffix == ".gz":
         content = gzip.compress(content, mtime=0)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_atomically(path, content, durable=False)
 
 
 def read_idx_folder(folder: Path, classes: int | None = None) -> tuple[LabelledImages, LabelledImages]:

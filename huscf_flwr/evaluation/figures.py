@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.data import denormalise
 
 _matplotlib_settings = threading.Lock()
@@ -186,10 +186,7 @@ def _save_png(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    write_atomically(path, buffer.getvalue(), durable=False)
 
 
 def _style(axes: Axes, panel: Panel) -> None:

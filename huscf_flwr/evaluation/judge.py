@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.data import Domain
 from huscf_flwr.evaluation.classifier import (
     ImageClassifier,
@@ -127,7 +127,4 @@ def _save(judge: Judge, path: Path) -> None:
     """Write the judge so that the file appears complete or not at all."""
     tensors = {_NETWORK + name: value.contiguous() for name, value in judge.network.state_dict().items()}
     tensors |= {_MEAN: judge.real.mean, _COVARIANCE: judge.real.covariance}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary)
-    temporary.replace(path)
+    write_atomically(path, save(tensors))

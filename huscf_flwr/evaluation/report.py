@@ -6,9 +6,9 @@ holds no state.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.report_page import render_page
 from huscf_flwr.evaluation.report_sections import (
@@ -35,9 +35,7 @@ def write_report(run_folder: Path) -> Path:
     """
     page = report_page(read_run(run_folder))
     path = run_folder / REPORT_NAME
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, page.encode(), durable=False)
     return path
 
 

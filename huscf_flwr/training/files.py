@@ -1,9 +1,8 @@
-"""Files that are whole or absent, never half written."""
+"""States and JSON as files, each whole or absent."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,10 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.models import NETWORKS, BlockStates, NetworkName
 
 _NETWORK_NAMES: dict[str, NetworkName] = {name: name for name in NETWORKS}
-
-
-def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that a reader sees either the old or the new content; if ``durable``, a crash too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

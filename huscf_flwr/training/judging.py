@@ -28,6 +28,12 @@ JUDGE_SEED = 0
 """Judges do not depend on the run, so that runs of different seeds are judged alike."""
 
 
+def evaluation_settings(config: RunConfig) -> EvaluationSettings:
+    """Return how many images are drawn for what."""
+    section = config.evaluation
+    return EvaluationSettings(images=section.images, synthetic_images=section.synthetic_images)
+
+
 class Harness:
     """Judges the clusters' generators by domain."""
 
@@ -40,9 +46,7 @@ class Harness:
             name: load_or_train_judge(domain, seed=JUDGE_SEED, cache=config.data.cache)
             for name, domain in population.domains.items()
         }
-        self._settings = EvaluationSettings(
-            images=config.evaluation.images, synthetic_images=config.evaluation.synthetic_images
-        )
+        self._settings = evaluation_settings(config)
 
     def adjusted_rand_index(self, coordinator: Coordinator) -> float | None:
         """Score the clusters against the true domains: 1.0 if they agree."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.config import RunConfig, dump_config
 from huscf_flwr.cuts import Device, Solution
 from huscf_flwr.evaluation import draw_images
@@ -20,7 +21,7 @@ from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.coordinator import Coordinator, FinishedRound
-from huscf_flwr.training.files import flatten_blocks, write_atomically, write_json, write_tensors
+from huscf_flwr.training.files import flatten_blocks, write_json, write_tensors
 from huscf_flwr.training.generators import sampler_of
 from huscf_flwr.training.participant import dtype_of
 

@@ -13,24 +13,11 @@ from huscf_flwr.flower_run import FlowerRunError, run_with_flower
 from huscf_flwr.training.files import read_tensors
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.run_folder import read_metrics
+from tests.training.builders import SilentDisplay
 
 APP = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.slow
-
-
-class Silent:
-    def step(self, number, step, steps):
-        pass
-
-    def round(self, metrics, rounds):
-        pass
-
-    def note(self, text):
-        pass
-
-    def end(self, summary):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +71,14 @@ def weights(folder: Path):
 @pytest.fixture(scope="module")
 def local(images, tmp_path_factory):
     run = config(images, tmp_path_factory.mktemp("local"), "local")
-    train_locally(run, display=Silent())
+    train_locally(run, display=SilentDisplay())
     return weights(run.folder)
 
 
 @pytest.mark.parametrize(("supernodes", "cores_each", "hosts"), [(1, 1, 1), (2, 1, 2), (4, 1, 4)])
 def test_any_number_of_hosts_trains_the_same_weights(images, tmp_path, local, supernodes, cores_each, hosts):
     run = config(images, tmp_path, f"nodes-{supernodes}")
-    summary = run_with_flower(run, APP, supernodes=supernodes, display=Silent(), cores_each=cores_each)
+    summary = run_with_flower(run, APP, supernodes=supernodes, display=SilentDisplay(), cores_each=cores_each)
 
     assert summary["rounds"] == 2
     assert [line["hosts"] for line in read_metrics(run.folder)] == [hosts, hosts]
@@ -106,7 +93,7 @@ def test_any_number_of_hosts_trains_the_same_weights(images, tmp_path, local, su
 def test_supernodes_that_cannot_run_side_by_side_are_found_out(images, tmp_path):
     """Each SuperNode takes all cores, as with Flower's defaults on two cores: only one hosts."""
     run = config(images, tmp_path, "one-at-a-time", rounds=1, **{"executor.window": 3})
-    run_with_flower(run, APP, supernodes=2, display=Silent(), cores_each=os.cpu_count() or 1)
+    run_with_flower(run, APP, supernodes=2, display=SilentDisplay(), cores_each=os.cpu_count() or 1)
 
     assert read_metrics(run.folder)[0]["hosts"] == (1 if (os.cpu_count() or 1) > 1 else 2)
     log = (run.folder / "flower.log").read_text()
@@ -117,7 +104,7 @@ def test_supernodes_that_cannot_run_side_by_side_are_found_out(images, tmp_path)
 def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path):
     run = config(images, tmp_path, "diverges", rounds=3, **{"optimiser.learning_rate": 1e300})
     with pytest.raises(FlowerRunError, match=r"round \d.*step \d+, client \d+: the \w+'s loss is"):
-        run_with_flower(run, APP, supernodes=2, display=Silent())
+        run_with_flower(run, APP, supernodes=2, display=SilentDisplay())
     assert (run.folder / "config.yaml").exists()
     assert (run.folder / "cuts.json").exists()
 

@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.models import all_block_keys
 from huscf_flwr.training.files import (
     flatten_blocks,
     read_tensors,
     unflatten_blocks,
-    write_atomically,
     write_json,
     write_tensors,
 )
