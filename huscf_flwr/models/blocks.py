@@ -12,8 +12,8 @@ from typing import assert_never
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from huscf_flwr.models.convolution import Convolution, TransposedConvolution
 from huscf_flwr.models.spec import (
     BlockSpec,
     ConvolutionSpec,
@@ -24,23 +24,6 @@ from huscf_flwr.models.spec import (
 )
 
 _LEAK = 0.2
-
-
-class TransposedConvolution(nn.ConvTranspose2d):
-    """``nn.ConvTranspose2d``, computed as the equal plain convolution where the stride is one.
-
-    With stride one, a transposed convolution is the convolution with the kernel mirrored and its
-    channel axes swapped, and CPUs run that about four times faster. The parameters are those of
-    ``nn.ConvTranspose2d``, so that initialisation and checkpoints do not know the difference.
-    """
-
-    def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Map [B, C, H, W] to [B, channels, H', W']."""
-        margin = self.kernel_size[0] - 1 - int(self.padding[0])
-        if self.stride[0] != 1 or margin < 0:
-            return super().forward(inputs, output_size)
-        kernel = self.weight.flip(2, 3).transpose(0, 1)
-        return functional.conv2d(inputs, kernel, self.bias, padding=margin)
 
 
 class Block(nn.Module):
@@ -57,6 +40,10 @@ class Block(nn.Module):
             self.embedding = nn.Embedding(classes, _embedding_size(spec, input_shape))
         self.main = _main_layer(spec, input_shape, self.output_shape)
         self.norm = _normalisation(spec, self.output_shape)
+        if not isinstance(self.norm, nn.Identity):
+            # The normalisation takes the mean away, and the bias with it: its gradient is zero. Computed, it
+            # would be rounding noise, which Adam turns into steps of full size that change nothing.
+            self.main.bias.requires_grad_(False)
         self.activation = _activation(spec)
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -73,7 +60,9 @@ class Block(nn.Module):
     def _join(self, inputs: Tensor, embedded: Tensor) -> Tensor:
         if isinstance(self.spec, ConvolutionSpec):
             embedded = embedded.view(len(inputs), 1, *inputs.shape[2:])
-        return torch.cat((inputs, embedded.to(inputs.dtype)), dim=1)
+        joined = torch.cat((inputs, embedded.to(inputs.dtype)), dim=1)
+        # One channel is in any order; joined, they must be told to stay last.
+        return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined
 
 
 def initialise(block: Block, stream: torch.Generator) -> None:
@@ -104,7 +93,7 @@ def _main_layer(spec: BlockSpec, input_shape: Shape, output_shape: Shape) -> nn.
             return nn.Linear(input_shape[0] + spec.embedding, math.prod(output_shape))
         case ConvolutionSpec():
             channels = input_shape[0] + int(spec.label_plane)
-            return nn.Conv2d(channels, spec.channels, spec.kernel, spec.stride, spec.padding)
+            return Convolution(channels, spec.channels, spec.kernel, spec.stride, spec.padding)
         case TransposedConvolutionSpec():
             return TransposedConvolution(
                 input_shape[0], spec.channels, spec.kernel, spec.stride, spec.padding

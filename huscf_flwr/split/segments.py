@@ -33,8 +33,9 @@ class TrainedBlocks:
 
     def __init__(self, blocks: Blocks, adam: AdamSettings) -> None:
         self.blocks = blocks
+        self._trained = [parameter for parameter in blocks.parameters() if parameter.requires_grad]
         self._optimiser = torch.optim.Adam(
-            blocks.parameters(), lr=adam.learning_rate, betas=(adam.beta1, adam.beta2), fused=True
+            self._trained, lr=adam.learning_rate, betas=(adam.beta1, adam.beta2), fused=True
         )
 
     def apply_gradients(self) -> None:
@@ -45,11 +46,15 @@ class TrainedBlocks:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let gradients pass through the blocks without computing those of their weights."""
-        self.blocks.requires_grad_(False)
+        self._require_gradients(False)
         try:
             yield
         finally:
-            self.blocks.requires_grad_(True)
+            self._require_gradients(True)
+
+    def _require_gradients(self, required: bool) -> None:
+        for parameter in self._trained:
+            parameter.requires_grad_(required)
 
     def moments(self) -> dict[str, Tensor]:
         """Return step count and moments as ``<network>.<block>.<parameter>.<moment>``, live tensors."""

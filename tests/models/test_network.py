@@ -145,9 +145,24 @@ def test_weights_statistics_and_gradients_are_never_coarser_than_float32(computa
         outputs = blocks(inputs, torch.arange(4))
         assert outputs.dtype == computation
         outputs.sum().backward()
-        tensors = [*blocks.parameters(), *(p.grad for p in blocks.parameters())]
+        tensors = [*blocks.parameters(), *(p.grad for p in blocks.parameters() if p.requires_grad)]
         tensors += [buffer for buffer in blocks.buffers() if buffer.is_floating_point()]
         assert {tensor.dtype for tensor in tensors} == {weights} == {weight_dtype(computation)}
+
+
+def test_a_bias_is_learned_unless_the_normalisation_takes_it_away():
+    spec = SPECS["authors-28"]
+    for network in NETWORKS:
+        blocks = build_network(spec, network, dtype=torch.float64)
+        inputs = torch.randn(4, *spec.shapes(network)[0], dtype=torch.float64, generator=torch.Generator())
+        before = blocks(inputs, torch.arange(4))
+        for block in blocks.values():
+            normalised = hasattr(block.norm, "running_mean")
+            assert block.main.bias.requires_grad != normalised
+            if normalised:
+                with torch.no_grad():
+                    block.main.bias += 1.0
+        torch.testing.assert_close(blocks(inputs, torch.arange(4)), before, rtol=1e-9, atol=1e-9)
 
 
 def test_an_empty_set_of_blocks_is_the_identity():

@@ -216,7 +216,7 @@ def test_a_generator_is_that_of_the_last_round(make):
     train_round(coordinator)
     (cluster, *_) = coordinator.clusters.values()
     later = coordinator.generator_states(cluster)
-    assert not torch.equal(later["generator", 0]["main.bias"], first["generator", 0]["main.bias"])
+    assert not torch.equal(later["generator", 0]["main.weight"], first["generator", 0]["main.weight"])
 
 
 def test_weights_are_those_of_the_method(make):

@@ -1,0 +1,1 @@
+"""Where time is measured, and nowhere else: ``huscf bench``."""
