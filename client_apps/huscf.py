@@ -21,12 +21,14 @@ from client_apps.owner import Owner, owner_of
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.data import LabelledImages, Population
 from huscf_flwr.models import ModelSpec
-from huscf_flwr.split import run_steps
+from huscf_flwr.split import HostTimer, run_steps
 from huscf_flwr.split.wire import GrpcChannel, arrive
 from huscf_flwr.training.checkpoint import client_folder, load_moments, save_moments
 from huscf_flwr.training.cut_choice import deal_devices
+from huscf_flwr.training.host_timer import host_timer
 from huscf_flwr.training.method import model_spec_of, population_of
 from huscf_flwr.training.participant import Participant
+from huscf_flwr.training.taken_blocks import TakenBlocks, begin_round
 from strategies.messages import (
     DESCRIBE,
     RENDEZVOUS,
@@ -82,12 +84,19 @@ def train(message: Message, context: Context) -> Message:
         participants = _participants(config, request, owner)
         for participant in participants.values():
             _load_moments(participant, folder, context, request.round - 1)
+            begin_round(
+                participant.split.segments,
+                request.blocks.get(request.clusters[participant.split.client]),
+                request.taken.get(participant.split.client, TakenBlocks()),
+            )
         hosted = [participant.begin_round(request.round) for participant in participants.values()]
-        losses = run_steps(hosted, channel, request.steps)
+        timer = _timer(config, request, owner)
+        losses = run_steps(hosted, channel, request.steps, timer)
     for client, participant in participants.items():
         checksum = save_moments(participant.split.segments, folder, client, request.round)
         context.state[f"client-{client}"] = ConfigRecord({"round": request.round, "checksum": checksum})
-    reply = TrainReply({client: p.split.segments.states() for client, p in participants.items()}, losses)
+    states = {client: participant.split.segments.states() for client, participant in participants.items()}
+    reply = TrainReply(states, losses, timer.times())
     return Message(reply.to_records(), reply_to=message)
 
 
@@ -106,14 +115,18 @@ def evaluate(message: Message, context: Context) -> Message:
 
 def _participants(config: RunConfig, request: TrainRequest, owner: Owner | None) -> dict[int, Participant]:
     spec = model_spec_of(config)
-    participants = {}
-    for client, cut in request.cuts.items():
-        participant = Participant(client, _images(config, owner, client), config, spec, cut)
-        blocks = request.blocks.get(request.clusters[client])
-        if blocks is not None:
-            participant.split.segments.load(blocks)
-        participants[client] = participant
-    return participants
+    return {
+        client: Participant(client, _images(config, owner, client), config, spec, cut)
+        for client, cut in request.cuts.items()
+    }
+
+
+def _timer(config: RunConfig, request: TrainRequest, owner: Owner | None) -> HostTimer:
+    """Return a timer; a real device is never emulated."""
+    if owner is not None:
+        return HostTimer()
+    devices = deal_devices(config)
+    return host_timer(config, model_spec_of(config), {client: devices[client] for client in request.cuts})
 
 
 def _images(config: RunConfig, owner: Owner | None, client: int) -> LabelledImages:

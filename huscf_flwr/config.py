@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
 
@@ -83,12 +92,31 @@ class CutsSection(Section):
             discriminator head, discriminator tail.
         flops: rule by which work is counted: ``exact``, or the ``paper``'s with its over-counts
             (CutLayerSelection.py:78-158, modelCutter.py:84-174).
+        dynamic: measure in every round how long clients compute and transfer, and choose cuts anew where that
+            pays. Runs are then not repeatable to the bit: the clock decides.
+        newest_weight: for ``dynamic``: weight of the newest round in what is believed of a device; the rounds
+            before have the rest.
+        least_gain: for ``dynamic``: share of a step's predicted time that new cuts must save.
+        emulate: virtual clients take as long as their profiles say: their measured computation is stretched,
+            and their bytes wait for their link.
     """
 
     devices: str = "paper"
     solver: Literal["greedy", "exact", "genetic", "fixed"] = "greedy"
     fixed: CutNumbers | None = None
     flops: Literal["exact", "paper"] | None = None
+    dynamic: bool = False
+    newest_weight: float = Field(default=0.5, gt=0, le=1)
+    least_gain: float = Field(default=0.1, ge=0, lt=1)
+    emulate: bool = False
+
+    @model_validator(mode="after")
+    def _dynamic_has_a_choice(self) -> CutsSection:
+        if self.dynamic and self.solver == "fixed":
+            raise ValueError(
+                "dynamic is true, but solver is fixed and chooses nothing; take greedy, exact or genetic"
+            )
+        return self
 
 
 class OptimiserSection(Section):

@@ -21,7 +21,7 @@ from huscf_flwr.federation import Clusterer, Divergence, Weighting
 from huscf_flwr.split import LockStep
 from huscf_flwr.split.wire import ExecutorServer
 from huscf_flwr.training.coordinator import Coordinator
-from huscf_flwr.training.cut_choice import choose_cuts
+from huscf_flwr.training.cut_choice import choose_cuts, reselection_of
 from huscf_flwr.training.display import Display
 from huscf_flwr.training.files import flatten_blocks
 from huscf_flwr.training.judging import Harness
@@ -88,6 +88,7 @@ class HuSCF(Strategy):
             samples=assembly.description.samples,
             cuts=dict(zip(sorted(devices), solution.cuts, strict=True)),
             method=self.method,
+            reselection=reselection_of(config, self.spec, devices, self._cut_solver),
         )
         self._run = Run(config, coordinator, RunFolder(config), self._display, harness)
         self._run.begin(solution, devices)
@@ -132,6 +133,7 @@ class HuSCF(Strategy):
                 cuts={client: coordinator.cuts[client] for client in clients},
                 clusters={client: coordinator.clusters[client] for client in clients},
                 blocks=coordinator.blocks_for(clients),
+                taken=coordinator.taken_by(clients),
                 neighbours=assembly.virtual_hosts,
             ).to_records()
             for (node, clients), token in zip(assembly.clients.items(), tokens, strict=True)
@@ -153,7 +155,8 @@ class HuSCF(Strategy):
         trained = [TrainReply.from_records(records) for records in found.values()]
         blocks = {client: states for reply in trained for client, states in reply.blocks.items()}
         losses = {client: values for reply in trained for client, values in reply.losses.items()}
-        metrics = run.close_round(blocks, losses)
+        times = {client: seconds for reply in trained for client, seconds in reply.times.items()}
+        metrics = run.close_round(blocks, losses, times)
         return self._generators(), _metric_record(metrics)
 
     def configure_evaluate(

@@ -1,9 +1,9 @@
 """The control plane's messages: every record that Flower carries for us, written and read in one place.
 
 Clients send up: whether they were admitted, their client id, device profile and sample count, the blocks
-that they trained, their mean losses, and, where nobody else can judge, how their cluster's generator did on
-their own test data. Nothing else; labels, label counts, names of domains or partitions and images have no
-place here.
+that they trained, their mean losses, how long they computed and exchanged frames, and, where nobody else can
+judge, how their cluster's generator did on their own test data. Nothing else; labels, label counts, names of
+domains or partitions and images have no place here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from flwr.app import (
 
 from huscf_flwr.cuts import Device
 from huscf_flwr.models import BlockStates, Cut
-from huscf_flwr.split import StepLosses
+from huscf_flwr.split import ClientTimes, StepLosses
 from huscf_flwr.training.files import flatten_blocks, unflatten_blocks
+from huscf_flwr.training.taken_blocks import TakenBlocks
 
 RENDEZVOUS = "query.rendezvous"
 DESCRIBE = "query.describe"
@@ -122,7 +123,8 @@ class Description:
 class TrainRequest:
     """Server to SuperNode: train these clients for one round, over a stream to ``address``.
 
-    ``blocks`` are by cluster: what several clients of one cluster keep travels once.
+    ``blocks`` are by cluster: what several clients of one cluster keep travels once. ``taken`` are by client:
+    blocks that it takes over from the server, with the server's moments; they travel only when cuts change.
     """
 
     round: int
@@ -132,6 +134,7 @@ class TrainRequest:
     cuts: Mapping[int, Cut]
     clusters: Mapping[int, int]
     blocks: Mapping[int, BlockStates]
+    taken: Mapping[int, TakenBlocks]
     neighbours: int
     """SuperNodes without data of their own that compute at the same time, perhaps on the same machine."""
 
@@ -150,6 +153,11 @@ class TrainRequest:
             records[f"client-{client}"] = ConfigRecord(place)
         for cluster, states in self.blocks.items():
             records[f"cluster-{cluster}"] = _to_arrays(states)
+        for client, taken in self.taken.items():
+            records[f"taken-{client}"] = _to_arrays(taken.states)
+            records[f"moments-{client}"] = ArrayRecord(
+                {name: tensor.contiguous() for name, tensor in taken.moments.items()}
+            )
         return records
 
     @classmethod
@@ -166,16 +174,23 @@ class TrainRequest:
             neighbours=session["neighbours"],
             cuts={client: Cut(*_integers(record["cut"])) for client, record in places.items()},
             clusters={client: int(str(record["cluster"])) for client, record in places.items()},
-            blocks={_client(name): _from_arrays(record) for name, record in records.array_records.items()},
+            blocks={k: _from_arrays(record) for k, record in _arrays(records, "cluster").items()},
+            taken={
+                client: TakenBlocks(
+                    _from_arrays(record), _arrays(records, "moments")[client].to_torch_state_dict()
+                )
+                for client, record in _arrays(records, "taken").items()
+            },
         )
 
 
 @dataclass(frozen=True)
 class TrainReply:
-    """SuperNode to server: the blocks that its clients trained, and their mean losses."""
+    """SuperNode to server: the blocks that its clients trained, their mean losses, and how long it took."""
 
     blocks: Mapping[int, BlockStates]
     losses: Mapping[int, StepLosses]
+    times: Mapping[int, ClientTimes]
 
     def to_records(self) -> RecordDict:
         """Return the message's content."""
@@ -186,16 +201,24 @@ class TrainReply:
             records[f"losses-{client}"] = MetricRecord(
                 {"discriminator": losses.discriminator, "generator": losses.generator}
             )
+            records[f"seconds-{client}"] = MetricRecord(
+                {"compute": self.times[client].compute_s, "exchange": self.times[client].exchange_s}
+            )
         return records
 
     @classmethod
     def from_records(cls, records: RecordDict) -> TrainReply:
         """Read the message's content."""
         losses = {
-            _client(name): StepLosses(_number(record["discriminator"]), _number(record["generator"]))
-            for name, record in records.metric_records.items()
+            client: StepLosses(_number(record["discriminator"]), _number(record["generator"]))
+            for client, record in _metrics(records, "losses").items()
         }
-        return cls({_client(name): _from_arrays(r) for name, r in records.array_records.items()}, losses)
+        times = {
+            client: ClientTimes(_number(record["compute"]), _number(record["exchange"]))
+            for client, record in _metrics(records, "seconds").items()
+        }
+        blocks = {client: _from_arrays(record) for client, record in _arrays(records, "client").items()}
+        return cls(blocks, losses, times)
 
 
 @dataclass(frozen=True)
@@ -247,6 +270,17 @@ def _to_arrays(states: BlockStates) -> ArrayRecord:
 
 def _from_arrays(record: ArrayRecord) -> BlockStates:
     return unflatten_blocks(record.to_torch_state_dict())
+
+
+def _arrays(records: RecordDict, prefix: str) -> dict[int, ArrayRecord]:
+    """Return the records that are named ``<prefix>-<number>``, by number."""
+    found = records.array_records.items()
+    return {_client(name): record for name, record in found if name.startswith(f"{prefix}-")}
+
+
+def _metrics(records: RecordDict, prefix: str) -> dict[int, MetricRecord]:
+    found = records.metric_records.items()
+    return {_client(name): record for name, record in found if name.startswith(f"{prefix}-")}
 
 
 def _client(name: str) -> int:

@@ -61,9 +61,13 @@ CHANGED = {
     "data.id-offset": "authors",
     "data.exclusion-pattern": "authors",
     "cuts.devices": "real",
-    "cuts.solver": "fixed",
+    "cuts.solver": "genetic",
     "cuts.fixed": "2,1,2,1",
     "cuts.flops": "paper",
+    "cuts.dynamic": True,
+    "cuts.newest-weight": 0.25,
+    "cuts.least-gain": 0.5,
+    "cuts.emulate": True,
     "optimiser.learning-rate": 0.001,
     "optimiser.beta1": 0.75,
     "optimiser.beta2": 0.9,
@@ -187,6 +191,8 @@ def test_zero_is_a_setting():
         ("cuts.solver=best", r"'cuts\.solver' is 'best'"),
         ("cuts.fixed=1,2,3", r"'cuts\.fixed.*"),
         ("cuts.fixed=a,b,c,d", r"'cuts\.fixed\.0' is 'a'"),
+        ("cuts.newest_weight=0", r"'cuts\.newest_weight' is 0"),
+        ("cuts.least_gain=1", r"'cuts\.least_gain' is 1"),
         ("executor.window=60", r"'executor\.window' is 60: .*less than 30"),
         ("compute.precision=float16", r"'compute\.precision' is 'float16'"),
     ],
@@ -194,6 +200,13 @@ def test_zero_is_a_setting():
 def test_what_cannot_be_is_named_with_its_value(override, message):
     with pytest.raises(ConfError, match=message):
         load_config("demo", [override])
+
+
+def test_dynamic_cuts_need_a_solver_that_chooses():
+    with pytest.raises(
+        ConfError, match="dynamic is true, but solver is fixed and chooses nothing; take greedy"
+    ):
+        load_config("demo", ["cuts.dynamic=true", "cuts.solver=fixed", "cuts.fixed=1,1,1,1"])
 
 
 def test_the_nearest_name_of_a_run_is_told():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from huscf_flwr.cuts.beliefs import Beliefs, StepTimes
 from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
 from huscf_flwr.cuts.devices import Device, DeviceFile, Server, deal, load_devices
 from huscf_flwr.cuts.latency import LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import NoLegalCutError
 from huscf_flwr.cuts.problem import CutProblem, CutSolver, Solution
+from huscf_flwr.cuts.reselection import Reselection, reselect
 from huscf_flwr.cuts.solvers import (
     SOLVERS,
     ExactSolver,
@@ -22,6 +24,7 @@ from huscf_flwr.models import ModelSpec
 __all__ = [
     "FLOP_RULES",
     "SOLVERS",
+    "Beliefs",
     "CutProblem",
     "CutSolver",
     "Device",
@@ -34,10 +37,13 @@ __all__ = [
     "LatencyModel",
     "LatencyOptions",
     "NoLegalCutError",
+    "Reselection",
     "Server",
     "Solution",
+    "StepTimes",
     "deal",
     "load_devices",
+    "reselect",
     "select_cuts",
     "solver_named",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -16,19 +16,21 @@ from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
 from huscf_flwr.cuts.devices import DeviceFile, deal, load_devices
 from huscf_flwr.cuts.latency import LatencyOptions
 from huscf_flwr.cuts.measure import measure_speed, profile_to_paste
-from huscf_flwr.cuts.plot import draw_latency, latency_curves
+from huscf_flwr.cuts.plot import draw_latency, draw_predictions, latency_curves
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.cuts.report import (
     benchmark_table,
     class_table,
     comparison_as_json,
     comparison_table,
+    rehearsal_table,
     solution_as_json,
     stage_table,
     summary_line,
 )
 from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
 from huscf_flwr.models import Cut, load_model_spec
+from huscf_flwr.training.rehearsal import rehearse, varied_assignments
 
 cuts_app = typer.Typer(help="Choose how much of each network every client keeps.")
 devices_app = typer.Typer(help="Device profiles.", no_args_is_help=True)
@@ -132,6 +134,41 @@ def benchmark_command(
         _print_json({"searches": [search.as_json() for search in searches]})
     else:
         Console().print(benchmark_table(searches))
+
+
+@cuts_app.command("measure")
+def rehearse_command(
+    *,
+    devices: DevicesOption = "slow",
+    clients: Annotated[
+        int | None, typer.Option("--clients", help="Number of clients; one for each device if not given.")
+    ] = None,
+    model: ModelOption = "authors-28",
+    width: WidthOption = 0.25,
+    batch_size: BatchOption = 16,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps to time for each assignment.")] = 6,
+    output: FormatOption = "table",
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw predicted against measured here.")] = None,
+) -> None:
+    """Run steps of the real split engine with emulated devices, and compare them with the prediction.
+
+    Computation is stretched to the speed of each profile and bytes wait for its link. Choose devices that
+    are slower than this machine: it computes for all of them, one after the other.
+    """
+    try:
+        _check_format(output)
+        profiles = load_devices(devices)
+        dealt = deal(profiles.devices, len(profiles.devices) if clients is None else clients)
+        problem = CutProblem(load_model_spec(model, width), dealt, profiles.server, batch_size)
+        rehearsed = rehearse(problem, varied_assignments(problem), steps=steps)
+        if plot is not None:
+            draw_predictions(rehearsed, plot)
+    except (ValueError, OSError) as error:
+        _refuse(error)
+    if output == "json":
+        _print_json({"steps": [{**asdict(step), "error": step.error} for step in rehearsed]})
+    else:
+        Console().print(rehearsal_table(rehearsed))
 
 
 @devices_app.command("measure")

@@ -12,8 +12,8 @@ import yaml
 from torch import Tensor
 from torch.nn import functional
 
-from huscf_flwr.cuts.costs import step_costs
-from huscf_flwr.models import Blocks, ModelSpec, build_network
+from huscf_flwr.cuts.costs import FlopRule, step_costs
+from huscf_flwr.models import Blocks, ModelSpec, build_network, weight_dtype
 from huscf_flwr.seeding import torch_stream
 
 _MATRIX_SIDE = 1024
@@ -23,21 +23,27 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class MeasuredSpeed:
-    """Arithmetic speeds in 1e9 operations per second, counted by the ``exact`` rule."""
+    """Arithmetic speeds in 1e9 operations per second."""
 
     model_gflops: float
-    """In a step of the model, optimisers left out: what belongs into a device profile."""
+    """In a step of the model, optimisers left out, by the rule asked for: what belongs into a profile."""
     matrix_gflops: float
     """In one large matrix product: how far the model is from what the machine could do."""
 
 
 def measure_speed(
-    spec: ModelSpec, *, batch_size: int = 64, repetitions: int = 5, clock: Clock = time.perf_counter
+    spec: ModelSpec,
+    *,
+    batch_size: int = 64,
+    rule: FlopRule = "exact",
+    dtype: torch.dtype = torch.float32,
+    repetitions: int = 5,
+    clock: Clock = time.perf_counter,
 ) -> MeasuredSpeed:
-    """Time a step of the model, and a matrix product, and return the median speed of each."""
-    costs = step_costs(spec, batch_size, "exact")
+    """Time a step of the model in ``dtype``, and a matrix product; return the median speed of each."""
+    costs = step_costs(spec, batch_size, rule)
     step_gflop = costs.generator.total_gflop() + costs.discriminator.total_gflop()
-    step = StepWork(spec, batch_size)
+    step = StepWork(spec, batch_size, dtype)
     matrix = torch.rand(_MATRIX_SIDE, _MATRIX_SIDE, generator=torch_stream(0, "measure", "matrix"))
     matrix_gflop = 2 * _MATRIX_SIDE**3 / 1e9
     return MeasuredSpeed(
@@ -66,12 +72,12 @@ def _median_seconds(work: Callable[[], object], repetitions: int, clock: Clock) 
 class StepWork:
     """The arithmetic of one step: the generator's pass, and the discriminator's three."""
 
-    def __init__(self, spec: ModelSpec, batch_size: int) -> None:
+    def __init__(self, spec: ModelSpec, batch_size: int, dtype: torch.dtype = torch.float32) -> None:
         stream = torch_stream(0, "measure", "batch")
-        self.generator = build_network(spec, "generator")
-        self.discriminator = build_network(spec, "discriminator")
-        self.latents = torch.randn(batch_size, spec.latent, generator=stream)
-        self.reals = torch.randn(batch_size, *spec.image.shape, generator=stream)
+        self.generator = build_network(spec, "generator", dtype=dtype)
+        self.discriminator = build_network(spec, "discriminator", dtype=dtype)
+        self.latents = torch.randn(batch_size, spec.latent, generator=stream).to(weight_dtype(dtype))
+        self.reals = torch.randn(batch_size, *spec.image.shape, generator=stream).to(weight_dtype(dtype))
         self.labels = torch.randint(spec.classes, (batch_size,), generator=stream)
 
     def run(self) -> None:
@@ -87,6 +93,7 @@ class StepWork:
 
     def _judge(self, images: Tensor, target: float) -> None:
         logits = self.discriminator(images, self.labels)
+        logits = logits.to(weight_dtype(logits.dtype))
         loss = functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
         loss.backward()  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""Latency against the number of clients, as a picture."""
+"""Latency against the number of clients, and predicted against measured, as pictures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from huscf_flwr.cuts.baselines import discriminator_on_client, full_networks_on_
 from huscf_flwr.cuts.devices import Device, deal
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.models import Cut
+from huscf_flwr.training.rehearsal import RehearsedStep
 
 _POINTS = 12
 
@@ -43,4 +44,26 @@ def draw_latency(counts: Sequence[int], curves: Curves, path: Path) -> None:
     axes.set(xlabel="clients", ylabel="seconds per step", yscale="log")
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def draw_predictions(rehearsed: Sequence[RehearsedStep], path: Path) -> None:
+    """Write predicted against measured seconds to a picture; on the line, both agree."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    longest = 1.1 * max(max(step.predicted_s, step.measured_s) for step in rehearsed)
+    axes.fill_between([0, longest], [0, 0.85 * longest], [0, 1.15 * longest], alpha=0.15, label="within 15 %")
+    axes.plot([0, longest], [0, longest], linewidth=1)
+    measured = [step.measured_s for step in rehearsed]
+    for label, marker, predicted in (
+        ("blocks as fast as timed", "o", [step.predicted_s for step in rehearsed]),
+        ("operations counted only", "x", [step.counted_s for step in rehearsed]),
+    ):
+        axes.scatter(measured, predicted, marker=marker, label=label)
+    for step in rehearsed:
+        place = (step.measured_s, step.predicted_s)
+        axes.annotate(step.name, place, xytext=(-6, 6), textcoords="offset points", fontsize=8, ha="right")
+    axes.set(xlabel="measured seconds per step", ylabel="predicted seconds per step")
+    axes.set(xlim=(0, longest), ylim=(0, longest))
+    axes.legend(loc="lower right")
     figure.savefig(path, dpi=150)

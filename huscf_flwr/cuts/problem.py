@@ -55,6 +55,8 @@ class CutProblem:
     batch_size: int
     flops: FlopRule = "exact"
     options: LatencyOptions = field(default_factory=LatencyOptions)
+    timed: ModelCosts | None = field(default=None, compare=False)
+    """Costs to take instead of those that ``flops`` counts; see ``timed_costs``."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` without clients."""
@@ -64,7 +66,7 @@ class CutProblem:
     @cached_property
     def costs(self) -> ModelCosts:
         """What one client's batch costs in one step."""
-        return step_costs(self.spec, self.batch_size, self.flops)
+        return self.timed or step_costs(self.spec, self.batch_size, self.flops)
 
     @cached_property
     def demands(self) -> CutDemands:

@@ -12,6 +12,7 @@ from huscf_flwr.cuts.benchmark import TimedSearch
 from huscf_flwr.cuts.comparison import ComparedPlacement
 from huscf_flwr.cuts.problem import CutProblem, Solution
 from huscf_flwr.models import Cut
+from huscf_flwr.training.rehearsal import RehearsedStep
 
 
 def class_table(problem: CutProblem, cuts: Sequence[Cut]) -> Table:
@@ -79,6 +80,21 @@ def benchmark_table(searches: Sequence[TimedSearch]) -> Table:
             f"{fewest:.0f} to {most:.0f}",
             f"{search.latency_s:.4f} s",
             f"{100 * search.above_optimum:.2f} %",
+        )
+    return table
+
+
+def rehearsal_table(rehearsed: Sequence[RehearsedStep]) -> Table:
+    """Return predicted and measured steps side by side, the shortest first."""
+    table = Table(title="Seconds per step of the real split engine, devices emulated")
+    for heading in ("assignment", "measured", "predicted", "error", "counted only", "its error"):
+        table.add_column(heading, justify="left" if heading == "assignment" else "right")
+    for step in sorted(rehearsed, key=lambda step: step.measured_s):
+        counted_error = step.counted_s / step.measured_s - 1
+        table.add_row(
+            step.name,
+            *(f"{step.measured_s:.3f}", f"{step.predicted_s:.3f}", f"{100 * step.error:+.1f} %"),
+            *(f"{step.counted_s:.3f}", f"{100 * counted_error:+.1f} %"),
         )
     return table
 

@@ -1,21 +1,27 @@
 """The split engine: segments, the step, the executor, channels and the ledger."""
 
 from huscf_flwr.split.client import Batch, NonFiniteLossError, SplitClient, StepLosses
+from huscf_flwr.split.emulation import EmulatedDevice, EmulatedTimer
 from huscf_flwr.split.exchange import Exchange, Frame, FrameError, Frames
 from huscf_flwr.split.executor import Observer, SplitExecutor
 from huscf_flwr.split.host import HostedClient, run_step, run_steps
 from huscf_flwr.split.ledger import Ledger
 from huscf_flwr.split.lockstep import Channel, LocalChannel, LockStep, SessionError
 from huscf_flwr.split.segments import AdamSettings, Segments
+from huscf_flwr.split.timing import ClientTimes, HostTimer
 
 __all__ = [
     "AdamSettings",
     "Batch",
     "Channel",
+    "ClientTimes",
+    "EmulatedDevice",
+    "EmulatedTimer",
     "Exchange",
     "Frame",
     "FrameError",
     "Frames",
+    "HostTimer",
     "HostedClient",
     "Ledger",
     "LocalChannel",

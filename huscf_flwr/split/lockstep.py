@@ -8,6 +8,7 @@ All channels end here: what they differ in is only how frames reach this class.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -65,6 +66,10 @@ class LockStep:
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._barrier = threading.Barrier(len(self.hosts), action=self._serve)
+        self.waited = [0.0] * len(self.hosts)
+        """Seconds that the frames of each host were here: until all others had come and were served."""
+        self.served_s = 0.0
+        """Seconds that the executor computed."""
 
     @property
     def finished_steps(self) -> int:
@@ -87,6 +92,7 @@ class LockStep:
         Raises ``FrameError`` for a frame that does not fit, and ``SessionError`` when another host failed,
         did not come in time, or the executor could not go on.
         """
+        came = time.perf_counter()
         try:
             self._accept(host, exchange, frames)
         except BaseException as error:
@@ -96,6 +102,7 @@ class LockStep:
             self._barrier.wait(self._timeout)
         except threading.BrokenBarrierError:
             raise self._broken(exchange) from self._failure
+        self.waited[host] += time.perf_counter() - came
         return {client: self._down[client] for client in self.hosts[host]}
 
     def abort(self, reason: BaseException) -> None:
@@ -121,12 +128,14 @@ class LockStep:
 
     def _serve(self) -> None:
         exchange = self._expected
+        started = time.perf_counter()
         try:
             self._down = self._advance(exchange)
         except BaseException as error:
             # The barrier breaks by itself when its action raises, and holds its lock until then.
             self._fail(error)
             raise
+        self.served_s += time.perf_counter() - started
         self._record(exchange, "down", self._down)
         self._up = {}
         self._expected = _next(exchange)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
+from huscf_flwr.models import Cut
 from huscf_flwr.split import Segments
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.files import (
@@ -66,7 +67,9 @@ def save_server(coordinator: Coordinator, run_folder: Path) -> None:
         "round": coordinator.round,
         "model": coordinator.spec.model_dump(mode="json"),
         "settings": _settings(coordinator.config),
-        "cuts": {str(client): list(cut) for client, cut in coordinator.cuts.items()},
+        "cuts": _listed(coordinator.cuts),
+        "cuts_before": _listed(coordinator.cuts_before),
+        "beliefs": coordinator.reselection.state() if coordinator.reselection else None,
         "clusters": {str(client): cluster for client, cluster in coordinator.clusters.items()},
         "cluster_names": sorted(coordinator.cluster_blocks),
         "tensors": name,
@@ -87,8 +90,11 @@ def load_server(coordinator: Coordinator, run_folder: Path) -> None:
     folder = checkpoint_folder(run_folder)
     state = _read_state(folder / "server.json")
     _check(state.get("model") == coordinator.spec.model_dump(mode="json"), folder, "is of another network")
-    cuts = {str(client): list(cut) for client, cut in coordinator.cuts.items()}
-    _check(state.get("cuts") == cuts, folder, "is of other clients or cuts")
+    cuts = state.get("cuts", {})
+    assert isinstance(cuts, dict)
+    # Where cuts change, those of the checkpoint are later ones, but must be of the same clients.
+    alike = cuts.keys() == _listed(coordinator.cuts).keys() if coordinator.reselection else False
+    _check(alike or cuts == _listed(coordinator.cuts), folder, "is of other clients or cuts")
     differing = _differences(state["settings"], _settings(coordinator.config))
     _check(not differing, folder, f"is of a run with other settings: {', '.join(differing)}")
     path = folder / str(state["tensors"])
@@ -99,6 +105,9 @@ def load_server(coordinator: Coordinator, run_folder: Path) -> None:
     segments.load_moments(
         {name.removeprefix(_MOMENTS): value for name, value in tensors.items() if name.startswith(_MOMENTS)}
     )
+    coordinator.take_cuts(_cuts(cuts), before=_cuts(state.get("cuts_before", cuts)))
+    if coordinator.reselection is not None:
+        coordinator.reselection.load_state(state["beliefs"])
     names = state["cluster_names"]
     assert isinstance(names, list)
     coordinator.cluster_blocks = {
@@ -137,6 +146,15 @@ def load_moments(
         return False
     segments.load_moments(read_tensors(path))
     return True
+
+
+def _listed(cuts: Mapping[int, Cut]) -> dict[str, list[int]]:
+    return {str(client): list(cut) for client, cut in cuts.items()}
+
+
+def _cuts(listed: object) -> dict[int, Cut]:
+    assert isinstance(listed, dict)
+    return {int(client): Cut(*cut) for client, cut in listed.items()}
 
 
 def _settings(config: RunConfig) -> dict[str, RunConfigValue]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import Reselection, StepTimes
 from huscf_flwr.federation import ActivationAccumulator, ClusteredAveraging, RoundResult
 from huscf_flwr.models import (
     NETWORKS,
@@ -28,11 +29,14 @@ from huscf_flwr.models import (
     largest_cut,
 )
 from huscf_flwr.seeding import derive_seed
-from huscf_flwr.split import Ledger, LockStep, Observer, SplitExecutor, StepLosses
-from huscf_flwr.training.generators import with_measured_statistics
+from huscf_flwr.split import ClientTimes, Ledger, LockStep, Observer, SplitExecutor, StepLosses
+from huscf_flwr.training.cut_choice import CutReselection
+from huscf_flwr.training.generators import output_change, with_measured_statistics
 from huscf_flwr.training.participant import adam_settings, dtype_of
+from huscf_flwr.training.taken_blocks import TakenBlocks, taken_from
 
 SEGMENTS_KIND = "segments"
+TAKEN_KIND = "blocks that change sides"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,21 @@ class FinishedRound:
     samples: Mapping[int, int]
     result: RoundResult[BlockKey]
     ledger: Ledger
+    cuts: Mapping[int, Cut]
+    times: Mapping[int, StepTimes]
+    """Seconds of a step by client; empty if nobody measured."""
+    server_s: float
+    """Seconds that the executor computed in a step."""
+
+
+@dataclass(frozen=True)
+class CutChange:
+    """A client's cut that is another from the next round on."""
+
+    before: Cut
+    after: Cut
+    output_change: float
+    """Root mean square of the change of the client's generated images, whose pixels are from -1 to 1."""
 
 
 class Coordinator:
@@ -61,13 +80,20 @@ class Coordinator:
         samples: Mapping[int, int],
         cuts: Mapping[int, Cut],
         method: ClusteredAveraging,
+        reselection: CutReselection | None = None,
     ) -> None:
-        """Start before the first round; ``samples`` and ``cuts`` are by client id."""
+        """Start before the first round; ``samples`` and ``cuts`` are by client id.
+
+        Without a ``reselection`` the cuts stay as they are.
+        """
         self.config = config
         self.spec = spec
         self.samples = dict(samples)
         self.cuts = dict(cuts)
+        self.cuts_before = dict(cuts)
+        """The cuts of the round before: what a client keeps now and did not then, it takes over."""
         self.method = method
+        self.reselection = reselection
         self.executor = SplitExecutor(
             spec, cuts, seed=config.seed, adam=adam_settings(config), dtype=dtype_of(config)
         )
@@ -80,7 +106,7 @@ class Coordinator:
         self._observed: dict[int, ActivationAccumulator] = {}
         self._generators: dict[tuple[int, Cut], BlockStates] = {}
         self._started = 0.0
-        self._hosts = 0
+        self._session: LockStep | None = None
 
     @property
     def steps(self) -> int:
@@ -91,11 +117,13 @@ class Coordinator:
     def blocks_for(self, clients: Sequence[int]) -> dict[int, BlockStates]:
         """Return, by cluster, the blocks that some of ``clients`` keep: each travels once per cluster.
 
-        Empty before the first averaging where every client starts from its own weights.
+        Empty before the first averaging where every client starts from its own weights. Blocks that a client
+        takes over from the server are not among them.
         """
         needed: dict[int, set[BlockKey]] = {}
         for client in clients:
-            kept = client_block_keys(self.spec, self.cuts[client])
+            kept = set(client_block_keys(self.spec, self.cuts[client]))
+            kept &= set(client_block_keys(self.spec, self.cuts_before[client]))
             needed.setdefault(self.clusters[client], set()).update(kept)
         return {
             cluster: {key: self.cluster_blocks[cluster][key] for key in sorted(keys)}
@@ -103,20 +131,29 @@ class Coordinator:
             if cluster in self.cluster_blocks
         }
 
+    def taken_by(self, clients: Sequence[int]) -> dict[int, TakenBlocks]:
+        """Return what those of ``clients`` take over from the server whose cuts have grown."""
+        taken = {
+            client: taken_from(self.executor.segments, self.spec, self.cuts_before[client], self.cuts[client])
+            for client in clients
+        }
+        return {client: blocks for client, blocks in taken.items() if blocks.states}
+
     def open_round(
         self, hosts: Sequence[Sequence[int]], progress: Callable[[int], None] = lambda _: None
     ) -> LockStep:
         """Begin the next round; ``hosts`` lists the client ids of each host."""
         self.round += 1
         self._started = time.monotonic()
-        self._hosts = len(hosts)
         self.ledger = Ledger()
         self._observed = {client: ActivationAccumulator() for client in self.samples}
         for clients in hosts:
             for cluster, blocks in self.blocks_for(clients).items():
                 receiver = next(client for client in clients if self.clusters[client] == cluster)
                 self.ledger.record(receiver, "down", SEGMENTS_KIND, byte_count(blocks))
-        return LockStep(
+            for client, taken in self.taken_by(clients).items():
+                self.ledger.record(client, "down", TAKEN_KIND, taken.byte_count)
+        self._session = LockStep(
             self.executor,
             hosts,
             ledger=self.ledger,
@@ -125,11 +162,19 @@ class Coordinator:
             observe=self._observer,
             progress=progress,
         )
+        return self._session
 
     def close_round(
-        self, client_blocks: Mapping[int, BlockStates], losses: Mapping[int, StepLosses]
+        self,
+        client_blocks: Mapping[int, BlockStates],
+        losses: Mapping[int, StepLosses],
+        times: Mapping[int, ClientTimes] | None = None,
     ) -> FinishedRound:
-        """Cluster and average what the clients trained; take the averages over."""
+        """Cluster and average what the clients trained; take the averages over.
+
+        ``times`` are the clients' own measurements of the round.
+        """
+        assert self._session is not None
         for client, blocks in client_blocks.items():
             self.ledger.record(client, "up", SEGMENTS_KIND, byte_count(blocks))
         result = self.method.after_round(
@@ -145,17 +190,48 @@ class Coordinator:
         self.cluster_blocks = dict(result.aggregate.clusters)
         self.executor.segments.load(result.aggregate.body)
         self._generators = {}
+        self.cuts_before = dict(self.cuts)
         seconds = time.monotonic() - self._started
         return FinishedRound(
             number=self.round,
-            hosts=self._hosts,
+            hosts=len(self._session.hosts),
             steps=self.steps,
             seconds=seconds,
             losses=losses,
             samples=self.samples,
             result=result,
             ledger=self.ledger,
+            cuts=dict(self.cuts),
+            times=self._step_times(self._session, times or {}),
+            server_s=self._session.served_s / self.steps,
         )
+
+    def reselect_cuts(self, finished: FinishedRound) -> tuple[Reselection, dict[int, CutChange]] | None:
+        """Learn from the times of a round, and change the cuts for the next one if that pays.
+
+        Returns what was decided, and how each client that it concerns changes; None if all stays.
+        """
+        if self.reselection is None:
+            return None
+        self.reselection.learn(finished.cuts, finished.times, finished.server_s)
+        steps_left = self.steps * (self.config.rounds - self.round)
+        seed = derive_seed(self.config.seed, "cuts", self.round) % 2**32
+        better = self.reselection.better(self.cuts, steps_left, seed)
+        if better is None:
+            return None
+        chosen = dict(zip(sorted(self.cuts), better.solution.cuts, strict=True))
+        changes = {
+            client: CutChange(cut, chosen[client], self._output_change(client, cut, chosen[client]))
+            for client, cut in sorted(self.cuts.items())
+            if cut != chosen[client]
+        }
+        self.take_cuts(chosen, before=self.cuts)
+        return better, changes
+
+    def take_cuts(self, cuts: Mapping[int, Cut], before: Mapping[int, Cut]) -> None:
+        """Use ``cuts`` from the next round on; those of the last round were ``before``."""
+        self.cuts_before, self.cuts = dict(before), dict(cuts)
+        self.executor.cuts = dict(cuts)
 
     def model_states(self, cluster: int, cut: Cut) -> BlockStates:
         """Return a whole model: the blocks that ``cut`` keeps from the cluster, the others from the server.
@@ -184,6 +260,30 @@ class Coordinator:
         if self.config.method.running_statistics == "averaged":
             return generator
         return with_measured_statistics(self.spec, generator, dtype_of(self.config), seed=self.config.seed)
+
+    def _output_change(self, client: int, before: Cut, after: Cut) -> float:
+        """Compare the generator that ``client`` ran with the one that it will run; see ``CutChange``."""
+        cluster = self.clusters[client]
+        kept = set(client_block_keys(self.spec, before)) & set(client_block_keys(self.spec, after))
+        body = self.executor.segments.states()
+        old = self.model_states(cluster, before)
+        new = {key: state if key in kept else body.get(key, state) for key, state in old.items()}
+        return output_change(self.spec, old, new, dtype_of(self.config), seed=self.config.seed)
+
+    def _step_times(self, session: LockStep, times: Mapping[int, ClientTimes]) -> dict[int, StepTimes]:
+        """Return the times of a step, with the time that frames waited here taken off their exchanges."""
+        waited = {
+            client: seconds
+            for clients, seconds in zip(session.hosts, session.waited, strict=True)
+            for client in clients
+        }
+        return {
+            client: StepTimes(
+                of_round.compute_s / self.steps,
+                max(0.0, of_round.exchange_s - waited[client]) / self.steps,
+            )
+            for client, of_round in sorted(times.items())
+        }
 
     def _observer(self, step: int) -> Observer | None:
         first = self.steps - self.steps // self.config.local_epochs + 1

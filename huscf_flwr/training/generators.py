@@ -11,6 +11,7 @@ from huscf_flwr.seeding import torch_stream
 
 _MEASURED_BATCHES = 4
 _MEASURED_BATCH = 256
+_CHANGE_IMAGES = 100
 
 
 def build_generator(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> Blocks:
@@ -55,6 +56,21 @@ def with_measured_statistics(
         labels = torch.randint(spec.classes, (_MEASURED_BATCH,), generator=stream)
         generator(_latents(spec, len(labels), stream, dtype), labels)
     return generator.states()
+
+
+@torch.no_grad()
+def output_change(
+    spec: ModelSpec, before: BlockStates, after: BlockStates, dtype: torch.dtype, *, seed: int
+) -> float:
+    """Return the root mean square of the change of generated images, whose pixels are from -1 to 1.
+
+    Both draw from the same latent vectors and labels. Blocks of the discriminator in the states do not count.
+    """
+    stream = torch_stream(seed, "output change")
+    labels = torch.arange(_CHANGE_IMAGES) % spec.classes
+    latents = _latents(spec, len(labels), stream, dtype)
+    old, new = (build_generator(spec, states, dtype)(latents, labels) for states in (before, after))
+    return float((new - old).square().mean().sqrt())
 
 
 def _latents(spec: ModelSpec, count: int, stream: torch.Generator, dtype: torch.dtype) -> Tensor:

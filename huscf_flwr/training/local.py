@@ -15,16 +15,18 @@ import torch
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver
 from huscf_flwr.federation import ClusteredAveraging
-from huscf_flwr.split import LocalChannel, LockStep, StepLosses, run_steps
+from huscf_flwr.split import HostTimer, LocalChannel, LockStep, StepLosses, run_steps
 from huscf_flwr.training.checkpoint import client_folder, load_moments, save_moments
 from huscf_flwr.training.coordinator import Coordinator
-from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
+from huscf_flwr.training.cut_choice import choose_cuts, deal_devices, reselection_of
 from huscf_flwr.training.display import Display, TerminalDisplay
+from huscf_flwr.training.host_timer import TimerFactory, host_timer
 from huscf_flwr.training.judging import Harness
 from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of
 from huscf_flwr.training.participant import Participant
 from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
+from huscf_flwr.training.taken_blocks import TakenBlocks, begin_round
 
 
 def train_locally(
@@ -34,8 +36,13 @@ def train_locally(
     display: Display | None = None,
     method: ClusteredAveraging | None = None,
     cut_solver: CutSolver | None = None,
+    make_timer: TimerFactory | None = None,
 ) -> dict[str, Any]:
-    """Train, judge and write the run's folder; return the summary."""
+    """Train, judge and write the run's folder; return the summary.
+
+    ``make_timer`` makes the timer of a host from the number of a round and the host's clients, where that is
+    not to be the configured one.
+    """
     if config.compute.threads:
         torch.set_num_threads(config.compute.threads)
     display = display or TerminalDisplay()
@@ -45,25 +52,31 @@ def train_locally(
     population = population_of(config, spec)
     devices = deal_devices(config)
     solution = choose_cuts(config, spec, devices, cut_solver)
-    cuts = dict(enumerate(solution.cuts))
-    participants = {
-        client: Participant(client, population.images_of(client), config, spec, cut)
-        for client, cut in cuts.items()
-    }
     coordinator = Coordinator(
         config,
         spec,
         samples={client: len(part.indices) for client, part in enumerate(population.partitions)},
-        cuts=cuts,
+        cuts=dict(enumerate(solution.cuts)),
         method=method or method_of(config),
+        reselection=reselection_of(config, spec, devices, cut_solver),
     )
     run = Run(config, coordinator, RunFolder(config), display, Harness(config, population))
     run.begin(solution, devices)
+
+    def participant(client: int) -> Participant:
+        return Participant(client, population.images_of(client), config, spec, coordinator.cuts[client])
+
+    participants = {client: participant(client) for client in range(config.clients)}
     if config.resume is not None:
         for client, member in participants.items():
             load_moments(member.split.segments, client_folder(config.folder), client, coordinator.round)
+    make_timer = make_timer or (lambda _, clients: host_timer(config, spec, {k: devices[k] for k in clients}))
     while run.rounds_left:
-        _train_round(run, participants, placement)
+        for client, member in participants.items():
+            if member.split.cut != coordinator.cuts[client]:
+                participants[client] = participant(client)
+                participants[client].split.segments.load_moments(member.split.segments.moments())
+        _train_round(run, participants, placement, make_timer)
     return run.finish()
 
 
@@ -77,17 +90,24 @@ def spread(clients: Sequence[int], hosts: int) -> list[tuple[int, ...]]:
 
 
 def _train_round(
-    run: Run, participants: Mapping[int, Participant], placement: Sequence[Sequence[int]]
+    run: Run,
+    participants: Mapping[int, Participant],
+    placement: Sequence[Sequence[int]],
+    make_timer: TimerFactory,
 ) -> None:
     coordinator = run.coordinator
-    for cluster, blocks in coordinator.blocks_for(sorted(participants)).items():
-        for client, participant in participants.items():
-            if coordinator.clusters[client] == cluster:
-                participant.split.segments.load(blocks)
+    blocks = coordinator.blocks_for(sorted(participants))
+    taken = coordinator.taken_by(sorted(participants))
+    for client, member in participants.items():
+        own = blocks.get(coordinator.clusters[client])
+        begin_round(member.split.segments, own, taken.get(client, TakenBlocks()))
+    timers = [make_timer(coordinator.round + 1, clients) for clients in placement]
     session = run.open_round(placement)
     with ThreadPoolExecutor(len(placement)) as pool:
         running = [
-            pool.submit(_train_host, session, host, [participants[client] for client in clients], coordinator)
+            pool.submit(
+                _train_host, session, host, [participants[k] for k in clients], coordinator, timers[host]
+            )
             for host, clients in enumerate(placement)
         ]
         try:
@@ -102,15 +122,20 @@ def _train_round(
     for client, member in participants.items():
         save_moments(member.split.segments, client_folder(run.folder.path), client, coordinator.round)
     trained = {client: member.split.segments.states() for client, member in participants.items()}
-    run.close_round(trained, losses)
+    times = {client: value for timer in timers for client, value in timer.times().items()}
+    run.close_round(trained, losses, times)
 
 
 def _train_host(
-    session: LockStep, host: int, members: Sequence[Participant], coordinator: Coordinator
+    session: LockStep,
+    host: int,
+    members: Sequence[Participant],
+    coordinator: Coordinator,
+    timer: HostTimer,
 ) -> Mapping[int, StepLosses]:
     hosted = [member.begin_round(coordinator.round) for member in members]
     try:
-        return run_steps(hosted, LocalChannel(session, host), coordinator.steps)
+        return run_steps(hosted, LocalChannel(session, host), coordinator.steps, timer)
     except BaseException as error:
         session.abort(error)
         raise

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import Device, Solution
-from huscf_flwr.models import BlockStates
-from huscf_flwr.split import LockStep, StepLosses
+from huscf_flwr.cuts import Device, Reselection, Solution
+from huscf_flwr.models import BlockStates, Cut
+from huscf_flwr.split import ClientTimes, LockStep, StepLosses
 from huscf_flwr.training.checkpoint import load_server, save_server
-from huscf_flwr.training.coordinator import Coordinator
+from huscf_flwr.training.coordinator import Coordinator, CutChange
 from huscf_flwr.training.display import Display
 from huscf_flwr.training.judging import Harness
 from huscf_flwr.training.run_folder import RunFolder
@@ -53,6 +53,8 @@ class Run:
         folder = self.config.resume
         if folder is not None:
             load_server(self.coordinator, folder)
+            if self.coordinator.reselection is not None:
+                solution = self.coordinator.reselection.solution_of(self.coordinator.cuts)
         self.folder.begin(folder, self.coordinator.round)
         self.folder.write_cuts(solution, devices)
         if folder is not None:
@@ -77,20 +79,28 @@ class Run:
         return self.coordinator.open_round(hosts, self._progress)
 
     def close_round(
-        self, client_blocks: Mapping[int, BlockStates], losses: Mapping[int, StepLosses]
+        self,
+        client_blocks: Mapping[int, BlockStates],
+        losses: Mapping[int, StepLosses],
+        times: Mapping[int, ClientTimes] | None = None,
     ) -> dict[str, Any]:
-        """Cluster, average, judge and write down; return the round's metrics."""
-        finished = self.coordinator.close_round(client_blocks, losses)
+        """Cluster, average, judge, choose cuts anew, and write down; return the round's metrics."""
+        finished = self.coordinator.close_round(client_blocks, losses, times)
         scores = ari = None
         if self._harness is not None:
             ari = self._harness.adjusted_rand_index(self.coordinator)
             every = self.config.evaluation.every
             if every and finished.number % every == 0:
                 scores = self._harness.judge(self.coordinator, thoroughly=False)
-        metrics = self.folder.write_round(finished, ari, scores)
+        change = self.coordinator.reselect_cuts(finished)
+        metrics = self.folder.write_round(finished, ari, scores, change)
         self.folder.write_models(self.coordinator)
+        if change is not None and self.coordinator.reselection is not None:
+            self.folder.write_cuts(change[0].solution, self.coordinator.reselection.beliefs.devices)
         save_server(self.coordinator, self.folder.path)
         self._display.round(metrics, self.config.rounds)
+        if change is not None:
+            self._display.note(_describe(*change))
         return metrics
 
     def record_client_scores(
@@ -124,6 +134,22 @@ class Run:
         self._shown = now
         self._display.step(self.coordinator.round, step, self.coordinator.steps)
         self.folder.write_progress(self.coordinator.round, step, self.coordinator.steps)
+
+
+def _describe(reselection: Reselection, changes: Mapping[int, CutChange]) -> str:
+    moves = "; ".join(
+        f"client {client} from {_words(change.before)} to {_words(change.after)} "
+        f"(generated images change by {change.output_change:.4f})"
+        for client, change in changes.items()
+    )
+    return (
+        f"new cuts: {moves}; predicted step {reselection.before_s:.4g} s before, "
+        f"{reselection.solution.latency_s:.4g} s from now on"
+    )
+
+
+def _words(cut: Cut) -> str:
+    return " ".join(map(str, cut))
 
 
 def _weighted_means(judged: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ import torch
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.config import RunConfig, dump_config
-from huscf_flwr.cuts import Device, Solution
+from huscf_flwr.cuts import Device, Reselection, Solution
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.seeding import torch_stream
-from huscf_flwr.training.coordinator import Coordinator, FinishedRound
+from huscf_flwr.training.coordinator import Coordinator, CutChange, FinishedRound
 from huscf_flwr.training.files import flatten_blocks, write_json, write_tensors
 from huscf_flwr.training.generators import sampler_of
 from huscf_flwr.training.participant import dtype_of
@@ -68,10 +69,14 @@ class RunFolder:
             write_atomically(self.path / "progress.json", json.dumps(content).encode(), durable=False)
 
     def write_round(
-        self, finished: FinishedRound, ari: float | None, scores: Scores | None
+        self,
+        finished: FinishedRound,
+        ari: float | None,
+        scores: Scores | None,
+        change: tuple[Reselection, Mapping[int, CutChange]] | None = None,
     ) -> dict[str, Any]:
-        """Append one line to ``metrics.jsonl`` and return it."""
-        line = _metrics(finished, ari, scores)
+        """Append one line to ``metrics.jsonl`` and return it; ``change`` is of the next round's cuts."""
+        line = {**_metrics(finished, ari, scores), **({"new_cuts": _new_cuts(*change)} if change else {})}
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
@@ -178,6 +183,7 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
         "round": finished.number,
         "seconds": round(finished.seconds, 3),
         "steps": finished.steps,
+        "server_step_seconds": finished.server_s,
         "hosts": finished.hosts,
         "losses": {network: sum(values.values()) / len(values) for network, values in losses.items()},
         "clusters": [result.clusters[client] for client in clients],
@@ -196,9 +202,28 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
                 "id": client,
                 "cluster": result.clusters[client],
                 "samples": finished.samples[client],
+                "cut": list(finished.cuts[client]),
                 "losses": {network: values[client] for network, values in losses.items()},
+                **({"step_seconds": asdict(finished.times[client])} if client in finished.times else {}),
             }
             for client in clients
         ],
         **({"domains": scores} if scores is not None else {}),
+    }
+
+
+def _new_cuts(reselection: Reselection, changes: Mapping[int, CutChange]) -> dict[str, Any]:
+    return {
+        "step_seconds_before": reselection.before_s,
+        "step_seconds_predicted": reselection.solution.latency_s,
+        "moving_seconds": reselection.cost_s,
+        "clients": [
+            {
+                "id": client,
+                "before": list(change.before),
+                "after": list(change.after),
+                "output_change": change.output_change,
+            }
+            for client, change in changes.items()
+        ],
     }

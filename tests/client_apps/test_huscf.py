@@ -109,6 +109,7 @@ class Server:
             "cuts": dict.fromkeys(clients, CUT),
             "clusters": dict.fromkeys(clients, 0),
             "blocks": blocks,
+            "taken": {},
             "neighbours": 1,
         }
         return TrainRequest(**{**given, **changes})

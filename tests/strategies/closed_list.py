@@ -8,6 +8,7 @@ CLIENT = r"client-\d+"
 CLUSTER = r"cluster-\d+"
 ENTRY = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 BLOCK = rf"(generator|discriminator)\.\d+\.(embedding|main|norm)\.{ENTRY}"
+MOMENT = rf"{BLOCK}\.(step|exp_avg|exp_avg_sq)"
 GENERATOR = BLOCK.replace("|discriminator", "")
 
 DEVICE = {
@@ -29,6 +30,8 @@ DOWN = {
         "session": (ConfigRecord, {"round", "steps", "address", "token", "neighbours"}),
         CLIENT: (ConfigRecord, {"cut", "cluster"}),
         CLUSTER: (ArrayRecord, BLOCK),
+        r"taken-\d+": (ArrayRecord, BLOCK),
+        r"moments-\d+": (ArrayRecord, MOMENT),
     },
     "evaluate": {
         "request": (ConfigRecord, {"client-id"}),
@@ -41,6 +44,7 @@ UP = {
     "train": {
         CLIENT: (ArrayRecord, BLOCK),
         r"losses-\d+": (MetricRecord, {"discriminator", "generator"}),
+        r"seconds-\d+": (MetricRecord, {"compute", "exchange"}),
     },
     "evaluate": {"scores": (MetricRecord, {"client-id", "test-samples", "tstr_accuracy", "tstr_f1"})},
 }

@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 
 from huscf_flwr.config import to_run_config
 from huscf_flwr.federation import Clustering, SampleWeighting
+from huscf_flwr.models import Cut, client_block_keys
 from huscf_flwr.split.wire.server import PortTakenError
 from huscf_flwr.training.local import train_locally
+from huscf_flwr.training.method import model_spec_of
 from huscf_flwr.training.participant import Participant
 from huscf_flwr.training.run import RoundFailedError
 from huscf_flwr.training.run_folder import read_metrics, read_summary
@@ -20,6 +22,7 @@ from strategies import HuSCF, session_grid
 from tests.strategies.closed_list import unlisted
 from tests.strategies.in_process_grid import RUN_ID, SERVER, InProcessGrid
 from tests.training.builders import DOMAINS, SilentDisplay, small_run, write_domains
+from tests.training.scripted_cuts import script_cuts
 
 FAST = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 
@@ -315,3 +318,56 @@ def test_start_needs_prepare(images, tmp_path):
     with pytest.raises(RuntimeError, match=r"call prepare\(grid\) before start"):
         strategy.initial_arrays()
     strategy.close()
+
+
+CHANGES = {
+    1: {0: Cut(2, 2, 2, 2), 3: Cut(1, 1, 1, 1)},
+    2: {0: Cut(1, 2, 1, 2), 2: Cut(2, 1, 2, 1), 3: Cut(2, 1, 1, 2)},
+}
+CHANGING = {**FAST, "compute.precision": "float64", "cuts.dynamic": "true"}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_cuts_that_change_train_what_they_train_on_the_local_engine(images, tmp_path, monkeypatch, count):
+    script_cuts(monkeypatch, CHANGES)
+    config = small_run(images, tmp_path, name="flower", rounds=3, **CHANGING)
+    local = small_run(images, tmp_path, name="local", rounds=3, **CHANGING)
+    grid = run(config, hosts(count))
+    train_locally(local, display=SilentDisplay())
+    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+    private = [load_file(path) for path in client_files(config.folder, local.folder)]
+    for found, expected in zip(private[::2], private[1::2], strict=True):
+        assert_close(found, expected)
+    for message in (*grid.sent, *grid.received):
+        direction = "down" if message in grid.sent else "up"
+        assert unlisted(message.content, message.metadata.message_type, direction) == []
+
+
+def client_files(*folders, clients=4, number=3):
+    """The same client's moments in each of the folders, client by client."""
+    name = "checkpoint/clients/client-{}-round-{:04}.safetensors"
+    return [folder / name.format(client, number) for client in range(clients) for folder in folders]
+
+
+def test_an_owner_takes_over_and_gives_up_blocks_with_their_moments(images, tmp_path, monkeypatch):
+    script_cuts(monkeypatch, CHANGES)
+    config = small_run(images, tmp_path, rounds=3, **CHANGING)
+    grid = run(config, {**owners(images, tmp_path), **hosts(1)})
+    requests = [m.content for m in grid.sent if m.metadata.message_type == "train"]
+    for request in requests:
+        taken = [name for name in request.array_records if name.startswith(("taken-0", "moments-0"))]
+        grown = request["session"]["round"] == 2 and "client-0" in request
+        assert taken == (["taken-0", "moments-0"] if grown else [])
+    state = tmp_path / "state-0" / str(RUN_ID)
+    kept = [
+        {tuple(name.split(".")[:2]) for name in load_file(state / f"client-0-round-000{number}.safetensors")}
+        for number in (2, 3)
+    ]
+    spec = model_spec_of(config)
+    assert kept == [
+        {(network, str(index)) for network, index in client_block_keys(spec, changes[0])}
+        for changes in CHANGES.values()
+    ]
+    # The moments of a block that stayed went on: Adam counts its steps over all three rounds.
+    steps = load_file(state / "client-0-round-0003.safetensors")["generator.0.main.weight.step"]
+    assert steps == 3 * read_metrics(config.folder)[-1]["steps"]

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.models import Cut, build_network, client_block_keys, legal_cuts
-from huscf_flwr.split import StepLosses
+from huscf_flwr.split import ClientTimes, Segments, StepLosses
+from huscf_flwr.training.taken_blocks import TakenBlocks
 from strategies.messages import (
     DESCRIBE,
     EVALUATE,
@@ -36,6 +37,15 @@ def blocks(cut=None, seed=0):
     networks = [build_network(SPEC, name, seed=seed) for name in ("generator", "discriminator")]
     states = {key: state for network in networks for key, state in network.states().items()}
     return {key: states[key] for key in client_block_keys(SPEC, cut or legal_cuts(SPEC)[0])}
+
+
+def taken_blocks():
+    """Blocks with the moments of one step of Adam."""
+    segments = Segments(SPEC, [("generator", 1), ("discriminator", 1)], seed=0)
+    for parameter in segments.generator.blocks.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    segments.generator.apply_gradients()
+    return TakenBlocks(segments.states(), segments.moments())
 
 
 def assert_same_blocks(found, expected):
@@ -91,6 +101,7 @@ def test_train_request(clusters, number, steps):
         cuts=dict.fromkeys(clusters, Cut(1, 2, 3, 4)),
         clusters=clusters,
         blocks=sent,
+        taken=dict.fromkeys(list(clusters)[:1], taken_blocks()),
         neighbours=2,
     )
     found = there_and_back(message, TRAIN, "down")
@@ -107,21 +118,29 @@ def test_train_request(clusters, number, steps):
     assert found.blocks.keys() == sent.keys()
     for cluster, states in sent.items():
         assert_same_blocks(found.blocks[cluster], states)
+    assert found.taken.keys() == message.taken.keys()
+    for client, taken in message.taken.items():
+        assert_same_blocks(found.taken[client].states, taken.states)
+        assert_same_blocks({"moments": found.taken[client].moments}, {"moments": taken.moments})
 
 
 def test_a_train_request_without_blocks():
     """The first round where every client begins with weights of its own."""
-    message = TrainRequest(1, 1, "a", "t", {3: Cut()}, {3: 0}, {}, 1)
+    message = TrainRequest(1, 1, "a", "t", {3: Cut()}, {3: 0}, {}, {}, 1)
     assert there_and_back(message, TRAIN, "down") == message
 
 
-@given(st.dictionaries(clients, st.tuples(numbers, numbers), min_size=1, max_size=3))
-def test_train_reply(losses):
-    sent = {client: blocks(seed=place) for place, client in enumerate(losses)}
-    message = TrainReply(sent, {client: StepLosses(*values) for client, values in losses.items()})
+@given(st.dictionaries(clients, st.tuples(*[numbers] * 4), min_size=1, max_size=3))
+def test_train_reply(measured):
+    message = TrainReply(
+        blocks={client: blocks(seed=place) for place, client in enumerate(measured)},
+        losses={client: StepLosses(*values[:2]) for client, values in measured.items()},
+        times={client: ClientTimes(*values[2:]) for client, values in measured.items()},
+    )
     found = there_and_back(message, TRAIN, "up")
     assert found.losses == message.losses
-    for client, states in sent.items():
+    assert found.times == message.times
+    for client, states in message.blocks.items():
         assert_same_blocks(found.blocks[client], states)
 
 

@@ -11,6 +11,7 @@ from huscf_flwr.split import HostedClient, LocalChannel, SplitClient, run_steps
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.method import method_of, model_spec_of
 from huscf_flwr.training.participant import dtype_of
+from huscf_flwr.training.taken_blocks import TakenBlocks, begin_round
 from tests.split.builders import random_batch
 
 DOMAINS = ("digits", "letters")
@@ -67,17 +68,24 @@ def coordinator_of(config, *, samples=SAMPLES, cuts=None, method=None):
     return Coordinator(config, spec, samples=samples, cuts=cuts, method=method or method_of(config))
 
 
-def train_round(coordinator):
-    """Train one round on random images, all clients on one host; return what is known of it."""
-    config, spec = coordinator.config, coordinator.spec
-    clients = {
-        client: SplitClient(client, spec, cut, seed=config.seed, owner=client, dtype=dtype_of(config))
+def split_clients(coordinator):
+    """The clients with the cuts of the round to come, each with weights of its own."""
+    config = coordinator.config
+    return {
+        client: SplitClient(
+            client, coordinator.spec, cut, seed=config.seed, owner=client, dtype=dtype_of(config)
+        )
         for client, cut in coordinator.cuts.items()
     }
-    for cluster, blocks in coordinator.blocks_for(sorted(clients)).items():
-        for client, split in clients.items():
-            if coordinator.clusters[client] == cluster:
-                split.segments.load(blocks)
+
+
+def train_round(coordinator):
+    """Train one round on random images, all clients on one host; return what is known of it."""
+    spec, clients = coordinator.spec, split_clients(coordinator)
+    blocks, taken = coordinator.blocks_for(sorted(clients)), coordinator.taken_by(sorted(clients))
+    for client, split in clients.items():
+        own = blocks.get(coordinator.clusters[client])
+        begin_round(split.segments, own, taken.get(client, TakenBlocks()))
     session = coordinator.open_round([sorted(clients)])
     members = [
         HostedClient(split, lambda k=k: random_batch(spec, 2 + k, 10 * coordinator.round + k, torch.float32))

@@ -1,0 +1,85 @@
+"""Devices that are not there: clients that take as long as a slower machine and a slower link would.
+
+The computation of an emulated client is real, and so is its time, which is stretched; its bytes are real and
+wait as long as its link would need for them. What waits is the host: it holds the frames back until the
+slowest of its clients would have sent them. So clients that share a host compute one after the other, but
+seem to compute side by side, as long as together they need no longer than the slowest of them is meant to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from huscf_flwr.split.exchange import Exchange, Frame, Frames
+from huscf_flwr.split.lockstep import Channel
+from huscf_flwr.split.timing import ClientTimes, Clock, HostTimer
+
+
+@dataclass(frozen=True)
+class EmulatedDevice:
+    """How a client's device differs from this machine."""
+
+    stretch: float
+    """How many times longer it computes."""
+    upload_s_per_byte: float
+    download_s_per_byte: float
+
+
+class EmulatedTimer(HostTimer):
+    """Times the clients of a host as their devices would take, and makes the host take as long.
+
+    Clients without a device are as fast as this machine.
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[int, EmulatedDevice],
+        clock: Clock = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(clock)
+        self._devices = devices
+        self._sleep = sleep
+        self._transfer_s = dict.fromkeys(devices, 0.0)
+        self._busy_s = dict.fromkeys(devices, 0.0)
+        self._received_at = clock()
+
+    def exchange(self, channel: Channel, exchange: Exchange, frames: Frames) -> Frames:
+        """Wait until the slowest client would have sent its frames, and exchange them."""
+        for client, device in self._devices.items():
+            self._transfer(client, device.upload_s_per_byte * _bytes(frames[client]))
+        self._wait_until(self._received_at + max(self._busy_s.values(), default=0.0))
+        received = super().exchange(channel, exchange, frames)
+        self._received_at = self._clock()
+        for client, device in self._devices.items():
+            self._busy_s[client] = 0.0
+            self._transfer(client, device.download_s_per_byte * _bytes(received[client]))
+        return received
+
+    def times(self) -> Mapping[int, ClientTimes]:
+        """Return the times that the devices would have taken so far."""
+        return {
+            client: ClientTimes(real.compute_s, real.exchange_s + self._transfer_s.get(client, 0.0))
+            for client, real in super().times().items()
+        }
+
+    def _computed(self, client: int, seconds: float) -> None:
+        if client in self._devices:
+            seconds *= self._devices[client].stretch
+            self._busy_s[client] += seconds
+        super()._computed(client, seconds)
+
+    def _transfer(self, client: int, seconds: float) -> None:
+        self._transfer_s[client] += seconds
+        self._busy_s[client] += seconds
+
+    def _wait_until(self, moment: float) -> None:
+        left = moment - self._clock()
+        if left > 0:
+            self._sleep(left)
+
+
+def _bytes(frame: Frame) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in frame)
