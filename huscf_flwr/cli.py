@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from huscf_flwr.bench.command import bench_app
 from huscf_flwr.config import load_config
 from huscf_flwr.cuts.command import cuts_app, devices_app
 from huscf_flwr.flower_run import run_with_flower
@@ -22,6 +23,7 @@ from huscf_flwr.training.sampling import draw_labelled_images
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="HuSCF-GAN on Flower.")
 app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")
+app.add_typer(bench_app, name="bench")
 
 _APP_FOLDER = Path(__file__).resolve().parent.parent
 

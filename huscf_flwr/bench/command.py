@@ -1,0 +1,139 @@
+"""``huscf bench``: how fast a step is, by itself and against the plain opponent."""
+
+from __future__ import annotations
+
+import json
+import resource
+from enum import StrEnum
+from statistics import median
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from huscf_flwr.bench.step import (
+    matrix_gflops,
+    median_ratio,
+    mixed_cuts,
+    plain_hash,
+    plain_step,
+    random_batches,
+    seconds_of,
+    split_step,
+    step_gflop,
+)
+from huscf_flwr.models import load_model_spec
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
+
+_WARM_UP = 3
+_AUTHORS_MODEL = "authors-28"
+
+
+class Precision(StrEnum):
+    """Of the computation."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """PyTorch's name of it."""
+        return torch.float32 if self is Precision.FP32 else torch.bfloat16
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Clients = Annotated[int, typer.Option(min=1, help="clients with mixed cuts")]
+BatchSize = Annotated[int, typer.Option(min=2, help="images per client")]
+Repeats = Annotated[int, typer.Option(min=1, help="steps that count, after three that do not")]
+Computed = Annotated[Precision, typer.Option(help="of our step")]
+Printed = Annotated[Format, typer.Option("--format", help="table or json")]
+
+
+@bench_app.command()
+def step(
+    clients: Clients = 8,
+    batch_size: BatchSize = 64,
+    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = _AUTHORS_MODEL,
+    width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
+    precision: Computed = Precision.FP32,
+    repeats: Repeats = 10,
+    output: Printed = Format.TABLE,
+) -> None:
+    """Time steps of the split engine in one process."""
+    spec = load_model_spec(model, width)
+    cuts = mixed_cuts(spec, clients)
+    ours, ledger = split_step(spec, cuts, random_batches(spec, clients, batch_size), precision.dtype)
+    (seconds,) = seconds_of([ours], repeats=repeats, warm_up=_WARM_UP)
+    gflops = step_gflop(spec, cuts, batch_size) / median(seconds)
+    peak = matrix_gflops(precision.dtype)
+    _show(
+        {
+            "clients": clients,
+            "batch_size": batch_size,
+            "precision": precision.value,
+            "threads": torch.get_num_threads(),
+            "seconds": median(seconds),
+            "seconds_min": min(seconds),
+            "seconds_max": max(seconds),
+            "images_per_second": clients * batch_size / median(seconds),
+            "gflops": gflops,
+            "matrix_product_gflops": peak,
+            "share_of_matrix_product": gflops / peak,
+            "bytes_per_step": ledger.total() // (_WARM_UP + repeats),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        },
+        output,
+    )
+
+
+@bench_app.command(name="plain")
+def against_plain(
+    clients: Clients = 8,
+    batch_size: BatchSize = 64,
+    precision: Computed = Precision.FP32,
+    repeats: Repeats = 10,
+    output: Printed = Format.TABLE,
+) -> None:
+    """Time our step and the same step in the plainest PyTorch (float32) in turn."""
+    spec = load_model_spec(_AUTHORS_MODEL)
+    cuts = mixed_cuts(spec, clients)
+    batches = random_batches(spec, clients, batch_size)
+    ours, _ = split_step(spec, cuts, batches, precision.dtype)
+    slow, fast = seconds_of([plain_step(cuts, batches), ours], repeats=repeats, warm_up=_WARM_UP)
+    _show(
+        {
+            "clients": clients,
+            "batch_size": batch_size,
+            "precision": precision.value,
+            "threads": torch.get_num_threads(),
+            "plain_seconds": median(slow),
+            "seconds": median(fast),
+            "ratio": median_ratio(slow, fast),
+            "ratio_min": min(a / b for a, b in zip(slow, fast, strict=True)),
+            "ratio_max": max(a / b for a, b in zip(slow, fast, strict=True)),
+            "plain_sha256": plain_hash(),
+        },
+        output,
+    )
+
+
+def _show(figures: dict[str, Any], output: Format) -> None:
+    if output is Format.JSON:
+        typer.echo(json.dumps(figures))
+        return
+    table = Table(show_header=False)
+    for name, value in figures.items():
+        table.add_row(
+            name.replace("_", " "),
+            f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value,
+        )
+    Console().print(table)

@@ -1,0 +1,131 @@
+"""Steps to time: ours through the split engine in one process, and the plain opponent's."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from huscf_flwr.bench import plain
+from huscf_flwr.cuts.beliefs import server_gflop
+from huscf_flwr.cuts.costs import step_costs
+from huscf_flwr.models import NETWORKS, Cut, ModelSpec, head_indices, legal_cuts, tail_indices
+from huscf_flwr.split import (
+    Batch,
+    HostedClient,
+    Ledger,
+    LocalChannel,
+    LockStep,
+    SplitClient,
+    SplitExecutor,
+    run_step,
+)
+
+_TIMEOUT_SECONDS = 600.0
+_MATRIX_SIZES = (1024, 2048, 4096)
+_MATRIX_REPEATS = 5
+
+Step = Callable[[], object]
+
+
+def mixed_cuts(spec: ModelSpec, clients: int) -> dict[int, Cut]:
+    """Return cuts that differ: five steps along the legal ones from client to client."""
+    legal = legal_cuts(spec)
+    return {client: legal[5 * client % len(legal)] for client in range(clients)}
+
+
+def random_batches(spec: ModelSpec, clients: int, batch_size: int) -> list[Batch]:
+    """Return one batch of noise for each client, the same at every call."""
+    stream = torch.Generator().manual_seed(0)
+    image = (spec.image.channels, spec.image.size, spec.image.size)
+    return [
+        Batch(
+            torch.rand(batch_size, *image, generator=stream) * 2 - 1,
+            torch.randint(0, spec.classes, (batch_size,), generator=stream),
+            torch.randn(batch_size, spec.latent, generator=stream),
+        )
+        for _ in range(clients)
+    ]
+
+
+def split_step(
+    spec: ModelSpec, cuts: Mapping[int, Cut], batches: Sequence[Batch], dtype: torch.dtype
+) -> tuple[Step, Ledger]:
+    """Return one step of all clients in this process, and the ledger that counts what crosses."""
+    executor = SplitExecutor(spec, cuts, seed=0, dtype=dtype)
+    ledger = Ledger()
+    session = LockStep(executor, [list(cuts)], ledger=ledger, steps=2**31, timeout=_TIMEOUT_SECONDS)
+    channel = LocalChannel(session)
+
+    def source(client: int) -> Callable[[], Batch]:
+        return lambda: batches[client]
+
+    hosted = [
+        HostedClient(SplitClient(client, spec, cut, seed=0, dtype=dtype), source(client))
+        for client, cut in cuts.items()
+    ]
+    return lambda: run_step(hosted, channel), ledger
+
+
+def plain_step(cuts: Mapping[int, Cut], batches: Sequence[Batch]) -> Step:
+    """Return the same step of the plain opponent, which knows the authors' networks only."""
+    opponent = plain.PlainGAN([_plain_cut(cut) for cut in cuts.values()])
+    plain_batches = [(batch.images, batch.labels, batch.latents) for batch in batches]
+    return lambda: opponent.step(plain_batches)
+
+
+def plain_hash() -> str:
+    """Return the SHA-256 of the opponent's source, so that every comparison says with whom."""
+    return hashlib.sha256(Path(plain.__file__).read_bytes()).hexdigest()
+
+
+def step_gflop(spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int) -> float:
+    """Return the arithmetic of one step of all clients, by the exact rule."""
+    costs = step_costs(spec, batch_size, "exact")
+    total = 0.0
+    for cut in cuts.values():
+        total += server_gflop(costs, cut)
+        for name in NETWORKS:
+            network = costs.network(name)
+            kept = [*head_indices(cut, name), *tail_indices(spec, cut, name)]
+            total += float((network.client_forward_gflop + network.client_backward_gflop)[kept].sum())
+    return total
+
+
+def seconds_of(steps: Sequence[Step], *, repeats: int, warm_up: int) -> list[list[float]]:
+    """Time ``steps`` in turn, so that what disturbs the machine disturbs all of them alike.
+
+    Returns the seconds of the ``repeats`` counted runs of each, pair by pair.
+    """
+    seconds: list[list[float]] = [[] for _ in steps]
+    for number in range(warm_up + repeats):
+        for step, times in zip(steps, seconds, strict=True):
+            started = time.perf_counter()
+            step()
+            if number >= warm_up:
+                times.append(time.perf_counter() - started)
+    return seconds
+
+
+def matrix_gflops(dtype: torch.dtype) -> float:
+    """Return the best speed of a plain matrix product on this machine, in GFLOP/s."""
+    best = 0.0
+    for size in _MATRIX_SIZES:
+        left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+        (times,) = seconds_of([lambda a=left, b=right: a @ b], repeats=_MATRIX_REPEATS, warm_up=1)  # type: ignore[misc]
+        best = max(best, 2 * size**3 / min(times) / 1e9)
+    return best
+
+
+def median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """Return the median over the pairs of how many times longer ``slow`` took."""
+    return median(long / short for long, short in zip(slow, fast, strict=True))
+
+
+def _plain_cut(cut: Cut) -> plain.PlainCut:
+    generator_head, generator_tail, discriminator_head, discriminator_tail = (kept - 1 for kept in cut)
+    return generator_head, generator_tail, discriminator_head, discriminator_tail
