@@ -17,6 +17,21 @@ from huscf_flwr.split.lockstep import Channel
 from huscf_flwr.split.timing import ClientTimes, Clock, HostTimer
 
 
+_AWAKE_SECONDS = 0.02
+
+
+def sleep_lightly(seconds: float) -> None:
+    """Sleep, but be wide awake at the end.
+
+    A processor that has slept computes its first few milliseconds slower, and a device that is emulated would
+    have these milliseconds stretched.
+    """
+    ends = time.perf_counter() + seconds
+    time.sleep(max(0.0, seconds - _AWAKE_SECONDS))
+    while time.perf_counter() < ends:
+        pass
+
+
 @dataclass(frozen=True)
 class EmulatedDevice:
     """How a client's device differs from this machine."""
@@ -37,7 +52,7 @@ class EmulatedTimer(HostTimer):
         self,
         devices: Mapping[int, EmulatedDevice],
         clock: Clock = time.perf_counter,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = sleep_lightly,
     ) -> None:
         super().__init__(clock)
         self._devices = devices
