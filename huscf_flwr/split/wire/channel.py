@@ -16,6 +16,7 @@ from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.codec import decode_frame, encode_frame
 from huscf_flwr.split.wire.server import CHANNEL_OPTIONS, TOKEN_KEY
+from huscf_flwr.split.wire_type import WireType
 
 _REACH_SECONDS = 60.0
 _OWN_ERRORS = (NonFiniteLossError, FrameError, SessionError)
@@ -43,12 +44,13 @@ def arrive(address: str, token: str, host: str, timeout: float) -> bool:
 class GrpcChannel:
     """One stream to the executor, for all clients of this host, for one round."""
 
-    def __init__(self, address: str, token: str) -> None:
-        """Open the stream.
+    def __init__(self, address: str, token: str, wire: WireType | None = None) -> None:
+        """Open the stream; ``wire`` is that of the executor's session.
 
         Raises ``SessionError`` if nobody listens at ``address``; a refused token shows in the first exchange.
         """
         self._address = address
+        self._wire = wire or WireType()
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(_REACH_SECONDS)
@@ -68,7 +70,7 @@ class GrpcChannel:
         Raises ``SessionError`` with the executor's reason when the session is over.
         """
         for client, frame in frames.items():
-            self._outgoing.put(encode_frame(exchange, client, frame))
+            self._outgoing.put(encode_frame(exchange, client, frame, self._wire))
         return dict(self._receive(exchange) for _ in frames)
 
     def close(self, failure: str = "") -> None:
@@ -104,7 +106,7 @@ class GrpcChannel:
             raise SessionError(f"the executor at {self._address} ended the session") from None
         except grpc.RpcError as error:
             raise SessionError(f"the executor at {self._address}: {error.details()}") from error
-        exchange, client, frame = decode_frame(message)
+        exchange, client, frame = decode_frame(message, self._wire)
         if exchange is not expected:
             raise SessionError(f"the executor answered {exchange.name} to {expected.name}")
         return client, frame
