@@ -200,13 +200,19 @@ class ExecutorSection(Section):
         bind: address and port; port 0 takes a free one.
         advertise: address that clients are told, if not the bound one.
         window: seconds that the first host to arrive waits for others at the start.
-        timeout: seconds that a host waits for the others in one exchange.
+        timeout: least seconds that hosts have for an exchange of a round's first step, which covers the start
+            of their processes. A host that does not come in time drops out of the round.
+        least_deadline: least seconds for an exchange of a later step.
+        deadline_factor: seconds for an exchange are this many times those of a step, as predicted or as the
+            longest one of the round took, if that is more.
     """
 
     bind: str = "127.0.0.1:0"
     advertise: str | None = None
     window: float = Field(default=20.0, gt=0, lt=30)
     timeout: PositiveFloat = 600.0
+    least_deadline: PositiveFloat = 30.0
+    deadline_factor: PositiveFloat = 10.0
 
 
 class ComputeSection(Section):
@@ -248,6 +254,8 @@ class RunConfig(Section):
         batch_size: images per client and step.
         clients: number of virtual clients.
         min_hosts: SuperNodes to wait for before the run starts.
+        min_clients: a round with fewer clients left is given up and tried again.
+        attempts: how often a round is tried before the run ends.
         resume: folder of a run whose last checkpoint this one goes on from.
         output: folder of run folders.
     """
@@ -260,6 +268,8 @@ class RunConfig(Section):
     batch_size: int = Field(default=64, ge=2)
     clients: PositiveInt = 8
     min_hosts: PositiveInt = 1
+    min_clients: PositiveInt = 1
+    attempts: PositiveInt = 3
     resume: Path | None = None
     output: Path = Path("runs")
     model: ModelSection = ModelSection()

@@ -15,7 +15,7 @@ import torch
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver
 from huscf_flwr.federation import ClusteredAveraging
-from huscf_flwr.split import HostTimer, LocalChannel, LockStep, StepLosses, run_steps
+from huscf_flwr.split import HostTimer, LocalChannel, LockStep, TrainedSteps, run_steps
 from huscf_flwr.training.checkpoint import client_folder, load_moments, save_moments
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.cut_choice import choose_cuts, deal_devices, reselection_of
@@ -118,10 +118,11 @@ def _train_round(
     failed = [host.exception() for host in done if host.exception() is not None]
     if failed or not session.finished:
         run.fail(session, *failed[:1])
-    losses = {client: value for host in running for client, value in host.result().items()}
-    for client, member in participants.items():
-        save_moments(member.split.segments, client_folder(run.folder.path), client, coordinator.round)
-    trained = {client: member.split.segments.states() for client, member in participants.items()}
+    losses = {client: value for host in running for client, value in host.result().losses.items()}
+    for client in losses:
+        segments = participants[client].split.segments
+        save_moments(segments, client_folder(run.folder.path), client, coordinator.round)
+    trained = {client: participants[client].split.segments.states() for client in losses}
     times = {client: value for timer in timers for client, value in timer.times().items()}
     run.close_round(trained, losses, times)
 
@@ -132,7 +133,7 @@ def _train_host(
     members: Sequence[Participant],
     coordinator: Coordinator,
     timer: HostTimer,
-) -> Mapping[int, StepLosses]:
+) -> TrainedSteps:
     hosted = [member.begin_round(coordinator.round) for member in members]
     try:
         return run_steps(hosted, LocalChannel(session, host), coordinator.steps, timer)

@@ -6,6 +6,7 @@ round with what they trained, and finish.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -13,7 +14,15 @@ from typing import Any, NoReturn
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import Device, Reselection, Solution
 from huscf_flwr.models import BlockStates, Cut
-from huscf_flwr.split import ClientTimes, LockStep, StepLosses
+from huscf_flwr.split import (
+    ClientTimes,
+    Deadlines,
+    DroppedClient,
+    LockStep,
+    Patience,
+    StepLosses,
+    TooFewClientsError,
+)
 from huscf_flwr.training.checkpoint import load_server, save_server
 from huscf_flwr.training.coordinator import Coordinator, CutChange
 from huscf_flwr.training.display import Display
@@ -46,6 +55,8 @@ class Run:
         self._harness = harness
         self._started = time.monotonic()
         self._shown = 0.0
+        self._predicted_step_s = 0.0
+        self._attempt = 1
         self._client_scores: dict[int, dict[str, float]] = {}
 
     def begin(self, solution: Solution, devices: Mapping[int, Device]) -> None:
@@ -55,6 +66,7 @@ class Run:
             load_server(self.coordinator, folder)
             if self.coordinator.reselection is not None:
                 solution = self.coordinator.reselection.solution_of(self.coordinator.cuts)
+        self._predicted_step_s = solution.latency_s
         self.folder.begin(folder, self.coordinator.round)
         self.folder.write_cuts(solution, devices)
         if folder is not None:
@@ -69,14 +81,43 @@ class Run:
             f"round {self.coordinator.round}: {session.failure or why}"
         ) from session.failure
 
+    def give_up_round(self, session: LockStep, why: str) -> None:
+        """Take the round back, to be tried again.
+
+        Raises ``RoundFailedError`` if it has been tried as often as the configuration allows, or ended for a
+        reason that another attempt would not change.
+        """
+        if self._attempt == self.config.attempts or not isinstance(
+            session.failure, TooFewClientsError | None
+        ):
+            self.fail(session, why)
+        self._display.note(
+            f"round {self.coordinator.round}, attempt {self._attempt} of {self.config.attempts} is given up: "
+            f"{session.failure or why}"
+        )
+        self.coordinator.give_up_round()
+        self._attempt += 1
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt at the current round, from one."""
+        return self._attempt
+
+    def deadlines(self) -> Deadlines:
+        """Return how long hosts that may be gone are waited for."""
+        section = self.config.executor
+        return Deadlines(
+            section.timeout, section.least_deadline, section.deadline_factor, self._predicted_step_s
+        )
+
     @property
     def rounds_left(self) -> int:
         """Rounds still to do."""
         return max(0, self.config.rounds - self.coordinator.round)
 
-    def open_round(self, hosts: Sequence[Sequence[int]]) -> LockStep:
-        """Begin the next round; ``hosts`` lists the client ids of each host."""
-        return self.coordinator.open_round(hosts, self._progress)
+    def open_round(self, hosts: Sequence[Sequence[int]], patience: Patience = lambda _: math.inf) -> LockStep:
+        """Begin the next round; ``hosts`` lists the client ids of each host, ``patience`` bounds them."""
+        return self.coordinator.open_round(hosts, self._progress, patience, self._note_drop_out)
 
     def close_round(
         self,
@@ -84,7 +125,11 @@ class Run:
         losses: Mapping[int, StepLosses],
         times: Mapping[int, ClientTimes] | None = None,
     ) -> dict[str, Any]:
-        """Cluster, average, judge, choose cuts anew, and write down; return the round's metrics."""
+        """Cluster, average, judge, choose cuts anew, and write down; return the round's metrics.
+
+        Clients without blocks have dropped out.
+        """
+        self._attempt = 1
         finished = self.coordinator.close_round(client_blocks, losses, times)
         scores = ari = None
         if self._harness is not None:
@@ -126,6 +171,12 @@ class Run:
         summary = self.folder.write_summary(self.coordinator, seconds, ari, scores, self._client_scores)
         self._display.end(summary)
         return summary
+
+    def _note_drop_out(self, client: int, dropped: DroppedClient) -> None:
+        self._display.note(
+            f"client {client} dropped out of round {self.coordinator.round} in step {dropped.step}, "
+            f"{dropped.exchange.name}: {dropped.reason}"
+        )
 
     def _progress(self, step: int) -> None:
         now = time.monotonic()

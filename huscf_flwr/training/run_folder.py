@@ -208,6 +208,10 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
             }
             for client in clients
         ],
+        "drop_outs": [
+            {"id": client, "step": of.step, "exchange": of.exchange.name, "reason": of.reason}
+            for client, of in sorted(finished.drop_outs.items())
+        ],
         **({"domains": scores} if scores is not None else {}),
     }
 

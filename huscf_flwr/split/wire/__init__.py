@@ -5,7 +5,8 @@
 """
 
 from huscf_flwr.split.wire.channel import GrpcChannel, arrive
+from huscf_flwr.split.wire.claim import StreamClaim
 from huscf_flwr.split.wire.rendezvous import Rendezvous
 from huscf_flwr.split.wire.server import ExecutorServer
 
-__all__ = ["ExecutorServer", "GrpcChannel", "Rendezvous", "arrive"]
+__all__ = ["ExecutorServer", "GrpcChannel", "Rendezvous", "StreamClaim", "arrive"]
