@@ -208,6 +208,16 @@ class ExecutorSection(Section):
     timeout: PositiveFloat = 600.0
 
 
+class CheckpointSection(Section):
+    """What is kept of finished rounds.
+
+    Attributes:
+        keep_last: rounds whose checkpoints stay; ``resume_round`` goes on from one that is not the last.
+    """
+
+    keep_last: PositiveInt = 1
+
+
 class ComputeSection(Section):
     """Numbers and threads.
 
@@ -234,6 +244,8 @@ class RunConfig(Section):
         clients: number of virtual clients.
         min_hosts: SuperNodes to wait for before the run starts.
         resume: folder of a run whose last checkpoint this one goes on from.
+        resume_round: go on from the checkpoint of this round instead, if it is still kept.
+        tensorboard: write event files for TensorBoard too; needs ``pip install 'huscf-flwr[tensorboard]'``.
         output: folder of run folders.
     """
 
@@ -246,6 +258,8 @@ class RunConfig(Section):
     clients: PositiveInt = 8
     min_hosts: PositiveInt = 1
     resume: Path | None = None
+    resume_round: PositiveInt | None = None
+    tensorboard: bool = False
     output: Path = Path("runs")
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
@@ -254,6 +268,7 @@ class RunConfig(Section):
     method: MethodSection = MethodSection()
     evaluation: EvaluationSection = EvaluationSection()
     executor: ExecutorSection = ExecutorSection()
+    checkpoint: CheckpointSection = CheckpointSection()
     compute: ComputeSection = ComputeSection()
 
     @property

@@ -64,6 +64,7 @@ class LockStep:
         self._finished_steps = 0
         self._running: ExecutorStep | None = None
         self._failure: BaseException | None = None
+        self._stop: BaseException | None = None
         self._lock = threading.Lock()
         self._barrier = threading.Barrier(len(self.hosts), action=self._serve)
         self.waited = [0.0] * len(self.hosts)
@@ -110,6 +111,10 @@ class LockStep:
         self._fail(reason)
         self._barrier.abort()
 
+    def stop(self, reason: BaseException) -> None:
+        """End the session for all hosts because of ``reason``, but after the step that is going on."""
+        self._stop = reason
+
     def _fail(self, reason: BaseException) -> None:
         with self._lock:
             self._failure = self._failure or reason
@@ -142,6 +147,8 @@ class LockStep:
 
     def _advance(self, exchange: Exchange) -> Mapping[int, Frame]:
         if exchange is Exchange.GENERATE:
+            if self._stop is not None:
+                raise self._stop
             if self._finished_steps >= self._steps:
                 raise SessionError(f"the session has {self._steps} steps, and all are done")
             self._running = self._executor.step(self._observe(self._finished_steps + 1))
