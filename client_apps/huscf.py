@@ -3,18 +3,17 @@
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
 folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and its
 optimiser's moments are kept in `state-folder`. A SuperNode without them hosts virtual clients of the
-configured scenario.
+configured scenario, and keeps their moments in the run's folder.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from flwr.app import ConfigRecord, Context, Message
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client_apps.owner import Owner, owner_of
@@ -23,12 +22,14 @@ from huscf_flwr.data import LabelledImages, Population
 from huscf_flwr.models import ModelSpec
 from huscf_flwr.split import HostTimer, run_steps
 from huscf_flwr.split.wire import GrpcChannel, arrive
-from huscf_flwr.training.checkpoint import client_folder, load_moments, save_moments
+from huscf_flwr.training.checkpoint import client_folder
 from huscf_flwr.training.cut_choice import deal_devices
 from huscf_flwr.training.host_timer import host_timer
 from huscf_flwr.training.method import model_spec_of, population_of
+from huscf_flwr.training.moments import MomentsError, load_moments, owners_folder, save_moments
 from huscf_flwr.training.participant import Participant, wire_type_of
 from huscf_flwr.training.taken_blocks import TakenBlocks, begin_round
+from strategies.log_display import LOGGER
 from strategies.messages import (
     DESCRIBE,
     RENDEZVOUS,
@@ -78,12 +79,12 @@ def train(message: Message, context: Context) -> Message:
     request = TrainRequest.from_records(message.content)
     owner = owner_of(context)
     _share_cores(config, 1 if owner else request.neighbours)
-    folder = owner.state_folder / str(context.run_id) if owner else client_folder(config.folder)
+    folder = owners_folder(owner.state_folder, request.training) if owner else client_folder(config.folder)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     with GrpcChannel(request.address, request.token, wire_type_of(config)) as channel:
         participants = _participants(config, request, owner)
         for participant in participants.values():
-            _load_moments(participant, folder, context, request.round - 1)
+            _load_moments(participant, folder, request, owner)
             begin_round(
                 participant.split.segments,
                 request.blocks.get(request.clusters[participant.split.client]),
@@ -92,11 +93,13 @@ def train(message: Message, context: Context) -> Message:
         hosted = [participant.begin_round(request.round) for participant in participants.values()]
         timer = _timer(config, request, owner)
         losses = run_steps(hosted, channel, request.steps, timer)
-    for client, participant in participants.items():
-        checksum = save_moments(participant.split.segments, folder, client, request.round)
-        context.state[f"client-{client}"] = ConfigRecord({"round": request.round, "checksum": checksum})
+    keep_last = config.checkpoint.keep_last
+    kept = {
+        client: save_moments(participant.split.segments, folder, client, request.round, keep_last=keep_last)
+        for client, participant in participants.items()
+    }
     states = {client: participant.split.segments.states() for client, participant in participants.items()}
-    reply = TrainReply(states, losses, timer.times())
+    reply = TrainReply(states, losses, timer.times(), kept)
     return Message(reply.to_records(), reply_to=message)
 
 
@@ -139,11 +142,15 @@ def _population(config: RunConfig, spec: ModelSpec) -> Population:
     return population_of(config, spec)
 
 
-def _load_moments(participant: Participant, folder: Path, context: Context, number: int) -> None:
+def _load_moments(participant: Participant, folder: Path, request: TrainRequest, owner: Owner | None) -> None:
+    """Go on with the moments that belong to the request; a device that has lost them starts anew."""
     client = participant.split.client
-    saved: Mapping[str, object] = context.state.config_records.get(f"client-{client}", {})
-    checksum = str(saved["checksum"]) if saved.get("round") == number else None
-    load_moments(participant.split.segments, folder, client, number, checksum)
+    try:
+        load_moments(participant.split.segments, folder, client, request.kept.get(client))
+    except MomentsError as error:
+        if owner is None:
+            raise
+        LOGGER.warning("%s; they start anew", error)
 
 
 def _share_cores(config: RunConfig, neighbours: int) -> None:

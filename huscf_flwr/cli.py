@@ -17,6 +17,7 @@ from huscf_flwr.cuts.command import cuts_app, devices_app
 from huscf_flwr.flower_run import run_with_flower
 from huscf_flwr.training.check import check_run
 from huscf_flwr.training.display import TerminalDisplay
+from huscf_flwr.training.interruption import InterruptedRunError, stop_requests
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.sampling import draw_labelled_images
 
@@ -59,11 +60,13 @@ def run(
         resolved = load_config(config, settings or ())
         display = TerminalDisplay()
         hosts = supernodes or _DEFAULT_HOSTS[engine]
-        check_run(resolved, hosts)
-        if engine is Engine.LOCAL:
-            train_locally(resolved, hosts=hosts, display=display)
-        else:
-            run_with_flower(resolved, _app_folder(), supernodes=hosts, display=display)
+        population = check_run(resolved, hosts)
+        with stop_requests() as stop:
+            if engine is Engine.LOCAL:
+                train_locally(resolved, hosts=hosts, display=display, population=population, stop=stop)
+            else:
+                del population  # its processes load their own
+                run_with_flower(resolved, _app_folder(), supernodes=hosts, display=display, stop=stop)
         display.note(f"report: {resolved.folder / 'report.html'}")
 
 
@@ -90,6 +93,9 @@ def _explained() -> Iterator[None]:
     """Show errors that a user can act on as a message, without a traceback."""
     try:
         yield
+    except InterruptedRunError as stopped:
+        typer.echo(str(stopped), err=True)
+        raise typer.Exit(stopped.exit_code) from stopped
     except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
         typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
         typer.echo(str(error) or type(error).__name__, err=True)

@@ -215,6 +215,16 @@ class ExecutorSection(Section):
     deadline_factor: PositiveFloat = 10.0
 
 
+class CheckpointSection(Section):
+    """What is kept of finished rounds.
+
+    Attributes:
+        keep_last: rounds whose checkpoints stay; ``resume_round`` goes on from one that is not the last.
+    """
+
+    keep_last: PositiveInt = 1
+
+
 class ComputeSection(Section):
     """Numbers and threads.
 
@@ -257,6 +267,8 @@ class RunConfig(Section):
         min_clients: a round with fewer clients left is given up and tried again.
         attempts: how often a round is tried before the run ends.
         resume: folder of a run whose last checkpoint this one goes on from.
+        resume_round: go on from the checkpoint of this round instead, if it is still kept.
+        tensorboard: write event files for TensorBoard too; needs ``pip install 'huscf-flwr[tensorboard]'``.
         output: folder of run folders.
     """
 
@@ -271,6 +283,8 @@ class RunConfig(Section):
     min_clients: PositiveInt = 1
     attempts: PositiveInt = 3
     resume: Path | None = None
+    resume_round: PositiveInt | None = None
+    tensorboard: bool = False
     output: Path = Path("runs")
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
@@ -279,6 +293,7 @@ class RunConfig(Section):
     method: MethodSection = MethodSection()
     evaluation: EvaluationSection = EvaluationSection()
     executor: ExecutorSection = ExecutorSection()
+    checkpoint: CheckpointSection = CheckpointSection()
     compute: ComputeSection = ComputeSection()
 
     @property

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from huscf_flwr.config import RunConfig, to_run_config
+from huscf_flwr.training.checkpoint import checkpoint_of
 from huscf_flwr.training.display import Display
+from huscf_flwr.training.interruption import InterruptedRunError, StopRequest
 from huscf_flwr.training.run_folder import read_metrics, read_progress, read_summary
 
 _START_SECONDS = 60.0
@@ -44,13 +46,21 @@ class PrivateSuperLink:
 
 
 def run_with_flower(
-    config: RunConfig, app: Path, *, supernodes: int, display: Display, cores_each: int = 1
+    config: RunConfig,
+    app: Path,
+    *,
+    supernodes: int,
+    display: Display,
+    cores_each: int = 1,
+    stop: StopRequest | None = None,
 ) -> dict[str, Any]:
     """Run the Flower app in folder ``app`` with ``config`` on ``supernodes`` virtual SuperNodes.
 
     Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side.
-    Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish.
+    Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish,
+    and ``InterruptedRunError`` once Flower has stopped it because ``stop`` was asked for.
     """
+    stop = stop or StopRequest()
     home = config.output / ".flower" / config.name
     with private_superlink(home) as superlink:
         settings = home / "run-config.toml"
@@ -58,13 +68,19 @@ def run_with_flower(
         started = time.time()
         run_id = _submit(superlink, app, settings, _federation(supernodes, cores_each))
         try:
-            status = _watch(superlink, run_id, config, display, started)
+            status = _watch(superlink, run_id, config, display, started, stop)
         except KeyboardInterrupt:
             _flwr(superlink, "stop", run_id)
             raise
         log = _log_of(superlink, run_id)
-    log_file = (config.folder if _is_of_this_run(config.folder, started) else home) / "flower.log"
+    has_begun = _is_of_this_run(config.folder, started)
+    log_file = (config.folder if has_begun else home) / "flower.log"
     log_file.write_text(log, "utf-8")
+    if stop.cause is not None and status != "finished:completed":
+        progress = read_progress(config.folder) if has_begun else None
+        raise InterruptedRunError(
+            stop.cause, progress["round"] if progress else None, config.folder if has_begun else None
+        )
     if status != "finished:completed":
         raise FlowerRunError(f"the run ended as {status}; the whole log is {log_file}\n{_reason(log)}")
     summary = read_summary(config.folder)
@@ -122,16 +138,25 @@ def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, federation: 
 
 
 def _watch(
-    superlink: PrivateSuperLink, run_id: str, config: RunConfig, display: Display, started: float
+    superlink: PrivateSuperLink,
+    run_id: str,
+    config: RunConfig,
+    display: Display,
+    started: float,
+    stop: StopRequest,
 ) -> str:
-    shown = 0
+    shown = _rounds_before(config, display)
     asked = time.monotonic()
+    is_stopping = False
     while True:
         time.sleep(_POLL_SECONDS)
         ended = False
+        if stop.cause is not None and not is_stopping:
+            _flwr(superlink, "stop", run_id)
+            is_stopping = ended = True
         if _is_of_this_run(config.folder, started):
             shown = _show(config, display, shown)
-            ended = (config.folder / "summary.json").exists()
+            ended = ended or (config.folder / "summary.json").exists()
         # Each question to Flower starts a process, which costs a second of a core that trains.
         if ended or time.monotonic() - asked > _STATUS_SECONDS:
             asked = time.monotonic()
@@ -143,6 +168,14 @@ def _watch(
 def _is_of_this_run(folder: Path, started: float) -> bool:
     config = folder / "config.yaml"
     return config.exists() and config.stat().st_mtime >= started
+
+
+def _rounds_before(config: RunConfig, display: Display) -> int:
+    checkpoint = checkpoint_of(config)
+    if checkpoint is None:
+        return 0
+    display.note(f"goes on from {checkpoint.run_folder} after round {checkpoint.state.round}")
+    return checkpoint.state.round
 
 
 def _show(config: RunConfig, display: Display, shown: int) -> int:
@@ -176,6 +209,7 @@ def _flwr(superlink: PrivateSuperLink, *arguments: str) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl-C reaches every process of a terminal's group: it is ours to answer
     )
     try:
         answer = json.loads(done.stdout[done.stdout.index("{") :])

@@ -39,6 +39,13 @@ class Assembly:
         return tuple(self.clients)
 
     @property
+    def virtual_clients(self) -> frozenset[int]:
+        """Clients that are hosted, not owned."""
+        return frozenset(
+            client for node, ids in self.clients.items() if node not in self.owners for client in ids
+        )
+
+    @property
     def virtual_hosts(self) -> int:
         """Number of nodes that host virtual clients."""
         return len(self.clients) - len(self.owners)
@@ -110,7 +117,11 @@ def _report(nodes: Sequence[int], arrivals: Mapping[int, Arrival]) -> None:
         if arrival is None:
             LOGGER.warning("SuperNode %s did not come to the rendezvous", node)
         elif not arrival.admitted and arrival.client is not None:
-            LOGGER.warning("SuperNode %s, which owns client %s, came too late", node, arrival.client)
+            LOGGER.warning(
+                "SuperNode %s, which owns client %s, came too late",
+                *(node, arrival.client),
+                extra={"client": arrival.client},
+            )
     hosts = [arrival.admitted for arrival in arrivals.values() if arrival.client is None]
     if hosts and not all(hosts):
         LOGGER.warning(

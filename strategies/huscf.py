@@ -28,8 +28,9 @@ from huscf_flwr.training.judging import Harness
 from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of
 from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
+from huscf_flwr.training.run_log import RunLog
 from strategies.assembly import Assembly, addressed, answers, assemble
-from strategies.log_display import LOGGER, LogDisplay
+from strategies.log_display import SHOWN, LogDisplay
 from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainReply, TrainRequest
 from strategies.session_grid import SessionGrid
 
@@ -64,6 +65,8 @@ class HuSCF(Strategy):
         self.method = method_of(config, clusterer=clusterer, divergence=divergence, weighting=weighting)
         self._cut_solver = cut_solver
         self._display = display or LogDisplay()
+        self.log = RunLog(config.name)
+        """To be entered around the whole run."""
         self._server: ExecutorServer | None = None
         self._assembly: Assembly | None = None
         self._run: Run | None = None
@@ -90,8 +93,8 @@ class HuSCF(Strategy):
             method=self.method,
             reselection=reselection_of(config, self.spec, devices, self._cut_solver),
         )
-        self._run = Run(config, coordinator, RunFolder(config), self._display, harness)
-        self._run.begin(solution, devices)
+        self._run = Run(config, coordinator, RunFolder(config), self._display, harness, self.log)
+        self._run.begin(solution, devices, assembly.virtual_clients)
         return SessionGrid(grid, self._session_has_failed)
 
     def initial_arrays(self) -> ArrayRecord:
@@ -106,11 +109,11 @@ class HuSCF(Strategy):
     def summary(self) -> None:
         """Log who trains what."""
         assembly = self._assembled()
-        LOGGER.info("\t├──> Mode: %s, seed %s", self.config.mode, self.config.seed)
+        SHOWN.info("\t├──> Mode: %s, seed %s", self.config.mode, self.config.seed)
         for node, clients in assembly.clients.items():
             kind = "owns client" if node in assembly.owners else "hosts clients"
-            LOGGER.info("\t├──> SuperNode %s %s %s", node, kind, ", ".join(map(str, clients)))
-        LOGGER.info("\t└──> Run folder: %s", self._prepared().folder.path)
+            SHOWN.info("\t├──> SuperNode %s %s %s", node, kind, ", ".join(map(str, clients)))
+        SHOWN.info("\t└──> Run folder: %s", self._prepared().folder.path)
 
     def configure_train(
         self,
@@ -134,6 +137,8 @@ class HuSCF(Strategy):
                 clusters={client: coordinator.clusters[client] for client in clients},
                 blocks=coordinator.blocks_for(clients),
                 taken=coordinator.taken_by(clients),
+                training=coordinator.training,
+                kept={k: coordinator.kept_moments[k] for k in clients if k in coordinator.kept_moments},
                 neighbours=assembly.virtual_hosts,
             ).to_records()
             for (node, clients), token in zip(assembly.clients.items(), tokens, strict=True)
@@ -156,7 +161,8 @@ class HuSCF(Strategy):
         blocks = {client: states for reply in trained for client, states in reply.blocks.items()}
         losses = {client: values for reply in trained for client, values in reply.losses.items()}
         times = {client: seconds for reply in trained for client, seconds in reply.times.items()}
-        metrics = run.close_round(blocks, losses, times)
+        kept = {client: moments for reply in trained for client, moments in reply.kept.items()}
+        metrics = run.close_round(blocks, losses, times, kept)
         return self._generators(), _metric_record(metrics)
 
     def configure_evaluate(

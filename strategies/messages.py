@@ -1,8 +1,9 @@
 """The control plane's messages: every record that Flower carries for us, written and read in one place.
 
 Clients send up: whether they were admitted, their client id, device profile and sample count, the blocks
-that they trained, their mean losses, how long they computed and exchanged frames, and, where nobody else can
-judge, how their cluster's generator did on their own test data. Nothing else; labels, label counts, names of
+that they trained, their mean losses, how long they computed and exchanged frames, the checksum of the file in
+which they keep their optimisers' moments, and, where nobody else can judge, how their cluster's generator did
+on their own test data. Nothing else; labels, label counts, names of
 domains or partitions and images have no place here.
 """
 
@@ -25,6 +26,7 @@ from huscf_flwr.cuts import Device
 from huscf_flwr.models import BlockStates, Cut
 from huscf_flwr.split import ClientTimes, StepLosses
 from huscf_flwr.training.files import flatten_blocks, unflatten_blocks
+from huscf_flwr.training.moments import KeptMoments
 from huscf_flwr.training.taken_blocks import TakenBlocks
 
 RENDEZVOUS = "query.rendezvous"
@@ -125,6 +127,8 @@ class TrainRequest:
 
     ``blocks`` are by cluster: what several clients of one cluster keep travels once. ``taken`` are by client:
     blocks that it takes over from the server, with the server's moments; they travel only when cuts change.
+    ``training`` names what is trained, over all runs that resume it, and ``kept`` the files of moments that
+    clients have kept for it; a client that is not in it starts without.
     """
 
     round: int
@@ -137,6 +141,8 @@ class TrainRequest:
     taken: Mapping[int, TakenBlocks]
     neighbours: int
     """SuperNodes without data of their own that compute at the same time, perhaps on the same machine."""
+    training: str
+    kept: Mapping[int, KeptMoments]
 
     def to_records(self) -> RecordDict:
         """Return the message's content."""
@@ -146,11 +152,13 @@ class TrainRequest:
             "address": self.address,
             "token": self.token,
             "neighbours": self.neighbours,
+            "training": self.training,
         }
         records = RecordDict({"session": ConfigRecord(session)})
         for client, cut in self.cuts.items():
             place: dict[str, ConfigRecordValues] = {"cut": list(cut), "cluster": self.clusters[client]}
             records[f"client-{client}"] = ConfigRecord(place)
+        records.update(_kept_records(self.kept))
         for cluster, states in self.blocks.items():
             records[f"cluster-{cluster}"] = _to_arrays(states)
         for client, taken in self.taken.items():
@@ -172,6 +180,8 @@ class TrainRequest:
             address=session["address"],
             token=session["token"],
             neighbours=session["neighbours"],
+            training=session["training"],
+            kept=_kept(records),
             cuts={client: Cut(*_integers(record["cut"])) for client, record in places.items()},
             clusters={client: int(str(record["cluster"])) for client, record in places.items()},
             blocks={k: _from_arrays(record) for k, record in _arrays(records, "cluster").items()},
@@ -186,15 +196,16 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainReply:
-    """SuperNode to server: the blocks that its clients trained, their mean losses, and how long it took."""
+    """SuperNode to server: what its clients trained, their losses, how long it took, and what they keep."""
 
     blocks: Mapping[int, BlockStates]
     losses: Mapping[int, StepLosses]
     times: Mapping[int, ClientTimes]
+    kept: Mapping[int, KeptMoments]
 
     def to_records(self) -> RecordDict:
         """Return the message's content."""
-        records = RecordDict()
+        records = RecordDict(dict(_kept_records(self.kept)))
         for client, states in self.blocks.items():
             losses = self.losses[client]
             records[f"client-{client}"] = _to_arrays(states)
@@ -218,7 +229,7 @@ class TrainReply:
             for client, record in _metrics(records, "seconds").items()
         }
         blocks = {client: _from_arrays(record) for client, record in _arrays(records, "client").items()}
-        return cls(blocks, losses, times)
+        return cls(blocks, losses, times, _kept(records))
 
 
 @dataclass(frozen=True)
@@ -262,6 +273,21 @@ class EvaluateReply:
         """Read the message's content."""
         metrics: dict[str, Any] = dict(records.metric_records["scores"])
         return cls(int(metrics.pop("client-id")), int(metrics.pop("test-samples")), metrics)
+
+
+def _kept_records(kept: Mapping[int, KeptMoments]) -> dict[str, ConfigRecord]:
+    return {
+        f"kept-{client}": ConfigRecord({"round": moments.round, "sha256": moments.sha256})
+        for client, moments in kept.items()
+    }
+
+
+def _kept(records: RecordDict) -> dict[int, KeptMoments]:
+    return {
+        _client(name): KeptMoments(int(str(record["round"])), str(record["sha256"]))
+        for name, record in records.config_records.items()
+        if name.startswith("kept-")
+    }
 
 
 def _to_arrays(states: BlockStates) -> ArrayRecord:

@@ -51,6 +51,8 @@ CHANGED = {
     "clients": 11,
     "min-hosts": 2,
     "resume": "/runs/old",
+    "resume-round": 4,
+    "tensorboard": True,
     "output": "/elsewhere",
     "model.spec": "colour-32",
     "model.width": 0.125,
@@ -92,6 +94,7 @@ CHANGED = {
     "executor.advertise": "cloud.example:9000",
     "executor.window": 5.5,
     "executor.timeout": 60.0,
+    "checkpoint.keep-last": 5,
     "compute.precision": "bfloat16",
     "compute.wire-dtype": "bfloat16",
     "compute.threads": 4,
@@ -289,6 +292,7 @@ def test_what_is_written_down_is_complete():
     flat = to_run_config(RunConfig.model_validate(written))
     assert {key for key, value in flat.items() if value == ""} == {
         "resume",
+        "resume-round",
         "data.domains",
         "data.root",
         "cuts.fixed",

@@ -123,6 +123,7 @@ class LockStep:
         self._finished_steps = 0
         self._running: ExecutorStep | None = None
         self._failure: BaseException | None = None
+        self._stop: BaseException | None = None
         self._changed = threading.Condition()
         self._longest_step_s: float | None = None
         self._step_began = time.monotonic()
@@ -214,6 +215,10 @@ class LockStep:
         """End the session for all hosts because of ``reason``; the first reason given stays."""
         with self._changed:
             self._fail(reason)
+
+    def stop(self, reason: BaseException) -> None:
+        """End the session for all hosts because of ``reason``, but after the step that is going on."""
+        self._stop = reason
 
     # All below but _checked and _check is called with the lock held.
 
@@ -346,6 +351,8 @@ class LockStep:
 
     def _advance(self, exchange: Exchange, up: Frames) -> Frames:
         if exchange is Exchange.GENERATE:
+            if self._stop is not None:
+                raise self._stop
             if self.finished:
                 raise SessionError(f"the session has {self._steps} steps, and all are done")
             self._running = self._executor.step(self._observe(self._finished_steps + 1))

@@ -8,6 +8,7 @@ closes the round by clustering and averaging. Flower's strategy and the local en
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,7 @@ from huscf_flwr.split import (
 )
 from huscf_flwr.training.cut_choice import CutReselection
 from huscf_flwr.training.generators import output_change, with_measured_statistics
+from huscf_flwr.training.moments import KeptMoments
 from huscf_flwr.training.participant import adam_settings, dtype_of, wire_type_of
 from huscf_flwr.training.taken_blocks import TakenBlocks, taken_from
 
@@ -111,7 +113,11 @@ class Coordinator:
         self.executor = SplitExecutor(
             spec, cuts, seed=config.seed, adam=adam_settings(config), dtype=dtype_of(config)
         )
+        self.training = secrets.token_hex(16)
+        """Name by which clients find what they keep for this training, over all runs that resume it."""
         self.round = 0
+        self.kept_moments: dict[int, KeptMoments] = {}
+        """What each client has last kept for itself, if anything."""
         self.clusters: dict[int, int] = dict.fromkeys(sorted(samples), 0)
         self.cluster_blocks: dict[int, BlockStates] = {}
         if config.method.initialisation == "common":
@@ -197,11 +203,12 @@ class Coordinator:
         client_blocks: Mapping[int, BlockStates],
         losses: Mapping[int, StepLosses],
         times: Mapping[int, ClientTimes] | None = None,
+        kept: Mapping[int, KeptMoments] | None = None,
     ) -> FinishedRound:
         """Cluster and average what the clients trained; take the averages over.
 
         Clients without blocks have dropped out: they are in no average, and keep their cluster. ``times`` are
-        the clients' own measurements of the round.
+        the clients' own measurements of the round, ``kept`` is what they keep for themselves.
         """
         assert self._session is not None
         present = sorted(client_blocks)
@@ -218,9 +225,10 @@ class Coordinator:
         )
         self.clusters = _with_absent(self.clusters, result.clusters)
         still_there = set(self.clusters.values())
-        kept = {name: blocks for name, blocks in self.cluster_blocks.items() if name in still_there}
-        self.cluster_blocks = {**kept, **result.aggregate.clusters}
+        untouched = {name: own for name, own in self.cluster_blocks.items() if name in still_there}
+        self.cluster_blocks = {**untouched, **result.aggregate.clusters}
         self.executor.segments.load(result.aggregate.body)
+        self.kept_moments.update(kept or {})
         self._generators = {}
         self.cuts_before = dict(self.cuts)
         seconds = time.monotonic() - self._started

@@ -23,11 +23,14 @@ DEVICE = {
     "minimum_discriminator_head",
 }
 
+KEPT = (ConfigRecord, {"round", "sha256"})
+
 DOWN = {
     "query.rendezvous": {"invitation": (ConfigRecord, {"address", "token"})},
     "query.describe": {"clients": (ConfigRecord, {"ids"})},
     "train": {
-        "session": (ConfigRecord, {"round", "steps", "address", "token", "neighbours"}),
+        "session": (ConfigRecord, {"round", "steps", "address", "token", "neighbours", "training"}),
+        r"kept-\d+": KEPT,
         CLIENT: (ConfigRecord, {"cut", "cluster"}),
         CLUSTER: (ArrayRecord, BLOCK),
         r"taken-\d+": (ArrayRecord, BLOCK),
@@ -43,6 +46,7 @@ UP = {
     "query.describe": {CLIENT: (ConfigRecord, {"samples"} | DEVICE)},
     "train": {
         CLIENT: (ArrayRecord, BLOCK),
+        r"kept-\d+": KEPT,
         r"losses-\d+": (MetricRecord, {"discriminator", "generator"}),
         r"seconds-\d+": (MetricRecord, {"compute", "exchange"}),
     },

@@ -12,6 +12,7 @@ from huscf_flwr.config import to_run_config
 from huscf_flwr.federation import Clustering, SampleWeighting
 from huscf_flwr.models import Cut, client_block_keys
 from huscf_flwr.split.wire.server import PortTakenError
+from huscf_flwr.training.checkpoint import read_checkpoint
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.method import model_spec_of
 from huscf_flwr.training.participant import Participant
@@ -177,7 +178,9 @@ def test_blocks_go_down_once_per_cluster_and_host(simulated):
     assert len(requests) == 2 * 2
     for request in requests:
         clusters = {
-            record["cluster"] for name, record in request.content.config_records.items() if name != "session"
+            record["cluster"]
+            for name, record in request.content.config_records.items()
+            if name.startswith("client-")
         }
         assert set(request.content.array_records) == {f"cluster-{cluster}" for cluster in clusters}
 
@@ -230,14 +233,24 @@ def test_owners_judge_on_their_own_test_data_at_the_end(owned):
         assert 0 <= judged["tstr_accuracy"] <= 1
 
 
-def test_owners_keep_their_moments_in_their_state_folder_and_context(owned):
+def test_owners_keep_their_moments_in_their_state_folder(owned):
     config, grid, place = owned
+    training = training_of(config)
     for client in (0, 1):
-        files = sorted(path.name for path in (place / f"state-{client}" / str(RUN_ID)).iterdir())
+        files = sorted(path.name for path in (place / f"state-{client}" / training).iterdir())
         assert files == [f"client-{client}-round-000{number}.safetensors" for number in (1, 2)]
-        assert grid.contexts[200 + client].state[f"client-{client}"]["round"] == 2
+        assert dict(grid.contexts[200 + client].state) == {}
     kept = (config.folder / "checkpoint" / "clients").iterdir()
     assert {path.name.split("-")[1] for path in kept} == {"2", "3"}
+
+
+def training_of(config):
+    return read_checkpoint(config.folder).state.training
+
+
+def assert_same_to_the_bit(found, expected):
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_a_resumed_run_goes_on_to_the_bit(images, tmp_path):
@@ -247,9 +260,22 @@ def test_a_resumed_run_goes_on_to_the_bit(images, tmp_path):
     for config in (whole, half, rest):
         run(config, hosts(2))
     assert read_summary(rest.folder)["rounds"] == 2
-    found, expected = server_tensors(rest.folder), server_tensors(whole.folder)
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
+    for found, expected in zip(*[iter(client_files(rest.folder, whole.folder, number=2))] * 2, strict=True):
+        assert_same_to_the_bit(load_file(found), load_file(expected))
+
+
+def test_owners_go_on_with_their_moments_in_a_resumed_run(images, tmp_path):
+    """Each run is another of Flower's, and knows nothing of the one before but its folder."""
+    for name, parts in (("whole", [2]), ("halves", [1, 2])):
+        for rounds in parts:
+            resume = {"resume": tmp_path / name} if rounds > parts[0] else {}
+            config = small_run(images, tmp_path, name=name, rounds=rounds, **resume, **FAST)
+            run(config, {**owners(images, tmp_path / f"state of {name}"), **hosts(1)})
+    assert_same_to_the_bit(server_tensors(tmp_path / "halves"), server_tensors(tmp_path / "whole"))
+    for client in (0, 1):
+        state = tmp_path / "state of halves" / f"state-{client}"
+        assert [path.name for path in state.iterdir() if len(path.name) == 32] == [training_of(config)]
 
 
 @dataclasses.dataclass
@@ -305,7 +331,7 @@ def test_a_host_that_fails_ends_the_round_at_once_and_with_its_reason(images, tm
     with pytest.raises(RoundFailedError, match=r"^round 2: MemoryError$"):
         run(config, hosts(2))
     assert [line["round"] for line in read_metrics(config.folder)] == [1]
-    assert (config.folder / "checkpoint" / "server.json").is_file()
+    assert (config.folder / "checkpoint" / "server-0001.json").is_file()
 
 
 @pytest.mark.usefixtures("quick_grace")
@@ -382,7 +408,7 @@ def test_an_owner_takes_over_and_gives_up_blocks_with_their_moments(images, tmp_
         taken = [name for name in request.array_records if name.startswith(("taken-0", "moments-0"))]
         grown = request["session"]["round"] == 2 and "client-0" in request
         assert taken == (["taken-0", "moments-0"] if grown else [])
-    state = tmp_path / "state-0" / str(RUN_ID)
+    state = tmp_path / "state-0" / training_of(config)
     kept = [
         {tuple(name.split(".")[:2]) for name in load_file(state / f"client-0-round-000{number}.safetensors")}
         for number in (2, 3)

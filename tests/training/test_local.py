@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from huscf_flwr.split import NonFiniteLossError
-from huscf_flwr.training.checkpoint import CheckpointError, checkpoint_folder
+from huscf_flwr.training.checkpoint import CheckpointError, checkpoint_folder, read_checkpoint
 from huscf_flwr.training.local import spread, train_locally
 from huscf_flwr.training.participant import Participant
 from huscf_flwr.training.run import RoundFailedError
@@ -83,7 +83,8 @@ def test_a_run_leaves_all_its_files(finished):
         "metrics.jsonl",
         "summary.json",
         "report.html",
-        "checkpoint/server.json",
+        "checkpoint/server-0002.json",
+        "log.jsonl",
         *(f"generators/{cluster}.safetensors" for cluster in clusters),
         *(f"samples/round-002-cluster-{cluster}.png" for cluster in clusters),
         *(f"checkpoint/clients/client-{client}-round-0002.safetensors" for client in range(config.clients)),
@@ -159,6 +160,58 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, finished,
     assert repeatable(read_metrics(resumed.folder)) == repeatable(read_metrics(whole.folder))
     assert summary["domains"] == read_summary(whole.folder)["domains"]
     assert summary["bytes"] == read_summary(whole.folder)["bytes"]
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
+    settings = {"mode": "parity", "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
+    half = small_run(images, tmp_path, name="half", rounds=stop, **settings)
+    rest = small_run(images, tmp_path, name="rest", rounds=4, resume=half.folder, **settings)
+    for config in (whole, half, rest):
+        train(config)
+    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+
+
+@pytest.mark.parametrize("name", ["whole", "other"])
+def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
+    """In its own folder or another's: what it trains anew is what it had trained."""
+    settings = {"checkpoint.keep_last": 3, "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
+    train(whole)
+    expected = read_checkpoint(whole.folder).tensors
+    moments = client_moments(whole.folder)
+    back = small_run(images, tmp_path, name=name, rounds=4, resume=whole.folder, resume_round=2, **settings)
+    _, display = train(back)
+    assert [line["round"] for line in display.rounds] == [3, 4]
+    assert_same_to_the_bit(read_checkpoint(back.folder).tensors, expected)
+    if name == "whole":
+        assert_same_to_the_bit(client_moments(back.folder), moments)
+
+
+def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0}))
+    before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
+    (tmp_path / "small" / "checkpoint" / "clients" / "client-2-round-0001.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"resume: .*client 2 kept after round 1: .* is missing"):
+        train(small_run(images, tmp_path, resume=tmp_path / "small", **{"evaluation.every": 0}))
+    assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    train(small_run(images, tmp_path, rounds=2, **settings))
+    lines = [json.loads(line) for line in (tmp_path / "small" / "log.jsonl").read_text().splitlines()]
+    assert {line["run"] for line in lines} == {"small"}
+    assert {line["round"] for line in lines} == {None, 1, 2}
+    assert any(line["round"] == 1 and line["message"].startswith("round 1/2") for line in lines)
+    assert lines[-1]["message"].startswith("finished after")
+    with pytest.raises(RoundFailedError):
+        train(small_run(images, tmp_path, name="bad", **settings, **{"optimiser.learning_rate": 1e30}))
+    last = json.loads((tmp_path / "bad" / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["level"], last["round"]) == ("ERROR", 1)
+    assert "the generator's loss is nan" in last["message"]
 
 
 def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
