@@ -81,7 +81,11 @@ def train(message: Message, context: Context) -> Message:
     _share_cores(config, 1 if owner else request.neighbours)
     folder = owners_folder(owner.state_folder, request.training) if owner else client_folder(config.folder)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
-    with GrpcChannel(request.address, request.token, wire_type_of(config)) as channel:
+    claim = request.claim(context.run_id, context.node_id)
+    wire = wire_type_of(config)
+    with GrpcChannel(
+        request.address, request.token, claim, wire=wire, patience=request.answer_seconds
+    ) as channel:
         participants = _participants(config, request, owner)
         for participant in participants.values():
             _load_moments(participant, folder, request, owner)
@@ -92,14 +96,18 @@ def train(message: Message, context: Context) -> Message:
             )
         hosted = [participant.begin_round(request.round) for participant in participants.values()]
         timer = _timer(config, request, owner)
-        losses = run_steps(hosted, channel, request.steps, timer)
+        trained = run_steps(hosted, channel, request.steps, timer)
+    for client, drop_out in trained.drop_outs.items():
+        LOGGER.warning("client %s dropped out of the round: %s", client, drop_out.reason)
+    segments = {client: participants[client].split.segments for client in trained.losses}
     keep_last = config.checkpoint.keep_last
     kept = {
-        client: save_moments(participant.split.segments, folder, client, request.round, keep_last=keep_last)
-        for client, participant in participants.items()
+        client: save_moments(own, folder, client, request.round, keep_last=keep_last)
+        for client, own in segments.items()
     }
-    states = {client: participant.split.segments.states() for client, participant in participants.items()}
-    reply = TrainReply(states, losses, timer.times(), kept)
+    states = {client: own.states() for client, own in segments.items()}
+    times = {client: seconds for client, seconds in timer.times().items() if client in segments}
+    reply = TrainReply(request.round, request.attempt, states, trained.losses, times, kept)
     return Message(reply.to_records(), reply_to=message)
 
 

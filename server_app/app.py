@@ -28,12 +28,13 @@ def make_server_app(**parts: Any) -> ServerApp:
         with strategy.log:
             try:
                 session_grid = strategy.prepare(grid)
-                strategy.start(
-                    session_grid,
-                    strategy.initial_arrays(),
-                    num_rounds=strategy.rounds_left,
-                    timeout=_ROUND_SECONDS,
-                )
+                while strategy.rounds_left:  # a round that was given up is one of Flower's too
+                    strategy.start(
+                        session_grid,
+                        strategy.initial_arrays(),
+                        num_rounds=strategy.rounds_left,
+                        timeout=_ROUND_SECONDS,
+                    )
                 strategy.finish()
             finally:
                 strategy.close()

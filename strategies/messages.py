@@ -25,6 +25,7 @@ from flwr.app import (
 from huscf_flwr.cuts import Device
 from huscf_flwr.models import BlockStates, Cut
 from huscf_flwr.split import ClientTimes, StepLosses
+from huscf_flwr.split.wire import StreamClaim
 from huscf_flwr.training.files import flatten_blocks, unflatten_blocks
 from huscf_flwr.training.moments import KeptMoments
 from huscf_flwr.training.taken_blocks import TakenBlocks
@@ -132,7 +133,11 @@ class TrainRequest:
     """
 
     round: int
+    attempt: int
+    """At the round, from one."""
     steps: int
+    answer_seconds: float
+    """How long the executor may take to answer, the time that other hosts need included."""
     address: str
     token: str
     cuts: Mapping[int, Cut]
@@ -144,11 +149,17 @@ class TrainRequest:
     training: str
     kept: Mapping[int, KeptMoments]
 
+    def claim(self, run: int, node: int) -> StreamClaim:
+        """Return what the token is bound to, in Flower's run ``run`` on the SuperNode ``node``."""
+        return StreamClaim(run, self.round, self.attempt, node, tuple(sorted(self.cuts)))
+
     def to_records(self) -> RecordDict:
         """Return the message's content."""
         session: dict[str, ConfigRecordValues] = {
             "round": self.round,
+            "attempt": self.attempt,
             "steps": self.steps,
+            "answer-seconds": self.answer_seconds,
             "address": self.address,
             "token": self.token,
             "neighbours": self.neighbours,
@@ -176,7 +187,9 @@ class TrainRequest:
         places = {_client(name): record for name, record in configs.items() if name.startswith("client-")}
         return cls(
             round=session["round"],
+            attempt=session["attempt"],
             steps=session["steps"],
+            answer_seconds=session["answer-seconds"],
             address=session["address"],
             token=session["token"],
             neighbours=session["neighbours"],
@@ -196,8 +209,13 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainReply:
-    """SuperNode to server: what its clients trained, their losses, how long it took, and what they keep."""
+    """SuperNode to server: what its clients trained, their losses, how long it took, and what they keep.
 
+    Clients that dropped out are not in it.
+    """
+
+    round: int
+    attempt: int
     blocks: Mapping[int, BlockStates]
     losses: Mapping[int, StepLosses]
     times: Mapping[int, ClientTimes]
@@ -205,7 +223,8 @@ class TrainReply:
 
     def to_records(self) -> RecordDict:
         """Return the message's content."""
-        records = RecordDict(dict(_kept_records(self.kept)))
+        session = ConfigRecord({"round": self.round, "attempt": self.attempt})
+        records = RecordDict({"session": session, **_kept_records(self.kept)})
         for client, states in self.blocks.items():
             losses = self.losses[client]
             records[f"client-{client}"] = _to_arrays(states)
@@ -229,7 +248,8 @@ class TrainReply:
             for client, record in _metrics(records, "seconds").items()
         }
         blocks = {client: _from_arrays(record) for client, record in _arrays(records, "client").items()}
-        return cls(blocks, losses, times, _kept(records))
+        session: dict[str, Any] = dict(records.config_records["session"])
+        return cls(session["round"], session["attempt"], blocks, losses, times, _kept(records))
 
 
 @dataclass(frozen=True)

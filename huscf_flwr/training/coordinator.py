@@ -115,13 +115,18 @@ class Coordinator:
         )
         self.training = secrets.token_hex(16)
         """Name by which clients find what they keep for this training, over all runs that resume it."""
+        states = _initial_states(config, spec)
+        self._shapes = {
+            key: {name: (tensor.dtype, tensor.shape) for name, tensor in state.items()}
+            for key, state in states.items()
+        }
         self.round = 0
         self.kept_moments: dict[int, KeptMoments] = {}
         """What each client has last kept for itself, if anything."""
         self.clusters: dict[int, int] = dict.fromkeys(sorted(samples), 0)
         self.cluster_blocks: dict[int, BlockStates] = {}
         if config.method.initialisation == "common":
-            self.cluster_blocks[0] = _initial_states(config, spec)
+            self.cluster_blocks[0] = states
         self.ledger = Ledger()
         self._observed: dict[int, ActivationAccumulator] = {}
         self._generators: dict[tuple[int, Cut], BlockStates] = {}
@@ -246,6 +251,18 @@ class Coordinator:
             server_s=self._session.served_s / self.steps,
             drop_outs=self._session.dropped,
         )
+
+    def check_blocks(self, client: int, blocks: BlockStates) -> None:
+        """Raise ``ValueError`` unless ``blocks`` are what a client keeps, and finite."""
+        expected = self._shapes
+        keys = client_block_keys(self.spec, self.cuts[client])
+        if set(blocks) != set(keys):
+            raise ValueError(f"client {client} sent blocks {sorted(blocks)}, not {sorted(keys)}")
+        for key in keys:
+            if {name: (t.dtype, t.shape) for name, t in blocks[key].items()} != expected[key]:
+                raise ValueError(f"client {client} sent a block {key} of another shape or type")
+            if not all(bool(t.isfinite().all()) for t in blocks[key].values()):
+                raise ValueError(f"client {client} sent a block {key} with numbers that are not finite")
 
     def give_up_round(self) -> None:
         """Take back all that the round did to the server's state, so that it can be tried again."""
