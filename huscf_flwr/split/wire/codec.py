@@ -22,6 +22,8 @@ PACKET_BYTES = 2**20
 """Most bytes of numbers in one packet."""
 MESSAGE_BYTES = PACKET_BYTES + 2**16
 """Most bytes of one gRPC message."""
+MOST_FRAME_BYTES = 2**34
+"""Most bytes of one frame, for who knows no better."""
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 _NAMES = {**{dtype: name for name, dtype in _DTYPES.items()}, torch.float16: "float16"}
@@ -86,10 +88,15 @@ class FrameReader:
     def _begin(self, exchange: Exchange, frame: messages.Frame) -> _GrowingFrame:
         headers = [_header(tensor, self._wire) for tensor in frame.tensors]
         self._expect(frame.client, exchange, headers)
-        try:
-            return _GrowingFrame(exchange, frame.client, list(frame.tensors), headers)
-        except RuntimeError as error:
-            raise FrameError(f"client {frame.client}, {exchange.name}: {error}") from error
+        if len({header.dtype for header in headers}) > 1:
+            raise FrameError(f"client {frame.client}, {exchange.name}: tensors of different types")
+        growing = _GrowingFrame(exchange, frame.client, list(frame.tensors), headers)
+        if growing.byte_count > MOST_FRAME_BYTES:
+            raise FrameError(
+                f"client {frame.client}, {exchange.name}: {growing.byte_count} bytes are too many"
+            )
+        growing.make_room()
+        return growing
 
 
 class _GrowingFrame:
@@ -105,18 +112,22 @@ class _GrowingFrame:
         self.exchange = exchange
         self.client = client
         self._parts = [_Part(*pair) for pair in zip(described, headers, strict=True)]
-        self._numbers = torch.empty(sum(part.byte_count for part in self._parts), dtype=torch.uint8)
-        self._memory = self._numbers.numpy().data
+        self.byte_count = sum(part.byte_count for part in self._parts)
         self._filled = 0
+
+    def make_room(self) -> None:
+        """Set memory aside."""
+        self._numbers = torch.empty(self.byte_count, dtype=torch.uint8)
+        self._memory = self._numbers.numpy().data
 
     @property
     def complete(self) -> bool:
         """Whether all numbers are there."""
-        return self._filled == len(self._memory)
+        return self._filled == self.byte_count
 
     def add(self, data: bytes) -> None:
         """Take more of the numbers; raises ``FrameError`` if there are too many, or none."""
-        if len(data) > len(self._memory) - self._filled or (not data and not self.complete):
+        if len(data) > self.byte_count - self._filled or (not data and not self.complete):
             raise FrameError(f"client {self.client}, {self.exchange.name}: {len(data)} bytes are not due")
         self._memory[self._filled : self._filled + len(data)] = data
         self._filled += len(data)
