@@ -70,7 +70,7 @@ def run_with_flower(
         try:
             status = _watch(superlink, run_id, config, display, started, stop)
         except KeyboardInterrupt:
-            _flwr(superlink, "stop", run_id)
+            _flwr(superlink, "stop", run_id, "--format", "json")
             raise
         log = _log_of(superlink, run_id)
     has_begun = _is_of_this_run(config.folder, started)
@@ -152,7 +152,7 @@ def _watch(
         time.sleep(_POLL_SECONDS)
         ended = False
         if stop.cause is not None and not is_stopping:
-            _flwr(superlink, "stop", run_id)
+            _flwr(superlink, "stop", run_id, "--format", "json")
             is_stopping = ended = True
         if _is_of_this_run(config.folder, started):
             shown = _show(config, display, shown)

@@ -309,3 +309,31 @@ def test_observers_and_progress_follow_the_steps():
     middle = SPEC.discriminator_shapes[SPEC.discriminator.middle]
     assert [tuple(x.shape) for *_, x in seen] == [(2 + client, *middle) for _, client, _ in seen]
     assert not any(x.requires_grad for *_, x in seen)
+
+
+@pytest.mark.parametrize("hosts", [[[0, 1]], [[0], [1]]])
+def test_a_session_that_is_stopped_ends_its_step_first(hosts):
+    """Asked for in the middle of step 2 of 5: everybody finishes it, and nobody begins another."""
+    executor, clients = build(SPEC, dict.fromkeys((0, 1), CUT))
+    reason = RuntimeError("enough")
+    finished = []
+    session = LockStep(
+        executor,
+        hosts,
+        ledger=Ledger(),
+        steps=5,
+        timeout=PATIENCE,
+        observe=lambda step: session.stop(reason) if step == 2 else None,
+        progress=finished.append,
+    )
+    members = [[HostedClient(clients[k], lambda k=k: random_batch(SPEC, 2, k)) for k in ids] for ids in hosts]
+    errors = errors_of(
+        *(
+            lambda host=host, own=own: run_steps(own, LocalChannel(session, host), 5)
+            for host, own in enumerate(members)
+        )
+    )
+    assert finished == [1, 2]
+    assert session.finished_steps == 2
+    assert session.failure is reason
+    assert all(error is reason or isinstance(error, SessionError) for error in errors)
