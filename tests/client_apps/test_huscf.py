@@ -13,7 +13,7 @@ from huscf_flwr.config import to_run_config
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.models import Cut, build_network
 from huscf_flwr.split import SessionError
-from huscf_flwr.split.wire import ExecutorServer, Rendezvous
+from huscf_flwr.split.wire import ExecutorServer, Rendezvous, StreamClaim
 from huscf_flwr.training.method import model_spec_of
 from huscf_flwr.training.moments import MomentsError
 from strategies.messages import (
@@ -97,13 +97,16 @@ class Server:
         self.server = server
         self.coordinator = coordinator_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT))
 
-    def request(self, **changes):
+    def request(self, run_id=7, **changes):
         coordinator, clients = self.coordinator, list(self.coordinator.samples)
         blocks = coordinator.blocks_for(clients)
         self.session = coordinator.open_round([clients])
-        (token,) = self.server.open_session(self.session)
+        claim = StreamClaim(run_id, coordinator.round, 1, 42, tuple(sorted(clients)))
+        (token,) = self.server.open_session(self.session, [claim])
         given = {
             "round": coordinator.round,
+            "attempt": 1,
+            "answer_seconds": 30.0,
             "steps": coordinator.steps,
             "address": self.server.address,
             "token": token,
@@ -147,7 +150,7 @@ def test_a_simulation_whose_moments_are_lost_does_not_go_on(config, server, tmp_
 
 def trained(service, where, **changes):
     """Losses of a round, and what the client kept."""
-    reply = TrainReply.from_records(ask(service.request(**changes), TRAIN, where))
+    reply = TrainReply.from_records(ask(service.request(where.run_id, **changes), TRAIN, where))
     return reply.losses, reply.kept
 
 
@@ -207,14 +210,14 @@ def test_a_failure_reaches_the_executor_before_anybody_waits(config, server):
     with pytest.raises(ValueError, match="generator_head keeps 9 blocks"):
         ask(service.request(cuts={0: Cut(9, 1, 1, 1)}), TRAIN, context(config))
     assert isinstance(service.session.failure, SessionError)
-    assert str(service.session.failure) == "ValueError"
+    assert service.session.dropped[0].reason == "ValueError"
 
 
 def test_a_message_that_is_delivered_twice_trains_once(config, server):
     service = Server(config, server, {0: 30})
     request = service.request()
     ask(request, TRAIN, context(config))
-    with pytest.raises(SessionError, match="no session for this token"):
+    with pytest.raises(SessionError, match="the token has been used"):
         ask(request, TRAIN, context(config))
     assert service.session.failure is None
 

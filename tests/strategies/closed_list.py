@@ -25,11 +25,16 @@ DEVICE = {
 
 KEPT = (ConfigRecord, {"round", "sha256"})
 
+SESSION = {"round", "attempt"}
+
 DOWN = {
     "query.rendezvous": {"invitation": (ConfigRecord, {"address", "token"})},
     "query.describe": {"clients": (ConfigRecord, {"ids"})},
     "train": {
-        "session": (ConfigRecord, {"round", "steps", "address", "token", "neighbours", "training"}),
+        "session": (
+            ConfigRecord,
+            SESSION | {"steps", "answer-seconds", "address", "token", "neighbours", "training"},
+        ),
         r"kept-\d+": KEPT,
         CLIENT: (ConfigRecord, {"cut", "cluster"}),
         CLUSTER: (ArrayRecord, BLOCK),
@@ -45,6 +50,7 @@ UP = {
     "query.rendezvous": {"arrival": (ConfigRecord, {"admitted", "client-id"})},
     "query.describe": {CLIENT: (ConfigRecord, {"samples"} | DEVICE)},
     "train": {
+        "session": (ConfigRecord, SESSION),
         CLIENT: (ArrayRecord, BLOCK),
         r"kept-\d+": KEPT,
         r"losses-\d+": (MetricRecord, {"discriminator", "generator"}),
