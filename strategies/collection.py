@@ -51,8 +51,8 @@ class SessionHosts:
         return self.nodes if self.session.failure is not None else self.without_clients()
 
     def failed(self, node: int, reason: str) -> None:
-        """Let the clients of a SuperNode drop out; that it fails since the session has is not its fault."""
-        if node in self.nodes and self.session.failure is None:
+        """Let the clients of a SuperNode drop out."""
+        if node in self.nodes:
             self.session.leave(self.nodes.index(node), f"SuperNode {node}: {reason}")
 
 

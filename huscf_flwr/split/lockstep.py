@@ -277,7 +277,8 @@ class LockStep:
         return ""
 
     def _drop(self, client: int, reason: str) -> None:
-        if client not in self._present:
+        # That hosts leave a session that has failed is nobody's fault.
+        if client not in self._present or self._failure is not None:
             return
         self._present.discard(client)
         self._up.pop(client, None)

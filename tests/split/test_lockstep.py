@@ -322,7 +322,7 @@ def test_a_session_that_is_stopped_ends_its_step_first(hosts):
         hosts,
         ledger=Ledger(),
         steps=5,
-        timeout=PATIENCE,
+        patience=lambda _: PATIENCE,
         observe=lambda step: session.stop(reason) if step == 2 else None,
         progress=finished.append,
     )
