@@ -14,7 +14,7 @@ from rich.console import Console
 from huscf_flwr.bench.command import bench_app
 from huscf_flwr.config import load_config
 from huscf_flwr.cuts.command import cuts_app, devices_app
-from huscf_flwr.flower_run import run_with_flower
+from huscf_flwr.flower_run import app_folder, run_with_flower
 from huscf_flwr.training.check import check_run
 from huscf_flwr.training.display import TerminalDisplay
 from huscf_flwr.training.interruption import InterruptedRunError, stop_requests
@@ -25,8 +25,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="HuSCF-GAN on
 app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")
 app.add_typer(bench_app, name="bench")
-
-_APP_FOLDER = Path(__file__).resolve().parent.parent
 
 
 class Engine(StrEnum):
@@ -66,7 +64,7 @@ def run(
                 train_locally(resolved, hosts=hosts, display=display, population=population, stop=stop)
             else:
                 del population  # its processes load their own
-                run_with_flower(resolved, _app_folder(), supernodes=hosts, display=display, stop=stop)
+                run_with_flower(resolved, app_folder(), supernodes=hosts, display=display, stop=stop)
         display.note(f"report: {resolved.folder / 'report.html'}")
 
 
@@ -100,11 +98,3 @@ def _explained() -> Iterator[None]:
         typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
         typer.echo(str(error) or type(error).__name__, err=True)
         raise typer.Exit(2) from error
-
-
-def _app_folder() -> Path:
-    if not (_APP_FOLDER / "pyproject.toml").is_file():
-        raise FileNotFoundError(
-            f"--engine flower needs a checkout of huscf-flwr, and {_APP_FOLDER} is none; use --engine local"
-        )
-    return _APP_FOLDER

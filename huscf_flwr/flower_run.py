@@ -31,6 +31,7 @@ _START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
 _BIN = Path(sys.executable).parent
+_APP_FOLDER = Path(__file__).resolve().parent.parent
 
 
 class FlowerRunError(RuntimeError):
@@ -86,6 +87,15 @@ def run_with_flower(
     summary = read_summary(config.folder)
     display.end(summary)
     return summary
+
+
+def app_folder() -> Path:
+    """Return the folder of the Flower app; raises ``FileNotFoundError`` where this is no checkout."""
+    if not (_APP_FOLDER / "pyproject.toml").is_file():
+        raise FileNotFoundError(
+            f"Flower runs a checkout of huscf-flwr, and {_APP_FOLDER} is none; use --engine local"
+        )
+    return _APP_FOLDER
 
 
 @contextmanager
