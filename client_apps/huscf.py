@@ -3,7 +3,8 @@
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
 folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and its
 optimiser's moments are kept in `state-folder`. A SuperNode without them hosts virtual clients of the
-configured scenario.
+configured scenario. `root-certificates` names the file by which either knows the split executor, usually the
+one by which `flower-supernode --root-certificates` knows the SuperLink: a ClientApp is not told of that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from client_apps.owner import Owner, owner_of
+from client_apps.owner import Owner, owner_of, root_certificates_of
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.data import LabelledImages, Population
 from huscf_flwr.models import ModelSpec
@@ -52,7 +53,8 @@ def rendezvous(message: Message, context: Context) -> Message:
     """Find out whether this SuperNode can run beside the others."""
     invitation = Invitation.from_records(message.content)
     owner = owner_of(context)
-    admitted = arrive(invitation.address, invitation.token, str(context.node_id), _ARRIVE_SECONDS)
+    roots = root_certificates_of(context)
+    admitted = arrive(invitation.address, invitation.token, str(context.node_id), _ARRIVE_SECONDS, roots)
     arrival = Arrival(admitted, owner.client if owner else None)
     return Message(arrival.to_records(), reply_to=message)
 
@@ -80,7 +82,7 @@ def train(message: Message, context: Context) -> Message:
     _share_cores(config, 1 if owner else request.neighbours)
     folder = owner.state_folder / str(context.run_id) if owner else client_folder(config.folder)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
-    with GrpcChannel(request.address, request.token) as channel:
+    with GrpcChannel(request.address, request.token, root_certificates_of(context)) as channel:
         participants = _participants(config, request, owner)
         for participant in participants.values():
             _load_moments(participant, folder, context, request.round - 1)

@@ -76,7 +76,14 @@ class HuSCF(Strategy):
         Raises ``AssemblyError``, or what the configuration is found wrong for.
         """
         config = self.config
-        self._server = ExecutorServer(config.executor.bind, advertise=config.executor.advertise)
+        listening = config.executor
+        self._server = ExecutorServer(
+            listening.bind,
+            advertise=listening.advertise,
+            certificate=listening.certificate,
+            key=listening.key,
+            insecure=listening.insecure,
+        )
         assembly = self._assembly = assemble(config, grid, self._server)
         devices = assembly.description.devices
         check_clusters(config, len(devices))

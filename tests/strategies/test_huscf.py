@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from huscf_flwr.config import to_run_config
 from huscf_flwr.federation import Clustering, SampleWeighting
 from huscf_flwr.models import Cut, client_block_keys
-from huscf_flwr.split.wire.server import PortTakenError
+from huscf_flwr.split.wire.endpoint import PortTakenError
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.method import model_spec_of
 from huscf_flwr.training.participant import Participant

@@ -15,18 +15,20 @@ from huscf_flwr.split.lockstep import SessionError
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.codec import decode_frame, encode_frame
+from huscf_flwr.split.wire.endpoint import open_channel
 from huscf_flwr.split.wire.server import CHANNEL_OPTIONS, TOKEN_KEY
 
 _REACH_SECONDS = 60.0
 _OWN_ERRORS = (NonFiniteLossError, FrameError, SessionError)
 
 
-def arrive(address: str, token: str, host: str, timeout: float) -> bool:
+def arrive(address: str, token: str, host: str, timeout: float, roots: bytes | None = None) -> bool:
     """Come to the rendezvous at ``address``; returns whether ``host`` takes part in the run.
 
-    Raises ``SessionError`` if the executor cannot be reached within ``timeout`` seconds.
+    Raises ``SessionError`` if the executor cannot be reached within ``timeout`` seconds, or ``roots`` do not
+    vouch for it: see ``open_channel``.
     """
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    with open_channel(address, roots, CHANNEL_OPTIONS) as channel:
         stub = services.SplitExecutorStub(channel)  # type: ignore[no-untyped-call]
         try:
             answer = stub.Arrive(
@@ -43,13 +45,14 @@ def arrive(address: str, token: str, host: str, timeout: float) -> bool:
 class GrpcChannel:
     """One stream to the executor, for all clients of this host, for one round."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, roots: bytes | None = None) -> None:
         """Open the stream.
 
-        Raises ``SessionError`` if nobody listens at ``address``; a refused token shows in the first exchange.
+        Raises ``SessionError`` if nobody listens at ``address``, or ``roots`` do not vouch for who does; a
+        refused token shows in the first exchange.
         """
         self._address = address
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address, roots, CHANNEL_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(_REACH_SECONDS)
         except grpc.FutureTimeoutError:
