@@ -7,7 +7,7 @@ import struct
 import pytest
 from typer.testing import CliRunner
 
-from huscf_flwr import cli
+from huscf_flwr import cli, flower_run
 from huscf_flwr.config import to_run_config
 from tests.training.builders import DOMAINS, small_run, write_domains
 
@@ -183,7 +183,7 @@ def test_a_run_that_cannot_be_resumed_says_why(images, tmp_path):
 
 
 def test_the_flower_engine_needs_a_checkout(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_APP_FOLDER", tmp_path)
+    monkeypatch.setattr(flower_run, "_APP_FOLDER", tmp_path)
     output = refused(run(images, tmp_path / "runs", engine="flower"))
     assert "use --engine local" in output
 
