@@ -29,6 +29,7 @@ from huscf_flwr.training.method import check_clusters, method_of, model_spec_of,
 from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
 from strategies.assembly import Assembly, addressed, answers, assemble
+from strategies.client_keys import write_client_keys
 from strategies.log_display import LOGGER, LogDisplay
 from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainReply, TrainRequest
 from strategies.session_grid import SessionGrid
@@ -99,6 +100,8 @@ class HuSCF(Strategy):
         )
         self._run = Run(config, coordinator, RunFolder(config), self._display, harness)
         self._run.begin(solution, devices)
+        if assembly.keys:
+            write_client_keys(config.folder, assembly.keys)
         return SessionGrid(grid, self._session_has_failed)
 
     def initial_arrays(self) -> ArrayRecord:
