@@ -12,7 +12,7 @@ from huscf_flwr.deployment.credentials import (
     make_node_key,
     make_server_credentials,
 )
-from huscf_flwr.deployment.demo import Deployment, deploy, run_deployed
+from huscf_flwr.deployment.demo import Deployment, deploy, deployed_config, run_deployed
 from huscf_flwr.deployment.processes import SuperNode, secure_superlink, supernode
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ServerCredentials",
     "SuperNode",
     "deploy",
+    "deployed_config",
     "make_node_key",
     "make_server_credentials",
     "run_deployed",

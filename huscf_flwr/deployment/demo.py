@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,9 @@ def deploy(config: RunConfig) -> Iterator[Deployment]:
     keys = {client: make_node_key(home / "keys" / f"client-{client}") for client in folders}
     with ExitStack() as stack:
         superlink = stack.enter_context(secure_superlink(home, credentials))
-        node_ids = {client: register(superlink, key) for client, key in keys.items()}
+        with ThreadPoolExecutor() as pool:
+            registered = pool.map(partial(register, superlink), keys.values())
+            node_ids = dict(zip(keys, registered, strict=True))
         nodes = {}
         for client, folder in folders.items():
             node_config: dict[str, int | str] = {
@@ -76,4 +80,9 @@ def deploy(config: RunConfig) -> Iterator[Deployment]:
             nodes[client] = stack.enter_context(
                 supernode(superlink, place, credentials.authority, keys[client], node_config)
             )
-        yield Deployment(superlink, credentials, node_ids, nodes)
+        try:
+            yield Deployment(superlink, credentials, node_ids, nodes)
+        finally:
+            # All at once: each takes seconds to say goodbye to the SuperLink.
+            for node in nodes.values():
+                node.process.terminate()
