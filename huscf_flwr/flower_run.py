@@ -49,7 +49,10 @@ class PrivateSuperLink:
     log: Path
 
     def flwr(self, *arguments: str) -> dict[str, Any]:
-        """Return what ``flwr ARGUMENTS`` prints as JSON; raises ``FlowerRunError`` if it prints none."""
+        """Return what ``flwr ARGUMENTS`` prints as JSON.
+
+        Raises ``FlowerRunError`` with Flower's words if that is nothing, or that it failed.
+        """
         done = subprocess.run(
             [str(BIN / "flwr"), *arguments, "--format", "json"],
             env=self.environment,
@@ -62,6 +65,8 @@ class PrivateSuperLink:
         except ValueError:
             raise FlowerRunError(f"flwr {arguments[0]} failed: {done.stdout}{done.stderr}") from None
         assert isinstance(answer, dict)
+        if answer.get("success") is False:
+            raise FlowerRunError(f"flwr {arguments[0]} failed: {answer.get('error-message', answer)}")
         return answer
 
 
@@ -164,8 +169,6 @@ def _federation(supernodes: int, cores_each: int) -> tuple[str, ...]:
 
 def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, federation: Sequence[str]) -> str:
     answer = superlink.flwr("run", str(app), "--run-config", str(settings), *federation)
-    if not answer.get("success", False) or "run-id" not in answer:
-        raise FlowerRunError(f"flwr run refused the run: {answer}")
     return str(answer["run-id"])
 
 
