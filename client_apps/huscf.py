@@ -28,7 +28,7 @@ from huscf_flwr.training.checkpoint import client_folder, load_moments, save_mom
 from huscf_flwr.training.cut_choice import deal_devices
 from huscf_flwr.training.host_timer import host_timer
 from huscf_flwr.training.method import model_spec_of, population_of
-from huscf_flwr.training.participant import Participant
+from huscf_flwr.training.participant import Participant, wire_type_of
 from huscf_flwr.training.taken_blocks import TakenBlocks, begin_round
 from strategies.messages import (
     DESCRIBE,
@@ -82,7 +82,8 @@ def train(message: Message, context: Context) -> Message:
     _share_cores(config, 1 if owner else request.neighbours)
     folder = owner.state_folder / str(context.run_id) if owner else client_folder(config.folder)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
-    with GrpcChannel(request.address, request.token, root_certificates_of(context)) as channel:
+    roots = root_certificates_of(context)
+    with GrpcChannel(request.address, request.token, wire_type_of(config), roots=roots) as channel:
         participants = _participants(config, request, owner)
         for participant in participants.values():
             _load_moments(participant, folder, context, request.round - 1)

@@ -29,6 +29,7 @@ from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
 RunConfigValue = bool | int | float | str
 Mode = Literal["corrected", "parity"]
 _Section = TypeVar("_Section", bound="Section")
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def _default_cache() -> Path:
@@ -219,13 +220,27 @@ class ComputeSection(Section):
     """Numbers and threads.
 
     Attributes:
-        precision: of the computation and the wire; with ``bfloat16`` weights, optimisers and running
-            statistics stay in float32.
+        precision: of the computation; with ``bfloat16`` weights, optimisers and running statistics stay in
+            float32.
+        wire_dtype: type in which activations and gradients cross, narrower than ``precision``; if not set,
+            they cross in the type that they are computed in, and arrive as they were. In ``float16`` every
+            tensor is scaled, so that none overflows.
         threads: of each process; 0 shares the cores among the processes that compute at once.
     """
 
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    wire_dtype: Literal["float32", "float16", "bfloat16"] | None = None
     threads: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _the_wire_is_narrower(self) -> ComputeSection:
+        sent, computed = self.wire_dtype, self.precision
+        if sent is not None and sent != computed and _BYTES[sent] >= _BYTES[computed]:
+            raise ValueError(
+                f"wire_dtype is {sent}, which saves nothing where precision is {computed}; leave it out, or "
+                "take one with fewer bytes"
+            )
+        return self
 
 
 class RunConfig(Section):

@@ -86,7 +86,7 @@ def app_folder() -> Path:
     """Return the folder of the Flower app; raises ``FileNotFoundError`` where this is no checkout."""
     if not (_APP_FOLDER / "pyproject.toml").is_file():
         raise FileNotFoundError(
-            f"--engine flower needs a checkout of huscf-flwr, and {_APP_FOLDER} is none; use --engine local"
+            f"Flower runs a checkout of huscf-flwr, and {_APP_FOLDER} is none; use --engine local"
         )
     return _APP_FOLDER
 

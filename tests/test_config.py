@@ -96,6 +96,7 @@ CHANGED = {
     "executor.window": 5.5,
     "executor.timeout": 60.0,
     "compute.precision": "bfloat16",
+    "compute.wire-dtype": "bfloat16",
     "compute.threads": 4,
 }
 
@@ -197,6 +198,7 @@ def test_zero_is_a_setting():
         ("cuts.newest_weight=0", r"'cuts\.newest_weight' is 0"),
         ("cuts.least_gain=1", r"'cuts\.least_gain' is 1"),
         ("executor.window=60", r"'executor\.window' is 60: .*less than 30"),
+        ("compute.wire_dtype=float64", r"'compute\.wire_dtype' is 'float64'"),
         ("compute.precision=float16", r"'compute\.precision' is 'float16'"),
     ],
 )
@@ -210,6 +212,17 @@ def test_dynamic_cuts_need_a_solver_that_chooses():
         ConfError, match="dynamic is true, but solver is fixed and chooses nothing; take greedy"
     ):
         load_config("demo", ["cuts.dynamic=true", "cuts.solver=fixed", "cuts.fixed=1,1,1,1"])
+
+
+@pytest.mark.parametrize(("precision", "wire"), [("bfloat16", "float32"), ("bfloat16", "float16")])
+def test_a_wire_that_saves_nothing_is_refused(precision, wire):
+    with pytest.raises(ConfError, match=rf"wire_dtype.* {wire}"):
+        load_config("demo", [f"compute.precision={precision}", f"compute.wire_dtype={wire}"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_wire_may_be_as_wide_as_the_computation(precision):
+    load_config("demo", [f"compute.precision={precision}", f"compute.wire_dtype={precision}"])
 
 
 def test_the_nearest_name_of_a_run_is_told():
@@ -290,4 +303,5 @@ def test_what_is_written_down_is_complete():
         "executor.advertise",
         "executor.certificate",
         "executor.key",
+        "compute.wire-dtype",
     }

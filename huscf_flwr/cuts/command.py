@@ -118,7 +118,7 @@ def benchmark_command(
     clients: Annotated[int, typer.Option("--clients", help="Number of clients.")] = 100,
     devices: DevicesOption = "paper",
     model: ModelOption = "authors-28",
-    seed: SeedOption = 0,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches with seeds 0, 1, ...")] = 10,
     output: FormatOption = "table",
 ) -> None:
     """Time the genetic search at the paper's size against the authors' own and the proven optimum."""
@@ -127,7 +127,7 @@ def benchmark_command(
         profiles = load_devices(devices)
         dealt = deal(profiles.devices, clients)
         problem = CutProblem(load_model_spec(model), dealt, profiles.server, _PAPER_BATCH, "paper")
-        searches = benchmark_genetic(problem, seed=seed)
+        searches = benchmark_genetic(problem, seeds=range(seeds))
     except (ValueError, OSError) as error:
         _refuse(error)
     if output == "json":

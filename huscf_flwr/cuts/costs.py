@@ -14,7 +14,7 @@ pass of the discriminator, the generator's, its weights are frozen and only inpu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never, get_args
 
 import numpy as np
@@ -108,8 +108,10 @@ class ModelCosts:
         return self.generator if name == "generator" else self.discriminator
 
 
-def step_costs(spec: ModelSpec, batch_size: int, rule: FlopRule) -> ModelCosts:
-    """Return what one client's batch costs in one step.
+def step_costs(
+    spec: ModelSpec, batch_size: int, rule: FlopRule, *, sent_bytes: int = _BYTES_PER_VALUE
+) -> ModelCosts:
+    """Return what one client's batch costs in one step; a number that crosses takes ``sent_bytes``.
 
     The generator makes one pass. The discriminator makes three: fakes and reals to learn, and the fakes
     once more, its weights frozen, for the generator.
@@ -117,7 +119,9 @@ def step_costs(spec: ModelSpec, batch_size: int, rule: FlopRule) -> ModelCosts:
     generator = block_costs(spec, "generator", batch_size, rule)
     discriminator = block_costs(spec, "discriminator", batch_size, rule)
     make = _paper_step if rule == "paper" else _exact_step
-    return ModelCosts(make(generator, passes=1), make(discriminator, passes=_DISCRIMINATOR_PASSES))
+    networks = make(generator, passes=1), make(discriminator, passes=_DISCRIMINATOR_PASSES)
+    share = sent_bytes / _BYTES_PER_VALUE
+    return ModelCosts(*(replace(each, boundary_bytes=share * each.boundary_bytes) for each in networks))
 
 
 def _paper_step(blocks: tuple[BlockCost, ...], passes: int) -> NetworkCosts:

@@ -57,6 +57,8 @@ class CutProblem:
     options: LatencyOptions = field(default_factory=LatencyOptions)
     timed: ModelCosts | None = field(default=None, compare=False)
     """Costs to take instead of those that ``flops`` counts; see ``timed_costs``."""
+    sent_bytes: int = 4
+    """What a number takes that crosses."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` without clients."""
@@ -66,7 +68,7 @@ class CutProblem:
     @cached_property
     def costs(self) -> ModelCosts:
         """What one client's batch costs in one step."""
-        return self.timed or step_costs(self.spec, self.batch_size, self.flops)
+        return self.timed or step_costs(self.spec, self.batch_size, self.flops, sent_bytes=self.sent_bytes)
 
     @cached_property
     def demands(self) -> CutDemands:

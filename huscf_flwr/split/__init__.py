@@ -9,6 +9,7 @@ from huscf_flwr.split.ledger import Ledger
 from huscf_flwr.split.lockstep import Channel, LocalChannel, LockStep, SessionError
 from huscf_flwr.split.segments import AdamSettings, Segments
 from huscf_flwr.split.timing import ClientTimes, HostTimer
+from huscf_flwr.split.wire_type import WireType
 
 __all__ = [
     "AdamSettings",
@@ -33,6 +34,7 @@ __all__ = [
     "SplitClient",
     "SplitExecutor",
     "StepLosses",
+    "WireType",
     "run_step",
     "run_steps",
 ]

@@ -15,6 +15,21 @@ from dataclasses import dataclass
 from huscf_flwr.split.exchange import Exchange, Frame, Frames
 from huscf_flwr.split.lockstep import Channel
 from huscf_flwr.split.timing import ClientTimes, Clock, HostTimer
+from huscf_flwr.split.wire_type import WireType
+
+_AWAKE_SECONDS = 0.02
+
+
+def sleep_lightly(seconds: float) -> None:
+    """Sleep, but be wide awake at the end.
+
+    A processor that has slept computes its first few milliseconds slower, and a device that is emulated would
+    have these milliseconds stretched.
+    """
+    ends = time.perf_counter() + seconds
+    time.sleep(max(0.0, seconds - _AWAKE_SECONDS))
+    while time.perf_counter() < ends:
+        pass
 
 
 @dataclass(frozen=True)
@@ -37,11 +52,13 @@ class EmulatedTimer(HostTimer):
         self,
         devices: Mapping[int, EmulatedDevice],
         clock: Clock = time.perf_counter,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = sleep_lightly,
+        wire: WireType | None = None,
     ) -> None:
         super().__init__(clock)
         self._devices = devices
         self._sleep = sleep
+        self._wire = wire or WireType()
         self._transfer_s = dict.fromkeys(devices, 0.0)
         self._busy_s = dict.fromkeys(devices, 0.0)
         self._received_at = clock()
@@ -49,13 +66,13 @@ class EmulatedTimer(HostTimer):
     def exchange(self, channel: Channel, exchange: Exchange, frames: Frames) -> Frames:
         """Wait until the slowest client would have sent its frames, and exchange them."""
         for client, device in self._devices.items():
-            self._transfer(client, device.upload_s_per_byte * _bytes(frames[client]))
+            self._transfer(client, device.upload_s_per_byte * self._bytes(frames[client]))
         self._wait_until(self._received_at + max(self._busy_s.values(), default=0.0))
         received = super().exchange(channel, exchange, frames)
         self._received_at = self._clock()
         for client, device in self._devices.items():
             self._busy_s[client] = 0.0
-            self._transfer(client, device.download_s_per_byte * _bytes(received[client]))
+            self._transfer(client, device.download_s_per_byte * self._bytes(received[client]))
         return received
 
     def times(self) -> Mapping[int, ClientTimes]:
@@ -80,6 +97,5 @@ class EmulatedTimer(HostTimer):
         if left > 0:
             self._sleep(left)
 
-
-def _bytes(frame: Frame) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in frame)
+    def _bytes(self, frame: Frame) -> int:
+        return sum(map(self._wire.byte_count, frame))

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from huscf_flwr.split.exchange import Direction, Exchange, Frame
+from huscf_flwr.split.wire_type import WireType
+
+_AS_COMPUTED = WireType()
 
 
 @dataclass
@@ -23,10 +26,17 @@ class Ledger:
         """Count ``byte_count`` bytes of ``kind`` that ``client`` sent up or was sent down."""
         self.entries[client, direction, kind] += byte_count
 
-    def record_frame(self, client: int, exchange: Exchange, direction: Direction, frame: Frame) -> None:
+    def record_frame(
+        self,
+        client: int,
+        exchange: Exchange,
+        direction: Direction,
+        frame: Frame,
+        wire: WireType = _AS_COMPUTED,
+    ) -> None:
         """Count the tensors of one frame, as the bytes that they take on the wire."""
         for kind, tensor in zip(exchange.kinds(direction), frame, strict=True):
-            self.record(client, direction, kind.name, tensor.numel() * tensor.element_size())
+            self.record(client, direction, kind.name, wire.byte_count(tensor))
 
     def add(self, other: Ledger) -> None:
         """Add the entries of another ledger to this one."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from huscf_flwr.split.exchange import Direction, Exchange, Frame, Frames, check_frame
 from huscf_flwr.split.executor import ExecutorStep, Observer, SplitExecutor
 from huscf_flwr.split.ledger import Ledger
+from huscf_flwr.split.wire_type import WireType
 
 Progress = Callable[[int], None]
 """Called after each finished step with its number, from one."""
@@ -45,11 +46,13 @@ class LockStep:
         timeout: float,
         observe: Callable[[int], Observer | None] = lambda _: None,
         progress: Progress = lambda _: None,
+        wire: WireType | None = None,
     ) -> None:
         """Open a session of ``steps`` steps.
 
         ``hosts`` lists the client ids of each host; ``timeout`` (seconds) is how long a host waits for the
-        others in one exchange; ``observe`` gives the observer of a step, by its number from one.
+        others in one exchange; ``observe`` gives the observer of a step, by its number from one;
+        ``wire`` is how numbers cross on every channel.
         """
         self._executor = executor
         self.hosts = tuple(tuple(clients) for clients in hosts)
@@ -58,6 +61,7 @@ class LockStep:
         self._timeout = timeout
         self._observe = observe
         self._progress = progress
+        self.wire = wire or WireType()
         self._up: dict[int, Frame] = {}
         self._down: Frames = {}
         self._expected = Exchange.GENERATE
@@ -155,7 +159,7 @@ class LockStep:
 
     def _record(self, exchange: Exchange, direction: Direction, frames: Frames) -> None:
         for client, frame in frames.items():
-            self._ledger.record_frame(client, exchange, direction, frame)
+            self._ledger.record_frame(client, exchange, direction, frame, self.wire)
 
     def _broken(self, exchange: Exchange) -> SessionError:
         place = f"step {self._finished_steps + 1}, {exchange.name}"
@@ -166,7 +170,10 @@ class LockStep:
 
 
 class LocalChannel:
-    """The channel of a host in the executor's own process: nothing is copied."""
+    """The channel of a host in the executor's own process.
+
+    Nothing is copied; where the session has a wire type, numbers are rounded as if they had crossed in it.
+    """
 
     def __init__(self, session: LockStep, host: int = 0) -> None:
         self._session = session
@@ -174,7 +181,9 @@ class LocalChannel:
 
     def exchange(self, exchange: Exchange, frames: Frames) -> Frames:
         """Send the frames of this host's clients up; return what comes down for them."""
-        return self._session.exchange(self._host, exchange, frames)
+        sent = {client: self._session.wire.crossed(frame) for client, frame in frames.items()}
+        received = self._session.exchange(self._host, exchange, sent)
+        return {client: self._session.wire.crossed(frame) for client, frame in received.items()}
 
 
 def _next(exchange: Exchange) -> Exchange:

@@ -32,7 +32,7 @@ from huscf_flwr.seeding import derive_seed
 from huscf_flwr.split import ClientTimes, Ledger, LockStep, Observer, SplitExecutor, StepLosses
 from huscf_flwr.training.cut_choice import CutReselection
 from huscf_flwr.training.generators import output_change, with_measured_statistics
-from huscf_flwr.training.participant import adam_settings, dtype_of
+from huscf_flwr.training.participant import adam_settings, dtype_of, wire_type_of
 from huscf_flwr.training.taken_blocks import TakenBlocks, taken_from
 
 SEGMENTS_KIND = "segments"
@@ -161,6 +161,7 @@ class Coordinator:
             timeout=self.config.executor.timeout,
             observe=self._observer,
             progress=progress,
+            wire=wire_type_of(self.config),
         )
         return self._session
 

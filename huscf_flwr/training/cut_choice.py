@@ -23,6 +23,7 @@ from huscf_flwr.cuts import (
     solver_named,
 )
 from huscf_flwr.models import Cut, ModelSpec
+from huscf_flwr.training.participant import dtype_of, wire_type_of
 
 
 def deal_devices(config: RunConfig) -> dict[int, Device]:
@@ -51,7 +52,14 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
     """Return the problem of choosing cuts, in the order of client ids, for devices as they are believed."""
     assert config.cuts.flops is not None
     devices = tuple(device for _, device in sorted(beliefs.devices.items()))
-    return CutProblem(spec, devices, beliefs.server, config.batch_size, config.cuts.flops)
+    return CutProblem(
+        spec,
+        devices,
+        beliefs.server,
+        config.batch_size,
+        config.cuts.flops,
+        sent_bytes=(wire_type_of(config).sent or dtype_of(config)).itemsize,
+    )
 
 
 class CutReselection:

@@ -13,7 +13,7 @@ from huscf_flwr.cuts.measure import measure_speed
 from huscf_flwr.cuts.part_times import Speeds
 from huscf_flwr.models import ModelSpec
 from huscf_flwr.split import EmulatedDevice, EmulatedTimer, HostTimer
-from huscf_flwr.training.participant import dtype_of
+from huscf_flwr.training.participant import dtype_of, wire_type_of
 
 TimerFactory = Callable[[int, Sequence[int]], HostTimer]
 """Makes the timer of a host, from the number of the round and the host's clients."""
@@ -25,7 +25,8 @@ def host_timer(config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device]
         return HostTimer()
     assert config.cuts.flops is not None
     gflops_here = _speed_here(spec, config.batch_size, config.cuts.flops, dtype_of(config))
-    return EmulatedTimer(emulated(devices, load_devices(config.cuts.devices).server, gflops_here))
+    server = load_devices(config.cuts.devices).server
+    return EmulatedTimer(emulated(devices, server, gflops_here), wire=wire_type_of(config))
 
 
 def emulated(devices: Mapping[int, Device], server: Server, gflops_here: float) -> dict[int, EmulatedDevice]:

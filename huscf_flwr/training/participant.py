@@ -8,13 +8,18 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.data import BatchSampler, FreshDraw, LabelledImages, ShuffledPasses, normalise
 from huscf_flwr.models import Cut, ModelSpec, weight_dtype
 from huscf_flwr.seeding import torch_stream
-from huscf_flwr.split import AdamSettings, Batch, HostedClient, SplitClient
+from huscf_flwr.split import AdamSettings, Batch, HostedClient, SplitClient, WireType
 
 _SAMPLERS: dict[str | None, type[ShuffledPasses] | type[FreshDraw]] = {
     "passes": ShuffledPasses,
     "fresh-draw": FreshDraw,
 }
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+_DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 class Participant:
@@ -67,3 +72,9 @@ def adam_settings(config: RunConfig) -> AdamSettings:
 def dtype_of(config: RunConfig) -> torch.dtype:
     """Return the type of the computation."""
     return _DTYPES[config.compute.precision]
+
+
+def wire_type_of(config: RunConfig) -> WireType:
+    """Return how the numbers of a session cross."""
+    sent, computed = config.compute.wire_dtype, dtype_of(config)
+    return WireType() if sent is None or _DTYPES[sent] is computed else WireType(_DTYPES[sent], computed)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -78,8 +79,16 @@ def rehearse(
 ) -> tuple[RehearsedStep, ...]:
     """Predict and measure a step of ``problem`` with each of the assignments, one cut for every client.
 
-    The server of the problem gives its link only: its speed is that of this machine, as measured.
+    The server of the problem gives its link only: its speed is that of this machine, as measured. Everything
+    runs on one thread: how long a second one takes to join in varies, and would be stretched.
     """
+    with _one_thread():
+        return _rehearse(problem, assignments, steps)
+
+
+def _rehearse(
+    problem: CutProblem, assignments: Mapping[str, Sequence[Cut]], steps: int
+) -> tuple[RehearsedStep, ...]:
     gflops = measure_speed(problem.spec, batch_size=problem.batch_size, rule=problem.flops).model_gflops
     here = replace(problem, server=problem.server.model_copy(update={"gflops": gflops}))
     predicted: dict[str, list[float]] = {name: [] for name in assignments}
@@ -119,6 +128,16 @@ def measured_step_seconds(problem: CutProblem, cuts: Sequence[Cut], gflops_here:
     run_steps(members, LocalChannel(session), _WARM_UP_STEPS + steps, timer)
     lasted = [after - before for before, after in pairwise(finished)]
     return statistics.median(lasted[_WARM_UP_STEPS:])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _hosted(client: SplitClient, batch_size: int) -> HostedClient:

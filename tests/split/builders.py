@@ -85,8 +85,8 @@ def build(spec, cuts, seed=0, dtype=DOUBLE):
     return executor, clients
 
 
-def open_session(executor, hosts, *, steps=1, ledger=None, timeout=30.0):
-    return LockStep(executor, hosts, ledger=ledger or Ledger(), steps=steps, timeout=timeout)
+def open_session(executor, hosts, *, steps=1, ledger=None, timeout=30.0, wire=None):
+    return LockStep(executor, hosts, ledger=ledger or Ledger(), steps=steps, timeout=timeout, wire=wire)
 
 
 def local_step(executor, clients, batches, ledger=None):

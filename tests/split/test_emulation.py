@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.split import EmulatedDevice, EmulatedTimer, Exchange
+from huscf_flwr.split import EmulatedDevice, EmulatedTimer, Exchange, WireType
 from tests.split.clock import Clock, SlowChannel
 
 FRAME = (torch.zeros(2, 5), torch.zeros(3))  # 13 numbers, 52 bytes
@@ -57,3 +57,16 @@ def test_clients_without_a_device_are_as_fast_as_this_machine():
     assert timer.times()[0].compute_s == pytest.approx(4.0)
     assert channel.sent_at == [102.0, 107.0]
     assert clock.slept == []
+
+
+def test_a_link_carries_what_is_sent_not_what_is_computed():
+    clock = Clock()
+    timer = EmulatedTimer(
+        {0: EmulatedDevice(1.0, 0.5, 0.25)}, clock, clock.sleep, WireType(torch.bfloat16, torch.float32)
+    )
+    channel = SlowChannel(clock, 0.0, {0: ANSWER})
+    for _ in range(2):
+        with timer.computing(0):
+            pass
+        timer.exchange(channel, Exchange.GENERATE, {0: FRAME})
+    assert channel.sent_at == [113.0, 113.0 + 12.5 + 13.0]

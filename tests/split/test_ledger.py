@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.split import Exchange, Ledger
+from huscf_flwr.split import Exchange, Ledger, WireType
 
 entries = st.lists(
     st.tuples(
@@ -50,3 +50,10 @@ def test_a_frame_counts_the_bytes_of_each_of_its_tensors():
     ledger.record_frame(5, Exchange.DISCRIMINATE, "up", frame)
     ledger.record_frame(5, Exchange.DISCRIMINATE, "up", frame)
     assert ledger.entries == {(5, "up", "fake head output"): 96, (5, "up", "real head output"): 16}
+
+
+def test_a_frame_counts_what_its_numbers_take_on_the_wire():
+    ledger = Ledger()
+    wire = WireType(torch.float16, torch.float64)
+    ledger.record_frame(5, Exchange.GENERATE, "down", (torch.zeros(2, 3, dtype=torch.float64),), wire)
+    assert ledger.entries == {(5, "down", "generator tail input"): 12}

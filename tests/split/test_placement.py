@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from huscf_flwr.models import legal_cuts, weight_dtype
-from huscf_flwr.split import HostedClient, Ledger, LocalChannel, run_steps
+from huscf_flwr.split import HostedClient, Ledger, LocalChannel, WireType, run_steps
 from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
 from tests.split.builders import build, open_session, random_batch, small_specs
 
@@ -15,11 +15,11 @@ CUTS = dict(enumerate([legal_cuts(SPEC)[place] for place in (0, 5, 10, 15)]))
 STEPS = 3
 
 
-def train(hosts, channel, dtype=torch.float64):
+def train(hosts, channel, dtype=torch.float64, wire=None):
     """Train three steps with the clients spread over ``hosts`` and return all weights and the ledger."""
     executor, clients = build(SPEC, CUTS, dtype=dtype)
     ledger = Ledger()
-    session = open_session(executor, hosts, steps=STEPS, ledger=ledger)
+    session = open_session(executor, hosts, steps=STEPS, ledger=ledger, wire=wire)
     server = ExecutorServer("127.0.0.1:0") if channel == "grpc" else None
     tokens = server.open_session(session) if server else None
     images = weight_dtype(dtype)
@@ -33,7 +33,7 @@ def train(hosts, channel, dtype=torch.float64):
         hosted = [HostedClient(clients[k], lambda k=k: next(batches[k])) for k in hosts[host]]
         try:
             if server:
-                with GrpcChannel(server.address, tokens[host]) as stream:
+                with GrpcChannel(server.address, tokens[host], wire) as stream:
                     run_steps(hosted, stream, STEPS)
             else:
                 run_steps(hosted, LocalChannel(session, host), STEPS)
@@ -76,6 +76,18 @@ def test_in_float32_two_runs_are_the_same_to_the_bit(channel):
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
+
+
+@pytest.mark.parametrize("sent", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_narrower_wire_rounds_alike_on_every_channel_and_is_counted(reference, sent):
+    wire = WireType(sent, torch.float64)
+    local, local_ledger = train([[0, 1], [2, 3]], "local", wire=wire)
+    remote, ledger = train([[3, 1], [0, 2]], "grpc", wire=wire)
+    for name, tensor in local.items():
+        assert torch.allclose(remote[name].double(), tensor.double(), rtol=0, atol=1e-9), name
+    assert any(not torch.equal(tensor, reference[0][name]) for name, tensor in local.items())
+    assert ledger.entries == local_ledger.entries
+    assert {key: 8 // sent.itemsize * count for key, count in ledger.entries.items()} == reference[1].entries
 
 
 def test_bfloat16_halves_the_traffic_of_float32_and_keeps_its_weights():

@@ -15,7 +15,7 @@ from huscf_flwr.split.wire.codec import decode_frame
 from tests.split.builders import DOUBLE, build, open_session, small_specs
 
 FIELDS = {
-    "Tensor": {"dtype", "shape", "channels_last", "data"},
+    "Tensor": {"dtype", "shape", "channels_last", "data", "exponent"},
     "Frame": {"exchange", "client", "tensors", "failure"},
     "Arrival": {"host"},
     "Admission": {"admitted"},

@@ -108,6 +108,30 @@ def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tm
     assert_close(server_tensors(config.folder), server_tensors(local.folder))
 
 
+def test_what_crosses_is_rounded_as_on_the_local_engine(images, tmp_path):
+    settings = {
+        **FAST,
+        "rounds": 1,
+        "compute.precision": "float64",
+        "cuts.solver": "fixed",
+        "cuts.fixed": "2,1,1,2",
+    }
+    narrow = {**settings, "compute.wire_dtype": "float16"}
+    config = small_run(images, tmp_path, name="flower", **narrow)
+    local = small_run(images, tmp_path, name="local", **narrow)
+    wide = small_run(images, tmp_path, name="wide", **settings)
+    run(config, hosts(2))
+    for each in (local, wide):
+        train_locally(each, display=SilentDisplay())
+    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+    crossed = [
+        sum(count for kind, count in line["bytes"]["kinds"].items() if kind != "segments")
+        for each in (config, local, wide)
+        for line in read_metrics(each.folder)
+    ]
+    assert crossed == [crossed[2] / 4, crossed[2] / 4, crossed[2]]
+
+
 def test_supernodes_that_cannot_run_side_by_side_leave_all_clients_to_those_that_can(images, tmp_path):
     config = small_run(images, tmp_path, rounds=1, **FAST, **{"executor.window": 0.5})
     grid = run(config, hosts(3), at_once=1)

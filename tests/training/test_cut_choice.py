@@ -46,3 +46,13 @@ def test_the_rule_that_counts_work_is_the_configured_one(make):
     fixed = {"cuts.solver": "fixed", "cuts.fixed": "2,2,2,2"}
     exact, paper = (solve(make(**fixed, **{"cuts.flops": rule})).latency_s for rule in ("exact", "paper"))
     assert paper > exact
+
+
+def test_a_narrower_wire_is_predicted_to_be_faster(make):
+    fixed = {"cuts.solver": "fixed", "cuts.fixed": "1,1,1,1"}
+    as_computed, half, bfloat16 = (
+        solve(make(**fixed, **settings)).latency_s
+        for settings in ({}, {"compute.wire_dtype": "float16"}, {"compute.precision": "bfloat16"})
+    )
+    assert half < as_computed
+    assert half == bfloat16

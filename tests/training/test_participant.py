@@ -3,8 +3,9 @@ import torch
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.models import Cut
+from huscf_flwr.split import WireType
 from huscf_flwr.training.method import model_spec_of
-from huscf_flwr.training.participant import Participant, adam_settings, dtype_of
+from huscf_flwr.training.participant import Participant, adam_settings, dtype_of, wire_type_of
 from tests.training.builders import small_run
 
 
@@ -97,3 +98,14 @@ def test_the_optimiser_is_the_configured_one(tmp_path):
     adam = adam_settings(config)
     assert (adam.learning_rate, adam.beta1, adam.beta2) == (0.001, 0.25, 0.5)
     assert dtype_of(config) == torch.float32
+
+
+def test_numbers_cross_as_they_are_computed_unless_a_narrower_type_is_set(tmp_path):
+    def wire(precision, sent):
+        return wire_type_of(
+            small_run(tmp_path, tmp_path, **{"compute.precision": precision, "compute.wire_dtype": sent})
+        )
+
+    assert wire("float32", "null") == WireType()
+    assert wire("bfloat16", "bfloat16") == WireType()
+    assert wire("float64", "bfloat16") == WireType(torch.bfloat16, torch.float64)

@@ -17,6 +17,7 @@ from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.codec import decode_frame, encode_frame
 from huscf_flwr.split.wire.endpoint import open_channel
 from huscf_flwr.split.wire.server import CHANNEL_OPTIONS, TOKEN_KEY
+from huscf_flwr.split.wire_type import WireType
 
 _REACH_SECONDS = 60.0
 _OWN_ERRORS = (NonFiniteLossError, FrameError, SessionError)
@@ -45,13 +46,16 @@ def arrive(address: str, token: str, host: str, timeout: float, roots: bytes | N
 class GrpcChannel:
     """One stream to the executor, for all clients of this host, for one round."""
 
-    def __init__(self, address: str, token: str, roots: bytes | None = None) -> None:
-        """Open the stream.
+    def __init__(
+        self, address: str, token: str, wire: WireType | None = None, *, roots: bytes | None = None
+    ) -> None:
+        """Open the stream; ``wire`` is that of the executor's session.
 
         Raises ``SessionError`` if nobody listens at ``address``, or ``roots`` do not vouch for who does; a
         refused token shows in the first exchange.
         """
         self._address = address
+        self._wire = wire or WireType()
         self._channel = open_channel(address, roots, CHANNEL_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(_REACH_SECONDS)
@@ -71,7 +75,7 @@ class GrpcChannel:
         Raises ``SessionError`` with the executor's reason when the session is over.
         """
         for client, frame in frames.items():
-            self._outgoing.put(encode_frame(exchange, client, frame))
+            self._outgoing.put(encode_frame(exchange, client, frame, self._wire))
         return dict(self._receive(exchange) for _ in frames)
 
     def close(self, failure: str = "") -> None:
@@ -107,7 +111,7 @@ class GrpcChannel:
             raise SessionError(f"the executor at {self._address} ended the session") from None
         except grpc.RpcError as error:
             raise SessionError(f"the executor at {self._address}: {error.details()}") from error
-        exchange, client, frame = decode_frame(message)
+        exchange, client, frame = decode_frame(message, self._wire)
         if exchange is not expected:
             raise SessionError(f"the executor answered {exchange.name} to {expected.name}")
         return client, frame

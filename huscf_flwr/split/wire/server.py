@@ -124,13 +124,13 @@ def _serve(session: LockStep, host: int, incoming: Iterator[messages.Frame]) -> 
     for message in incoming:
         if message.failure:
             raise SessionError(message.failure)
-        exchange, client, frame = decode_frame(message)
+        exchange, client, frame = decode_frame(message, session.wire)
         if client in frames:
             raise FrameError(f"host {host} sent client {client} twice in {exchange.name}")
         frames[client] = frame
         if len(frames) == len(clients):
             for receiver, answer in session.exchange(host, exchange, frames).items():
-                yield encode_frame(exchange, receiver, answer)
+                yield encode_frame(exchange, receiver, answer, session.wire)
             frames = {}
 
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.split import Exchange, FrameError
+from huscf_flwr.split import Exchange, FrameError, WireType
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire.codec import decode_frame, decode_tensor, encode_frame, encode_tensor
 
@@ -88,6 +88,36 @@ def test_tensors_that_do_not_agree_with_themselves_are_refused(fields, message):
         decode_tensor(messages.Tensor(**fields))
 
 
+NARROW = WireType(torch.float16, torch.float32)
+
+
+@pytest.mark.parametrize("sent", [torch.float16, torch.bfloat16])
+def test_a_narrower_wire_takes_half_the_bytes_and_gives_the_type_back(sent):
+    wire = WireType(sent, torch.float32)
+    tensor = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    message = encode_tensor(tensor, wire)
+    assert len(message.data) == 2 * tensor.numel()
+    received = decode_tensor(message, wire)
+    assert torch.equal(received, *wire.crossed((tensor,)))
+    assert received.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_only_the_agreed_type_is_taken(dtype):
+    with pytest.raises(FrameError, match=f"type '{dtype}' may not cross; allowed: float16"):
+        decode_tensor(messages.Tensor(dtype=dtype, shape=[1], data=b"12345678"), NARROW)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "exponent", "wire"),
+    [("float16", 1023, NARROW), ("float16", -(2**31), NARROW), ("float32", 1, WireType())],
+)
+def test_an_exponent_that_nobody_sends_is_refused(dtype, exponent, wire):
+    message = messages.Tensor(dtype=dtype, shape=[2], data=b"12345678"[:4], exponent=exponent)
+    with pytest.raises(FrameError, match=f"exponent {exponent} of a tensor of {dtype}"):
+        decode_tensor(message, wire)
+
+
 @given(st.integers(0, 2**32 - 1).filter(lambda number: not 1 <= number <= 6))
 def test_there_are_six_exchanges(number):
     with pytest.raises(FrameError, match=f"there is no exchange {number}"):
@@ -97,15 +127,17 @@ def test_there_are_six_exchanges(number):
 @given(
     st.builds(
         messages.Tensor,
-        dtype=st.sampled_from(["float32", "float64", "bfloat16", "int64", ""]),
+        dtype=st.sampled_from(["float32", "float64", "bfloat16", "float16", "int64", ""]),
+        exponent=st.integers(-(2**31), 2**31 - 1) | st.just(0),
         shape=st.lists(st.integers(0, 3) | st.integers(0, 2**32 - 1), max_size=5),
         channels_last=st.booleans(),
         data=st.binary(max_size=64),
-    )
+    ),
+    st.sampled_from([WireType(), NARROW]),
 )
-def test_any_message_is_a_tensor_or_a_frame_error(message):
+def test_any_message_is_a_tensor_or_a_frame_error(message, wire):
     try:
-        tensor = decode_tensor(message)
+        tensor = decode_tensor(message, wire)
     except FrameError:
         return
-    assert tensor.numel() * tensor.element_size() == len(message.data)
+    assert wire.byte_count(tensor) == len(message.data)

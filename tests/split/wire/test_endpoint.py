@@ -59,7 +59,7 @@ class Training:
         self.session = open_session(executor, [[0], [1]], steps=steps)
         self._hosted = [HostedClient(c, lambda k=c.client: random_batch(SPEC, 2, k)) for c in clients]
         self._channels = [
-            GrpcChannel(server.address, token, roots) for token in server.open_session(self.session)
+            GrpcChannel(server.address, token, roots=roots) for token in server.open_session(self.session)
         ]
 
     def step(self):
@@ -144,7 +144,7 @@ def test_a_server_that_is_not_the_one_is_found_out_at_once(credentials, others, 
     with pytest.raises(
         SessionError, match=r"not whom this SuperNode trusts \(.*certificate.*root-certificates"
     ):
-        GrpcChannel(server.address, "token", roots)
+        GrpcChannel(server.address, "token", roots=roots)
     server.stop()
     assert time.monotonic() - begun < PATIENCE
 
@@ -161,7 +161,7 @@ def test_a_certificate_for_another_name_is_refused(tmp_path):
 def test_an_address_cannot_turn_tls_off(roots):
     server = ExecutorServer("127.0.0.1:0")
     with pytest.raises(SessionError, match=r"has no TLS, but .*root-certificates; set executor\.certificate"):
-        GrpcChannel(server.address, "token", roots)
+        GrpcChannel(server.address, "token", roots=roots)
     server.stop()
 
 
