@@ -3,19 +3,19 @@
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
 folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and its
 optimiser's moments are kept in `state-folder`. A SuperNode without them hosts virtual clients of the
-configured scenario. `root-certificates` names the file by which either knows the split executor, usually the
-one by which `flower-supernode --root-certificates` knows the SuperLink: a ClientApp is not told of that.
+configured scenario, and keeps their moments in the run's folder. `root-certificates` names the file by which
+either knows the split executor, usually the one by which `flower-supernode --root-certificates` knows the
+SuperLink: a ClientApp is not told of that.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from flwr.app import ConfigRecord, Context, Message
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client_apps.owner import Owner, owner_of, root_certificates_of
@@ -24,12 +24,14 @@ from huscf_flwr.data import LabelledImages, Population
 from huscf_flwr.models import ModelSpec
 from huscf_flwr.split import HostTimer, run_steps
 from huscf_flwr.split.wire import GrpcChannel, arrive
-from huscf_flwr.training.checkpoint import client_folder, load_moments, save_moments
+from huscf_flwr.training.checkpoint import client_folder
 from huscf_flwr.training.cut_choice import deal_devices
 from huscf_flwr.training.host_timer import host_timer
 from huscf_flwr.training.method import model_spec_of, population_of
+from huscf_flwr.training.moments import MomentsError, load_moments, owners_folder, save_moments
 from huscf_flwr.training.participant import Participant, wire_type_of
 from huscf_flwr.training.taken_blocks import TakenBlocks, begin_round
+from strategies.log_display import LOGGER
 from strategies.messages import (
     DESCRIBE,
     RENDEZVOUS,
@@ -80,13 +82,20 @@ def train(message: Message, context: Context) -> Message:
     request = TrainRequest.from_records(message.content)
     owner = owner_of(context)
     _share_cores(config, 1 if owner else request.neighbours)
-    folder = owner.state_folder / str(context.run_id) if owner else client_folder(config.folder)
+    folder = owners_folder(owner.state_folder, request.training) if owner else client_folder(config.folder)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
-    roots = root_certificates_of(context)
-    with GrpcChannel(request.address, request.token, wire_type_of(config), roots=roots) as channel:
+    claim = request.claim(context.run_id, context.node_id)
+    with GrpcChannel(
+        request.address,
+        request.token,
+        claim,
+        wire=wire_type_of(config),
+        patience=request.answer_seconds,
+        roots=root_certificates_of(context),
+    ) as channel:
         participants = _participants(config, request, owner)
         for participant in participants.values():
-            _load_moments(participant, folder, context, request.round - 1)
+            _load_moments(participant, folder, request, owner)
             begin_round(
                 participant.split.segments,
                 request.blocks.get(request.clusters[participant.split.client]),
@@ -94,12 +103,18 @@ def train(message: Message, context: Context) -> Message:
             )
         hosted = [participant.begin_round(request.round) for participant in participants.values()]
         timer = _timer(config, request, owner)
-        losses = run_steps(hosted, channel, request.steps, timer)
-    for client, participant in participants.items():
-        checksum = save_moments(participant.split.segments, folder, client, request.round)
-        context.state[f"client-{client}"] = ConfigRecord({"round": request.round, "checksum": checksum})
-    states = {client: participant.split.segments.states() for client, participant in participants.items()}
-    reply = TrainReply(states, losses, timer.times())
+        trained = run_steps(hosted, channel, request.steps, timer)
+    for client, drop_out in trained.drop_outs.items():
+        LOGGER.warning("client %s dropped out of the round: %s", client, drop_out.reason)
+    segments = {client: participants[client].split.segments for client in trained.losses}
+    keep_last = config.checkpoint.keep_last
+    kept = {
+        client: save_moments(own, folder, client, request.round, keep_last=keep_last)
+        for client, own in segments.items()
+    }
+    states = {client: own.states() for client, own in segments.items()}
+    times = {client: seconds for client, seconds in timer.times().items() if client in segments}
+    reply = TrainReply(request.round, request.attempt, states, trained.losses, times, kept)
     return Message(reply.to_records(), reply_to=message)
 
 
@@ -142,11 +157,15 @@ def _population(config: RunConfig, spec: ModelSpec) -> Population:
     return population_of(config, spec)
 
 
-def _load_moments(participant: Participant, folder: Path, context: Context, number: int) -> None:
+def _load_moments(participant: Participant, folder: Path, request: TrainRequest, owner: Owner | None) -> None:
+    """Go on with the moments that belong to the request; a device that has lost them starts anew."""
     client = participant.split.client
-    saved: Mapping[str, object] = context.state.config_records.get(f"client-{client}", {})
-    checksum = str(saved["checksum"]) if saved.get("round") == number else None
-    load_moments(participant.split.segments, folder, client, number, checksum)
+    try:
+        load_moments(participant.split.segments, folder, client, request.kept.get(client))
+    except MomentsError as error:
+        if owner is None:
+            raise
+        LOGGER.warning("%s; they start anew", error)
 
 
 def _share_cores(config: RunConfig, neighbours: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that a reader sees either the old or the new content; if ``durable``, a crash too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent, durable=durable)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -17,5 +17,35 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_durably(path: Path, text: str) -> None:
+    """Add ``text`` to the end of a file, and return when it would survive a crash."""
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        _sync_folder(path.parent)
+
+
+def _make_folder(folder: Path, *, durable: bool) -> None:
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if durable:
+        for made in missing:
+            _sync_folder(made.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` survive a crash; a synced file may be there without its name."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

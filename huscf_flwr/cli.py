@@ -17,6 +17,7 @@ from huscf_flwr.explained import explained
 from huscf_flwr.flower_run import app_folder, run_with_flower
 from huscf_flwr.training.check import check_run
 from huscf_flwr.training.display import TerminalDisplay
+from huscf_flwr.training.interruption import stop_requests
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.sampling import draw_labelled_images
 
@@ -58,11 +59,13 @@ def run(
         resolved = load_config(config, settings or ())
         display = TerminalDisplay()
         hosts = supernodes or _DEFAULT_HOSTS[engine]
-        check_run(resolved, hosts)
-        if engine is Engine.LOCAL:
-            train_locally(resolved, hosts=hosts, display=display)
-        else:
-            run_with_flower(resolved, app_folder(), supernodes=hosts, display=display)
+        population = check_run(resolved, hosts)
+        with stop_requests() as stop:
+            if engine is Engine.LOCAL:
+                train_locally(resolved, hosts=hosts, display=display, population=population, stop=stop)
+            else:
+                del population  # its processes load their own
+                run_with_flower(resolved, app_folder(), supernodes=hosts, display=display, stop=stop)
         display.note(f"report: {resolved.folder / 'report.html'}")
 
 

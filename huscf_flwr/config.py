@@ -204,7 +204,11 @@ class ExecutorSection(Section):
         key: PEM file on the server with the certificate's private key.
         insecure: without a certificate, let other machines than this one connect.
         window: seconds that the first host to arrive waits for others at the start.
-        timeout: seconds that a host waits for the others in one exchange.
+        timeout: least seconds that hosts have for an exchange of a round's first step, which covers the start
+            of their processes. A host that does not come in time drops out of the round.
+        least_deadline: least seconds for an exchange of a later step.
+        deadline_factor: seconds for an exchange are this many times those of a step, as predicted or as the
+            longest one of the round took, if that is more.
     """
 
     bind: str = "127.0.0.1:0"
@@ -214,6 +218,18 @@ class ExecutorSection(Section):
     insecure: bool = False
     window: float = Field(default=20.0, gt=0, lt=30)
     timeout: PositiveFloat = 600.0
+    least_deadline: PositiveFloat = 30.0
+    deadline_factor: PositiveFloat = 10.0
+
+
+class CheckpointSection(Section):
+    """What is kept of finished rounds.
+
+    Attributes:
+        keep_last: rounds whose checkpoints stay; ``resume_round`` goes on from one that is not the last.
+    """
+
+    keep_last: PositiveInt = 1
 
 
 class ComputeSection(Section):
@@ -255,7 +271,11 @@ class RunConfig(Section):
         batch_size: images per client and step.
         clients: number of virtual clients.
         min_hosts: SuperNodes to wait for before the run starts.
+        min_clients: a round with fewer clients left is given up and tried again.
+        attempts: how often a round is tried before the run ends.
         resume: folder of a run whose last checkpoint this one goes on from.
+        resume_round: go on from the checkpoint of this round instead, if it is still kept.
+        tensorboard: write event files for TensorBoard too; needs ``pip install 'huscf-flwr[tensorboard]'``.
         output: folder of run folders.
     """
 
@@ -267,7 +287,11 @@ class RunConfig(Section):
     batch_size: int = Field(default=64, ge=2)
     clients: PositiveInt = 8
     min_hosts: PositiveInt = 1
+    min_clients: PositiveInt = 1
+    attempts: PositiveInt = 3
     resume: Path | None = None
+    resume_round: PositiveInt | None = None
+    tensorboard: bool = False
     output: Path = Path("runs")
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
@@ -276,6 +300,7 @@ class RunConfig(Section):
     method: MethodSection = MethodSection()
     evaluation: EvaluationSection = EvaluationSection()
     executor: ExecutorSection = ExecutorSection()
+    checkpoint: CheckpointSection = CheckpointSection()
     compute: ComputeSection = ComputeSection()
 
     @property

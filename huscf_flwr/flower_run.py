@@ -20,11 +20,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from huscf_flwr.background_process import background_process, free_ports
 from huscf_flwr.config import RunConfig, to_run_config
+from huscf_flwr.training.checkpoint import checkpoint_of
 from huscf_flwr.training.display import Display
+from huscf_flwr.training.interruption import InterruptedRunError, StopRequest
 from huscf_flwr.training.run_folder import read_metrics, read_progress, read_summary
 
 _START_SECONDS = 60.0
@@ -59,6 +62,7 @@ class PrivateSuperLink:
             capture_output=True,
             text=True,
             check=False,
+            start_new_session=True,  # Ctrl-C in a terminal reaches its whole group, and is ours to answer
         )
         try:
             answer = json.loads(done.stdout[done.stdout.index("{") :])
@@ -69,17 +73,70 @@ class PrivateSuperLink:
             raise FlowerRunError(f"flwr {arguments[0]} failed: {answer.get('error-message', answer)}")
         return answer
 
+    def status(self, run_id: str) -> str:
+        """Return how a run is, in Flower's words."""
+        runs = self.flwr("list", "--run-id", run_id).get("runs", [])
+        return str(runs[0]["status"]) if runs else "unknown"
+
+    def stop(self, run_id: str) -> None:
+        """Stop a run; raises ``FlowerRunError`` if it goes on all the same."""
+        try:
+            self.flwr("stop", run_id)
+        except FlowerRunError:
+            # Flower refuses to stop what has ended by itself in the meantime.
+            if not self.status(run_id).startswith("finished"):
+                raise
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that Flower says is over."""
+
+    config: RunConfig
+    status: str
+    """In Flower's words."""
+    log: Path
+    has_begun: bool
+    """Whether it has written into its folder."""
+    cause: Signals | None
+    """What made us stop it, if it has not ended by itself."""
+
+    def summary(self, display: Display) -> dict[str, Any]:
+        """Show and return the run's summary, once its SuperLink is gone: until then a stopped run trains on.
+
+        Raises ``FlowerRunError`` with the end of the log if the run did not finish, and
+        ``InterruptedRunError`` if that is because it was to stop.
+        """
+        folder = self.config.folder if self.has_begun else None
+        if self.status == "finished:completed":
+            summary = read_summary(self.config.folder)
+            display.end(summary)
+            return summary
+        if self.cause is not None:
+            progress = read_progress(folder) if folder is not None else None
+            raise InterruptedRunError(self.cause, progress["round"] if progress else None, folder)
+        reason = _reason(self.log.read_text("utf-8"))
+        raise FlowerRunError(f"the run ended as {self.status}; the whole log is {self.log}\n{reason}")
+
 
 def run_with_flower(
-    config: RunConfig, app: Path, *, supernodes: int, display: Display, cores_each: int = 1
+    config: RunConfig,
+    app: Path,
+    *,
+    supernodes: int,
+    display: Display,
+    cores_each: int = 1,
+    stop: StopRequest | None = None,
 ) -> dict[str, Any]:
     """Run the Flower app in folder ``app`` with ``config`` on ``supernodes`` virtual SuperNodes.
 
     Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side.
-    Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish.
+    Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish,
+    and ``InterruptedRunError`` once Flower has stopped it because ``stop`` was asked for.
     """
     with private_superlink(private_home(config)) as superlink:
-        return run_on(superlink, config, app, display, *_federation(supernodes, cores_each))
+        ended = run_on(superlink, config, app, display, *_federation(supernodes, cores_each), stop=stop)
+    return ended.summary(display)
 
 
 def app_folder() -> Path:
@@ -97,30 +154,31 @@ def private_home(config: RunConfig) -> Path:
 
 
 def run_on(
-    superlink: PrivateSuperLink, config: RunConfig, app: Path, display: Display, *federation: str
-) -> dict[str, Any]:
+    superlink: PrivateSuperLink,
+    config: RunConfig,
+    app: Path,
+    display: Display,
+    *federation: str,
+    stop: StopRequest | None = None,
+) -> EndedRun:
     """Submit the Flower app in folder ``app`` with ``config``, and watch the run until it is over.
 
-    ``federation`` are further arguments of ``flwr run``. Returns the run's summary. Raises ``FlowerRunError``
-    with the end of the log if the run does not finish.
+    ``federation`` are further arguments of ``flwr run``. ``stop`` lets Flower stop the run.
     """
+    stop = stop or StopRequest()
     settings = superlink.home / "run-config.toml"
     settings.write_text(_toml(config), "utf-8")
     started = time.time()
     run_id = _submit(superlink, app, settings, federation)
     try:
-        status = _watch(superlink, run_id, config, display, started)
+        status = _watch(superlink, run_id, config, display, started, stop)
     except KeyboardInterrupt:
-        superlink.flwr("stop", run_id)
+        superlink.stop(run_id)
         raise
-    log = _log_of(superlink, run_id)
-    log_file = (config.folder if _is_of_this_run(config.folder, started) else superlink.home) / "flower.log"
-    log_file.write_text(log, "utf-8")
-    if status != "finished:completed":
-        raise FlowerRunError(f"the run ended as {status}; the whole log is {log_file}\n{_reason(log)}")
-    summary = read_summary(config.folder)
-    display.end(summary)
-    return summary
+    has_begun = _is_of_this_run(config.folder, started)
+    log = (config.folder if has_begun else superlink.home) / "flower.log"
+    log.write_text(_log_of(superlink, run_id), "utf-8")
+    return EndedRun(config, status, log, has_begun, stop.cause)
 
 
 @contextmanager
@@ -173,20 +231,29 @@ def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, federation: 
 
 
 def _watch(
-    superlink: PrivateSuperLink, run_id: str, config: RunConfig, display: Display, started: float
+    superlink: PrivateSuperLink,
+    run_id: str,
+    config: RunConfig,
+    display: Display,
+    started: float,
+    stop: StopRequest,
 ) -> str:
-    shown = 0
+    shown = _rounds_before(config, display)
     asked = time.monotonic()
+    is_stopping = False
     while True:
         time.sleep(_POLL_SECONDS)
         ended = False
+        if stop.cause is not None and not is_stopping:
+            superlink.stop(run_id)
+            is_stopping = ended = True
         if _is_of_this_run(config.folder, started):
             shown = _show(config, display, shown)
-            ended = (config.folder / "summary.json").exists()
+            ended = ended or (config.folder / "summary.json").exists()
         # Each question to Flower starts a process, which costs a second of a core that trains.
         if ended or time.monotonic() - asked > _STATUS_SECONDS:
             asked = time.monotonic()
-            status = _status(superlink, run_id)
+            status = superlink.status(run_id)
             if status.startswith("finished"):
                 return status
 
@@ -194,6 +261,14 @@ def _watch(
 def _is_of_this_run(folder: Path, started: float) -> bool:
     config = folder / "config.yaml"
     return config.exists() and config.stat().st_mtime >= started
+
+
+def _rounds_before(config: RunConfig, display: Display) -> int:
+    checkpoint = checkpoint_of(config)
+    if checkpoint is None:
+        return 0
+    display.note(f"goes on from {checkpoint.run_folder} after round {checkpoint.state.round}")
+    return checkpoint.state.round
 
 
 def _show(config: RunConfig, display: Display, shown: int) -> int:
@@ -204,12 +279,6 @@ def _show(config: RunConfig, display: Display, shown: int) -> int:
     if progress and progress["round"] > len(lines):
         display.step(progress["round"], progress["step"], progress["steps"])
     return len(lines)
-
-
-def _status(superlink: PrivateSuperLink, run_id: str) -> str:
-    answer = superlink.flwr("list", "--run-id", run_id)
-    runs = answer.get("runs", [])
-    return str(runs[0]["status"]) if runs else "unknown"
 
 
 def _log_of(superlink: PrivateSuperLink, run_id: str) -> str:

@@ -25,17 +25,19 @@ def make_server_app(**parts: Any) -> ServerApp:
         if config.compute.threads:
             torch.set_num_threads(config.compute.threads)
         strategy = HuSCF(config, **parts)
-        try:
-            session_grid = strategy.prepare(grid)
-            strategy.start(
-                session_grid,
-                strategy.initial_arrays(),
-                num_rounds=strategy.rounds_left,
-                timeout=_ROUND_SECONDS,
-            )
-            strategy.finish()
-        finally:
-            strategy.close()
+        with strategy.log:
+            try:
+                session_grid = strategy.prepare(grid)
+                while strategy.rounds_left:  # a round that was given up is one of Flower's too
+                    strategy.start(
+                        session_grid,
+                        strategy.initial_arrays(),
+                        num_rounds=strategy.rounds_left,
+                        timeout=_ROUND_SECONDS,
+                    )
+                strategy.finish()
+            finally:
+                strategy.close()
 
     return app
 

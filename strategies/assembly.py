@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import Message, RecordDict
@@ -37,14 +37,26 @@ class Assembly:
     """Fingerprint of the key to which a client id is bound, by client; empty without TLS."""
 
     @property
-    def nodes(self) -> tuple[int, ...]:
-        """Node ids in the order of the hosts."""
-        return tuple(self.clients)
+    def virtual_clients(self) -> frozenset[int]:
+        """Clients that are hosted, not owned."""
+        return frozenset(
+            client for node, ids in self.clients.items() if node not in self.owners for client in ids
+        )
 
-    @property
-    def virtual_hosts(self) -> int:
-        """Number of nodes that host virtual clients."""
-        return len(self.clients) - len(self.owners)
+    def placement(self, lost: Collection[int]) -> dict[int, tuple[int, ...]]:
+        """Return the client ids of a round by node id, in the order of its hosts, without the ``lost`` nodes.
+
+        The virtual clients of a lost host move to the others; the client of a lost owner stays away.
+        """
+        hosts = [node for node in self.clients if node not in self.owners]
+        left = [node for node in hosts if node not in lost] or hosts
+        virtual = sorted(self.virtual_clients)
+        moved = dict(zip(left, spread(virtual, min(len(left), len(virtual))), strict=False)) if hosts else {}
+        return {
+            node: moved.get(node, clients)
+            for node, clients in self.clients.items()
+            if (node in self.owners and node not in lost) or node in moved
+        }
 
 
 def assemble(config: RunConfig, grid: Grid, server: ExecutorServer) -> Assembly:
@@ -120,7 +132,11 @@ def _report(nodes: Sequence[int], arrivals: Mapping[int, Arrival]) -> None:
         if arrival is None:
             LOGGER.warning("SuperNode %s did not come to the rendezvous", node)
         elif not arrival.admitted and arrival.client is not None:
-            LOGGER.warning("SuperNode %s, which owns client %s, came too late", node, arrival.client)
+            LOGGER.warning(
+                "SuperNode %s, which owns client %s, came too late",
+                *(node, arrival.client),
+                extra={"client": arrival.client},
+            )
     hosts = [arrival.admitted for arrival in arrivals.values() if arrival.client is None]
     if hosts and not all(hosts):
         LOGGER.warning(

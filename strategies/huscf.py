@@ -8,7 +8,8 @@ clusterer, divergence, weighting or cut solver to change the method.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -18,7 +19,6 @@ from flwr.serverapp.strategy import Strategy
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver
 from huscf_flwr.federation import Clusterer, Divergence, Weighting
-from huscf_flwr.split import LockStep
 from huscf_flwr.split.wire import ExecutorServer
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.cut_choice import choose_cuts, reselection_of
@@ -28,11 +28,16 @@ from huscf_flwr.training.judging import Harness
 from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of
 from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
+from huscf_flwr.training.run_log import RunLog
 from strategies.assembly import Assembly, addressed, answers, assemble
 from strategies.client_keys import write_client_keys
-from strategies.log_display import LOGGER, LogDisplay
-from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainReply, TrainRequest
+from strategies.collection import SessionHosts, collect
+from strategies.log_display import SHOWN, LogDisplay
+from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainRequest
 from strategies.session_grid import SessionGrid
+
+_PATIENT = 2
+"""How many deadlines of the first step a host waits for an answer: other hosts may need all of one."""
 
 
 class HuSCF(Strategy):
@@ -65,10 +70,14 @@ class HuSCF(Strategy):
         self.method = method_of(config, clusterer=clusterer, divergence=divergence, weighting=weighting)
         self._cut_solver = cut_solver
         self._display = display or LogDisplay()
+        self.log = RunLog(config.name)
+        """To be entered around the whole run."""
         self._server: ExecutorServer | None = None
         self._assembly: Assembly | None = None
         self._run: Run | None = None
-        self._session: LockStep | None = None
+        self._run_id = 0
+        self._hosts: SessionHosts | None = None
+        self._lost: frozenset[int] = frozenset()
 
     def prepare(self, grid: Grid) -> Grid:
         """Assemble the clients, choose their cuts and begin the run's folder.
@@ -98,11 +107,12 @@ class HuSCF(Strategy):
             method=self.method,
             reselection=reselection_of(config, self.spec, devices, self._cut_solver),
         )
-        self._run = Run(config, coordinator, RunFolder(config), self._display, harness)
-        self._run.begin(solution, devices)
+        self._run = Run(config, coordinator, RunFolder(config), self._display, harness, self.log)
+        self._run.begin(solution, devices, assembly.virtual_clients)
         if assembly.keys:
             write_client_keys(config.folder, assembly.keys)
-        return SessionGrid(grid, self._session_has_failed)
+        self._run_id = grid.run.run_id
+        return SessionGrid(grid, self)
 
     def initial_arrays(self) -> ArrayRecord:
         """Return the arrays to hand to ``start``: the generators of all clusters, as after a round."""
@@ -116,39 +126,53 @@ class HuSCF(Strategy):
     def summary(self) -> None:
         """Log who trains what."""
         assembly = self._assembled()
-        LOGGER.info("\t├──> Mode: %s, seed %s", self.config.mode, self.config.seed)
+        SHOWN.info("\t├──> Mode: %s, seed %s", self.config.mode, self.config.seed)
         for node, clients in assembly.clients.items():
             kind = "owns client" if node in assembly.owners else "hosts clients"
-            LOGGER.info("\t├──> SuperNode %s %s %s", node, kind, ", ".join(map(str, clients)))
-        LOGGER.info("\t└──> Run folder: %s", self._prepared().folder.path)
+            SHOWN.info("\t├──> SuperNode %s %s %s", node, kind, ", ".join(map(str, clients)))
+        SHOWN.info("\t└──> Run folder: %s", self._prepared().folder.path)
 
     def configure_train(
         self,
         server_round: int,
         arrays: ArrayRecord,  # noqa: ARG002 - each cluster has its own
         config: ConfigRecord,  # noqa: ARG002 - a request has all that a client needs
-        grid: Grid,  # noqa: ARG002 - who takes part was settled at the rendezvous
+        grid: Grid,
     ) -> Iterable[Message]:
         """Open the round's session; send each host its clients' cuts, blocks and a token."""
         run, assembly, server = self._prepared(), self._assembled(), self._listening()
-        self._session = run.open_round(list(assembly.clients.values()))
-        tokens = server.open_session(self._session)
+        placement = assembly.placement(self._away(grid))
+        deadlines = run.deadlines()
+        session = run.open_round(list(placement.values()), deadlines)
+        self._hosts = SessionHosts(session, tuple(placement), assembly.owners)
+        # The clients' streams begin in the first exchange, or never.
+        lifetime = deadlines(None)
         coordinator = run.coordinator
         requests = {
             node: TrainRequest(
                 round=coordinator.round,
+                attempt=run.attempt,
                 steps=coordinator.steps,
+                answer_seconds=_PATIENT * lifetime,
                 address=server.address,
-                token=token,
+                token="",
                 cuts={client: coordinator.cuts[client] for client in clients},
                 clusters={client: coordinator.clusters[client] for client in clients},
                 blocks=coordinator.blocks_for(clients),
                 taken=coordinator.taken_by(clients),
-                neighbours=assembly.virtual_hosts,
-            ).to_records()
-            for (node, clients), token in zip(assembly.clients.items(), tokens, strict=True)
+                training=coordinator.training,
+                kept={k: coordinator.kept_moments[k] for k in clients if k in coordinator.kept_moments},
+                neighbours=len(placement.keys() - assembly.owners),
+            )
+            for node, clients in placement.items()
         }
-        return addressed(requests, TRAIN, group=str(server_round))
+        claims = [request.claim(self._run_id, node) for node, request in requests.items()]
+        tokens = server.open_session(session, claims, lifetime=lifetime)
+        contents = {
+            node: replace(request, token=token).to_records()
+            for (node, request), token in zip(requests.items(), tokens, strict=True)
+        }
+        return addressed(contents, TRAIN, group=str(server_round))
 
     def aggregate_train(
         self,
@@ -157,16 +181,17 @@ class HuSCF(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Cluster the clients, weigh them, and average by cluster.
 
-        Raises ``RoundFailedError`` with the executor's reason if a host did not finish the round.
+        Clients that dropped out, or whose reply is not valid, are left out. If too few are left the round is
+        given up, and tried again by the next. Raises ``RoundFailedError`` with the reason if it must not be.
         """
-        run = self._prepared()
-        found = answers(replies)
-        self._check_finished(found)
-        trained = [TrainReply.from_records(records) for records in found.values()]
-        blocks = {client: states for reply in trained for client, states in reply.blocks.items()}
-        losses = {client: values for reply in trained for client, values in reply.losses.items()}
-        times = {client: seconds for reply in trained for client, seconds in reply.times.items()}
-        metrics = run.close_round(blocks, losses, times)
+        run, hosts = self._prepared(), self._hosts
+        assert hosts is not None
+        trained = collect(answers(replies), run, hosts)
+        self._lost = self._lost_after(hosts)
+        if hosts.session.failure is not None or len(trained.blocks) < self.config.min_clients:
+            run.give_up_round(hosts.session, f"{len(trained.blocks)} clients finished it")
+            return None, None
+        metrics = run.close_round(trained.blocks, trained.losses, trained.times, trained.kept)
         return self._generators(), _metric_record(metrics)
 
     def configure_evaluate(
@@ -225,14 +250,25 @@ class HuSCF(Strategy):
             arrays.update(flatten_blocks(coordinator.generator_states(cluster), f"cluster-{cluster}."))
         return ArrayRecord({name: tensor.contiguous() for name, tensor in arrays.items()})
 
-    def _check_finished(self, found: dict[int, Any]) -> None:
-        assert self._session is not None
-        silent = [node for node in self._assembled().nodes if node not in found]
-        if silent or not self._session.finished:
-            self._prepared().fail(self._session, f"no reply from SuperNodes {silent}")
+    def gone(self) -> Collection[int]:
+        """Return the SuperNodes that need not be waited for; see ``SessionWatch``."""
+        return self._hosts.gone() if self._hosts is not None else ()
 
-    def _session_has_failed(self) -> bool:
-        return self._session is not None and self._session.failure is not None
+    def failed(self, node: int, reason: str) -> None:
+        """Take note that the handler of a SuperNode failed; see ``SessionWatch``."""
+        if self._hosts is not None:
+            self._hosts.failed(node, reason)
+
+    def _away(self, grid: Grid) -> frozenset[int]:
+        """Return who cannot take part: lost hosts for good, owners while Flower does not see them."""
+        connected = set(grid.get_node_ids())
+        return self._lost | {node for node in self._assembled().owners if node not in connected}
+
+    def _lost_after(self, hosts: SessionHosts) -> frozenset[int]:
+        """Return the hosts of virtual clients not to count on any more; if all are lost, none is."""
+        virtual = self._assembled().clients.keys() - self._assembled().owners
+        lost = self._lost | {node for node in virtual if node in hosts.without_clients()}
+        return frozenset() if lost >= virtual else frozenset(lost)
 
     def _prepared(self) -> Run:
         if self._run is None:

@@ -11,7 +11,10 @@ from rich.console import Console
 from huscf_flwr.evaluation.tables import summary_table
 from huscf_flwr.training.display import round_line
 
-LOGGER = logging.getLogger("flwr")
+LOGGER = logging.getLogger("flwr.huscf")
+"""For what has to be known later too: shown in Flower's log, and kept in the run's own."""
+SHOWN = logging.getLogger("flwr")
+"""For what is only shown: the run's own log has it already, in another form."""
 
 
 class LogDisplay:
@@ -22,15 +25,15 @@ class LogDisplay:
 
     def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
         """Log the round's line."""
-        LOGGER.info("\t├──> %s", round_line(metrics, rounds))
+        SHOWN.info("\t├──> %s", round_line(metrics, rounds))
 
     def note(self, text: str) -> None:
         """Log a line."""
-        LOGGER.info("%s", text)
+        SHOWN.info("%s", text)
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Log the table."""
         console = Console(width=100, record=True, file=None, quiet=True)
         console.print(summary_table(summary))
         for line in console.export_text().splitlines():
-            LOGGER.info("%s", line)
+            SHOWN.info("%s", line)

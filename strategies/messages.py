@@ -1,8 +1,9 @@
 """The control plane's messages: every record that Flower carries for us, written and read in one place.
 
 Clients send up: whether they were admitted, their client id, device profile and sample count, the blocks
-that they trained, their mean losses, how long they computed and exchanged frames, and, where nobody else can
-judge, how their cluster's generator did on their own test data. Nothing else; labels, label counts, names of
+that they trained, their mean losses, how long they computed and exchanged frames, the checksum of the file in
+which they keep their optimisers' moments, and, where nobody else can judge, how their cluster's generator did
+on their own test data. Nothing else; labels, label counts, names of
 domains or partitions and images have no place here.
 """
 
@@ -24,7 +25,9 @@ from flwr.app import (
 from huscf_flwr.cuts import Device
 from huscf_flwr.models import BlockStates, Cut
 from huscf_flwr.split import ClientTimes, StepLosses
+from huscf_flwr.split.wire import StreamClaim
 from huscf_flwr.training.files import flatten_blocks, unflatten_blocks
+from huscf_flwr.training.moments import KeptMoments
 from huscf_flwr.training.taken_blocks import TakenBlocks
 
 RENDEZVOUS = "query.rendezvous"
@@ -125,10 +128,16 @@ class TrainRequest:
 
     ``blocks`` are by cluster: what several clients of one cluster keep travels once. ``taken`` are by client:
     blocks that it takes over from the server, with the server's moments; they travel only when cuts change.
+    ``training`` names what is trained, over all runs that resume it, and ``kept`` the files of moments that
+    clients have kept for it; a client that is not in it starts without.
     """
 
     round: int
+    attempt: int
+    """At the round, from one."""
     steps: int
+    answer_seconds: float
+    """How long the executor may take to answer, the time that other hosts need included."""
     address: str
     token: str
     cuts: Mapping[int, Cut]
@@ -137,20 +146,30 @@ class TrainRequest:
     taken: Mapping[int, TakenBlocks]
     neighbours: int
     """SuperNodes without data of their own that compute at the same time, perhaps on the same machine."""
+    training: str
+    kept: Mapping[int, KeptMoments]
+
+    def claim(self, run: int, node: int) -> StreamClaim:
+        """Return what the token is bound to, in Flower's run ``run`` on the SuperNode ``node``."""
+        return StreamClaim(run, self.round, self.attempt, node, tuple(sorted(self.cuts)))
 
     def to_records(self) -> RecordDict:
         """Return the message's content."""
         session: dict[str, ConfigRecordValues] = {
             "round": self.round,
+            "attempt": self.attempt,
             "steps": self.steps,
+            "answer-seconds": self.answer_seconds,
             "address": self.address,
             "token": self.token,
             "neighbours": self.neighbours,
+            "training": self.training,
         }
         records = RecordDict({"session": ConfigRecord(session)})
         for client, cut in self.cuts.items():
             place: dict[str, ConfigRecordValues] = {"cut": list(cut), "cluster": self.clusters[client]}
             records[f"client-{client}"] = ConfigRecord(place)
+        records.update(_kept_records(self.kept))
         for cluster, states in self.blocks.items():
             records[f"cluster-{cluster}"] = _to_arrays(states)
         for client, taken in self.taken.items():
@@ -168,10 +187,14 @@ class TrainRequest:
         places = {_client(name): record for name, record in configs.items() if name.startswith("client-")}
         return cls(
             round=session["round"],
+            attempt=session["attempt"],
             steps=session["steps"],
+            answer_seconds=session["answer-seconds"],
             address=session["address"],
             token=session["token"],
             neighbours=session["neighbours"],
+            training=session["training"],
+            kept=_kept(records),
             cuts={client: Cut(*_integers(record["cut"])) for client, record in places.items()},
             clusters={client: int(str(record["cluster"])) for client, record in places.items()},
             blocks={k: _from_arrays(record) for k, record in _arrays(records, "cluster").items()},
@@ -186,15 +209,22 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainReply:
-    """SuperNode to server: the blocks that its clients trained, their mean losses, and how long it took."""
+    """SuperNode to server: what its clients trained, their losses, how long it took, and what they keep.
 
+    Clients that dropped out are not in it.
+    """
+
+    round: int
+    attempt: int
     blocks: Mapping[int, BlockStates]
     losses: Mapping[int, StepLosses]
     times: Mapping[int, ClientTimes]
+    kept: Mapping[int, KeptMoments]
 
     def to_records(self) -> RecordDict:
         """Return the message's content."""
-        records = RecordDict()
+        session = ConfigRecord({"round": self.round, "attempt": self.attempt})
+        records = RecordDict({"session": session, **_kept_records(self.kept)})
         for client, states in self.blocks.items():
             losses = self.losses[client]
             records[f"client-{client}"] = _to_arrays(states)
@@ -218,7 +248,8 @@ class TrainReply:
             for client, record in _metrics(records, "seconds").items()
         }
         blocks = {client: _from_arrays(record) for client, record in _arrays(records, "client").items()}
-        return cls(blocks, losses, times)
+        session: dict[str, Any] = dict(records.config_records["session"])
+        return cls(session["round"], session["attempt"], blocks, losses, times, _kept(records))
 
 
 @dataclass(frozen=True)
@@ -262,6 +293,21 @@ class EvaluateReply:
         """Read the message's content."""
         metrics: dict[str, Any] = dict(records.metric_records["scores"])
         return cls(int(metrics.pop("client-id")), int(metrics.pop("test-samples")), metrics)
+
+
+def _kept_records(kept: Mapping[int, KeptMoments]) -> dict[str, ConfigRecord]:
+    return {
+        f"kept-{client}": ConfigRecord({"round": moments.round, "sha256": moments.sha256})
+        for client, moments in kept.items()
+    }
+
+
+def _kept(records: RecordDict) -> dict[int, KeptMoments]:
+    return {
+        _client(name): KeptMoments(int(str(record["round"])), str(record["sha256"]))
+        for name, record in records.config_records.items()
+        if name.startswith("kept-")
+    }
 
 
 def _to_arrays(states: BlockStates) -> ArrayRecord:

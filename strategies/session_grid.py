@@ -1,15 +1,17 @@
 """A Grid that does not wait for the dead.
 
 The executor learns within one exchange that a host is gone; Flower learns it after a minute if the process
-was killed, and not before the timeout if it hangs. So while a session runs, this wrapper stops waiting for
-replies soon after the session has failed, and leaves everything else to the Grid that it wraps.
+was killed, and not before the timeout if it hangs. And the other way round: a handler that fails before it
+comes to the executor has answered Flower long before the executor misses it. So this wrapper stops waiting
+for replies soon after the session has given a host up, tells the session of handlers that failed, and leaves
+everything else to the Grid that it wraps.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -18,12 +20,24 @@ _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 5.0
 
 
-class SessionGrid(Grid):
-    """Forwards to ``grid``, but gives up on replies ``_GRACE_SECONDS`` after ``has_failed`` says so."""
+class SessionWatch(Protocol):
+    """What the Grid tells and asks about the hosts of a session, which are SuperNodes by node id."""
 
-    def __init__(self, grid: Grid, has_failed: Callable[[], bool]) -> None:
+    def gone(self) -> Collection[int]:
+        """Return the hosts that need not be waited for."""
+        ...
+
+    def failed(self, node: int, reason: str) -> None:
+        """Take note that the handler of a host failed."""
+        ...
+
+
+class SessionGrid(Grid):
+    """Forwards to ``grid``, but gives up on a reply ``_GRACE_SECONDS`` after its SuperNode is gone."""
+
+    def __init__(self, grid: Grid, watch: SessionWatch) -> None:
         self._grid = grid
-        self._has_failed = has_failed
+        self._watch = watch
 
     def set_run(self, run: Any) -> None:
         """Forward."""
@@ -64,16 +78,26 @@ class SessionGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Return the replies that came before ``timeout`` seconds and before the session failed."""
-        waiting = set(self.push_messages(messages))
+        """Return the replies that came before ``timeout`` seconds, and before their SuperNodes were gone."""
+        sent = list(messages)
+        self.push_messages(sent)
+        waiting = {message.metadata.message_id: message.metadata.dst_node_id for message in sent}
         deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
+        gone_since: dict[int, float] = {}
         replies: list[Message] = []
         while waiting and time.monotonic() < deadline:
-            if self._has_failed():
-                deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
-            arrived = list(self.pull_messages(waiting))
-            replies.extend(arrived)
-            waiting -= {reply.metadata.reply_to_message_id for reply in arrived}
+            for reply in self.pull_messages(list(waiting)):
+                node = waiting.pop(reply.metadata.reply_to_message_id)
+                replies.append(reply)
+                if reply.has_error():
+                    self._watch.failed(node, reply.error.reason or "its handler failed")
+            now = time.monotonic()
+            gone_since = {node: gone_since.get(node, now) for node in self._watch.gone()}
+            waiting = {
+                message: node
+                for message, node in waiting.items()
+                if now - gone_since.get(node, now) < _GRACE_SECONDS
+            }
             if waiting:
                 time.sleep(_POLL_SECONDS)
         return replies

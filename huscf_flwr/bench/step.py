@@ -58,7 +58,7 @@ def split_step(
     """Return one step of all clients in this process, and the ledger that counts what crosses."""
     executor = SplitExecutor(spec, cuts, seed=0, dtype=dtype)
     ledger = Ledger()
-    session = LockStep(executor, [list(cuts)], ledger=ledger, steps=2**31, timeout=_TIMEOUT_SECONDS)
+    session = LockStep(executor, [list(cuts)], ledger=ledger, steps=2**31)
     channel = LocalChannel(session)
 
     def source(client: int) -> Callable[[], Batch]:

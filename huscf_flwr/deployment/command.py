@@ -16,6 +16,7 @@ from huscf_flwr.explained import explained
 from huscf_flwr.flower_run import app_folder
 from huscf_flwr.training.check import check_run
 from huscf_flwr.training.display import TerminalDisplay
+from huscf_flwr.training.interruption import stop_requests
 
 deploy_app = typer.Typer(no_args_is_help=True, help="Certificates, keys and data for real devices; a demo.")
 
@@ -32,7 +33,8 @@ def demo(config: Scenario = "deploy-demo", settings: Settings = None) -> None:
         resolved = load_config(config, settings or ())
         display = TerminalDisplay()
         check_run(resolved, resolved.clients)
-        run_deployed(resolved, app_folder(), display=display)
+        with stop_requests() as stop:
+            run_deployed(resolved, app_folder(), display=display, stop=stop)
         display.note(f"report: {resolved.folder / 'report.html'}")
 
 

@@ -17,6 +17,7 @@ from huscf_flwr.deployment.processes import SuperNode, register, secure_superlin
 from huscf_flwr.flower_run import PrivateSuperLink, private_home, run_on
 from huscf_flwr.training.cut_choice import deal_devices
 from huscf_flwr.training.display import Display
+from huscf_flwr.training.interruption import StopRequest
 
 _NAMES = ("localhost", "127.0.0.1")
 
@@ -33,14 +34,19 @@ class Deployment:
     """By client."""
 
 
-def run_deployed(config: RunConfig, app: Path, *, display: Display) -> dict[str, Any]:
+def run_deployed(
+    config: RunConfig, app: Path, *, display: Display, stop: StopRequest | None = None
+) -> dict[str, Any]:
     """Run the Flower app in folder ``app`` with ``config`` on a deployment that lives as long as the run.
 
-    Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish.
+    Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish,
+    and ``InterruptedRunError`` once Flower has stopped it because ``stop`` was asked for.
     """
     display.note(f"starting a SuperLink with TLS and {config.clients} SuperNodes, each with a key of its own")
     with deploy(config) as deployment:
-        return run_on(deployment.superlink, deployed_config(config, deployment.credentials), app, display)
+        secured = deployed_config(config, deployment.credentials)
+        ended = run_on(deployment.superlink, secured, app, display, stop=stop)
+    return ended.summary(display)
 
 
 def deployed_config(config: RunConfig, credentials: ServerCredentials) -> RunConfig:

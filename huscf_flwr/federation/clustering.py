@@ -145,7 +145,8 @@ def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> di
     Pairs are chosen together, for the largest number of clients that keep their cluster's name
     (Hungarian method). A cluster that shares no client with the one it was paired with is new. New
     clusters get the smallest names that no other cluster of this round has, in the order of their
-    smallest client ids. The result depends on the partition only, not on its numbering.
+    smallest client ids, and not that of a cluster whose clients are all absent. The result depends
+    on the partition only, not on its numbering.
 
     Args:
         previous: cluster name by client id, empty in the first round. Clients may have come and
@@ -164,7 +165,8 @@ def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> di
             overlap[group, names.index(previous[client])] += 1
     pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
     kept = {int(group): names[name] for group, name in pairs if overlap[group, name]}
-    free = (name for name in count() if name not in set(kept.values()))
+    absent = set(names) - {previous[client] for client in clients if client in previous}
+    free = (name for name in count() if name not in absent.union(kept.values()))
     named = {group: kept[group] if group in kept else next(free) for group in range(len(overlap))}
     return {client: named[group] for client, group in zip(clients, groups, strict=True)}
 

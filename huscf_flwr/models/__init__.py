@@ -14,6 +14,7 @@ from huscf_flwr.models.cut import (
 from huscf_flwr.models.network import (
     BlockKey,
     Blocks,
+    BlockState,
     BlockStates,
     all_block_keys,
     build_blocks,
@@ -25,6 +26,7 @@ from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName, Shape, load
 __all__ = [
     "NETWORKS",
     "BlockKey",
+    "BlockState",
     "BlockStates",
     "Blocks",
     "Cut",

@@ -19,7 +19,8 @@ from huscf_flwr.seeding import PathPart, torch_stream
 BlockKey = tuple[NetworkName, int]
 """Network and index, from zero, of one block."""
 
-BlockStates = dict[BlockKey, dict[str, Tensor]]
+BlockState = dict[str, Tensor]
+BlockStates = dict[BlockKey, BlockState]
 """State (parameters and buffers) of each block of a set."""
 
 

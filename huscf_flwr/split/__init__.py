@@ -1,12 +1,21 @@
 """The split engine: segments, the step, the executor, channels and the ledger."""
 
 from huscf_flwr.split.client import Batch, NonFiniteLossError, SplitClient, StepLosses
+from huscf_flwr.split.deadlines import Deadlines
 from huscf_flwr.split.emulation import EmulatedDevice, EmulatedTimer
-from huscf_flwr.split.exchange import Exchange, Frame, FrameError, Frames
+from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Frames, Parcels
 from huscf_flwr.split.executor import Observer, SplitExecutor
-from huscf_flwr.split.host import HostedClient, run_step, run_steps
+from huscf_flwr.split.host import HostedClient, TrainedSteps, run_step, run_steps
 from huscf_flwr.split.ledger import Ledger
-from huscf_flwr.split.lockstep import Channel, LocalChannel, LockStep, SessionError
+from huscf_flwr.split.lockstep import (
+    Channel,
+    DroppedClient,
+    LocalChannel,
+    LockStep,
+    Patience,
+    SessionError,
+    TooFewClientsError,
+)
 from huscf_flwr.split.segments import AdamSettings, Segments
 from huscf_flwr.split.timing import ClientTimes, HostTimer
 from huscf_flwr.split.wire_type import WireType
@@ -16,6 +25,9 @@ __all__ = [
     "Batch",
     "Channel",
     "ClientTimes",
+    "Deadlines",
+    "DropOut",
+    "DroppedClient",
     "EmulatedDevice",
     "EmulatedTimer",
     "Exchange",
@@ -29,11 +41,15 @@ __all__ = [
     "LockStep",
     "NonFiniteLossError",
     "Observer",
+    "Parcels",
+    "Patience",
     "Segments",
     "SessionError",
     "SplitClient",
     "SplitExecutor",
     "StepLosses",
+    "TooFewClientsError",
+    "TrainedSteps",
     "WireType",
     "run_step",
     "run_steps",

@@ -28,11 +28,12 @@ class BodyPass:
     """By client: activations of the middle block, detached."""
 
     def backward(self, gradients: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """Send ``gradients`` at the outputs back; return those at the inputs.
+        """Send ``gradients`` at the outputs back; return those at the inputs, for the same clients.
 
-        Gradients of the weights are added to what the body has gathered, unless it was frozen.
+        A client without a gradient counts as one whose gradient is zero: its activations stay in the batch
+        statistics. Gradients of the weights are added to what the body has gathered, unless it was frozen.
         """
-        clients = sorted(self.outputs)
+        clients = sorted(gradients)
         torch.autograd.backward(
             [self.outputs[client] for client in clients], [gradients[client] for client in clients]
         )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from huscf_flwr.split.exchange import Exchange, Frame, Frames
+from huscf_flwr.split.exchange import DropOut, Exchange, Frame, Parcels
 from huscf_flwr.split.lockstep import Channel
 from huscf_flwr.split.timing import ClientTimes, Clock, HostTimer
 from huscf_flwr.split.wire_type import WireType
@@ -63,16 +63,16 @@ class EmulatedTimer(HostTimer):
         self._busy_s = dict.fromkeys(devices, 0.0)
         self._received_at = clock()
 
-    def exchange(self, channel: Channel, exchange: Exchange, frames: Frames) -> Frames:
+    def exchange(self, channel: Channel, exchange: Exchange, frames: Parcels) -> Parcels:
         """Wait until the slowest client would have sent its frames, and exchange them."""
-        for client, device in self._devices.items():
-            self._transfer(client, device.upload_s_per_byte * self._bytes(frames[client]))
+        for client in frames.keys() & self._devices.keys():
+            self._transfer(client, self._devices[client].upload_s_per_byte * self._bytes(frames[client]))
         self._wait_until(self._received_at + max(self._busy_s.values(), default=0.0))
         received = super().exchange(channel, exchange, frames)
         self._received_at = self._clock()
-        for client, device in self._devices.items():
-            self._busy_s[client] = 0.0
-            self._transfer(client, device.download_s_per_byte * self._bytes(received[client]))
+        self._busy_s = dict.fromkeys(self._devices, 0.0)
+        for client in received.keys() & self._devices.keys():
+            self._transfer(client, self._devices[client].download_s_per_byte * self._bytes(received[client]))
         return received
 
     def times(self) -> Mapping[int, ClientTimes]:
@@ -97,5 +97,5 @@ class EmulatedTimer(HostTimer):
         if left > 0:
             self._sleep(left)
 
-    def _bytes(self, frame: Frame) -> int:
-        return sum(map(self._wire.byte_count, frame))
+    def _bytes(self, parcel: Frame | DropOut) -> int:
+        return 0 if isinstance(parcel, DropOut) else sum(map(self._wire.byte_count, parcel))

@@ -6,11 +6,13 @@ that the exchange names. Latent vectors, images and labels are not among them an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from huscf_flwr.models import Cut, ModelSpec, NetworkName, Shape
@@ -20,6 +22,17 @@ Frame = tuple[Tensor, ...]
 
 Frames = Mapping[int, Frame]
 """Frames by client id."""
+
+
+@dataclass(frozen=True)
+class DropOut:
+    """Stands where a client's frame would, when the client takes no further part in the session."""
+
+    reason: str
+
+
+Parcels = Mapping[int, "Frame | DropOut"]
+"""What a host sends or receives in one exchange, by client id."""
 
 Direction = Literal["up", "down"]
 Edge = Literal["head", "tail"]
@@ -104,23 +117,51 @@ class FrameError(ValueError):
     """A frame is not what the protocol allows at this point of the step."""
 
 
+@dataclass(frozen=True)
+class TensorHeader:
+    """What can be known of a tensor before its numbers have come."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
 def check_frame(
-    frame: Frame, exchange: Exchange, direction: Direction, *, client: int, spec: ModelSpec, cut: Cut
+    frame: Sequence[Tensor | TensorHeader],
+    exchange: Exchange,
+    direction: Direction,
+    *,
+    client: int,
+    spec: ModelSpec,
+    cut: Cut,
+    dtype: torch.dtype,
+    batch: int | None = None,
 ) -> None:
-    """Raise ``FrameError`` unless ``frame`` has the tensors that ``exchange`` and ``cut`` call for."""
+    """Raise ``FrameError`` unless ``frame`` has the tensors that are due.
+
+    The numbers themselves are not looked at. ``batch`` is the number of samples, if it is known already.
+    """
     kinds = exchange.kinds(direction)
     if len(frame) != len(kinds):
         raise FrameError(
             f"client {client}, {exchange.name} {direction}: {len(frame)} tensors, expected {len(kinds)}"
         )
-    batch = frame[0].shape[0] if frame[0].dim() else 0
+    batch = batch or batch_size(frame)
     for kind, tensor in zip(kinds, frame, strict=True):
         expected = (batch, *kind.shape(spec, cut))
         if tuple(tensor.shape) != expected or batch < 1:
             raise FrameError(
                 f"client {client}, {kind.name} {direction}: shape {tuple(tensor.shape)}, expected {expected}"
             )
-        if not tensor.is_floating_point():
-            raise FrameError(
-                f"client {client}, {kind.name} {direction}: {tensor.dtype} is not floating point"
-            )
+        if tensor.dtype is not dtype:
+            raise FrameError(f"client {client}, {kind.name} {direction}: {tensor.dtype}, expected {dtype}")
+
+
+def batch_size(frame: Sequence[Tensor | TensorHeader]) -> int:
+    """Return the number of samples in a frame; 0 for one that has none."""
+    return frame[0].shape[0] if frame and frame[0].shape else 0
+
+
+def is_finite(frame: Frame) -> bool:
+    """Return whether all numbers of a frame are finite."""
+    # The sum of numbers that are finite is; it is many times faster than to look at each.
+    return all(math.isfinite(float(tensor.detach().sum())) for tensor in frame)

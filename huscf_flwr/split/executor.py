@@ -46,10 +46,15 @@ class SplitExecutor:
             check_cut(spec, cut)
         self.spec = spec
         self.cuts = dict(cuts)
+        self.dtype = dtype
         self.segments = Segments(spec, body_block_keys(spec), seed=seed, owner=owner, adam=adam, dtype=dtype)
 
     def step(self, observe: Observer | None = None) -> ExecutorStep:
-        """Serve one step: six times receive the frames of all clients and yield theirs to each."""
+        """Serve one step: six times receive the frames of all clients and yield theirs to each.
+
+        A client whose frames end within the step has dropped out: what it sent stays, and gradients that it
+        did not send count as zero.
+        """
         generator, discriminator = self.segments.generator, self.segments.discriminator
         frames = yield {}
 

@@ -65,8 +65,12 @@ class TrainedBlocks:
             for moment in _MOMENTS
         }
 
+    def forget_moments(self) -> None:
+        """Start all parameters anew."""
+        self._optimiser.state.clear()
+
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
-        """Take over the moments that are given; parameters without any start anew."""
+        """Take over the moments that are given; those of other parameters stay as they are."""
         for name, parameter in self.blocks.named_parameters():
             prefix = f"{self.blocks.network}.{name}."
             if f"{prefix}step" in moments:
@@ -113,7 +117,12 @@ class Segments:
         """Return the moments of both optimisers by parameter name, live tensors."""
         return {**self.generator.moments(), **self.discriminator.moments()}
 
+    def forget_moments(self) -> None:
+        """Start both optimisers anew."""
+        self.generator.forget_moments()
+        self.discriminator.forget_moments()
+
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
-        """Take over saved moments."""
+        """Take over saved moments; those of other parameters stay as they are."""
         self.generator.load_moments(moments)
         self.discriminator.load_moments(moments)

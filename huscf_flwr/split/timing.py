@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from huscf_flwr.split.exchange import Exchange, Frames
+from huscf_flwr.split.exchange import Exchange, Parcels
 from huscf_flwr.split.lockstep import Channel
 
 Clock = Callable[[], float]
@@ -49,7 +49,7 @@ class HostTimer:
         yield
         self._computed(client, self._clock() - started)
 
-    def exchange(self, channel: Channel, exchange: Exchange, frames: Frames) -> Frames:
+    def exchange(self, channel: Channel, exchange: Exchange, frames: Parcels) -> Parcels:
         """Exchange frames over ``channel``, and time it."""
         started = self._clock()
         received = channel.exchange(exchange, frames)

@@ -1,44 +1,137 @@
-"""Checkpoints: what the server holds after a round, and what each client keeps for itself.
+"""Checkpoints: all that the server needs to go on after a round as if nothing had happened.
 
-The server's part is two files, weights and moments in one and the rest in the other; a client's moments are a
-file of its own that never leaves it. In a simulation all of them lie in the run's folder; on a device the
-client's lies wherever its SuperNode says.
+A round's checkpoint is two files: its tensors (weights, moments of the server's optimisers, and every
+cluster's blocks), and a small one that has everything else and the checksums of both. The small one is
+written last: it makes the checkpoint. What clients hold privately is theirs to keep; see
+``huscf_flwr.training.moments``. In a simulation that lies beside the checkpoint.
+
+No random stream has a state to save: each is derived from the run's seed, what it is for, and, where it goes
+on, the client and the round (``huscf_flwr.seeding``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
-from huscf_flwr.models import Cut
-from huscf_flwr.split import Segments
+from huscf_flwr.models import Cut, ModelSpec
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.files import (
+    DamagedFileError,
     flatten_blocks,
-    read_tensors,
+    read_exactly,
     unflatten_blocks,
     write_json,
     write_tensors,
 )
+from huscf_flwr.training.moments import KeptMoments, MomentsError, check_moments, moments_file
 
-VERSION = 1
+VERSION = 2
 _MAY_CHANGE = (
-    *("name", "output", "resume", "rounds", "min-hosts"),
-    *("data.root", "data.cache", "evaluation.", "executor.", "compute.threads"),
+    *("name", "output", "resume", "rounds", "min-hosts", "tensorboard"),
+    *("data.root", "data.cache", "checkpoint.", "evaluation.", "executor.", "compute.threads"),
 )
-_ENTRIES = {"round", "model", "settings", "cuts", "clusters", "cluster_names", "tensors", "sha256"}
 _BODY, _MOMENTS, _CLUSTER = "body/", "moments/", "cluster-"
+_NAME = re.compile(r"\.?server-(\d+)\.")
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used."""
 
 
+class ServerState(BaseModel):
+    """What is not a tensor. Cuts, clusters and kept moments are by client id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int
+    training: str
+    round: int
+    model: dict[str, Any]
+    settings: dict[str, RunConfigValue]
+    cuts: dict[int, Cut]
+    cuts_before: dict[int, Cut]
+    beliefs: dict[str, Any] | None
+    clusters: dict[int, int]
+    cluster_names: list[int]
+    moments: dict[int, KeptMoments]
+    tensors: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A round's checkpoint, read and found whole."""
+
+    run_folder: Path
+    state: ServerState
+    tensors: Mapping[str, Tensor]
+
+    def check_same_run(self, config: RunConfig, spec: ModelSpec) -> None:
+        """Raise ``CheckpointError`` if a run of ``config`` would not be the same training."""
+        self._check(self.state.model == spec.model_dump(mode="json"), "is of another network")
+        differing = _differences(self.state.settings, _settings(config))
+        self._check(not differing, f"is of a run with other settings: {', '.join(differing)}")
+        self._check(
+            self.state.round <= config.rounds,
+            f"is of round {self.state.round}, and rounds is {config.rounds}: take more",
+        )
+
+    def check_clients(self, cuts: Mapping[int, Cut], *, may_change: bool) -> None:
+        """Raise ``CheckpointError`` if it is of other clients, or other cuts unless they ``may_change``."""
+        saved = self.state.cuts
+        self._check(
+            saved.keys() == cuts.keys(),
+            f"is of other clients: {_ids(saved)}; this run has {_ids(cuts)}",
+        )
+        moved = [client for client, cut in cuts.items() if cut != saved[client]]
+        self._check(
+            may_change or not moved,
+            f"has other cuts for clients {_ids(moved)}: their device profiles or the solver have changed",
+        )
+
+    def check_moments(self, clients: Collection[int]) -> None:
+        """Raise ``CheckpointError`` if what virtual ``clients`` kept does not lie beside it, as it was."""
+        for client in sorted(clients & self.state.moments.keys()):
+            try:
+                check_moments(client_folder(self.run_folder), client, self.state.moments[client])
+            except MomentsError as error:
+                raise CheckpointError(f"resume: {error}") from error
+
+    def take_over(self, run_folder: Path, *, keep_last: int) -> None:
+        """Make it the last checkpoint of the run in ``run_folder``, which keeps ``keep_last`` of its own."""
+        number, own, new = (
+            self.state.round,
+            checkpoint_folder(self.run_folder),
+            checkpoint_folder(run_folder),
+        )
+        if own.resolve() == new.resolve():
+            _keep_last(own, number, keep_last)
+            return
+        client_folder(run_folder).mkdir(parents=True)
+        for client, kept in self.state.moments.items():
+            private = moments_file(client_folder(self.run_folder), client, kept.round)
+            if private.is_file():
+                shutil.copy2(private, client_folder(run_folder))
+        for path in (own / self.state.tensors, _state_file(own, number)):
+            shutil.copy2(path, new)
+
+    def _check(self, condition: bool, problem: str) -> None:
+        _check(condition, checkpoint_folder(self.run_folder), problem)
+
+
 def checkpoint_folder(run_folder: Path) -> Path:
-    """Return the folder of a run's last checkpoint."""
+    """Return the folder of a run's checkpoints."""
     return run_folder / "checkpoint"
 
 
@@ -47,114 +140,151 @@ def client_folder(run_folder: Path) -> Path:
     return checkpoint_folder(run_folder) / "clients"
 
 
-def save_server(coordinator: Coordinator, run_folder: Path) -> None:
-    """Write weights, moments, clusters and the number of the finished round.
+def last_round(run_folder: Path) -> int | None:
+    """Return the round of a run's last checkpoint, or None if there is none."""
+    return max(_rounds(checkpoint_folder(run_folder)), default=None)
 
-    The tensors come first, under the round's name; the small file that points at them comes last, so that a
-    crash in between leaves the checkpoint of the round before.
-    """
-    folder = checkpoint_folder(run_folder)
+
+def save_server(coordinator: Coordinator, run_folder: Path) -> None:
+    """Write the checkpoint of the round that is finished, and remove those that are not to be kept."""
+    folder, number = checkpoint_folder(run_folder), coordinator.round
+    segments = coordinator.executor.segments
     tensors = {
-        **flatten_blocks(coordinator.executor.segments.states(), _BODY),
-        **{_MOMENTS + name: value for name, value in coordinator.executor.segments.moments().items()},
+        **flatten_blocks(segments.states(), _BODY),
+        **{_MOMENTS + name: value for name, value in segments.moments().items()},
     }
     for cluster, blocks in coordinator.cluster_blocks.items():
         tensors.update(flatten_blocks(blocks, f"{_CLUSTER}{cluster}/"))
-    name = f"server-{coordinator.round:04}.safetensors"
-    write_tensors(folder / name, tensors)
-    state = {
-        "version": VERSION,
-        "round": coordinator.round,
-        "model": coordinator.spec.model_dump(mode="json"),
-        "settings": _settings(coordinator.config),
-        "cuts": _listed(coordinator.cuts),
-        "cuts_before": _listed(coordinator.cuts_before),
-        "beliefs": coordinator.reselection.state() if coordinator.reselection else None,
-        "clusters": {str(client): cluster for client, cluster in coordinator.clusters.items()},
-        "cluster_names": sorted(coordinator.cluster_blocks),
-        "tensors": name,
-        "sha256": _digest(folder / name),
-    }
-    write_json(folder / "server.json", state)
-    for old in folder.glob("server-*.safetensors"):
-        if old.name != name:
-            old.unlink()
+    path = _state_file(folder, number).with_suffix(".safetensors")
+    state = ServerState(
+        version=VERSION,
+        training=coordinator.training,
+        round=number,
+        model=coordinator.spec.model_dump(mode="json"),
+        settings=_settings(coordinator.config),
+        cuts=coordinator.cuts,
+        cuts_before=coordinator.cuts_before,
+        beliefs=coordinator.reselection.state() if coordinator.reselection else None,
+        clusters=coordinator.clusters,
+        cluster_names=sorted(coordinator.cluster_blocks),
+        moments=coordinator.kept_moments,
+        tensors=path.name,
+        sha256=write_tensors(path, tensors),
+    ).model_dump(mode="json")
+    write_json(_state_file(folder, number), {**state, "checksum": _checksum(state)})
+    _keep_last(folder, number, coordinator.config.checkpoint.keep_last)
 
 
-def load_server(coordinator: Coordinator, run_folder: Path) -> None:
-    """Go on from the checkpoint of another run.
+def checkpoint_of(config: RunConfig) -> Checkpoint | None:
+    """Return the checkpoint that ``resume`` and ``resume_round`` name, or None for a run from the start.
 
-    Raises ``CheckpointError`` naming what is wrong if there is none, it is damaged, of a newer version, or of
-    other networks, cuts or clients.
+    Raises ``CheckpointError`` as ``read_checkpoint`` does, and for a round of no run.
+    """
+    if config.resume is not None:
+        return read_checkpoint(config.resume, config.resume_round)
+    if config.resume_round is not None:
+        raise CheckpointError(f"resume_round: {config.resume_round}, but resume names no run; set both")
+    return None
+
+
+def read_checkpoint(run_folder: Path, number: int | None = None) -> Checkpoint:
+    """Return a run's last checkpoint, or that of round ``number``.
+
+    Raises ``CheckpointError`` naming what is wrong if there is none, it is damaged, or of another version.
     """
     folder = checkpoint_folder(run_folder)
-    state = _read_state(folder / "server.json")
-    _check(state.get("model") == coordinator.spec.model_dump(mode="json"), folder, "is of another network")
-    cuts = state.get("cuts", {})
-    assert isinstance(cuts, dict)
-    # Where cuts change, those of the checkpoint are later ones, but must be of the same clients.
-    alike = cuts.keys() == _listed(coordinator.cuts).keys() if coordinator.reselection else False
-    _check(alike or cuts == _listed(coordinator.cuts), folder, "is of other clients or cuts")
-    differing = _differences(state["settings"], _settings(coordinator.config))
-    _check(not differing, folder, f"is of a run with other settings: {', '.join(differing)}")
-    path = folder / str(state["tensors"])
-    _check(path.is_file() and _digest(path) == state["sha256"], folder, f"is damaged: {path.name}")
-    tensors = read_tensors(path)
+    kept = sorted(_rounds(folder))
+    if not kept:
+        raise CheckpointError(f"resume: {folder} has no checkpoint")
+    if number is not None and number not in kept:
+        raise CheckpointError(
+            f"resume_round: {folder} has no checkpoint of round {number}, only of {', '.join(map(str, kept))}"
+        )
+    state = _read_state(_state_file(folder, number or kept[-1]))
+    try:
+        tensors = read_exactly(folder / state.tensors, state.sha256)
+    except DamagedFileError as error:
+        raise CheckpointError(f"resume: the checkpoint in {folder} is damaged: {error}") from error
+    return Checkpoint(run_folder, state, tensors)
+
+
+def load_server(coordinator: Coordinator, checkpoint: Checkpoint) -> None:
+    """Go on from ``checkpoint``, of this or another run.
+
+    Raises ``CheckpointError`` naming what is wrong if it is of other networks, settings, clients or cuts.
+    """
+    checkpoint.check_same_run(coordinator.config, coordinator.spec)
+    checkpoint.check_clients(coordinator.cuts, may_change=coordinator.reselection is not None)
+    state, tensors = checkpoint.state, checkpoint.tensors
     segments = coordinator.executor.segments
     segments.load(unflatten_blocks(tensors, _BODY))
     segments.load_moments(
         {name.removeprefix(_MOMENTS): value for name, value in tensors.items() if name.startswith(_MOMENTS)}
     )
-    coordinator.take_cuts(_cuts(cuts), before=_cuts(state.get("cuts_before", cuts)))
+    coordinator.take_cuts(state.cuts, before=state.cuts_before)
     if coordinator.reselection is not None:
-        coordinator.reselection.load_state(state["beliefs"])
-    names = state["cluster_names"]
-    assert isinstance(names, list)
+        coordinator.reselection.load_state(state.beliefs)
     coordinator.cluster_blocks = {
-        cluster: unflatten_blocks(tensors, f"{_CLUSTER}{cluster}/") for cluster in names
+        cluster: unflatten_blocks(tensors, f"{_CLUSTER}{cluster}/") for cluster in state.cluster_names
     }
-    clusters = state["clusters"]
-    assert isinstance(clusters, dict)
-    coordinator.clusters = {int(client): cluster for client, cluster in clusters.items()}
-    coordinator.round = int(str(state["round"]))
+    coordinator.clusters = dict(state.clusters)
+    coordinator.kept_moments = dict(state.moments)
+    coordinator.training = state.training
+    coordinator.round = state.round
 
 
-def save_moments(segments: Segments, folder: Path, client: int, number: int) -> str:
-    """Write a client's moments after round ``number``; return the file's checksum.
+def _read_state(path: Path) -> ServerState:
+    folder, damaged = path.parent, f"is damaged: {path.name}"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"resume: the checkpoint in {folder} {damaged}: {error}") from error
+    _check(isinstance(content, dict) and isinstance(content.get("version"), int), folder, damaged)
+    version = content["version"]
+    _check(version <= VERSION, folder, f"is of a newer version of this program: {version}, this is {VERSION}")
+    _check(version >= VERSION, folder, f"is of an older version of this program: {version}, not {VERSION}")
+    checksum = content.pop("checksum", None)
+    _check(checksum == _checksum(content), folder, f"{damaged} is not the file that was written")
+    try:
+        return ServerState.model_validate(content)
+    except ValidationError as error:
+        raise CheckpointError(f"resume: the checkpoint in {folder} {damaged}: {error}") from error
 
-    Those of the round before stay: if the server does not finish this round, training goes on from them.
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _state_file(folder: Path, number: int) -> Path:
+    return folder / f"server-{number:04}.json"
+
+
+def _rounds(folder: Path) -> set[int]:
+    return {_round_of(path) for path in folder.glob("server-*.json")}
+
+
+def _round_of(path: Path) -> int:
+    match = _NAME.match(path.name)
+    return int(match[1]) if match else -1
+
+
+def _keep_last(folder: Path, newest: int, count: int) -> None:
+    """Remove the files of all but ``count`` rounds until ``newest``, and what a crash has left half written.
+
+    A checkpoint loses first what makes it one, and the newest goes first: where this is cut short, what is
+    left is a run that stopped earlier.
     """
-    path = _moments_file(folder, client, number)
-    write_tensors(path, segments.moments())
-    for old in folder.glob(f"client-{client}-round-*.safetensors"):
-        if old not in (path, _moments_file(folder, client, number - 1)):
-            old.unlink()
-    return _digest(path)
+    stale = [
+        path
+        for path in folder.glob("*server-*")
+        if path.name.startswith(".") or not newest - count < _round_of(path) <= newest
+    ]
+    for path in sorted(stale, key=lambda path: (path.suffix != ".json", -_round_of(path))):
+        path.unlink()
 
 
-def load_moments(
-    segments: Segments, folder: Path, client: int, number: int, checksum: str | None = None
-) -> bool:
-    """Take over what a client saved after round ``number``, if it did; returns whether it did.
-
-    Raises ``CheckpointError`` if ``checksum`` is given and there is no such file.
-    """
-    path = _moments_file(folder, client, number)
-    if checksum is not None and not (path.is_file() and _digest(path) == checksum):
-        raise CheckpointError(f"{path}: these are not the moments that client {client} saved last")
-    if not path.is_file():
-        return False
-    segments.load_moments(read_tensors(path))
-    return True
-
-
-def _listed(cuts: Mapping[int, Cut]) -> dict[str, list[int]]:
-    return {str(client): list(cut) for client, cut in cuts.items()}
-
-
-def _cuts(listed: object) -> dict[int, Cut]:
-    assert isinstance(listed, dict)
-    return {int(client): Cut(*cut) for client, cut in listed.items()}
+def _ids(clients: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(clients)))
 
 
 def _settings(config: RunConfig) -> dict[str, RunConfigValue]:
@@ -162,34 +292,10 @@ def _settings(config: RunConfig) -> dict[str, RunConfigValue]:
     return {key: value for key, value in to_run_config(config).items() if not key.startswith(_MAY_CHANGE)}
 
 
-def _differences(saved: object, now: Mapping[str, RunConfigValue]) -> list[str]:
-    assert isinstance(saved, dict)
+def _differences(saved: Mapping[str, RunConfigValue], now: Mapping[str, RunConfigValue]) -> list[str]:
     return sorted(key for key in saved.keys() | now.keys() if saved.get(key) != now.get(key))
-
-
-def _moments_file(folder: Path, client: int, number: int) -> Path:
-    return folder / f"client-{client}-round-{number:04}.safetensors"
-
-
-def _read_state(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        raise CheckpointError(f"resume: {path.parent} has no checkpoint")
-    try:
-        state = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"resume: {path} is damaged: {error}") from error
-    whole = isinstance(state, dict) and isinstance(state.get("version"), int)
-    _check(whole, path.parent, f"is damaged: {path.name}")
-    _check(state["version"] <= VERSION, path.parent, "is of a newer version of this program")
-    _check(state.keys() >= _ENTRIES, path.parent, f"is damaged: {path.name}")
-    assert isinstance(state, dict)
-    return state
 
 
 def _check(condition: bool, folder: Path, problem: str) -> None:
     if not condition:
         raise CheckpointError(f"resume: the checkpoint in {folder} {problem}")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,7 +8,9 @@ closes the round by clustering and averaging. Flower's strategy and the local en
 from __future__ import annotations
 
 import math
+import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from huscf_flwr.federation import ActivationAccumulator, ClusteredAveraging, Rou
 from huscf_flwr.models import (
     NETWORKS,
     BlockKey,
+    BlockState,
     BlockStates,
     Cut,
     ModelSpec,
@@ -29,9 +32,20 @@ from huscf_flwr.models import (
     largest_cut,
 )
 from huscf_flwr.seeding import derive_seed
-from huscf_flwr.split import ClientTimes, Ledger, LockStep, Observer, SplitExecutor, StepLosses
+from huscf_flwr.split import (
+    ClientTimes,
+    DroppedClient,
+    Ledger,
+    LockStep,
+    Observer,
+    Patience,
+    Segments,
+    SplitExecutor,
+    StepLosses,
+)
 from huscf_flwr.training.cut_choice import CutReselection
 from huscf_flwr.training.generators import output_change, with_measured_statistics
+from huscf_flwr.training.moments import KeptMoments
 from huscf_flwr.training.participant import adam_settings, dtype_of, wire_type_of
 from huscf_flwr.training.taken_blocks import TakenBlocks, taken_from
 
@@ -57,6 +71,8 @@ class FinishedRound:
     """Seconds of a step by client; empty if nobody measured."""
     server_s: float
     """Seconds that the executor computed in a step."""
+    drop_outs: Mapping[int, DroppedClient]
+    """The clients that did not take part to the end, and are in no average."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +113,26 @@ class Coordinator:
         self.executor = SplitExecutor(
             spec, cuts, seed=config.seed, adam=adam_settings(config), dtype=dtype_of(config)
         )
+        self.training = secrets.token_hex(16)
+        """Name by which clients find what they keep for this training, over all runs that resume it."""
+        states = _initial_states(config, spec)
+        self._shapes = {
+            key: {name: (tensor.dtype, tensor.shape) for name, tensor in state.items()}
+            for key, state in states.items()
+        }
         self.round = 0
+        self.kept_moments: dict[int, KeptMoments] = {}
+        """What each client has last kept for itself, if anything."""
         self.clusters: dict[int, int] = dict.fromkeys(sorted(samples), 0)
         self.cluster_blocks: dict[int, BlockStates] = {}
         if config.method.initialisation == "common":
-            self.cluster_blocks[0] = _initial_states(config, spec)
+            self.cluster_blocks[0] = states
         self.ledger = Ledger()
         self._observed: dict[int, ActivationAccumulator] = {}
         self._generators: dict[tuple[int, Cut], BlockStates] = {}
         self._started = 0.0
         self._session: LockStep | None = None
+        self._before = _Snapshot.of(self.executor.segments)
 
     @property
     def steps(self) -> int:
@@ -126,7 +152,7 @@ class Coordinator:
             kept &= set(client_block_keys(self.spec, self.cuts_before[client]))
             needed.setdefault(self.clusters[client], set()).update(kept)
         return {
-            cluster: {key: self.cluster_blocks[cluster][key] for key in sorted(keys)}
+            cluster: {key: self._averaged(cluster, key) for key in sorted(keys)}
             for cluster, keys in sorted(needed.items())
             if cluster in self.cluster_blocks
         }
@@ -140,10 +166,18 @@ class Coordinator:
         return {client: blocks for client, blocks in taken.items() if blocks.states}
 
     def open_round(
-        self, hosts: Sequence[Sequence[int]], progress: Callable[[int], None] = lambda _: None
+        self,
+        hosts: Sequence[Sequence[int]],
+        progress: Callable[[int], None] = lambda _: None,
+        patience: Patience = lambda _: math.inf,
+        on_drop_out: Callable[[int, DroppedClient], None] = lambda *_: None,
     ) -> LockStep:
-        """Begin the next round; ``hosts`` lists the client ids of each host."""
+        """Begin the next round; ``hosts`` lists the client ids of each host.
+
+        The other arguments are those of ``LockStep``.
+        """
         self.round += 1
+        self._before = _Snapshot.of(self.executor.segments)
         self._started = time.monotonic()
         self.ledger = Ledger()
         self._observed = {client: ActivationAccumulator() for client in self.samples}
@@ -158,9 +192,13 @@ class Coordinator:
             hosts,
             ledger=self.ledger,
             steps=self.steps,
-            timeout=self.config.executor.timeout,
+            patience=patience,
+            min_clients=self.config.min_clients,
+            # A batch of one sample takes one more.
+            largest_batch=self.config.batch_size + 1,
             observe=self._observer,
             progress=progress,
+            on_drop_out=on_drop_out,
             wire=wire_type_of(self.config),
         )
         return self._session
@@ -170,26 +208,32 @@ class Coordinator:
         client_blocks: Mapping[int, BlockStates],
         losses: Mapping[int, StepLosses],
         times: Mapping[int, ClientTimes] | None = None,
+        kept: Mapping[int, KeptMoments] | None = None,
     ) -> FinishedRound:
         """Cluster and average what the clients trained; take the averages over.
 
-        ``times`` are the clients' own measurements of the round.
+        Clients without blocks have dropped out: they are in no average, and keep their cluster. ``times`` are
+        the clients' own measurements of the round, ``kept`` is what they keep for themselves.
         """
         assert self._session is not None
+        present = sorted(client_blocks)
         for client, blocks in client_blocks.items():
             self.ledger.record(client, "up", SEGMENTS_KIND, byte_count(blocks))
         result = self.method.after_round(
             self.round,
-            statistics={client: seen.statistics() for client, seen in self._observed.items()},
-            samples=self.samples,
+            statistics={client: self._observed[client].statistics() for client in present},
+            samples={client: self.samples[client] for client in present},
             previous_clusters=self.clusters if self.round > 1 else {},
             client_blocks=client_blocks,
             body=self.executor.segments.states(),
             seed=derive_seed(self.config.seed, "clustering", self.round) % 2**32,
         )
-        self.clusters = dict(result.clusters)
-        self.cluster_blocks = dict(result.aggregate.clusters)
+        self.clusters = _with_absent(self.clusters, result.clusters)
+        still_there = set(self.clusters.values())
+        untouched = {name: own for name, own in self.cluster_blocks.items() if name in still_there}
+        self.cluster_blocks = {**untouched, **result.aggregate.clusters}
         self.executor.segments.load(result.aggregate.body)
+        self.kept_moments.update(kept or {})
         self._generators = {}
         self.cuts_before = dict(self.cuts)
         seconds = time.monotonic() - self._started
@@ -205,7 +249,25 @@ class Coordinator:
             cuts=dict(self.cuts),
             times=self._step_times(self._session, times or {}),
             server_s=self._session.served_s / self.steps,
+            drop_outs=self._session.dropped,
         )
+
+    def check_blocks(self, client: int, blocks: BlockStates) -> None:
+        """Raise ``ValueError`` unless ``blocks`` are what a client keeps, and finite."""
+        expected = self._shapes
+        keys = client_block_keys(self.spec, self.cuts[client])
+        if set(blocks) != set(keys):
+            raise ValueError(f"client {client} sent blocks {sorted(blocks)}, not {sorted(keys)}")
+        for key in keys:
+            if {name: (t.dtype, t.shape) for name, t in blocks[key].items()} != expected[key]:
+                raise ValueError(f"client {client} sent a block {key} of another shape or type")
+            if not all(bool(t.isfinite().all()) for t in blocks[key].values()):
+                raise ValueError(f"client {client} sent a block {key} with numbers that are not finite")
+
+    def give_up_round(self) -> None:
+        """Take back all that the round did to the server's state, so that it can be tried again."""
+        self.round -= 1
+        self._before.restore(self.executor.segments)
 
     def reselect_cuts(self, finished: FinishedRound) -> tuple[Reselection, dict[int, CutChange]] | None:
         """Learn from the times of a round, and change the cuts for the next one if that pays.
@@ -255,6 +317,14 @@ class Coordinator:
             self._generators[cluster, cut] = self._generator_states(cluster, cut)
         return self._generators[cluster, cut]
 
+    def _averaged(self, cluster: int, key: BlockKey) -> BlockState:
+        """Return a block as a client of ``cluster`` starts with it.
+
+        It is the server's if nobody of the cluster trained it, since all who keep it had dropped out.
+        """
+        averaged = self.cluster_blocks[cluster]
+        return averaged[key] if key in averaged else self.executor.segments.states()[key]
+
     def _generator_states(self, cluster: int, cut: Cut) -> BlockStates:
         states = self.model_states(cluster, cut)
         generator = {key: state for key, state in states.items() if key[0] == "generator"}
@@ -291,6 +361,44 @@ class Coordinator:
         if self.config.method.feature_window == "last-batch":
             first = self.steps
         return (lambda client, seen: self._observed[client].observe(seen)) if step >= first else None
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """The executor's segments at the start of a round."""
+
+    states: BlockStates
+    moments: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, segments: Segments) -> _Snapshot:
+        return cls(
+            {
+                key: {name: tensor.clone() for name, tensor in state.items()}
+                for key, state in segments.states().items()
+            },
+            {name: tensor.clone() for name, tensor in segments.moments().items()},
+        )
+
+    def restore(self, segments: Segments) -> None:
+        segments.load(self.states)
+        segments.forget_moments()
+        segments.load_moments(self.moments)
+
+
+def _with_absent(before: Mapping[int, int], now: Mapping[int, int]) -> dict[int, int]:
+    """Return the clusters of all clients, of which only those in ``now`` were clustered.
+
+    An absent client stays in its cluster. If that is there no more, it goes with most of those who were in
+    it.
+    """
+    clusters = {}
+    for client, cluster in before.items():
+        fellows = [name for other, name in now.items() if before[other] == cluster]
+        gone = cluster not in now.values() and bool(fellows)
+        stays = Counter(fellows).most_common(1)[0][0] if gone else cluster
+        clusters[client] = now.get(client, stays)
+    return clusters
 
 
 def byte_count(blocks: Mapping[BlockKey, Mapping[str, Tensor]]) -> int:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.models import NETWORKS, BlockStates, NetworkName
+
+
+class DamagedFileError(ValueError):
+    """A file is not there, or not the one that was written."""
+
 
 _NETWORK_NAMES: dict[str, NetworkName] = {name: name for name in NETWORKS}
 
@@ -24,17 +30,42 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write named tensors as safetensors."""
+) -> str:
+    """Write named tensors as safetensors; return the file's SHA-256."""
     contiguous = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    write_atomically(path, save(contiguous, dict(metadata or {})))
+    content = save(contiguous, dict(metadata or {}))
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read what ``write_tensors`` wrote."""
     return load_file(path)
+
+
+def read_exactly(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Read what ``write_tensors`` wrote when it returned ``sha256``.
+
+    Raises ``DamagedFileError`` if the file is not there or holds anything else.
+    """
+    return load(_checked(path, sha256))
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise ``DamagedFileError`` if ``read_exactly`` would."""
+    _checked(path, sha256)
+
+
+def _checked(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path.name} is missing") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DamagedFileError(f"{path.name} is not the file that was written: its checksum differs")
+    return content
 
 
 def flatten_blocks(blocks: BlockStates, prefix: str = "") -> dict[str, Tensor]:

@@ -117,7 +117,6 @@ def measured_step_seconds(problem: CutProblem, cuts: Sequence[Cut], gflops_here:
         [list(clients)],
         ledger=Ledger(),
         steps=_WARM_UP_STEPS + steps,
-        timeout=3600.0,
         progress=lambda _: finished.append(time.perf_counter()),
     )
     members = [

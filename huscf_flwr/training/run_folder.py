@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.atomic_file import append_durably, write_atomically
 from huscf_flwr.config import RunConfig, dump_config
 from huscf_flwr.cuts import Device, Reselection, Solution
 from huscf_flwr.evaluation import draw_images
@@ -21,6 +21,7 @@ from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.seeding import torch_stream
+from huscf_flwr.training.checkpoint import Checkpoint
 from huscf_flwr.training.coordinator import Coordinator, CutChange, FinishedRound
 from huscf_flwr.training.files import flatten_blocks, write_json, write_tensors
 from huscf_flwr.training.generators import sampler_of
@@ -37,20 +38,21 @@ class RunFolder:
         self._config = config
         self.path = config.folder
 
-    def begin(self, resumed: Path | None = None, rounds: int = 0) -> None:
+    def begin(self, resumed: Checkpoint | None = None) -> None:
         """Make the folder; one of an earlier run with this name is moved aside, not lost.
 
-        A run that goes on from ``resumed`` takes over its checkpoint, and the metrics and pictures of its
-        first ``rounds`` rounds.
+        A run that goes on from a checkpoint takes it over, with the metrics and pictures of all rounds until
+        then. If it goes on in its own folder, nothing is left there of later rounds.
         """
-        if resumed != self.path and self.path.exists() and any(self.path.iterdir()):
+        goes_on = resumed is not None and resumed.run_folder.resolve() == self.path.resolve()
+        if not goes_on and self.path.exists() and any(self.path.iterdir()):
             ended = time.strftime("%Y%m%d-%H%M%S", time.localtime(self.path.stat().st_mtime))
             self.path.rename(
                 self.path.with_name(f"{self.path.name}-{ended}-{time.monotonic_ns() % 10**6:06}")
             )
         self.path.mkdir(parents=True, exist_ok=True)
         if resumed is not None:
-            self._take_over(resumed, rounds)
+            self._take_over(resumed)
         self._write("config.yaml", dump_config(self._config))
 
     def write_cuts(self, solution: Solution, devices: Mapping[int, Device]) -> None:
@@ -77,9 +79,7 @@ class RunFolder:
     ) -> dict[str, Any]:
         """Append one line to ``metrics.jsonl`` and return it; ``change`` is of the next round's cuts."""
         line = {**_metrics(finished, ari, scores), **({"new_cuts": _new_cuts(*change)} if change else {})}
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
+        append_durably(self.path / "metrics.jsonl", json.dumps(line) + "\n")
         return line
 
     def write_models(self, coordinator: Coordinator) -> None:
@@ -135,13 +135,22 @@ class RunFolder:
         write_report(self.path)
         return summary
 
-    def _take_over(self, resumed: Path, rounds: int) -> None:
-        lines = [line for line in read_metrics(resumed) if line["round"] <= rounds]
-        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-        (self.path / "summary.json").unlink(missing_ok=True)
-        for part in ("samples", "checkpoint"):
-            if resumed != self.path and (resumed / part).is_dir():
-                shutil.copytree(resumed / part, self.path / part)
+    def _take_over(self, resumed: Checkpoint) -> None:
+        number = resumed.state.round
+        # The checkpoint comes first: wherever this is cut short, there are as many metrics as it needs.
+        resumed.take_over(self.path, keep_last=self._config.checkpoint.keep_last)
+        record = read_run(resumed.run_folder)
+        lines = [json.dumps(line) + "\n" for line in record.rounds if line["round"] <= number]
+        self._write("metrics.jsonl", "".join(lines))
+        for name in ("summary.json", "progress.json"):
+            (self.path / name).unlink(missing_ok=True)
+        (self.path / "samples").mkdir(exist_ok=True)
+        for grid in record.samples:
+            own = self.path / "samples" / grid.path.name
+            if grid.round > number:
+                own.unlink(missing_ok=True)
+            elif not own.exists():
+                shutil.copy2(grid.path, own)
 
     def _traffic(self) -> dict[str, int]:
         lines = read_metrics(self.path)
@@ -207,6 +216,10 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
                 **({"step_seconds": asdict(finished.times[client])} if client in finished.times else {}),
             }
             for client in clients
+        ],
+        "drop_outs": [
+            {"id": client, "step": of.step, "exchange": of.exchange.name, "reason": of.reason}
+            for client, of in sorted(finished.drop_outs.items())
         ],
         **({"domains": scores} if scores is not None else {}),
     }

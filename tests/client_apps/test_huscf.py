@@ -1,10 +1,11 @@
 """The ClientApp's handlers one by one; together they are tested in tests/strategies/test_huscf.py."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client_apps import app
@@ -12,9 +13,9 @@ from huscf_flwr.config import to_run_config
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.models import Cut, build_network
 from huscf_flwr.split import SessionError
-from huscf_flwr.split.wire import ExecutorServer, Rendezvous
-from huscf_flwr.training.checkpoint import CheckpointError
+from huscf_flwr.split.wire import ExecutorServer, Rendezvous, StreamClaim
 from huscf_flwr.training.method import model_spec_of
+from huscf_flwr.training.moments import MomentsError
 from strategies.messages import (
     DESCRIBE,
     EVALUATE,
@@ -57,9 +58,9 @@ def same_threads():
     torch.set_num_threads(before)
 
 
-def context(config, **node_config):
+def context(config, run_id=7, **node_config):
     named = {key.replace("_", "-"): value for key, value in node_config.items()}
-    return Context(7, 42, named, RecordDict(), to_run_config(config))
+    return Context(run_id, 42, named, RecordDict(), to_run_config(config))
 
 
 def ask(content, message_type, where):
@@ -96,13 +97,16 @@ class Server:
         self.server = server
         self.coordinator = coordinator_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT))
 
-    def request(self, **changes):
+    def request(self, run_id=7, **changes):
         coordinator, clients = self.coordinator, list(self.coordinator.samples)
         blocks = coordinator.blocks_for(clients)
         self.session = coordinator.open_round([clients])
-        (token,) = self.server.open_session(self.session)
+        claim = StreamClaim(run_id, coordinator.round, 1, 42, tuple(sorted(clients)))
+        (token,) = self.server.open_session(self.session, [claim])
         given = {
             "round": coordinator.round,
+            "attempt": 1,
+            "answer_seconds": 30.0,
             "steps": coordinator.steps,
             "address": self.server.address,
             "token": token,
@@ -111,6 +115,8 @@ class Server:
             "blocks": blocks,
             "taken": {},
             "neighbours": 1,
+            "training": coordinator.training,
+            "kept": {},
         }
         return TrainRequest(**{**given, **changes})
 
@@ -125,39 +131,78 @@ def test_a_round_brings_back_trained_blocks_and_losses(config, server):
         assert len(states) == sum(CUT)
         sent = request.blocks[0]["generator", 0]["main.weight"]
         assert not torch.equal(states["generator", 0]["main.weight"], sent)
-    assert set(where.state) == {"client-0", "client-1"}
-    assert where.state["client-0"]["round"] == 1
+    assert {client: kept.round for client, kept in reply.kept.items()} == {0: 1, 1: 1}
 
 
-def test_moments_go_on_in_the_next_round_and_are_checked(config, server, tmp_path):
-    service = Server(config, server, {0: 30})
-    where = context(config)
-    ask(service.request(), TRAIN, where)
-    (file,) = (tmp_path / "small" / "checkpoint" / "clients").iterdir()
+def damage(file):
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(CheckpointError, match=r"client-0-round-0001.*not the moments"):
-        ask(service.request(), TRAIN, where)
 
 
-def test_a_state_that_says_moments_were_saved_but_has_lost_them_is_not_ignored(config, server, tmp_path):
+@pytest.mark.parametrize("lose", [damage, Path.unlink])
+def test_a_simulation_whose_moments_are_lost_does_not_go_on(config, server, tmp_path, lose):
     service = Server(config, server, {0: 30})
-    where = context(config)
-    ask(service.request(), TRAIN, where)
+    kept = TrainReply.from_records(ask(service.request(), TRAIN, context(config))).kept
     (file,) = (tmp_path / "small" / "checkpoint" / "clients").iterdir()
-    file.unlink()
-    with pytest.raises(CheckpointError, match="not the moments"):
-        ask(service.request(), TRAIN, where)
+    lose(file)
+    with pytest.raises(MomentsError, match="does not have the moments that client 0 kept after round 1"):
+        ask(service.request(kept=kept), TRAIN, context(config))
 
 
-def test_an_owners_moments_of_another_run_are_not_taken_for_its_own(config, images, server, tmp_path):
-    own = {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path / "state")}
+def trained(service, where, **changes):
+    """Losses of a round, and what the client kept."""
+    reply = TrainReply.from_records(ask(service.request(where.run_id, **changes), TRAIN, where))
+    return reply.losses, reply.kept
+
+
+@pytest.fixture
+def own(images, tmp_path):
+    return {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path / "state")}
+
+
+def test_an_owner_goes_on_with_its_moments_in_another_run(config, server, own):
+    """The same two rounds: in one Flower run, and in two."""
+    losses = []
+    for second_run in (7, 8):
+        service = Server(config, server, {0: 60})
+        _, kept = trained(service, context(config, **own))
+        losses.append(trained(service, context(config, run_id=second_run, **own), kept=kept)[0])
+    assert losses[0] == losses[1]
+
+
+def test_an_owners_moments_of_another_training_are_not_taken_for_its_own(config, server, own, tmp_path):
+    services = [Server(config, server, {0: 60}) for _ in range(2)]
+    assert trained(services[0], context(config, **own))[0] == trained(services[1], context(config, **own))[0]
+    folders = {path.name for path in (tmp_path / "state").iterdir()}
+    assert folders == {service.coordinator.training for service in services}
+
+
+@pytest.mark.parametrize("lose", [damage, Path.unlink])
+def test_an_owner_that_has_lost_its_moments_says_so_and_starts_them_anew(
+    config, server, own, tmp_path, caplog, lose
+):
+    def two_rounds(prepare, *, told):
+        service = Server(config, server, {0: 60})
+        _, kept = trained(service, context(config, **own))
+        (file,) = (tmp_path / "state" / service.coordinator.training).iterdir()
+        prepare(file)
+        return trained(service, context(config, **own), kept=kept if told else {})[0]
+
+    anew = two_rounds(str, told=False)
+    assert two_rounds(str, told=True) != anew
+    assert caplog.records == []
+    assert two_rounds(lose, told=True) == anew
+    (warning,) = caplog.records
+    assert warning.levelname == "WARNING"
+    assert "the moments that client 0 kept after round 1" in warning.getMessage()
+    assert warning.getMessage().endswith("they start anew")
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "", "AB" * 16, "ab" * 15])
+def test_a_training_whose_name_is_no_folders_is_refused(config, server, own, tmp_path, name):
     service = Server(config, server, {0: 60})
-    first = TrainReply.from_records(ask(service.request(), TRAIN, context(config, **own)))
-    again = Server(config, server, {0: 60})
-    where = Context(8, 42, dict(context(config, **own).node_config), RecordDict(), to_run_config(config))
-    second = TrainReply.from_records(ask(again.request(), TRAIN, where))
-    assert first.losses == second.losses
-    assert {path.name for path in (tmp_path / "state").iterdir()} == {"7", "8"}
+    with pytest.raises(ValueError, match="is not the name of a training"):
+        ask(service.request(training=name), TRAIN, context(config, **own))
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_failure_reaches_the_executor_before_anybody_waits(config, server):
@@ -165,14 +210,14 @@ def test_a_failure_reaches_the_executor_before_anybody_waits(config, server):
     with pytest.raises(ValueError, match="generator_head keeps 9 blocks"):
         ask(service.request(cuts={0: Cut(9, 1, 1, 1)}), TRAIN, context(config))
     assert isinstance(service.session.failure, SessionError)
-    assert str(service.session.failure) == "ValueError"
+    assert service.session.dropped[0].reason == "ValueError"
 
 
 def test_a_message_that_is_delivered_twice_trains_once(config, server):
     service = Server(config, server, {0: 30})
     request = service.request()
     ask(request, TRAIN, context(config))
-    with pytest.raises(SessionError, match="no session for this token"):
+    with pytest.raises(SessionError, match="the token has been used"):
         ask(request, TRAIN, context(config))
     assert service.session.failure is None
 
@@ -217,10 +262,8 @@ def test_a_bad_run_config_is_named(config):
         ask(DescribeRequest((0,)), DESCRIBE, where)
 
 
-def test_the_state_is_small_enough_to_travel_with_every_message(config, server):
+def test_no_state_travels_with_the_messages(config, server):
     service = Server(config, server, {0: 30})
     where = context(config)
     ask(service.request(), TRAIN, where)
-    for record in where.state.values():
-        assert isinstance(record, ConfigRecord)
-        assert set(record) == {"round", "checksum"}
+    assert dict(where.state) == {}

@@ -1,5 +1,7 @@
 """`huscf deploy`: what it writes, and what it is given to run."""
 
+import signal
+
 import pytest
 from typer.testing import CliRunner
 
@@ -7,6 +9,7 @@ from huscf_flwr import cli
 from huscf_flwr.config import to_run_config
 from huscf_flwr.data import read_idx_folder
 from huscf_flwr.deployment import command, deployed_config, make_server_credentials
+from huscf_flwr.training.interruption import InterruptedRunError
 from tests.training.builders import small_run, write_domains
 
 runner = CliRunner()
@@ -67,12 +70,26 @@ def test_data_writes_a_folder_for_every_client(images, tmp_path):
 
 def test_demo_runs_what_it_is_told(images, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(command, "run_deployed", lambda config, app, display: given.append((config, app)))
+    monkeypatch.setattr(
+        command, "run_deployed", lambda config, app, display, stop: given.append((config, app, stop))
+    )
     config = small_run(images, tmp_path)
     shown(deploy("demo", "demo", *settings_of(config)))
-    ((run, app),) = given
+    ((run, app, stop),) = given
     assert run == config
     assert (app / "pyproject.toml").is_file()
+    assert stop.cause is None
+
+
+def test_demo_stops_when_it_is_told_to(images, tmp_path, monkeypatch):
+    def interrupted(config, app, display, stop):
+        signal.raise_signal(signal.SIGTERM)
+        raise InterruptedRunError(stop.cause, 1, config.folder)
+
+    monkeypatch.setattr(command, "run_deployed", interrupted)
+    result = deploy("demo", "demo", *settings_of(small_run(images, tmp_path)))
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM in round 1; no round is finished yet" in result.output
 
 
 def test_demo_names_bad_input_before_anything_starts(images, tmp_path):

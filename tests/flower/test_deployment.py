@@ -94,8 +94,9 @@ def deployed(images, tmp_path_factory):
     config = small_run(images, output, **settings, **{"executor.bind": f"127.0.0.1:{port}"})
     with deploy(config) as deployment:
         display = Intruders(deployment, f"127.0.0.1:{port}")
-        run_on(deployment.superlink, deployed_config(config, deployment.credentials), APP, display)
+        ended = run_on(deployment.superlink, deployed_config(config, deployment.credentials), APP, display)
         running = processes_of(deployment)
+    ended.summary(display)
     left = processes_of(deployment)
     local = small_run(images, output, name="local", **settings)
     train_locally(local, display=SilentDisplay())

@@ -1,15 +1,20 @@
 """`flwr run`, end to end, with a home and ports of its own; results are read from the run's folder."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from huscf_flwr.conf_files import ConfError
-from huscf_flwr.config import RunConfig, load_config
+from huscf_flwr.config import RunConfig, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
 from huscf_flwr.flower_run import FlowerRunError, run_with_flower
+from huscf_flwr.training.checkpoint import client_folder, last_round
 from huscf_flwr.training.files import read_tensors
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.run_folder import read_metrics
@@ -103,10 +108,70 @@ def test_supernodes_that_cannot_run_side_by_side_are_found_out(images, tmp_path)
 
 def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path):
     run = config(images, tmp_path, "diverges", rounds=3, **{"optimiser.learning_rate": 1e300})
-    with pytest.raises(FlowerRunError, match=r"round \d.*step \d+, client \d+: the \w+'s loss is"):
+    with pytest.raises(FlowerRunError, match=r"round 1: 0 clients are left.*not finite"):
         run_with_flower(run, APP, supernodes=2, display=SilentDisplay())
     assert (run.folder / "config.yaml").exists()
     assert (run.folder / "cuts.json").exists()
+
+
+def processes_of(home):
+    """Processes whose environment names ``home``; ours and what it started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environment = path.read_bytes()
+        except OSError:
+            continue
+        if str(home).encode() in environment:
+            found.append(path.parent.name)
+    return found
+
+
+def moments(folder, number):
+    paths = client_folder(folder).glob(f"client-*-round-{number:04}.safetensors")
+    return {f"{path.stem}/{name}": value for path in paths for name, value in read_tensors(path).items()}
+
+
+def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images, tmp_path):
+    """Moments of the virtual clients too: without them the weights would be others."""
+    stopped = config(images, tmp_path, "stopped", rounds=99)
+    settings = [f"--set={key}={value}" for key, value in to_run_config(stopped).items() if value != ""]
+    command = "from huscf_flwr.cli import app; app()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "run", "demo", "--engine", "flower", *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not (last_round(stopped.folder) or 0):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 130, error
+    kept = last_round(stopped.folder)
+    assert f"round {kept} is the last that is kept: go on with --set resume={stopped.folder}" in error
+    assert processes_of(stopped.output / ".flower") == []
+    assert (stopped.folder / "flower.log").stat().st_size > 0
+
+    rounds = kept + 1
+    whole = config(images, tmp_path, "whole", rounds=rounds)
+    train_locally(whole, display=SilentDisplay())
+    display = SilentDisplay()
+    rest = config(images, tmp_path, "stopped", rounds=rounds, resume=stopped.folder)
+    run_with_flower(rest, APP, supernodes=2, display=display)
+    assert [line["round"] for line in display.rounds] == [rounds]
+    assert [line["round"] for line in read_metrics(rest.folder)] == list(range(1, rounds + 1))
+    for found, expected in (
+        (weights(rest.folder), weights(whole.folder)),
+        (moments(rest.folder, rounds), moments(whole.folder, rounds)),
+    ):
+        assert found.keys() == expected.keys() != set()
+        for name, tensor in expected.items():
+            assert torch.allclose(found[name].double(), tensor.double(), rtol=0, atol=1e-9), name
 
 
 def test_an_unknown_setting_never_reaches_flower(images, tmp_path):

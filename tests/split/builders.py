@@ -85,8 +85,16 @@ def build(spec, cuts, seed=0, dtype=DOUBLE):
     return executor, clients
 
 
-def open_session(executor, hosts, *, steps=1, ledger=None, timeout=30.0, wire=None):
-    return LockStep(executor, hosts, ledger=ledger or Ledger(), steps=steps, timeout=timeout, wire=wire)
+def open_session(executor, hosts, *, steps=1, ledger=None, patience=30.0, wire=None, **settings):
+    return LockStep(
+        executor,
+        hosts,
+        ledger=ledger or Ledger(),
+        steps=steps,
+        patience=lambda _: patience,
+        wire=wire,
+        **settings,
+    )
 
 
 def local_step(executor, clients, batches, ledger=None):

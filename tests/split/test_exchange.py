@@ -1,11 +1,11 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from huscf_flwr.models import NETWORKS, legal_cuts
 from huscf_flwr.split import Exchange, FrameError
-from huscf_flwr.split.exchange import check_frame
+from huscf_flwr.split.exchange import check_frame, is_finite
 from tests.split.builders import small_specs
 
 SPECS = small_specs()
@@ -18,7 +18,7 @@ def frame_for(exchange, direction, spec=SPEC, cut=CUT, batch=3):
 
 
 def check(frame, exchange=Exchange.DISCRIMINATE, direction="up", spec=SPEC, cut=CUT):
-    check_frame(frame, exchange, direction, client=7, spec=spec, cut=cut)
+    check_frame(frame, exchange, direction, client=7, spec=spec, cut=cut, dtype=torch.float32)
 
 
 @given(
@@ -55,6 +55,23 @@ def test_a_gradient_has_the_shape_of_what_it_is_the_gradient_of(exchange):
         assert {other.shape(SPEC, CUT) for other in named} <= {kind.shape(SPEC, CUT)}
 
 
+def test_a_batch_that_is_known_already_must_be_the_same():
+    frame = frame_for(Exchange.CRITICISE, "up")
+    check_frame(frame, Exchange.CRITICISE, "up", client=7, spec=SPEC, cut=CUT, dtype=torch.float32, batch=3)
+    with pytest.raises(FrameError, match=r"shape \(3, 2, 14, 14\), expected \(4, 2, 14, 14\)"):
+        check_frame(
+            frame, Exchange.CRITICISE, "up", client=7, spec=SPEC, cut=CUT, dtype=torch.float32, batch=4
+        )
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=1, max_size=9))
+def test_a_frame_is_finite_if_all_its_numbers_are(numbers):
+    tensor = torch.tensor(numbers)
+    # Beyond this the sum could be infinite though no number is: a gradient of 1e37 is lost as well.
+    assume(not (tensor.isfinite().all() and tensor.abs().max() > 1e37))
+    assert is_finite((torch.zeros(2), tensor)) == bool(tensor.isfinite().all())
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
@@ -71,9 +88,9 @@ def test_a_gradient_has_the_shape_of_what_it_is_the_gradient_of(exchange):
         ((torch.zeros(3, 392), torch.zeros(3, 392)), r"shape \(3, 392\)"),
         (
             (torch.zeros(3, 2, 14, 14, dtype=torch.int64),) * 2,
-            "fake head output up: torch.int64 is not floating",
+            "fake head output up: torch.int64, expected torch.float32",
         ),
-        ((torch.zeros(3, 2, 14, 14, dtype=torch.bool),) * 2, "torch.bool is not floating"),
+        ((torch.zeros(3, 2, 14, 14, dtype=torch.bfloat16),) * 2, "torch.bfloat16, expected torch.float32"),
     ],
 )
 def test_anything_else_is_refused_with_client_and_kind(frame, message):

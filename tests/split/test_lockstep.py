@@ -1,15 +1,20 @@
+import re
+import time
+
 import pytest
 import torch
 
 from huscf_flwr.models import legal_cuts
 from huscf_flwr.split import (
+    DropOut,
+    DroppedClient,
     Exchange,
-    FrameError,
     HostedClient,
     LocalChannel,
     LockStep,
     NonFiniteLossError,
     SessionError,
+    TooFewClientsError,
     run_steps,
 )
 from huscf_flwr.split.ledger import Ledger
@@ -30,39 +35,133 @@ def session_of(hosts, **settings):
 
 
 @pytest.mark.parametrize(
-    ("exchange", "frames", "kind", "message"),
+    ("exchange", "frames", "message"),
     [
-        (Exchange.CRITICISE, {1: head_output()}, SessionError, "host 1 sent CRITICISE, but GENERATE is due"),
-        (Exchange.GENERATE, {0: head_output()}, SessionError, r"host 1 sent clients \[0\], not \[1\]"),
-        (Exchange.GENERATE, {}, SessionError, r"host 1 sent clients \[\], not \[1\]"),
-        (Exchange.GENERATE, {1: head_output(0)}, FrameError, "client 1, generator head output"),
-        (Exchange.GENERATE, {1: ()}, FrameError, "client 1, GENERATE up: 0 tensors"),
+        (Exchange.CRITICISE, {1: head_output()}, "host 1 sent CRITICISE, but GENERATE is due"),
+        (Exchange.GENERATE, {0: head_output()}, r"host 1 sent clients \[0\], not \[1\]"),
+        (Exchange.GENERATE, {}, r"host 1 sent clients \[\], not \[1\]"),
     ],
 )
-def test_a_host_that_breaks_the_protocol_ends_the_session_for_all(exchange, frames, kind, message):
+def test_a_host_that_breaks_the_protocol_loses_its_clients_and_nobody_else_any(exchange, frames, message):
     session = session_of([[0], [1]])
     waiting, guilty = errors_of(
         lambda: session.exchange(0, Exchange.GENERATE, {0: head_output()}),
         lambda: session.exchange(1, exchange, frames),
     )
-    assert isinstance(guilty, kind)
-    assert session.failure is guilty
-    assert isinstance(waiting, SessionError)
-    with pytest.raises(SessionError, match=f"step 1, GENERATE: .*{message}"):
-        raise waiting
+    assert waiting is None
+    with pytest.raises(SessionError, match=message):
+        raise guilty
+    assert session.failure is None
+    assert session.dropped[1] == DroppedClient(1, Exchange.GENERATE, str(guilty))
+    assert session.present(0) == (0,)
 
 
-def test_a_host_that_does_not_come_in_time_ends_the_session_for_all():
-    session = session_of([[0], [1], [2]], timeout=0.05)
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (head_output(0), r"client 1, generator head output up: shape \(0, 4, 4, 4\)"),
+        (head_output(5), "client 1, GENERATE up: 5 samples, at most 4 are allowed"),
+        ((), "client 1, GENERATE up: 0 tensors"),
+        ((head_output()[0].float(),), "client 1, generator head output up: torch.float32, expected torch.f"),
+        ((head_output()[0] + float("nan"),), "client 1, GENERATE up: numbers that are not finite"),
+        ((head_output()[0] - float("inf"),), "client 1, GENERATE up: numbers that are not finite"),
+        (DropOut("no battery"), "no battery"),
+    ],
+)
+def test_a_frame_that_fails_costs_its_client_the_session(frame, message):
+    """Client 2 lives on the same host, and goes on."""
+    told = []
+    session = session_of([[0], [1, 2]], largest_batch=4, on_drop_out=lambda *of: told.append(of))
+    received = {}
+    errors = errors_of(
+        lambda: received.update(session.exchange(0, Exchange.GENERATE, {0: head_output()})),
+        lambda: received.update(session.exchange(1, Exchange.GENERATE, {1: frame, 2: head_output()})),
+    )
+    assert errors == [None, None]
+    assert isinstance(received[1], DropOut)
+    assert re.search(message, received[1].reason)
+    assert all(isinstance(received[client], tuple) for client in (0, 2))
+    assert session.present(1) == (2,)
+    assert told == [(1, session.dropped[1])]
+
+
+def test_a_batch_may_not_change_within_a_step():
+    """A gradient of another size than its activations would stop the executor for all."""
+    executor, clients = build(SPEC, {0: CUT, 1: CUT})
+    session = open_session(executor, [[0, 1]])
+    steps = {client.client: client.step(random_batch(SPEC, 3, 1)) for client in clients}
+    frames = {k: next(step) for k, step in steps.items()}
+    for exchange in (Exchange.GENERATE, Exchange.DISCRIMINATE):
+        received = session.exchange(0, exchange, frames)
+        frames = {k: step.send(received[k]) for k, step in steps.items()}
+    frames[1] = tuple(tensor[:2] for tensor in frames[1])
+    received = session.exchange(0, Exchange.DISCRIMINATOR_BACKWARD, frames)
+    assert isinstance(received[1], DropOut)
+    assert "gradient of fake tail input up: shape (2, 4" in received[1].reason
+
+
+def test_a_host_that_does_not_come_in_time_loses_its_clients():
+    session = session_of([[0], [1], [2]], patience=0.05)
     errors = errors_of(
         lambda: session.exchange(0, Exchange.GENERATE, {0: head_output()}),
         lambda: session.exchange(1, Exchange.GENERATE, {1: head_output()}),
     )
-    late = errors_of(lambda: session.exchange(2, Exchange.GENERATE, {2: head_output()}))
-    for error in [*errors, *late]:
-        assert isinstance(error, SessionError)
-        assert str(error) == "step 1, GENERATE: not all of 3 hosts came within 0.05 s"
-    assert isinstance(session.failure, SessionError)
+    assert errors == [None, None]
+    reason = "did not come to GENERATE within 0.05 s"
+    assert session.dropped == {2: DroppedClient(1, Exchange.GENERATE, reason)}
+    (late,) = errors_of(lambda: session.exchange(2, Exchange.GENERATE, {2: head_output()}))
+    assert str(late) == "host 2 sent GENERATE, but DISCRIMINATE is due"
+
+
+def test_where_nobody_comes_somebody_else_gives_all_up():
+    session = session_of([[0], [1]], patience=0.01)
+    session.give_up_late()
+    assert session.dropped == {}
+    time.sleep(0.02)
+    session.give_up_late()
+    assert set(session.dropped) == {0, 1}
+    assert isinstance(session.failure, TooFewClientsError)
+
+
+def test_a_host_that_waits_is_not_late():
+    """The deadline is that of the others; what the executor takes is nobody's fault."""
+    session = session_of([[0], [1]], patience=0.05)
+    waiting, _ = errors_of(
+        lambda: session.exchange(0, Exchange.GENERATE, {0: head_output()}),
+        lambda: time.sleep(0.1),
+    )
+    assert waiting is None
+    assert set(session.dropped) == {1}
+
+
+@pytest.mark.parametrize("least", [1, 2, 3])
+def test_below_the_least_number_of_clients_the_session_fails(least):
+    session = session_of([[0], [1], [2], [3]], min_clients=least)
+    for lost in range(1, 5):
+        session.leave(lost - 1, "gone")
+        assert (session.failure is not None) == (4 - lost < least)
+    assert isinstance(session.failure, TooFewClientsError)
+    assert str(session.failure) == (
+        f"{least - 1} clients are left, fewer than min_clients = {least}; the last to drop out was client "
+        f"{4 - least}: gone"
+    )
+
+
+def test_deadlines_follow_the_longest_step():
+    asked = []
+
+    def patience(longest):
+        asked.append(longest)
+        return PATIENCE
+
+    executor, clients = build(SPEC, {0: CUT})
+    session = LockStep(executor, [[0]], ledger=Ledger(), steps=2, patience=patience)
+    run_steps([HostedClient(clients[0], lambda: random_batch(SPEC, 2, 1))], LocalChannel(session), 2)
+    assert asked[: len(Exchange)] == [None] * len(Exchange)
+    first, *rest = asked[len(Exchange) :]
+    assert first > 0
+    assert set(rest[:-1]) == {first}
+    assert rest[-1] >= first
 
 
 @pytest.mark.parametrize("hosts", [[[0, 1]], [[0], [1]]])
@@ -70,7 +169,7 @@ def test_a_host_that_does_not_come_in_time_ends_the_session_for_all():
 def test_an_executor_that_fails_ends_the_session_for_all(monkeypatch, hosts, exchange):
     """The last to arrive runs the executor, and the others are told; nobody is left waiting."""
     executor, clients = build(SPEC, {0: CUT, 1: CUT})
-    session = open_session(executor, hosts, timeout=PATIENCE)
+    session = open_session(executor, hosts, patience=PATIENCE)
     serve = executor.step
 
     def fail(observe):
@@ -96,12 +195,13 @@ def test_an_executor_that_fails_ends_the_session_for_all(monkeypatch, hosts, exc
 
 
 @pytest.mark.parametrize("hosts", [[[0, 3]], [[0], [3]], [[3], [0]]])
-def test_a_loss_that_is_not_finite_names_step_and_client_and_goes_no_further(hosts):
+def test_a_loss_that_is_not_finite_goes_no_further_than_its_client(hosts):
     """Client 3's discriminator tail breaks in its third step; through the bodies all would be NaN soon."""
     executor, clients = build(SPEC, {0: CUT, 3: CUT})
     segments = {client.client: client for client in clients}
     session = open_session(executor, hosts, steps=5)
     drawn = {0: 0, 3: 0}
+    results = {}
 
     def next_batch(client):
         drawn[client] += 1
@@ -112,17 +212,29 @@ def test_a_loss_that_is_not_finite_names_step_and_client_and_goes_no_further(hos
 
     def run(host):
         members = [HostedClient(segments[k], lambda k=k: next_batch(k)) for k in hosts[host]]
-        try:
-            run_steps(members, LocalChannel(session, host), 5)
-        except Exception as error:
-            session.abort(error)
-            raise
+        results[host] = run_steps(members, LocalChannel(session, host), 5)
 
-    errors_of(*(lambda host=host: run(host) for host in range(len(hosts))))
-    assert isinstance(session.failure, NonFiniteLossError)
-    assert str(session.failure) == "step 3, client 3: the discriminator's loss is nan"
+    assert errors_of(*(lambda host=host: run(host) for host in range(len(hosts)))) == [None] * len(hosts)
+    reason = "client 3: the discriminator's loss is nan"
+    assert session.finished
+    assert session.dropped == {3: DroppedClient(3, Exchange.DISCRIMINATOR_BACKWARD, reason)}
+    drop_outs = {k: out for result in results.values() for k, out in result.drop_outs.items()}
+    losses = {k: loss for result in results.values() for k, loss in result.losses.items()}
+    assert drop_outs == {3: DropOut(reason)}
+    assert set(losses) == {0}
     states = [*executor.segments.states().values(), *clients[0].segments.states().values()]
     assert all(tensor.isfinite().all() for state in states for tensor in state.values())
+
+
+def test_numbers_that_become_infinite_in_a_body_end_the_session():
+    executor, clients = build(SPEC, {0: CUT, 1: CUT})
+    with torch.no_grad():
+        executor.segments.generator.blocks.at(1).norm.weight.fill_(float("inf"))
+    session = open_session(executor, [[0, 1]])
+    members = [HostedClient(client, lambda: random_batch(SPEC, 2, 1)) for client in clients]
+    (error,) = errors_of(lambda: run_steps(members, LocalChannel(session), 1))
+    assert session.failure is error
+    assert str(error) == "the bodies' numbers are not finite any more"
 
 
 def test_a_generators_loss_that_is_not_finite_is_named_too():
@@ -147,7 +259,7 @@ def test_losses_are_means_over_the_steps():
         executor, clients = build(SPEC, {0: CUT})
         members = [HostedClient(clients[0], lambda: random_batch(SPEC, 3, 1))]
         channel = LocalChannel(open_session(executor, [[0]], steps=sum(parts)))
-        return [run_steps(members, channel, steps)[0] for steps in parts]
+        return [run_steps(members, channel, steps).losses[0] for steps in parts]
 
     first, second = losses_of(1, 1)
     (both,) = losses_of(2)
@@ -184,7 +296,7 @@ def test_observers_and_progress_follow_the_steps():
         [[0, 2]],
         ledger=Ledger(),
         steps=3,
-        timeout=PATIENCE,
+        patience=lambda _: PATIENCE,
         observe=lambda step: (lambda client, x: seen.append((step, client, x))) if step > 1 else None,
         progress=done.append,
     )
@@ -197,3 +309,31 @@ def test_observers_and_progress_follow_the_steps():
     middle = SPEC.discriminator_shapes[SPEC.discriminator.middle]
     assert [tuple(x.shape) for *_, x in seen] == [(2 + client, *middle) for _, client, _ in seen]
     assert not any(x.requires_grad for *_, x in seen)
+
+
+@pytest.mark.parametrize("hosts", [[[0, 1]], [[0], [1]]])
+def test_a_session_that_is_stopped_ends_its_step_first(hosts):
+    """Asked for in the middle of step 2 of 5: everybody finishes it, and nobody begins another."""
+    executor, clients = build(SPEC, dict.fromkeys((0, 1), CUT))
+    reason = RuntimeError("enough")
+    finished = []
+    session = LockStep(
+        executor,
+        hosts,
+        ledger=Ledger(),
+        steps=5,
+        patience=lambda _: PATIENCE,
+        observe=lambda step: session.stop(reason) if step == 2 else None,
+        progress=finished.append,
+    )
+    members = [[HostedClient(clients[k], lambda k=k: random_batch(SPEC, 2, k)) for k in ids] for ids in hosts]
+    errors = errors_of(
+        *(
+            lambda host=host, own=own: run_steps(own, LocalChannel(session, host), 5)
+            for host, own in enumerate(members)
+        )
+    )
+    assert finished == [1, 2]
+    assert session.finished_steps == 2
+    assert session.failure is reason
+    assert all(error is reason or isinstance(error, SessionError) for error in errors)

@@ -33,7 +33,7 @@ def train(hosts, channel, dtype=torch.float64, wire=None):
         hosted = [HostedClient(clients[k], lambda k=k: next(batches[k])) for k in hosts[host]]
         try:
             if server:
-                with GrpcChannel(server.address, tokens[host], wire) as stream:
+                with GrpcChannel(server.address, tokens[host], wire=wire) as stream:
                     run_steps(hosted, stream, STEPS)
             else:
                 run_steps(hosted, LocalChannel(session, host), STEPS)

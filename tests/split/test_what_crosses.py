@@ -11,17 +11,18 @@ from huscf_flwr.models import legal_cuts
 from huscf_flwr.split import Batch, Exchange, HostedClient, Ledger, run_steps
 from huscf_flwr.split.wire import ExecutorServer, GrpcChannel, Rendezvous, arrive, channel, server
 from huscf_flwr.split.wire import split_session_pb2 as messages
-from huscf_flwr.split.wire.codec import decode_frame
+from huscf_flwr.split.wire.codec import FrameReader
 from tests.split.builders import DOUBLE, build, open_session, small_specs
 
 FIELDS = {
-    "Tensor": {"dtype", "shape", "channels_last", "data", "exponent"},
-    "Frame": {"exchange", "client", "tensors", "failure"},
+    "Tensor": {"dtype", "shape", "channels_last", "exponent"},
+    "Frame": {"exchange", "client", "tensors", "drop_out"},
+    "Packet": {"frame", "data", "farewell"},
     "Arrival": {"host"},
     "Admission": {"admitted"},
 }
-CALLS = {"Arrive": ("Arrival", "Admission"), "Session": ("Frame", "Frame")}
-METADATA = {"huscf-token", "user-agent"}
+CALLS = {"Arrive": ("Arrival", "Admission"), "Session": ("Packet", "Packet")}
+METADATA = {"huscf-token", "huscf-claim", "user-agent"}
 
 STEPS = 2
 HOSTS = [[0, 1], [2]]
@@ -67,13 +68,13 @@ class Recorded:
         self.up, self.down, self.metadata, self.secrets = [], [], [], []
         self._record(monkeypatch, channel, self.up)
         self._record(monkeypatch, server, self.down)
-        token_of = server._token
+        presented = server.presented
 
-        def seen_token(context):
-            self.metadata += [key for key, _ in context.invocation_metadata()]
-            return token_of(context)
+        def seen(metadata):
+            self.metadata += [key for key, _ in metadata]
+            return presented(metadata)
 
-        monkeypatch.setattr(server, "_token", seen_token)
+        monkeypatch.setattr(server, "presented", seen)
         executor, self.clients = build(self.spec, self.cuts)
         self.ledger = Ledger()
         self._run(open_session(executor, HOSTS, steps=STEPS, ledger=self.ledger))
@@ -82,9 +83,9 @@ class Recorded:
         encode = module.encode_frame
 
         def recording(*arguments):
-            message = encode(*arguments)
-            messages_of_direction.append(message.SerializeToString())
-            return message
+            packets = list(encode(*arguments))
+            messages_of_direction.append([packet.SerializeToString() for packet in packets])
+            return iter(packets)
 
         monkeypatch.setattr(module, "encode_frame", recording)
 
@@ -134,29 +135,38 @@ def test_the_protocol_has_no_other_field():
     assert {call.name: (call.input_type.name, call.output_type.name) for call in service.methods} == CALLS
 
 
+def packets_of(sent):
+    return [messages.Packet.FromString(packet) for packet in sent]
+
+
+def read(sent):
+    reader = FrameReader(lambda *_: None)
+    return [reader.add(packet) for packet in packets_of(sent)][-1]
+
+
 def walk(message):
     """Yield the message and all within it."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
-            for inner in value:
+            for inner in value if field.is_repeated else [value]:
                 yield from walk(inner)
 
 
 def test_messages_hold_listed_fields_only(recorded):
     assert len(recorded.up) == len(recorded.down) == len(recorded.cuts) * len(Exchange) * STEPS
     for sent in recorded.up + recorded.down:
-        for message in walk(messages.Frame.FromString(sent)):
-            assert {field.name for field, _ in message.ListFields()} <= FIELDS[message.DESCRIPTOR.name]
-            assert len(UnknownFieldSet(message)) == 0
-        assert messages.Frame.FromString(sent).failure == ""
+        for packet in packets_of(sent):
+            for message in walk(packet):
+                assert {field.name for field, _ in message.ListFields()} <= FIELDS[message.DESCRIPTOR.name]
+                assert len(UnknownFieldSet(message)) == 0
+            assert packet.farewell == packet.frame.drop_out == ""
     assert set(recorded.metadata) == METADATA
 
 
 def test_tensors_are_floating_point_with_the_shapes_of_spec_cut_and_batch(recorded):
     for direction, sent in (("up", recorded.up), ("down", recorded.down)):
-        for message in map(messages.Frame.FromString, sent):
-            exchange, client, frame = decode_frame(message)
+        for exchange, client, frame in map(read, sent):
             kinds = exchange.kinds(direction)
             assert len(frame) == len(kinds)
             for kind, tensor in zip(kinds, frame, strict=True):
@@ -168,8 +178,7 @@ def test_tensors_are_floating_point_with_the_shapes_of_spec_cut_and_batch(record
 def test_neither_images_nor_labels_nor_latents_are_sent(recorded):
     assert len(recorded.secrets) == 7 * len(recorded.cuts) * STEPS
     private = torch.cat([secret.flatten() for secret in recorded.secrets])
-    for message in map(messages.Frame.FromString, recorded.up):
-        exchange, client, frame = decode_frame(message)
+    for exchange, client, frame in map(read, recorded.up):
         for tensor in frame:
             assert occurring(private, tensor) == [], (exchange, client)
 
@@ -186,10 +195,13 @@ def test_the_search_finds_what_is_hidden(recorded):
 def test_the_ledger_has_the_bytes_that_were_serialised(recorded):
     counted = Ledger()
     for direction, sent in (("up", recorded.up), ("down", recorded.down)):
-        for message in map(messages.Frame.FromString, sent):
-            kinds = Exchange(message.exchange).kinds(direction)
-            for kind, tensor in zip(kinds, message.tensors, strict=True):
-                counted.record(message.client, direction, kind.name, len(tensor.data))
+        for packets in map(packets_of, sent):
+            frame, numbers = packets[0].frame, b"".join(packet.data for packet in packets)
+            kinds = Exchange(frame.exchange).kinds(direction)
+            # Frames with two tensors have twice the same.
+            assert len({tuple(tensor.shape) for tensor in frame.tensors}) == 1
+            for kind in kinds:
+                counted.record(frame.client, direction, kind.name, len(numbers) // len(kinds))
     assert recorded.ledger.entries == counted.entries
     assert counted.total(direction="up") > 0
     assert counted.total(direction="down") > 0

@@ -35,6 +35,8 @@ class UnsplitStep:
         for index in range(len(spec.network(network).blocks)):
             together = []
             for client in self.clients:
+                if client.client not in inputs:
+                    continue
                 if index in body_indices(spec, client.cut, network):
                     together.append(client.client)
                 else:
@@ -46,21 +48,34 @@ class UnsplitStep:
                 current.update(zip(together, pieces, strict=True))
         return current
 
-    def step(self, batches):
+    def step(self, batches, gone=None):
+        """One step; ``gone`` has the number of the first exchange in which a client had no part."""
+
+        def present(exchange):
+            return {k for k in batches if exchange < (gone or {}).get(k, 7)}
+
         labels = {k: batch.labels for k, batch in batches.items()}
-        fakes = self.run("generator", {k: batch.latents for k, batch in batches.items()}, labels)
-        detached = {k: image.detach() for k, image in fakes.items()}
-        images = {k: batch.images for k, batch in batches.items()}
-        loss = _loss(self.run("discriminator", detached, labels), 0.0)
-        loss = loss + _loss(self.run("discriminator", images, labels), 1.0)
+        fakes = self.run("generator", {k: batches[k].latents for k in present(1)}, labels)
+        images = {k: batches[k].images for k in present(2)}
+        loss = _loss(_of(self.run("discriminator", _detached(images, fakes), labels), present(3)), 0.0)
+        loss = loss + _loss(_of(self.run("discriminator", images, labels), present(3)), 1.0)
         self._train("discriminator", loss)
-        self._train("generator", _loss(self.run("discriminator", fakes, labels), 1.0))
+        judged = {k: fakes[k] if k in present(6) else fakes[k].detach() for k in present(4)}
+        self._train("generator", _loss(_of(self.run("discriminator", judged, labels), present(5)), 1.0))
 
     def _train(self, network, loss):
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
         loss.backward()
         self.optimisers[network].step()
+
+
+def _of(tensors, clients):
+    return {k: tensor for k, tensor in tensors.items() if k in clients}
+
+
+def _detached(clients, tensors):
+    return {k: tensors[k].detach() for k in clients}
 
 
 def _copies(blocks):

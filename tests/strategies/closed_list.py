@@ -23,11 +23,19 @@ DEVICE = {
     "minimum_discriminator_head",
 }
 
+KEPT = (ConfigRecord, {"round", "sha256"})
+
+SESSION = {"round", "attempt"}
+
 DOWN = {
     "query.rendezvous": {"invitation": (ConfigRecord, {"address", "token"})},
     "query.describe": {"clients": (ConfigRecord, {"ids"})},
     "train": {
-        "session": (ConfigRecord, {"round", "steps", "address", "token", "neighbours"}),
+        "session": (
+            ConfigRecord,
+            SESSION | {"steps", "answer-seconds", "address", "token", "neighbours", "training"},
+        ),
+        r"kept-\d+": KEPT,
         CLIENT: (ConfigRecord, {"cut", "cluster"}),
         CLUSTER: (ArrayRecord, BLOCK),
         r"taken-\d+": (ArrayRecord, BLOCK),
@@ -42,7 +50,9 @@ UP = {
     "query.rendezvous": {"arrival": (ConfigRecord, {"admitted", "client-id"})},
     "query.describe": {CLIENT: (ConfigRecord, {"samples"} | DEVICE)},
     "train": {
+        "session": (ConfigRecord, SESSION),
         CLIENT: (ArrayRecord, BLOCK),
+        r"kept-\d+": KEPT,
         r"losses-\d+": (MetricRecord, {"discriminator", "generator"}),
         r"seconds-\d+": (MetricRecord, {"compute", "exchange"}),
     },

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from itertools import count
+from types import SimpleNamespace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -54,7 +55,7 @@ class InProcessGrid(Grid):
 
     @property
     def run(self):
-        raise NotImplementedError
+        return SimpleNamespace(run_id=RUN_ID)
 
     def create_message(self, content, message_type, dst_node_id, group_id, ttl=None):
         return Message(

@@ -8,7 +8,7 @@ from huscf_flwr.cuts import load_devices
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.split.wire import ExecutorServer, arrive
 from strategies import assembly
-from strategies.assembly import AssemblyError, assemble
+from strategies.assembly import Assembly, AssemblyError, assemble
 from strategies.client_keys import ClientKeyError, keys_of_nodes, write_client_keys
 from strategies.messages import DESCRIBE, Arrival, DescribeRequest, Description, Invitation
 from tests.strategies.in_process_grid import InProcessGrid
@@ -76,9 +76,8 @@ def assembled(server, tmp_path, nodes, **settings):
 def test_virtual_clients_are_spread_over_the_hosts(server, tmp_path):
     found = assembled(server, tmp_path, {21: {}, 22: {}}, clients=5)
     assert sorted(map(sorted, found.clients.values())) == [[0, 2, 4], [1, 3]]
-    assert set(found.nodes) == {21, 22}
+    assert set(found.clients) == {21, 22}
     assert found.owners == frozenset()
-    assert found.virtual_hosts == 2
     assert found.description.samples == {client: 10 + client for client in range(5)}
     assert list(found.description.devices) == [0, 1, 2, 3, 4]
 
@@ -87,7 +86,6 @@ def test_owners_have_their_client_and_hosts_the_others(server, tmp_path):
     found = assembled(server, tmp_path, {21: {"client-id": 3}, 22: {}, 23: {"client-id": 1}}, clients=5)
     assert found.clients == {23: (1,), 21: (3,), 22: (0, 2, 4)}
     assert found.owners == {21, 23}
-    assert found.virtual_hosts == 1
 
 
 def test_owners_alone_are_all_there_is(server, tmp_path):
@@ -141,7 +139,7 @@ def test_hosts_that_cannot_run_beside_the_others_are_left_out_and_the_setting_is
 def test_who_does_not_come_is_named_and_the_others_go_on(server, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         found = assembled(server, tmp_path, {21: {"fails-at": "rendezvous"}, 22: {}}, clients=4)
-    assert found.nodes == (22,)
+    assert set(found.clients) == {22}
     assert "SuperNode 21 failed: OSError: cannot rendezvous" in caplog.text
     assert "SuperNode 21 did not come to the rendezvous" in caplog.text
 
@@ -169,3 +167,30 @@ def test_too_few_connected_supernodes_are_waited_for_and_then_named(server, tmp_
     monkeypatch.setattr(assembly, "_NODES_SECONDS", 0.0)
     with pytest.raises(AssemblyError, match=r"min_hosts: 3, but only 1 SuperNodes are connected.*start more"):
         assembled(server, tmp_path, {21: {}}, min_hosts=3)
+
+
+DESCRIPTION = Description({}, {})
+MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), DESCRIPTION, {})
+
+
+def test_a_round_with_everybody_is_as_it_was_assembled():
+    assert MIXED.placement([]) == MIXED.clients
+    assert list(MIXED.placement([])) == list(MIXED.clients)
+
+
+def test_a_lost_hosts_clients_move_to_the_others():
+    assert MIXED.placement([12]) == {11: (5,), 13: (0, 1, 2, 3, 4), 14: (6,)}
+
+
+def test_a_lost_owners_client_stays_away():
+    assert MIXED.placement([11]) == {12: (0, 2, 4), 13: (1, 3), 14: (6,)}
+
+
+def test_where_all_hosts_are_lost_all_are_tried_again():
+    assert MIXED.placement([12, 13, 14]) == {11: (5,), 12: (0, 2, 4), 13: (1, 3)}
+
+
+def test_owners_alone_may_be_lost():
+    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), DESCRIPTION, {})
+    assert owners.placement([12]) == {11: (0,)}
+    assert owners.placement([11, 12]) == {}

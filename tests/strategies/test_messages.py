@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.models import Cut, build_network, client_block_keys, legal_cuts
 from huscf_flwr.split import ClientTimes, Segments, StepLosses
+from huscf_flwr.training.moments import KeptMoments
 from huscf_flwr.training.taken_blocks import TakenBlocks
 from strategies.messages import (
     DESCRIBE,
@@ -95,7 +96,9 @@ def test_train_request(clusters, number, steps):
     sent = {cluster: blocks(seed=cluster) for cluster in set(clusters.values())}
     message = TrainRequest(
         round=number,
+        attempt=number + 1,
         steps=steps,
+        answer_seconds=12.5,
         address="localhost:1",
         token="secret",
         cuts=dict.fromkeys(clusters, Cut(1, 2, 3, 4)),
@@ -103,6 +106,8 @@ def test_train_request(clusters, number, steps):
         blocks=sent,
         taken=dict.fromkeys(list(clusters)[:1], taken_blocks()),
         neighbours=2,
+        training="0123456789abcdef" * 2,
+        kept={client: KeptMoments(number, f"{client:064x}") for client in list(clusters)[1:]},
     )
     found = there_and_back(message, TRAIN, "down")
     assert (found.round, found.steps, found.address, found.token, found.neighbours) == (
@@ -112,6 +117,9 @@ def test_train_request(clusters, number, steps):
         "secret",
         2,
     )
+    assert (found.attempt, found.answer_seconds) == (number + 1, 12.5)
+    assert found.claim(5, 6) == message.claim(5, 6)
+    assert (found.training, found.kept) == (message.training, message.kept)
     assert found.cuts == message.cuts
     assert all(isinstance(cut, Cut) for cut in found.cuts.values())
     assert found.clusters == clusters
@@ -126,20 +134,25 @@ def test_train_request(clusters, number, steps):
 
 def test_a_train_request_without_blocks():
     """The first round where every client begins with weights of its own."""
-    message = TrainRequest(1, 1, "a", "t", {3: Cut()}, {3: 0}, {}, {}, 1)
+    message = TrainRequest(1, 1, 1, 9.0, "a", "t", {3: Cut()}, {3: 0}, {}, {}, 1, "ab" * 16, {})
     assert there_and_back(message, TRAIN, "down") == message
 
 
 @given(st.dictionaries(clients, st.tuples(*[numbers] * 4), min_size=1, max_size=3))
 def test_train_reply(measured):
     message = TrainReply(
+        round=4,
+        attempt=2,
         blocks={client: blocks(seed=place) for place, client in enumerate(measured)},
         losses={client: StepLosses(*values[:2]) for client, values in measured.items()},
         times={client: ClientTimes(*values[2:]) for client, values in measured.items()},
+        kept={client: KeptMoments(3, f"{client:064x}") for client in measured},
     )
     found = there_and_back(message, TRAIN, "up")
+    assert (found.round, found.attempt) == (4, 2)
     assert found.losses == message.losses
     assert found.times == message.times
+    assert found.kept == message.kept
     for client, states in message.blocks.items():
         assert_same_blocks(found.blocks[client], states)
 

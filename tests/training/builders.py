@@ -91,8 +91,9 @@ def train_round(coordinator):
         HostedClient(split, lambda k=k: random_batch(spec, 2 + k, 10 * coordinator.round + k, torch.float32))
         for k, split in clients.items()
     ]
-    losses = run_steps(members, LocalChannel(session), coordinator.steps)
-    return coordinator.close_round({k: c.segments.states() for k, c in clients.items()}, losses)
+    trained = run_steps(members, LocalChannel(session), coordinator.steps)
+    blocks = {k: clients[k].segments.states() for k in trained.losses}
+    return coordinator.close_round(blocks, trained.losses)
 
 
 class SilentDisplay:

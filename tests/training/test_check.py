@@ -2,7 +2,9 @@ import pytest
 
 from huscf_flwr.data import DataError
 from huscf_flwr.training.check import check_run
-from tests.training.builders import small_run
+from huscf_flwr.training.checkpoint import CheckpointError
+from huscf_flwr.training.local import train_locally
+from tests.training.builders import SilentDisplay, small_run
 
 
 def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_path):
@@ -29,6 +31,7 @@ def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_
             r"executor\.bind: 0\.0\.0\.0:9000",
         ),
         ({"executor.certificate": "a.pem"}, 1, r"executor\.certificate is .*a\.pem, but executor\.key"),
+        ({"resume_round": 3}, 1, "resume_round: 3, but resume names no run"),
     ],
 )
 def test_what_is_wrong_is_named(images, tmp_path, settings, hosts, message):
@@ -39,3 +42,23 @@ def test_what_is_wrong_is_named(images, tmp_path, settings, hosts, message):
 def test_a_root_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"data\.root: no such folder"):
         check_run(small_run(tmp_path / "nowhere", tmp_path))
+
+
+def test_a_checkpoint_that_cannot_be_resumed_is_found_out_before_anything_starts(images, tmp_path):
+    half = small_run(images, tmp_path, name="half", rounds=1, **{"evaluation.every": 0})
+    train_locally(half, display=SilentDisplay())
+    check_run(small_run(images, tmp_path, resume=half.folder))
+    for settings, message in (
+        ({"model.width": 0.06}, "is of another network"),
+        ({"seed": 1}, "is of a run with other settings: seed"),
+        ({"resume_round": 2}, "no checkpoint of round 2, only of 1"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            check_run(small_run(images, tmp_path, resume=half.folder, **settings))
+
+
+def test_the_population_of_the_check_is_the_one_that_is_trained_on(images, tmp_path, monkeypatch):
+    config = small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0})
+    population = check_run(config)
+    monkeypatch.setattr("huscf_flwr.training.local.population_of", None)
+    train_locally(config, display=SilentDisplay(), population=population)

@@ -4,16 +4,18 @@ import pytest
 import torch
 
 from huscf_flwr.models import Cut
-from huscf_flwr.split import Segments
 from huscf_flwr.training import checkpoint
 from huscf_flwr.training.checkpoint import (
+    VERSION,
     CheckpointError,
     checkpoint_folder,
-    load_moments,
+    client_folder,
+    last_round,
     load_server,
-    save_moments,
+    read_checkpoint,
     save_server,
 )
+from huscf_flwr.training.moments import KeptMoments, save_moments
 from tests.training.builders import SAMPLES, coordinator_of, small_run, train_round
 
 
@@ -30,6 +32,7 @@ def make(tmp_path):
 def saved(make, tmp_path):
     coordinator = make()
     train_round(coordinator)
+    coordinator.kept_moments = {1: KeptMoments(1, "ab" * 32)}
     save_server(coordinator, tmp_path)
     return coordinator
 
@@ -48,9 +51,9 @@ def assert_same_blocks(found, expected):
 
 def test_all_that_the_server_holds_comes_back(saved, make, tmp_path):
     other = make()
-    load_server(other, tmp_path)
-    assert other.round == 1
-    assert other.clusters == saved.clusters
+    load_server(other, read_checkpoint(tmp_path))
+    for name in ("round", "training", "clusters", "cuts", "cuts_before", "kept_moments"):
+        assert getattr(other, name) == getattr(saved, name), name
     assert other.cluster_blocks.keys() == saved.cluster_blocks.keys()
     for cluster, blocks in saved.cluster_blocks.items():
         assert_same_blocks(other.cluster_blocks[cluster], blocks)
@@ -62,17 +65,52 @@ def test_all_that_the_server_holds_comes_back(saved, make, tmp_path):
 
 def test_the_next_round_is_the_same_from_memory_and_from_disk(saved, make, tmp_path):
     other = make()
-    load_server(other, tmp_path)
+    load_server(other, read_checkpoint(tmp_path))
     first, second = train_round(saved), train_round(other)
     assert first.losses == second.losses
     assert_same_blocks(other.executor.segments.states(), saved.executor.segments.states())
 
 
-def test_one_checkpoint_is_kept(saved, tmp_path):
-    train_round(saved)
+def names(folder):
+    return sorted(path.name for path in checkpoint_folder(folder).iterdir())
+
+
+@pytest.mark.parametrize("keep_last", [1, 2, 9])
+def test_as_many_checkpoints_stay_as_are_to_be_kept(make, tmp_path, keep_last):
+    coordinator = make(**{"checkpoint.keep_last": keep_last})
+    states = {}
+    for number in (1, 2, 3):
+        train_round(coordinator)
+        save_server(coordinator, tmp_path)
+        states[number] = {
+            key: value.clone() for key, value in coordinator.executor.segments.moments().items()
+        }
+    kept = sorted(states)[-keep_last:]
+    assert names(tmp_path) == [
+        f"server-000{number}.{kind}" for number in kept for kind in ("json", "safetensors")
+    ]
+    assert last_round(tmp_path) == 3
+    for number in kept:
+        other = make(rounds=3)
+        load_server(other, read_checkpoint(tmp_path, number))
+        assert other.round == number
+        assert_same(other.executor.segments.moments(), states[number])
+
+
+def test_a_round_that_is_not_kept_is_named_beside_those_that_are(make, tmp_path):
+    coordinator = make(**{"checkpoint.keep_last": 2})
+    for _ in range(3):
+        train_round(coordinator)
+        save_server(coordinator, tmp_path)
+    with pytest.raises(CheckpointError, match=r"resume_round: .* no checkpoint of round 1, only of 2, 3$"):
+        read_checkpoint(tmp_path, 1)
+
+
+def test_what_a_crash_left_half_written_is_removed(saved, tmp_path):
+    left = checkpoint_folder(tmp_path) / ".server-0001.safetensors.4711"
+    left.write_bytes(b"half")
     save_server(saved, tmp_path)
-    names = {path.name for path in checkpoint_folder(tmp_path).iterdir()}
-    assert names == {"server.json", "server-0002.safetensors"}
+    assert names(tmp_path) == ["server-0001.json", "server-0001.safetensors"]
 
 
 @pytest.mark.parametrize("writer", ["write_tensors", "write_json"])
@@ -85,13 +123,29 @@ def test_a_crash_while_saving_leaves_the_round_before(saved, make, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         save_server(saved, tmp_path)
     other = make()
-    load_server(other, tmp_path)
+    load_server(other, read_checkpoint(tmp_path))
     assert other.round == 1
 
 
-def change_state(folder, **changes):
-    path = checkpoint_folder(folder) / "server.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+def state_file(folder):
+    return checkpoint_folder(folder) / "server-0001.json"
+
+
+def change_state(folder, *, signed=True, **changes):
+    """Write other values; ``signed`` with the checksum that belongs to them."""
+    content = {**json.loads(state_file(folder).read_text()), **changes}
+    if signed:
+        content.pop("checksum")
+        content["checksum"] = checkpoint._checksum(content)
+    state_file(folder).write_text(json.dumps(content))
+
+
+def tensor_file(folder):
+    return state_file(folder).with_suffix(".safetensors")
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-100])
 
 
 def flip_a_byte(path):
@@ -102,7 +156,7 @@ def flip_a_byte(path):
 
 def test_no_checkpoint(make, tmp_path):
     with pytest.raises(CheckpointError, match=r"resume: .*checkpoint has no checkpoint"):
-        load_server(make(), tmp_path / "nowhere")
+        read_checkpoint(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -110,82 +164,99 @@ def test_no_checkpoint(make, tmp_path):
     [
         ({"model.width": 0.04}, "is of another network"),
         ({"model.spec": "colour-32"}, "is of another network"),
-        ({"samples": {0: 1, 1: 1}}, "is of other clients or cuts"),
-        ({"cuts": dict.fromkeys(SAMPLES, Cut())}, "is of other clients or cuts"),
+        ({"cuts": dict.fromkeys(SAMPLES, Cut())}, "has other cuts for clients 1, 2: their device profiles"),
+        ({"samples": {0: 1, 1: 1, 3: 1}}, "is of other clients: 0, 1, 2; this run has 0, 1, 3"),
     ],
 )
 def test_another_runs_checkpoint_is_refused(saved, make, tmp_path, settings, message):
     other = make(**settings)
     with pytest.raises(CheckpointError, match=f"resume: the checkpoint in .*{message}"):
-        load_server(other, tmp_path)
+        load_server(other, read_checkpoint(tmp_path))
     assert other.round == 0
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "server.json").write_text("{"), r"server\.json is damaged"),
-        (lambda folder: (folder / "server.json").write_text("[]"), r"is damaged: server\.json"),
-        (lambda folder: (folder / "server.json").write_text("{}"), r"is damaged: server\.json"),
-        (lambda folder: (folder / "server.json").write_text('{"version": 1}'), r"is damaged: server\.json"),
-        (lambda folder: flip_a_byte(folder / "server-0001.safetensors"), "is damaged: server-0001"),
-        (lambda folder: (folder / "server-0001.safetensors").unlink(), "is damaged: server-0001"),
-        (lambda folder: change_state(folder.parent, version=99), "is of a newer version"),
-        (lambda folder: change_state(folder.parent, sha256="0"), "is damaged: server-0001"),
+        (lambda place: state_file(place).write_text("{"), r"is damaged: server-0001\.json"),
+        (lambda place: state_file(place).write_text("[]"), r"is damaged: server-0001\.json"),
+        (lambda place: state_file(place).write_text("{}"), r"is damaged: server-0001\.json"),
+        (lambda place: state_file(place).write_text(f'{{"version": {VERSION}}}'), "is damaged: server-0001"),
+        (lambda place: flip_a_byte(state_file(place)), r"is damaged: server-0001\.json"),
+        (lambda place: change_state(place, signed=False, round=7), r"is damaged: server-0001\.json"),
+        (lambda place: change_state(place, clusters={"one": 1}), r"is damaged: server-0001\.json"),
+        (lambda place: change_state(place, sha256="0"), "is damaged: server-0001.safetensors is not"),
+        (lambda place: flip_a_byte(tensor_file(place)), "is damaged: server-0001.safetensors is not"),
+        (lambda place: cut_short(tensor_file(place)), "is damaged: server-0001.safetensors is not"),
+        (lambda place: tensor_file(place).unlink(), "is damaged: server-0001.safetensors is missing"),
+        (lambda place: change_state(place, version=99), f"is of a newer version .*: 99, this is {VERSION}"),
+        (lambda place: change_state(place, version=1), f"is of an older version .*: 1, not {VERSION}"),
     ],
 )
-def test_a_damaged_or_newer_checkpoint_is_refused(saved, make, tmp_path, damage, message):
-    damage(checkpoint_folder(tmp_path))
-    other = make()
-    with pytest.raises(CheckpointError, match=f"resume: .*{message}"):
-        load_server(other, tmp_path)
-    assert other.round == 0
+def test_a_damaged_checkpoint_or_one_of_another_version_is_refused(saved, tmp_path, damage, message):
+    damage(tmp_path)
+    with pytest.raises(CheckpointError, match=f"^resume: the checkpoint in .*{message}"):
+        read_checkpoint(tmp_path)
 
 
-@pytest.fixture
-def trained_segments(make):
-    coordinator = make()
-    train_round(coordinator)
-    return coordinator.executor.segments
+def test_every_byte_of_the_small_file_is_watched(saved, tmp_path):
+    """Whichever byte changes: refused, or the same to a reader of JSON."""
+    content = state_file(tmp_path).read_bytes()
+    whole = json.loads(content)
+    for place in range(0, len(content), 7):
+        changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        state_file(tmp_path).write_bytes(changed)
+        try:
+            read_checkpoint(tmp_path)
+        except CheckpointError:
+            continue
+        assert json.loads(changed) == whole
 
 
-def like(segments, coordinator):
-    return Segments(coordinator.spec, list(segments.states()), seed=9)
+def test_moments_of_virtual_clients_must_lie_beside_the_checkpoint(saved, tmp_path):
+    segments = saved.executor.segments
+    saved.kept_moments = {
+        client: save_moments(segments, client_folder(tmp_path), client, 1, keep_last=1) for client in (0, 2)
+    }
+    save_server(saved, tmp_path)
+    found = read_checkpoint(tmp_path)
+    found.check_moments([0, 1, 2])
+    flip_a_byte(client_folder(tmp_path) / "client-2-round-0001.safetensors")
+    found.check_moments([0, 1])
+    with pytest.raises(CheckpointError, match=r"resume: .* the moments that client 2 kept after round 1"):
+        found.check_moments([0, 1, 2])
 
 
-def test_a_clients_moments_come_back(trained_segments, make, tmp_path):
-    checksum = save_moments(trained_segments, tmp_path, 7, 1)
-    for expected in (checksum, None):
-        other = like(trained_segments, make())
-        assert load_moments(other, tmp_path, 7, 1, expected)
-        assert_same(other.moments(), trained_segments.moments())
+def test_another_run_takes_over_one_round(saved, make, tmp_path):
+    saved.kept_moments = {
+        0: save_moments(saved.executor.segments, client_folder(tmp_path), 0, 1, keep_last=1)
+    }
+    save_server(saved, tmp_path)
+    before = names(tmp_path)
+    read_checkpoint(tmp_path).take_over(tmp_path / "new", keep_last=1)
+    assert names(tmp_path) == before == names(tmp_path / "new")
+    taken = read_checkpoint(tmp_path / "new")
+    taken.check_moments([0])
+    assert taken.state == read_checkpoint(tmp_path).state
 
 
-def test_a_client_without_moments_begins_without(trained_segments, make, tmp_path):
-    other = like(trained_segments, make())
-    save_moments(trained_segments, tmp_path, 6, 3)
-    save_moments(trained_segments, tmp_path, 7, 2)
-    assert not load_moments(other, tmp_path, 7, 3)
-    assert other.moments() == {}
+def test_a_run_that_goes_back_in_its_own_folder_forgets_what_came_later(make, tmp_path):
+    coordinator = make(**{"checkpoint.keep_last": 3})
+    for _ in range(3):
+        train_round(coordinator)
+        save_server(coordinator, tmp_path)
+    read_checkpoint(tmp_path, 2).take_over(tmp_path, keep_last=3)
+    assert names(tmp_path) == [
+        f"server-000{number}.{kind}" for number in (1, 2) for kind in ("json", "safetensors")
+    ]
+    assert last_round(tmp_path) == 2
 
 
-def test_the_moments_of_two_rounds_are_kept(trained_segments, tmp_path):
-    """If the server does not finish the last round, training goes on from those of the one before."""
-    for number in (1, 2, 3):
-        save_moments(trained_segments, tmp_path, 7, number)
-        save_moments(trained_segments, tmp_path, 71, number)
-    kept = [f"client-{client}-round-000{number}.safetensors" for client in (7, 71) for number in (2, 3)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == kept
-
-
-def test_moments_that_were_not_saved_last_are_refused(trained_segments, tmp_path):
-    checksum = save_moments(trained_segments, tmp_path, 7, 1)
-    refusal = r"client-7-round-000\d.*not the moments that client 7 saved last"
-    with pytest.raises(CheckpointError, match=refusal):
-        load_moments(trained_segments, tmp_path, 7, 2, checksum)
-    flip_a_byte(tmp_path / "client-7-round-0001.safetensors")
-    with pytest.raises(CheckpointError, match=refusal):
-        load_moments(trained_segments, tmp_path, 7, 1, checksum)
+def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
+    train_round(saved)
+    save_server(saved, tmp_path)
+    with pytest.raises(CheckpointError, match="is of round 2, and rounds is 1: take more"):
+        load_server(make(rounds=1), read_checkpoint(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +271,7 @@ def test_moments_that_were_not_saved_last_are_refused(trained_segments, tmp_path
 )
 def test_another_runs_settings_are_refused_by_name(saved, make, tmp_path, settings, named):
     with pytest.raises(CheckpointError, match=f"is of a run with other settings: .*{named}"):
-        load_server(make(**settings), tmp_path)
+        load_server(make(**settings), read_checkpoint(tmp_path))
 
 
 def test_what_does_not_change_the_training_may_change(saved, make, tmp_path):
@@ -208,10 +279,11 @@ def test_what_does_not_change_the_training_may_change(saved, make, tmp_path):
         "name": "other",
         "rounds": 99,
         "data.cache": tmp_path / "elsewhere",
+        "checkpoint.keep_last": 4,
         "evaluation.every": 5,
         "executor.bind": "0.0.0.0:9000",
         "compute.threads": 3,
     }
     other = make(**changed)
-    load_server(other, tmp_path)
+    load_server(other, read_checkpoint(tmp_path))
     assert other.round == 1

@@ -276,7 +276,7 @@ def test_a_resumed_run_goes_on_to_the_bit_with_the_cuts_and_beliefs_it_had(
         train_locally(config, display=SilentDisplay())
     assert cuts_by_round(rest.folder) == cuts_by_round(whole.folder)
     assert_close(checkpoint_of(rest), checkpoint_of(whole), 0)
-    state = json.loads((rest.folder / "checkpoint" / "server.json").read_text())
+    state = json.loads((rest.folder / "checkpoint" / "server-0003.json").read_text())
     assert state["beliefs"]["rounds"] == 3
     listed = json.loads((rest.folder / "cuts.json").read_text())["clients"]
     assert [Cut(*entry["cut"]) for entry in listed] == cuts_by_round(rest.folder)[-1]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from huscf_flwr.split import NonFiniteLossError
-from huscf_flwr.training.checkpoint import CheckpointError, checkpoint_folder
+from huscf_flwr.split import TooFewClientsError
+from huscf_flwr.training.checkpoint import CheckpointError, checkpoint_folder, read_checkpoint
 from huscf_flwr.training.local import spread, train_locally
 from huscf_flwr.training.participant import Participant
 from huscf_flwr.training.run import RoundFailedError
@@ -83,7 +83,8 @@ def test_a_run_leaves_all_its_files(finished):
         "metrics.jsonl",
         "summary.json",
         "report.html",
-        "checkpoint/server.json",
+        "checkpoint/server-0002.json",
+        "log.jsonl",
         *(f"generators/{cluster}.safetensors" for cluster in clusters),
         *(f"samples/round-002-cluster-{cluster}.png" for cluster in clusters),
         *(f"checkpoint/clients/client-{client}-round-0002.safetensors" for client in range(config.clients)),
@@ -161,6 +162,58 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, finished,
     assert summary["bytes"] == read_summary(whole.folder)["bytes"]
 
 
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
+    settings = {"mode": "parity", "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
+    half = small_run(images, tmp_path, name="half", rounds=stop, **settings)
+    rest = small_run(images, tmp_path, name="rest", rounds=4, resume=half.folder, **settings)
+    for config in (whole, half, rest):
+        train(config)
+    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+
+
+@pytest.mark.parametrize("name", ["whole", "other"])
+def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
+    """In its own folder or another's: what it trains anew is what it had trained."""
+    settings = {"checkpoint.keep_last": 3, "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
+    train(whole)
+    expected = read_checkpoint(whole.folder).tensors
+    moments = client_moments(whole.folder)
+    back = small_run(images, tmp_path, name=name, rounds=4, resume=whole.folder, resume_round=2, **settings)
+    _, display = train(back)
+    assert [line["round"] for line in display.rounds] == [3, 4]
+    assert_same_to_the_bit(read_checkpoint(back.folder).tensors, expected)
+    if name == "whole":
+        assert_same_to_the_bit(client_moments(back.folder), moments)
+
+
+def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0}))
+    before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
+    (tmp_path / "small" / "checkpoint" / "clients" / "client-2-round-0001.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"resume: .*client 2 kept after round 1: .* is missing"):
+        train(small_run(images, tmp_path, resume=tmp_path / "small", **{"evaluation.every": 0}))
+    assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    train(small_run(images, tmp_path, rounds=2, **settings))
+    lines = [json.loads(line) for line in (tmp_path / "small" / "log.jsonl").read_text().splitlines()]
+    assert {line["run"] for line in lines} == {"small"}
+    assert {line["round"] for line in lines} == {None, 1, 2}
+    assert any(line["round"] == 1 and line["message"].startswith("round 1/2") for line in lines)
+    assert lines[-1]["message"].startswith("finished after")
+    with pytest.raises(RoundFailedError):
+        train(small_run(images, tmp_path, name="bad", **settings, **{"optimiser.learning_rate": 1e30}))
+    last = json.loads((tmp_path / "bad" / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["level"], last["round"]) == ("ERROR", 1)
+    assert "0 clients are left" in last["message"]
+
+
 def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
     train(small_run(images, tmp_path, rounds=1))
     summary, _ = train(small_run(images, tmp_path, rounds=2, resume=tmp_path / "small"))
@@ -220,29 +273,37 @@ def test_a_diverging_run_names_round_step_and_client_and_keeps_what_it_wrote(ima
     config = small_run(images, tmp_path, **{"optimiser.learning_rate": 1e30})
     before = threading.active_count()
     with pytest.raises(
-        RoundFailedError, match=r"round 1: step 1, client \d: the generator's loss is nan"
+        RoundFailedError,
+        match=r"round 1: 0 clients are left, fewer than min_clients = 1; .* client \d, CRITICISE up: numbers "
+        "that are not finite",
     ) as caught:
         train(config, hosts=hosts)
-    assert isinstance(caught.value.__cause__, NonFiniteLossError)
+    assert isinstance(caught.value.__cause__, TooFewClientsError)
     assert threading.active_count() == before
     assert (config.folder / "config.yaml").is_file()
     assert (config.folder / "cuts.json").is_file()
 
 
-def test_a_run_that_diverges_later_keeps_its_rounds_and_can_be_resumed(images, tmp_path, monkeypatch):
+def poison(monkeypatch, client, number):
+    """Break the discriminator of a client at the start of a round."""
     begin_round = Participant.begin_round
 
-    def poison(participant, number):
-        if number == 2 and participant.split.client == 1:
+    def begin_broken_round(participant, current):
+        if (participant.split.client, current) == (client, number):
             with torch.no_grad():
                 participant.split.segments.discriminator.blocks.at(4).main.bias.fill_(float("nan"))
-        return begin_round(participant, number)
+        return begin_round(participant, current)
 
-    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    monkeypatch.setattr(Participant, "begin_round", begin_broken_round)
+
+
+def test_a_run_that_loses_too_many_clients_keeps_its_rounds_and_can_be_resumed(images, tmp_path, monkeypatch):
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0, "min_clients": 4}
     with monkeypatch.context() as patched:
-        patched.setattr(Participant, "begin_round", poison)
+        poison(patched, client=1, number=2)
         with pytest.raises(
-            RoundFailedError, match="round 2: step 1, client 1: the discriminator's loss is nan"
+            RoundFailedError,
+            match=r"round 2: 3 clients are left, .* client 1: the discriminator's loss is nan",
         ):
             train(small_run(images, tmp_path, name="broken", **settings))
     assert [line["round"] for line in read_metrics(tmp_path / "broken")] == [1]
@@ -253,6 +314,28 @@ def test_a_run_that_diverges_later_keeps_its_rounds_and_can_be_resumed(images, t
         train(config)
     assert_same_to_the_bit(server_tensors(resumed.folder), server_tensors(whole.folder))
     assert_same_to_the_bit(client_moments(resumed.folder), client_moments(whole.folder))
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(
+    images, tmp_path, monkeypatch, hosts
+):
+    poison(monkeypatch, client=1, number=2)
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    config = small_run(images, tmp_path, rounds=3, **settings)
+    train(config, hosts=hosts)
+    first, second, third = read_metrics(config.folder)
+    reason = "client 1: the discriminator's loss is nan"
+    assert second["drop_outs"] == [
+        {"id": 1, "step": 1, "exchange": "DISCRIMINATOR_BACKWARD", "reason": reason}
+    ]
+    assert first["drop_outs"] == third["drop_outs"] == []
+    assert [[client["id"] for client in line["clients"]] for line in (first, second, third)] == [
+        [0, 1, 2, 3],
+        [0, 2, 3],
+        [0, 1, 2, 3],
+    ]
+    assert all(tensor.isfinite().all() for tensor in server_tensors(config.folder).values())
 
 
 def test_more_hosts_than_clients_are_refused_before_anything_starts(images, tmp_path):

@@ -3,13 +3,14 @@ import pytest
 from huscf_flwr.split import NonFiniteLossError, SessionError
 from huscf_flwr.training.run import RoundFailedError, Run
 from huscf_flwr.training.run_folder import RunFolder
+from huscf_flwr.training.run_log import RunLog
 from tests.training.builders import SilentDisplay, coordinator_of, small_run
 
 
 @pytest.fixture
 def run(tmp_path):
     config = small_run(tmp_path, tmp_path, clients=3, rounds=5, **{"model.width": 0.03})
-    return Run(config, coordinator_of(config), RunFolder(config), SilentDisplay(), None)
+    return Run(config, coordinator_of(config), RunFolder(config), SilentDisplay(), None, RunLog("small"))
 
 
 def test_rounds_are_counted_down(run):

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from huscf_flwr.training.checkpoint import read_checkpoint, save_server
 from huscf_flwr.training.run_folder import RunFolder, read_metrics, read_progress
-from tests.training.builders import small_run
+from tests.training.builders import coordinator_of, small_run
 
 
 @pytest.fixture
@@ -39,18 +40,43 @@ def test_an_empty_folder_is_used_as_it_is(make, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
-def test_a_resumed_run_takes_over_the_rounds_of_the_checkpoint_only(make):
-    old, new = make("old"), make("new")
-    old.begin()
-    (old.path / "metrics.jsonl").write_text(lines_of(1, 2, 3))
-    (old.path / "checkpoint").mkdir()
-    (old.path / "checkpoint" / "server.json").write_text("state")
-    (old.path / "summary.json").write_text("{}")
-    new.begin(old.path, 2)
-    assert [line["round"] for line in read_metrics(new.path)] == [1, 2]
-    assert (new.path / "checkpoint" / "server.json").read_text() == "state"
-    assert not (new.path / "summary.json").exists()
-    assert [line["round"] for line in read_metrics(old.path)] == [1, 2, 3]
+@pytest.fixture
+def finished(make, tmp_path):
+    """A folder with three rounds, two pictures of each, and the checkpoint of the second."""
+    folder = make("old", clients=3)
+    folder.begin()
+    (folder.path / "metrics.jsonl").write_text(lines_of(1, 2, 3))
+    for name in ("summary.json", "progress.json"):
+        (folder.path / name).write_text("{}")
+    (folder.path / "samples").mkdir()
+    for number in (1, 2, 3):
+        for cluster in (0, 1):
+            (folder.path / "samples" / f"round-00{number}-cluster-{cluster}.png").write_text(str(number))
+    coordinator = coordinator_of(small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03}))
+    coordinator.round = 2
+    save_server(coordinator, folder.path)
+    return folder.path
+
+
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_a_resumed_run_takes_over_the_rounds_of_the_checkpoint_only(make, finished, name):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    folder = make(name, clients=3)
+    folder.begin(read_checkpoint(finished))
+    assert [line["round"] for line in read_metrics(folder.path)] == [1, 2]
+    assert read_checkpoint(folder.path).state.round == 2
+    assert not (folder.path / "summary.json").exists()
+    assert not (folder.path / "progress.json").exists()
+    pictures = sorted(path.name for path in (folder.path / "samples").iterdir())
+    assert pictures == [f"round-00{number}-cluster-{cluster}.png" for number in (1, 2) for cluster in (0, 1)]
+    if name == "new":
+        assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_by_another_way_is_still_its_own(make, finished, tmp_path):
+    (tmp_path / "way").symlink_to(finished)
+    make("old", clients=3).begin(read_checkpoint(tmp_path / "way"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "way"]
 
 
 def test_progress_can_be_read_while_it_is_there(make):

@@ -6,8 +6,17 @@ imports grpc.
 """
 
 from huscf_flwr.split.wire.channel import GrpcChannel, arrive
+from huscf_flwr.split.wire.claim import StreamClaim
 from huscf_flwr.split.wire.endpoint import Endpoint, EndpointError
 from huscf_flwr.split.wire.rendezvous import Rendezvous
 from huscf_flwr.split.wire.server import ExecutorServer
 
-__all__ = ["Endpoint", "EndpointError", "ExecutorServer", "GrpcChannel", "Rendezvous", "arrive"]
+__all__ = [
+    "Endpoint",
+    "EndpointError",
+    "ExecutorServer",
+    "GrpcChannel",
+    "Rendezvous",
+    "StreamClaim",
+    "arrive",
+]

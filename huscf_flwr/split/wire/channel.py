@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import queue
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
 import grpc
 
 from huscf_flwr.split.client import NonFiniteLossError
-from huscf_flwr.split.exchange import Exchange, Frame, FrameError, Frames
+from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Parcels
 from huscf_flwr.split.lockstep import SessionError
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
-from huscf_flwr.split.wire.codec import decode_frame, encode_frame
+from huscf_flwr.split.wire.claim import StreamClaim
+from huscf_flwr.split.wire.codec import FrameReader, encode_frame
 from huscf_flwr.split.wire.endpoint import open_channel
-from huscf_flwr.split.wire.server import CHANNEL_OPTIONS, TOKEN_KEY
+from huscf_flwr.split.wire.server import CHANNEL_OPTIONS
 from huscf_flwr.split.wire_type import WireType
 
 _REACH_SECONDS = 60.0
+_LEAVE_SECONDS = 10.0
 _OWN_ERRORS = (NonFiniteLossError, FrameError, SessionError)
 
 
@@ -34,7 +38,7 @@ def arrive(address: str, token: str, host: str, timeout: float, roots: bytes | N
         try:
             answer = stub.Arrive(
                 messages.Arrival(host=host),
-                metadata=[(TOKEN_KEY, token)],
+                metadata=StreamClaim().metadata(token),
                 timeout=timeout,
                 wait_for_ready=True,
             )
@@ -47,45 +51,57 @@ class GrpcChannel:
     """One stream to the executor, for all clients of this host, for one round."""
 
     def __init__(
-        self, address: str, token: str, wire: WireType | None = None, *, roots: bytes | None = None
+        self,
+        address: str,
+        token: str,
+        claim: StreamClaim | None = None,
+        *,
+        wire: WireType | None = None,
+        patience: float = math.inf,
+        roots: bytes | None = None,
     ) -> None:
         """Open the stream; ``wire`` is that of the executor's session.
 
-        Raises ``SessionError`` if nobody listens at ``address``, or ``roots`` do not vouch for who does; a
-        refused token shows in the first exchange.
+        ``patience`` is how many seconds an answer may take, the time that other hosts need included. Raises
+        ``SessionError`` if nobody listens at ``address``, or ``roots`` do not vouch for who does; a refused
+        token shows in the first exchange.
         """
         self._address = address
         self._wire = wire or WireType()
+        self._patience = None if math.isinf(patience) else patience
         self._channel = open_channel(address, roots, CHANNEL_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(_REACH_SECONDS)
         except grpc.FutureTimeoutError:
             self._channel.close()
             raise SessionError(f"no executor at {address} within {_REACH_SECONDS:g} s") from None
-        self._outgoing: queue.SimpleQueue[messages.Frame | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[Iterable[messages.Packet] | None] = queue.SimpleQueue()
         stub = services.SplitExecutorStub(self._channel)  # type: ignore[no-untyped-call]
-        self._incoming: Iterator[messages.Frame] = stub.Session(
-            iter(self._outgoing.get, None),
-            metadata=[(TOKEN_KEY, token)],
-        )
+        self._call = stub.Session(self._packets(), metadata=(claim or StreamClaim()).metadata(token))
+        self._incoming: queue.SimpleQueue[messages.Packet | SessionError] = queue.SimpleQueue()
+        self._receiver = threading.Thread(target=self._receive, name="split-receiver", daemon=True)
+        self._receiver.start()
+        self._reader = FrameReader(_expect_anything, self._wire)
 
-    def exchange(self, exchange: Exchange, frames: Frames) -> Frames:
+    def exchange(self, exchange: Exchange, frames: Parcels) -> Parcels:
         """Send the frames of this host's clients up; return what comes down for them.
 
-        Raises ``SessionError`` with the executor's reason when the session is over.
+        Raises ``SessionError`` with the executor's reason when the session is over, or if it does not answer
+        in time.
         """
-        for client, frame in frames.items():
-            self._outgoing.put(encode_frame(exchange, client, frame, self._wire))
-        return dict(self._receive(exchange) for _ in frames)
+        for client, parcel in frames.items():
+            self._outgoing.put(encode_frame(exchange, client, parcel, self._wire))
+        return dict(self._next_frame(exchange) for _ in frames)
 
-    def close(self, failure: str = "") -> None:
+    def close(self, farewell: str = "") -> None:
         """End the stream, telling the executor why if it is not for a good reason."""
-        if failure:
-            self._outgoing.put(messages.Frame(failure=failure))
+        if farewell:
+            self._outgoing.put([messages.Packet(farewell=farewell)])
         self._outgoing.put(None)
-        for _ in self._drain():
-            pass
+        # Closing at once would lose what is still on its way.
+        self._receiver.join(_LEAVE_SECONDS)
         self._channel.close()
+        self._receiver.join()
 
     def __enter__(self) -> Self:
         return self
@@ -97,21 +113,43 @@ class GrpcChannel:
         words = f": {error}" if isinstance(error, _OWN_ERRORS) else ""
         self.close("" if error is None else f"{type(error).__name__}{words}")
 
-    def _drain(self) -> Iterator[messages.Frame]:
-        """Read until the executor has seen the end: closing at once would lose what is still on its way."""
-        try:
-            yield from self._incoming
-        except grpc.RpcError:
-            return
+    def _packets(self) -> Iterator[messages.Packet]:
+        """Encode frames as the network takes them: no more than one of them is held twice."""
+        for packets in iter(self._outgoing.get, None):
+            yield from packets
 
-    def _receive(self, expected: Exchange) -> tuple[int, Frame]:
+    def _receive(self) -> None:
         try:
-            message = next(self._incoming)
-        except StopIteration:
-            raise SessionError(f"the executor at {self._address} ended the session") from None
+            for packet in self._call:
+                self._incoming.put(packet)
         except grpc.RpcError as error:
-            raise SessionError(f"the executor at {self._address}: {error.details()}") from error
-        exchange, client, frame = decode_frame(message, self._wire)
+            self._incoming.put(SessionError(f"the executor at {self._address}: {error.details()}"))
+        else:
+            self._incoming.put(SessionError(f"the executor at {self._address} ended the session"))
+
+    def _next_frame(self, expected: Exchange) -> tuple[int, Frame | DropOut]:
+        while True:
+            received = self._reader.add(self._next_packet())
+            if received is not None:
+                break
+        exchange, client, parcel = received
         if exchange is not expected:
             raise SessionError(f"the executor answered {exchange.name} to {expected.name}")
-        return client, frame
+        return client, parcel
+
+    def _next_packet(self) -> messages.Packet:
+        try:
+            packet = self._incoming.get(timeout=self._patience)
+        except queue.Empty:
+            self._call.cancel()
+            raise SessionError(
+                f"the executor at {self._address} did not answer within {self._patience:g} s"
+            ) from None
+        if isinstance(packet, SessionError):
+            self._incoming.put(packet)
+            raise packet
+        return packet
+
+
+def _expect_anything(*_: object) -> None:
+    """Take whatever the executor sends: a host trusts it with its training."""

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import grpc
 
-from huscf_flwr.split.exchange import Frame, FrameError
+from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, TensorHeader
 from huscf_flwr.split.lockstep import LockStep, SessionError
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
-from huscf_flwr.split.wire.codec import decode_frame, encode_frame
+from huscf_flwr.split.wire.claim import StreamClaim, presented
+from huscf_flwr.split.wire.codec import MESSAGE_BYTES, FrameReader, encode_frame
 from huscf_flwr.split.wire.endpoint import Endpoint
 from huscf_flwr.split.wire.rendezvous import Rendezvous
 
-TOKEN_KEY = "huscf-token"
 CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
     # A peer that lost its power does not say goodbye.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -31,6 +34,18 @@ CHANNEL_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 ]
 _STOP_SECONDS = 2.0
+_WATCH_SECONDS = 0.2
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """A token that was given out, and what it is good for."""
+
+    session: LockStep
+    host: int
+    claim: str
+    expires_at: float
+    used_by: object | None = None
 
 
 class ExecutorServer(services.SplitExecutorServicer):
@@ -59,9 +74,12 @@ class ExecutorServer(services.SplitExecutorServicer):
         self._streams = streams
         self._lock = threading.Lock()
         self._session: LockStep | None = None
-        self._hosts: dict[str, int] = {}
+        self._tickets: dict[str, _Ticket] = {}
         self._rendezvous: Rendezvous | None = None
         self._rendezvous_token = ""
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="split-deadlines", daemon=True)
+        self._watcher.start()
         self._server.start()
 
     def open_rendezvous(self, rendezvous: Rendezvous) -> str:
@@ -70,72 +88,132 @@ class ExecutorServer(services.SplitExecutorServicer):
         self._rendezvous = rendezvous
         return self._rendezvous_token
 
-    def open_session(self, session: LockStep) -> tuple[str, ...]:
-        """Serve ``session`` from now on; return one single-use token for each of its hosts."""
+    def open_session(
+        self,
+        session: LockStep,
+        claims: Sequence[StreamClaim] | None = None,
+        *,
+        lifetime: float = math.inf,
+    ) -> tuple[str, ...]:
+        """Serve ``session`` from now on, and no other; return one single-use token for each of its hosts.
+
+        A token is good for ``lifetime`` seconds, for who makes the same claim as is given here for the host.
+        """
         if len(session.hosts) > self._streams:
             raise ValueError(f"{len(session.hosts)} hosts, but the executor serves {self._streams} at once")
-        tokens = tuple(secrets.token_urlsafe() for _ in session.hosts)
+        expires_at = time.monotonic() + lifetime
+        bound = claims or [StreamClaim()] * len(session.hosts)
+        tickets = {
+            secrets.token_urlsafe(): _Ticket(session, host, str(claim), expires_at)
+            for host, claim in enumerate(bound)
+        }
         with self._lock:
             self._session = session
-            self._hosts = {token: host for host, token in enumerate(tokens)}
-        return tokens
+            self._tickets = tickets
+        return tuple(tickets)
 
     def stop(self) -> None:
         """End an open session and stop listening."""
         if self._session is not None:
             self._session.abort(SessionError("the server stops"))
+        self._stopping.set()
         self._server.stop(_STOP_SECONDS).wait()
+        self._watcher.join()
 
     def Arrive(  # noqa: N802 - the name in the .proto file
         self, request: messages.Arrival, context: grpc.ServicerContext
     ) -> messages.Admission:
         """Wait for the other hosts."""
-        token = _token(context)
-        if self._rendezvous is None or not hmac.compare_digest(token, self._rendezvous_token):
+        token, _ = presented(context.invocation_metadata())
+        if self._rendezvous is None or not _equal(token, self._rendezvous_token):
             _refuse(context, "no rendezvous for this token")
         return messages.Admission(admitted=self._rendezvous.arrive(request.host))
 
     def Session(  # noqa: N802 - the name in the .proto file
-        self, request_iterator: Iterator[messages.Frame], context: grpc.ServicerContext
-    ) -> Iterator[messages.Frame]:
+        self, request_iterator: Iterator[messages.Packet], context: grpc.ServicerContext
+    ) -> Iterator[messages.Packet]:
         """Carry one host's frames to the session and back."""
-        session, host = self._admit(context)
+        ticket = self._admit(context)
+        session, host = ticket.session, ticket.host
+        # It runs as soon as the stream is over, even while this thread waits for other hosts.
+        if not context.add_callback(lambda: self._gone(ticket, context)):
+            self._gone(ticket, context)
         try:
-            yield from _serve(session, host, request_iterator)
+            yield from _serve(session, host, request_iterator, lambda: self._use(ticket, context))
         except (FrameError, SessionError) as error:
-            session.abort(error)
+            if self._mine(ticket, context):
+                session.leave(host, str(error))
             context.abort(grpc.StatusCode.ABORTED, str(error))
-        finally:
-            if not session.finished:
-                session.abort(SessionError(f"host {host} left after {session.finished_steps} steps"))
 
-    def _admit(self, context: grpc.ServicerContext) -> tuple[LockStep, int]:
-        presented = _token(context)
+    def _admit(self, context: grpc.ServicerContext) -> _Ticket:
+        token, claim = presented(context.invocation_metadata())
         with self._lock:
-            known = next((token for token in self._hosts if hmac.compare_digest(token, presented)), None)
-            if known is None or self._session is None:
-                _refuse(context, "no session for this token")
-            return self._session, self._hosts.pop(known)
+            ticket = next((ticket for known, ticket in self._tickets.items() if _equal(known, token)), None)
+        if ticket is None:
+            _refuse(context, "no session for this token")
+        if not _equal(ticket.claim, claim):
+            _refuse(context, "the token is not for this run, round, SuperNode and these clients")
+        if ticket.used_by is not None:
+            _refuse(context, "the token has been used")
+        if time.monotonic() > ticket.expires_at:
+            _refuse(context, "the token has expired")
+        return ticket
+
+    def _use(self, ticket: _Ticket, stream: grpc.ServicerContext) -> None:
+        if not self._mine(ticket, stream):
+            _refuse(stream, "the token has been used")
+
+    def _mine(self, ticket: _Ticket, stream: object) -> bool:
+        """Return whether the token is this stream's, which uses it up if nobody has yet."""
+        with self._lock:
+            ticket.used_by = ticket.used_by or stream
+            return ticket.used_by is stream
+
+    def _gone(self, ticket: _Ticket, stream: object) -> None:
+        session = ticket.session
+        if not session.finished and self._mine(ticket, stream):
+            session.leave(ticket.host, f"left after {session.finished_steps} steps")
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_WATCH_SECONDS):
+            if self._session is not None:
+                self._session.give_up_late()
 
 
-def _serve(session: LockStep, host: int, incoming: Iterator[messages.Frame]) -> Iterator[messages.Frame]:
-    clients = session.hosts[host]
-    frames: dict[int, Frame] = {}
-    for message in incoming:
-        if message.failure:
-            raise SessionError(message.failure)
-        exchange, client, frame = decode_frame(message, session.wire)
-        if client in frames:
-            raise FrameError(f"host {host} sent client {client} twice in {exchange.name}")
-        frames[client] = frame
-        if len(frames) == len(clients):
-            for receiver, answer in session.exchange(host, exchange, frames).items():
-                yield encode_frame(exchange, receiver, answer, session.wire)
-            frames = {}
+def _serve(
+    session: LockStep, host: int, incoming: Iterator[messages.Packet], use_token: Callable[[], None]
+) -> Iterator[messages.Packet]:
+    """Answer a host's frames; ``use_token`` is called with each that is valid."""
+    awaited = set(session.hosts[host])
+
+    def expect(client: int, exchange: Exchange, headers: Sequence[TensorHeader]) -> None:
+        if client not in awaited:
+            raise FrameError(f"host {host} sent client {client}, which is not one of {sorted(awaited)}")
+        session.expect(client, exchange, headers)
+
+    reader = FrameReader(expect, session.wire)
+    parcels: dict[int, Frame | DropOut] = {}
+    for packet in incoming:
+        if packet.farewell:
+            raise SessionError(packet.farewell)
+        received = reader.add(packet)
+        if received is None:
+            continue
+        exchange, client, parcel = received
+        if client in parcels or client not in awaited:
+            raise FrameError(f"host {host} sent client {client} out of turn in {exchange.name}")
+        use_token()
+        parcels[client] = parcel
+        if parcels.keys() == awaited:
+            answers = session.exchange(host, exchange, parcels)
+            for receiver, answer in answers.items():
+                yield from encode_frame(exchange, receiver, answer, session.wire)
+            awaited -= {client for client, answer in answers.items() if isinstance(answer, DropOut)}
+            parcels = {}
 
 
-def _token(context: grpc.ServicerContext) -> str:
-    return str(dict(context.invocation_metadata()).get(TOKEN_KEY, ""))
+def _equal(known: str, told: str) -> bool:
+    return hmac.compare_digest(known.encode(), told.encode())
 
 
 def _refuse(context: grpc.ServicerContext, why: str) -> NoReturn:

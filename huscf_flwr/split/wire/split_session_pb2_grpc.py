@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SplitExecutorStub:
-    """The token of either call travels as call metadata.
+    """The token of either call travels as call metadata; that of a session together with what it is bound to.
     """
 
     def __init__(self, channel):
@@ -42,13 +42,13 @@ class SplitExecutorStub:
                 _registered_method=True)
         self.Session = channel.stream_stream(
                 '/huscf.split.SplitExecutor/Session',
-                request_serializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Frame.SerializeToString,
-                response_deserializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Frame.FromString,
+                request_serializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Packet.SerializeToString,
+                response_deserializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Packet.FromString,
                 _registered_method=True)
 
 
 class SplitExecutorServicer:
-    """The token of either call travels as call metadata.
+    """The token of either call travels as call metadata; that of a session together with what it is bound to.
     """
 
     def Arrive(self, request, context):
@@ -75,8 +75,8 @@ def add_SplitExecutorServicer_to_server(servicer, server):
             ),
             'Session': grpc.stream_stream_rpc_method_handler(
                     servicer.Session,
-                    request_deserializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Frame.FromString,
-                    response_serializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Frame.SerializeToString,
+                    request_deserializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Packet.FromString,
+                    response_serializer=huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Packet.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,7 +87,7 @@ def add_SplitExecutorServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SplitExecutor:
-    """The token of either call travels as call metadata.
+    """The token of either call travels as call metadata; that of a session together with what it is bound to.
     """
 
     @staticmethod
@@ -132,8 +132,8 @@ class SplitExecutor:
             request_iterator,
             target,
             '/huscf.split.SplitExecutor/Session',
-            huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Frame.SerializeToString,
-            huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Frame.FromString,
+            huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Packet.SerializeToString,
+            huscf__flwr_dot_split_dot_wire_dot_split__session__pb2.Packet.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,20 +1,27 @@
+import math
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huscf_flwr.split import Exchange, FrameError, WireType
+from huscf_flwr.split import DropOut, Exchange, FrameError, WireType
+from huscf_flwr.split.wire import codec
 from huscf_flwr.split.wire import split_session_pb2 as messages
-from huscf_flwr.split.wire.codec import decode_frame, decode_tensor, encode_frame, encode_tensor
+from huscf_flwr.split.wire.codec import FrameReader, encode_frame
 
 DTYPES = {torch.float32: 4, torch.float64: 8, torch.bfloat16: 2}
 BITS = {4: torch.int32, 8: torch.int64, 2: torch.int16}
+GENERATE = Exchange.GENERATE
+
+
+def expect_anything(client, exchange, headers):
+    pass
 
 
 @st.composite
-def tensors(draw):
+def tensors(draw, dtype):
     """Any bits at all, not-a-number and the infinities among them, in any layout."""
-    dtype = draw(st.sampled_from(list(DTYPES)))
     shape = draw(st.lists(st.integers(1, 4), max_size=5))
     stream = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
     count = torch.Size(shape).numel() * DTYPES[dtype]
@@ -34,10 +41,38 @@ def layout(tensor):
     )
 
 
-@given(st.sampled_from(Exchange), st.integers(0, 2**32 - 1), st.lists(tensors(), max_size=3).map(tuple))
-def test_a_frame_arrives_as_it_was_sent(exchange, client, frame):
-    sent = encode_frame(exchange, client, frame).SerializeToString()
-    received_exchange, received_client, received = decode_frame(messages.Frame.FromString(sent))
+def packets_of(parcel, exchange=GENERATE, client=0, wire=None):
+    """The packets of a frame as they arrive."""
+    sent = encode_frame(exchange, client, parcel, *([wire] if wire else []))
+    return [messages.Packet.FromString(packet.SerializeToString()) for packet in sent]
+
+
+def read(packets, wire=None, expect=expect_anything):
+    reader = FrameReader(expect, *([wire] if wire else []))
+    *none_yet, complete = [reader.add(packet) for packet in packets]
+    assert none_yet == [None] * len(none_yet)
+    return complete
+
+
+def packet(data=b"", client=0, exchange=1, **tensor):
+    return messages.Packet(
+        frame=messages.Frame(exchange=exchange, client=client, tensors=[messages.Tensor(**tensor)]), data=data
+    )
+
+
+@given(
+    st.sampled_from(Exchange),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(list(DTYPES)).flatmap(lambda dtype: st.lists(tensors(dtype), min_size=1, max_size=3)),
+    st.sampled_from([1, 7, 16, 2**20]),
+)
+def test_a_frame_arrives_as_it_was_sent_in_packets_of_any_size(exchange, client, frame, most):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(codec, "PACKET_BYTES", most)
+        packets = packets_of(frame, exchange, client)
+    assert all(len(packet.data) <= most for packet in packets)
+    assert sum(len(packet.data) for packet in packets) == sum(t.numel() * t.element_size() for t in frame)
+    received_exchange, received_client, received = read(packets)
     assert (received_exchange, received_client) == (exchange, client)
     assert len(received) == len(frame)
     for before, after in zip(frame, received, strict=True):
@@ -48,13 +83,26 @@ def test_a_frame_arrives_as_it_was_sent(exchange, client, frame):
             assert layout(after) == layout(before)
 
 
-@given(tensors())
-def test_data_is_no_longer_than_its_numbers(tensor):
-    assert len(encode_tensor(tensor).data) == tensor.numel() * tensor.element_size()
+def test_a_frame_has_one_type():
+    with pytest.raises(FrameError, match="tensors of different types"):
+        read(packets_of((torch.ones(1), torch.ones(1, dtype=torch.float64))))
+
+
+def test_large_frames_stay_below_the_limit_of_a_message():
+    packets = packets_of((torch.ones(3, 700_001),))
+    assert len(packets) == 9
+    assert all(packet.ByteSize() <= codec.MESSAGE_BYTES for packet in packets)
+
+
+@given(st.text(max_size=600))
+def test_a_drop_out_arrives_with_its_reason(reason):
+    exchange, client, parcel = read(packets_of(DropOut(reason), Exchange.CRITICISE, 3))
+    assert (exchange, client) == (Exchange.CRITICISE, 3)
+    assert parcel == DropOut(reason[:500] or "no reason given")
 
 
 def test_what_arrives_can_be_written_to():
-    tensor = decode_tensor(encode_tensor(torch.ones(2)))
+    (tensor,) = read(packets_of((torch.ones(2),)))[2]
     tensor += 1
     assert tensor.tolist() == [2, 2]
 
@@ -64,28 +112,49 @@ def test_what_arrives_can_be_written_to():
 )
 def test_other_types_may_not_cross(dtype):
     with pytest.raises(FrameError, match=f"{dtype} may not cross; allowed: float32, float64, bfloat16"):
-        encode_tensor(torch.zeros(2, dtype=dtype))
+        packets_of((torch.zeros(2, dtype=dtype),))
     with pytest.raises(FrameError, match="may not cross"):
-        decode_tensor(messages.Tensor(dtype=str(dtype).removeprefix("torch."), shape=[2], data=b"\0" * 8))
+        read([packet(b"\0" * 8, dtype=str(dtype).removeprefix("torch."), shape=[2])])
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("packets", "message"),
     [
-        ({"dtype": "", "shape": [1], "data": b"1234"}, "type '' may not cross"),
-        ({"dtype": "float32"}, None),
-        ({"dtype": "float32", "shape": [0]}, r"0 bytes for \(0,\) of float32"),
-        ({"dtype": "float32", "shape": [2], "data": b"1234"}, r"4 bytes for \(2,\) of float32, not 8"),
-        ({"dtype": "float32", "shape": [1], "data": b"12345"}, r"5 bytes for \(1,\) of float32, not 4"),
-        ({"dtype": "float64", "shape": [1], "data": b"1234"}, "4 bytes"),
-        ({"dtype": "float32", "shape": [2**32 - 1] * 4, "data": b"1234"}, "4 bytes"),
-        ({"dtype": "float32", "shape": [2**31, 2**31, 4], "data": b""}, "0 bytes"),
-        ({"dtype": "float32", "shape": [1], "channels_last": True, "data": b"1234"}, "no channels"),
+        ([packet(b"1234", dtype="", shape=[1])], "type '' may not cross"),
+        ([packet(b"12345", dtype="float32", shape=[1])], "5 bytes are not due"),
+        ([packet(b"1", dtype="float32", shape=[0])], "1 bytes are not due"),
+        ([packet(dtype="float32", shape=[1])], "0 bytes are not due"),
+        ([packet(b"12", dtype="float32", shape=[1]), messages.Packet(data=b"345")], "3 bytes are not due"),
+        ([packet(b"12", dtype="float32", shape=[1]), messages.Packet()], "0 bytes are not due"),
+        ([packet(b"12", dtype="float32", shape=[1])] * 2, "a frame begins before the last one is complete"),
+        ([messages.Packet(data=b"1234")], "numbers came without a frame"),
+        ([messages.Packet()], "numbers came without a frame"),
+        ([packet(b"1234", dtype="float32", shape=[1], channels_last=True)], "no channels to come last"),
+        ([packet(b"1234", dtype="float32", shape=[2**32 - 1] * 2)], "client 0, GENERATE: 73786976260"),
     ],
 )
-def test_tensors_that_do_not_agree_with_themselves_are_refused(fields, message):
+def test_packets_that_are_no_frame_are_refused(packets, message):
     with pytest.raises(FrameError, match=message):
-        decode_tensor(messages.Tensor(**fields))
+        read(packets)
+
+
+def test_nothing_is_set_aside_for_a_frame_that_is_not_expected():
+    """The numbers of this one would take 64 EiB."""
+
+    def expect(client, exchange, headers):
+        assert (client, exchange) == (5, Exchange.DISCRIMINATE)
+        assert [(header.dtype, header.shape) for header in headers] == [(torch.float32, (2**31, 2**31))]
+        raise FrameError("not now")
+
+    with pytest.raises(FrameError, match="not now"):
+        read([packet(client=5, exchange=2, dtype="float32", shape=[2**31] * 2)], expect=expect)
+
+
+def test_shapes_are_expected_as_they_are_computed_with():
+    seen = []
+    frame = (torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last),)
+    read(packets_of(frame), expect=lambda client, exchange, headers: seen.extend(headers))
+    assert seen[0].shape == (2, 3, 4, 5)
 
 
 NARROW = WireType(torch.float16, torch.float32)
@@ -95,9 +164,9 @@ NARROW = WireType(torch.float16, torch.float32)
 def test_a_narrower_wire_takes_half_the_bytes_and_gives_the_type_back(sent):
     wire = WireType(sent, torch.float32)
     tensor = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
-    message = encode_tensor(tensor, wire)
-    assert len(message.data) == 2 * tensor.numel()
-    received = decode_tensor(message, wire)
+    packets = packets_of((tensor,), wire=wire)
+    assert sum(len(each.data) for each in packets) == 2 * tensor.numel()
+    (received,) = read(packets, wire)[2]
     assert torch.equal(received, *wire.crossed((tensor,)))
     assert received.is_contiguous(memory_format=torch.channels_last)
 
@@ -105,7 +174,7 @@ def test_a_narrower_wire_takes_half_the_bytes_and_gives_the_type_back(sent):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
 def test_only_the_agreed_type_is_taken(dtype):
     with pytest.raises(FrameError, match=f"type '{dtype}' may not cross; allowed: float16"):
-        decode_tensor(messages.Tensor(dtype=dtype, shape=[1], data=b"12345678"), NARROW)
+        read([packet(b"12345678", dtype=dtype, shape=[1])], NARROW)
 
 
 @pytest.mark.parametrize(
@@ -113,31 +182,48 @@ def test_only_the_agreed_type_is_taken(dtype):
     [("float16", 1023, NARROW), ("float16", -(2**31), NARROW), ("float32", 1, WireType())],
 )
 def test_an_exponent_that_nobody_sends_is_refused(dtype, exponent, wire):
-    message = messages.Tensor(dtype=dtype, shape=[2], data=b"12345678"[:4], exponent=exponent)
     with pytest.raises(FrameError, match=f"exponent {exponent} of a tensor of {dtype}"):
-        decode_tensor(message, wire)
+        read([packet(b"1234", dtype=dtype, shape=[2], exponent=exponent)], wire)
 
 
 @given(st.integers(0, 2**32 - 1).filter(lambda number: not 1 <= number <= 6))
 def test_there_are_six_exchanges(number):
     with pytest.raises(FrameError, match=f"there is no exchange {number}"):
-        decode_frame(messages.Frame(exchange=number))
+        read([messages.Packet(frame=messages.Frame(exchange=number))])
 
 
-@given(
-    st.builds(
-        messages.Tensor,
-        dtype=st.sampled_from(["float32", "float64", "bfloat16", "float16", "int64", ""]),
-        exponent=st.integers(-(2**31), 2**31 - 1) | st.just(0),
-        shape=st.lists(st.integers(0, 3) | st.integers(0, 2**32 - 1), max_size=5),
-        channels_last=st.booleans(),
-        data=st.binary(max_size=64),
-    ),
-    st.sampled_from([WireType(), NARROW]),
+TENSORS = st.builds(
+    messages.Tensor,
+    dtype=st.sampled_from(["float32", "float64", "bfloat16", "float16", "int64", ""]),
+    exponent=st.integers(-(2**31), 2**31 - 1) | st.just(0),
+    shape=st.lists(st.integers(0, 3) | st.integers(0, 2**32 - 1), max_size=5),
+    channels_last=st.booleans(),
 )
-def test_any_message_is_a_tensor_or_a_frame_error(message, wire):
-    try:
-        tensor = decode_tensor(message, wire)
-    except FrameError:
-        return
-    assert wire.byte_count(tensor) == len(message.data)
+FRAMES = st.builds(
+    messages.Frame,
+    exchange=st.integers(0, 8),
+    client=st.integers(0, 3),
+    tensors=st.lists(TENSORS, max_size=3),
+    drop_out=st.sampled_from(["", "", "tired"]),
+)
+PACKETS = st.builds(messages.Packet, frame=st.none() | FRAMES, data=st.binary(max_size=64))
+
+
+@settings(max_examples=400)
+@given(st.lists(PACKETS, max_size=4), st.sampled_from([WireType(), NARROW]))
+def test_any_packets_are_frames_or_a_frame_error(packets, wire):
+    """What is not refused has the numbers that came, and no more memory than they need."""
+    most = 2**16
+
+    def expect(client, exchange, headers):
+        if sum(math.prod(header.shape) for header in headers) > most:
+            raise FrameError("too large")
+
+    reader = FrameReader(expect, wire)
+    for each in packets:
+        try:
+            complete = reader.add(each)
+        except FrameError:
+            return
+        if complete is not None and not isinstance(complete[2], DropOut):
+            assert all(tensor.dtype.is_floating_point for tensor in complete[2])

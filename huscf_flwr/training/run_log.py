@@ -1,0 +1,102 @@
+"""The structured log of a run: what the program has to say, one JSON object a line, in the run's folder.
+
+Whoever has something to say uses Python's ``logging`` as everywhere; a line about one client says so with
+``extra={"client": client}``, as for a client that drops out and why. What is said before the run's folder is
+there waits in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+LOG_NAME = "log.jsonl"
+LOGGERS = ("huscf_flwr", "flwr.huscf")
+"""The library's, and the Flower app's, which Flower's own log shows too."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class RunLog(logging.Handler):
+    """Writes the lines of one run while its ``with`` block lasts; an exception that ends it is the last.
+
+    Attributes:
+        round: the round that lines belong to from now on, None before the first.
+    """
+
+    def __init__(self, run: str) -> None:
+        """``run`` is the name that every line bears."""
+        super().__init__(logging.INFO)
+        self.round: int | None = None
+        self._run = run
+        self._early: list[str] = []
+        self._file: TextIO | None = None
+        self._levels: dict[str, int] = {}
+
+    def __enter__(self) -> RunLog:
+        for name in LOGGERS:
+            logger = logging.getLogger(name)
+            self._levels[name] = logger.level
+            if logger.getEffectiveLevel() > self.level:
+                logger.setLevel(self.level)
+            logger.addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            _LOGGER.error("the run ends: %s: %s", type(error).__name__, error, exc_info=error)
+        for name, level in self._levels.items():
+            logging.getLogger(name).removeHandler(self)
+            logging.getLogger(name).setLevel(level)
+        self.close()
+
+    def write_to(self, folder: Path) -> None:
+        """Add all lines, those of before too, to the log in the run's ``folder``."""
+        self.acquire()
+        try:
+            self._file = (folder / LOG_NAME).open("a", encoding="utf-8")
+            self._file.writelines(self._early)
+            self._file.flush()
+            self._early = []
+        finally:
+            self.release()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; called by ``logging``, which holds the lock."""
+        try:
+            line = json.dumps(self._fields(record)) + "\n"
+            if self._file is None:
+                self._early.append(line)
+            else:
+                self._file.write(line)
+                self._file.flush()
+        except Exception:  # a full disk must not end the training that is only watched
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        super().close()
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "run": self._run,
+            "round": self.round,
+        }
+        client = getattr(record, "client", None)
+        if client is not None:
+            fields["client"] = client
+        fields["message"] = record.getMessage()
+        if record.exc_info:
+            fields["exception"] = logging.Formatter().formatException(record.exc_info)
+        return fields
