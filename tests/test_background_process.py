@@ -10,11 +10,13 @@ import pytest
 from huscf_flwr.background_process import background_process, free_ports
 
 PATIENCE = 20.0
-# A process with a child of its own, of which each writes its number and then waits for its end.
+# A process with a child, of which each writes its number and then waits for its end; the child may have a
+# session of its own, as Flower's SuperExec has.
 FAMILY = (
     "import os, signal, subprocess, sys, time\n"
     "{ignore}\n"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+    "child = subprocess.Popen(sleep, start_new_session={apart})\n"
     "print(os.getpid(), child.pid, flush=True)\n"
     "time.sleep(600)\n"
 )
@@ -42,13 +44,15 @@ def wait_for_end(numbers):
     return [number for number in numbers if is_running(number)]
 
 
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("ending", ["well", "with an error", "with Ctrl-C"])
-def test_a_process_ends_with_all_that_it_started(tmp_path, ending):
+def test_a_process_ends_with_all_that_it_started(tmp_path, monkeypatch, ending, apart):
+    monkeypatch.setattr("huscf_flwr.background_process._FAMILY_SECONDS", 0.2)
     errors = {"well": None, "with an error": OSError("no"), "with Ctrl-C": KeyboardInterrupt()}
     log = tmp_path / "log"
     with (
         pytest.raises(type(errors[ending])) if errors[ending] else nullcontext(),
-        background_process([sys.executable, "-c", FAMILY.format(ignore="")], os.environ, log),
+        background_process([sys.executable, "-c", FAMILY.format(ignore="", apart=apart)], os.environ, log),
     ):
         numbers = family(log)
         assert len(numbers) == 2
@@ -59,9 +63,10 @@ def test_a_process_ends_with_all_that_it_started(tmp_path, ending):
 
 
 def test_a_process_that_does_not_listen_is_ended_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("huscf_flwr.background_process._PATIENCE", ((15, 0.2), (9, PATIENCE)))
+    monkeypatch.setattr("huscf_flwr.background_process._LEADER_SECONDS", 0.2)
+    monkeypatch.setattr("huscf_flwr.background_process._FAMILY_SECONDS", 0.2)
     log = tmp_path / "log"
-    deaf = FAMILY.format(ignore="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    deaf = FAMILY.format(ignore="signal.signal(signal.SIGTERM, signal.SIG_IGN)", apart=False)
     with background_process([sys.executable, "-c", deaf], os.environ, log):
         numbers = family(log)
     assert wait_for_end(numbers) == []
