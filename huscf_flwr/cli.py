@@ -15,6 +15,7 @@ from huscf_flwr.bench.command import bench_app
 from huscf_flwr.config import load_config
 from huscf_flwr.cuts.command import cuts_app, devices_app
 from huscf_flwr.flower_run import run_with_flower
+from huscf_flwr.soak.command import soak_command
 from huscf_flwr.training.check import check_run
 from huscf_flwr.training.display import TerminalDisplay
 from huscf_flwr.training.interruption import InterruptedRunError, stop_requests
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="HuSCF-GAN on
 app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")
 app.add_typer(bench_app, name="bench")
+app.command("soak")(soak_command)
 
 _APP_FOLDER = Path(__file__).resolve().parent.parent
 
