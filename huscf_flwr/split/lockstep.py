@@ -137,6 +137,11 @@ class LockStep:
         """Seconds that the executor computed."""
 
     @property
+    def steps(self) -> int:
+        """Number of steps that the session has."""
+        return self._steps
+
+    @property
     def finished_steps(self) -> int:
         """Number of steps that all hosts have finished."""
         return self._finished_steps
