@@ -7,7 +7,7 @@ import struct
 import pytest
 from typer.testing import CliRunner
 
-from huscf_flwr import cli
+from huscf_flwr import cli, flower_run
 from huscf_flwr.config import to_run_config
 from tests.training.builders import DOMAINS, small_run, write_domains
 
@@ -173,8 +173,10 @@ def test_a_name_that_is_no_run_lists_those_that_are():
 
 def test_a_run_that_diverges_says_where(images, tmp_path):
     output = refused(run(images, tmp_path, **{"optimiser.learning_rate": 1e30}))
-    assert "round 1: 0 clients are left" in output
-    assert "numbers that are not finite or far too large" in " ".join(output.split())
+    output = " ".join(output.split())
+    assert "dropped out of round 1 in step 1, CRITICISE" in output
+    assert "numbers that are not finite or far too large" in output
+    assert "round 1: 0 clients are left, fewer than min_clients = 1" in output
     assert (tmp_path / "small" / "config.yaml").is_file()
 
 
@@ -183,7 +185,7 @@ def test_a_run_that_cannot_be_resumed_says_why(images, tmp_path):
 
 
 def test_the_flower_engine_needs_a_checkout(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_APP_FOLDER", tmp_path)
+    monkeypatch.setattr(flower_run, "_APP_FOLDER", tmp_path)
     output = refused(run(images, tmp_path / "runs", engine="flower"))
     assert "use --engine local" in output
 
