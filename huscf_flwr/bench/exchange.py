@@ -6,7 +6,9 @@ process of their own, as they would be; the executor is in this one.
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,27 +97,30 @@ def _send_from_a_process(
 ) -> None:
     server = ExecutorServer("127.0.0.1:0")
     (token,) = server.open_session(session)
-    clients = multiprocessing.get_context("spawn").Process(
-        target=_host, args=(server.address, token, spec, dict(cuts), batch_size, wire, session.steps)
+    order = {
+        "address": server.address,
+        "token": token,
+        "spec": spec.model_dump(mode="json"),
+        "cuts": {client: list(cut) for client, cut in cuts.items()},
+        "batch_size": batch_size,
+        "sent": None if wire.sent is None else str(wire.sent).removeprefix("torch."),
+        "steps": session.steps,
+    }
+    clients = subprocess.run(
+        [sys.executable, "-m", __name__], input=json.dumps(order), text=True, check=False
     )
-    clients.start()
-    clients.join()
     server.stop()
     if not session.finished:
-        raise RuntimeError(f"the clients' process ended with exit code {clients.exitcode}")
+        raise RuntimeError(f"the clients' process ended with exit code {clients.returncode}")
 
 
-def _host(
-    address: str,
-    token: str,
-    spec: ModelSpec,
-    cuts: Mapping[int, Cut],
-    batch_size: int,
-    wire: WireType,
-    steps: int,
-) -> None:
-    with GrpcChannel(address, token, wire=wire) as channel:
-        send_steps(channel, spec, cuts, batch_size, steps)
+def _be_the_clients() -> None:
+    order = json.load(sys.stdin)
+    cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
+    wire = WireType(None if order["sent"] is None else getattr(torch, order["sent"]))
+    with GrpcChannel(order["address"], order["token"], wire=wire) as channel:
+        spec = ModelSpec.model_validate(order["spec"])
+        send_steps(channel, spec, cuts, order["batch_size"], order["steps"])
 
 
 def _frames(
@@ -133,3 +138,7 @@ def _frames(
 def _numbers(batch_size: int, shape: tuple[int, ...]) -> torch.Tensor:
     tensor = torch.randn(batch_size, *shape)
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+if __name__ == "__main__":
+    _be_the_clients()
