@@ -15,6 +15,7 @@ from huscf_flwr.cuts.command import cuts_app, devices_app
 from huscf_flwr.deployment.command import deploy_app
 from huscf_flwr.explained import explained
 from huscf_flwr.flower_run import app_folder, run_with_flower
+from huscf_flwr.soak.command import soak_command
 from huscf_flwr.training.check import check_run
 from huscf_flwr.training.display import TerminalDisplay
 from huscf_flwr.training.interruption import stop_requests
@@ -26,6 +27,7 @@ app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")
 app.add_typer(bench_app, name="bench")
 app.add_typer(deploy_app, name="deploy")
+app.command("soak")(soak_command)
 
 
 class Engine(StrEnum):

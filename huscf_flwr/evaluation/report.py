@@ -15,6 +15,8 @@ from huscf_flwr.evaluation.report_sections import (
     charts,
     client_rows,
     cluster_samples,
+    cut_changes,
+    drop_outs,
     key_figures,
     membership,
     settings,
@@ -54,6 +56,8 @@ def report_page(record: RunRecord) -> str:
             "solver": None if solver is None else str(solver),
             "latency": known_number(record.cuts.get("latency_s")),
             "clients": client_rows(record),
+            "cut_changes": cut_changes(record),
+            "drop_outs": drop_outs(record),
             "traffic": traffic(record),
             "settings": settings(record),
         }

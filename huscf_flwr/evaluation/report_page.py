@@ -176,6 +176,10 @@ footer { margin-top: 88px; padding-top: 20px; border-top: 1px solid var(--line);
 </style>
 </head>
 <body>
+{% macro blocks(cut) -%}
+<span class="cut" role="img" aria-label="{{ cut.words }}" title="{{ cut.words }}">
+  {%- for place in cut.places %}<i class="{{ place }}"></i>{% endfor %}</span>
+{%- endmacro %}
 {% macro chip(cluster) -%}
 {% if cluster is none %}{{ unknown }}{% else -%}
 <span class="chip" style="--c: var(--c{{ cluster % light|length }})">{{ cluster }}</span>
@@ -325,8 +329,7 @@ footer { margin-top: 88px; padding-top: 20px; border-top: 1px solid var(--line);
       <td>{{ row.weight|percent }}</td>
       <td>{{ row.divergence|decimal(4) }}</td>
       {% for cut in row.cuts %}
-      <td class="text"><span class="cut" role="img" aria-label="{{ cut.words }}" title="{{ cut.words }}">
-        {%- for place in cut.places %}<i class="{{ place }}"></i>{% endfor %}</span></td>
+      <td class="text">{{ blocks(cut) }}</td>
       {% else %}
       <td class="text">{{ unknown }}</td><td class="text">{{ unknown }}</td>
       {% endfor %}
@@ -339,6 +342,54 @@ footer { margin-top: 88px; padding-top: 20px; border-top: 1px solid var(--line);
     <span><span class="cut"><i></i></span>on the server</span>
     <span><span class="cut"><i class="middle"></i></span>the middle block, always on the server</span>
   </p>
+</section>
+{% endif %}
+
+{% if cut_changes %}
+<section id="cut-changes">
+  <h2>Changed cuts</h2>
+  <p class="lead">Who was measured to be better off with another cut, and got it from the next round on. The
+    last column is how much the client’s generated images changed across the switch: the root mean square of
+    the change of its pixels, which are from −1 to 1.</p>
+  <div class="scroll"><table>
+    <thead><tr><th>After round</th><th>Client</th><th class="text">Generator</th>
+      <th class="text">Discriminator</th><th>Images<br>changed by</th></tr></thead>
+    <tbody>
+    {% for row in cut_changes %}
+    <tr>
+      <th>{{ row.round }}</th>
+      <td>{{ row.client }}</td>
+      {% for before, after in row.networks %}
+      <td class="text">{{ blocks(before) }} → {{ blocks(after) }}</td>
+      {% endfor %}
+      <td>{{ row.output_change|decimal(4) }}</td>
+    </tr>
+    {% endfor %}
+    </tbody>
+  </table></div>
+</section>
+{% endif %}
+
+{% if drop_outs %}
+<section id="drop-outs">
+  <h2>Drop-outs</h2>
+  <p class="lead">Clients that did not take part in a round to its end. What they sent before stays in the
+    bodies; their own blocks of that round are in no average.</p>
+  <div class="scroll"><table>
+    <thead><tr><th>Round</th><th>Client</th><th>Step</th><th class="text">Exchange</th>
+      <th class="text">Reason</th></tr></thead>
+    <tbody>
+    {% for row in drop_outs %}
+    <tr>
+      <th>{{ row.round }}</th>
+      <td>{{ row.client }}</td>
+      <td>{{ row.step|count }}</td>
+      <td class="text">{{ row.exchange }}</td>
+      <td class="text">{{ row.reason }}</td>
+    </tr>
+    {% endfor %}
+    </tbody>
+  </table></div>
 </section>
 {% endif %}
 

@@ -106,6 +106,28 @@ class TrafficRow:
     share: float
 
 
+@dataclass(frozen=True)
+class DropOutRow:
+    """A client that did not take part in a round to its end."""
+
+    round: int
+    client: int
+    step: float | None
+    exchange: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CutChangeRow:
+    """A client whose cut is another after a round."""
+
+    round: int
+    client: int
+    networks: tuple[tuple[CutDrawing, CutDrawing], ...]
+    """Before and after, of each network."""
+    output_change: float | None
+
+
 def key_figures(record: RunRecord) -> KeyFigures:
     """Return the figures that describe the run as a whole, as far as it went."""
     clusters = record.clusters
@@ -168,6 +190,42 @@ def client_rows(record: RunRecord) -> tuple[ClientRow, ...]:
             cuts=_cut_drawings(devices.get(client, {}).get("cut"), blocks),
         )
         for client in _client_ids(record)
+    )
+
+
+def drop_outs(record: RunRecord) -> tuple[DropOutRow, ...]:
+    """Return who dropped out of which round, and why."""
+    return tuple(
+        DropOutRow(
+            round=int(entry["round"]),
+            client=int(dropped["id"]),
+            step=known_number(dropped.get("step")),
+            exchange=str(dropped.get("exchange", "")),
+            reason=str(dropped.get("reason", "")),
+        )
+        for entry in record.rounds
+        for dropped in entry.get("drop_outs") or ()
+    )
+
+
+def cut_changes(record: RunRecord) -> tuple[CutChangeRow, ...]:
+    """Return whose cut changed after which round."""
+    blocks = _blocks(record)
+    return tuple(
+        CutChangeRow(
+            round=int(entry["round"]),
+            client=int(change["id"]),
+            networks=tuple(
+                zip(
+                    _cut_drawings(change.get("before"), blocks),
+                    _cut_drawings(change.get("after"), blocks),
+                    strict=False,
+                )
+            ),
+            output_change=known_number(change.get("output_change")),
+        )
+        for entry in record.rounds
+        for change in part(entry, "new_cuts", "clients") or ()
     )
 
 

@@ -11,6 +11,8 @@ from huscf_flwr.evaluation.report_sections import (
     charts,
     client_rows,
     cluster_samples,
+    cut_changes,
+    drop_outs,
     key_figures,
     membership,
     settings,
@@ -272,3 +274,45 @@ def test_settings_are_grouped_by_section(finished):
     assert list(groups) == ["run", "model", "data"]
     assert ("clients", 8) in groups["run"]
     assert ("domains", list(DOMAINS)) in groups["data"]
+
+
+def eventful_run(folder):
+    """Three rounds: client 5 drops out of the second and gets another cut after it."""
+    write_run(folder, rounds=3)
+    records = [round_record(number, rounds=3) for number in (1, 2, 3)]
+    records[1]["drop_outs"] = [
+        {"id": 5, "step": 7, "exchange": "CRITICISE", "reason": "left <after> 6 steps"}
+    ]
+    records[1]["new_cuts"] = {
+        "clients": [{"id": 5, "before": [1, 1, 2, 2], "after": [2, 1, 1, 2], "output_change": 0.125}]
+    }
+    write_metrics(folder, records)
+    return folder
+
+
+def test_drop_outs_have_their_reason(tmp_path):
+    (row,) = drop_outs(read_run(eventful_run(tmp_path)))
+    assert (row.round, row.client, row.step, row.exchange) == (2, 5, 7, "CRITICISE")
+    assert row.reason == "left <after> 6 steps"
+
+
+def test_changed_cuts_are_shown_before_and_after(tmp_path):
+    (row,) = cut_changes(read_run(eventful_run(tmp_path)))
+    assert (row.round, row.client, row.output_change) == (2, 5, 0.125)
+    generator, discriminator = row.networks
+    assert [drawing.words for drawing in generator] == [
+        "generator: blocks 1, 5 of 5 on the client",
+        "generator: blocks 1, 2, 5 of 5 on the client",
+    ]
+    assert [drawing.words for drawing in discriminator] == [
+        "discriminator: blocks 1, 2, 4, 5 of 5 on the client",
+        "discriminator: blocks 1, 4, 5 of 5 on the client",
+    ]
+
+
+def test_what_happened_has_its_sections_and_nothing_else_has(tmp_path):
+    page = Page(write_report(eventful_run(tmp_path / "eventful")).read_text("utf-8"))
+    assert {"drop-outs", "cut-changes"} <= set(page.sections)
+    assert "left <after> 6 steps" in page.text
+    quiet = Page(write_report(write_run(tmp_path / "quiet", rounds=3)).read_text("utf-8"))
+    assert not {"drop-outs", "cut-changes"} & set(quiet.sections)

@@ -90,13 +90,17 @@ class GrpcChannel:
         in time.
         """
         for client, parcel in frames.items():
-            self._outgoing.put(encode_frame(exchange, client, parcel, self._wire))
+            self.send(encode_frame(exchange, client, parcel, self._wire))
         return dict(self._next_frame(exchange) for _ in frames)
+
+    def send(self, packets: Iterable[messages.Packet]) -> None:
+        """Send packets as they are; they are asked for when the network takes them."""
+        self._outgoing.put(packets)
 
     def close(self, farewell: str = "") -> None:
         """End the stream, telling the executor why if it is not for a good reason."""
         if farewell:
-            self._outgoing.put([messages.Packet(farewell=farewell)])
+            self.send([messages.Packet(farewell=farewell)])
         self._outgoing.put(None)
         # Closing at once would lose what is still on its way.
         self._receiver.join(_LEAVE_SECONDS)

@@ -65,8 +65,9 @@ class ExecutorServer(services.SplitExecutorServicer):
 
         Raises ``EndpointError`` if it must not, and ``PortTakenError`` if the port cannot be had.
         """
+        self._threads = ThreadPoolExecutor(streams, thread_name_prefix="split-stream")
         self._server = grpc.server(
-            ThreadPoolExecutor(streams, thread_name_prefix="split-stream"),
+            self._threads,
             options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)],
         )
         services.add_SplitExecutorServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
@@ -119,6 +120,7 @@ class ExecutorServer(services.SplitExecutorServicer):
         self._stopping.set()
         self._server.stop(_STOP_SECONDS).wait()
         self._watcher.join()
+        self._threads.shutdown()
 
     def Arrive(  # noqa: N802 - the name in the .proto file
         self, request: messages.Arrival, context: grpc.ServicerContext
