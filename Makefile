@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format proto clean
+.PHONY: help demo deploy-demo test check format proto clean
 
 help:
-	@echo "make demo    train on two domains under Flower's simulation, judge, and write runs/demo/report.html"
-	@echo "make test    lint, types and all tests"
-	@echo "make check   lint and types only"
-	@echo "make clean   remove the virtual environment and caches (runs/ stays)"
+	@echo "make demo         train on two domains under Flower's simulation, judge, and write runs/demo/report.html"
+	@echo "make deploy-demo  the same on a SuperLink with TLS and four SuperNodes with keys, all on this machine"
+	@echo "make test         lint, types and all tests"
+	@echo "make check        lint and types only"
+	@echo "make clean        remove the virtual environment and caches (runs/ stays)"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -22,6 +23,9 @@ $(READY): pyproject.toml
 
 demo: $(READY)
 	$(BIN)/huscf run demo --engine flower
+
+deploy-demo: $(READY)
+	$(BIN)/huscf deploy demo
 
 test: check
 	$(BIN)/python -m pytest

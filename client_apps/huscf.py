@@ -3,7 +3,9 @@
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
 folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and its
 optimiser's moments are kept in `state-folder`. A SuperNode without them hosts virtual clients of the
-configured scenario, and keeps their moments in the run's folder.
+configured scenario, and keeps their moments in the run's folder. `root-certificates` names the file by which
+either knows the split executor, usually the one by which `flower-supernode --root-certificates` knows the
+SuperLink: a ClientApp is not told of that.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from client_apps.owner import Owner, owner_of
+from client_apps.owner import Owner, owner_of, root_certificates_of
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.data import LabelledImages, Population
 from huscf_flwr.models import ModelSpec
@@ -53,7 +55,8 @@ def rendezvous(message: Message, context: Context) -> Message:
     """Find out whether this SuperNode can run beside the others."""
     invitation = Invitation.from_records(message.content)
     owner = owner_of(context)
-    admitted = arrive(invitation.address, invitation.token, str(context.node_id), _ARRIVE_SECONDS)
+    roots = root_certificates_of(context)
+    admitted = arrive(invitation.address, invitation.token, str(context.node_id), _ARRIVE_SECONDS, roots)
     arrival = Arrival(admitted, owner.client if owner else None)
     return Message(arrival.to_records(), reply_to=message)
 
@@ -82,9 +85,13 @@ def train(message: Message, context: Context) -> Message:
     folder = owners_folder(owner.state_folder, request.training) if owner else client_folder(config.folder)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     claim = request.claim(context.run_id, context.node_id)
-    wire = wire_type_of(config)
     with GrpcChannel(
-        request.address, request.token, claim, wire=wire, patience=request.answer_seconds
+        request.address,
+        request.token,
+        claim,
+        wire=wire_type_of(config),
+        patience=request.answer_seconds,
+        roots=root_certificates_of(context),
     ) as channel:
         participants = _participants(config, request, owner)
         for participant in participants.values():

@@ -79,6 +79,23 @@ def owner_of(context: Context) -> Owner | None:
     return Owner(int(client), data, state, str(node.get("device-profile", "paper:d4")))
 
 
+def root_certificates_of(context: Context) -> bytes | None:
+    """Return the certificates (PEM) that must vouch for the executor, or None if it need not have TLS.
+
+    Raises ``ValueError`` if the file that the node config names cannot be read.
+    """
+    file = context.node_config.get("root-certificates")
+    if file is None:
+        return None
+    try:
+        return Path(str(file)).expanduser().read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"node config: root-certificates: {file} cannot be read ({error.strerror}); "
+            f"give the file that flower-supernode --root-certificates has"
+        ) from error
+
+
 @lru_cache(maxsize=2)
 def _load(folder: Path, channels: int, size: int, classes: int) -> Domain:
     source = DomainSource(name="own", folder=folder, classes=classes)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +12,13 @@ from rich.console import Console
 from huscf_flwr.bench.command import bench_app
 from huscf_flwr.config import load_config
 from huscf_flwr.cuts.command import cuts_app, devices_app
+from huscf_flwr.deployment.command import deploy_app
+from huscf_flwr.explained import explained
 from huscf_flwr.flower_run import app_folder, run_with_flower
+from huscf_flwr.soak.command import soak_command
 from huscf_flwr.training.check import check_run
 from huscf_flwr.training.display import TerminalDisplay
-from huscf_flwr.training.interruption import InterruptedRunError, stop_requests
+from huscf_flwr.training.interruption import stop_requests
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.sampling import draw_labelled_images
 
@@ -25,6 +26,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="HuSCF-GAN on
 app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")
 app.add_typer(bench_app, name="bench")
+app.add_typer(deploy_app, name="deploy")
+app.command("soak")(soak_command)
 
 
 class Engine(StrEnum):
@@ -54,7 +57,7 @@ def run(
     ] = None,
 ) -> None:
     """Train, judge, and write the run's folder with its report."""
-    with _explained():
+    with explained():
         resolved = load_config(config, settings or ())
         display = TerminalDisplay()
         hosts = supernodes or _DEFAULT_HOSTS[engine]
@@ -79,22 +82,8 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="other images for another seed")] = 0,
 ) -> None:
     """Draw labelled images from a trained generator: OUTPUT/<label>/<number>.png."""
-    with _explained():
+    with explained():
         folder = draw_labelled_images(
             run_folder, label=label, count=number, output=output, cluster=cluster, domain=domain, seed=seed
         )
         Console().print(f"{number} images in {folder}", highlight=False)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Show errors that a user can act on as a message, without a traceback."""
-    try:
-        yield
-    except InterruptedRunError as stopped:
-        typer.echo(str(stopped), err=True)
-        raise typer.Exit(stopped.exit_code) from stopped
-    except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
-        typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
-        typer.echo(str(error) or type(error).__name__, err=True)
-        raise typer.Exit(2) from error

@@ -199,6 +199,10 @@ class ExecutorSection(Section):
     Attributes:
         bind: address and port; port 0 takes a free one.
         advertise: address that clients are told, if not the bound one.
+        certificate: PEM file on the server with its certificate, such as the SuperLink's; clients check it
+            against ``root-certificates`` of their SuperNode's node config. Without one there is no TLS.
+        key: PEM file on the server with the certificate's private key.
+        insecure: without a certificate, let other machines than this one connect.
         window: seconds that the first host to arrive waits for others at the start.
         timeout: least seconds that hosts have for an exchange of a round's first step, which covers the start
             of their processes. A host that does not come in time drops out of the round.
@@ -209,6 +213,9 @@ class ExecutorSection(Section):
 
     bind: str = "127.0.0.1:0"
     advertise: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    insecure: bool = False
     window: float = Field(default=20.0, gt=0, lt=30)
     timeout: PositiveFloat = 600.0
     least_deadline: PositiveFloat = 30.0
@@ -350,7 +357,7 @@ def resolve(config: RunConfig) -> RunConfig:
         update={
             "scenario": _located(data.scenario),
             "cache": data.cache.expanduser().absolute(),
-            "root": data.root.expanduser().absolute() if data.root else None,
+            "root": _absolute(data.root),
         }
     )
     return config.model_copy(
@@ -359,8 +366,14 @@ def resolve(config: RunConfig) -> RunConfig:
             "data": data,
             "cuts": cuts.model_copy(update={"devices": _located(cuts.devices)}),
             "method": _filled(config.method, defaults["method"]),
+            "executor": config.executor.model_copy(
+                update={
+                    "certificate": _absolute(config.executor.certificate),
+                    "key": _absolute(config.executor.key),
+                }
+            ),
             "output": config.output.expanduser().absolute(),
-            "resume": config.resume.expanduser().absolute() if config.resume else None,
+            "resume": _absolute(config.resume),
         }
     )
 
@@ -368,6 +381,10 @@ def resolve(config: RunConfig) -> RunConfig:
 def _filled(section: _Section, defaults: Mapping[str, Any]) -> _Section:
     unset = {key: value for key, value in defaults.items() if getattr(section, key) is None}
     return section.model_copy(update=unset)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path.expanduser().absolute() if path else None
 
 
 def _located(name_or_path: str) -> str:

@@ -2,25 +2,28 @@
 
 Flower's own command only submits a run, and leaves a SuperLink behind that serves other checkouts too. Here a
 SuperLink with a home and ports of its own is started, used for one run and stopped. What the run does is read
-from its folder; whether it succeeded, from Flower.
+from its folder; whether it succeeded, from Flower. In a simulation the SuperLink makes virtual SuperNodes; in
+a deployment (``huscf_flwr.deployment``) real ones connect to it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
+from huscf_flwr.background_process import background_process, free_ports
 from huscf_flwr.config import RunConfig, to_run_config
 from huscf_flwr.training.checkpoint import checkpoint_of
 from huscf_flwr.training.display import Display
@@ -30,7 +33,8 @@ from huscf_flwr.training.run_folder import read_metrics, read_progress, read_sum
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
-_BIN = Path(sys.executable).parent
+BIN = Path(sys.executable).parent
+"""Where Flower's commands are."""
 _APP_FOLDER = Path(__file__).resolve().parent.parent
 
 
@@ -40,10 +44,79 @@ class FlowerRunError(RuntimeError):
 
 @dataclass(frozen=True)
 class PrivateSuperLink:
-    """A SuperLink in simulation mode that serves nobody else."""
+    """A SuperLink that serves nobody else."""
 
+    home: Path
     environment: dict[str, str]
+    address: str
     log: Path
+
+    def flwr(self, *arguments: str) -> dict[str, Any]:
+        """Return what ``flwr ARGUMENTS`` prints as JSON.
+
+        Raises ``FlowerRunError`` with Flower's words if that is nothing, or that it failed.
+        """
+        done = subprocess.run(
+            [str(BIN / "flwr"), *arguments, "--format", "json"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,  # Ctrl-C in a terminal reaches its whole group, and is ours to answer
+        )
+        try:
+            answer = json.loads(done.stdout[done.stdout.index("{") :])
+        except ValueError:
+            raise FlowerRunError(f"flwr {arguments[0]} failed: {done.stdout}{done.stderr}") from None
+        assert isinstance(answer, dict)
+        if answer.get("success") is False:
+            raise FlowerRunError(f"flwr {arguments[0]} failed: {answer.get('error-message', answer)}")
+        return answer
+
+    def status(self, run_id: str) -> str:
+        """Return how a run is, in Flower's words."""
+        runs = self.flwr("list", "--run-id", run_id).get("runs", [])
+        return str(runs[0]["status"]) if runs else "unknown"
+
+    def stop(self, run_id: str) -> None:
+        """Stop a run; raises ``FlowerRunError`` if it goes on all the same."""
+        try:
+            self.flwr("stop", run_id)
+        except FlowerRunError:
+            # Flower refuses to stop what has ended by itself in the meantime.
+            if not self.status(run_id).startswith("finished"):
+                raise
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that Flower says is over."""
+
+    config: RunConfig
+    status: str
+    """In Flower's words."""
+    log: Path
+    has_begun: bool
+    """Whether it has written into its folder."""
+    cause: Signals | None
+    """What made us stop it, if it has not ended by itself."""
+
+    def summary(self, display: Display) -> dict[str, Any]:
+        """Show and return the run's summary, once its SuperLink is gone: until then a stopped run trains on.
+
+        Raises ``FlowerRunError`` with the end of the log if the run did not finish, and
+        ``InterruptedRunError`` if that is because it was to stop.
+        """
+        folder = self.config.folder if self.has_begun else None
+        if self.status == "finished:completed":
+            summary = read_summary(self.config.folder)
+            display.end(summary)
+            return summary
+        if self.cause is not None:
+            progress = read_progress(folder) if folder is not None else None
+            raise InterruptedRunError(self.cause, progress["round"] if progress else None, folder)
+        reason = _reason(self.log.read_text("utf-8"))
+        raise FlowerRunError(f"the run ended as {self.status}; the whole log is {self.log}\n{reason}")
 
 
 def run_with_flower(
@@ -61,32 +134,9 @@ def run_with_flower(
     Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish,
     and ``InterruptedRunError`` once Flower has stopped it because ``stop`` was asked for.
     """
-    stop = stop or StopRequest()
-    home = config.output / ".flower" / config.name
-    with private_superlink(home) as superlink:
-        settings = home / "run-config.toml"
-        settings.write_text(_toml(config), "utf-8")
-        started = time.time()
-        run_id = _submit(superlink, app, settings, _federation(supernodes, cores_each))
-        try:
-            status = _watch(superlink, run_id, config, display, started, stop)
-        except KeyboardInterrupt:
-            _flwr(superlink, "stop", run_id, "--format", "json")
-            raise
-        log = _log_of(superlink, run_id)
-    has_begun = _is_of_this_run(config.folder, started)
-    log_file = (config.folder if has_begun else home) / "flower.log"
-    log_file.write_text(log, "utf-8")
-    if stop.cause is not None and status != "finished:completed":
-        progress = read_progress(config.folder) if has_begun else None
-        raise InterruptedRunError(
-            stop.cause, progress["round"] if progress else None, config.folder if has_begun else None
-        )
-    if status != "finished:completed":
-        raise FlowerRunError(f"the run ended as {status}; the whole log is {log_file}\n{_reason(log)}")
-    summary = read_summary(config.folder)
-    display.end(summary)
-    return summary
+    with private_superlink(private_home(config)) as superlink:
+        ended = run_on(superlink, config, app, display, *_federation(supernodes, cores_each), stop=stop)
+    return ended.summary(display)
 
 
 def app_folder() -> Path:
@@ -98,52 +148,85 @@ def app_folder() -> Path:
     return _APP_FOLDER
 
 
+def private_home(config: RunConfig) -> Path:
+    """Return the folder of all that Flower keeps for a run."""
+    return config.output / ".flower" / config.name
+
+
+def run_on(
+    superlink: PrivateSuperLink,
+    config: RunConfig,
+    app: Path,
+    display: Display,
+    *federation: str,
+    stop: StopRequest | None = None,
+) -> EndedRun:
+    """Submit the Flower app in folder ``app`` with ``config``, and watch the run until it is over.
+
+    ``federation`` are further arguments of ``flwr run``. ``stop`` lets Flower stop the run.
+    """
+    stop = stop or StopRequest()
+    settings = superlink.home / "run-config.toml"
+    settings.write_text(_toml(config), "utf-8")
+    started = time.time()
+    run_id = _submit(superlink, app, settings, federation)
+    try:
+        status = _watch(superlink, run_id, config, display, started, stop)
+    except KeyboardInterrupt:
+        superlink.stop(run_id)
+        raise
+    has_begun = _is_of_this_run(config.folder, started)
+    log = (config.folder if has_begun else superlink.home) / "flower.log"
+    log.write_text(_log_of(superlink, run_id), "utf-8")
+    return EndedRun(config, status, log, has_begun, stop.cause)
+
+
 @contextmanager
-def private_superlink(home: Path) -> Iterator[PrivateSuperLink]:
-    """Start a SuperLink with ``home`` as its own FLWR_HOME and free ports; stop it at the end."""
+def private_superlink(
+    home: Path, arguments: Sequence[str] = ("--insecure", "--simulation"), trusted: Path | None = None
+) -> Iterator[PrivateSuperLink]:
+    """Start a SuperLink with ``home`` as its own FLWR_HOME and free ports; stop it at the end.
+
+    ``arguments`` of ``flower-superlink`` say what it is for; if it serves TLS, ``trusted`` has the
+    certificate of the authority that signed its own.
+    """
     home.mkdir(parents=True, exist_ok=True)
-    http, control = _free_ports(2)
+    (http,) = free_ports(1)
     environment = {
+        **flower_environment(home),
+        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(http),
+        "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+    }
+    command = [
+        *(str(BIN / "flower-superlink"), "--isolation", "subprocess", *arguments),
+        *("--host", "127.0.0.1", "--port", str(http)),
+    ]
+    log = home / "superlink.log"
+    with background_process(command, environment, log) as process:
+        _wait_until_up(process, http, log, trusted)
+        yield PrivateSuperLink(home, environment, f"127.0.0.1:{http}", log)
+
+
+def flower_environment(home: Path) -> dict[str, str]:
+    """Return the environment of a Flower process with ``home`` as its own FLWR_HOME."""
+    return {
         **os.environ,
         "FLWR_HOME": str(home),
-        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(http),
-        "FLWR_LOCAL_CONTROL_API_PORT": str(control),
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_TELEMETRY_ENABLED": "0",
-        "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
-        "PATH": f"{_BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
     }
-    command = [
-        *(str(_BIN / "flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"),
-        *("--control-api-address", f"127.0.0.1:{control}", "--host", "127.0.0.1", "--port", str(http)),
-        *("--database", str(home / "state.db")),
-    ]
-    log = home / "superlink.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        _wait_until_up(process, http, log)
-        yield PrivateSuperLink(environment, log)
-    finally:
-        _stop_group(process)
 
 
-def _federation(supernodes: int, cores_each: int) -> str:
+def _federation(supernodes: int, cores_each: int) -> tuple[str, ...]:
     cores = max(supernodes, os.cpu_count() or 1) if cores_each == 1 else os.cpu_count()
-    return f"num-supernodes={supernodes} client-resources-num-cpus={cores_each} init-args-num-cpus={cores}"
+    resources = f"client-resources-num-cpus={cores_each} init-args-num-cpus={cores}"
+    return "--federation-config", f"num-supernodes={supernodes} {resources}"
 
 
-def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, federation: str) -> str:
-    answer = _flwr(
-        superlink,
-        *("run", str(app), "--run-config", str(settings), "--federation-config", federation),
-        *("--format", "json"),
-    )
-    if not answer.get("success", False) or "run-id" not in answer:
-        raise FlowerRunError(f"flwr run refused the run: {answer}")
+def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, federation: Sequence[str]) -> str:
+    answer = superlink.flwr("run", str(app), "--run-config", str(settings), *federation)
     return str(answer["run-id"])
 
 
@@ -162,7 +245,7 @@ def _watch(
         time.sleep(_POLL_SECONDS)
         ended = False
         if stop.cause is not None and not is_stopping:
-            _flwr(superlink, "stop", run_id, "--format", "json")
+            superlink.stop(run_id)
             is_stopping = ended = True
         if _is_of_this_run(config.folder, started):
             shown = _show(config, display, shown)
@@ -170,7 +253,7 @@ def _watch(
         # Each question to Flower starts a process, which costs a second of a core that trains.
         if ended or time.monotonic() - asked > _STATUS_SECONDS:
             asked = time.monotonic()
-            status = _status(superlink, run_id)
+            status = superlink.status(run_id)
             if status.startswith("finished"):
                 return status
 
@@ -198,35 +281,12 @@ def _show(config: RunConfig, display: Display, shown: int) -> int:
     return len(lines)
 
 
-def _status(superlink: PrivateSuperLink, run_id: str) -> str:
-    answer = _flwr(superlink, "list", "--run-id", run_id, "--format", "json")
-    runs = answer.get("runs", [])
-    return str(runs[0]["status"]) if runs else "unknown"
-
-
 def _log_of(superlink: PrivateSuperLink, run_id: str) -> str:
-    command = [str(_BIN / "flwr"), "log", run_id, "--show"]
+    command = [str(BIN / "flwr"), "log", run_id, "--show"]
     done = subprocess.run(
         command, env=superlink.environment, capture_output=True, text=True, check=False, timeout=60
     )
     return done.stdout + done.stderr
-
-
-def _flwr(superlink: PrivateSuperLink, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(_BIN / "flwr"), *arguments],
-        env=superlink.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,  # Ctrl-C reaches every process of a terminal's group: it is ours to answer
-    )
-    try:
-        answer = json.loads(done.stdout[done.stdout.index("{") :])
-    except ValueError:
-        raise FlowerRunError(f"flwr {arguments[0]} failed: {done.stdout}{done.stderr}") from None
-    assert isinstance(answer, dict)
-    return answer
 
 
 def _reason(log: str) -> str:
@@ -239,34 +299,15 @@ def _toml(config: RunConfig) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in to_run_config(config).items())
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_up(
+    process: subprocess.Popen[bytes], port: int, log: Path, trusted: Path | None = None
+) -> None:
+    scheme, context = ("https", ssl.create_default_context(cafile=trusted)) if trusted else ("http", None)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+            with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}/health", timeout=2, context=context):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise FlowerRunError(f"flower-superlink did not start; its log is {log}")
-
-
-def _stop_group(process: subprocess.Popen[bytes]) -> None:
-    for signal, patience in ((15, 10.0), (9, 5.0)):
-        try:
-            os.killpg(process.pid, signal)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from huscf_flwr.config import RunConfig
 from huscf_flwr.split.wire import ExecutorServer, Rendezvous
 from huscf_flwr.training.local import spread
+from strategies.client_keys import bind, keys_file, keys_of_nodes, read_client_keys
 from strategies.log_display import LOGGER
 from strategies.messages import DESCRIBE, RENDEZVOUS, Arrival, DescribeRequest, Description, Invitation
 
@@ -32,6 +33,8 @@ class Assembly:
     owners: frozenset[int]
     """Nodes that own their client's data; the others host virtual clients."""
     description: Description
+    keys: Mapping[int, str]
+    """Fingerprint of the key to which a client id is bound, by client; empty without TLS."""
 
     @property
     def virtual_clients(self) -> frozenset[int]:
@@ -59,17 +62,24 @@ class Assembly:
 def assemble(config: RunConfig, grid: Grid, server: ExecutorServer) -> Assembly:
     """Wait for SuperNodes, hold the rendezvous, deal the virtual clients, and ask everybody who they are.
 
-    Raises ``AssemblyError`` if too few take part, two own the same client, or one does not answer.
+    Where the executor has TLS, client ids are bound to the keys of their SuperNodes. Without TLS there are no
+    lasting keys: Flower makes up new ones whenever a SuperNode starts.
+    Raises ``AssemblyError`` if too few take part, two own the same client, or one does not answer, and
+    ``ClientKeyError`` if one owns a client of another's.
     """
     nodes = _wait_for_nodes(grid, config.min_hosts)
+    node_keys: dict[int, str] = {}
+    if config.executor.certificate is not None:
+        node_keys = keys_of_nodes(grid)
+        nodes = [node for node in nodes if node in node_keys]
     arrivals = _rendezvous(config, grid, server, nodes)
-    clients = _place(
-        config, {node: arrival for node, arrival in arrivals.items() if arrival.admitted}, _owned(arrivals)
-    )
+    owned = _owned(arrivals, node_keys)
+    keys = _bind(config, owned, node_keys)
+    clients = _place(config, {node: arrival for node, arrival in arrivals.items() if arrival.admitted}, owned)
     if len(clients) < config.min_hosts:
         raise AssemblyError(f"min_hosts: {config.min_hosts}, but {len(clients)} SuperNodes can take part")
     owners = frozenset(node for node in clients if arrivals[node].client is not None)
-    return Assembly(clients, owners, _describe(grid, clients))
+    return Assembly(clients, owners, _describe(grid, clients), keys)
 
 
 def addressed(contents: Mapping[int, RecordDict], message_type: str, group: str = "") -> Iterable[Message]:
@@ -136,18 +146,29 @@ def _report(nodes: Sequence[int], arrivals: Mapping[int, Arrival]) -> None:
         )
 
 
-def _owned(arrivals: Mapping[int, Arrival]) -> dict[int, int]:
+def _owned(arrivals: Mapping[int, Arrival], keys: Mapping[int, str]) -> dict[int, int]:
     owned: dict[int, int] = {}
     for node, arrival in arrivals.items():
         if arrival.client is None:
             continue
         if arrival.client in owned:
+            first, second = (
+                f"{each} (key {keys[each]})" if each in keys else str(each)
+                for each in (owned[arrival.client], node)
+            )
             raise AssemblyError(
-                f"SuperNodes {owned[arrival.client]} and {node} both say that they own client "
-                f"{arrival.client}; give each its own client-id"
+                f"SuperNodes {first} and {second} both say that they own client {arrival.client}; "
+                f"give each its own client-id"
             )
         owned[arrival.client] = node
     return owned
+
+
+def _bind(config: RunConfig, owned: Mapping[int, int], keys: Mapping[int, str]) -> dict[int, str]:
+    if not keys:
+        return {}
+    known = read_client_keys(config.resume) if config.resume else {}
+    return bind(known, owned, keys, keys_file(config.resume or config.folder))
 
 
 def _place(

@@ -30,6 +30,7 @@ from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
 from huscf_flwr.training.run_log import RunLog
 from strategies.assembly import Assembly, addressed, answers, assemble
+from strategies.client_keys import write_client_keys
 from strategies.collection import SessionHosts, collect
 from strategies.log_display import SHOWN, LogDisplay
 from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainRequest
@@ -85,7 +86,14 @@ class HuSCF(Strategy):
         Raises ``AssemblyError``, or what the configuration is found wrong for.
         """
         config = self.config
-        self._server = ExecutorServer(config.executor.bind, advertise=config.executor.advertise)
+        listening = config.executor
+        self._server = ExecutorServer(
+            listening.bind,
+            advertise=listening.advertise,
+            certificate=listening.certificate,
+            key=listening.key,
+            insecure=listening.insecure,
+        )
         assembly = self._assembly = assemble(config, grid, self._server)
         devices = assembly.description.devices
         check_clusters(config, len(devices))
@@ -101,6 +109,8 @@ class HuSCF(Strategy):
         )
         self._run = Run(config, coordinator, RunFolder(config), self._display, harness, self.log)
         self._run.begin(solution, devices, assembly.virtual_clients)
+        if assembly.keys:
+            write_client_keys(config.folder, assembly.keys)
         self._run_id = grid.run.run_id
         return SessionGrid(grid, self)
 

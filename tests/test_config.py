@@ -94,6 +94,9 @@ CHANGED = {
     "evaluation.sample-columns": 3,
     "executor.bind": "0.0.0.0:9000",
     "executor.advertise": "cloud.example:9000",
+    "executor.certificate": "/certificates/server.pem",
+    "executor.key": "/certificates/server.key",
+    "executor.insecure": True,
     "executor.window": 5.5,
     "executor.least-deadline": 3.5,
     "executor.deadline-factor": 4.5,
@@ -266,10 +269,14 @@ def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
             "model.spec=model.yaml",
             "data.scenario=scenario.yaml",
             "cuts.devices=./devices.yaml",
+            "executor.certificate=server.pem",
+            "executor.key=~/server.key",
         ],
     )
     assert config.folder == tmp_path / "out" / "demo"
     assert config.resume == tmp_path / "home" / "old"
+    assert config.executor.certificate == tmp_path / "server.pem"
+    assert config.executor.key == tmp_path / "home" / "server.key"
     assert (config.data.root, config.data.cache) == (tmp_path / "images", tmp_path / "home" / "cache")
     assert config.model.spec == str(tmp_path / "model.yaml")
     assert config.data.scenario == str(tmp_path / "scenario.yaml")
@@ -302,5 +309,7 @@ def test_what_is_written_down_is_complete():
         "cuts.fixed",
         "method.clusters",
         "executor.advertise",
+        "executor.certificate",
+        "executor.key",
         "compute.wire-dtype",
     }

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.scale import COUNTS, ScalePoint, measure_scale, plot_scale
 from huscf_flwr.bench.step import (
     matrix_gflops,
@@ -29,10 +30,12 @@ from huscf_flwr.bench.step import (
     step_gflop,
 )
 from huscf_flwr.models import load_model_spec
+from huscf_flwr.split import WireType
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 
 _WARM_UP = 3
+_SENT = (None, torch.bfloat16, torch.float16)
 _AUTHORS_MODEL = "authors-28"
 
 
@@ -178,6 +181,38 @@ def _counts(listed: str) -> list[int]:
     if not counts or min(counts) < 1:
         raise typer.BadParameter(f"'{listed}': give whole numbers from one, such as 8,64,1000")
     return counts
+
+
+@bench_app.command()
+def exchange(
+    clients: Clients = 8,
+    batch_size: BatchSize = 64,
+    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = _AUTHORS_MODEL,
+    width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
+    repeats: Annotated[int, typer.Option(min=1, help="steps that count, after one that does not")] = 5,
+    output: Printed = Format.TABLE,
+) -> None:
+    """Time one step's traffic by channel and wire type, computed in float32, while nobody computes."""
+    spec = load_model_spec(model, width)
+    cuts = mixed_cuts(spec, clients)
+    timed = [
+        time_exchange(channel, spec, cuts, batch_size, WireType(sent, torch.float32), repeats)
+        for channel in CHANNELS
+        for sent in _SENT
+    ]
+    if output is Format.JSON:
+        rows = [{**asdict(each), "megabytes_per_second": each.megabytes_per_second} for each in timed]
+        typer.echo(json.dumps({"clients": clients, "batch_size": batch_size, "traffic": rows}))
+        return
+    table = Table("channel", "wire type", title=f"One step of {clients} clients, batch {batch_size}")
+    for heading in ("MB", "seconds", "MB/s"):
+        table.add_column(heading, justify="right")
+    for each in timed:
+        table.add_row(
+            *(each.channel, each.wire_dtype, f"{each.bytes_per_step / 1e6:.1f}"),
+            *(f"{each.seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
+        )
+    Console().print(table)
 
 
 def _show(figures: dict[str, Any], output: Format) -> None:

@@ -25,7 +25,6 @@ from huscf_flwr.split import (
     run_step,
 )
 
-_TIMEOUT_SECONDS = 600.0
 _MATRIX_SIZES = (1024, 2048, 4096)
 _MATRIX_REPEATS = 5
 

@@ -23,7 +23,8 @@ _SCORES = (
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Return the table of what `summary.json` says: one row a domain, the run as a whole above and below.
 
-    What is not known is a dash; without any judged domain there is one row of dashes.
+    Where nobody knows the domains there is one row a cluster, with the means of its clients' own scores. What
+    is not known is a dash; without anything judged there is one row of dashes.
     """
     name = str(summary.get("name") or "run")
     title = f"{name}: {count(summary.get('rounds'))} rounds in {duration(summary.get('seconds'))}"
@@ -33,11 +34,20 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     table.add_column("cluster", justify="right")
     for heading, _, _ in _SCORES:
         table.add_column(heading, justify="right")
-    for domain, scores in sorted((summary.get("domains") or {UNKNOWN: {}}).items()):
-        known = scores or {}
-        values = [decimal(known.get(key), digits) for _, key, digits in _SCORES]
-        table.add_row(Text(str(domain)), count(known.get("cluster")), *values)
+    for domain, scores in _judged(summary):
+        values = [decimal(scores.get(key), digits) for _, key, digits in _SCORES]
+        table.add_row(Text(domain), count(scores.get("cluster")), *values)
     return table
+
+
+def _judged(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    domains = summary.get("domains")
+    if domains:
+        return [(str(domain), scores or {}) for domain, scores in sorted(domains.items())]
+    clusters = part(summary, "clusters", "client_scores") or {}
+    return [
+        (UNKNOWN, {"cluster": int(cluster), **scores}) for cluster, scores in sorted(clusters.items())
+    ] or [(UNKNOWN, {})]
 
 
 def _caption(summary: Mapping[str, Any]) -> str:

@@ -113,6 +113,14 @@ _DOWN = {
 }
 
 
+LARGEST_ROOT_MEAN_SQUARE = 4096.0
+"""Of the numbers of a tensor that a client sends.
+
+Those of a network that trains are of the order of one. Far larger ones are finite, but what comes of them in
+a body, squared by its optimiser, would not be.
+"""
+
+
 class FrameError(ValueError):
     """A frame is not what the protocol allows at this point of the step."""
 
@@ -159,6 +167,15 @@ def check_frame(
 def batch_size(frame: Sequence[Tensor | TensorHeader]) -> int:
     """Return the number of samples in a frame; 0 for one that has none."""
     return frame[0].shape[0] if frame and frame[0].shape else 0
+
+
+def is_moderate(frame: Frame) -> bool:
+    """Return whether the numbers of a frame are finite, and not so large that they could do harm."""
+    return all(
+        float(torch.linalg.vector_norm(tensor.detach()))
+        <= LARGEST_ROOT_MEAN_SQUARE * math.sqrt(tensor.numel())
+        for tensor in frame
+    )
 
 
 def is_finite(frame: Frame) -> bool:

@@ -32,6 +32,7 @@ from huscf_flwr.split.exchange import (
     batch_size,
     check_frame,
     is_finite,
+    is_moderate,
 )
 from huscf_flwr.split.executor import ExecutorStep, Observer, SplitExecutor
 from huscf_flwr.split.ledger import Ledger
@@ -137,6 +138,11 @@ class LockStep:
         """Seconds that the executor computed."""
 
     @property
+    def steps(self) -> int:
+        """Number of steps that the session has."""
+        return self._steps
+
+    @property
     def finished_steps(self) -> int:
         """Number of steps that all hosts have finished."""
         return self._finished_steps
@@ -230,8 +236,10 @@ class LockStep:
             self._check(client, exchange, parcel, self._batches.get(client), self._executor.dtype)
         except FrameError as error:
             return DropOut(str(error))
-        if not is_finite(parcel):
-            return DropOut(f"client {client}, {exchange.name} up: numbers that are not finite")
+        if not is_moderate(parcel):
+            return DropOut(
+                f"client {client}, {exchange.name} up: numbers that are not finite or far too large"
+            )
         return parcel
 
     def _check(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from flwr.app import Context, RecordDict
 
-from client_apps.owner import owner_of
+from client_apps.owner import owner_of, root_certificates_of
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import DataError
 from huscf_flwr.models import build_network
@@ -103,3 +103,11 @@ def test_what_cannot_be_known_is_left_out(owner, tmp_path):
     spec = model_spec_of(config)
     scores, _ = owner.judge(config, spec, build_network(spec, "generator").states())
     assert scores == {}
+
+
+def test_root_certificates_are_read_where_the_node_config_names_them(tmp_path):
+    (tmp_path / "ca.crt").write_bytes(b"PEM")
+    assert root_certificates_of(context()) is None
+    assert root_certificates_of(context(root_certificates=str(tmp_path / "ca.crt"))) == b"PEM"
+    with pytest.raises(ValueError, match=r"node config: root-certificates: .*nowhere cannot be read"):
+        root_certificates_of(context(root_certificates=str(tmp_path / "nowhere")))

@@ -23,6 +23,18 @@ def test_it_has_a_row_for_each_domain_and_the_run_around_them():
     assert lines[-1].startswith("2 clusters · adjusted Rand index 1.00 · 4.10 GB up · 4.20 GB down")
 
 
+def test_where_nobody_knows_the_domains_it_has_what_the_clients_said_of_their_clusters():
+    scores = {"1": {"tstr_accuracy": 0.75}, "0": {"tstr_accuracy": 0.5, "tstr_f1": 0.25}}
+    text = printed({"name": "edge", "domains": None, "clusters": {"count": 2, "client_scores": scores}})
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line
+    ]
+    assert rows == [
+        ["—", "0", "—", "0.500", "0.250", "—", "—"],
+        ["—", "1", "—", "0.750", "—", "—", "—"],
+    ]
+
+
 @pytest.mark.parametrize("domains", [None, {}, {"digits": None}])
 def test_what_is_not_known_is_a_dash(domains):
     text = printed({"name": "edge", "domains": domains, "clusters": {"ari": None}})

@@ -108,7 +108,7 @@ def test_supernodes_that_cannot_run_side_by_side_are_found_out(images, tmp_path)
 
 def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path):
     run = config(images, tmp_path, "diverges", rounds=3, **{"optimiser.learning_rate": 1e300})
-    with pytest.raises(FlowerRunError, match=r"round \d.*step \d+, client \d+: the \w+'s loss is"):
+    with pytest.raises(FlowerRunError, match=r"round 1: 0 clients are left.*not finite"):
         run_with_flower(run, APP, supernodes=2, display=SilentDisplay())
     assert (run.folder / "config.yaml").exists()
     assert (run.folder / "cuts.json").exists()

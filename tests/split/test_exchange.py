@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from huscf_flwr.models import NETWORKS, legal_cuts
 from huscf_flwr.split import Exchange, FrameError
-from huscf_flwr.split.exchange import check_frame, is_finite
+from huscf_flwr.split.exchange import check_frame, is_finite, is_moderate
 from tests.split.builders import small_specs
 
 SPECS = small_specs()
@@ -53,6 +53,25 @@ def test_a_gradient_has_the_shape_of_what_it_is_the_gradient_of(exchange):
         ]
         assert bool(named) == kind.name.startswith("gradient of ")
         assert {other.shape(SPEC, CUT) for other in named} <= {kind.shape(SPEC, CUT)}
+
+
+@pytest.mark.parametrize(
+    ("number", "moderate"),
+    [
+        (1.0, True),
+        (4095.0, True),
+        (4097.0, False),
+        (-1e30, False),
+        (float("nan"), False),
+        (float("-inf"), False),
+    ],
+)
+def test_numbers_that_could_do_harm_are_not_moderate(number, moderate):
+    assert is_moderate((torch.zeros(3), torch.full((2, 5), number))) == moderate
+
+
+def test_a_few_large_numbers_among_many_are_moderate():
+    assert is_moderate((torch.cat([torch.zeros(999), torch.full((1,), 1e5)]),))
 
 
 def test_a_batch_that_is_known_already_must_be_the_same():

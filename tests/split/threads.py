@@ -5,7 +5,7 @@ import threading
 PATIENCE = 30.0
 
 
-def errors_of(*calls):
+def errors_of(*calls, patience=PATIENCE):
     """Run each call in a thread of its own; return what it raised, or None. No thread may stay."""
     errors = [None] * len(calls)
 
@@ -21,6 +21,6 @@ def errors_of(*calls):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(patience)
     assert not any(thread.is_alive() for thread in threads)
     return errors

@@ -6,15 +6,21 @@ Every message is a thread, and every record crosses as the protobuf message that
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from itertools import count
 from types import SimpleNamespace
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 import client_apps
+
+PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 RUN_ID = 77
 SERVER = 1
@@ -38,6 +44,7 @@ class InProcessGrid(Grid):
         self._replies = {}
         self._lock = threading.Lock()
         self.sent, self.received = [], []
+        self.keys = {node: key_of(node) for node in nodes}
         self.contexts = {
             node: Context(RUN_ID, node, dict(config), RecordDict(), dict(run_config))
             for node, config in nodes.items()
@@ -57,6 +64,11 @@ class InProcessGrid(Grid):
 
     def get_node_ids(self):
         return list(self.contexts)
+
+    def get_nodes(self):
+        return [
+            NodeInfo(node_id=node, public_key=self.keys[node].public_bytes(*PEM)) for node in self.contexts
+        ]
 
     def push_messages(self, messages):
         identifiers = []
@@ -90,6 +102,12 @@ class InProcessGrid(Grid):
         except Exception as error:
             return Message(Error(0, f"{type(error).__name__}: {error}"), reply_to=message)
         return Message(crossed(reply.content), reply_to=message)
+
+
+@cache
+def key_of(node):
+    """The public key that this node has in every grid, as if it had started anew."""
+    return ec.derive_private_key(node, ec.SECP384R1()).public_key()
 
 
 def crossed(records):

@@ -3,10 +3,13 @@ import logging
 import pytest
 from flwr.app import Message
 
+from client_apps.owner import root_certificates_of
 from huscf_flwr.cuts import load_devices
+from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.split.wire import ExecutorServer, arrive
 from strategies import assembly
 from strategies.assembly import Assembly, AssemblyError, assemble
+from strategies.client_keys import ClientKeyError, keys_of_nodes, write_client_keys
 from strategies.messages import DESCRIBE, Arrival, DescribeRequest, Description, Invitation
 from tests.strategies.in_process_grid import InProcessGrid
 from tests.training.builders import small_run
@@ -21,6 +24,27 @@ def server():
     server.stop()
 
 
+@pytest.fixture
+def secure(tmp_path):
+    """Assembles SuperNodes, given as client by node id, around an executor with TLS."""
+    credentials = make_server_credentials(tmp_path / "credentials", ["127.0.0.1"])
+    files = {"certificate": credentials.certificate, "key": credentials.key}
+    server = ExecutorServer("127.0.0.1:0", **files)
+    settings = {f"executor.{name}": path for name, path in files.items()}
+
+    def assembled_securely(clients, **more):
+        trusted = {"root-certificates": str(credentials.authority)}
+        nodes = {node: {"client-id": client, **trusted} for node, client in clients.items()}
+        return assembled(server, tmp_path, nodes, **settings, **more)
+
+    yield assembled_securely
+    server.stop()
+
+
+def fingerprint_of(node):
+    return keys_of_nodes(InProcessGrid({node: {}}, {}))[node]
+
+
 def handle(message, context):
     """A SuperNode that says what its node config tells it to say, and fails where that tells it to fail."""
     node = context.node_config
@@ -33,7 +57,8 @@ def handle(message, context):
     else:
         invitation = Invitation.from_records(message.content)
         admitted = not node.get("late") and arrive(
-            invitation.address, invitation.token, str(context.node_id), 30.0
+            *(invitation.address, invitation.token, str(context.node_id), 30.0),
+            root_certificates_of(context),
         )
         reply = Arrival(admitted, node.get("client-id"))
     return Message(reply.to_records(), reply_to=message)
@@ -71,6 +96,27 @@ def test_owners_alone_are_all_there_is(server, tmp_path):
 def test_two_owners_of_one_client_are_named(server, tmp_path):
     with pytest.raises(AssemblyError, match=r"2[12] and 2[12] both say that they own client 3.*client-id"):
         assembled(server, tmp_path, {21: {"client-id": 3}, 22: {"client-id": 3}})
+
+
+def test_with_tls_clients_are_bound_to_keys_and_doubles_named_with_theirs(secure):
+    found = secure({21: 3, 22: 2})
+    assert found.keys == {3: fingerprint_of(21), 2: fingerprint_of(22)}
+    key = r"\(key SHA256:[\w+/]{43}\)"
+    with pytest.raises(AssemblyError, match=rf"21 {key} and 22 {key} both say that they own client 3"):
+        secure({21: 3, 22: 3})
+
+
+def test_a_resumed_run_knows_its_clients(secure, tmp_path):
+    before = tmp_path / "before"
+    write_client_keys(before, {3: fingerprint_of(21), 9: "of one that is gone"})
+    found = secure({21: 3, 22: 2}, resume=before)
+    assert found.keys == {3: fingerprint_of(21), 9: "of one that is gone", 2: fingerprint_of(22)}
+    with pytest.raises(ClientKeyError, match=r"SuperNode 22 .*client 3.*client-keys\.json"):
+        secure({22: 3}, resume=before)
+
+
+def test_without_tls_keys_last_no_longer_than_a_process_and_nothing_is_bound(server, tmp_path):
+    assert assembled(server, tmp_path, {21: {"client-id": 3}}).keys == {}
 
 
 def test_a_late_owner_is_named_and_nobody_else_gets_its_client(server, tmp_path, caplog):
@@ -124,7 +170,7 @@ def test_too_few_connected_supernodes_are_waited_for_and_then_named(server, tmp_
 
 
 DESCRIPTION = Description({}, {})
-MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), DESCRIPTION)
+MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), DESCRIPTION, {})
 
 
 def test_a_round_with_everybody_is_as_it_was_assembled():
@@ -145,6 +191,6 @@ def test_where_all_hosts_are_lost_all_are_tried_again():
 
 
 def test_owners_alone_may_be_lost():
-    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), DESCRIPTION)
+    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), DESCRIPTION, {})
     assert owners.placement([12]) == {11: (0,)}
     assert owners.placement([11, 12]) == {}

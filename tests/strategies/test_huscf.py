@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 
 import client_apps
 from huscf_flwr.config import to_run_config
+from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.federation import Clustering, SampleWeighting
 from huscf_flwr.models import Cut, client_block_keys
-from huscf_flwr.split.wire.server import PortTakenError
+from huscf_flwr.split.wire.endpoint import PortTakenError
 from huscf_flwr.training.checkpoint import read_checkpoint
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.method import model_spec_of
@@ -21,6 +22,7 @@ from huscf_flwr.training.run import RoundFailedError
 from huscf_flwr.training.run_folder import read_metrics, read_summary
 from server_app import make_server_app
 from strategies import HuSCF, session_grid
+from strategies.client_keys import keys_of_nodes, read_client_keys
 from tests.strategies.closed_list import unlisted
 from tests.strategies.in_process_grid import RUN_ID, SERVER, InProcessGrid
 from tests.training.builders import DOMAINS, SilentDisplay, small_run, write_domains
@@ -232,6 +234,19 @@ def test_owners_judge_on_their_own_test_data_at_the_end(owned):
     for judged in scores.values():
         assert set(judged) == {"tstr_accuracy", "tstr_f1"}
         assert 0 <= judged["tstr_accuracy"] <= 1
+
+
+def test_a_deployment_with_tls_is_the_same_run_and_remembers_whose_client_is_whose(images, owned, tmp_path):
+    plain, *_ = owned
+    credentials = make_server_credentials(tmp_path, ["127.0.0.1"])
+    files = {"executor.certificate": credentials.certificate, "executor.key": credentials.key}
+    config = small_run(images, tmp_path, **files)
+    trusted = {"root-certificates": str(credentials.authority)}
+    nodes = {**owners(images, tmp_path), **hosts(1)}
+    grid = run(config, {node: {**given, **trusted} for node, given in nodes.items()})
+    assert_close(server_tensors(config.folder), server_tensors(plain.folder))
+    assert read_client_keys(config.folder) == {node - 200: keys_of_nodes(grid)[node] for node in (200, 201)}
+    assert read_client_keys(plain.folder) == {}
 
 
 def test_owners_keep_their_moments_in_their_state_folder(owned):

@@ -25,6 +25,12 @@ def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_
         ({"data.domains": "digits,letter"}, 1, "unknown domain 'letter'.*did you mean 'letters'"),
         ({"data.domains": "digits,kana"}, 1, "unknown domain 'kana'"),
         ({"clients": 200}, 1, "client"),
+        (
+            {"executor.bind": "0.0.0.0:9000", "executor.advertise": "a:1"},
+            1,
+            r"executor\.bind: 0\.0\.0\.0:9000",
+        ),
+        ({"executor.certificate": "a.pem"}, 1, r"executor\.certificate is .*a\.pem, but executor\.key"),
         ({"resume_round": 3}, 1, "resume_round: 3, but resume names no run"),
     ],
 )

@@ -18,6 +18,7 @@ from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.claim import StreamClaim
 from huscf_flwr.split.wire.codec import FrameReader, encode_frame
+from huscf_flwr.split.wire.endpoint import open_channel
 from huscf_flwr.split.wire.server import CHANNEL_OPTIONS
 from huscf_flwr.split.wire_type import WireType
 
@@ -26,12 +27,13 @@ _LEAVE_SECONDS = 10.0
 _OWN_ERRORS = (NonFiniteLossError, FrameError, SessionError)
 
 
-def arrive(address: str, token: str, host: str, timeout: float) -> bool:
+def arrive(address: str, token: str, host: str, timeout: float, roots: bytes | None = None) -> bool:
     """Come to the rendezvous at ``address``; returns whether ``host`` takes part in the run.
 
-    Raises ``SessionError`` if the executor cannot be reached within ``timeout`` seconds.
+    Raises ``SessionError`` if the executor cannot be reached within ``timeout`` seconds, or ``roots`` do not
+    vouch for it: see ``open_channel``.
     """
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    with open_channel(address, roots, CHANNEL_OPTIONS) as channel:
         stub = services.SplitExecutorStub(channel)  # type: ignore[no-untyped-call]
         try:
             answer = stub.Arrive(
@@ -56,16 +58,18 @@ class GrpcChannel:
         *,
         wire: WireType | None = None,
         patience: float = math.inf,
+        roots: bytes | None = None,
     ) -> None:
         """Open the stream; ``wire`` is that of the executor's session.
 
         ``patience`` is how many seconds an answer may take, the time that other hosts need included. Raises
-        ``SessionError`` if nobody listens at ``address``; a refused token shows in the first exchange.
+        ``SessionError`` if nobody listens at ``address``, or ``roots`` do not vouch for who does; a refused
+        token shows in the first exchange.
         """
         self._address = address
         self._wire = wire or WireType()
         self._patience = None if math.isinf(patience) else patience
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(address, roots, CHANNEL_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(_REACH_SECONDS)
         except grpc.FutureTimeoutError:
@@ -86,13 +90,17 @@ class GrpcChannel:
         in time.
         """
         for client, parcel in frames.items():
-            self._outgoing.put(encode_frame(exchange, client, parcel, self._wire))
+            self.send(encode_frame(exchange, client, parcel, self._wire))
         return dict(self._next_frame(exchange) for _ in frames)
+
+    def send(self, packets: Iterable[messages.Packet]) -> None:
+        """Send packets as they are; they are asked for when the network takes them."""
+        self._outgoing.put(packets)
 
     def close(self, farewell: str = "") -> None:
         """End the stream, telling the executor why if it is not for a good reason."""
         if farewell:
-            self._outgoing.put([messages.Packet(farewell=farewell)])
+            self.send([messages.Packet(farewell=farewell)])
         self._outgoing.put(None)
         # Closing at once would lose what is still on its way.
         self._receiver.join(_LEAVE_SECONDS)

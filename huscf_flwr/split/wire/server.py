@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import grpc
@@ -20,6 +21,7 @@ from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.claim import StreamClaim, presented
 from huscf_flwr.split.wire.codec import MESSAGE_BYTES, FrameReader, encode_frame
+from huscf_flwr.split.wire.endpoint import Endpoint
 from huscf_flwr.split.wire.rendezvous import Rendezvous
 
 CHANNEL_OPTIONS = [
@@ -33,10 +35,6 @@ CHANNEL_OPTIONS = [
 ]
 _STOP_SECONDS = 2.0
 _WATCH_SECONDS = 0.2
-
-
-class PortTakenError(OSError):
-    """The executor cannot listen where it was told to."""
 
 
 @dataclass(eq=False)
@@ -53,17 +51,27 @@ class _Ticket:
 class ExecutorServer(services.SplitExecutorServicer):
     """Serves the rendezvous and the sessions; synchronous gRPC holds one thread per open stream."""
 
-    def __init__(self, bind: str, *, advertise: str | None = None, streams: int = 256) -> None:
-        """Listen at ``bind`` (``host:port``; port 0 takes a free one) for up to ``streams`` hosts at once.
+    def __init__(
+        self,
+        bind: str,
+        *,
+        advertise: str | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        insecure: bool = False,
+        streams: int = 256,
+    ) -> None:
+        """Listen at ``bind``, as ``Endpoint`` says, for up to ``streams`` hosts at once.
 
-        Raises ``PortTakenError`` if the port cannot be had.
+        Raises ``EndpointError`` if it must not, and ``PortTakenError`` if the port cannot be had.
         """
+        self._threads = ThreadPoolExecutor(streams, thread_name_prefix="split-stream")
         self._server = grpc.server(
-            ThreadPoolExecutor(streams, thread_name_prefix="split-stream"),
+            self._threads,
             options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)],
         )
         services.add_SplitExecutorServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
-        self.address = _listen(self._server, bind, advertise)
+        self.address = Endpoint(bind, advertise, certificate, key, insecure).listen(self._server)
         self._streams = streams
         self._lock = threading.Lock()
         self._session: LockStep | None = None
@@ -112,6 +120,7 @@ class ExecutorServer(services.SplitExecutorServicer):
         self._stopping.set()
         self._server.stop(_STOP_SECONDS).wait()
         self._watcher.join()
+        self._threads.shutdown()
 
     def Arrive(  # noqa: N802 - the name in the .proto file
         self, request: messages.Arrival, context: grpc.ServicerContext
@@ -203,17 +212,6 @@ def _serve(
                 yield from encode_frame(exchange, receiver, answer, session.wire)
             awaited -= {client for client, answer in answers.items() if isinstance(answer, DropOut)}
             parcels = {}
-
-
-def _listen(server: grpc.Server, bind: str, advertise: str | None) -> str:
-    try:
-        port = server.add_insecure_port(bind)
-    except RuntimeError:
-        port = 0
-    if port == 0:
-        raise PortTakenError(f"executor.bind: cannot listen at {bind}; take a free port, or 0 to find one")
-    name = bind.rpartition(":")[0]
-    return advertise or f"{name}:{port}"
 
 
 def _equal(known: str, told: str) -> bool:

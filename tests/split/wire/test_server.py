@@ -14,7 +14,7 @@ from huscf_flwr.split.wire import ExecutorServer, GrpcChannel, Rendezvous, Strea
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.codec import MESSAGE_BYTES, encode_frame
-from huscf_flwr.split.wire.server import PortTakenError
+from huscf_flwr.split.wire.endpoint import PortTakenError
 from tests.split.builders import build, open_session, random_batch, small_specs
 from tests.split.threads import PATIENCE, errors_of
 

@@ -1,0 +1,144 @@
+"""What one step's traffic takes when nobody computes anything: the channels alone.
+
+Clients and executor send frames of the right shapes that were made beforehand. Over gRPC the clients are a
+process of their own, as they would be; the executor is in this one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+import torch
+
+from huscf_flwr.models import Cut, ModelSpec
+from huscf_flwr.split import Channel, Exchange, Frame, Ledger, LocalChannel, LockStep, SplitExecutor, WireType
+from huscf_flwr.split.exchange import Direction
+from huscf_flwr.split.executor import ExecutorStep, Observer
+from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
+
+CHANNELS = ("local", "grpc")
+_WARM_UP = 1
+
+FramesByExchange = Mapping[Exchange, Mapping[int, Frame]]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """One step's traffic over one channel."""
+
+    channel: str
+    wire_dtype: str
+    bytes_per_step: int
+    seconds: float
+    """Median."""
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """Both directions together."""
+        return self.bytes_per_step / 1e6 / self.seconds
+
+
+def time_exchange(
+    channel: str, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int, wire: WireType, steps: int
+) -> Traffic:
+    """Time ``steps`` steps in which all clients of one host exchange their frames."""
+    ledger = Ledger()
+    moments: list[float] = []
+    session = LockStep(
+        _EchoingExecutor(spec, cuts, batch_size),
+        [list(cuts)],
+        ledger=ledger,
+        steps=_WARM_UP + steps,
+        progress=lambda _: moments.append(time.perf_counter()),
+        wire=wire,
+    )
+    if channel == "local":
+        send_steps(LocalChannel(session), spec, cuts, batch_size, _WARM_UP + steps)
+    else:
+        _send_from_a_process(session, spec, cuts, batch_size, wire)
+    seconds = [after - before for before, after in pairwise(moments)]
+    name = str(wire.sent or torch.float32).removeprefix("torch.")
+    return Traffic(channel, name, ledger.total() // (_WARM_UP + steps), median(seconds))
+
+
+def send_steps(
+    channel: Channel, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int, steps: int
+) -> None:
+    """Exchange the frames of ``steps`` steps."""
+    frames = _frames("up", spec, cuts, batch_size)
+    for _ in range(steps):
+        for exchange in Exchange:
+            channel.exchange(exchange, frames[exchange])
+
+
+class _EchoingExecutor(SplitExecutor):
+    """An executor that computes nothing."""
+
+    def __init__(self, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int) -> None:
+        super().__init__(spec, cuts, seed=0)
+        self._answers = _frames("down", spec, cuts, batch_size)
+
+    def step(self, observe: Observer | None = None) -> ExecutorStep:  # noqa: ARG002 - there is nothing to see
+        """Answer each exchange."""
+        yield {}
+        for exchange in Exchange:
+            yield dict(self._answers[exchange])
+
+
+def _send_from_a_process(
+    session: LockStep, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int, wire: WireType
+) -> None:
+    server = ExecutorServer("127.0.0.1:0")
+    (token,) = server.open_session(session)
+    order = {
+        "address": server.address,
+        "token": token,
+        "spec": spec.model_dump(mode="json"),
+        "cuts": {client: list(cut) for client, cut in cuts.items()},
+        "batch_size": batch_size,
+        "sent": None if wire.sent is None else str(wire.sent).removeprefix("torch."),
+        "steps": session.steps,
+    }
+    clients = subprocess.run(
+        [sys.executable, "-m", __name__], input=json.dumps(order), text=True, check=False
+    )
+    server.stop()
+    if not session.finished:
+        raise RuntimeError(f"the clients' process ended with exit code {clients.returncode}")
+
+
+def _be_the_clients() -> None:
+    order = json.load(sys.stdin)
+    cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
+    wire = WireType(None if order["sent"] is None else getattr(torch, order["sent"]))
+    with GrpcChannel(order["address"], order["token"], wire=wire) as channel:
+        spec = ModelSpec.model_validate(order["spec"])
+        send_steps(channel, spec, cuts, order["batch_size"], order["steps"])
+
+
+def _frames(
+    direction: Direction, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int
+) -> FramesByExchange:
+    return {
+        exchange: {
+            client: tuple(_numbers(batch_size, kind.shape(spec, cut)) for kind in exchange.kinds(direction))
+            for client, cut in cuts.items()
+        }
+        for exchange in Exchange
+    }
+
+
+def _numbers(batch_size: int, shape: tuple[int, ...]) -> torch.Tensor:
+    tensor = torch.randn(batch_size, *shape)
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+if __name__ == "__main__":
+    _be_the_clients()

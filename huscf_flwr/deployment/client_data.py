@@ -1,0 +1,34 @@
+"""The images of a scenario's virtual clients as the data folders of real ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data import Population, write_idx_folder
+from huscf_flwr.training.method import model_spec_of, population_of
+
+
+def write_client_data(config: RunConfig, root: Path) -> dict[int, Path]:
+    """Write a folder in MNIST's file format below ``root`` for each client; return them by client.
+
+    A client gets the training images that it has in a simulation, in their order, and its share of its
+    domain's test images. Folders that are there are replaced.
+    """
+    population = population_of(config, model_spec_of(config))
+    folders = {client: root / f"client-{client}" for client in range(config.clients)}
+    for client, folder in folders.items():
+        shutil.rmtree(folder, ignore_errors=True)
+        _write(population, client, folder)
+    return folders
+
+
+def _write(population: Population, client: int, folder: Path) -> None:
+    domain_of = population.domain_of()
+    members = [other for other, domain in domain_of.items() if domain == domain_of[client]]
+    test = population.domains[domain_of[client]].test
+    own = torch.arange(members.index(client), len(test), len(members))
+    write_idx_folder(folder, population.images_of(client), test.subset(own))

@@ -1,0 +1,24 @@
+"""Errors as a command shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from huscf_flwr.training.interruption import InterruptedRunError
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Show errors that a user can act on as a message, without a traceback."""
+    try:
+        yield
+    except InterruptedRunError as stopped:
+        typer.echo(str(stopped), err=True)
+        raise typer.Exit(stopped.exit_code) from stopped
+    except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
+        typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
+        typer.echo(str(error) or type(error).__name__, err=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,94 @@
+"""The process of one client: takes orders for rounds from its standard input, one JSON object a line.
+
+It answers each with a line: its losses, when its blocks lie where it was told to put them, or why it is out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from huscf_flwr.models import Cut, load_model_spec
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.soak.faults import Fault, FaultyChannel
+from huscf_flwr.split import Batch, Channel, Exchange, HostedClient, SessionError, SplitClient, run_steps
+from huscf_flwr.split.wire import GrpcChannel, StreamClaim
+from huscf_flwr.training.files import flatten_blocks, read_tensors, unflatten_blocks, write_tensors
+
+MODEL, WIDTH = "authors-28", 0.05
+BATCH_SIZE = 8
+ANSWER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A round for one client."""
+
+    address: str
+    token: str
+    claim: StreamClaim
+    cut: Cut
+    steps: int
+    blocks: Path
+    """Where its blocks lie, and are to be put."""
+    fault: Fault | None
+
+    def to_line(self) -> str:
+        """Return the order as one line."""
+        fault = None if self.fault is None else {**asdict(self.fault), "exchange": self.fault.exchange.name}
+        return json.dumps({**asdict(self), "blocks": str(self.blocks), "fault": fault}) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        """Read what ``to_line`` wrote."""
+        content: dict[str, Any] = json.loads(line)
+        claim, fault = content["claim"], content["fault"]
+        return cls(
+            content["address"],
+            content["token"],
+            StreamClaim(**{**claim, "clients": tuple(claim["clients"])}),
+            Cut(*content["cut"]),
+            content["steps"],
+            Path(content["blocks"]),
+            fault and Fault(**{**fault, "exchange": Exchange[fault["exchange"]]}),
+        )
+
+
+def train(order: Order) -> dict[str, Any]:
+    """Carry out an order; return the answer."""
+    (client,) = order.claim.clients
+    spec = load_model_spec(MODEL, WIDTH)
+    member = SplitClient(client, spec, order.cut, seed=0)
+    member.segments.load(unflatten_blocks(read_tensors(order.blocks)))
+    stream = torch_stream(0, "soak", client, order.claim.round)
+    batch = Batch(
+        images=torch.rand(BATCH_SIZE, *spec.image.shape, generator=stream) * 2 - 1,
+        labels=torch.randint(spec.classes, (BATCH_SIZE,), generator=stream),
+        latents=torch.randn(BATCH_SIZE, spec.latent, generator=stream),
+    )
+    try:
+        with GrpcChannel(order.address, order.token, order.claim, patience=ANSWER_SECONDS) as opened:
+            channel: Channel = FaultyChannel(opened, order.fault) if order.fault else opened
+            trained = run_steps([HostedClient(member, lambda: batch)], channel, order.steps)
+    except SessionError as error:
+        return {"left": str(error)}
+    if client in trained.drop_outs:
+        return {"left": trained.drop_outs[client].reason}
+    write_tensors(order.blocks, flatten_blocks(member.segments.states()))
+    return {"losses": asdict(trained.losses[client])}
+
+
+def main() -> None:
+    """Carry out orders until there are no more."""
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        print(json.dumps(train(Order.from_line(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What can befall a client, put between it and its channel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from huscf_flwr.split import DropOut, Exchange, Parcels
+from huscf_flwr.split.wire import GrpcChannel
+from huscf_flwr.split.wire import split_session_pb2 as messages
+from huscf_flwr.split.wire.codec import encode_frame
+
+Packets = list[messages.Packet]
+
+_HALF_SENT_SECONDS = 0.2
+_DELAY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What befalls a client in which exchange, and when: before, during or after it."""
+
+    kind: str
+    exchange: Exchange
+    when: str = "before"
+    step: int = 2
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether it costs the client the round; a delay does not."""
+        return self.kind != "delay"
+
+
+class FaultyChannel:
+    """A channel of a host with one client that fails once."""
+
+    def __init__(self, channel: GrpcChannel, fault: Fault) -> None:
+        self._channel, self._fault = channel, fault
+        self._step = 0
+
+    def exchange(self, exchange: Exchange, frames: Parcels) -> Parcels:
+        """Send, receive, and fail when it is time."""
+        self._step += exchange is Exchange.GENERATE
+        is_due = self._step == self._fault.step and exchange is self._fault.exchange
+        when = self._fault.when if is_due else "never"
+        if when == "during":
+            self._send_half(_packets(exchange, frames))
+        if when in ("before", "during"):
+            self._strike(_packets(exchange, frames))
+        received = self._channel.exchange(exchange, frames)
+        if when == "after":
+            self._strike(_packets(exchange, frames))
+        return received
+
+    def _send_half(self, packets: Packets) -> None:
+        first = packets[0]
+        self._channel.send([messages.Packet(frame=first.frame, data=first.data[: len(first.data) // 2])])
+        time.sleep(_HALF_SENT_SECONDS)
+
+    def _strike(self, packets: Packets) -> None:
+        if self._fault.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self._fault.kind == "hang":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif self._fault.kind == "delay":
+            time.sleep(_DELAY_SECONDS)
+        else:
+            self._channel.send(MALFORMED[self._fault.kind](packets))
+
+
+def _packets(exchange: Exchange, frames: Parcels) -> Packets:
+    ((client, frame),) = frames.items()
+    assert not isinstance(frame, DropOut)
+    return list(encode_frame(exchange, client, frame))
+
+
+def _truncated(packets: Packets) -> Packets:
+    cut_short = messages.Packet(frame=packets[0].frame, data=packets[0].data[:-8])
+    return [cut_short, *packets]
+
+
+def _duplicate(packets: Packets) -> Packets:
+    return packets * 2
+
+
+def _reordered(packets: Packets) -> Packets:
+    return [messages.Packet(data=packets[0].data), messages.Packet(frame=packets[0].frame)]
+
+
+def _oversized(packets: Packets) -> Packets:
+    packets[-1].data += b"\0" * 8
+    return packets
+
+
+def _wrong_shape(packets: Packets) -> Packets:
+    packets[0].frame.tensors[0].shape[0] += 1
+    return packets
+
+
+def _wrong_type(packets: Packets) -> Packets:
+    for tensor in packets[0].frame.tensors:
+        tensor.dtype = "float32" if tensor.dtype == "float64" else "float64"
+    return packets
+
+
+def _not_finite(packets: Packets) -> Packets:
+    packets[0].data = b"\xff" * len(packets[0].data)
+    return packets
+
+
+def _wrong_exchange(packets: Packets) -> Packets:
+    packets[0].frame.exchange = packets[0].frame.exchange % len(Exchange) + 1
+    return packets
+
+
+def _another_client(packets: Packets) -> Packets:
+    packets[0].frame.client += 1
+    return packets
+
+
+def _noise(packets: Packets) -> Packets:
+    return [messages.Packet(data=os.urandom(len(packets[0].data)))]
+
+
+MALFORMED: Mapping[str, Callable[[Packets], Iterable[messages.Packet]]] = {
+    "truncated": _truncated,
+    "duplicate": _duplicate,
+    "reordered": _reordered,
+    "oversized": _oversized,
+    "wrong shape": _wrong_shape,
+    "wrong type": _wrong_type,
+    "not finite": _not_finite,
+    "wrong exchange": _wrong_exchange,
+    "another client": _another_client,
+    "noise": _noise,
+}
+"""What a client could send instead of its frame."""
+
+KINDS = ("kill", "hang", "delay", *MALFORMED)

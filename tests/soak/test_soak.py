@@ -1,0 +1,54 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from huscf_flwr.models import Cut
+from huscf_flwr.soak.client import Order
+from huscf_flwr.soak.command import grown
+from huscf_flwr.soak.faults import KINDS, Fault
+from huscf_flwr.soak.rounds import Resources, soak
+from huscf_flwr.split import Exchange
+from huscf_flwr.split.wire import StreamClaim
+
+
+@pytest.mark.parametrize("fault", [None, Fault("kill", Exchange.CRITICISE, "during", 1)])
+def test_an_order_is_one_line(fault):
+    claim = StreamClaim(1, 2, 3, 4, (5,))
+    order = Order("localhost:1", "token", claim, Cut(1, 2, 1, 2), 3, Path("/tmp/blocks"), fault)
+    line = order.to_line()
+    assert line.count("\n") == 1
+    assert Order.from_line(line) == order
+
+
+def test_what_grows_is_named():
+    flat = [Resources(100, 20, 5)] * 16
+    assert grown(flat) == []
+    assert grown(flat[:12] + [Resources(100, 30, 5)] * 4) == ["descriptors grew from 20 to 30"]
+    assert grown(flat[:12] + [Resources(500, 20, 50)] * 4) == [
+        "memory grew from 100 to 500 MB",
+        "threads grew from 5 to 50",
+    ]
+    assert grown(flat[:3]) == []
+
+
+@pytest.mark.slow
+def test_a_short_soak_accounts_for_all(tmp_path):
+    """Nobody fails but by a fault, who fails is found out, and the round is finished without them."""
+    with soak(clients=4, rate=0.3, seed=3, folder=tmp_path) as prepared:
+        began = time.monotonic()
+        books = prepared.run(12.0, lambda *_: None)
+    assert time.monotonic() - began < 120
+    assert books.wrong == []
+    assert books.rounds + books.given_up == len(books.resources) > 0
+    assert books.injected.keys() <= set(KINDS)
+
+
+@pytest.mark.slow
+def test_books_that_do_not_add_up_are_noticed(tmp_path, monkeypatch):
+    """A fault that does nothing is one that nobody dropped out for."""
+    monkeypatch.setattr("huscf_flwr.soak.rounds.KINDS", ("delay",))
+    monkeypatch.setattr(Fault, "is_fatal", property(lambda _: True))
+    with soak(clients=3, rate=1.0, seed=0, folder=tmp_path) as prepared:
+        books = prepared.run(0.1, lambda *_: None)
+    assert len(books.wrong) == 3

@@ -1,0 +1,56 @@
+"""What Flower's command line answers, without a SuperLink."""
+
+import sys
+
+import pytest
+
+from huscf_flwr import flower_run
+from huscf_flwr.flower_run import FlowerRunError, PrivateSuperLink, flower_environment
+
+
+@pytest.fixture
+def superlink(tmp_path, monkeypatch):
+    """A SuperLink whose ``flwr`` prints the content of a file, which may be a command's own."""
+    monkeypatch.setattr(flower_run, "BIN", tmp_path)
+    command = tmp_path / "flwr"
+    command.write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, sys\n"
+        f"own = pathlib.Path({str(tmp_path / 'answer')!r} + '-' + sys.argv[1])\n"
+        f"print((own if own.exists() else own.with_name('answer')).read_text())\n"
+    )
+    command.chmod(0o755)
+    return PrivateSuperLink(tmp_path, flower_environment(tmp_path), "127.0.0.1:1", tmp_path / "log")
+
+
+def test_an_answer_is_found_among_other_words(superlink, tmp_path):
+    (tmp_path / "answer").write_text('Using SuperLink: x\n{"success": true, "node-id": 3}')
+    assert superlink.flwr("supernode", "register", "key.pub") == {"success": True, "node-id": 3}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("no such command", "flwr supernode failed: no such command"),
+        (
+            '{"success": false, "error-message": "Public key already in use."}',
+            "flwr supernode failed: Public key already in use",
+        ),
+    ],
+)
+def test_a_failure_is_told_in_flowers_words(superlink, tmp_path, answer, message):
+    (tmp_path / "answer").write_text(answer)
+    with pytest.raises(FlowerRunError, match=message):
+        superlink.flwr("supernode", "register", "key.pub")
+
+
+@pytest.mark.parametrize("status", ["finished:completed", "running"])
+def test_a_run_that_cannot_be_stopped_has_ended_or_is_an_error(superlink, tmp_path, status):
+    (tmp_path / "answer-stop").write_text('{"success": false, "error-message": "Run 3 is not running."}')
+    (tmp_path / "answer-list").write_text(f'{{"success": true, "runs": [{{"status": "{status}"}}]}}')
+    assert superlink.status("3") == status
+    if status == "running":
+        with pytest.raises(FlowerRunError, match=r"flwr stop failed: Run 3 is not running"):
+            superlink.stop("3")
+    else:
+        superlink.stop("3")
