@@ -371,6 +371,14 @@ def test_clients_of_different_sizes_work(images, tmp_path):
     assert min(sizes) < 16 < max(sizes)
 
 
+def test_a_run_that_is_not_judged_trains_no_judge(images, tmp_path):
+    config = small_run(images, tmp_path, rounds=1, **{"data.cache": tmp_path / "cache"})
+    summary = train_locally(config, display=SilentDisplay(), judged=False)
+    assert summary["domains"] is None
+    assert summary["rounds"] == 1
+    assert not (tmp_path / "cache" / "judges").exists()
+
+
 def test_clients_are_dealt_in_turn():
     assert spread([0, 1, 2, 3, 4], 2) == [(0, 2, 4), (1, 3)]
     assert spread([3, 5], 2) == [(3,), (5,)]
