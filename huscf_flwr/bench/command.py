@@ -134,38 +134,6 @@ def against_plain(
 
 
 @bench_app.command()
-def exchange(
-    clients: Clients = 8,
-    batch_size: BatchSize = 64,
-    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = _AUTHORS_MODEL,
-    width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
-    repeats: Annotated[int, typer.Option(min=1, help="steps that count, after one that does not")] = 5,
-    output: Printed = Format.TABLE,
-) -> None:
-    """Time one step's traffic by channel and wire type, computed in float32, while nobody computes."""
-    spec = load_model_spec(model, width)
-    cuts = mixed_cuts(spec, clients)
-    timed = [
-        time_exchange(channel, spec, cuts, batch_size, WireType(sent, torch.float32), repeats)
-        for channel in CHANNELS
-        for sent in _SENT
-    ]
-    if output is Format.JSON:
-        rows = [{**asdict(each), "megabytes_per_second": each.megabytes_per_second} for each in timed]
-        typer.echo(json.dumps({"clients": clients, "batch_size": batch_size, "traffic": rows}))
-        return
-    table = Table("channel", "wire type", title=f"One step of {clients} clients, batch {batch_size}")
-    for heading in ("MB", "seconds", "MB/s"):
-        table.add_column(heading, justify="right")
-    for each in timed:
-        table.add_row(
-            *(each.channel, each.wire_dtype, f"{each.bytes_per_step / 1e6:.1f}"),
-            *(f"{each.seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
-        )
-    Console().print(table)
-
-
-@bench_app.command()
 def scale(
     clients: Annotated[
         str, typer.Option(help="numbers of clients, such as 8,64,1000; one process for each")
@@ -213,6 +181,38 @@ def _counts(listed: str) -> list[int]:
     if not counts or min(counts) < 1:
         raise typer.BadParameter(f"'{listed}': give whole numbers from one, such as 8,64,1000")
     return counts
+
+
+@bench_app.command()
+def exchange(
+    clients: Clients = 8,
+    batch_size: BatchSize = 64,
+    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = _AUTHORS_MODEL,
+    width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
+    repeats: Annotated[int, typer.Option(min=1, help="steps that count, after one that does not")] = 5,
+    output: Printed = Format.TABLE,
+) -> None:
+    """Time one step's traffic by channel and wire type, computed in float32, while nobody computes."""
+    spec = load_model_spec(model, width)
+    cuts = mixed_cuts(spec, clients)
+    timed = [
+        time_exchange(channel, spec, cuts, batch_size, WireType(sent, torch.float32), repeats)
+        for channel in CHANNELS
+        for sent in _SENT
+    ]
+    if output is Format.JSON:
+        rows = [{**asdict(each), "megabytes_per_second": each.megabytes_per_second} for each in timed]
+        typer.echo(json.dumps({"clients": clients, "batch_size": batch_size, "traffic": rows}))
+        return
+    table = Table("channel", "wire type", title=f"One step of {clients} clients, batch {batch_size}")
+    for heading in ("MB", "seconds", "MB/s"):
+        table.add_column(heading, justify="right")
+    for each in timed:
+        table.add_row(
+            *(each.channel, each.wire_dtype, f"{each.bytes_per_step / 1e6:.1f}"),
+            *(f"{each.seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
+        )
+    Console().print(table)
 
 
 def _show(figures: dict[str, Any], output: Format) -> None:

@@ -24,7 +24,7 @@ SCORES = {
     "tstr_f1",
     "tstr_fpr",
 }
-UNREPEATABLE = {"seconds", "hosts", "server_step_seconds"}
+UNREPEATABLE = {"seconds", "hosts", "step_seconds", "server_step_seconds"}
 
 
 def train(config, **arguments):
