@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import resource
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
+from huscf_flwr.bench.scale import COUNTS, ScalePoint, measure_scale, plot_scale
 from huscf_flwr.bench.step import (
     matrix_gflops,
     median_ratio,
@@ -128,6 +131,56 @@ def against_plain(
         },
         output,
     )
+
+
+@bench_app.command()
+def scale(
+    clients: Annotated[
+        str, typer.Option(help="numbers of clients, such as 8,64,1000; one process for each")
+    ] = ",".join(map(str, COUNTS)),
+    batch_size: BatchSize = 8,
+    steps: Annotated[int, typer.Option(min=3, help="steps of the round; the first does not count")] = 5,
+    plot: Annotated[Path | None, typer.Option(help="write a picture, such as scale.png")] = None,
+    output: Printed = Format.TABLE,
+) -> None:
+    """Time a whole round of the demo's networks with more and more clients, and weigh its memory."""
+    threads = torch.get_num_threads()
+    points = measure_scale(_counts(clients), batch_size=batch_size, steps=steps, threads=threads)
+    if plot is not None:
+        plot_scale(points, plot)
+    if output is Format.JSON:
+        figures = {
+            "batch_size": batch_size,
+            "threads": threads,
+            "points": [asdict(point) for point in points],
+        }
+        typer.echo(json.dumps(figures))
+        return
+    columns: dict[str, Callable[[ScalePoint], str]] = {
+        "clients": lambda point: f"{point.clients:,}",
+        "ms per client-step": lambda point: f"{1e3 * point.step_seconds:.1f}",
+        "of one core": lambda point: f"{1e3 * point.processor_seconds:.1f}",
+        "round, s": lambda point: f"{point.round_seconds:.1f}",
+        "before its steps": lambda point: f"{point.before_seconds:.1f}",
+        "after them": lambda point: f"{point.after_seconds:.1f}",
+        "peak, GB": lambda point: f"{point.peak_memory_bytes / 1e9:.2f}",
+        "MB per client": lambda point: f"{point.memory_per_client_bytes / 1e6:.1f}",
+        "of which state": lambda point: f"{point.state_per_client_bytes / 1e6:.1f}",
+    }
+    table = Table(*columns)
+    for point in points:
+        table.add_row(*(shown(point) for shown in columns.values()))
+    Console().print(table)
+
+
+def _counts(listed: str) -> list[int]:
+    try:
+        counts = [int(part) for part in listed.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(f"'{listed}': give whole numbers from one, such as 8,64,1000")
+    return counts
 
 
 @bench_app.command()

@@ -126,7 +126,8 @@ class LockStep:
         self._failure: BaseException | None = None
         self._stop: BaseException | None = None
         self._changed = threading.Condition()
-        self._longest_step_s: float | None = None
+        self.step_seconds: list[float] = []
+        """How long each step took; the first from the opening of the session on."""
         self._step_began = time.monotonic()
         self._seconds = math.inf
         self._deadline = math.inf
@@ -354,7 +355,7 @@ class LockStep:
             self._finished_steps += 1
             self._batches = {}
             now = time.monotonic()
-            self._longest_step_s = max(self._longest_step_s or 0.0, now - self._step_began)
+            self.step_seconds.append(now - self._step_began)
             self._step_began = now
             self._progress(self._finished_steps)
         self._expected = _next(exchange)
@@ -401,7 +402,7 @@ class LockStep:
         return error
 
     def _set_deadline(self) -> None:
-        self._seconds = self._patience(self._longest_step_s)
+        self._seconds = self._patience(max(self.step_seconds, default=None))
         self._deadline = time.monotonic() + self._seconds
 
     def _seconds_left(self) -> float | None:

@@ -31,6 +31,22 @@ class Display(Protocol):
         ...
 
 
+class NoDisplay:
+    """Shows nothing."""
+
+    def step(self, number: int, step: int, steps: int) -> None:
+        """Show nothing."""
+
+    def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+
 class TerminalDisplay:
     """Shows a run in the terminal; where there is none, the bar is left out."""
 

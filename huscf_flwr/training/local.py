@@ -44,13 +44,15 @@ def train_locally(
     cut_solver: CutSolver | None = None,
     make_timer: TimerFactory | None = None,
     population: Population | None = None,
+    judged: bool = True,
     stop: StopRequest | None = None,
 ) -> dict[str, Any]:
     """Train, judge and write the run's folder; return the summary.
 
     ``make_timer`` makes the timer of a host from the number of a round and the host's clients, where that is
-    not to be the configured one; ``population`` is that of ``config``, if it is already loaded. Raises
-    ``InterruptedRunError`` after the step in which ``stop`` is asked for.
+    not to be the configured one; ``population`` is that of ``config``, if it is already loaded; without being
+    ``judged`` a run is not scored. Raises ``InterruptedRunError`` after the step in which ``stop`` is asked
+    for.
     """
     if config.compute.threads:
         torch.set_num_threads(config.compute.threads)
@@ -69,7 +71,7 @@ def train_locally(
             method=method or method_of(config),
             reselection=reselection_of(config, spec, devices, cut_solver),
         )
-        harness = Harness(config, population)
+        harness = Harness(config, population) if judged else None
         run = Run(config, coordinator, RunFolder(config), display or TerminalDisplay(), harness, log)
         run.begin(solution, devices, virtual=range(config.clients))
         _train_rounds(

@@ -192,6 +192,7 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
         "round": finished.number,
         "seconds": round(finished.seconds, 3),
         "steps": finished.steps,
+        "step_seconds": finished.step_s,
         "server_step_seconds": finished.server_s,
         "hosts": finished.hosts,
         "losses": {network: sum(values.values()) / len(values) for network, values in losses.items()},

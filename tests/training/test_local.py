@@ -24,7 +24,7 @@ SCORES = {
     "tstr_f1",
     "tstr_fpr",
 }
-UNREPEATABLE = {"seconds", "hosts", "server_step_seconds"}
+UNREPEATABLE = {"seconds", "hosts", "step_seconds", "server_step_seconds"}
 
 
 def train(config, **arguments):
@@ -369,6 +369,14 @@ def test_clients_of_different_sizes_work(images, tmp_path):
     sizes = [client["samples"] for client in read_metrics(tmp_path / "small")[0]["clients"]]
     assert sum(sizes) == 120
     assert min(sizes) < 16 < max(sizes)
+
+
+def test_a_run_that_is_not_judged_trains_no_judge(images, tmp_path):
+    config = small_run(images, tmp_path, rounds=1, **{"data.cache": tmp_path / "cache"})
+    summary = train_locally(config, display=SilentDisplay(), judged=False)
+    assert summary["domains"] is None
+    assert summary["rounds"] == 1
+    assert not (tmp_path / "cache" / "judges").exists()
 
 
 def test_clients_are_dealt_in_turn():

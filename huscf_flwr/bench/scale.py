@@ -1,0 +1,199 @@
+"""One round with more and more virtual clients: what a client costs in time and in memory.
+
+Everything is as in a run of the local engine, the step, clustering, averages, checkpoint, but for the images,
+which are noise, and the judges, which are left out. All clients of one point have the same mixture of cuts as
+those of any other, and full batches. Every point is measured in a process of its own, since memory that was
+once taken is seldom given back.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from huscf_flwr.bench.step import mixed_cuts
+from huscf_flwr.config import RunConfig, load_config
+from huscf_flwr.cuts import CutProblem, Solution
+from huscf_flwr.data import Domain, LabelledImages, Partition, Population
+from huscf_flwr.models import ModelSpec
+from huscf_flwr.split import Channel, Exchange, HostTimer, Parcels, SplitClient
+from huscf_flwr.training.display import NoDisplay
+from huscf_flwr.training.local import train_locally
+from huscf_flwr.training.method import model_spec_of
+
+COUNTS = (8, 16, 32, 64, 128, 256, 512, 1000)
+"""Numbers of clients that are measured if no others are asked for."""
+
+_NUMBERS_OF_ADAM = 4
+"""A weight, its gradient, and two moments."""
+
+
+@dataclass(frozen=True)
+class ScalePoint:
+    """One round of ``clients`` clients."""
+
+    clients: int
+    step_seconds: float
+    """Of a client's part of a step, that of the bodies included: median over the steps but the first."""
+    processor_seconds: float
+    """The same in seconds of one core."""
+    round_seconds: float
+    """From nothing to the end of the round, its checkpoint included."""
+    before_seconds: float
+    """Of these: until the first frame was sent."""
+    after_seconds: float
+    """Of these: from the last frame on."""
+    peak_memory_bytes: int
+    memory_per_client_bytes: float
+    """By how much the peak is above what the process took before there were clients."""
+    state_per_client_bytes: float
+    """Weights, gradients and moments, as the cuts have it."""
+
+
+def measure_scale(counts: Sequence[int], *, batch_size: int, steps: int, threads: int) -> list[ScalePoint]:
+    """Measure a round of ``steps`` steps for each number of clients, one process after the other."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+        return [pool.submit(_round, count, batch_size, steps, threads).result() for count in counts]
+
+
+def plot_scale(points: Sequence[ScalePoint], path: Path) -> None:
+    """Write time and memory of a client against the number of clients as a picture."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    clients = [point.clients for point in points]
+    for name, seconds in (
+        ("elapsed", [point.step_seconds for point in points]),
+        ("of one core", [point.processor_seconds for point in points]),
+    ):
+        left.plot(clients, [1e3 * value for value in seconds], marker="o", label=name)
+    for name, size in (
+        ("all", [point.memory_per_client_bytes for point in points]),
+        ("weights, gradients, moments", [point.state_per_client_bytes for point in points]),
+    ):
+        right.plot(clients, [value / 1e6 for value in size], marker="o", label=name)
+    left.set(ylabel="milliseconds per client and step")
+    right.set(ylabel="megabytes per client")
+    for axes in (left, right):
+        axes.set(xlabel="clients", xscale="log")
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+class _StepClock(HostTimer):
+    """Remembers when each step began, on the clock and in seconds of cores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began: list[tuple[float, float]] = []
+        self.ended = 0.0
+
+    def exchange(self, channel: Channel, exchange: Exchange, frames: Parcels) -> Parcels:
+        if exchange is Exchange.GENERATE:
+            self.began.append((time.perf_counter(), time.process_time()))
+        received = super().exchange(channel, exchange, frames)
+        self.ended = time.perf_counter()
+        return received
+
+    def seconds(self, column: int) -> float:
+        """Return the median seconds from one step to the next."""
+        return median(after[column] - before[column] for before, after in pairwise(self.began))
+
+
+@dataclass(frozen=True)
+class _MixedCuts:
+    """Gives out the cuts of a benchmark."""
+
+    name: str = "mixed"
+
+    def solve(self, problem: CutProblem, *, seed: int) -> Solution:  # noqa: ARG002 - nothing is drawn
+        started = time.perf_counter()
+        cuts = list(mixed_cuts(problem.spec, len(problem.devices)).values())
+        return problem.solution(cuts, solver=self.name, started=started)
+
+
+def _round(clients: int, batch_size: int, steps: int, threads: int) -> ScalePoint:
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory(prefix="huscf-scale-") as folder:
+        config = _config(clients, batch_size, Path(folder))
+        spec = model_spec_of(config)
+        population = _noise(spec, clients, batch_size * steps)
+        before = _peak_bytes()
+        clock, started = _StepClock(), time.perf_counter()
+        train_locally(
+            config,
+            population=population,
+            display=NoDisplay(),
+            cut_solver=_MixedCuts(),
+            make_timer=lambda *_: clock,
+            judged=False,
+        )
+        ended = time.perf_counter()
+    peak = _peak_bytes()
+    return ScalePoint(
+        clients=clients,
+        step_seconds=clock.seconds(0) / clients,
+        processor_seconds=clock.seconds(1) / clients,
+        round_seconds=ended - started,
+        before_seconds=clock.began[0][0] - started,
+        after_seconds=ended - clock.ended,
+        peak_memory_bytes=peak,
+        memory_per_client_bytes=(peak - before) / clients,
+        state_per_client_bytes=_state_bytes(spec, clients) / clients,
+    )
+
+
+def _config(clients: int, batch_size: int, folder: Path) -> RunConfig:
+    settings = {
+        "clients": clients,
+        "batch_size": batch_size,
+        "rounds": 1,
+        "local_epochs": 1,
+        "output": folder,
+        "evaluation.every": 0,
+    }
+    return load_config("demo", [f"{key}={value}" for key, value in settings.items()])
+
+
+def _noise(spec: ModelSpec, clients: int, images_each: int) -> Population:
+    stream = torch.Generator().manual_seed(0)
+    shape = spec.image.shape
+
+    def images(count: int) -> LabelledImages:
+        pixels = torch.randint(256, (count, *shape), generator=stream, dtype=torch.uint8)
+        return LabelledImages(pixels, torch.arange(count) % spec.classes)
+
+    domain = Domain("noise", spec.classes, images(clients * images_each), images(spec.classes))
+    shares = np.split(np.arange(clients * images_each), clients)
+    parts = tuple(Partition(client, "noise", share) for client, share in enumerate(shares))
+    return Population({"noise": domain}, parts)
+
+
+def _state_bytes(spec: ModelSpec, clients: int) -> int:
+    dealt = Counter(mixed_cuts(spec, clients).values())
+    numbers = sum(count * _weights_of(SplitClient(0, spec, cut, seed=0)) for cut, count in dealt.items())
+    return numbers * _NUMBERS_OF_ADAM * torch.float32.itemsize
+
+
+def _weights_of(client: SplitClient) -> int:
+    parts = client.segments.generator.blocks, client.segments.discriminator.blocks
+    return sum(parameter.numel() for part in parts for parameter in part.parameters())
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
