@@ -96,7 +96,9 @@ def answers(replies: Iterable[Message]) -> dict[int, RecordDict]:
     for reply in replies:
         node = reply.metadata.src_node_id
         if reply.has_error():
-            LOGGER.error("SuperNode %s failed: %s", node, reply.error.reason)
+            # The SuperLink answers in its own name for a SuperNode that is gone.
+            sender = "A SuperNode" if node == reply.metadata.dst_node_id else f"SuperNode {node}"
+            LOGGER.error("%s failed: %s", sender, reply.error.reason)
         else:
             contents[node] = reply.content
     return contents

@@ -36,7 +36,8 @@ class SessionHosts:
     session: LockStep
     nodes: tuple[int, ...]
     """Node ids in the order of the hosts."""
-    owners: frozenset[int]
+    reply_seconds: float
+    """How long after the last step a reply may take."""
 
     def clients(self, node: int) -> tuple[int, ...]:
         """Return the clients of a SuperNode that have not dropped out."""
@@ -47,8 +48,9 @@ class SessionHosts:
         return frozenset(node for node in self.nodes if not self.clients(node))
 
     def gone(self) -> Collection[int]:
-        """Return the SuperNodes whose replies are worth nothing any more."""
-        return self.nodes if self.session.failure is not None else self.without_clients()
+        """Return the SuperNodes whose replies are worth nothing any more, or are too late."""
+        is_late = self.session.finished and self.session.idle_s > self.reply_seconds
+        return self.nodes if is_late or self.session.failure is not None else self.without_clients()
 
     def failed(self, node: int, reason: str) -> None:
         """Let the clients of a SuperNode drop out."""

@@ -144,9 +144,9 @@ class HuSCF(Strategy):
         placement = assembly.placement(self._away(grid))
         deadlines = run.deadlines()
         session = run.open_round(list(placement.values()), deadlines)
-        self._hosts = SessionHosts(session, tuple(placement), assembly.owners)
         # The clients' streams begin in the first exchange, or never.
         lifetime = deadlines(None)
+        self._hosts = SessionHosts(session, tuple(placement), lifetime)
         coordinator = run.coordinator
         requests = {
             node: TrainRequest(
@@ -188,6 +188,8 @@ class HuSCF(Strategy):
         assert hosts is not None
         trained = collect(answers(replies), run, hosts)
         self._lost = self._lost_after(hosts)
+        # Who dropped out of the round may well answer the next message.
+        self._hosts = None
         if hosts.session.failure is not None or len(trained.blocks) < self.config.min_clients:
             run.give_up_round(hosts.session, f"{len(trained.blocks)} clients finished it")
             return None, None
@@ -199,9 +201,9 @@ class HuSCF(Strategy):
         server_round: int,
         arrays: ArrayRecord,  # noqa: ARG002 - each cluster has its own
         config: ConfigRecord,  # noqa: ARG002 - a request has all that a client needs
-        grid: Grid,  # noqa: ARG002 - who takes part was settled at the rendezvous
+        grid: Grid,
     ) -> Iterable[Message]:
-        """After the last round, ask clients that own data to judge their cluster's generator.
+        """After the last round, ask clients that own data and are there to judge their cluster's generator.
 
         In a simulation the harness judges, which knows the domains.
         """
@@ -209,12 +211,13 @@ class HuSCF(Strategy):
         if run.rounds_left:
             return []
         coordinator = run.coordinator
+        away = self._away(grid)
         requests = {
             node: EvaluateRequest(
                 client, coordinator.generator_states(coordinator.clusters[client])
             ).to_records()
             for node, (client, *_) in assembly.clients.items()
-            if node in assembly.owners
+            if node in assembly.owners and node not in away
         }
         return addressed(requests, EVALUATE, group=str(server_round))
 

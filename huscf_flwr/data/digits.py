@@ -15,8 +15,6 @@ images is right on 0.989 of the test images.
 from __future__ import annotations
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,6 +32,9 @@ _PAPER, _INK = 0.3, 0.8
 
 def make_digits() -> tuple[LabelledImages, LabelledImages]:
     """Return the training (1,437) and the test images (360), uint8 [N, 1, 28, 28]."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - a ClientApp starts without it
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
     pixels, names = load_digits(return_X_y=True)
     labels = torch.from_numpy(names).long()
     images = _enlarge(torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) / _LEVELS)

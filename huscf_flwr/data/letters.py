@@ -15,7 +15,6 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -81,6 +80,8 @@ def _render_all(fonts: tuple[str, ...], copies: int, generator: np.random.Genera
 
 @lru_cache(maxsize=len(TRAINING_FONTS) + len(TEST_FONTS))
 def _open_font(name: str) -> ImageFont.FreeTypeFont:
+    import matplotlib  # noqa: PLC0415 - a ClientApp starts without it
+
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
     try:
         return ImageFont.truetype(str(path), _GLYPH_POINTS)

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import linalg
-from sklearn import metrics
 from torch import Tensor
 
 Array = NDArray[np.float64]
@@ -103,6 +101,8 @@ def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> flo
     C1^(1/2) C2 C1^(1/2). Unlike a general matrix root this has no imaginary part to throw away and holds
     for singular covariances, as features that never fire give.
     """
+    from scipy import linalg  # noqa: PLC0415 - a ClientApp starts without it
+
     difference = first.mean - second.mean
     root = _symmetric_root(first.covariance.numpy())
     product = root @ second.covariance.numpy() @ root
@@ -121,6 +121,8 @@ def classification_scores(predictions: Tensor, labels: Tensor) -> Classification
     Raises:
         ValueError: if there are no samples.
     """
+    from sklearn import metrics  # noqa: PLC0415 - a ClientApp starts without it
+
     _check_not_empty(labels)
     truth, predicted = labels.numpy(), predictions.numpy()
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -152,6 +154,8 @@ def adjusted_rand_index(clusters: Sequence[int], domains: Sequence[str | None]) 
         raise ValueError(f"{len(clusters)} clients have a cluster but {len(domains)} a domain")
     if not domains or any(domain is None for domain in domains):
         return None
+    from sklearn import metrics  # noqa: PLC0415 - a ClientApp starts without it
+
     return float(metrics.adjusted_rand_score(list(domains), list(clusters)))
 
 
@@ -161,6 +165,8 @@ def _check_not_empty(samples: Tensor) -> None:
 
 
 def _symmetric_root(covariance: Array) -> Array:
+    from scipy import linalg  # noqa: PLC0415 - a ClientApp starts without it
+
     values, vectors = linalg.eigh(covariance)
     root: Array = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
     return root

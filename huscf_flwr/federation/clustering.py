@@ -17,11 +17,7 @@ from itertools import count
 from typing import Protocol
 
 import numpy as np
-import sklearn.cluster
 import torch
-from scipy.optimize import linear_sum_assignment
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 
@@ -71,6 +67,9 @@ class KMeans:
         Raises:
             ValueError: more clusters than clients, or features that are not a finite [K, F].
         """
+        from sklearn.cluster import KMeans as SklearnKMeans  # noqa: PLC0415 - a ClientApp starts without it
+        from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
         check_features(features)
         if self.clusters > len(features):
             raise ValueError(
@@ -79,7 +78,7 @@ class KMeans:
             )
         state = seed if self.random_state is None else self.random_state
         points = features.detach().cpu().double().numpy()
-        model = sklearn.cluster.KMeans(self.clusters, n_init=self.restarts, random_state=state % 2**32)
+        model = SklearnKMeans(self.clusters, n_init=self.restarts, random_state=state % 2**32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             labels = _in_order_of_appearance(model.fit_predict(points))
@@ -156,6 +155,8 @@ def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> di
     Returns:
         Cluster name by client id.
     """
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - a ClientApp starts without it
+
     clients = sorted(labels)
     groups = _in_order_of_appearance([labels[client] for client in clients])
     names = sorted(set(previous.values()))
@@ -203,4 +204,6 @@ def _join_small_clusters(points: np.ndarray, labels: tuple[int, ...], smallest: 
 def _silhouette(points: np.ndarray, labels: tuple[int, ...]) -> float | None:
     if not 2 <= len(set(labels)) <= len(labels) - 1:
         return None
+    from sklearn.metrics import silhouette_score  # noqa: PLC0415 - a ClientApp starts without it
+
     return float(silhouette_score(points, labels))

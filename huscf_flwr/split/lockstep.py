@@ -153,6 +153,11 @@ class LockStep:
         return self._finished_steps == self._steps
 
     @property
+    def idle_s(self) -> float:
+        """Seconds since the last step was finished, or the session was opened."""
+        return time.monotonic() - self._step_began
+
+    @property
     def failure(self) -> BaseException | None:
         """What ended the session early, if anything did."""
         return self._failure

@@ -1,6 +1,8 @@
 """The ClientApp's handlers one by one; together they are tested in tests/strategies/test_huscf.py."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -267,3 +269,12 @@ def test_no_state_travels_with_the_messages(config, server):
     where = context(config)
     ask(service.request(), TRAIN, where)
     assert dict(where.state) == {}
+
+
+def test_a_clientapp_starts_without_what_only_a_server_needs():
+    """In a deployment every message starts a process."""
+    script = "import client_apps, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"torch", "client_apps.huscf"} <= loaded
+    assert loaded & {"sklearn", "scipy.optimize", "matplotlib", "strategies.huscf"} == set()

@@ -102,11 +102,11 @@ def troubled(tmp_path_factory):
     (port,) = free_ports(1)
     settings = {
         "executor.bind": f"127.0.0.1:{port}",
-        "executor.timeout": 40,
+        "executor.timeout": 60,
         "executor.least_deadline": 10,
         "clients": 5,
         "rounds": 3,
-        "local_epochs": 30,
+        "local_epochs": 12,
         "evaluation.every": 0,
     }
     config = small_run(images, tmp_path_factory.mktemp("faults"), name="faults", **settings)
@@ -124,7 +124,7 @@ def drop_outs(line):
 
 
 def trained(line):
-    return [client["id"] for client in line["clients"] if client["id"] not in drop_outs(line)]
+    return [client["id"] for client in line["clients"]]
 
 
 def test_the_run_finishes_without_those_that_were_killed(troubled):
@@ -137,15 +137,16 @@ def test_the_run_finishes_without_those_that_were_killed(troubled):
 
 
 def test_it_is_told_when_and_why_each_dropped_out(troubled):
-    config, _, display, *_ = troubled
+    config, deployment, display, *_ = troubled
     line = read_metrics(config.folder)[1]
     before, during, after = (drop_outs(line)[client] for client in range(3))
     assert (before["step"], before["exchange"]) == (1, "GENERATE")
-    assert "did not come to GENERATE within 40 s" in before["reason"]
+    # Whichever comes first: its time is over, or Flower has missed its heartbeats.
+    assert "did not come to GENERATE within 60 s" in before["reason"] or "heartbeat" in before["reason"]
     assert 1 < during["step"] <= line["steps"]
     assert f"left after {during['step'] - 1} steps" in during["reason"]
     assert after["step"] == line["steps"] + 1
-    assert after["reason"].startswith("SuperNode ") or after["reason"] == "no reply"
+    assert after["reason"].startswith(f"SuperNode {deployment.node_ids[2]}: ")
     assert display.rounds[1]["drop_outs"] == line["drop_outs"]
 
 

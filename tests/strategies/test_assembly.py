@@ -1,7 +1,7 @@
 import logging
 
 import pytest
-from flwr.app import Message
+from flwr.app import Error, Message
 
 from client_apps.owner import root_certificates_of
 from huscf_flwr.cuts import load_devices
@@ -188,6 +188,16 @@ def test_a_lost_owners_client_stays_away():
 
 def test_where_all_hosts_are_lost_all_are_tried_again():
     assert MIXED.placement([12, 13, 14]) == {11: (5,), 12: (0, 2, 4), 13: (1, 3)}
+
+
+def test_a_failure_that_the_superlink_reports_is_no_supernodes_own(caplog):
+    sent = Message(DescribeRequest((0,)).to_records(), dst_node_id=21, message_type=DESCRIBE)
+    reply = Message(Error(3, "Node Unavailable"), reply_to=sent)
+    assert assembly.answers([reply]) == {}
+    assert "SuperNode 21 failed: Node Unavailable" in caplog.text
+    reply.metadata.__dict__["_src_node_id"] = reply.metadata.dst_node_id
+    assert assembly.answers([reply]) == {}
+    assert "A SuperNode failed: Node Unavailable" in caplog.text
 
 
 def test_owners_alone_may_be_lost():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 from safetensors.torch import load_file
 
 import client_apps
+import client_apps.huscf as huscf_client
 from huscf_flwr.config import to_run_config
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.federation import Clustering, SampleWeighting
@@ -63,6 +65,11 @@ def owners(root, tmp_path, count=2):
         }
         for client in range(count)
     }
+
+
+def trained_in(config):
+    """The clients in each round's averages."""
+    return [[client["id"] for client in line["clients"]] for line in read_metrics(config.folder)]
 
 
 def server_tensors(folder):
@@ -234,6 +241,21 @@ def test_owners_judge_on_their_own_test_data_at_the_end(owned):
     for judged in scores.values():
         assert set(judged) == {"tstr_accuracy", "tstr_f1"}
         assert 0 <= judged["tstr_accuracy"] <= 1
+
+
+def test_owners_that_are_not_there_at_the_end_are_not_asked_to_judge(images, tmp_path, monkeypatch):
+    """Flower would say only after half a minute or more that they are not there."""
+    node_ids = InProcessGrid.get_node_ids
+
+    def without_one_at_the_end(grid):
+        trained = sum(reply.metadata.message_type == "train" for reply in grid.received)
+        return [node for node in node_ids(grid) if node != 201 or trained < 4]
+
+    monkeypatch.setattr(InProcessGrid, "get_node_ids", without_one_at_the_end)
+    config = small_run(images, tmp_path, clients=2, **FAST)
+    grid = run(config, owners(images, tmp_path))
+    assert trained_in(config) == [[0, 1], [0, 1]]
+    assert [m.metadata.dst_node_id for m in grid.sent if m.metadata.message_type == "evaluate"] == [200]
 
 
 def test_a_deployment_with_tls_is_the_same_run_and_remembers_whose_client_is_whose(images, owned, tmp_path):
@@ -408,8 +430,41 @@ def test_an_owner_that_fails_is_asked_again_in_the_next_round(images, tmp_path, 
     FailingRound(monkeypatch, {1})
     config = small_run(images, tmp_path, rounds=3, clients=2, **FAST)
     run(config, owners(images, tmp_path))
-    ids = [[client["id"] for client in line["clients"]] for line in read_metrics(config.folder)]
-    assert ids == [[0, 1], [0], [0, 1]]
+    assert trained_in(config) == [[0, 1], [0], [0, 1]]
+
+
+def test_an_owner_that_dropped_out_of_the_last_round_judges_all_the_same(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(session_grid, "_GRACE_SECONDS", 0.01)
+    FailingRound(monkeypatch, {1})
+    config = small_run(images, tmp_path, clients=2, **FAST)
+    grid = run(config, owners(images, tmp_path))
+    assert trained_in(config) == [[0, 1], [0]]
+    judged = [m.metadata.src_node_id for m in grid.received if m.metadata.message_type == "evaluate"]
+    assert sorted(judged) == [200, 201]
+
+
+@pytest.mark.usefixtures("quick_grace")
+def test_a_reply_that_takes_too_long_after_the_last_step_is_not_waited_for(images, tmp_path, monkeypatch):
+    """Flower would wait for it for hours, if the SuperNode is there and only its handler hangs."""
+    over = threading.Event()
+    save_moments = huscf_client.save_moments
+
+    def hanging(segments, folder, client, *rest, **options):
+        assert client != 1 or over.wait(60)
+        return save_moments(segments, folder, client, *rest, **options)
+
+    class Display(SilentDisplay):
+        def round(self, metrics, rounds):
+            super().round(metrics, rounds)
+            over.set()
+
+    monkeypatch.setattr(huscf_client, "save_moments", hanging)
+    config = small_run(images, tmp_path, clients=2, rounds=1, **FAST, **{"executor.timeout": 5})
+    display = Display()
+    run(config, owners(images, tmp_path), display=display)
+    assert trained_in(config) == [[0]]
+    (dropped,) = display.rounds[0]["drop_outs"]
+    assert (dropped["id"], dropped["reason"]) == (1, "SuperNode 201: no reply")
 
 
 @pytest.mark.usefixtures("quick_grace")

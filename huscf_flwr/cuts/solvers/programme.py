@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array
 
 from huscf_flwr.cuts.costs import Floats
 from huscf_flwr.cuts.latency import Integers
@@ -75,6 +73,9 @@ class _Programme:
 
     def minimise(self, variables: Sequence[int], options: dict[str, float]) -> tuple[Floats | None, float]:
         """Return the values of all variables, if any were found, and a lower bound of the objective."""
+        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 - a ClientApp starts without it
+        from scipy.sparse import csr_array  # noqa: PLC0415
+
         objective = np.zeros(len(self.lower))
         objective[list(variables)] = 1.0
         shape = (len(self.row_lower), len(self.lower))
