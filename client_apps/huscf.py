@@ -92,6 +92,7 @@ def train(message: Message, context: Context) -> Message:
         wire=wire_type_of(config),
         patience=request.answer_seconds,
         roots=root_certificates_of(context),
+        share_memory=owner is None and config.executor.shared_memory,
     ) as channel:
         participants = _participants(config, request, owner)
         for participant in participants.values():

@@ -209,6 +209,8 @@ class ExecutorSection(Section):
         least_deadline: least seconds for an exchange of a later step.
         deadline_factor: seconds for an exchange are this many times those of a step, as predicted or as the
             longest one of the round took, if that is more.
+        shared_memory: frames of virtual clients cross by shared memory if their host is on the server's
+            machine. Those of real clients never do.
     """
 
     bind: str = "127.0.0.1:0"
@@ -220,6 +222,7 @@ class ExecutorSection(Section):
     timeout: PositiveFloat = 600.0
     least_deadline: PositiveFloat = 30.0
     deadline_factor: PositiveFloat = 10.0
+    shared_memory: bool = True
 
 
 class CheckpointSection(Section):

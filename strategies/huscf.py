@@ -167,7 +167,9 @@ class HuSCF(Strategy):
             for node, clients in placement.items()
         }
         claims = [request.claim(self._run_id, node) for node, request in requests.items()]
-        tokens = server.open_session(session, claims, lifetime=lifetime)
+        virtual = {place for place, node in enumerate(placement) if node not in assembly.owners}
+        share_memory = virtual if self.config.executor.shared_memory else ()
+        tokens = server.open_session(session, claims, lifetime=lifetime, share_memory=share_memory)
         contents = {
             node: replace(request, token=token).to_records()
             for (node, request), token in zip(requests.items(), tokens, strict=True)

@@ -99,6 +99,7 @@ CHANGED = {
     "executor.insecure": True,
     "executor.window": 5.5,
     "executor.least-deadline": 3.5,
+    "executor.shared-memory": False,
     "executor.deadline-factor": 4.5,
     "executor.timeout": 60.0,
     "checkpoint.keep-last": 5,

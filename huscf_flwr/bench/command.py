@@ -97,6 +97,9 @@ def step(
     chosen: Annotated[
         CutChoice, typer.Option("--cuts", help="mixed, or chosen for the paper's devices")
     ] = CutChoice.MIXED,
+    shared_memory: Annotated[
+        bool, typer.Option(help="let frames between processes cross by shared memory")
+    ] = True,
     repeats: Repeats = 10,
     output: Printed = Format.TABLE,
 ) -> None:
@@ -112,6 +115,7 @@ def step(
                 "model.width": width,
                 "compute.precision": precision.setting,
                 "compute.wire_dtype": wire,
+                "executor.shared_memory": shared_memory,
                 "cuts.solver": None if chosen is CutChoice.MIXED else chosen,
                 "evaluation.every": 0,
                 "evaluation.synthetic_images": 0,
@@ -134,6 +138,7 @@ def step(
             "cuts": chosen.value,
             "precision": precision.value,
             "wire_dtype": str(wire or precision.setting),
+            "shared_memory": shared_memory and engine is not Engine.LOCAL,
             "threads": torch.get_num_threads(),
             "seconds": timed.seconds,
             "seconds_min": timed.seconds_min,

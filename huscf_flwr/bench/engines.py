@@ -107,6 +107,7 @@ def time_steps(
         spread(sorted(cuts), hosts if engine is Engine.GRPC else 1),
         ledger=ledger,
         steps=WARM_UP + repeats,
+        largest_batch=config.batch_size,
         wire=wire_type_of(config),
     )
     if engine is Engine.LOCAL:
@@ -123,7 +124,8 @@ def time_steps(
 def _in_processes(session: LockStep, config: RunConfig, cuts: Mapping[int, Cut]) -> list[int]:
     """Run the steps with a process for each host; return their peaks in bytes."""
     server = ExecutorServer("127.0.0.1:0")
-    tokens = server.open_session(session)
+    share_memory = range(len(session.hosts)) if config.executor.shared_memory else ()
+    tokens = server.open_session(session, share_memory=share_memory)
     threads = max(1, torch.get_num_threads() // len(session.hosts))
     try:
         with ProcessPoolExecutor(len(session.hosts), multiprocessing.get_context("spawn")) as pool:
@@ -144,7 +146,8 @@ def _be_a_host(
     address: str, token: str, config: RunConfig, cuts: Mapping[int, Cut], steps: int, threads: int
 ) -> int:
     torch.set_num_threads(threads)
-    with GrpcChannel(address, token, wire=wire_type_of(config)) as channel:
+    share_memory = config.executor.shared_memory
+    with GrpcChannel(address, token, wire=wire_type_of(config), share_memory=share_memory) as channel:
         run_steps(_hosted(config, cuts), channel, steps)
     return _peak_bytes()
 

@@ -23,7 +23,7 @@ from huscf_flwr.split.exchange import Direction
 from huscf_flwr.split.executor import ExecutorStep, Observer
 from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
 
-CHANNELS = ("local", "grpc")
+CHANNELS = ("local", "shared-memory", "grpc")
 _WARM_UP = 1
 
 FramesByExchange = Mapping[Exchange, Mapping[int, Frame]]
@@ -56,13 +56,14 @@ def time_exchange(
         [list(cuts)],
         ledger=ledger,
         steps=_WARM_UP + steps,
+        largest_batch=batch_size,
         progress=lambda _: moments.append(time.perf_counter()),
         wire=wire,
     )
     if channel == "local":
         send_steps(LocalChannel(session), spec, cuts, batch_size, _WARM_UP + steps)
     else:
-        _send_from_a_process(session, spec, cuts, batch_size, wire)
+        _send_from_a_process(session, spec, cuts, batch_size, wire, share_memory=channel == "shared-memory")
     seconds = [after - before for before, after in pairwise(moments)]
     name = str(wire.sent or torch.float32).removeprefix("torch.")
     return Traffic(channel, name, ledger.total() // (_WARM_UP + steps), median(seconds))
@@ -93,10 +94,16 @@ class _EchoingExecutor(SplitExecutor):
 
 
 def _send_from_a_process(
-    session: LockStep, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int, wire: WireType
+    session: LockStep,
+    spec: ModelSpec,
+    cuts: Mapping[int, Cut],
+    batch_size: int,
+    wire: WireType,
+    *,
+    share_memory: bool,
 ) -> None:
     server = ExecutorServer("127.0.0.1:0")
-    (token,) = server.open_session(session)
+    (token,) = server.open_session(session, share_memory=[0] if share_memory else [])
     order = {
         "address": server.address,
         "token": token,
@@ -105,6 +112,7 @@ def _send_from_a_process(
         "batch_size": batch_size,
         "sent": None if wire.sent is None else str(wire.sent).removeprefix("torch."),
         "steps": session.steps,
+        "share_memory": share_memory,
     }
     clients = subprocess.run(
         [sys.executable, "-m", __name__], input=json.dumps(order), text=True, check=False
@@ -118,7 +126,8 @@ def _be_the_clients() -> None:
     order = json.load(sys.stdin)
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
     wire = WireType(None if order["sent"] is None else getattr(torch, order["sent"]))
-    with GrpcChannel(order["address"], order["token"], wire=wire) as channel:
+    sharing = order["share_memory"]
+    with GrpcChannel(order["address"], order["token"], wire=wire, share_memory=sharing) as channel:
         spec = ModelSpec.model_validate(order["spec"])
         send_steps(channel, spec, cuts, order["batch_size"], order["steps"])
 

@@ -22,6 +22,7 @@ from typing import Protocol
 import torch
 
 from huscf_flwr.split.exchange import (
+    Direction,
     DropOut,
     Exchange,
     Frame,
@@ -172,6 +173,22 @@ class LockStep:
         """Return the clients of ``host`` that have not dropped out."""
         with self._changed:
             return self._present_of(host)
+
+    def tensor_bytes(self, host: int, direction: Direction) -> list[int] | None:
+        """Return the most bytes on the wire of each tensor of one step of ``host``.
+
+        None if nothing bounds the size of a batch.
+        """
+        if self._largest_batch is None:
+            return None
+        numbers = self._largest_batch * (self.wire.sent or self._executor.dtype).itemsize
+        spec, cuts = self._executor.spec, self._executor.cuts
+        return [
+            numbers * math.prod(kind.shape(spec, cuts[client]))
+            for client in self.hosts[host]
+            for exchange in Exchange
+            for kind in exchange.kinds(direction)
+        ]
 
     def expect(self, client: int, exchange: Exchange, frame: Sequence[TensorHeader]) -> None:
         """Raise ``FrameError`` unless a frame like this one is due now: before its numbers are let in.

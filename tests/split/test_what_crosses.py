@@ -16,7 +16,7 @@ from tests.split.builders import DOUBLE, build, open_session, small_specs
 
 FIELDS = {
     "Tensor": {"dtype", "shape", "channels_last", "exponent"},
-    "Frame": {"exchange", "client", "tensors", "drop_out"},
+    "Frame": {"exchange", "client", "tensors", "drop_out", "place"},
     "Packet": {"frame", "data", "farewell"},
     "Arrival": {"host"},
     "Admission": {"admitted"},

@@ -15,6 +15,7 @@ from huscf_flwr.config import to_run_config
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.federation import Clustering, SampleWeighting
 from huscf_flwr.models import Cut, client_block_keys
+from huscf_flwr.split.wire import channel, server
 from huscf_flwr.split.wire.endpoint import PortTakenError
 from huscf_flwr.training.checkpoint import read_checkpoint
 from huscf_flwr.training.local import train_locally
@@ -568,6 +569,48 @@ def test_more_clusters_than_clients_are_named_before_training(images, tmp_path):
     with pytest.raises(ValueError, match=r"method\.clusters: 5 clusters for 4 clients"):
         run(config, hosts(1))
     assert not config.folder.exists()
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """Counts what the executor offers and what hosts take."""
+    counted = {"offered": 0, "taken": 0}
+
+    def counting(module, name, key):
+        real = getattr(module, name)
+
+        def count(*arguments):
+            counted[key] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, count)
+
+    counting(server, "offer_memory", "offered")
+    counting(channel, "take_memory", "taken")
+    return counted
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_hosts_of_virtual_clients_share_memory_if_that_is_set(images, tmp_path, memory, wanted):
+    run(small_run(images, tmp_path, rounds=1, **FAST, **{"executor.shared_memory": wanted}), hosts(2))
+    assert memory == dict.fromkeys(("offered", "taken"), 2 * wanted)
+
+
+def test_who_owns_a_client_shares_no_memory(images, tmp_path, memory, monkeypatch):
+    """Neither is it offered, nor is it taken where it is offered all the same."""
+    config = small_run(images, tmp_path, rounds=1, **FAST)
+    run(config, owners(images, tmp_path))
+    assert memory == {"offered": 0, "taken": 0}
+    open_session = server.ExecutorServer.open_session
+    monkeypatch.setattr(
+        server.ExecutorServer,
+        "open_session",
+        lambda self, session, *positional, share_memory, **named: open_session(
+            self, session, *positional, share_memory=range(len(session.hosts)), **named
+        ),
+    )
+    run(small_run(images, tmp_path, name="again", rounds=1, **FAST), owners(images, tmp_path))
+    assert memory == {"offered": 2, "taken": 0}
 
 
 def test_start_needs_prepare(images, tmp_path):

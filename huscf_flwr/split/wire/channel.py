@@ -20,6 +20,7 @@ from huscf_flwr.split.wire.claim import StreamClaim
 from huscf_flwr.split.wire.codec import FrameReader, encode_frame
 from huscf_flwr.split.wire.endpoint import open_channel
 from huscf_flwr.split.wire.server import CHANNEL_OPTIONS
+from huscf_flwr.split.wire.shared_memory import OFFER_KEY, Region, take_memory
 from huscf_flwr.split.wire_type import WireType
 
 _REACH_SECONDS = 60.0
@@ -59,8 +60,12 @@ class GrpcChannel:
         wire: WireType | None = None,
         patience: float = math.inf,
         roots: bytes | None = None,
+        share_memory: bool = False,
     ) -> None:
         """Open the stream; ``wire`` is that of the executor's session.
+
+        With ``share_memory`` the numbers of frames go by memory that the executor shares, if it offers any
+        and is on this machine: see ``shared_memory``.
 
         ``patience`` is how many seconds an answer may take, the time that other hosts need included. Raises
         ``SessionError`` if nobody listens at ``address``, or ``roots`` do not vouch for who does; a refused
@@ -81,7 +86,8 @@ class GrpcChannel:
         self._incoming: queue.SimpleQueue[messages.Packet | SessionError] = queue.SimpleQueue()
         self._receiver = threading.Thread(target=self._receive, name="split-receiver", daemon=True)
         self._receiver.start()
-        self._reader = FrameReader(_expect_anything, self._wire)
+        self._up, down = self._take_memory() if share_memory else (None, None)
+        self._reader = FrameReader(_expect_anything, self._wire, down)
 
     def exchange(self, exchange: Exchange, frames: Parcels) -> Parcels:
         """Send the frames of this host's clients up; return what comes down for them.
@@ -90,7 +96,7 @@ class GrpcChannel:
         in time.
         """
         for client, parcel in frames.items():
-            self.send(encode_frame(exchange, client, parcel, self._wire))
+            self.send(encode_frame(exchange, client, parcel, self._wire, self._up))
         return dict(self._next_frame(exchange) for _ in frames)
 
     def send(self, packets: Iterable[messages.Packet]) -> None:
@@ -116,6 +122,12 @@ class GrpcChannel:
         # The text of an error that is not ours may have in it what must not leave the host.
         words = f": {error}" if isinstance(error, _OWN_ERRORS) else ""
         self.close("" if error is None else f"{type(error).__name__}{words}")
+
+    def _take_memory(self) -> tuple[Region | None, Region | None]:
+        """Wait until the stream is admitted, and take what is offered, if it can be reached."""
+        offers = [str(value) for key, value in self._call.initial_metadata() if key == OFFER_KEY]
+        taken = take_memory(offers[0]) if offers else None
+        return taken or (None, None)
 
     def _packets(self) -> Iterator[messages.Packet]:
         """Encode frames as the network takes them: no more than one of them is held twice."""

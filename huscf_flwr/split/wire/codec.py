@@ -8,7 +8,7 @@ is set aside for its numbers before they are known to be due.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, TensorHeader
 from huscf_flwr.split.wire import split_session_pb2 as messages
+from huscf_flwr.split.wire.shared_memory import Region
 from huscf_flwr.split.wire_type import MOST_EXPONENT, WireType
 
 PACKET_BYTES = 2**20
@@ -35,10 +36,15 @@ Expect = Callable[[int, Exchange, Sequence[TensorHeader]], None]
 
 
 def encode_frame(
-    exchange: Exchange, client: int, parcel: Frame | DropOut, wire: WireType = _AS_COMPUTED
+    exchange: Exchange,
+    client: int,
+    parcel: Frame | DropOut,
+    wire: WireType = _AS_COMPUTED,
+    region: Region | None = None,
 ) -> Iterator[messages.Packet]:
     """Yield the packets of one client's frame, its numbers in the type of ``wire``.
 
+    They are put into ``region``, if there is one and it has room, and else into the packets.
     Raises ``FrameError`` for a tensor of a type that may not cross.
     """
     frame = messages.Frame(exchange=exchange.value, client=client)
@@ -48,10 +54,15 @@ def encode_frame(
         return
     numbers = []
     for tensor in parcel:
-        message, data = _encode_tensor(tensor, wire)
+        message, ordered = _encode_tensor(tensor, wire)
         frame.tensors.append(message)
-        numbers.append(data)
-    pieces = _pieces(numbers)
+        numbers.append(ordered)
+    place = None if region is None else region.write(exchange, numbers)
+    if place is not None:
+        frame.place = place
+        yield messages.Packet(frame=frame)
+        return
+    pieces = _pieces([_bytes(ordered) for ordered in numbers])
     yield messages.Packet(frame=frame, data=next(pieces, b""))
     for piece in pieces:
         yield messages.Packet(data=piece)
@@ -60,9 +71,11 @@ def encode_frame(
 class FrameReader:
     """Puts the packets of one stream together."""
 
-    def __init__(self, expect: Expect, wire: WireType = _AS_COMPUTED) -> None:
+    def __init__(self, expect: Expect, wire: WireType = _AS_COMPUTED, region: Region | None = None) -> None:
+        """Read frames that ``expect`` lets in; ``region`` is where those lie that came without numbers."""
         self._expect = expect
         self._wire = wire
+        self._region = region
         self._growing: _GrowingFrame | None = None
 
     def add(self, packet: messages.Packet) -> tuple[Exchange, int, Frame | DropOut] | None:
@@ -76,7 +89,15 @@ class FrameReader:
             exchange = _exchange(packet.frame)
             if packet.frame.drop_out:
                 return exchange, packet.frame.client, DropOut(packet.frame.drop_out[:_REASON_CHARACTERS])
-            self._growing = self._begin(exchange, packet.frame)
+            growing = self._begin(exchange, packet.frame)
+            if packet.frame.HasField("place"):
+                return (
+                    exchange,
+                    growing.client,
+                    growing.lying_at(packet.frame.place, self._region, self._wire),
+                )
+            growing.make_room()
+            self._growing = growing
         if self._growing is None:
             raise FrameError("numbers came without a frame")
         self._growing.add(packet.data)
@@ -95,7 +116,6 @@ class FrameReader:
             raise FrameError(
                 f"client {frame.client}, {exchange.name}: {growing.byte_count} bytes are too many"
             )
-        growing.make_room()
         return growing
 
 
@@ -134,7 +154,19 @@ class _GrowingFrame:
 
     def tensors(self, wire: WireType) -> Frame:
         """Return the tensors."""
-        pieces = torch.split(self._numbers, [part.byte_count for part in self._parts])
+        return self._tensors(torch.split(self._numbers, self._sizes), wire)
+
+    def lying_at(self, place: int, region: Region | None, wire: WireType) -> Frame:
+        """Return the tensors, whose numbers are in ``region``; raises ``FrameError`` if they are not."""
+        if region is None:
+            raise FrameError(f"client {self.client}, {self.exchange.name}: there is no shared memory")
+        return self._tensors(region.read(place, self._sizes), wire)
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [part.byte_count for part in self._parts]
+
+    def _tensors(self, pieces: Iterable[Tensor], wire: WireType) -> Frame:
         return tuple(part.tensor(piece, wire) for part, piece in zip(self._parts, pieces, strict=True))
 
 
@@ -155,7 +187,8 @@ class _Part:
         return wire.incoming(tensor, self.described.exponent)
 
 
-def _encode_tensor(tensor: Tensor, wire: WireType) -> tuple[messages.Tensor, memoryview]:
+def _encode_tensor(tensor: Tensor, wire: WireType) -> tuple[messages.Tensor, Tensor]:
+    """Return what the tensor is, and its numbers in the order in which they cross."""
     if tensor.dtype not in _DTYPES.values():
         raise FrameError(f"a tensor of {tensor.dtype} may not cross; allowed: {', '.join(_DTYPES)}")
     tensor, exponent = wire.outgoing(tensor.detach())
@@ -164,7 +197,11 @@ def _encode_tensor(tensor: Tensor, wire: WireType) -> tuple[messages.Tensor, mem
     message = messages.Tensor(
         dtype=_NAMES[tensor.dtype], exponent=exponent, shape=ordered.shape, channels_last=channels_last
     )
-    return message, ordered.contiguous().flatten().view(torch.uint8).numpy().data
+    return message, ordered
+
+
+def _bytes(ordered: Tensor) -> memoryview:
+    return ordered.contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def _pieces(numbers: Sequence[memoryview]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from huscf_flwr.split.wire.claim import StreamClaim, presented
 from huscf_flwr.split.wire.codec import MESSAGE_BYTES, FrameReader, encode_frame
 from huscf_flwr.split.wire.endpoint import Endpoint
 from huscf_flwr.split.wire.rendezvous import Rendezvous
+from huscf_flwr.split.wire.shared_memory import OFFER_KEY, MemoryOffer, offer_memory
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -45,6 +46,7 @@ class _Ticket:
     host: int
     claim: str
     expires_at: float
+    share_memory: bool
     used_by: object | None = None
 
 
@@ -95,17 +97,19 @@ class ExecutorServer(services.SplitExecutorServicer):
         claims: Sequence[StreamClaim] | None = None,
         *,
         lifetime: float = math.inf,
+        share_memory: Collection[int] = (),
     ) -> tuple[str, ...]:
         """Serve ``session`` from now on, and no other; return one single-use token for each of its hosts.
 
         A token is good for ``lifetime`` seconds, for who makes the same claim as is given here for the host.
+        The hosts in ``share_memory``, by their index, are offered shared memory.
         """
         if len(session.hosts) > self._streams:
             raise ValueError(f"{len(session.hosts)} hosts, but the executor serves {self._streams} at once")
         expires_at = time.monotonic() + lifetime
         bound = claims or [StreamClaim()] * len(session.hosts)
         tickets = {
-            secrets.token_urlsafe(): _Ticket(session, host, str(claim), expires_at)
+            secrets.token_urlsafe(): _Ticket(session, host, str(claim), expires_at, host in share_memory)
             for host, claim in enumerate(bound)
         }
         with self._lock:
@@ -140,8 +144,13 @@ class ExecutorServer(services.SplitExecutorServicer):
         # It runs as soon as the stream is over, even while this thread waits for other hosts.
         if not context.add_callback(lambda: self._gone(ticket, context)):
             self._gone(ticket, context)
+        offer = _offer(ticket)
+        if offer is not None and not context.add_callback(offer.close):
+            offer.close()
+        # Who can share memory waits for this before the first frame.
+        context.send_initial_metadata([(OFFER_KEY, str(offer))] if offer else [])
         try:
-            yield from _serve(session, host, request_iterator, lambda: self._use(ticket, context))
+            yield from _serve(session, host, request_iterator, lambda: self._use(ticket, context), offer)
         except (FrameError, SessionError) as error:
             if self._mine(ticket, context):
                 session.leave(host, str(error))
@@ -183,9 +192,16 @@ class ExecutorServer(services.SplitExecutorServicer):
 
 
 def _serve(
-    session: LockStep, host: int, incoming: Iterator[messages.Packet], use_token: Callable[[], None]
+    session: LockStep,
+    host: int,
+    incoming: Iterator[messages.Packet],
+    use_token: Callable[[], None],
+    offer: MemoryOffer | None = None,
 ) -> Iterator[messages.Packet]:
-    """Answer a host's frames; ``use_token`` is called with each that is valid."""
+    """Answer a host's frames; ``use_token`` is called with each that is valid.
+
+    Answers go the way that the frames came: by the memory on ``offer``, or by the stream.
+    """
     awaited = set(session.hosts[host])
 
     def expect(client: int, exchange: Exchange, headers: Sequence[TensorHeader]) -> None:
@@ -193,7 +209,7 @@ def _serve(
             raise FrameError(f"host {host} sent client {client}, which is not one of {sorted(awaited)}")
         session.expect(client, exchange, headers)
 
-    reader = FrameReader(expect, session.wire)
+    reader = FrameReader(expect, session.wire, offer.up if offer else None)
     parcels: dict[int, Frame | DropOut] = {}
     for packet in incoming:
         if packet.farewell:
@@ -208,10 +224,16 @@ def _serve(
         parcels[client] = parcel
         if parcels.keys() == awaited:
             answers = session.exchange(host, exchange, parcels)
+            region = offer.down if offer and packet.frame.HasField("place") else None
             for receiver, answer in answers.items():
-                yield from encode_frame(exchange, receiver, answer, session.wire)
+                yield from encode_frame(exchange, receiver, answer, session.wire, region)
             awaited -= {client for client, answer in answers.items() if isinstance(answer, DropOut)}
             parcels = {}
+
+
+def _offer(ticket: _Ticket) -> MemoryOffer | None:
+    up, down = (ticket.session.tensor_bytes(ticket.host, way) for way in ("up", "down"))
+    return offer_memory(up, down) if ticket.share_memory and up and down else None
 
 
 def _equal(known: str, told: str) -> bool:

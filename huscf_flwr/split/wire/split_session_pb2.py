@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)huscf_flwr/split/wire/split_session.proto\x12\x0bhuscf.split\"O\n\x06Tensor\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x15\n\rchannels_last\x18\x03 \x01(\x08\x12\x10\n\x08\x65xponent\x18\x05 \x01(\x11\"a\n\x05\x46rame\x12\x10\n\x08\x65xchange\x18\x01 \x01(\r\x12\x0e\n\x06\x63lient\x18\x02 \x01(\r\x12$\n\x07tensors\x18\x03 \x03(\x0b\x32\x13.huscf.split.Tensor\x12\x10\n\x08\x64rop_out\x18\x04 \x01(\t\"K\n\x06Packet\x12!\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x12.huscf.split.Frame\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08\x66\x61rewell\x18\x03 \x01(\t\"\x17\n\x07\x41rrival\x12\x0c\n\x04host\x18\x01 \x01(\t\"\x1d\n\tAdmission\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\x32\x80\x01\n\rSplitExecutor\x12\x36\n\x06\x41rrive\x12\x14.huscf.split.Arrival\x1a\x16.huscf.split.Admission\x12\x37\n\x07Session\x12\x13.huscf.split.Packet\x1a\x13.huscf.split.Packet(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)huscf_flwr/split/wire/split_session.proto\x12\x0bhuscf.split\"O\n\x06Tensor\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x15\n\rchannels_last\x18\x03 \x01(\x08\x12\x10\n\x08\x65xponent\x18\x05 \x01(\x11\"\x7f\n\x05\x46rame\x12\x10\n\x08\x65xchange\x18\x01 \x01(\r\x12\x0e\n\x06\x63lient\x18\x02 \x01(\r\x12$\n\x07tensors\x18\x03 \x03(\x0b\x32\x13.huscf.split.Tensor\x12\x10\n\x08\x64rop_out\x18\x04 \x01(\t\x12\x12\n\x05place\x18\x05 \x01(\x04H\x00\x88\x01\x01\x42\x08\n\x06_place\"K\n\x06Packet\x12!\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x12.huscf.split.Frame\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08\x66\x61rewell\x18\x03 \x01(\t\"\x17\n\x07\x41rrival\x12\x0c\n\x04host\x18\x01 \x01(\t\"\x1d\n\tAdmission\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\x32\x80\x01\n\rSplitExecutor\x12\x36\n\x06\x41rrive\x12\x14.huscf.split.Arrival\x1a\x16.huscf.split.Admission\x12\x37\n\x07Session\x12\x13.huscf.split.Packet\x1a\x13.huscf.split.Packet(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENSOR']._serialized_start=58
   _globals['_TENSOR']._serialized_end=137
   _globals['_FRAME']._serialized_start=139
-  _globals['_FRAME']._serialized_end=236
-  _globals['_PACKET']._serialized_start=238
-  _globals['_PACKET']._serialized_end=313
-  _globals['_ARRIVAL']._serialized_start=315
-  _globals['_ARRIVAL']._serialized_end=338
-  _globals['_ADMISSION']._serialized_start=340
-  _globals['_ADMISSION']._serialized_end=369
-  _globals['_SPLITEXECUTOR']._serialized_start=372
-  _globals['_SPLITEXECUTOR']._serialized_end=500
+  _globals['_FRAME']._serialized_end=266
+  _globals['_PACKET']._serialized_start=268
+  _globals['_PACKET']._serialized_end=343
+  _globals['_ARRIVAL']._serialized_start=345
+  _globals['_ARRIVAL']._serialized_end=368
+  _globals['_ADMISSION']._serialized_start=370
+  _globals['_ADMISSION']._serialized_end=399
+  _globals['_SPLITEXECUTOR']._serialized_start=402
+  _globals['_SPLITEXECUTOR']._serialized_end=530
 # @@protoc_insertion_point(module_scope)

@@ -19,16 +19,18 @@ class Tensor(_message.Message):
     def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., channels_last: _Optional[bool] = ..., exponent: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("exchange", "client", "tensors", "drop_out")
+    __slots__ = ("exchange", "client", "tensors", "drop_out", "place")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     DROP_OUT_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
     exchange: int
     client: int
     tensors: _containers.RepeatedCompositeFieldContainer[Tensor]
     drop_out: str
-    def __init__(self, exchange: _Optional[int] = ..., client: _Optional[int] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., drop_out: _Optional[str] = ...) -> None: ...
+    place: int
+    def __init__(self, exchange: _Optional[int] = ..., client: _Optional[int] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., drop_out: _Optional[str] = ..., place: _Optional[int] = ...) -> None: ...
 
 class Packet(_message.Message):
     __slots__ = ("frame", "data", "farewell")
