@@ -8,14 +8,15 @@ once taken is seldom given back.
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -65,9 +66,7 @@ class ScalePoint:
 
 def measure_scale(counts: Sequence[int], *, batch_size: int, steps: int, threads: int) -> list[ScalePoint]:
     """Measure a round of ``steps`` steps for each number of clients, one process after the other."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        return [pool.submit(_round, count, batch_size, steps, threads).result() for count in counts]
+    return [_in_a_process(count, batch_size, steps, threads) for count in counts]
 
 
 def plot_scale(points: Sequence[ScalePoint], path: Path) -> None:
@@ -93,6 +92,12 @@ def plot_scale(points: Sequence[ScalePoint], path: Path) -> None:
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
     figure.savefig(path, dpi=150)
+
+
+def _in_a_process(*numbers: int) -> ScalePoint:
+    command = [sys.executable, "-m", __name__, *map(str, numbers)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return ScalePoint(**json.loads(done.stdout))
 
 
 class _StepClock(HostTimer):
@@ -197,3 +202,7 @@ def _weights_of(client: SplitClient) -> int:
 
 def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_round(*map(int, sys.argv[1:])))))
