@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
@@ -16,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.scale import COUNTS, ScalePoint, measure_scale, plot_scale
 from huscf_flwr.bench.step import (
@@ -29,8 +29,10 @@ from huscf_flwr.bench.step import (
     split_step,
     step_gflop,
 )
+from huscf_flwr.explained import explained
 from huscf_flwr.models import load_model_spec
 from huscf_flwr.split import WireType
+from huscf_flwr.training.method import model_spec_of
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 
@@ -49,6 +51,19 @@ class Precision(StrEnum):
     def dtype(self) -> torch.dtype:
         """PyTorch's name of it."""
         return torch.float32 if self is Precision.FP32 else torch.bfloat16
+
+    @property
+    def setting(self) -> str:
+        """Its name in the configuration."""
+        return str(self.dtype).removeprefix("torch.")
+
+
+class WireDtype(StrEnum):
+    """Types that may cross instead of the computed one."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
 
 
 class Format(StrEnum):
@@ -72,31 +87,63 @@ def step(
     model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = _AUTHORS_MODEL,
     width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
     precision: Computed = Precision.FP32,
+    wire: Annotated[
+        WireDtype | None, typer.Option("--wire-dtype", help="type on the wire, if not as computed")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="one process, several over gRPC, or flwr run")
+    ] = Engine.LOCAL,
+    hosts: Annotated[int, typer.Option(min=1, help="processes or SuperNodes of the clients")] = 2,
+    chosen: Annotated[
+        CutChoice, typer.Option("--cuts", help="mixed, or chosen for the paper's devices")
+    ] = CutChoice.MIXED,
     repeats: Repeats = 10,
     output: Printed = Format.TABLE,
 ) -> None:
-    """Time steps of the split engine in one process."""
-    spec = load_model_spec(model, width)
-    cuts = mixed_cuts(spec, clients)
-    ours, ledger = split_step(spec, cuts, random_batches(spec, clients, batch_size), precision.dtype)
-    (seconds,) = seconds_of([ours], repeats=repeats, warm_up=_WARM_UP)
-    gflops = step_gflop(spec, cuts, batch_size) / median(seconds)
+    """Time steps of the split engine."""
+    with explained():
+        config = bench_config(
+            {
+                "clients": clients,
+                "batch_size": batch_size,
+                "rounds": 1,
+                "local_epochs": 1,
+                "model.spec": model,
+                "model.width": width,
+                "compute.precision": precision.setting,
+                "compute.wire_dtype": wire,
+                "cuts.solver": None if chosen is CutChoice.MIXED else chosen,
+                "evaluation.every": 0,
+                "evaluation.synthetic_images": 0,
+            }
+        )
+        cuts = cuts_of(config, chosen)
+        if engine is Engine.FLOWER and chosen is CutChoice.MIXED:
+            raise ValueError(
+                "--cuts mixed: a run through Flower chooses its cuts; take exact, for both engines"
+            )
+        timed = time_steps(engine, config, cuts, hosts=hosts, repeats=repeats)
+    gflops = step_gflop(model_spec_of(config), cuts, batch_size) / timed.seconds
     peak = matrix_gflops(precision.dtype)
     _show(
         {
+            "engine": engine.value,
+            "hosts": 1 if engine is Engine.LOCAL else hosts,
             "clients": clients,
             "batch_size": batch_size,
+            "cuts": chosen.value,
             "precision": precision.value,
+            "wire_dtype": str(wire or precision.setting),
             "threads": torch.get_num_threads(),
-            "seconds": median(seconds),
-            "seconds_min": min(seconds),
-            "seconds_max": max(seconds),
-            "images_per_second": clients * batch_size / median(seconds),
+            "seconds": timed.seconds,
+            "seconds_min": timed.seconds_min,
+            "seconds_max": timed.seconds_max,
+            "images_per_second": clients * batch_size / timed.seconds,
             "gflops": gflops,
             "matrix_product_gflops": peak,
             "share_of_matrix_product": gflops / peak,
-            "bytes_per_step": ledger.total() // (_WARM_UP + repeats),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "bytes_per_step": timed.bytes_per_step,
+            "peak_memory_bytes": timed.peak_memory_bytes,
         },
         output,
     )

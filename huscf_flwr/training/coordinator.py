@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from torch import Tensor
 
@@ -72,8 +71,8 @@ class FinishedRound:
     """Seconds of a step by client; empty if nobody measured."""
     server_s: float
     """Seconds that the executor computed in a step."""
-    step_s: float
-    """Median seconds of a step, from one to the next."""
+    step_seconds: Sequence[float]
+    """How long each step took; the first from the opening of the session on."""
     drop_outs: Mapping[int, DroppedClient]
     """The clients that did not take part to the end, and are in no average."""
 
@@ -252,7 +251,7 @@ class Coordinator:
             cuts=dict(self.cuts),
             times=self._step_times(self._session, times or {}),
             server_s=self._session.served_s / self.steps,
-            step_s=median(self._session.step_seconds),
+            step_seconds=self._session.step_seconds,
             drop_outs=self._session.dropped,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -192,7 +193,11 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
         "round": finished.number,
         "seconds": round(finished.seconds, 3),
         "steps": finished.steps,
-        "step_seconds": finished.step_s,
+        "step_seconds": {
+            "median": median(finished.step_seconds),
+            "least": min(finished.step_seconds),
+            "most": max(finished.step_seconds),
+        },
         "server_step_seconds": finished.server_s,
         "hosts": finished.hosts,
         "losses": {network: sum(values.values()) / len(values) for network, values in losses.items()},

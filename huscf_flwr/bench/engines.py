@@ -1,0 +1,196 @@
+"""The same steps on each engine: in one process, over gRPC to other processes, and through Flower.
+
+A step is timed where all engines have the same clock, in the lock-step session. The first steps, in which
+hosts come one after the other and memory is taken, do not count.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from statistics import median
+
+import torch
+import yaml
+
+from huscf_flwr.bench.step import mixed_cuts, random_batches
+from huscf_flwr.config import RunConfig, load_config
+from huscf_flwr.data import LabelledImages, write_idx_folder
+from huscf_flwr.flower_run import app_folder, run_with_flower
+from huscf_flwr.models import Cut, ModelSpec
+from huscf_flwr.split import (
+    HostedClient,
+    Ledger,
+    LocalChannel,
+    LockStep,
+    SplitClient,
+    SplitExecutor,
+    run_steps,
+)
+from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
+from huscf_flwr.training.coordinator import SEGMENTS_KIND, TAKEN_KIND
+from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
+from huscf_flwr.training.display import NoDisplay
+from huscf_flwr.training.local import spread
+from huscf_flwr.training.method import model_spec_of
+from huscf_flwr.training.participant import dtype_of, wire_type_of
+from huscf_flwr.training.run_folder import read_metrics
+
+WARM_UP = 3
+"""Steps that do not count."""
+
+_NOISE = "noise"
+
+
+class Engine(StrEnum):
+    """What moves the frames."""
+
+    LOCAL = "local"
+    GRPC = "grpc"
+    FLOWER = "flower"
+
+
+class CutChoice(StrEnum):
+    """Which cuts the clients have."""
+
+    MIXED = "mixed"
+    EXACT = "exact"
+    GREEDY = "greedy"
+    GENETIC = "genetic"
+
+
+@dataclass(frozen=True)
+class TimedSteps:
+    """What some steps took."""
+
+    seconds: float
+    """Median."""
+    seconds_min: float
+    seconds_max: float
+    bytes_per_step: int
+    """On the wire, both directions, all clients."""
+    peak_memory_bytes: int | None
+    """Of all processes together; ``None`` where they are not ours to ask."""
+
+
+def bench_config(settings: Mapping[str, object]) -> RunConfig:
+    """Return the configuration of a benchmark: the demo's with these settings by dotted name."""
+    return load_config("demo", [f"{key}={value}" for key, value in settings.items() if value is not None])
+
+
+def cuts_of(config: RunConfig, choice: CutChoice) -> dict[int, Cut]:
+    """Return the cut of every client: mixed, or what the configured solver chooses."""
+    spec = model_spec_of(config)
+    if choice is CutChoice.MIXED:
+        return mixed_cuts(spec, config.clients)
+    return dict(enumerate(choose_cuts(config, spec, deal_devices(config)).cuts))
+
+
+def time_steps(
+    engine: Engine, config: RunConfig, cuts: Mapping[int, Cut], *, hosts: int, repeats: int
+) -> TimedSteps:
+    """Time ``repeats`` steps of ``config`` on ``engine`` with ``hosts`` hosts; locally there is one.
+
+    Raises ``ValueError`` if there are more hosts than clients.
+    """
+    if engine is Engine.FLOWER:
+        return _through_flower(config, hosts, repeats)
+    ledger = Ledger()
+    session = LockStep(
+        SplitExecutor(model_spec_of(config), cuts, seed=config.seed, dtype=dtype_of(config)),
+        spread(sorted(cuts), hosts if engine is Engine.GRPC else 1),
+        ledger=ledger,
+        steps=WARM_UP + repeats,
+        wire=wire_type_of(config),
+    )
+    if engine is Engine.LOCAL:
+        run_steps(_hosted(config, cuts), LocalChannel(session), session.steps)
+        peaks = [_peak_bytes()]
+    else:
+        peaks = [*_in_processes(session, config, cuts), _peak_bytes()]
+    counted = session.step_seconds[WARM_UP:]
+    return TimedSteps(
+        median(counted), min(counted), max(counted), ledger.total() // session.steps, sum(peaks)
+    )
+
+
+def _in_processes(session: LockStep, config: RunConfig, cuts: Mapping[int, Cut]) -> list[int]:
+    """Run the steps with a process for each host; return their peaks in bytes."""
+    server = ExecutorServer("127.0.0.1:0")
+    tokens = server.open_session(session)
+    threads = max(1, torch.get_num_threads() // len(session.hosts))
+    try:
+        with ProcessPoolExecutor(len(session.hosts), multiprocessing.get_context("spawn")) as pool:
+            running = [
+                pool.submit(
+                    _be_a_host,
+                    *(server.address, token, config, {client: cuts[client] for client in clients}),
+                    *(session.steps, threads),
+                )
+                for clients, token in zip(session.hosts, tokens, strict=True)
+            ]
+            return [host.result() for host in running]
+    finally:
+        server.stop()
+
+
+def _be_a_host(
+    address: str, token: str, config: RunConfig, cuts: Mapping[int, Cut], steps: int, threads: int
+) -> int:
+    torch.set_num_threads(threads)
+    with GrpcChannel(address, token, wire=wire_type_of(config)) as channel:
+        run_steps(_hosted(config, cuts), channel, steps)
+    return _peak_bytes()
+
+
+def _hosted(config: RunConfig, cuts: Mapping[int, Cut]) -> list[HostedClient]:
+    spec = model_spec_of(config)
+    batches = random_batches(spec, config.clients, config.batch_size)
+
+    def hosted(client: int, cut: Cut) -> HostedClient:
+        split = SplitClient(client, spec, cut, seed=config.seed, dtype=dtype_of(config))
+        return HostedClient(split, lambda: batches[client])
+
+    return [hosted(client, cut) for client, cut in cuts.items()]
+
+
+def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
+    """Time a run of one round: as many steps, on as many images of noise as they need."""
+    with tempfile.TemporaryDirectory(prefix="huscf-bench-") as name:
+        folder = Path(name)
+        images = (WARM_UP + repeats) * config.batch_size * config.clients
+        _write_noise(folder, model_spec_of(config), images)
+        data = config.data.model_copy(
+            update={"scenario": str(folder / "scenario.yaml"), "root": folder, "domains": None}
+        )
+        run = config.model_copy(update={"data": data, "output": folder, "min_hosts": hosts})
+        run_with_flower(run, app_folder(), supernodes=hosts, display=NoDisplay())
+        (line,) = read_metrics(run.folder)
+    crossed = sum(
+        count for kind, count in line["bytes"]["kinds"].items() if kind not in (SEGMENTS_KIND, TAKEN_KIND)
+    )
+    seconds = line["step_seconds"]
+    return TimedSteps(seconds["median"], seconds["least"], seconds["most"], crossed // line["steps"], None)
+
+
+def _write_noise(folder: Path, spec: ModelSpec, count: int) -> None:
+    """Write a domain of noise in MNIST's file format, and the scenario that deals all of it evenly."""
+    stream = torch.Generator().manual_seed(0)
+
+    def images(number: int) -> LabelledImages:
+        pixels = torch.randint(256, (number, *spec.image.shape), generator=stream, dtype=torch.uint8)
+        return LabelledImages(pixels, torch.arange(number) % spec.classes)
+
+    write_idx_folder(folder / _NOISE, images(count), images(10 * spec.classes))
+    scenario = {"description": "noise", "domains": [_NOISE], "labels": {"kind": "all"}, "cap_total": None}
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario), "utf-8")
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

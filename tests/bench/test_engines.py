@@ -1,0 +1,96 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from huscf_flwr.bench import engines
+from huscf_flwr.bench.engines import WARM_UP, CutChoice, Engine, bench_config, cuts_of, time_steps
+from huscf_flwr.bench.step import mixed_cuts
+from huscf_flwr.cli import app
+from huscf_flwr.training.local import train_locally
+from huscf_flwr.training.method import model_spec_of
+from huscf_flwr.training.run_folder import read_metrics
+
+
+def small(**settings):
+    defaults = {
+        "clients": 3,
+        "batch_size": 2,
+        "rounds": 1,
+        "local_epochs": 1,
+        "model.width": 0.05,
+        "cuts.solver": "exact",
+        "evaluation.every": 0,
+        "evaluation.images": 20,
+        "evaluation.synthetic_images": 0,
+    }
+    return bench_config({**defaults, **settings})
+
+
+def bench_step(*arguments):
+    command = ("--clients", "2", "--batch-size", "2", "--width", "0.05", "--repeats", "1", "--format", "json")
+    return CliRunner().invoke(app, ["bench", "step", *command, *arguments])
+
+
+@pytest.mark.parametrize("engine", ["local", "grpc"])
+def test_an_engine_says_what_it_measured(engine):
+    printed = bench_step("--engine", engine, "--wire-dtype", "float16", "--cuts", "greedy")
+    assert printed.exit_code == 0, printed.output
+    figures = json.loads(printed.stdout)
+    assert (figures["engine"], figures["wire_dtype"], figures["cuts"]) == (engine, "float16", "greedy")
+    assert figures["hosts"] == {"local": 1, "grpc": 2}[engine]
+    assert 0 < figures["seconds_min"] <= figures["seconds"] <= figures["seconds_max"]
+    assert figures["peak_memory_bytes"] > 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_local_and_grpc_send_the_same_bytes(precision):
+    config = small(**{"compute.precision": precision})
+    cuts = cuts_of(config, CutChoice.EXACT)
+    local, grpc = (
+        time_steps(engine, config, cuts, hosts=2, repeats=2) for engine in (Engine.LOCAL, Engine.GRPC)
+    )
+    assert grpc.bytes_per_step == local.bytes_per_step > 0
+    assert grpc.peak_memory_bytes > 2 * local.peak_memory_bytes
+
+
+def test_a_run_through_flower_has_the_same_steps_with_full_batches(monkeypatch):
+    runs = []
+
+    def run_here(config, folder, *, supernodes, display):
+        train_locally(config, hosts=supernodes, display=display, judged=False)
+        runs.append((config, read_metrics(config.folder), folder))
+
+    monkeypatch.setattr(engines, "run_with_flower", run_here)
+    config = small()
+    cuts = cuts_of(config, CutChoice.EXACT)
+    timed = time_steps(Engine.FLOWER, config, cuts, hosts=2, repeats=4)
+    ((ran, (line,), folder),) = runs
+    assert line["steps"] == WARM_UP + 4
+    assert line["hosts"] == ran.min_hosts == 2
+    assert {client["samples"] for client in line["clients"]} == {2 * (WARM_UP + 4)}
+    assert {client["id"]: tuple(client["cut"]) for client in line["clients"]} == cuts
+    assert timed.bytes_per_step == time_steps(Engine.LOCAL, config, cuts, hosts=1, repeats=1).bytes_per_step
+    assert 0 < timed.seconds_min <= timed.seconds <= timed.seconds_max
+    assert (folder / "pyproject.toml").is_file()
+
+
+def test_cuts_are_mixed_or_the_solvers():
+    config = small(clients=5)
+    assert cuts_of(config, CutChoice.MIXED) == mixed_cuts(model_spec_of(config), 5)
+    everywhere = small(**{"cuts.solver": "fixed", "cuts.fixed": "2,1,1,2"})
+    assert set(cuts_of(everywhere, CutChoice.EXACT).values()) == {(2, 1, 1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--engine", "flower"), "--cuts mixed"),
+        (("--engine", "grpc", "--hosts", "3"), "2 clients for 3 hosts"),
+        (("--precision", "bf16", "--wire-dtype", "float32"), "saves nothing"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before(arguments, message):
+    printed = bench_step(*arguments)
+    assert printed.exit_code == 2
+    assert message in printed.output
