@@ -7,7 +7,6 @@ hosts come one after the other and memory is taken, do not count.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from statistics import median
 import torch
 import yaml
 
+from huscf_flwr.bench.memory import peak_bytes
 from huscf_flwr.bench.step import mixed_cuts, random_batches
 from huscf_flwr.config import RunConfig, from_run_config, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
@@ -113,9 +113,9 @@ def time_steps(
     )
     if engine is Engine.LOCAL:
         run_steps(_hosted(config, cuts), LocalChannel(session), session.steps)
-        peaks = [_peak_bytes()]
+        peaks = [peak_bytes()]
     else:
-        peaks = [*_in_processes(session, config, cuts), _peak_bytes()]
+        peaks = [*_in_processes(session, config, cuts), peak_bytes()]
     counted = session.step_seconds[WARM_UP:]
     return TimedSteps(
         median(counted), min(counted), max(counted), ledger.total() // session.steps, sum(peaks)
@@ -158,7 +158,7 @@ def _be_a_host() -> int:
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
     with GrpcChannel(order["address"], order["token"], wire=wire_type_of(config)) as channel:
         run_steps(_hosted(config, cuts), channel, order["steps"])
-    return _peak_bytes()
+    return peak_bytes()
 
 
 def _hosted(config: RunConfig, cuts: Mapping[int, Cut]) -> list[HostedClient]:
@@ -202,10 +202,6 @@ def _write_noise(folder: Path, spec: ModelSpec, count: int) -> None:
     write_idx_folder(folder / _NOISE, images(count), images(10 * spec.classes))
     scenario = {"description": "noise", "domains": [_NOISE], "labels": {"kind": "all"}, "cap_total": None}
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario), "utf-8")
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

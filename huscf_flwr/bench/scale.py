@@ -9,7 +9,6 @@ once taken is seldom given back.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from huscf_flwr.bench.memory import peak_bytes
 from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.cuts import CutProblem, Solution
@@ -138,7 +138,7 @@ def _round(clients: int, batch_size: int, steps: int, threads: int) -> ScalePoin
         config = _config(clients, batch_size, Path(folder))
         spec = model_spec_of(config)
         population = _noise(spec, clients, batch_size * steps)
-        before = _peak_bytes()
+        before = peak_bytes()
         clock, started = _StepClock(), time.perf_counter()
         train_locally(
             config,
@@ -149,7 +149,7 @@ def _round(clients: int, batch_size: int, steps: int, threads: int) -> ScalePoin
             judged=False,
         )
         ended = time.perf_counter()
-    peak = _peak_bytes()
+    peak = peak_bytes()
     return ScalePoint(
         clients=clients,
         step_seconds=clock.seconds(0) / clients,
@@ -198,10 +198,6 @@ def _state_bytes(spec: ModelSpec, clients: int) -> int:
 def _weights_of(client: SplitClient) -> int:
     parts = client.segments.generator.blocks, client.segments.discriminator.blocks
     return sum(parameter.numel() for part in parts for parameter in part.parameters())
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":
