@@ -3,8 +3,6 @@ import sys
 
 import torch
 
-from huscf_flwr.bench.memory import peak_bytes
-
 
 def test_a_process_does_not_have_the_peak_of_who_started_it():
     large = torch.ones(100_000_000)
