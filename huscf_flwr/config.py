@@ -205,7 +205,8 @@ class ExecutorSection(Section):
         insecure: without a certificate, let other machines than this one connect.
         window: seconds that the first host to arrive waits for others at the start.
         timeout: least seconds that hosts have for an exchange of a round's first step, which covers the start
-            of their processes. A host that does not come in time drops out of the round.
+            of their processes, and for their reply after the last step. A host that does not come in time
+            drops out of the round.
         least_deadline: least seconds for an exchange of a later step.
         deadline_factor: seconds for an exchange are this many times those of a step, as predicted or as the
             longest one of the round took, if that is more.

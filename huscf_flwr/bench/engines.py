@@ -6,11 +6,12 @@ hosts come one after the other and memory is taken, do not count.
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,8 +20,9 @@ from statistics import median
 import torch
 import yaml
 
+from huscf_flwr.bench.memory import peak_bytes
 from huscf_flwr.bench.step import mixed_cuts, random_batches
-from huscf_flwr.config import RunConfig, load_config
+from huscf_flwr.config import RunConfig, from_run_config, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
 from huscf_flwr.flower_run import app_folder, run_with_flower
 from huscf_flwr.models import Cut, ModelSpec
@@ -112,9 +114,9 @@ def time_steps(
     )
     if engine is Engine.LOCAL:
         run_steps(_hosted(config, cuts), LocalChannel(session), session.steps)
-        peaks = [_peak_bytes()]
+        peaks = [peak_bytes()]
     else:
-        peaks = [*_in_processes(session, config, cuts), _peak_bytes()]
+        peaks = [*_in_processes(session, config, cuts), peak_bytes()]
     counted = session.step_seconds[WARM_UP:]
     return TimedSteps(
         median(counted), min(counted), max(counted), ledger.total() // session.steps, sum(peaks)
@@ -127,29 +129,39 @@ def _in_processes(session: LockStep, config: RunConfig, cuts: Mapping[int, Cut])
     share_memory = range(len(session.hosts)) if config.executor.shared_memory else ()
     tokens = server.open_session(session, share_memory=share_memory)
     threads = max(1, torch.get_num_threads() // len(session.hosts))
+    orders = [
+        {
+            "address": server.address,
+            "token": token,
+            "config": to_run_config(config),
+            "cuts": {client: list(cuts[client]) for client in clients},
+            "steps": session.steps,
+            "threads": threads,
+        }
+        for clients, token in zip(session.hosts, tokens, strict=True)
+    ]
     try:
-        with ProcessPoolExecutor(len(session.hosts), multiprocessing.get_context("spawn")) as pool:
-            running = [
-                pool.submit(
-                    _be_a_host,
-                    *(server.address, token, config, {client: cuts[client] for client in clients}),
-                    *(session.steps, threads),
-                )
-                for clients, token in zip(session.hosts, tokens, strict=True)
-            ]
-            return [host.result() for host in running]
+        with ThreadPoolExecutor(len(orders)) as pool:
+            return list(pool.map(_host_process, orders))
     finally:
         server.stop()
 
 
-def _be_a_host(
-    address: str, token: str, config: RunConfig, cuts: Mapping[int, Cut], steps: int, threads: int
-) -> int:
-    torch.set_num_threads(threads)
-    share_memory = config.executor.shared_memory
-    with GrpcChannel(address, token, wire=wire_type_of(config), share_memory=share_memory) as channel:
-        run_steps(_hosted(config, cuts), channel, steps)
-    return _peak_bytes()
+def _host_process(order: Mapping[str, object]) -> int:
+    command = [sys.executable, "-m", __name__]
+    done = subprocess.run(command, input=json.dumps(order), stdout=subprocess.PIPE, text=True, check=True)
+    return int(done.stdout)
+
+
+def _be_a_host() -> int:
+    order = json.load(sys.stdin)
+    torch.set_num_threads(order["threads"])
+    config = from_run_config(order["config"])
+    cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
+    wire, share_memory = wire_type_of(config), config.executor.shared_memory
+    with GrpcChannel(order["address"], order["token"], wire=wire, share_memory=share_memory) as channel:
+        run_steps(_hosted(config, cuts), channel, order["steps"])
+    return peak_bytes()
 
 
 def _hosted(config: RunConfig, cuts: Mapping[int, Cut]) -> list[HostedClient]:
@@ -195,5 +207,5 @@ def _write_noise(folder: Path, spec: ModelSpec, count: int) -> None:
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario), "utf-8")
 
 
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+if __name__ == "__main__":
+    print(_be_a_host())

@@ -8,14 +8,14 @@ once taken is seldom given back.
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from huscf_flwr.bench.memory import peak_bytes
 from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.cuts import CutProblem, Solution
@@ -65,9 +66,7 @@ class ScalePoint:
 
 def measure_scale(counts: Sequence[int], *, batch_size: int, steps: int, threads: int) -> list[ScalePoint]:
     """Measure a round of ``steps`` steps for each number of clients, one process after the other."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        return [pool.submit(_round, count, batch_size, steps, threads).result() for count in counts]
+    return [_in_a_process(count, batch_size, steps, threads) for count in counts]
 
 
 def plot_scale(points: Sequence[ScalePoint], path: Path) -> None:
@@ -93,6 +92,12 @@ def plot_scale(points: Sequence[ScalePoint], path: Path) -> None:
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
     figure.savefig(path, dpi=150)
+
+
+def _in_a_process(*numbers: int) -> ScalePoint:
+    command = [sys.executable, "-m", __name__, *map(str, numbers)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return ScalePoint(**json.loads(done.stdout))
 
 
 class _StepClock(HostTimer):
@@ -133,7 +138,7 @@ def _round(clients: int, batch_size: int, steps: int, threads: int) -> ScalePoin
         config = _config(clients, batch_size, Path(folder))
         spec = model_spec_of(config)
         population = _noise(spec, clients, batch_size * steps)
-        before = _peak_bytes()
+        before = peak_bytes()
         clock, started = _StepClock(), time.perf_counter()
         train_locally(
             config,
@@ -144,7 +149,7 @@ def _round(clients: int, batch_size: int, steps: int, threads: int) -> ScalePoin
             judged=False,
         )
         ended = time.perf_counter()
-    peak = _peak_bytes()
+    peak = peak_bytes()
     return ScalePoint(
         clients=clients,
         step_seconds=clock.seconds(0) / clients,
@@ -195,5 +200,5 @@ def _weights_of(client: SplitClient) -> int:
     return sum(parameter.numel() for part in parts for parameter in part.parameters())
 
 
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+if __name__ == "__main__":
+    print(json.dumps(asdict(_round(*map(int, sys.argv[1:])))))
