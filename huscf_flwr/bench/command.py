@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, time_steps
+from huscf_flwr.bench.engines import WARM_UP, CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.scale import COUNTS, ScalePoint, measure_scale, plot_scale
 from huscf_flwr.bench.step import (
@@ -36,7 +36,6 @@ from huscf_flwr.training.method import model_spec_of
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 
-_WARM_UP = 3
 _SENT = (None, torch.bfloat16, torch.float16)
 _AUTHORS_MODEL = "authors-28"
 
@@ -167,7 +166,7 @@ def against_plain(
     cuts = mixed_cuts(spec, clients)
     batches = random_batches(spec, clients, batch_size)
     ours, _ = split_step(spec, cuts, batches, precision.dtype)
-    slow, fast = seconds_of([plain_step(cuts, batches), ours], repeats=repeats, warm_up=_WARM_UP)
+    slow, fast = seconds_of([plain_step(cuts, batches), ours], repeats=repeats, warm_up=WARM_UP)
     _show(
         {
             "clients": clients,

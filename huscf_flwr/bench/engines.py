@@ -21,9 +21,9 @@ import torch
 import yaml
 
 from huscf_flwr.bench.memory import peak_bytes
-from huscf_flwr.bench.step import mixed_cuts, random_batches
+from huscf_flwr.bench.step import hosted_clients, mixed_cuts, noise_images, random_batches
 from huscf_flwr.config import RunConfig, from_run_config, load_config, to_run_config
-from huscf_flwr.data import LabelledImages, write_idx_folder
+from huscf_flwr.data import write_idx_folder
 from huscf_flwr.flower_run import app_folder, run_with_flower
 from huscf_flwr.models import Cut, ModelSpec
 from huscf_flwr.split import (
@@ -31,7 +31,6 @@ from huscf_flwr.split import (
     Ledger,
     LocalChannel,
     LockStep,
-    SplitClient,
     SplitExecutor,
     run_steps,
 )
@@ -167,12 +166,7 @@ def _be_a_host() -> int:
 def _hosted(config: RunConfig, cuts: Mapping[int, Cut]) -> list[HostedClient]:
     spec = model_spec_of(config)
     batches = random_batches(spec, config.clients, config.batch_size)
-
-    def hosted(client: int, cut: Cut) -> HostedClient:
-        split = SplitClient(client, spec, cut, seed=config.seed, dtype=dtype_of(config))
-        return HostedClient(split, lambda: batches[client])
-
-    return [hosted(client, cut) for client, cut in cuts.items()]
+    return hosted_clients(spec, cuts, batches, dtype_of(config), config.seed)
 
 
 def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
@@ -197,12 +191,8 @@ def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
 def _write_noise(folder: Path, spec: ModelSpec, count: int) -> None:
     """Write a domain of noise in MNIST's file format, and the scenario that deals all of it evenly."""
     stream = torch.Generator().manual_seed(0)
-
-    def images(number: int) -> LabelledImages:
-        pixels = torch.randint(256, (number, *spec.image.shape), generator=stream, dtype=torch.uint8)
-        return LabelledImages(pixels, torch.arange(number) % spec.classes)
-
-    write_idx_folder(folder / _NOISE, images(count), images(10 * spec.classes))
+    training, test = (noise_images(spec, number, stream) for number in (count, 10 * spec.classes))
+    write_idx_folder(folder / _NOISE, training, test)
     scenario = {"description": "noise", "domains": [_NOISE], "labels": {"kind": "all"}, "cap_total": None}
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario), "utf-8")
 

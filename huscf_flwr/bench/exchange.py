@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
 import torch
@@ -50,23 +48,22 @@ def time_exchange(
 ) -> Traffic:
     """Time ``steps`` steps in which all clients of one host exchange their frames."""
     ledger = Ledger()
-    moments: list[float] = []
     session = LockStep(
         _EchoingExecutor(spec, cuts, batch_size),
         [list(cuts)],
         ledger=ledger,
         steps=_WARM_UP + steps,
         largest_batch=batch_size,
-        progress=lambda _: moments.append(time.perf_counter()),
         wire=wire,
     )
     if channel == "local":
         send_steps(LocalChannel(session), spec, cuts, batch_size, _WARM_UP + steps)
     else:
         _send_from_a_process(session, spec, cuts, batch_size, wire, share_memory=channel == "shared-memory")
-    seconds = [after - before for before, after in pairwise(moments)]
     name = str(wire.sent or torch.float32).removeprefix("torch.")
-    return Traffic(channel, name, ledger.total() // (_WARM_UP + steps), median(seconds))
+    return Traffic(
+        channel, name, ledger.total() // (_WARM_UP + steps), median(session.step_seconds[_WARM_UP:])
+    )
 
 
 def send_steps(

@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from huscf_flwr.bench.engines import bench_config
 from huscf_flwr.bench.memory import peak_bytes
-from huscf_flwr.bench.step import mixed_cuts
-from huscf_flwr.config import RunConfig, load_config
+from huscf_flwr.bench.step import mixed_cuts, noise_images
+from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Solution
-from huscf_flwr.data import Domain, LabelledImages, Partition, Population
+from huscf_flwr.data import Domain, Partition, Population
 from huscf_flwr.models import ModelSpec
 from huscf_flwr.split import Channel, Exchange, HostTimer, Parcels, SplitClient
 from huscf_flwr.training.display import NoDisplay
@@ -164,26 +165,22 @@ def _round(clients: int, batch_size: int, steps: int, threads: int) -> ScalePoin
 
 
 def _config(clients: int, batch_size: int, folder: Path) -> RunConfig:
-    settings = {
-        "clients": clients,
-        "batch_size": batch_size,
-        "rounds": 1,
-        "local_epochs": 1,
-        "output": folder,
-        "evaluation.every": 0,
-    }
-    return load_config("demo", [f"{key}={value}" for key, value in settings.items()])
+    return bench_config(
+        {
+            "clients": clients,
+            "batch_size": batch_size,
+            "rounds": 1,
+            "local_epochs": 1,
+            "output": folder,
+            "evaluation.every": 0,
+        }
+    )
 
 
 def _noise(spec: ModelSpec, clients: int, images_each: int) -> Population:
     stream = torch.Generator().manual_seed(0)
-    shape = spec.image.shape
-
-    def images(count: int) -> LabelledImages:
-        pixels = torch.randint(256, (count, *shape), generator=stream, dtype=torch.uint8)
-        return LabelledImages(pixels, torch.arange(count) % spec.classes)
-
-    domain = Domain("noise", spec.classes, images(clients * images_each), images(spec.classes))
+    training, test = (noise_images(spec, count, stream) for count in (clients * images_each, spec.classes))
+    domain = Domain("noise", spec.classes, training, test)
     shares = np.split(np.arange(clients * images_each), clients)
     parts = tuple(Partition(client, "noise", share) for client, share in enumerate(shares))
     return Population({"noise": domain}, parts)

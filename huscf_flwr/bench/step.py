@@ -13,6 +13,7 @@ import torch
 from huscf_flwr.bench import plain
 from huscf_flwr.cuts.beliefs import server_gflop
 from huscf_flwr.cuts.costs import step_costs
+from huscf_flwr.data import LabelledImages
 from huscf_flwr.models import NETWORKS, Cut, ModelSpec, head_indices, legal_cuts, tail_indices
 from huscf_flwr.split import (
     Batch,
@@ -22,6 +23,7 @@ from huscf_flwr.split import (
     LockStep,
     SplitClient,
     SplitExecutor,
+    noise_batch,
     run_step,
 )
 
@@ -40,15 +42,25 @@ def mixed_cuts(spec: ModelSpec, clients: int) -> dict[int, Cut]:
 def random_batches(spec: ModelSpec, clients: int, batch_size: int) -> list[Batch]:
     """Return one batch of noise for each client, the same at every call."""
     stream = torch.Generator().manual_seed(0)
-    image = (spec.image.channels, spec.image.size, spec.image.size)
-    return [
-        Batch(
-            torch.rand(batch_size, *image, generator=stream) * 2 - 1,
-            torch.randint(0, spec.classes, (batch_size,), generator=stream),
-            torch.randn(batch_size, spec.latent, generator=stream),
-        )
-        for _ in range(clients)
-    ]
+    return [noise_batch(spec, batch_size, stream) for _ in range(clients)]
+
+
+def noise_images(spec: ModelSpec, count: int, stream: torch.Generator) -> LabelledImages:
+    """Draw images of noise with every label in turn, as a domain has them."""
+    pixels = torch.randint(256, (count, *spec.image.shape), generator=stream, dtype=torch.uint8)
+    return LabelledImages(pixels, torch.arange(count) % spec.classes)
+
+
+def hosted_clients(
+    spec: ModelSpec, cuts: Mapping[int, Cut], batches: Sequence[Batch], dtype: torch.dtype, seed: int = 0
+) -> list[HostedClient]:
+    """Return a client for each cut, that takes the batch of its id again and again."""
+
+    def hosted(client: int, cut: Cut) -> HostedClient:
+        split = SplitClient(client, spec, cut, seed=seed, dtype=dtype)
+        return HostedClient(split, lambda: batches[client])
+
+    return [hosted(client, cut) for client, cut in cuts.items()]
 
 
 def split_step(
@@ -59,14 +71,7 @@ def split_step(
     ledger = Ledger()
     session = LockStep(executor, [list(cuts)], ledger=ledger, steps=2**31)
     channel = LocalChannel(session)
-
-    def source(client: int) -> Callable[[], Batch]:
-        return lambda: batches[client]
-
-    hosted = [
-        HostedClient(SplitClient(client, spec, cut, seed=0, dtype=dtype), source(client))
-        for client, cut in cuts.items()
-    ]
+    hosted = hosted_clients(spec, cuts, batches, dtype)
     return lambda: run_step(hosted, channel), ledger
 
 

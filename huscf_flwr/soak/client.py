@@ -16,7 +16,15 @@ import torch
 from huscf_flwr.models import Cut, load_model_spec
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.soak.faults import Fault, FaultyChannel
-from huscf_flwr.split import Batch, Channel, Exchange, HostedClient, SessionError, SplitClient, run_steps
+from huscf_flwr.split import (
+    Channel,
+    Exchange,
+    HostedClient,
+    SessionError,
+    SplitClient,
+    noise_batch,
+    run_steps,
+)
 from huscf_flwr.split.wire import GrpcChannel, StreamClaim
 from huscf_flwr.training.files import flatten_blocks, read_tensors, unflatten_blocks, write_tensors
 
@@ -66,11 +74,7 @@ def train(order: Order) -> dict[str, Any]:
     member = SplitClient(client, spec, order.cut, seed=0)
     member.segments.load(unflatten_blocks(read_tensors(order.blocks)))
     stream = torch_stream(0, "soak", client, order.claim.round)
-    batch = Batch(
-        images=torch.rand(BATCH_SIZE, *spec.image.shape, generator=stream) * 2 - 1,
-        labels=torch.randint(spec.classes, (BATCH_SIZE,), generator=stream),
-        latents=torch.randn(BATCH_SIZE, spec.latent, generator=stream),
-    )
+    batch = noise_batch(spec, BATCH_SIZE, stream)
     try:
         with GrpcChannel(order.address, order.token, order.claim, patience=ANSWER_SECONDS) as opened:
             channel: Channel = FaultyChannel(opened, order.fault) if order.fault else opened

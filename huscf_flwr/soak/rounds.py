@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.config import RunConfig, resolve
 from huscf_flwr.models import load_model_spec
-from huscf_flwr.models.cut import legal_cuts
 from huscf_flwr.soak.client import BATCH_SIZE, MODEL, WIDTH, Order
 from huscf_flwr.soak.faults import KINDS, Fault
 from huscf_flwr.split import Deadlines, Exchange, LockStep, StepLosses, TooFewClientsError
@@ -128,7 +128,6 @@ class Soak:
         self._rate = rate
         self._folder = folder
         spec = load_model_spec(MODEL, WIDTH)
-        cuts = legal_cuts(spec)
         config = resolve(
             RunConfig(seed=seed, clients=clients, batch_size=BATCH_SIZE, local_epochs=_STEPS, min_clients=2)
         )
@@ -137,7 +136,7 @@ class Soak:
             config,
             spec,
             samples=dict.fromkeys(ids, BATCH_SIZE),
-            cuts={client: cuts[client * 5 % len(cuts)] for client in ids},
+            cuts=mixed_cuts(spec, clients),
             method=method_of(config),
         )
         self._server = ExecutorServer("127.0.0.1:0")

@@ -16,6 +16,7 @@ from huscf_flwr.split.lockstep import (
     SessionError,
     TooFewClientsError,
 )
+from huscf_flwr.split.noise import noise_batch
 from huscf_flwr.split.segments import AdamSettings, Segments
 from huscf_flwr.split.timing import ClientTimes, HostTimer
 from huscf_flwr.split.wire_type import WireType
@@ -51,6 +52,7 @@ __all__ = [
     "TooFewClientsError",
     "TrainedSteps",
     "WireType",
+    "noise_batch",
     "run_step",
     "run_steps",
 ]

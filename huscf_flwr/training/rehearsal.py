@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 
@@ -21,10 +19,9 @@ from huscf_flwr.cuts.block_times import timed_costs
 from huscf_flwr.cuts.measure import measure_speed
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.cuts.solvers import ExactSolver
-from huscf_flwr.models import Cut, ModelSpec, largest_cut
+from huscf_flwr.models import Cut, largest_cut
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.split import (
-    Batch,
     EmulatedTimer,
     HostedClient,
     Ledger,
@@ -32,6 +29,7 @@ from huscf_flwr.split import (
     LockStep,
     SplitClient,
     SplitExecutor,
+    noise_batch,
     run_steps,
 )
 from huscf_flwr.training.host_timer import emulated
@@ -111,13 +109,11 @@ def measured_step_seconds(problem: CutProblem, cuts: Sequence[Cut], gflops_here:
     """Return the median seconds of a step with emulated devices, on a machine with ``gflops_here``."""
     clients = range(len(cuts))
     executor = SplitExecutor(problem.spec, dict(enumerate(cuts)), seed=0)
-    finished = [time.perf_counter()]
     session = LockStep(
         executor,
         [list(clients)],
         ledger=Ledger(),
         steps=_WARM_UP_STEPS + steps,
-        progress=lambda _: finished.append(time.perf_counter()),
     )
     members = [
         _hosted(SplitClient(client, problem.spec, cuts[client], seed=0), problem.batch_size)
@@ -125,8 +121,7 @@ def measured_step_seconds(problem: CutProblem, cuts: Sequence[Cut], gflops_here:
     ]
     timer = EmulatedTimer(emulated(dict(enumerate(problem.devices)), problem.server, gflops_here))
     run_steps(members, LocalChannel(session), _WARM_UP_STEPS + steps, timer)
-    lasted = [after - before for before, after in pairwise(finished)]
-    return statistics.median(lasted[_WARM_UP_STEPS:])
+    return statistics.median(session.step_seconds[_WARM_UP_STEPS:])
 
 
 @contextmanager
@@ -140,14 +135,5 @@ def _one_thread() -> Iterator[None]:
 
 
 def _hosted(client: SplitClient, batch_size: int) -> HostedClient:
-    batch = _noise(client.spec, batch_size, client.client)
+    batch = noise_batch(client.spec, batch_size, torch_stream(0, "rehearsal", client.client))
     return HostedClient(client, lambda: batch)
-
-
-def _noise(spec: ModelSpec, batch_size: int, client: int) -> Batch:
-    stream = torch_stream(0, "rehearsal", client)
-    return Batch(
-        images=torch.rand(batch_size, *spec.image.shape, generator=stream) * 2 - 1,
-        labels=torch.randint(spec.classes, (batch_size,), generator=stream),
-        latents=torch.randn(batch_size, spec.latent, generator=stream),
-    )
