@@ -248,13 +248,6 @@ class HuSCF(Strategy):
         if self._server is not None:
             self._server.stop()
 
-    def _generators(self) -> ArrayRecord:
-        coordinator = self._prepared().coordinator
-        arrays = {}
-        for cluster in sorted(coordinator.cluster_blocks):
-            arrays.update(flatten_blocks(coordinator.generator_states(cluster), f"cluster-{cluster}."))
-        return ArrayRecord({name: tensor.contiguous() for name, tensor in arrays.items()})
-
     def gone(self) -> Collection[int]:
         """Return the SuperNodes that need not be waited for; see ``SessionWatch``."""
         return self._hosts.gone() if self._hosts is not None else ()
@@ -263,6 +256,13 @@ class HuSCF(Strategy):
         """Take note that the handler of a SuperNode failed; see ``SessionWatch``."""
         if self._hosts is not None:
             self._hosts.failed(node, reason)
+
+    def _generators(self) -> ArrayRecord:
+        coordinator = self._prepared().coordinator
+        arrays = {}
+        for cluster in sorted(coordinator.cluster_blocks):
+            arrays.update(flatten_blocks(coordinator.generator_states(cluster), f"cluster-{cluster}."))
+        return ArrayRecord({name: tensor.contiguous() for name, tensor in arrays.items()})
 
     def _away(self, grid: Grid) -> frozenset[int]:
         """Return who cannot take part: lost hosts for good, owners while Flower does not see them."""

@@ -134,7 +134,7 @@ class Coordinator:
         self._generators: dict[tuple[int, Cut], BlockStates] = {}
         self._started = 0.0
         self._session: LockStep | None = None
-        self._before = _Snapshot.of(self.executor.segments)
+        self._before: _Snapshot | None = None
 
     @property
     def steps(self) -> int:
@@ -269,6 +269,7 @@ class Coordinator:
 
     def give_up_round(self) -> None:
         """Take back all that the round did to the server's state, so that it can be tried again."""
+        assert self._before is not None
         self.round -= 1
         self._before.restore(self.executor.segments)
 
