@@ -122,7 +122,6 @@ class LockStep:
         self._turn = 0
         self._arrived: set[int] = set()
         self._serving = False
-        self._finished_steps = 0
         self._running: ExecutorStep | None = None
         self._failure: BaseException | None = None
         self._stop: BaseException | None = None
@@ -146,12 +145,12 @@ class LockStep:
     @property
     def finished_steps(self) -> int:
         """Number of steps that all hosts have finished."""
-        return self._finished_steps
+        return len(self.step_seconds)
 
     @property
     def finished(self) -> bool:
         """Whether all steps are done."""
-        return self._finished_steps == self._steps
+        return self.finished_steps == self._steps
 
     @property
     def idle_s(self) -> float:
@@ -332,7 +331,7 @@ class LockStep:
                 self._drop(client, f"did not come to {self._expected.name} within {self._seconds:.3g} s")
 
     def _next_unserved(self) -> tuple[int, Exchange]:
-        step = self._finished_steps + 1
+        step = self.finished_steps + 1
         if not self._serving:
             return step, self._expected
         following = _next(self._expected)
@@ -369,12 +368,10 @@ class LockStep:
 
     def _end_turn(self, exchange: Exchange) -> None:
         if exchange is Exchange.GENERATOR_BACKWARD:
-            self._finished_steps += 1
             self._batches = {}
-            now = time.monotonic()
-            self.step_seconds.append(now - self._step_began)
-            self._step_began = now
-            self._progress(self._finished_steps)
+            began, self._step_began = self._step_began, time.monotonic()
+            self.step_seconds.append(self._step_began - began)
+            self._progress(self.finished_steps)
         self._expected = _next(exchange)
         self._arrived = set()
         self._turn += 1
@@ -387,7 +384,7 @@ class LockStep:
                 raise self._stop
             if self.finished:
                 raise SessionError(f"the session has {self._steps} steps, and all are done")
-            self._running = self._executor.step(self._observe(self._finished_steps + 1))
+            self._running = self._executor.step(self._observe(self.finished_steps + 1))
             next(self._running)
         assert self._running is not None
         down = self._running.send(up)
@@ -414,7 +411,7 @@ class LockStep:
         self._changed.notify_all()
 
     def _over(self, exchange: Exchange) -> SessionError:
-        error = SessionError(f"step {self._finished_steps + 1}, {exchange.name}: {self._failure}")
+        error = SessionError(f"step {self.finished_steps + 1}, {exchange.name}: {self._failure}")
         error.__cause__ = self._failure
         return error
 
