@@ -33,6 +33,8 @@ from huscf_flwr.training.run_folder import read_metrics, read_progress, read_sum
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
+_RAY_STARTS = "in init_ray"
+"""Where Flower's simulation was, says its traceback, if Ray did not start."""
 BIN = Path(sys.executable).parent
 """Where Flower's commands are."""
 _APP_FOLDER = Path(__file__).resolve().parent.parent
@@ -101,6 +103,11 @@ class EndedRun:
     cause: Signals | None
     """What made us stop it, if it has not ended by itself."""
 
+    @property
+    def lacked_ray(self) -> bool:
+        """Whether it failed because Ray did not start, as happens on a busy machine; no step was made."""
+        return not self.has_begun and self.cause is None and _RAY_STARTS in self.log.read_text("utf-8")
+
     def summary(self, display: Display) -> dict[str, Any]:
         """Show and return the run's summary, once its SuperLink is gone: until then a stopped run trains on.
 
@@ -130,12 +137,17 @@ def run_with_flower(
 ) -> dict[str, Any]:
     """Run the Flower app in folder ``app`` with ``config`` on ``supernodes`` virtual SuperNodes.
 
-    Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side.
+    Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side. If
+    Ray does not start, the run is submitted once more.
     Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish,
     and ``InterruptedRunError`` once Flower has stopped it because ``stop`` was asked for.
     """
+    federation = _federation(supernodes, cores_each)
     with private_superlink(private_home(config)) as superlink:
-        ended = run_on(superlink, config, app, display, *_federation(supernodes, cores_each), stop=stop)
+        ended = run_on(superlink, config, app, display, *federation, stop=stop)
+        if ended.lacked_ray:
+            display.note(f"Ray did not start ({ended.log} says why); trying once more")
+            ended = run_on(superlink, config, app, display, *federation, stop=stop)
     return ended.summary(display)
 
 

@@ -1,11 +1,14 @@
 """What Flower's command line answers, without a SuperLink."""
 
 import sys
+from contextlib import nullcontext
 
 import pytest
 
 from huscf_flwr import flower_run
-from huscf_flwr.flower_run import FlowerRunError, PrivateSuperLink, flower_environment
+from huscf_flwr.config import load_config
+from huscf_flwr.flower_run import FlowerRunError, PrivateSuperLink, flower_environment, run_with_flower
+from tests.training.builders import SilentDisplay
 
 
 @pytest.fixture
@@ -17,6 +20,7 @@ def superlink(tmp_path, monkeypatch):
         f"#!{sys.executable}\n"
         "import pathlib, sys\n"
         f"own = pathlib.Path({str(tmp_path / 'answer')!r} + '-' + sys.argv[1])\n"
+        f"print(sys.argv[1], file=pathlib.Path({str(tmp_path / 'asked')!r}).open('a'))\n"
         f"print((own if own.exists() else own.with_name('answer')).read_text())\n"
     )
     command.chmod(0o755)
@@ -54,3 +58,24 @@ def test_a_run_that_cannot_be_stopped_has_ended_or_is_an_error(superlink, tmp_pa
             superlink.stop("3")
     else:
         superlink.stop("3")
+
+
+@pytest.mark.parametrize(
+    ("log", "submitted"),
+    [
+        ('File "raybackend.py", line 119, in init_ray\nRuntimeError: Timed out waiting for a port', 2),
+        ("ValueError: rounds", 1),
+    ],
+)
+def test_a_run_is_submitted_once_more_only_if_ray_did_not_start(
+    superlink, tmp_path, monkeypatch, log, submitted
+):
+    monkeypatch.setattr(flower_run, "private_superlink", lambda home: nullcontext(superlink))
+    monkeypatch.setattr(flower_run, "_STATUS_SECONDS", 0.0)
+    (tmp_path / "answer-run").write_text('{"success": true, "run-id": 3}')
+    (tmp_path / "answer-list").write_text('{"success": true, "runs": [{"status": "finished:failed"}]}')
+    (tmp_path / "answer-log").write_text(log)
+    config = load_config("demo", [f"output={tmp_path}"])
+    with pytest.raises(FlowerRunError, match=r"finished:failed(.|\n)*Error"):
+        run_with_flower(config, tmp_path, supernodes=2, display=SilentDisplay())
+    assert (tmp_path / "asked").read_text().split().count("run") == submitted
