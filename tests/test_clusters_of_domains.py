@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def clusters_and_domains(tmp_path):
-    """Trains three rounds of the demo, shortened; returns each client's cluster at the end, and its domain."""
+    """Train three short rounds of the demo; return each client's cluster at the end, and its domain."""
 
     def train(*settings):
         config = load_config(
