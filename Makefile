@@ -28,7 +28,7 @@ deploy-demo: $(READY)
 	$(BIN)/huscf deploy demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ from huscf_flwr.training.files import flatten_blocks, read_tensors, unflatten_bl
 MODEL, WIDTH = "authors-28", 0.05
 BATCH_SIZE = 8
 ANSWER_SECONDS = 60.0
+"""More than the executor waits for anybody: who waits with it for another must not leave before that."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.config import RunConfig, resolve
 from huscf_flwr.models import load_model_spec
-from huscf_flwr.soak.client import BATCH_SIZE, MODEL, WIDTH, Order
+from huscf_flwr.soak.client import ANSWER_SECONDS, BATCH_SIZE, MODEL, WIDTH, Order
 from huscf_flwr.soak.faults import KINDS, Fault
 from huscf_flwr.split import Deadlines, Exchange, LockStep, StepLosses, TooFewClientsError
 from huscf_flwr.split.wire import ExecutorServer, StreamClaim
@@ -28,7 +28,7 @@ from huscf_flwr.training.files import flatten_blocks, read_tensors, unflatten_bl
 from huscf_flwr.training.method import method_of
 
 _STEPS = 3
-_DEADLINES = Deadlines(first_step_s=60.0, least_s=3.0, factor=10.0, predicted_step_s=0.0)
+_DEADLINES = Deadlines(first_step_s=ANSWER_SECONDS / 2, least_s=3.0, factor=10.0, predicted_step_s=0.0)
 _ANSWER_SECONDS = 20.0
 
 

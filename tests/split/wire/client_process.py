@@ -7,6 +7,7 @@ from huscf_flwr.soak.faults import FaultyChannel
 from huscf_flwr.split import HostedClient, run_steps
 from huscf_flwr.split.wire import GrpcChannel
 from tests.split.builders import build, random_batch, small_specs
+from tests.split.threads import PATIENCE
 
 SPEC = small_specs()["three-blocks"]
 CUTS = dict.fromkeys([0, 1, 2], legal_cuts(SPEC)[0])
@@ -25,6 +26,6 @@ def train(address, token, client, fault=None, member=None):
     """Train one client over a stream; return what became of it."""
     member = member or build(SPEC, CUTS)[1][client]
     steps = iter(range(STEPS))
-    with GrpcChannel(address, token, patience=20.0) as stream:
+    with GrpcChannel(address, token, patience=3 * PATIENCE) as stream:
         channel = FaultyChannel(stream, fault) if fault else stream
         return run_steps([HostedClient(member, lambda: batch_of(client, next(steps)))], channel, STEPS)

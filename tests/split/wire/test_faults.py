@@ -53,7 +53,7 @@ def weights_after(server, fault):
     def run(client):
         healthy[client] = train(server.address, tokens[client], client, member=clients[client])
 
-    errors = errors_of(*(lambda client=client: run(client) for client in OTHERS))
+    errors = errors_of(*(lambda client=client: run(client) for client in OTHERS), patience=4 * PATIENCE)
     if fault.kind == "hang":
         os.kill(faulty.pid, signal.SIGKILL)
     faulty.join(PATIENCE)
