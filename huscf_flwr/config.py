@@ -151,8 +151,10 @@ class MethodSection(Section):
         buffers: BatchNorm's running statistics are averaged with the variance between clients
             (``total-variance``), or like weights (``average``), as the authors do (HuSCFGAN.py:229-328).
         running_statistics: those of a cluster's generator are ``measured`` anew on drawn latent vectors and
-            labels before it is judged or exported, since averaged weights do not fit averaged statistics; the
-            authors take the ``averaged`` ones (evaluation.py:96-98).
+            labels before it is judged or exported, since averaged weights do not fit averaged statistics, or
+            taken as ``averaged``. Both modes measure: the authors average (evaluation.py:96-98), but draw
+            pictures in training mode before they judge (train.py:124-152, 174-224), which moves the
+            statistics of the server and of the clients that they judge towards the measured ones.
         plain_rounds: first rounds that average all clients by sample count; the authors' are 2
             (train.py:157).
         clusters_in_plain_rounds: find clusters, to report them, in the plain rounds too; the authors put all
@@ -171,7 +173,7 @@ class MethodSection(Section):
     beta: float | None = Field(default=None, ge=0)
     weighting: Literal["kld", "samples"] = "kld"
     buffers: Literal["total-variance", "average"] | None = None
-    running_statistics: Literal["measured", "averaged"] | None = None
+    running_statistics: Literal["measured", "averaged"] = "measured"
     plain_rounds: NonNegativeInt | None = None
     clusters_in_plain_rounds: bool | None = None
     judged: Literal["cluster", "first-client"] | None = None
@@ -324,7 +326,6 @@ _CORRECTED: dict[str, dict[str, Any]] = {
         "divergence": "gaussian",
         "beta": 10.0,
         "buffers": "total-variance",
-        "running_statistics": "measured",
         "plain_rounds": 1,
         "clusters_in_plain_rounds": True,
         "judged": "cluster",
@@ -341,7 +342,6 @@ _PARITY: dict[str, dict[str, Any]] = {
         "divergence": "spatial-softmax",
         "beta": 1.0,
         "buffers": "average",
-        "running_statistics": "averaged",
         "plain_rounds": 2,
         "clusters_in_plain_rounds": False,
         "judged": "first-client",
