@@ -17,6 +17,7 @@ The form of an operation changes nothing but the rounding; ``docs/performance.md
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,7 +26,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _FEW_POSITIONS = 16
-"""Positions of a narrow map up to which its kernel's gradient is faster as a product of matrices."""
+"""Positions of a narrow map up to which products of matrices are faster than libraries for convolutions."""
+
+_FEW_POSITIONS_FOR_TILES = 49
+"""The same for kernels' gradients in bfloat16, where the processor has a matrix unit (AMX)."""
+
+_MANY_CHANNELS = 128
+"""Channels of a narrow map from which a product of matrices is worth the many small additions after it."""
+
+_PATCHES_BYTES = 14_000_000
+"""Patches made at a time: memory of this size is used again, larger pieces come anew from the system."""
 
 
 class Convolution(nn.Conv2d):
@@ -62,12 +72,15 @@ def wide_from(
     """Return the transposed convolution of ``narrow`` [B, N, h, w]: [B, W, *size].
 
     With stride one it is the convolution with the kernel mirrored and its channel axes swapped, and CPUs
-    run that about four times faster.
+    run that about four times faster. Where there are few positions with many channels it is one product of
+    matrices, whose parts are then added up where they overlap.
     """
     extent = kernel.shape[-1]
     margin = extent - 1 - padding
     if stride == 1 and margin >= 0:
         return torch.conv2d(narrow, kernel.flip(2, 3).transpose(0, 1), bias, 1, margin)
+    if narrow.device.type == "cpu" and _positions(narrow) <= _FEW_POSITIONS and len(kernel) >= _MANY_CHANNELS:
+        return _sum_of_products(narrow, kernel, stride, padding, size, bias)
     least = _wide_size(narrow, extent, stride, padding)
     missing = [wanted - reached for wanted, reached in zip(size, least, strict=True)]
     return functional.conv_transpose2d(narrow, kernel, bias, stride, padding, missing)
@@ -77,13 +90,15 @@ def kernel_gradient(wide: Tensor, narrow: Tensor, kernel: Tensor, stride: int, p
     """Return the gradient [N, W, k, k]: how each pair of channels goes together at each offset.
 
     It is one product of the narrow map with the wide map's patches. Libraries for convolutions are faster
-    than that where the maps are large, and slower where there are few positions, or where the patches have
-    far fewer values than the narrow map has channels.
+    than that where the maps are large, and slower where there are few positions (more, if patches overlap
+    little and a matrix unit does the product), or where the patches have far fewer values than the narrow map
+    has channels.
     """
     extent = kernel.shape[-1]
-    few_positions = narrow.shape[2:].numel() <= _FEW_POSITIONS
+    little_overlap = extent <= 2 * stride
+    few = _FEW_POSITIONS_FOR_TILES if little_overlap and _has_tiles(narrow) else _FEW_POSITIONS
     small_patches = 4 * extent**2 * wide.shape[1] <= narrow.shape[1]
-    if wide.device.type == "cpu" and (few_positions or small_patches):
+    if wide.device.type == "cpu" and (_positions(narrow) <= few or small_patches):
         return _product_with_patches(wide, narrow, extent, stride, padding)
     _, gradient, _ = torch.ops.aten.convolution_backward(
         narrow,
@@ -102,12 +117,70 @@ def kernel_gradient(wide: Tensor, narrow: Tensor, kernel: Tensor, stride: int, p
 
 
 def _product_with_patches(wide: Tensor, narrow: Tensor, extent: int, stride: int, padding: int) -> Tensor:
-    channels, height, width = narrow.shape[1:]
+    channels, wide_channels = narrow.shape[1], wide.shape[1]
+    patch_bytes = _positions(narrow) * extent**2 * wide_channels * wide.element_size()
+    at_a_time = max(1, _PATCHES_BYTES // patch_bytes)
+    products = [
+        narrow_part.permute(0, 2, 3, 1).reshape(-1, channels).t()
+        @ _patches(wide_part, narrow.shape[2:], extent, stride, padding)
+        for wide_part, narrow_part in zip(
+            torch.split(wide, at_a_time), torch.split(narrow, at_a_time), strict=True
+        )
+    ]
+    product = products[0] if len(products) == 1 else torch.stack(products).sum(0)
+    return product.view(channels, extent, extent, wide_channels).permute(0, 3, 1, 2)
+
+
+def _patches(wide: Tensor, size: Sequence[int], extent: int, stride: int, padding: int) -> Tensor:
+    """Return what the kernel sees at each position: [B * h * w, k * k * W], with h, w = ``size``."""
+    height, width = size
     padded = functional.pad(wide, (padding,) * 4)
     patches = padded.unfold(2, extent, stride).unfold(3, extent, stride)[:, :, :height, :width]
-    columns = patches.permute(0, 2, 3, 4, 5, 1).reshape(-1, extent * extent * wide.shape[1])
-    product = narrow.permute(0, 2, 3, 1).reshape(-1, channels).t() @ columns
-    return product.view(channels, extent, extent, wide.shape[1]).permute(0, 3, 1, 2)
+    return patches.permute(0, 2, 3, 4, 5, 1).reshape(-1, extent * extent * wide.shape[1])
+
+
+def _sum_of_products(
+    narrow: Tensor, kernel: Tensor, stride: int, padding: int, size: Sequence[int], bias: Tensor | None
+) -> Tensor:
+    """Return ``wide_from`` as what each position brings to each offset, added up.
+
+    Offsets that differ by less than a stride never meet, so all of them are added at the same time.
+    """
+    batch, channels, height, width = narrow.shape
+    wide_channels, extent = kernel.shape[1], kernel.shape[-1]
+    reach = -(-extent // stride)
+    whole = functional.pad(kernel, (0, reach * stride - extent) * 2).permute(0, 2, 3, 1)
+    products = narrow.permute(0, 2, 3, 1).reshape(-1, channels) @ whole.reshape(channels, -1)
+    parts = products.view(batch, height, width, reach, stride, reach, stride, wide_channels)
+    rows, columns = (
+        max(side + reach - 1, -(-(wanted + padding) // stride))
+        for side, wanted in zip((height, width), size, strict=True)
+    )
+    exact = torch.promote_types(narrow.dtype, torch.float32)
+    total = narrow.new_zeros(batch, rows, stride, columns, stride, wide_channels, dtype=exact)
+    for down in range(reach):
+        for right in range(reach):
+            there = total[:, down : down + height, :, right : right + width]
+            there += parts[:, :, :, down, :, right].permute(0, 1, 3, 2, 4, 5)
+    if bias is not None:
+        total += bias
+    wide = total.view(batch, rows * stride, columns * stride, wide_channels)
+    within = wide[:, padding : padding + size[0], padding : padding + size[1]]
+    return within.to(narrow.dtype).contiguous().permute(0, 3, 1, 2)
+
+
+def _positions(map_: Tensor) -> int:
+    return map_.shape[2:].numel()
+
+
+def _has_tiles(map_: Tensor) -> bool:
+    return map_.dtype == torch.bfloat16 and _matrix_unit()
+
+
+@cache
+def _matrix_unit() -> bool:
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16"))
 
 
 def _wide_size(narrow: Tensor, extent: int, stride: int, padding: int) -> list[int]:

@@ -1,16 +1,20 @@
+import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from huscf_flwr.models.convolution import Convolution, TransposedConvolution
+from huscf_flwr.models import convolution
+from huscf_flwr.models.convolution import Convolution, TransposedConvolution, kernel_gradient, wide_from
 
 PYTORCHS = {Convolution: nn.Conv2d, TransposedConvolution: nn.ConvTranspose2d}
+PRODUCTS_OF_MATRICES = {"_FEW_POSITIONS": 144, "_MANY_CHANNELS": 1, "_PATCHES_BYTES": 1}
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     layer=st.sampled_from([Convolution, TransposedConvolution]),
+    forms=st.sampled_from([{}, PRODUCTS_OF_MATRICES]),
     stride=st.integers(1, 3),
     kernel=st.integers(1, 5),
     padding=st.integers(0, 5),
@@ -19,8 +23,9 @@ PYTORCHS = {Convolution: nn.Conv2d, TransposedConvolution: nn.ConvTranspose2d}
     seed=st.integers(0, 2**16),
 )
 def test_values_and_gradients_are_those_of_pytorchs_layer(
-    layer, stride, kernel, padding, channels, size, seed
+    layer, forms, stride, kernel, padding, channels, size, seed
 ):
+    """Whichever form an operation takes: the fastest for its size, or always products of matrices."""
     batch, height, width = size
     assume(all(_output_size(layer, side, kernel, stride, padding) >= 1 for side in (height, width)))
     stream = torch.Generator().manual_seed(seed)
@@ -35,14 +40,33 @@ def test_values_and_gradients_are_those_of_pytorchs_layer(
     results = []
     for each in (ours, theirs):
         leaf = inputs.clone().requires_grad_()
-        outputs = each(leaf)
-        weighting = torch.randn(
-            outputs.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-        )
-        (outputs * weighting).sum().backward()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, limit in forms.items():
+                patch.setattr(convolution, name, limit)
+            outputs = each(leaf)
+            weighting = torch.randn(
+                outputs.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+            )
+            (outputs * weighting).sum().backward()
         results.append((outputs, leaf.grad, each.weight.grad, each.bias.grad))
     for mine, expected in zip(*results, strict=True):
         torch.testing.assert_close(mine, expected, rtol=0, atol=1e-10)
+
+
+def test_products_of_matrices_in_bfloat16_are_rounded_as_little_as_the_librarys(monkeypatch):
+    """Both stay within half a percent of the float64 results, whose own scale is the yardstick."""
+    stream = torch.Generator().manual_seed(0)
+    wide = torch.randn(8, 32, 7, 7, generator=stream, dtype=torch.float64)
+    narrow = torch.randn(8, 128, 3, 3, generator=stream, dtype=torch.float64)
+    kernel = torch.randn(128, 32, 4, 4, generator=stream, dtype=torch.float64)
+    exact = wide_from(narrow, kernel, 2, 1, (7, 7)), kernel_gradient(wide, narrow, kernel, 2, 1)
+    wide, narrow, kernel = (tensor.bfloat16() for tensor in (wide, narrow, kernel))
+    for limits in ({"_FEW_POSITIONS": 0}, PRODUCTS_OF_MATRICES):
+        for name, limit in limits.items():
+            monkeypatch.setattr(convolution, name, limit)
+        rounded = wide_from(narrow, kernel, 2, 1, (7, 7)), kernel_gradient(wide, narrow, kernel, 2, 1)
+        for mine, expected in zip(rounded, exact, strict=True):
+            assert (mine.double() - expected).norm() < 0.005 * expected.norm()
 
 
 def _output_size(layer, side, kernel, stride, padding):
