@@ -14,7 +14,6 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
@@ -22,6 +21,7 @@ from client_apps.owner import Owner, owner_of, root_certificates_of
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.data import LabelledImages, Population
 from huscf_flwr.models import ModelSpec
+from huscf_flwr.process import prepare_process
 from huscf_flwr.split import HostTimer, run_steps
 from huscf_flwr.split.wire import GrpcChannel, arrive
 from huscf_flwr.training.checkpoint import client_folder
@@ -81,7 +81,7 @@ def train(message: Message, context: Context) -> Message:
     config = from_run_config(context.run_config)
     request = TrainRequest.from_records(message.content)
     owner = owner_of(context)
-    _share_cores(config, 1 if owner else request.neighbours)
+    _prepare_process(config, 1 if owner else request.neighbours)
     folder = owners_folder(owner.state_folder, request.training) if owner else client_folder(config.folder)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     claim = request.claim(context.run_id, context.node_id)
@@ -169,6 +169,6 @@ def _load_moments(participant: Participant, folder: Path, request: TrainRequest,
         LOGGER.warning("%s; they start anew", error)
 
 
-def _share_cores(config: RunConfig, neighbours: int) -> None:
+def _prepare_process(config: RunConfig, neighbours: int) -> None:
     cores = os.cpu_count() or 1
-    torch.set_num_threads(config.compute.threads or max(1, cores // max(1, neighbours)))
+    prepare_process(config.compute, threads=max(1, cores // max(1, neighbours)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from huscf_flwr.config import from_run_config
+from huscf_flwr.process import prepare_process
 from strategies import HuSCF
 
 _ROUND_SECONDS = 12 * 3600.0
@@ -22,8 +22,7 @@ def make_server_app(**parts: Any) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         config = from_run_config(context.run_config)
-        if config.compute.threads:
-            torch.set_num_threads(config.compute.threads)
+        prepare_process(config.compute)
         strategy = HuSCF(config, **parts)
         with strategy.log:
             try:

@@ -104,6 +104,7 @@ CHANGED = {
     "compute.precision": "bfloat16",
     "compute.wire-dtype": "bfloat16",
     "compute.threads": 4,
+    "compute.keep-memory": False,
 }
 
 

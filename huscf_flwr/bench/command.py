@@ -17,13 +17,13 @@ from rich.table import Table
 
 from huscf_flwr.bench.engines import WARM_UP, CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
+from huscf_flwr.bench.opponent import AUTHORS_MODEL, plain_opponent
 from huscf_flwr.bench.scale import COUNTS, ScalePoint, measure_scale, plot_scale
 from huscf_flwr.bench.step import (
     matrix_gflops,
     median_ratio,
     mixed_cuts,
     plain_hash,
-    plain_step,
     random_batches,
     seconds_of,
     split_step,
@@ -31,13 +31,13 @@ from huscf_flwr.bench.step import (
 )
 from huscf_flwr.explained import explained
 from huscf_flwr.models import load_model_spec
+from huscf_flwr.process import keep_freed_memory
 from huscf_flwr.split import WireType
 from huscf_flwr.training.method import model_spec_of
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 
 _SENT = (None, torch.bfloat16, torch.float16)
-_AUTHORS_MODEL = "authors-28"
 
 
 class Precision(StrEnum):
@@ -83,7 +83,7 @@ Printed = Annotated[Format, typer.Option("--format", help="table or json")]
 def step(
     clients: Clients = 8,
     batch_size: BatchSize = 64,
-    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = _AUTHORS_MODEL,
+    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = AUTHORS_MODEL,
     width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
     precision: Computed = Precision.FP32,
     wire: Annotated[
@@ -161,12 +161,14 @@ def against_plain(
     repeats: Repeats = 10,
     output: Printed = Format.TABLE,
 ) -> None:
-    """Time our step and the same step in the plainest PyTorch (float32) in turn."""
-    spec = load_model_spec(_AUTHORS_MODEL)
+    """Time our step and the same step in the plainest PyTorch (float32), each in its process, in turn."""
+    keep_freed_memory()
+    spec = load_model_spec(AUTHORS_MODEL)
     cuts = mixed_cuts(spec, clients)
     batches = random_batches(spec, clients, batch_size)
     ours, _ = split_step(spec, cuts, batches, precision.dtype)
-    slow, fast = seconds_of([plain_step(cuts, batches), ours], repeats=repeats, warm_up=WARM_UP)
+    with plain_opponent(clients, batch_size) as plain:
+        slow, fast = seconds_of([plain, ours], repeats=repeats, warm_up=WARM_UP)
     _show(
         {
             "clients": clients,
@@ -190,7 +192,7 @@ def scale(
         str, typer.Option(help="numbers of clients, such as 8,64,1000; one process for each")
     ] = ",".join(map(str, COUNTS)),
     batch_size: BatchSize = 8,
-    steps: Annotated[int, typer.Option(min=3, help="steps of the round; the first does not count")] = 5,
+    steps: Annotated[int, typer.Option(min=3, help="steps of the round; the first does not count")] = 8,
     plot: Annotated[Path | None, typer.Option(help="write a picture, such as scale.png")] = None,
     output: Printed = Format.TABLE,
 ) -> None:
@@ -238,7 +240,7 @@ def _counts(listed: str) -> list[int]:
 def exchange(
     clients: Clients = 8,
     batch_size: BatchSize = 64,
-    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = _AUTHORS_MODEL,
+    model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = AUTHORS_MODEL,
     width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
     repeats: Annotated[int, typer.Option(min=1, help="steps that count, after one that does not")] = 5,
     output: Printed = Format.TABLE,

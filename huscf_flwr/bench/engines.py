@@ -26,6 +26,7 @@ from huscf_flwr.config import RunConfig, from_run_config, load_config, to_run_co
 from huscf_flwr.data import write_idx_folder
 from huscf_flwr.flower_run import app_folder, run_with_flower
 from huscf_flwr.models import Cut, ModelSpec
+from huscf_flwr.process import prepare_process
 from huscf_flwr.split import (
     HostedClient,
     Ledger,
@@ -102,6 +103,7 @@ def time_steps(
     """
     if engine is Engine.FLOWER:
         return _through_flower(config, hosts, repeats)
+    prepare_process(config.compute)
     ledger = Ledger()
     session = LockStep(
         SplitExecutor(model_spec_of(config), cuts, seed=config.seed, dtype=dtype_of(config)),
@@ -154,8 +156,8 @@ def _host_process(order: Mapping[str, object]) -> int:
 
 def _be_a_host() -> int:
     order = json.load(sys.stdin)
-    torch.set_num_threads(order["threads"])
     config = from_run_config(order["config"])
+    prepare_process(config.compute, order["threads"])
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
     wire, share_memory = wire_type_of(config), config.executor.shared_memory
     with GrpcChannel(order["address"], order["token"], wire=wire, share_memory=share_memory) as channel:

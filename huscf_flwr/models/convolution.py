@@ -121,14 +121,21 @@ def _product_with_patches(wide: Tensor, narrow: Tensor, extent: int, stride: int
     patch_bytes = _positions(narrow) * extent**2 * wide_channels * wide.element_size()
     at_a_time = max(1, _PATCHES_BYTES // patch_bytes)
     products = [
-        narrow_part.permute(0, 2, 3, 1).reshape(-1, channels).t()
-        @ _patches(wide_part, narrow.shape[2:], extent, stride, padding)
+        _product(
+            narrow_part.permute(0, 2, 3, 1).reshape(-1, channels),
+            _patches(wide_part, narrow.shape[2:], extent, stride, padding),
+        )
         for wide_part, narrow_part in zip(
             torch.split(wide, at_a_time), torch.split(narrow, at_a_time), strict=True
         )
     ]
     product = products[0] if len(products) == 1 else torch.stack(products).sum(0)
     return product.view(channels, extent, extent, wide_channels).permute(0, 3, 1, 2)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Return ``left``^T ``right``; a result with few columns is faster made as rows."""
+    return left.t() @ right if right.shape[1] >= left.shape[1] else (right.t() @ left).t()
 
 
 def _patches(wide: Tensor, size: Sequence[int], extent: int, stride: int, padding: int) -> Tensor:

@@ -10,12 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-import torch
-
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver
 from huscf_flwr.data import Population
 from huscf_flwr.federation import ClusteredAveraging
+from huscf_flwr.process import prepare_process
 from huscf_flwr.split import HostTimer, LocalChannel, LockStep, TrainedSteps, run_steps
 from huscf_flwr.training.checkpoint import client_folder
 from huscf_flwr.training.coordinator import Coordinator
@@ -54,8 +53,7 @@ def train_locally(
     ``judged`` a run is not scored. Raises ``InterruptedRunError`` after the step in which ``stop`` is asked
     for.
     """
-    if config.compute.threads:
-        torch.set_num_threads(config.compute.threads)
+    prepare_process(config.compute)
     with RunLog(config.name) as log:
         placement = spread(range(config.clients), hosts)
         check_clusters(config, config.clients)

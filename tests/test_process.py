@@ -1,0 +1,53 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from huscf_flwr.config import ComputeSection
+from huscf_flwr.process import keep_freed_memory, prepare_process
+
+FAULTS = """
+import json, resource, sys, torch
+from huscf_flwr.config import ComputeSection
+from huscf_flwr.process import prepare_process
+
+prepare_process(ComputeSection(keep_memory=sys.argv[1] == "True"), threads=1)
+seen = []
+for _ in range(12):
+    first = torch.ones(12_000_000)
+    second = first + 1
+    del first, second
+    seen.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(json.dumps([torch.get_num_threads(), min(after - before for before, after in zip(seen, seen[1:]))]))
+"""
+
+
+def prepared(keep_memory):
+    """Threads of a process that takes 96 MB again and again, and its page faults in the best of times."""
+    command = [sys.executable, "-c", FAULTS, str(keep_memory)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faults are counted on Linux")
+def test_memory_that_was_freed_is_there_at_once_the_next_time():
+    assert prepared(keep_memory=False)[1] > 100
+    threads, faults = prepared(keep_memory=True)
+    assert threads == 1
+    assert faults < 100
+
+
+def test_a_c_library_without_that_setting_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    assert keep_freed_memory() is False
+
+
+@pytest.mark.parametrize(("setting", "share", "expected"), [(2, 1, 2), (0, 1, 1), (0, 0, None)])
+def test_the_setting_decides_about_threads_and_a_share_where_it_leaves_them_open(setting, share, expected):
+    before = torch.get_num_threads()
+    try:
+        prepare_process(ComputeSection(threads=setting, keep_memory=False), share)
+        assert torch.get_num_threads() == (expected or before)
+    finally:
+        torch.set_num_threads(before)
