@@ -9,23 +9,27 @@ from huscf_flwr.config import ComputeSection
 from huscf_flwr.process import keep_freed_memory, prepare_process
 
 FAULTS = """
-import json, resource, sys, torch
+import json, resource, sys, threading, torch
 from huscf_flwr.config import ComputeSection
 from huscf_flwr.process import prepare_process
 
 prepare_process(ComputeSection(keep_memory=sys.argv[1] == "True"), threads=1)
 seen = []
-for _ in range(12):
-    first = torch.ones(12_000_000)
-    second = first + 1
-    del first, second
-    seen.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+def use():
+    for _ in range(12):
+        first = torch.ones(24_000_000)
+        second = first + 1
+        del first, second
+        seen.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+thread = threading.Thread(target=use)
+thread.start()
+thread.join()
 print(json.dumps([torch.get_num_threads(), min(after - before for before, after in zip(seen, seen[1:]))]))
 """
 
 
 def prepared(keep_memory):
-    """Threads of a process that takes 96 MB again and again, and its page faults in the best of times."""
+    """Return PyTorch's threads, and the fewest page faults of a thread that takes 192 MB again and again."""
     command = [sys.executable, "-c", FAULTS, str(keep_memory)]
     return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
