@@ -72,6 +72,18 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same(tmp_path, monkeypa
     assert wait_for_end(numbers) == []
 
 
+def test_what_an_ended_process_left_behind_is_ended_too(tmp_path, monkeypatch):
+    """As Ray's agents are, for a moment, when the process that started Ray ends before the SuperLink does."""
+    monkeypatch.setattr("huscf_flwr.background_process._FAMILY_SECONDS", 0.2)
+    log = tmp_path / "log"
+    leaving = FAMILY.format(ignore="", apart=True).removesuffix("time.sleep(600)\n")
+    with background_process([sys.executable, "-c", leaving], os.environ, log) as process:
+        (_, orphan) = family(log)
+        assert process.wait(PATIENCE) == 0
+        assert is_running(orphan)
+    assert wait_for_end([orphan]) == []
+
+
 def test_a_process_that_has_ended_is_no_trouble(tmp_path):
     with background_process([sys.executable, "-c", "print('done')"], os.environ, tmp_path / "log") as process:
         assert process.wait(PATIENCE) == 0
