@@ -152,9 +152,9 @@ class MethodSection(Section):
             (``total-variance``), or like weights (``average``), as the authors do (HuSCFGAN.py:229-328).
         running_statistics: those of a cluster's generator are ``measured`` anew on drawn latent vectors and
             labels before it is judged or exported, since averaged weights do not fit averaged statistics, or
-            taken as ``averaged``. Both modes measure: the authors average (evaluation.py:96-98), but draw
-            pictures in training mode before they judge (train.py:124-152, 174-224), which moves the
-            statistics of the server and of the clients that they judge towards the measured ones.
+            taken as ``averaged``. Both modes measure; the authors average (evaluation.py:96-98), after
+            pictures drawn in training mode have moved those of every fourth client and of the server a
+            little (train.py:124-152).
         plain_rounds: first rounds that average all clients by sample count; the authors' are 2
             (train.py:157).
         clusters_in_plain_rounds: find clusters, to report them, in the plain rounds too; the authors put all
@@ -249,7 +249,8 @@ class ComputeSection(Section):
             tensor is scaled, so that none overflows.
         threads: of each process; 0 shares the cores among the processes that compute at once.
         keep_memory: memory that was freed is used again, and not returned to the system in between (with
-            glibc; elsewhere this changes nothing). Faster by 5 to 7 %, for a few percent more memory.
+            glibc; elsewhere this changes nothing), in large pages where the system has them. Faster by 5 to
+            10 %, for a few percent more memory.
     """
 
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
