@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,6 +41,40 @@ def test_memory_that_was_freed_is_there_at_once_the_next_time():
     threads, faults = prepared(keep_memory=True)
     assert threads == 1
     assert faults < 100
+
+
+LARGE_PAGES = """
+import sys, torch
+from huscf_flwr.config import ComputeSection
+from huscf_flwr.process import prepare_process
+
+prepare_process(ComputeSection(keep_memory=sys.argv[1] == "True"), threads=1)
+tensor = torch.ones(24_000_000)
+middle, inside = tensor.data_ptr() + tensor.nbytes // 2, False
+for line in open("/proc/self/smaps"):
+    name, *values = line.split()
+    if "-" in name:
+        start, end = (int(part, 16) for part in name.split("-"))
+        inside = start <= middle < end
+    elif name == "VmFlags:" and inside:
+        print("hg" in values)
+"""
+
+
+def advised(keep_memory):
+    """Return whether a process has asked for large pages where it keeps a tensor."""
+    command = [sys.executable, "-c", LARGE_PAGES, str(keep_memory)]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists()
+    or Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2",
+    reason="this system has no large pages to give, or counts addresses as memory",
+)
+def test_tensors_lie_in_large_pages_where_memory_is_kept():
+    assert advised(keep_memory=False) == "False"
+    assert advised(keep_memory=True) == "True"
 
 
 def test_a_c_library_without_that_setting_is_left_as_it_is(monkeypatch):
