@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -38,32 +39,33 @@ def keep_freed_memory() -> bool:
     What is kept lies in large pages where the system has them to give: with those of 4 kB, looking up where
     the memory of many clients is takes a tenth of a step.
     """
-    library = ctypes.CDLL(None)
-    mallopt = getattr(library, "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
     settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _NEVER, _ARENA_MAX: 1}
     done = [mallopt(setting, value) for setting, value in settings.items()]
-    _ask_for_large_pages(library)
+    _ask_for_large_pages()
     return all(done)
 
 
-def _ask_for_large_pages(library: ctypes.CDLL) -> None:
-    """Ask the system for large pages under the memory that this process takes from now on.
+@cache
+def _ask_for_large_pages() -> None:
+    """Ask the system, once, for large pages under the memory that this process takes from now on.
 
     Advice holds for addresses, so they are reserved first: half as many as the machine has memory, which
-    costs none. Where the system counts addresses as memory, nothing is reserved.
+    costs none. Where the system counts addresses as memory, or does not say, nothing is reserved.
     """
-    if not hasattr(mmap, "MADV_HUGEPAGE") or _OVERCOMMIT.read_text().strip() == _STRICT:
+    if not hasattr(mmap, "MADV_HUGEPAGE") or not _OVERCOMMIT.is_file():
         return
-    library.malloc.restype = ctypes.c_void_p
-    library.malloc.argtypes = (ctypes.c_size_t,)
+    if _OVERCOMMIT.read_text().strip() == _STRICT:
+        return
+    library = ctypes.CDLL(None)
+    library.aligned_alloc.restype = ctypes.c_void_p
+    library.aligned_alloc.argtypes = (ctypes.c_size_t, ctypes.c_size_t)
     library.free.argtypes = (ctypes.c_void_p,)
     library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    size = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2
-    reserved = library.malloc(size)
-    if reserved is None:
-        return
-    first_page = -(-reserved // mmap.PAGESIZE) * mmap.PAGESIZE
-    library.madvise(first_page, reserved + size - first_page, mmap.MADV_HUGEPAGE)
-    library.free(reserved)
+    size = os.sysconf("SC_PHYS_PAGES") // 2 * mmap.PAGESIZE
+    reserved = library.aligned_alloc(mmap.PAGESIZE, size)
+    if reserved is not None:
+        library.madvise(reserved, size, mmap.MADV_HUGEPAGE)
+        library.free(reserved)

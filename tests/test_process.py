@@ -29,10 +29,15 @@ print(json.dumps([torch.get_num_threads(), min(after - before for before, after 
 """
 
 
+def printed_by(script, keep_memory):
+    """Return what ``script`` prints in a process of its own."""
+    command = [sys.executable, "-c", script, str(keep_memory)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
 def prepared(keep_memory):
     """Return PyTorch's threads, and the fewest page faults of a thread that takes 192 MB again and again."""
-    command = [sys.executable, "-c", FAULTS, str(keep_memory)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    return printed_by(FAULTS, keep_memory)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faults are counted on Linux")
@@ -44,7 +49,7 @@ def test_memory_that_was_freed_is_there_at_once_the_next_time():
 
 
 LARGE_PAGES = """
-import sys, torch
+import json, sys, torch
 from huscf_flwr.config import ComputeSection
 from huscf_flwr.process import prepare_process
 
@@ -57,14 +62,13 @@ for line in open("/proc/self/smaps"):
         start, end = (int(part, 16) for part in name.split("-"))
         inside = start <= middle < end
     elif name == "VmFlags:" and inside:
-        print("hg" in values)
+        print(json.dumps("hg" in values))
 """
 
 
 def advised(keep_memory):
     """Return whether a process has asked for large pages where it keeps a tensor."""
-    command = [sys.executable, "-c", LARGE_PAGES, str(keep_memory)]
-    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    return printed_by(LARGE_PAGES, keep_memory)
 
 
 @pytest.mark.skipif(
@@ -73,8 +77,8 @@ def advised(keep_memory):
     reason="this system has no large pages to give, or counts addresses as memory",
 )
 def test_tensors_lie_in_large_pages_where_memory_is_kept():
-    assert advised(keep_memory=False) == "False"
-    assert advised(keep_memory=True) == "True"
+    assert advised(keep_memory=False) is False
+    assert advised(keep_memory=True) is True
 
 
 def test_a_c_library_without_that_setting_is_left_as_it_is(monkeypatch):
