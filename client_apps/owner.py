@@ -13,6 +13,7 @@ from huscf_flwr.cuts import Device, load_devices
 from huscf_flwr.data import Domain, DomainSource, load_domain
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.models import BlockStates, ModelSpec
+from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.generators import sampler_of
 from huscf_flwr.training.judging import JUDGE_SEED, evaluation_settings
@@ -54,7 +55,7 @@ class Owner:
         domain = self.domain(spec)
         scores = judge_domain(
             domain,
-            sampler_of(spec, generator, dtype_of(config)),
+            sampler_of(spec, generator, dtype_of(config), device_of(config.compute)),
             load_or_train_judge(domain, seed=JUDGE_SEED, cache=self.state_folder),
             evaluation_settings(config),
             torch_stream(config.seed, "judging", self.client),

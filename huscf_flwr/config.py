@@ -239,9 +239,11 @@ class CheckpointSection(Section):
 
 
 class ComputeSection(Section):
-    """Numbers and threads.
+    """Device, numbers and threads.
 
     Attributes:
+        device: ``cuda``, ``cpu``, or ``auto`` for CUDA in every process that finds it. Server and SuperNodes
+            need not be alike: frames cross all the same. Judges are trained on the CPU.
         precision: of the computation; with ``bfloat16`` weights, optimisers and running statistics stay in
             float32.
         wire_dtype: type in which activations and gradients cross, narrower than ``precision``; if not set,
@@ -253,6 +255,7 @@ class ComputeSection(Section):
             10 %, for a few percent more memory.
     """
 
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     wire_dtype: Literal["float32", "float16", "bfloat16"] | None = None
     threads: NonNegativeInt = 0
@@ -312,6 +315,15 @@ class RunConfig(Section):
     executor: ExecutorSection = ExecutorSection()
     checkpoint: CheckpointSection = CheckpointSection()
     compute: ComputeSection = ComputeSection()
+
+    @model_validator(mode="after")
+    def _emulated_devices_are_slower_cpus(self) -> RunConfig:
+        if self.cuts.emulate and self.compute.device != "cpu":
+            raise ValueError(
+                f"cuts.emulate is true, but compute.device is {self.compute.device}; devices are emulated by "
+                "stretching the time of a CPU: take cpu"
+            )
+        return self
 
     @property
     def folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""What a computing process takes of its machine: threads, and memory that it does not give back."""
+"""What a computing process takes of its machine: a device, threads, and memory that it does not give back."""
 
 from __future__ import annotations
 
@@ -20,8 +20,30 @@ _OVERCOMMIT, _STRICT = Path("/proc/sys/vm/overcommit_memory"), "2"
 """Where Linux says whether it promises no more memory than there is, and what it says then."""
 
 
+def device_of(compute: ComputeSection) -> torch.device:
+    """Return the device of this process's computation.
+
+    Raises ``ValueError`` if there is none of the kind that is asked for.
+    """
+    found = torch.cuda.is_available()
+    if compute.device == "cuda" and not found:
+        raise ValueError(
+            "compute.device: cuda, but PyTorch finds no CUDA device in this process; take cpu or auto. In a "
+            'Flower simulation, ClientApps have one with --federation-config "client-resources-num-gpus=0.5"'
+        )
+    if compute.device == "cpu" or not found:
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 def prepare_process(compute: ComputeSection, threads: int = 0) -> None:
-    """Set up this process as ``compute`` says; ``threads`` are its share where the setting leaves it open."""
+    """Set up this process as ``compute`` says; ``threads`` are its share where the setting leaves it open.
+
+    Raises ``ValueError`` as ``device_of`` does.
+    """
+    if device_of(compute).type == "cuda":
+        # Lower precision is a setting with a name: float32 is no TensorFloat-32.
+        torch.backends.cudnn.allow_tf32 = False
     if compute.threads or threads:
         torch.set_num_threads(compute.threads or threads)
     if compute.keep_memory:

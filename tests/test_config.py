@@ -101,6 +101,7 @@ CHANGED = {
     "executor.deadline-factor": 4.5,
     "executor.timeout": 60.0,
     "checkpoint.keep-last": 5,
+    "compute.device": "auto",
     "compute.precision": "bfloat16",
     "compute.wire-dtype": "bfloat16",
     "compute.threads": 4,
@@ -140,9 +141,17 @@ def test_a_setting_survives_flowers_run_config_and_yaml(key, tmp_path):
 
 
 def test_all_settings_at_once():
-    everything = load_config("demo", [f"{key}={value}" for key, value in CHANGED.items()])
-    assert to_run_config(everything) == CHANGED
-    assert from_run_config(CHANGED) == everything
+    """But for two, of which each excludes the other."""
+    together = {**CHANGED, "compute.device": "cpu"}
+    everything = load_config("demo", [f"{key}={value}" for key, value in together.items()])
+    assert to_run_config(everything) == together
+    assert from_run_config(together) == everything
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_devices_are_emulated_on_the_cpu(device):
+    with pytest.raises(ConfError, match=f"emulate is true, but compute.device is {device}.* take cpu"):
+        load_config("demo", ["cuts.emulate=true", f"compute.device={device}"])
 
 
 def test_flowers_defaults_are_the_demo():

@@ -31,7 +31,7 @@ from huscf_flwr.bench.step import (
 )
 from huscf_flwr.explained import explained
 from huscf_flwr.models import load_model_spec
-from huscf_flwr.process import keep_freed_memory
+from huscf_flwr.process import device_of, keep_freed_memory
 from huscf_flwr.split import WireType
 from huscf_flwr.training.method import model_spec_of
 
@@ -55,6 +55,13 @@ class Precision(StrEnum):
     def setting(self) -> str:
         """Its name in the configuration."""
         return str(self.dtype).removeprefix("torch.")
+
+
+class DeviceKind(StrEnum):
+    """Where executor and clients compute."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 class WireDtype(StrEnum):
@@ -86,6 +93,7 @@ def step(
     model: Annotated[str, typer.Option(help="name in conf/models, or a file")] = AUTHORS_MODEL,
     width: Annotated[float, typer.Option(help="multiplies the model's channels")] = 1.0,
     precision: Computed = Precision.FP32,
+    device: Annotated[DeviceKind, typer.Option(help="of executor and clients")] = DeviceKind.CPU,
     wire: Annotated[
         WireDtype | None, typer.Option("--wire-dtype", help="type on the wire, if not as computed")
     ] = None,
@@ -112,6 +120,7 @@ def step(
                 "local_epochs": 1,
                 "model.spec": model,
                 "model.width": width,
+                "compute.device": device.value,
                 "compute.precision": precision.setting,
                 "compute.wire_dtype": wire,
                 "executor.shared_memory": shared_memory,
@@ -127,7 +136,7 @@ def step(
             )
         timed = time_steps(engine, config, cuts, hosts=hosts, repeats=repeats)
     gflops = step_gflop(model_spec_of(config), cuts, batch_size) / timed.seconds
-    peak = matrix_gflops(precision.dtype)
+    peak = matrix_gflops(precision.dtype, device_of(config.compute))
     _show(
         {
             "engine": engine.value,
@@ -135,6 +144,7 @@ def step(
             "clients": clients,
             "batch_size": batch_size,
             "cuts": chosen.value,
+            "device": _device_name(device_of(config.compute)),
             "precision": precision.value,
             "wire_dtype": str(wire or precision.setting),
             "shared_memory": shared_memory and engine is not Engine.LOCAL,
@@ -148,6 +158,7 @@ def step(
             "share_of_matrix_product": gflops / peak,
             "bytes_per_step": timed.bytes_per_step,
             "peak_memory_bytes": timed.peak_memory_bytes,
+            **_device_memory(device_of(config.compute)),
         },
         output,
     )
@@ -266,6 +277,17 @@ def exchange(
             *(f"{each.seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
         )
     Console().print(table)
+
+
+def _device_name(device: torch.device) -> str:
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
+
+
+def _device_memory(device: torch.device) -> dict[str, int]:
+    """Return the most memory that this process held on ``device``, if that is not the CPU."""
+    if device.type == "cpu":
+        return {}
+    return {"peak_device_memory_bytes": torch.cuda.max_memory_reserved(device)}
 
 
 def _show(figures: dict[str, Any], output: Format) -> None:

@@ -26,7 +26,7 @@ from huscf_flwr.config import RunConfig, from_run_config, load_config, to_run_co
 from huscf_flwr.data import write_idx_folder
 from huscf_flwr.flower_run import app_folder, run_with_flower
 from huscf_flwr.models import Cut, ModelSpec
-from huscf_flwr.process import prepare_process
+from huscf_flwr.process import device_of, prepare_process
 from huscf_flwr.split import (
     HostedClient,
     Ledger,
@@ -106,7 +106,13 @@ def time_steps(
     prepare_process(config.compute)
     ledger = Ledger()
     session = LockStep(
-        SplitExecutor(model_spec_of(config), cuts, seed=config.seed, dtype=dtype_of(config)),
+        SplitExecutor(
+            model_spec_of(config),
+            cuts,
+            seed=config.seed,
+            dtype=dtype_of(config),
+            device=device_of(config.compute),
+        ),
         spread(sorted(cuts), hosts if engine is Engine.GRPC else 1),
         ledger=ledger,
         steps=WARM_UP + repeats,
@@ -168,7 +174,7 @@ def _be_a_host() -> int:
 def _hosted(config: RunConfig, cuts: Mapping[int, Cut]) -> list[HostedClient]:
     spec = model_spec_of(config)
     batches = random_batches(spec, config.clients, config.batch_size)
-    return hosted_clients(spec, cuts, batches, dtype_of(config), config.seed)
+    return hosted_clients(spec, cuts, batches, dtype_of(config), device_of(config.compute), config.seed)
 
 
 def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +15,7 @@ from huscf_flwr.bench import plain
 from huscf_flwr.cuts.beliefs import server_gflop
 from huscf_flwr.cuts.costs import step_costs
 from huscf_flwr.data import LabelledImages
-from huscf_flwr.models import NETWORKS, Cut, ModelSpec, head_indices, legal_cuts, tail_indices
+from huscf_flwr.models import CPU, NETWORKS, Cut, ModelSpec, head_indices, legal_cuts, tail_indices
 from huscf_flwr.split import (
     Batch,
     HostedClient,
@@ -27,7 +28,7 @@ from huscf_flwr.split import (
     run_step,
 )
 
-_MATRIX_SIZES = (1024, 2048, 4096)
+_MATRIX_SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
 _MATRIX_REPEATS = 5
 
 Step = Callable[[], object]
@@ -52,12 +53,17 @@ def noise_images(spec: ModelSpec, count: int, stream: torch.Generator) -> Labell
 
 
 def hosted_clients(
-    spec: ModelSpec, cuts: Mapping[int, Cut], batches: Sequence[Batch], dtype: torch.dtype, seed: int = 0
+    spec: ModelSpec,
+    cuts: Mapping[int, Cut],
+    batches: Sequence[Batch],
+    dtype: torch.dtype,
+    device: torch.device = CPU,
+    seed: int = 0,
 ) -> list[HostedClient]:
     """Return a client for each cut, that takes the batch of its id again and again."""
 
     def hosted(client: int, cut: Cut) -> HostedClient:
-        split = SplitClient(client, spec, cut, seed=seed, dtype=dtype)
+        split = SplitClient(client, spec, cut, seed=seed, dtype=dtype, device=device)
         return HostedClient(split, lambda: batches[client])
 
     return [hosted(client, cut) for client, cut in cuts.items()]
@@ -115,12 +121,12 @@ def seconds_of(steps: Sequence[Step], *, repeats: int, warm_up: int) -> list[lis
     return seconds
 
 
-def matrix_gflops(dtype: torch.dtype) -> float:
-    """Return the best speed of a plain matrix product on this machine, in GFLOP/s."""
+def matrix_gflops(dtype: torch.dtype, device: torch.device = CPU) -> float:
+    """Return the best speed of a plain matrix product on ``device``, in GFLOP/s."""
     best = 0.0
-    for size in _MATRIX_SIZES:
-        left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
-        (times,) = seconds_of([lambda a=left, b=right: a @ b], repeats=_MATRIX_REPEATS, warm_up=1)  # type: ignore[misc]
+    for size in _MATRIX_SIZES[device.type]:
+        left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))
+        (times,) = seconds_of([partial(_product, left, right)], repeats=_MATRIX_REPEATS, warm_up=1)
         best = max(best, 2 * size**3 / min(times) / 1e9)
     return best
 
@@ -128,6 +134,12 @@ def matrix_gflops(dtype: torch.dtype) -> float:
 def median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     """Return the median over the pairs of how many times longer ``slow`` took."""
     return median(long / short for long, short in zip(slow, fast, strict=True))
+
+
+def _product(left: torch.Tensor, right: torch.Tensor) -> None:
+    _ = left @ right
+    if left.is_cuda:
+        torch.cuda.synchronize(left.device)
 
 
 def _plain_cut(cut: Cut) -> plain.PlainCut:

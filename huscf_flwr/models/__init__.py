@@ -12,6 +12,7 @@ from huscf_flwr.models.cut import (
     tail_indices,
 )
 from huscf_flwr.models.network import (
+    CPU,
     BlockKey,
     Blocks,
     BlockState,
@@ -24,6 +25,7 @@ from huscf_flwr.models.network import (
 from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName, Shape, load_model_spec
 
 __all__ = [
+    "CPU",
     "NETWORKS",
     "BlockKey",
     "BlockState",

@@ -73,13 +73,14 @@ def wide_from(
 
     With stride one it is the convolution with the kernel mirrored and its channel axes swapped, and CPUs
     run that about four times faster. Where there are few positions with many channels it is one product of
-    matrices, whose parts are then added up where they overlap.
+    matrices, whose parts are then added up where they overlap. Other devices have one form for all.
     """
     extent = kernel.shape[-1]
     margin = extent - 1 - padding
-    if stride == 1 and margin >= 0:
+    on_cpu = narrow.device.type == "cpu"
+    if on_cpu and stride == 1 and margin >= 0:
         return torch.conv2d(narrow, kernel.flip(2, 3).transpose(0, 1), bias, 1, margin)
-    if narrow.device.type == "cpu" and _positions(narrow) <= _FEW_POSITIONS and len(kernel) >= _MANY_CHANNELS:
+    if on_cpu and _positions(narrow) <= _FEW_POSITIONS and len(kernel) >= _MANY_CHANNELS:
         return _sum_of_products(narrow, kernel, stride, padding, size, bias)
     least = _wide_size(narrow, extent, stride, padding)
     missing = [wanted - reached for wanted, reached in zip(size, least, strict=True)]

@@ -16,6 +16,8 @@ from huscf_flwr.models.blocks import Block, initialise
 from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName
 from huscf_flwr.seeding import PathPart, torch_stream
 
+CPU = torch.device("cpu")
+
 BlockKey = tuple[NetworkName, int]
 """Network and index, from zero, of one block."""
 
@@ -58,8 +60,14 @@ class Blocks(nn.ModuleDict):
         return self.run(map(int, self.keys()), inputs, labels)
 
     def states(self) -> BlockStates:
-        """Return the state of each block; the tensors are the live ones, not copies."""
-        return {(self.network, int(index)): block.state_dict() for index, block in self.items()}
+        """Return the state of each block on the CPU.
+
+        The tensors are the live ones, not copies, unless the blocks are on another device.
+        """
+        return {
+            (self.network, int(index)): {name: tensor.cpu() for name, tensor in block.state_dict().items()}
+            for index, block in self.items()
+        }
 
     def load(self, states: Mapping[BlockKey, Mapping[str, Tensor]]) -> None:
         """Copy in the state of each block; raises ``KeyError`` if ``states`` lacks one."""
@@ -75,10 +83,12 @@ def build_blocks(
     seed: int,
     owner: PathPart = "common",
     dtype: torch.dtype = torch.float32,
+    device: torch.device = CPU,
 ) -> Blocks:
     """Build the blocks at ``indices``, their weights drawn from the stream of (seed, owner, block).
 
-    Each block has a stream of its own: who builds it beside which others does not change its weights.
+    Each block has a stream of its own: who builds it beside which others does not change its weights, nor
+    does the ``device``.
     """
     shapes = spec.shapes(network)
     blocks = {}
@@ -87,7 +97,7 @@ def build_blocks(
             block = Block(spec.network(network).blocks[index], shapes[index], spec.classes)
         initialise(block.to_empty(device="cpu"), torch_stream(seed, "weights", owner, network, index))
         blocks[index] = block
-    return Blocks(network, blocks, dtype)
+    return Blocks(network, blocks, dtype).to(device)
 
 
 def weight_dtype(dtype: torch.dtype) -> torch.dtype:

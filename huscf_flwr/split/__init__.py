@@ -1,11 +1,11 @@
 """The split engine: segments, the step, the executor, channels and the ledger."""
 
-from huscf_flwr.split.client import Batch, NonFiniteLossError, SplitClient, StepLosses
+from huscf_flwr.split.client import Batch, SplitClient
 from huscf_flwr.split.deadlines import Deadlines
 from huscf_flwr.split.emulation import EmulatedDevice, EmulatedTimer
 from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Frames, Parcels
 from huscf_flwr.split.executor import Observer, SplitExecutor
-from huscf_flwr.split.host import HostedClient, TrainedSteps, run_step, run_steps
+from huscf_flwr.split.host import HostedClient, StepLosses, TrainedSteps, run_step, run_steps
 from huscf_flwr.split.ledger import Ledger
 from huscf_flwr.split.lockstep import (
     Channel,
@@ -40,7 +40,6 @@ __all__ = [
     "Ledger",
     "LocalChannel",
     "LockStep",
-    "NonFiniteLossError",
     "Observer",
     "Parcels",
     "Patience",

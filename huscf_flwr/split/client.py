@@ -6,8 +6,6 @@ sent what the server answers. Between two exchanges everything that autograd nee
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from huscf_flwr.models import (
+    CPU,
     Cut,
     ModelSpec,
-    NetworkName,
     check_cut,
     client_block_keys,
     head_indices,
@@ -25,7 +23,8 @@ from huscf_flwr.models import (
     weight_dtype,
 )
 from huscf_flwr.seeding import PathPart
-from huscf_flwr.split.exchange import Frame
+from huscf_flwr.split.exchange import ClientStep, Computed, Frame
+from huscf_flwr.split.recording import Recorder
 from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
 
 
@@ -40,6 +39,10 @@ class Batch:
     latents: Tensor
     """[B, latent], standard normal."""
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+        return Batch(self.images.to(device), self.labels.to(device), self.latents.to(device))
+
 
 @dataclass(frozen=True)
 class StepLosses:
@@ -49,13 +52,6 @@ class StepLosses:
     """Binary cross entropy on fakes plus that on real images."""
     generator: float
     """Binary cross entropy of the fakes against the target of real images."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A client's loss became NaN or infinite."""
-
-
-ClientStep = Generator[Frame, Frame, StepLosses]
 
 
 class SplitClient:
@@ -71,8 +67,9 @@ class SplitClient:
         owner: PathPart = "common",
         adam: AdamSettings | None = None,
         dtype: torch.dtype = torch.float32,
+        device: torch.device = CPU,
     ) -> None:
-        """Build the segments of ``cut``, weights drawn from the stream of ``owner``.
+        """Build the segments of ``cut`` on ``device``, weights drawn from the stream of ``owner``.
 
         Raises ``ValueError`` if the network does not allow the cut.
         """
@@ -81,64 +78,80 @@ class SplitClient:
         self.spec = spec
         self.cut = cut
         self.segments = Segments(
-            spec, client_block_keys(spec, cut), seed=seed, owner=owner, adam=adam, dtype=dtype
+            spec,
+            client_block_keys(spec, cut),
+            seed=seed,
+            owner=owner,
+            adam=adam,
+            dtype=dtype,
+            device=device,
         )
+        self._recorder: Recorder | None = None
+        if device.type == "cuda":
+            self._recorder = Recorder(lambda batch: self.step(Batch(*batch)), client, device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.segments.device
+
+    def hosted_step(self, batch: Batch) -> ClientStep:
+        """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``."""
+        if self._recorder is None:
+            return self.step(batch)
+        return self._recorder.step((batch.images, batch.labels, batch.latents))
 
     def step(self, batch: Batch) -> ClientStep:
         """Train on one batch: six times yield what goes up and receive what comes down.
 
-        Raises ``NonFiniteLossError`` before the gradients of such a loss reach anybody else.
+        Batch and frames may come from any device.
         """
-        labels = batch.labels
         generator, discriminator = self.segments.generator, self.segments.discriminator
+        batch = batch.to(self.device)
+        labels = batch.labels
 
         head_output = self._head(generator, batch.latents, labels)
-        (received,) = yield (head_output.detach(),)
-        tail_input = _leaf(received)
+        (received,) = yield Computed((head_output.detach(),))
+        tail_input = self._leaf(received)
         fakes = self._tail(generator, tail_input)
 
         fake_head = self._head(discriminator, fakes.detach(), labels)
         real_head = self._head(discriminator, batch.images, labels)
-        fake_received, real_received = yield (fake_head.detach(), real_head.detach())
+        fake_received, real_received = yield Computed((fake_head.detach(), real_head.detach()))
 
-        fake_tail, real_tail = _leaf(fake_received), _leaf(real_received)
-        discriminator_loss = _loss(self._tail(discriminator, fake_tail), 0.0) + _loss(
+        fake_tail, real_tail = self._leaf(fake_received), self._leaf(real_received)
+        loss = _loss(self._tail(discriminator, fake_tail), 0.0) + _loss(
             self._tail(discriminator, real_tail), 1.0
         )
-        self._check_finite("discriminator", discriminator_loss)
-        discriminator_loss.backward()  # type: ignore[no-untyped-call]
-        gradients = yield (_gradient(fake_tail), _gradient(real_tail))
-        torch.autograd.backward((fake_head, real_head), gradients)
+        torch.autograd.backward(loss)
+        gradients = yield Computed((_gradient(fake_tail), _gradient(real_tail)), loss.detach())
+        self._backward((fake_head, real_head), gradients)
         discriminator.apply_gradients()
 
         with discriminator.frozen():
             fake_head = self._head(discriminator, fakes, labels)
-            (received,) = yield (fake_head.detach(),)
-            fake_tail = _leaf(received)
-            generator_loss = _loss(self._tail(discriminator, fake_tail), 1.0)
-            self._check_finite("generator", generator_loss)
-            generator_loss.backward()  # type: ignore[no-untyped-call]
-        gradients = yield (_gradient(fake_tail),)
-        torch.autograd.backward((fake_head,), gradients)
+            (received,) = yield Computed((fake_head.detach(),))
+            fake_tail = self._leaf(received)
+            loss = _loss(self._tail(discriminator, fake_tail), 1.0)
+            torch.autograd.backward(loss)
+        gradients = yield Computed((_gradient(fake_tail),), loss.detach())
+        self._backward((fake_head,), gradients)
 
-        gradients = yield (_gradient(tail_input),)
-        torch.autograd.backward((head_output,), gradients)
+        gradients = yield Computed((_gradient(tail_input),))
+        self._backward((head_output,), gradients)
         generator.apply_gradients()
-        return StepLosses(discriminator_loss.item(), generator_loss.item())
 
     def _head(self, part: TrainedBlocks, inputs: Tensor, labels: Tensor) -> Tensor:
         return part.blocks.run(head_indices(self.cut, part.blocks.network), inputs, labels)
 
-    def _check_finite(self, network: NetworkName, loss: Tensor) -> None:
-        if not math.isfinite(loss.item()):
-            raise NonFiniteLossError(f"client {self.client}: the {network}'s loss is {loss.item()}")
-
     def _tail(self, part: TrainedBlocks, inputs: Tensor) -> Tensor:
         return part.blocks.run(tail_indices(self.spec, self.cut, part.blocks.network), inputs)
 
+    def _leaf(self, received: Tensor) -> Tensor:
+        return received.detach().to(self.device).requires_grad_()
 
-def _leaf(received: Tensor) -> Tensor:
-    return received.detach().requires_grad_()
+    def _backward(self, outputs: Frame, gradients: Frame) -> None:
+        torch.autograd.backward(outputs, [gradient.to(self.device) for gradient in gradients])
 
 
 def _gradient(leaf: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ that the exchange names. Latent vectors, images and labels are not among them an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -22,6 +22,20 @@ Frame = tuple[Tensor, ...]
 
 Frames = Mapping[int, Frame]
 """Frames by client id."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a client has computed between two exchanges."""
+
+    frame: Frame
+    """What it sends up."""
+    loss: Tensor | None = None
+    """The loss, a scalar, that the frame has gradients of. It stays with the host, which looks at it."""
+
+
+ClientStep = Generator[Computed, Frame, None]
+"""A client's half of a step: yields what goes up, and is sent what comes down."""
 
 
 @dataclass(frozen=True)
@@ -169,16 +183,23 @@ def batch_size(frame: Sequence[Tensor | TensorHeader]) -> int:
     return frame[0].shape[0] if frame and frame[0].shape else 0
 
 
-def is_moderate(frame: Frame) -> bool:
-    """Return whether the numbers of a frame are finite, and not so large that they could do harm."""
-    return all(
-        float(torch.linalg.vector_norm(tensor.detach()))
-        <= LARGEST_ROOT_MEAN_SQUARE * math.sqrt(tensor.numel())
-        for tensor in frame
-    )
+def immoderate(frames: Frames) -> list[int]:
+    """Return the clients in whose frames numbers are not finite, or so large that they could do harm."""
+    owners = [client for client, frame in frames.items() for _ in frame]
+    tensors = [tensor for frame in frames.values() for tensor in frame]
+    norms = _numbers([torch.linalg.vector_norm(tensor.detach()) for tensor in tensors])
+    most = [LARGEST_ROOT_MEAN_SQUARE * math.sqrt(tensor.numel()) for tensor in tensors]
+    harmful = {owner for owner, norm, limit in zip(owners, norms, most, strict=True) if not norm <= limit}
+    return sorted(harmful)
 
 
-def is_finite(frame: Frame) -> bool:
-    """Return whether all numbers of a frame are finite."""
+def all_finite(frames: Frames) -> bool:
+    """Return whether all numbers of all frames are finite."""
     # The sum of numbers that are finite is; it is many times faster than to look at each.
-    return all(math.isfinite(float(tensor.detach().sum())) for tensor in frame)
+    sums = _numbers([tensor.detach().sum() for frame in frames.values() for tensor in frame])
+    return all(map(math.isfinite, sums))
+
+
+def _numbers(scalars: Sequence[Tensor]) -> list[float]:
+    # All of them at once: for each that is asked for, the device that has it is waited for.
+    return torch.stack(list(scalars)).tolist() if scalars else []

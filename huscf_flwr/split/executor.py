@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from huscf_flwr.models import Cut, ModelSpec, body_block_keys, check_cut
+from huscf_flwr.models import CPU, Cut, ModelSpec, body_block_keys, check_cut
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.split.body import BodyPass, run_body
 from huscf_flwr.split.exchange import Frame, Frames
@@ -37,8 +37,9 @@ class SplitExecutor:
         owner: PathPart = "common",
         adam: AdamSettings | None = None,
         dtype: torch.dtype = torch.float32,
+        device: torch.device = CPU,
     ) -> None:
-        """Build the bodies, weights drawn from the stream of ``owner``.
+        """Build the bodies on ``device``, weights drawn from the stream of ``owner``.
 
         Raises ``ValueError`` if the network does not allow one of the cuts.
         """
@@ -47,7 +48,9 @@ class SplitExecutor:
         self.spec = spec
         self.cuts = dict(cuts)
         self.dtype = dtype
-        self.segments = Segments(spec, body_block_keys(spec), seed=seed, owner=owner, adam=adam, dtype=dtype)
+        self.segments = Segments(
+            spec, body_block_keys(spec), seed=seed, owner=owner, adam=adam, dtype=dtype, device=device
+        )
 
     def step(self, observe: Observer | None = None) -> ExecutorStep:
         """Serve one step: six times receive the frames of all clients and yield theirs to each.
@@ -58,37 +61,37 @@ class SplitExecutor:
         generator, discriminator = self.segments.generator, self.segments.discriminator
         frames = yield {}
 
-        generator_pass = self._run(generator, _tensors(frames))
+        generator_pass = self._run(generator, self._tensors(frames))
         frames = yield _frames(generator_pass.outputs)
 
-        fake_pass = self._run(discriminator, _tensors(frames, 0))
-        real_pass = self._run(discriminator, _tensors(frames, 1))
+        fake_pass = self._run(discriminator, self._tensors(frames, 0))
+        real_pass = self._run(discriminator, self._tensors(frames, 1))
         if observe is not None:
             for client, activations in real_pass.middle.items():
                 observe(client, activations)
         frames = yield _frames(fake_pass.outputs, real_pass.outputs)
 
-        fake_gradients = fake_pass.backward(_tensors(frames, 0))
-        real_gradients = real_pass.backward(_tensors(frames, 1))
+        fake_gradients = fake_pass.backward(self._tensors(frames, 0))
+        real_gradients = real_pass.backward(self._tensors(frames, 1))
         discriminator.apply_gradients()
         frames = yield _frames(fake_gradients, real_gradients)
 
         with discriminator.frozen():
-            fake_pass = self._run(discriminator, _tensors(frames))
+            fake_pass = self._run(discriminator, self._tensors(frames))
         frames = yield _frames(fake_pass.outputs)
 
-        frames = yield _frames(fake_pass.backward(_tensors(frames)))
+        frames = yield _frames(fake_pass.backward(self._tensors(frames)))
 
-        gradients = generator_pass.backward(_tensors(frames))
+        gradients = generator_pass.backward(self._tensors(frames))
         generator.apply_gradients()
         yield _frames(gradients)
 
     def _run(self, part: TrainedBlocks, inputs: Mapping[int, Tensor]) -> BodyPass:
         return run_body(part.blocks, self.spec, self.cuts, inputs)
 
-
-def _tensors(frames: Frames, position: int = 0) -> dict[int, Tensor]:
-    return {client: frame[position] for client, frame in frames.items()}
+    def _tensors(self, frames: Frames, position: int = 0) -> dict[int, Tensor]:
+        device = self.segments.device
+        return {client: frame[position].to(device) for client, frame in frames.items()}
 
 
 def _frames(*tensors: Mapping[int, Tensor]) -> dict[int, Frame]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from huscf_flwr.split.client import Batch, NonFiniteLossError, SplitClient, StepLosses
-from huscf_flwr.split.exchange import DropOut, Exchange, Frame
+import torch
+from torch import Tensor
+
+from huscf_flwr.models import CPU
+from huscf_flwr.split.client import Batch, SplitClient
+from huscf_flwr.split.exchange import Computed, DropOut, Exchange, Frame, Parcels
 from huscf_flwr.split.lockstep import Channel
+from huscf_flwr.split.recording import side_by_side
 from huscf_flwr.split.timing import HostTimer
+
+_LOSSES = ("discriminator", "generator")
+"""Whose losses a step has, in this order."""
 
 BatchSource = Callable[[], Batch]
 """Gives a client's next mini-batch."""
@@ -20,6 +30,16 @@ class HostedClient:
 
     client: SplitClient
     next_batch: BatchSource
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """Mean losses of one client in one step."""
+
+    discriminator: float
+    """Binary cross entropy on fakes plus that on real images."""
+    generator: float
+    """Binary cross entropy of the fakes against the target of real images."""
 
 
 @dataclass(frozen=True)
@@ -38,30 +58,66 @@ def run_step(
 
     A client whose loss is not finite drops out; so does one that the executor gives up.
     """
-    timer = timer or HostTimer()
-    steps = {member.client.client: member.client.step(member.next_batch()) for member in hosted}
-    parcels: dict[int, Frame | DropOut] = {}
-    for client, step in steps.items():
-        with timer.computing(client):
-            parcels[client] = next(step)
-    outcome: dict[int, StepLosses | DropOut] = {}
+    step = _HostStep(hosted, timer or HostTimer())
+    parcels = step.begin()
     for exchange in Exchange:
-        received = timer.exchange(channel, exchange, parcels)
-        parcels = {}
-        for client, parcel in received.items():
-            if isinstance(parcel, DropOut):
-                outcome[client] = parcel
-                continue
-            with timer.computing(client):
-                try:
-                    parcels[client] = steps[client].send(parcel)
-                except StopIteration as finished:
-                    outcome[client] = finished.value
-                except NonFiniteLossError as error:
-                    parcels[client] = DropOut(str(error))
+        parcels = step.go_on(step.timer.exchange(channel, exchange, parcels))
         if not parcels:
             break
-    return outcome
+    return step.outcome
+
+
+class _HostStep:
+    """One step of all clients of a host, between the exchanges."""
+
+    def __init__(self, hosted: Iterable[HostedClient], timer: HostTimer) -> None:
+        members = list(hosted)
+        self.timer = timer
+        self.outcome: dict[int, StepLosses | DropOut] = {}
+        self._device = members[0].client.device if members else CPU
+        self._steps = {
+            member.client.client: member.client.hosted_step(member.next_batch()) for member in members
+        }
+        self._losses: dict[int, list[float]] = {client: [] for client in self._steps}
+
+    def begin(self) -> dict[int, Frame | DropOut]:
+        """Return the first frame of every client."""
+        return self._compute({client: partial(next, step) for client, step in self._steps.items()})
+
+    def go_on(self, received: Parcels) -> dict[int, Frame | DropOut]:
+        """Return the next frame of every client that has received one, and has not done its last part."""
+        self.outcome |= {client: gone for client, gone in received.items() if isinstance(gone, DropOut)}
+        return self._compute(
+            {
+                client: partial(self._steps[client].send, frame)
+                for client, frame in received.items()
+                if not isinstance(frame, DropOut)
+            }
+        )
+
+    def _compute(self, parts: Mapping[int, Callable[[], Computed]]) -> dict[int, Frame | DropOut]:
+        computed: dict[int, Computed] = {}
+        with side_by_side(self._device):
+            for client, compute in parts.items():
+                with self.timer.computing(client):
+                    try:
+                        computed[client] = compute()
+                    except StopIteration:
+                        self.outcome[client] = StepLosses(*self._losses[client])
+        losses = {client: part.loss for client, part in computed.items() if part.loss is not None}
+        return {client: part.frame for client, part in computed.items()} | self._looked_at(losses)
+
+    def _looked_at(self, losses: Mapping[int, Tensor]) -> dict[int, DropOut]:
+        """Take note of the clients' losses; return those who must not go on."""
+        if not losses:
+            return {}
+        for client, loss in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
+            self._losses[client].append(loss)
+        return {
+            client: DropOut(f"client {client}: the {_LOSSES[len(all_) - 1]}'s loss is {all_[-1]}")
+            for client, all_ in self._losses.items()
+            if client in losses and not math.isfinite(all_[-1])
+        }
 
 
 def run_steps(

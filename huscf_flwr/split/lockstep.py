@@ -30,10 +30,10 @@ from huscf_flwr.split.exchange import (
     Frames,
     Parcels,
     TensorHeader,
+    all_finite,
     batch_size,
     check_frame,
-    is_finite,
-    is_moderate,
+    immoderate,
 )
 from huscf_flwr.split.executor import ExecutorStep, Observer, SplitExecutor
 from huscf_flwr.split.ledger import Ledger
@@ -208,7 +208,7 @@ class LockStep:
         session has failed for all.
         """
         came = time.perf_counter()
-        checked = {client: self._checked(client, exchange, parcel) for client, parcel in frames.items()}
+        checked = self._checked(exchange, frames)
         with self._changed:
             self._arrive(host, exchange, checked)
             turn = self._turn
@@ -248,19 +248,28 @@ class LockStep:
         """End the session for all hosts because of ``reason``, but after the step that is going on."""
         self._stop = reason
 
-    # All below but _checked and _check is called with the lock held.
+    # All below but _checked, _due and _check is called with the lock held.
 
-    def _checked(self, client: int, exchange: Exchange, parcel: Frame | DropOut) -> Frame | DropOut:
-        if isinstance(parcel, DropOut) or client not in self._executor.cuts:
+    def _checked(self, exchange: Exchange, parcels: Parcels) -> Parcels:
+        """Let those drop out whose frames are not what is due, or have numbers that could do harm."""
+        known = {client: parcel for client, parcel in parcels.items() if client in self._executor.cuts}
+        checked = {client: self._due(client, exchange, parcel) for client, parcel in known.items()}
+        frames = {client: parcel for client, parcel in checked.items() if not isinstance(parcel, DropOut)}
+        harmful = {
+            client: DropOut(
+                f"client {client}, {exchange.name} up: numbers that are not finite or far too large"
+            )
+            for client in immoderate(frames)
+        }
+        return {**parcels, **checked, **harmful}
+
+    def _due(self, client: int, exchange: Exchange, parcel: Frame | DropOut) -> Frame | DropOut:
+        if isinstance(parcel, DropOut):
             return parcel
         try:
             self._check(client, exchange, parcel, self._batches.get(client), self._executor.dtype)
         except FrameError as error:
             return DropOut(str(error))
-        if not is_moderate(parcel):
-            return DropOut(
-                f"client {client}, {exchange.name} up: numbers that are not finite or far too large"
-            )
         return parcel
 
     def _check(
@@ -388,7 +397,7 @@ class LockStep:
             next(self._running)
         assert self._running is not None
         down = self._running.send(up)
-        if not all(map(is_finite, down.values())):
+        if not all_finite(down):
             raise SessionError("the bodies' numbers are not finite any more")
         return down
 

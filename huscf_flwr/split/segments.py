@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from huscf_flwr.models import BlockKey, Blocks, BlockStates, ModelSpec, NetworkName, build_blocks
+from huscf_flwr.models import CPU, BlockKey, Blocks, BlockStates, ModelSpec, NetworkName, build_blocks
 from huscf_flwr.seeding import PathPart
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -35,7 +35,12 @@ class TrainedBlocks:
         self.blocks = blocks
         self._trained = [parameter for parameter in blocks.parameters() if parameter.requires_grad]
         self._optimiser = torch.optim.Adam(
-            self._trained, lr=adam.learning_rate, betas=(adam.beta1, adam.beta2), fused=True
+            self._trained,
+            lr=adam.learning_rate,
+            betas=(adam.beta1, adam.beta2),
+            fused=True,
+            # Its steps may be recorded; a CPU has nothing to record them with.
+            capturable=any(parameter.is_cuda for parameter in self._trained),
         )
 
     def apply_gradients(self) -> None:
@@ -57,9 +62,12 @@ class TrainedBlocks:
             parameter.requires_grad_(required)
 
     def moments(self) -> dict[str, Tensor]:
-        """Return step count and moments as ``<network>.<block>.<parameter>.<moment>``, live tensors."""
+        """Return step count and moments as ``<network>.<block>.<parameter>.<moment>``, on the CPU.
+
+        They are live tensors, unless the blocks are on another device.
+        """
         return {
-            f"{self.blocks.network}.{name}.{moment}": self._optimiser.state[parameter][moment]
+            f"{self.blocks.network}.{name}.{moment}": self._optimiser.state[parameter][moment].cpu()
             for name, parameter in self.blocks.named_parameters()
             if parameter in self._optimiser.state
             for moment in _MOMENTS
@@ -73,12 +81,13 @@ class TrainedBlocks:
         """Take over the moments that are given; those of other parameters stay as they are."""
         for name, parameter in self.blocks.named_parameters():
             prefix = f"{self.blocks.network}.{name}."
-            if f"{prefix}step" in moments:
-                self._optimiser.state[parameter] = {
-                    "step": moments[f"{prefix}step"].clone(),
-                    "exp_avg": torch.empty_like(parameter).copy_(moments[f"{prefix}exp_avg"]),
-                    "exp_avg_sq": torch.empty_like(parameter).copy_(moments[f"{prefix}exp_avg_sq"]),
-                }
+            if f"{prefix}step" not in moments:
+                continue
+            state = self._optimiser.state[parameter]
+            state.setdefault("step", torch.zeros((), device=parameter.device))
+            for moment in _MOMENTS:
+                # In place: a recorded step goes on with the tensors that it knows.
+                state.setdefault(moment, torch.empty_like(parameter)).copy_(moments[prefix + moment])
 
 
 class Segments:
@@ -93,19 +102,21 @@ class Segments:
         owner: PathPart = "common",
         adam: AdamSettings | None = None,
         dtype: torch.dtype = torch.float32,
+        device: torch.device = CPU,
     ) -> None:
         """Build the blocks named by ``keys``, their weights drawn from the streams of ``owner``."""
+        self.device = device
 
         def build(network: NetworkName) -> TrainedBlocks:
             indices = sorted(index for name, index in keys if name == network)
-            blocks = build_blocks(spec, network, indices, seed=seed, owner=owner, dtype=dtype)
+            blocks = build_blocks(spec, network, indices, seed=seed, owner=owner, dtype=dtype, device=device)
             return TrainedBlocks(blocks, adam or AdamSettings())
 
         self.generator = build("generator")
         self.discriminator = build("discriminator")
 
     def states(self) -> BlockStates:
-        """Return the state of all blocks; the tensors are the live ones."""
+        """Return the state of all blocks on the CPU, live tensors unless the device is another."""
         return {**self.generator.blocks.states(), **self.discriminator.blocks.states()}
 
     def load(self, states: BlockStates) -> None:
@@ -114,7 +125,7 @@ class Segments:
         self.discriminator.blocks.load(states)
 
     def moments(self) -> dict[str, Tensor]:
-        """Return the moments of both optimisers by parameter name, live tensors."""
+        """Return the moments of both optimisers by parameter name; see ``TrainedBlocks.moments``."""
         return {**self.generator.moments(), **self.discriminator.moments()}
 
     def forget_moments(self) -> None:

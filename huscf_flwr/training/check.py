@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population
+from huscf_flwr.process import device_of
 from huscf_flwr.split.wire import Endpoint
 from huscf_flwr.training.checkpoint import checkpoint_of
 from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
@@ -20,6 +21,7 @@ def check_run(config: RunConfig, hosts: int = 1) -> Population:
         raise ValueError(
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
+    device_of(config.compute)
     executor = config.executor
     Endpoint(executor.bind, executor.advertise, executor.certificate, executor.key, executor.insecure).check()
     spec = model_spec_of(config)

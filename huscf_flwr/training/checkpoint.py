@@ -39,7 +39,15 @@ from huscf_flwr.training.moments import KeptMoments, MomentsError, check_moments
 VERSION = 2
 _MAY_CHANGE = (
     *("name", "output", "resume", "rounds", "min-hosts", "tensorboard"),
-    *("data.root", "data.cache", "checkpoint.", "evaluation.", "executor.", "compute.threads"),
+    *(
+        "data.root",
+        "data.cache",
+        "checkpoint.",
+        "evaluation.",
+        "executor.",
+        "compute.device",
+        "compute.threads",
+    ),
 )
 _BODY, _MOMENTS, _CLUSTER = "body/", "moments/", "cluster-"
 _NAME = re.compile(r"\.?server-(\d+)\.")

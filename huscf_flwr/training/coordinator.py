@@ -31,6 +31,7 @@ from huscf_flwr.models import (
     client_block_keys,
     largest_cut,
 )
+from huscf_flwr.process import device_of
 from huscf_flwr.seeding import derive_seed
 from huscf_flwr.split import (
     ClientTimes,
@@ -113,7 +114,12 @@ class Coordinator:
         self.method = method
         self.reselection = reselection
         self.executor = SplitExecutor(
-            spec, cuts, seed=config.seed, adam=adam_settings(config), dtype=dtype_of(config)
+            spec,
+            cuts,
+            seed=config.seed,
+            adam=adam_settings(config),
+            dtype=dtype_of(config),
+            device=device_of(config.compute),
         )
         self.training = secrets.token_hex(16)
         """Name by which clients find what they keep for this training, over all runs that resume it."""
@@ -334,7 +340,13 @@ class Coordinator:
         generator = {key: state for key, state in states.items() if key[0] == "generator"}
         if self.config.method.running_statistics == "averaged":
             return generator
-        return with_measured_statistics(self.spec, generator, dtype_of(self.config), seed=self.config.seed)
+        return with_measured_statistics(
+            self.spec,
+            generator,
+            dtype_of(self.config),
+            device_of(self.config.compute),
+            seed=self.config.seed,
+        )
 
     def _output_change(self, client: int, before: Cut, after: Cut) -> float:
         """Compare the generator that ``client`` ran with the one that it will run; see ``CutChange``."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from huscf_flwr.evaluation import Sampler
-from huscf_flwr.models import Blocks, BlockStates, ModelSpec, build_blocks, weight_dtype
+from huscf_flwr.models import CPU, Blocks, BlockStates, ModelSpec, build_blocks, weight_dtype
 from huscf_flwr.seeding import torch_stream
 
 _MEASURED_BATCHES = 4
@@ -14,29 +14,37 @@ _MEASURED_BATCH = 256
 _CHANGE_IMAGES = 100
 
 
-def build_generator(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> Blocks:
+def build_generator(
+    spec: ModelSpec, states: BlockStates, dtype: torch.dtype, device: torch.device = CPU
+) -> Blocks:
     """Return a whole generator with ``states``, ready to sample: running statistics, no gradients."""
     indices = range(len(spec.generator.blocks))
-    generator = build_blocks(spec, "generator", indices, seed=0, dtype=weight_dtype(dtype))
+    generator = build_blocks(spec, "generator", indices, seed=0, dtype=weight_dtype(dtype), device=device)
     generator.load(states)
     generator.eval().requires_grad_(False)
     return generator
 
 
-def sampler_of(spec: ModelSpec, states: BlockStates, dtype: torch.dtype) -> Sampler:
-    """Return a function that draws images [N, C, H, W] for labels [N] from a random stream."""
-    generator = build_generator(spec, states, dtype)
+def sampler_of(
+    spec: ModelSpec, states: BlockStates, dtype: torch.dtype, device: torch.device = CPU
+) -> Sampler:
+    """Return a function that draws images [N, C, H, W] for labels [N] from a random stream.
+
+    They are computed on ``device``; what is drawn, labels and images are on the CPU.
+    """
+    generator = build_generator(spec, states, dtype, device)
 
     def sample(labels: Tensor, stream: torch.Generator) -> Tensor:
-        images: Tensor = generator(_latents(spec, len(labels), stream, dtype), labels)
-        return images.to(torch.float32)
+        latents = _latents(spec, len(labels), stream, dtype)
+        images: Tensor = generator(latents.to(device), labels.to(device))
+        return images.to(CPU, torch.float32)
 
     return sample
 
 
 @torch.no_grad()
 def with_measured_statistics(
-    spec: ModelSpec, states: BlockStates, dtype: torch.dtype, *, seed: int
+    spec: ModelSpec, states: BlockStates, dtype: torch.dtype, device: torch.device = CPU, *, seed: int
 ) -> BlockStates:
     """Return the generator ``states`` with BatchNorm's running statistics measured anew.
 
@@ -45,7 +53,7 @@ def with_measured_statistics(
     dark. A generator's inputs can be drawn by anyone, so the statistics that fit are measured on
     latent vectors and labels from the stream of ``seed``; no client's data is needed.
     """
-    generator = build_generator(spec, states, dtype)
+    generator = build_generator(spec, states, dtype, device)
     for layer in generator.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.reset_running_stats()
@@ -54,7 +62,7 @@ def with_measured_statistics(
     stream = torch_stream(seed, "running statistics")
     for _ in range(_MEASURED_BATCHES):
         labels = torch.randint(spec.classes, (_MEASURED_BATCH,), generator=stream)
-        generator(_latents(spec, len(labels), stream, dtype), labels)
+        generator(_latents(spec, len(labels), stream, dtype).to(device), labels.to(device))
     return generator.states()
 
 

@@ -19,6 +19,7 @@ from huscf_flwr.evaluation import (
     load_or_train_judge,
 )
 from huscf_flwr.models import BlockStates
+from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.coordinator import Coordinator
 from huscf_flwr.training.generators import sampler_of
@@ -63,7 +64,9 @@ class Harness:
         judged = {}
         for name, cluster in cluster_of_domain(coordinator.clusters, self._domain_of).items():
             states = self._judged_states(coordinator, name, cluster)
-            sampler = sampler_of(coordinator.spec, states, dtype_of(self._config))
+            sampler = sampler_of(
+                coordinator.spec, states, dtype_of(self._config), device_of(self._config.compute)
+            )
             scores = self._scores(name, sampler, coordinator.round, thoroughly)
             judged[name] = {"cluster": cluster, **scores.as_dict()}
         return judged

@@ -7,6 +7,7 @@ import torch
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import BatchSampler, FreshDraw, LabelledImages, ShuffledPasses, normalise
 from huscf_flwr.models import Cut, ModelSpec, weight_dtype
+from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.split import AdamSettings, Batch, HostedClient, SplitClient, WireType
 
@@ -42,6 +43,7 @@ class Participant:
             owner=client if config.method.initialisation == "per-client" else "common",
             adam=adam_settings(config),
             dtype=dtype_of(config),
+            device=device_of(config.compute),
         )
 
     def begin_round(self, number: int) -> HostedClient:

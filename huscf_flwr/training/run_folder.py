@@ -21,6 +21,7 @@ from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import read_run
+from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.training.checkpoint import Checkpoint
 from huscf_flwr.training.coordinator import Coordinator, CutChange, FinishedRound
@@ -93,7 +94,7 @@ class RunFolder:
             write_tensors(self.path / "generators" / f"{cluster}.safetensors", flatten_blocks(states))
             # One stream for all rounds: the same latent vectors show what the round changed.
             stream = torch_stream(self._config.seed, "sample grid", cluster)
-            sampler = sampler_of(spec, states, dtype_of(self._config))
+            sampler = sampler_of(spec, states, dtype_of(self._config), device_of(self._config.compute))
             sample_grid(
                 self.path / "samples" / f"round-{coordinator.round:03}-cluster-{cluster}.png",
                 draw_images(sampler, labels, stream),

@@ -2,7 +2,7 @@
 
 import torch
 
-from huscf_flwr.models import ModelSpec, load_model_spec
+from huscf_flwr.models import CPU, ModelSpec, load_model_spec
 from huscf_flwr.split import (
     Batch,
     HostedClient,
@@ -76,11 +76,12 @@ def random_batch(spec: ModelSpec, size: int, seed: int, dtype=DOUBLE) -> Batch:
     )
 
 
-def build(spec, cuts, seed=0, dtype=DOUBLE):
+def build(spec, cuts, seed=0, dtype=DOUBLE, device=CPU, executor_device=None):
     """An executor and one client per cut, each with weights of its own."""
-    executor = SplitExecutor(spec, cuts, seed=seed, dtype=dtype)
+    executor = SplitExecutor(spec, cuts, seed=seed, dtype=dtype, device=executor_device or device)
     clients = [
-        SplitClient(client, spec, cut, seed=seed, owner=client, dtype=dtype) for client, cut in cuts.items()
+        SplitClient(client, spec, cut, seed=seed, owner=client, dtype=dtype, device=device)
+        for client, cut in cuts.items()
     ]
     return executor, clients
 

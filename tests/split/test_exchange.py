@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from huscf_flwr.models import NETWORKS, legal_cuts
 from huscf_flwr.split import Exchange, FrameError
-from huscf_flwr.split.exchange import check_frame, is_finite, is_moderate
+from huscf_flwr.split.exchange import all_finite, check_frame, immoderate
 from tests.split.builders import small_specs
 
 SPECS = small_specs()
@@ -67,11 +67,13 @@ def test_a_gradient_has_the_shape_of_what_it_is_the_gradient_of(exchange):
     ],
 )
 def test_numbers_that_could_do_harm_are_not_moderate(number, moderate):
-    assert is_moderate((torch.zeros(3), torch.full((2, 5), number))) == moderate
+    harmless = (torch.zeros(3),)
+    frames = {4: harmless, 7: (torch.zeros(3), torch.full((2, 5), number)), 8: harmless}
+    assert immoderate(frames) == ([] if moderate else [7])
 
 
 def test_a_few_large_numbers_among_many_are_moderate():
-    assert is_moderate((torch.cat([torch.zeros(999), torch.full((1,), 1e5)]),))
+    assert immoderate({0: (torch.cat([torch.zeros(999), torch.full((1,), 1e5)]),)}) == []
 
 
 def test_a_batch_that_is_known_already_must_be_the_same():
@@ -84,11 +86,17 @@ def test_a_batch_that_is_known_already_must_be_the_same():
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=1, max_size=9))
-def test_a_frame_is_finite_if_all_its_numbers_are(numbers):
+def test_frames_are_finite_if_all_their_numbers_are(numbers):
     tensor = torch.tensor(numbers)
     # Beyond this the sum could be infinite though no number is: a gradient of 1e37 is lost as well.
     assume(not (tensor.isfinite().all() and tensor.abs().max() > 1e37))
-    assert is_finite((torch.zeros(2), tensor)) == bool(tensor.isfinite().all())
+    frames = {0: (torch.zeros(2),), 1: (torch.zeros(2), tensor)}
+    assert all_finite(frames) == bool(tensor.isfinite().all())
+
+
+def test_where_nobody_sends_anything_all_is_well():
+    assert immoderate({}) == []
+    assert all_finite({})
 
 
 @pytest.mark.parametrize(

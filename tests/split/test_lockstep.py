@@ -12,7 +12,6 @@ from huscf_flwr.split import (
     HostedClient,
     LocalChannel,
     LockStep,
-    NonFiniteLossError,
     SessionError,
     TooFewClientsError,
     run_steps,
@@ -90,10 +89,10 @@ def test_a_batch_may_not_change_within_a_step():
     executor, clients = build(SPEC, {0: CUT, 1: CUT})
     session = open_session(executor, [[0, 1]])
     steps = {client.client: client.step(random_batch(SPEC, 3, 1)) for client in clients}
-    frames = {k: next(step) for k, step in steps.items()}
+    frames = {k: next(step).frame for k, step in steps.items()}
     for exchange in (Exchange.GENERATE, Exchange.DISCRIMINATE):
         received = session.exchange(0, exchange, frames)
-        frames = {k: step.send(received[k]) for k, step in steps.items()}
+        frames = {k: step.send(received[k]).frame for k, step in steps.items()}
     frames[1] = tuple(tensor[:2] for tensor in frames[1])
     received = session.exchange(0, Exchange.DISCRIMINATOR_BACKWARD, frames)
     assert isinstance(received[1], DropOut)
@@ -238,20 +237,21 @@ def test_numbers_that_become_infinite_in_a_body_end_the_session():
 
 
 def test_a_generators_loss_that_is_not_finite_is_named_too():
-    """What comes down is made infinite in the fourth exchange, after the discriminator's losses."""
-    executor, clients = build(SPEC, {0: CUT})
-    step = clients[0].step(random_batch(SPEC, 2, 1))
-    serve = executor.step()
-    next(serve)
-    frame = next(step)
-    for exchange in Exchange:
-        down = serve.send({0: frame})[0]
-        if exchange is Exchange.CRITICISE:
-            down = tuple(torch.full_like(tensor, float("inf")) for tensor in down)
-            with pytest.raises(NonFiniteLossError, match=r"client 0: the generator's loss is (nan|inf)"):
-                step.send(down)
-            return
-        frame = step.send(down)
+    """What comes down for one client is made infinite in the fourth exchange, after the first losses."""
+
+    class Overflowing(LocalChannel):
+        def exchange(self, exchange, frames):
+            received = super().exchange(exchange, frames)
+            if exchange is Exchange.CRITICISE:
+                received = {**received, 0: tuple(torch.full_like(t, float("inf")) for t in received[0])}
+            return received
+
+    executor, clients = build(SPEC, {0: CUT, 1: CUT})
+    members = [HostedClient(client, lambda: random_batch(SPEC, 2, 1)) for client in clients]
+    trained = run_steps(members, Overflowing(open_session(executor, [[0, 1]])), 1)
+    assert list(trained.drop_outs) == [0]
+    assert re.fullmatch(r"client 0: the generator's loss is (nan|inf)", trained.drop_outs[0].reason)
+    assert list(trained.losses) == [1]
 
 
 def test_losses_are_means_over_the_steps():

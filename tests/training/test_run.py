@@ -1,6 +1,6 @@
 import pytest
 
-from huscf_flwr.split import NonFiniteLossError, SessionError
+from huscf_flwr.split import SessionError
 from huscf_flwr.training.run import RoundFailedError, Run
 from huscf_flwr.training.run_folder import RunFolder
 from huscf_flwr.training.run_log import RunLog
@@ -21,7 +21,7 @@ def test_rounds_are_counted_down(run):
 
 def test_what_ended_the_session_first_is_why_the_round_failed(run):
     session = run.open_round([[0], [1, 2]])
-    session.abort(NonFiniteLossError("step 3, client 2: the generator's loss is nan"))
+    session.abort(SessionError("step 3, client 2: the generator's loss is nan"))
     with pytest.raises(RoundFailedError, match=r"^round 1: step 3, client 2: the generator's loss is nan$"):
         run.fail(session, SessionError("step 3, GENERATE: ..."))
 

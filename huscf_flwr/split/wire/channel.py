@@ -11,7 +11,6 @@ from typing import Self
 
 import grpc
 
-from huscf_flwr.split.client import NonFiniteLossError
 from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Parcels
 from huscf_flwr.split.lockstep import SessionError
 from huscf_flwr.split.wire import split_session_pb2 as messages
@@ -25,7 +24,7 @@ from huscf_flwr.split.wire_type import WireType
 
 _REACH_SECONDS = 60.0
 _LEAVE_SECONDS = 10.0
-_OWN_ERRORS = (NonFiniteLossError, FrameError, SessionError)
+_OWN_ERRORS = (FrameError, SessionError)
 
 
 def arrive(address: str, token: str, host: str, timeout: float, roots: bytes | None = None) -> bool:

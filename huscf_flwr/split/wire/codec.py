@@ -201,7 +201,7 @@ def _encode_tensor(tensor: Tensor, wire: WireType) -> tuple[messages.Tensor, Ten
 
 
 def _bytes(ordered: Tensor) -> memoryview:
-    return ordered.contiguous().flatten().view(torch.uint8).numpy().data
+    return ordered.cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def _pieces(numbers: Sequence[memoryview]) -> Iterator[bytes]:

@@ -24,11 +24,11 @@ def packets_of_a_step():
     step = client.step(random_batch(SPEC, 2, 1))
     serving = executor.step()
     next(serving)
-    frame, sent = next(step), []
+    frame, sent = next(step).frame, []
     for exchange in Exchange:
         sent += [packet.SerializeToString() for packet in encode_frame(exchange, 0, frame)]
         with suppress(StopIteration):
-            frame = step.send(serving.send({0: frame})[0])
+            frame = step.send(serving.send({0: frame})[0]).frame
     return sent
 
 

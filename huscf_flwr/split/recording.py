@@ -1,0 +1,154 @@
+"""A client's step on a CUDA device, recorded once and replayed from then on.
+
+A client's part of a step is some hundred small operations, and to launch each takes the processor longer
+than to compute it takes the device. So the first step with a batch size runs as it is written; in the second
+each part between two exchanges is recorded as a CUDA graph, from the same coroutine, and from the third on
+parts are replayed: one launch each. A recording has memory of its own for as long as its client lives.
+
+Clients do not depend on each other between two exchanges, and none of them fills the device. So they are
+dealt to a few *lanes*, streams on which they compute side by side.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import torch
+
+from huscf_flwr.split.exchange import ClientStep, Computed, Frame
+
+LANES = 8
+
+Pool = Any
+"""PyTorch's handle of a recording's memory; its type has no public name."""
+
+Start = Callable[[Frame], ClientStep]
+"""Starts a step on a batch, given as its tensors."""
+
+_one_records = threading.Lock()
+
+
+@contextmanager
+def side_by_side(device: torch.device) -> Iterator[None]:
+    """Let recorded steps within compute side by side, after all that came before and before all that follows.
+
+    On a device without streams this does nothing.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    current = torch.cuda.current_stream(device)
+    for lane in _lanes(device):
+        lane.wait_stream(current)
+    yield
+    for lane in _lanes(device):
+        current.wait_stream(lane)
+
+
+class Recorder:
+    """Gives a client's steps: recorded where a batch size comes again. To be used ``side_by_side``."""
+
+    def __init__(self, start: Start, client: int, device: torch.device) -> None:
+        self._start = start
+        self._lane = _lanes(device)[client % LANES]
+        self._seen: set[int] = set()
+        self._recordings: dict[int, list[_Part]] = {}
+
+    def step(self, batch: Frame) -> ClientStep:
+        """Return a step on ``batch``, which may be on any device."""
+        size = len(batch[0])
+        if size in self._recordings:
+            return self._replay(self._recordings[size], batch)
+        if size in self._seen:
+            return self._record(batch)
+        self._seen.add(size)
+        return self._as_written(batch)
+
+    def _as_written(self, batch: Frame) -> ClientStep:
+        step = self._start(batch)
+        compute = partial(next, step)
+        while True:
+            with torch.cuda.stream(self._lane):
+                computed = _computed(compute)
+            if computed is None:
+                return
+            compute = partial(step.send, (yield computed))
+
+    def _record(self, batch: Frame) -> ClientStep:
+        """Record the parts of a step one by one, and replay each at once: recording computes nothing."""
+        parts: list[_Part] = []
+        pool = torch.cuda.graph_pool_handle()
+        held = self._held(batch)
+        step = self._start(held)
+        compute = partial(next, step)
+        while True:
+            part = self._part(compute, held, pool)
+            parts.append(part)
+            self._run(part)
+            if part.computed is None:
+                break
+            held = self._held((yield part.computed))
+            compute = partial(step.send, held)
+        self._recordings[len(batch[0])] = parts
+
+    def _replay(self, parts: list[_Part], batch: Frame) -> ClientStep:
+        received = batch
+        for part in parts:
+            self._run(part, received)
+            if part.computed is not None:
+                received = yield part.computed
+
+    def _held(self, given: Frame) -> Frame:
+        """Return copies, in memory that the recording goes on to read."""
+        with torch.cuda.stream(self._lane):
+            return tuple(tensor.to(self._lane.device, copy=True) for tensor in given)
+
+    def _part(self, compute: Callable[[], Computed], held: Frame, pool: Pool) -> _Part:
+        graph = torch.cuda.CUDAGraph()
+        # Not on the lane: hosts in other threads use it, and a stream that is recorded knows no others.
+        with _one_records, torch.cuda.stream(_recording_stream(self._lane.device)):
+            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+            try:
+                computed = _computed(compute)
+            finally:
+                graph.capture_end()
+        return _Part(graph, held, computed)
+
+    def _run(self, part: _Part, received: Frame | None = None) -> None:
+        with torch.cuda.stream(self._lane):
+            for held, given in zip(part.held, received or (), strict=received is not None):
+                held.copy_(given, non_blocking=True)
+            part.graph.replay()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a client computes between two exchanges."""
+
+    graph: torch.cuda.CUDAGraph
+    held: Frame
+    """What it computes from."""
+    computed: Computed | None
+    """What comes of it, written anew by every replay; nothing after the last exchange."""
+
+
+def _computed(compute: Callable[[], Computed]) -> Computed | None:
+    try:
+        return compute()
+    except StopIteration:
+        return None
+
+
+@cache
+def _recording_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _lanes(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
+    return tuple(torch.cuda.Stream(device) for _ in range(LANES))  # type: ignore[no-untyped-call]
