@@ -88,7 +88,7 @@ class SplitClient:
         )
         self._recorder: Recorder | None = None
         if device.type == "cuda":
-            self._recorder = Recorder(lambda batch: self.step(Batch(*batch)), client, device)
+            self._recorder = Recorder(client, device)
 
     @property
     def device(self) -> torch.device:
@@ -99,7 +99,9 @@ class SplitClient:
         """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``."""
         if self._recorder is None:
             return self.step(batch)
-        return self._recorder.step((batch.images, batch.labels, batch.latents))
+        return self._recorder.step(
+            lambda tensors: self.step(Batch(*tensors)), (batch.images, batch.labels, batch.latents)
+        )
 
     def step(self, batch: Batch) -> ClientStep:
         """Train on one batch: six times yield what goes up and receive what comes down.

@@ -187,7 +187,7 @@ def immoderate(frames: Frames) -> list[int]:
     """Return the clients in whose frames numbers are not finite, or so large that they could do harm."""
     owners = [client for client, frame in frames.items() for _ in frame]
     tensors = [tensor for frame in frames.values() for tensor in frame]
-    norms = _numbers([torch.linalg.vector_norm(tensor.detach()) for tensor in tensors])
+    norms = _numbers(_norms(tensors, 2.0))
     most = [LARGEST_ROOT_MEAN_SQUARE * math.sqrt(tensor.numel()) for tensor in tensors]
     harmful = {owner for owner, norm, limit in zip(owners, norms, most, strict=True) if not norm <= limit}
     return sorted(harmful)
@@ -195,9 +195,16 @@ def immoderate(frames: Frames) -> list[int]:
 
 def all_finite(frames: Frames) -> bool:
     """Return whether all numbers of all frames are finite."""
-    # The sum of numbers that are finite is; it is many times faster than to look at each.
-    sums = _numbers([tensor.detach().sum() for frame in frames.values() for tensor in frame])
-    return all(map(math.isfinite, sums))
+    tensors = [tensor for frame in frames.values() for tensor in frame]
+    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
+    # The sum of numbers that are finite is, and a CPU has it twice as fast as any norm.
+    seen = [tensor.detach().sum() for tensor in tensors] if on_cpu else _norms(tensors, math.inf)
+    return all(map(math.isfinite, _numbers(seen)))
+
+
+def _norms(tensors: Sequence[Tensor], order: float) -> Sequence[Tensor]:
+    # One operation for hundreds of tensors: on a device, as many small ones take a tenth of a step.
+    return torch._foreach_norm([tensor.detach() for tensor in tensors], order) if tensors else []
 
 
 def _numbers(scalars: Sequence[Tensor]) -> list[float]:

@@ -11,6 +11,7 @@ dealt to a few *lanes*, streams on which they compute side by side.
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ import torch
 
 from huscf_flwr.split.exchange import ClientStep, Computed, Frame
 
-LANES = 8
+LANES = 16
 
 Pool = Any
 """PyTorch's handle of a recording's memory; its type has no public name."""
@@ -53,24 +54,24 @@ def side_by_side(device: torch.device) -> Iterator[None]:
 class Recorder:
     """Gives a client's steps: recorded where a batch size comes again. To be used ``side_by_side``."""
 
-    def __init__(self, start: Start, client: int, device: torch.device) -> None:
-        self._start = start
-        self._lane = _lanes(device)[client % LANES]
+    def __init__(self, client: int, device: torch.device) -> None:
+        self._lane, self._recorded_on = (
+            streams[client % LANES] for streams in (_lanes(device), _aside(device))
+        )
         self._seen: set[int] = set()
         self._recordings: dict[int, list[_Part]] = {}
 
-    def step(self, batch: Frame) -> ClientStep:
-        """Return a step on ``batch``, which may be on any device."""
+    def step(self, start: Start, batch: Frame) -> ClientStep:
+        """Return a step on ``batch``, which may be on any device, as ``start`` starts it."""
         size = len(batch[0])
         if size in self._recordings:
             return self._replay(self._recordings[size], batch)
         if size in self._seen:
-            return self._record(batch)
+            return self._record(start, batch)
         self._seen.add(size)
-        return self._as_written(batch)
+        return self._as_written(start(batch))
 
-    def _as_written(self, batch: Frame) -> ClientStep:
-        step = self._start(batch)
+    def _as_written(self, step: ClientStep) -> ClientStep:
         compute = partial(next, step)
         while True:
             with torch.cuda.stream(self._lane):
@@ -79,12 +80,12 @@ class Recorder:
                 return
             compute = partial(step.send, (yield computed))
 
-    def _record(self, batch: Frame) -> ClientStep:
+    def _record(self, start: Start, batch: Frame) -> ClientStep:
         """Record the parts of a step one by one, and replay each at once: recording computes nothing."""
         parts: list[_Part] = []
         pool = torch.cuda.graph_pool_handle()
         held = self._held(batch)
-        step = self._start(held)
+        step = start(held)
         compute = partial(next, step)
         while True:
             part = self._part(compute, held, pool)
@@ -110,8 +111,7 @@ class Recorder:
 
     def _part(self, compute: Callable[[], Computed], held: Frame, pool: Pool) -> _Part:
         graph = torch.cuda.CUDAGraph()
-        # Not on the lane: hosts in other threads use it, and a stream that is recorded knows no others.
-        with _one_records, torch.cuda.stream(_recording_stream(self._lane.device)):
+        with _recording(self._recorded_on):
             graph.capture_begin(pool=pool, capture_error_mode="thread_local")
             try:
                 computed = _computed(compute)
@@ -144,11 +144,34 @@ def _computed(compute: Callable[[], Computed]) -> Computed | None:
         return None
 
 
+@contextmanager
+def _recording(stream: torch.cuda.Stream) -> Iterator[None]:
+    """Let one thread at a time record, and nobody collect garbage: recordings cannot be freed meanwhile."""
+    with _one_records:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            if collecting:
+                gc.enable()
+
+
 @cache
-def _recording_stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+def _aside(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
+    """Return a stream to record on for each lane.
+
+    A lane itself will not do, since hosts in other threads may be using it. One stream for all will not do
+    either: what is recorded on one stream shares a workspace of cuBLAS, and so must not run side by side.
+    """
+    return _streams(device)
 
 
 @cache
 def _lanes(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
+    return _streams(device)
+
+
+def _streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
     return tuple(torch.cuda.Stream(device) for _ in range(LANES))  # type: ignore[no-untyped-call]

@@ -54,9 +54,12 @@ def everything(executor, clients):
     return found
 
 
-def largest_difference(first, second):
+def differing(first, second, tolerance=1e-7):
+    """The tensors that differ, by name. Rounding grows over steps, but a gradient that is wrong once moves
+    a weight by 1e-4."""
     assert first.keys() == second.keys()
-    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
+    differences = {name: float((first[name].double() - second[name].double()).abs().max()) for name in first}
+    return {name: difference for name, difference in differences.items() if not difference < tolerance}
 
 
 def trained(spec, device, executor_device=None, hosts=None, sizes=SIZES, clients=3, wire=None):
@@ -88,10 +91,10 @@ def test_on_the_cpu_nothing_is_recorded():
 def test_every_tensor_is_that_of_the_cpu(name):
     expected, on_cpu = trained(SPECS[name], torch.device("cpu"))
     found, on_gpu = trained(SPECS[name], GPU)
-    assert largest_difference(expected, found) < 1e-9
+    assert differing(expected, found) == {}
     for client, losses in on_cpu[0].losses.items():
-        assert on_gpu[0].losses[client].generator == pytest.approx(losses.generator, abs=1e-9)
-        assert on_gpu[0].losses[client].discriminator == pytest.approx(losses.discriminator, abs=1e-9)
+        assert on_gpu[0].losses[client].generator == pytest.approx(losses.generator, abs=1e-7)
+        assert on_gpu[0].losses[client].discriminator == pytest.approx(losses.discriminator, abs=1e-7)
 
 
 @needs_gpu
@@ -99,15 +102,15 @@ def test_the_number_of_hosts_changes_nothing():
     spec = SPECS["authors-28"]
     one, _ = trained(spec, GPU, clients=4)
     two, _ = trained(spec, GPU, clients=4, hosts=[[0, 2], [1, 3]])
-    assert largest_difference(one, two) < 1e-9
+    assert differing(one, two) == {}
 
 
 @needs_gpu
 def test_more_clients_than_lanes():
     spec = SPECS["authors-28"]
-    expected, _ = trained(spec, torch.device("cpu"), clients=20, sizes=(2,) * 5)
-    found, _ = trained(spec, GPU, clients=20, sizes=(2,) * 5)
-    assert largest_difference(expected, found) < 1e-9
+    expected, _ = trained(spec, torch.device("cpu"), clients=20, sizes=(4,) * 5)
+    found, _ = trained(spec, GPU, clients=20, sizes=(4,) * 5)
+    assert differing(expected, found) == {}
 
 
 @needs_gpu
@@ -118,7 +121,7 @@ def test_executor_and_clients_may_be_on_different_devices(clients_on, executor_o
     spec = SPECS["authors-28"]
     expected, _ = trained(spec, torch.device("cpu"))
     found, _ = trained(spec, clients_on, executor_on)
-    assert largest_difference(expected, found) < 1e-9
+    assert differing(expected, found) == {}
 
 
 @needs_gpu
@@ -134,7 +137,7 @@ def test_over_the_network(share_memory):
     with GrpcChannel(server.address, token, share_memory=share_memory) as channel:
         run_steps(hosted(members), channel, len(SIZES))
     server.stop()
-    assert largest_difference(expected, everything(executor, members)) < 1e-9
+    assert differing(expected, everything(executor, members)) == {}
 
 
 @needs_gpu
@@ -144,7 +147,7 @@ def test_wire_types_round_alike():
     expected, _ = trained(spec, torch.device("cpu"), sizes=(3,), wire=wire)
     found, _ = trained(spec, GPU, sizes=(3,), wire=wire)
     # A number on the border between two of float16 may go either way.
-    assert largest_difference(expected, found) < 1e-3
+    assert differing(expected, found, 1e-3) == {}
 
 
 @needs_gpu
@@ -183,7 +186,7 @@ def test_moments_that_are_loaded_are_those_that_a_recording_goes_on_with():
         run_steps(hosted(members, (3,) * 2), LocalChannel(second), 2)
         return everything(executor, members)
 
-    assert largest_difference(go_on(torch.device("cpu")), go_on(GPU)) < 1e-9
+    assert differing(go_on(torch.device("cpu")), go_on(GPU)) == {}
 
 
 @needs_gpu
