@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -35,6 +36,11 @@ _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
 _RAY_STARTS = "in init_ray"
 """Where Flower's simulation was, says its traceback, if Ray did not start."""
+_TRACEBACK = re.compile(
+    r"^.*Traceback \(most recent call last\):\n(?:.*\n)*?(?:\(.*?\) )?[\w.]+(?:Error|Exception)\b.*$",
+    re.MULTILINE,
+)
+"""The first one of a log, whose lines may have the names of Ray's actors before them."""
 BIN = Path(sys.executable).parent
 """Where Flower's commands are."""
 _APP_FOLDER = Path(__file__).resolve().parent.parent
@@ -302,9 +308,11 @@ def _log_of(superlink: PrivateSuperLink, run_id: str) -> str:
 
 
 def _reason(log: str) -> str:
+    """Return what went wrong first, and how the log ends: the errors in between follow from the first."""
     lines = log.splitlines()
+    first = _TRACEBACK.search(log)
     errors = [line for line in lines if "Error" in line or "ERROR" in line]
-    return "\n".join([*errors[-5:], "", *lines[-15:]])
+    return "\n".join([first[0] if first else "\n".join(errors[:5]), "", *lines[-15:]])
 
 
 def _toml(config: RunConfig) -> str:

@@ -60,6 +60,21 @@ def test_a_run_that_cannot_be_stopped_has_ended_or_is_an_error(superlink, tmp_pa
         superlink.stop("3")
 
 
+def test_of_a_failed_run_the_first_traceback_is_shown_and_the_end_of_its_log():
+    first = (
+        "(ClientAppActor pid=7) Traceback (most recent call last):\n"
+        '(ClientAppActor pid=7)   File "participant.py", line 3, in load\n'
+        '(ClientAppActor pid=7)     raise ValueError("no images")\n'
+        "(ClientAppActor pid=7) ValueError: no images"
+    )
+    second = 'Traceback (most recent call last):\n  File "x.py"\nRuntimeError: the others left'
+    log = "\n".join(["INFO: begins", first, *["INFO: waits"] * 40, second, "ERROR: exit code 1"])
+    reason = flower_run._reason(log)
+    assert reason.startswith(first + "\n")
+    assert reason.endswith("ERROR: exit code 1")
+    assert len(reason.splitlines()) < 25
+
+
 @pytest.mark.parametrize(
     ("log", "submitted"),
     [

@@ -7,7 +7,33 @@ import pytest
 import torch
 
 from huscf_flwr.config import ComputeSection
-from huscf_flwr.process import keep_freed_memory, prepare_process
+from huscf_flwr.process import device_of, keep_freed_memory, prepare_process
+
+
+def test_the_device_is_the_cpu_unless_another_is_asked_for():
+    assert device_of(ComputeSection()) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("setting", "found"), [("auto", True), ("auto", False), ("cuda", True)])
+def test_a_cuda_device_is_used_where_there_is_one(monkeypatch, setting, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert device_of(ComputeSection(device=setting)) == torch.device("cuda:1" if found else "cpu")
+
+
+def test_a_cuda_device_that_is_not_there_is_named_before_anything_starts(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"compute.device: cuda, .* take cpu or auto.*num-gpus"):
+        prepare_process(ComputeSection(device="cuda"))
+
+
+def test_float32_on_a_cuda_device_is_float32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    prepare_process(ComputeSection(device="cuda", keep_memory=False))
+    assert not torch.backends.cudnn.allow_tf32
+
 
 FAULTS = """
 import json, resource, sys, threading, torch

@@ -7,6 +7,7 @@ hosts come one after the other and memory is taken, do not count.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -178,17 +179,20 @@ def _hosted(config: RunConfig, cuts: Mapping[int, Cut]) -> list[HostedClient]:
 
 
 def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
-    """Time a run of one round: as many steps, on as many images of noise as they need."""
-    with tempfile.TemporaryDirectory(prefix="huscf-bench-") as name:
-        folder = Path(name)
-        images = (WARM_UP + repeats) * config.batch_size * config.clients
-        _write_noise(folder, model_spec_of(config), images)
-        data = config.data.model_copy(
-            update={"scenario": str(folder / "scenario.yaml"), "root": folder, "domains": None}
-        )
-        run = config.model_copy(update={"data": data, "output": folder, "min_hosts": hosts})
-        run_with_flower(run, app_folder(), supernodes=hosts, display=NoDisplay())
-        (line,) = read_metrics(run.folder)
+    """Time a run of one round: as many steps, on as many images of noise as they need.
+
+    Its folder is removed, but not if the run fails: the error names the log there.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="huscf-bench-"))
+    images = (WARM_UP + repeats) * config.batch_size * config.clients
+    _write_noise(folder, model_spec_of(config), images)
+    data = config.data.model_copy(
+        update={"scenario": str(folder / "scenario.yaml"), "root": folder, "domains": None}
+    )
+    run = config.model_copy(update={"data": data, "output": folder, "min_hosts": hosts})
+    run_with_flower(run, app_folder(), supernodes=hosts, display=NoDisplay())
+    (line,) = read_metrics(run.folder)
+    shutil.rmtree(folder)
     crossed = sum(
         count for kind, count in line["bytes"]["kinds"].items() if kind not in (SEGMENTS_KIND, TAKEN_KIND)
     )

@@ -1,12 +1,15 @@
 import json
+import shutil
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from huscf_flwr.bench import engines
 from huscf_flwr.bench.engines import WARM_UP, CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.cli import app
+from huscf_flwr.flower_run import FlowerRunError
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.method import model_spec_of
 from huscf_flwr.training.run_folder import read_metrics
@@ -30,6 +33,13 @@ def small(**settings):
 def bench_step(*arguments):
     command = ("--clients", "2", "--batch-size", "2", "--width", "0.05", "--repeats", "1", "--format", "json")
     return CliRunner().invoke(app, ["bench", "step", *command, *arguments])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_an_error():
+    printed = bench_step("--device", "cuda")
+    assert printed.exit_code == 2
+    assert "compute.device: cuda, but PyTorch finds no CUDA device" in printed.output
 
 
 @pytest.mark.parametrize("engine", ["local", "grpc"])
@@ -73,6 +83,22 @@ def test_a_run_through_flower_has_the_same_steps_with_full_batches(monkeypatch):
     assert timed.bytes_per_step == time_steps(Engine.LOCAL, config, cuts, hosts=1, repeats=1).bytes_per_step
     assert 0 < timed.seconds_min <= timed.seconds <= timed.seconds_max
     assert (folder / "pyproject.toml").is_file()
+    assert not ran.output.exists()
+
+
+def test_the_folder_of_a_failed_run_stays_since_the_error_names_its_log(monkeypatch):
+    folders = []
+
+    def fail(config, folder, *, supernodes, display):
+        folders.append(config.output)
+        raise FlowerRunError("the whole log is in there")
+
+    monkeypatch.setattr(engines, "run_with_flower", fail)
+    config = small()
+    with pytest.raises(FlowerRunError):
+        time_steps(Engine.FLOWER, config, cuts_of(config, CutChoice.EXACT), hosts=2, repeats=1)
+    assert folders[0].is_dir()
+    shutil.rmtree(folders[0])
 
 
 def test_cuts_are_mixed_or_the_solvers():
