@@ -155,6 +155,9 @@ class MethodSection(Section):
             taken as ``averaged``. Both modes measure; the authors average (evaluation.py:96-98), after
             pictures drawn in training mode have moved those of every fourth client and of the server a
             little (train.py:124-152).
+        bodies: ``shared`` by all clients, as in the paper, or ``parted``: once two rounds in a row have found
+            the same clusters, each goes on with a copy of its own, and the clusters stay as they are. One
+            body for domains that differ learns each of them slower.
         plain_rounds: first rounds that average all clients by sample count; the authors' are 2
             (train.py:157).
         clusters_in_plain_rounds: find clusters, to report them, in the plain rounds too; the authors put all
@@ -174,6 +177,7 @@ class MethodSection(Section):
     weighting: Literal["kld", "samples"] = "kld"
     buffers: Literal["total-variance", "average"] | None = None
     running_statistics: Literal["measured", "averaged"] = "measured"
+    bodies: Literal["shared", "parted"] = "shared"
     plain_rounds: NonNegativeInt | None = None
     clusters_in_plain_rounds: bool | None = None
     judged: Literal["cluster", "first-client"] | None = None

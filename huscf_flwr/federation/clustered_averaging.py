@@ -11,11 +11,12 @@ what the authors' code does and where, so that the effect of one repair can be m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Generic
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, Key, State, aggregate
 from huscf_flwr.federation.clustering import (
@@ -28,6 +29,11 @@ from huscf_flwr.federation.clustering import (
 from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, SpatialSoftmax
 from huscf_flwr.federation.features import ActivationStatistics, Scaling, clustering_features
 from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, Weighting
+
+Value = TypeVar("Value")
+
+ALL = 0
+"""Name of the group of all clients."""
 
 AUTHORS_RANDOM_STATE = 42
 """Seed of the authors' k-means (HuSCFGAN.py:129-182)."""
@@ -53,8 +59,10 @@ class RoundResult(Generic[Key]):
         global_weights: weight of each client in the average of the bodies; one in sum.
         divergences: of each client from the others of its cluster.
         global_divergences: of each client from all others.
-        aggregate: the averaged blocks. ``aggregate.clusters`` has every cluster of ``clusters``; in
-            a plain round, all of them have the same average over all clients.
+        cluster_blocks: of every cluster of ``clusters``, the average of each block that a client keeps;
+            in a plain round, all of them have the same average over all clients.
+        bodies: the averaged bodies, by the name of the group of clients that shares them: ``ALL``, or,
+            once they have parted, each cluster.
     """
 
     clusters: dict[int, int]
@@ -63,7 +71,8 @@ class RoundResult(Generic[Key]):
     global_weights: dict[int, float]
     divergences: dict[int, float]
     global_divergences: dict[int, float]
-    aggregate: Aggregate[Key]
+    cluster_blocks: dict[int, dict[Key, dict[str, Tensor]]]
+    bodies: dict[int, dict[Key, dict[str, Tensor]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +166,39 @@ class ClusteredAveraging:
             global_weights=global_weights,
             divergences=divergences,
             global_divergences=global_divergences,
-            aggregate=result,
+            cluster_blocks=result.clusters,
+            bodies={ALL: result.body},
         )
+
+    def after_round_apart(
+        self,
+        round_number: int,
+        *,
+        statistics: Mapping[int, ActivationStatistics],
+        samples: Mapping[int, int],
+        clusters: Mapping[int, int],
+        client_blocks: Mapping[int, Mapping[Key, State]],
+        bodies: Mapping[int, Mapping[Key, State]],
+    ) -> RoundResult[Key]:
+        """Weigh and average where each cluster has a body of its own: each is a federation for itself.
+
+        Its clients stay together: what one body makes of a client's images cannot be compared with what
+        another makes of another's. Arguments are those of ``after_round``; ``bodies`` are by cluster.
+        """
+        alone = replace(self, clusterer=_one_cluster)
+        results = [
+            alone.after_round(
+                round_number,
+                statistics={client: statistics[client] for client in members},
+                samples={client: samples[client] for client in members},
+                previous_clusters=dict.fromkeys(members, cluster),
+                client_blocks={client: client_blocks[client] for client in members},
+                body=bodies[cluster],
+                seed=0,
+            )
+            for cluster, members in _members(_restricted(clusters, client_blocks)).items()
+        ]
+        return _side_by_side(results)
 
     def _cluster(
         self,
@@ -251,6 +291,34 @@ def _weights(
         )
         weights.update(zip(members, values.tolist(), strict=True))
     return weights
+
+
+def _restricted(clusters: Mapping[int, int], clients: Collection[int]) -> dict[int, int]:
+    return {client: cluster for client, cluster in clusters.items() if client in clients}
+
+
+def _one_cluster(features: Tensor, *, seed: int) -> Clustering:  # noqa: ARG001 - nothing is drawn
+    return Clustering((0,) * len(features), None)
+
+
+def _side_by_side(results: Sequence[RoundResult[Key]]) -> RoundResult[Key]:
+    """Return the results of clusters that know nothing of each other as one."""
+    return RoundResult(
+        clusters=_union(result.clusters for result in results),
+        silhouette=None,
+        cluster_weights=_union(result.cluster_weights for result in results),
+        global_weights=_union(result.global_weights for result in results),
+        divergences=_union(result.divergences for result in results),
+        global_divergences=_union(result.global_divergences for result in results),
+        cluster_blocks=_union(result.cluster_blocks for result in results),
+        bodies={
+            cluster: result.bodies[ALL] for result in results for cluster in set(result.clusters.values())
+        },
+    )
+
+
+def _union(parts: Iterable[Mapping[int, Value]]) -> dict[int, Value]:
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _for_every_cluster(result: Aggregate[Key], clusters: Mapping[int, int]) -> Aggregate[Key]:

@@ -40,6 +40,18 @@ class BodyPass:
         return {client: _gradient(self.inputs[client]) for client in clients}
 
 
+def joined(passes: Iterable[BodyPass]) -> BodyPass:
+    """Return the passes of different clients, through bodies of their own, as one."""
+    inputs: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
+    middle: dict[int, Tensor] = {}
+    for one in passes:
+        inputs.update(one.inputs)
+        outputs.update(one.outputs)
+        middle.update(one.middle)
+    return BodyPass(inputs, outputs, middle)
+
+
 @dataclass
 class _Held:
     """A concatenated batch and whose it is."""

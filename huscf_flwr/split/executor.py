@@ -7,17 +7,22 @@ of a client but activations, gradients and batch sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from huscf_flwr.models import CPU, Cut, ModelSpec, body_block_keys, check_cut
+from huscf_flwr.models import CPU, Cut, ModelSpec, NetworkName, body_block_keys, check_cut
 from huscf_flwr.seeding import PathPart
-from huscf_flwr.split.body import BodyPass, run_body
+from huscf_flwr.split.body import BodyPass, joined, run_body
 from huscf_flwr.split.exchange import Frame, Frames
-from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
+from huscf_flwr.split.segments import AdamSettings, Segments
+
+SHARED = 0
+"""Name of the group of all clients."""
 
 Observer = Callable[[int, Tensor], Any]
 """Called with a client id and the discriminator's middle activations [B, *shape] of its real images."""
@@ -48,9 +53,47 @@ class SplitExecutor:
         self.spec = spec
         self.cuts = dict(cuts)
         self.dtype = dtype
-        self.segments = Segments(
-            spec, body_block_keys(spec), seed=seed, owner=owner, adam=adam, dtype=dtype, device=device
+        self._build = partial(
+            Segments,
+            spec,
+            body_block_keys(spec),
+            seed=seed,
+            owner=owner,
+            adam=adam,
+            dtype=dtype,
+            device=device,
         )
+        self._device = device
+        self.bodies: dict[int, Segments] = {SHARED: self._build()}
+        """By the name of the group of clients that it is for."""
+        self._groups: dict[int, int] = {}
+
+    @property
+    def segments(self) -> Segments:
+        """The bodies, as long as all clients share them; raises ``ValueError`` once they have parted."""
+        (shared,) = self.bodies.values()
+        return shared
+
+    @property
+    def parted(self) -> bool:
+        """Whether groups of clients have bodies of their own."""
+        return bool(self._groups)
+
+    def body_of(self, client: int) -> Segments:
+        """Return the bodies that run for ``client``."""
+        return self.bodies[self._groups.get(client, SHARED)]
+
+    def part(self, groups: Mapping[int, int]) -> None:
+        """From now on run bodies of its own for each group of clients, all of them copies of the shared ones.
+
+        ``groups`` names the group of every client.
+        """
+        shared = self.segments
+        self._groups = dict(groups)
+        self.bodies = {name: self._build() for name in sorted(set(groups.values()))}
+        for body in self.bodies.values():
+            body.load(shared.states())
+            body.load_moments(shared.moments())
 
     def step(self, observe: Observer | None = None) -> ExecutorStep:
         """Serve one step: six times receive the frames of all clients and yield theirs to each.
@@ -58,14 +101,13 @@ class SplitExecutor:
         A client whose frames end within the step has dropped out: what it sent stays, and gradients that it
         did not send count as zero.
         """
-        generator, discriminator = self.segments.generator, self.segments.discriminator
         frames = yield {}
 
-        generator_pass = self._run(generator, self._tensors(frames))
+        generator_pass = self._run("generator", self._tensors(frames))
         frames = yield _frames(generator_pass.outputs)
 
-        fake_pass = self._run(discriminator, self._tensors(frames, 0))
-        real_pass = self._run(discriminator, self._tensors(frames, 1))
+        fake_pass = self._run("discriminator", self._tensors(frames, 0))
+        real_pass = self._run("discriminator", self._tensors(frames, 1))
         if observe is not None:
             for client, activations in real_pass.middle.items():
                 observe(client, activations)
@@ -73,25 +115,40 @@ class SplitExecutor:
 
         fake_gradients = fake_pass.backward(self._tensors(frames, 0))
         real_gradients = real_pass.backward(self._tensors(frames, 1))
-        discriminator.apply_gradients()
+        self._apply_gradients("discriminator")
         frames = yield _frames(fake_gradients, real_gradients)
 
-        with discriminator.frozen():
-            fake_pass = self._run(discriminator, self._tensors(frames))
+        with self._frozen("discriminator"):
+            fake_pass = self._run("discriminator", self._tensors(frames))
         frames = yield _frames(fake_pass.outputs)
 
         frames = yield _frames(fake_pass.backward(self._tensors(frames)))
 
         gradients = generator_pass.backward(self._tensors(frames))
-        generator.apply_gradients()
+        self._apply_gradients("generator")
         yield _frames(gradients)
 
-    def _run(self, part: TrainedBlocks, inputs: Mapping[int, Tensor]) -> BodyPass:
-        return run_body(part.blocks, self.spec, self.cuts, inputs)
+    def _run(self, network: NetworkName, inputs: Mapping[int, Tensor]) -> BodyPass:
+        """Run the bodies of ``network``, each for its own clients."""
+        passes = []
+        for name, body in self.bodies.items():
+            own = {k: tensor for k, tensor in inputs.items() if self._groups.get(k, SHARED) == name}
+            passes.append(run_body(body.network(network).blocks, self.spec, self.cuts, own))
+        return joined(passes)
+
+    def _apply_gradients(self, network: NetworkName) -> None:
+        for body in self.bodies.values():
+            body.network(network).apply_gradients()
+
+    @contextmanager
+    def _frozen(self, network: NetworkName) -> Iterator[None]:
+        with ExitStack() as all_of_them:
+            for body in self.bodies.values():
+                all_of_them.enter_context(body.network(network).frozen())
+            yield
 
     def _tensors(self, frames: Frames, position: int = 0) -> dict[int, Tensor]:
-        device = self.segments.device
-        return {client: frame[position].to(device) for client, frame in frames.items()}
+        return {client: frame[position].to(self._device) for client, frame in frames.items()}
 
 
 def _frames(*tensors: Mapping[int, Tensor]) -> dict[int, Frame]:

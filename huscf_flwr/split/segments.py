@@ -115,6 +115,10 @@ class Segments:
         self.generator = build("generator")
         self.discriminator = build("discriminator")
 
+    def network(self, name: NetworkName) -> TrainedBlocks:
+        """Return the blocks of the network called ``name``."""
+        return self.generator if name == "generator" else self.discriminator
+
     def states(self) -> BlockStates:
         """Return the state of all blocks on the CPU, live tensors unless the device is another."""
         return {**self.generator.blocks.states(), **self.discriminator.blocks.states()}

@@ -36,7 +36,7 @@ from huscf_flwr.training.files import (
 )
 from huscf_flwr.training.moments import KeptMoments, MomentsError, check_moments, moments_file
 
-VERSION = 2
+VERSION = 3
 _MAY_CHANGE = (
     *("name", "output", "resume", "rounds", "min-hosts", "tensorboard"),
     *(
@@ -49,7 +49,7 @@ _MAY_CHANGE = (
         "compute.threads",
     ),
 )
-_BODY, _MOMENTS, _CLUSTER = "body/", "moments/", "cluster-"
+_BODY, _MOMENTS, _BLOCKS, _CLUSTER = "body/", "moments/", "blocks/", "cluster-"
 _NAME = re.compile(r"\.?server-(\d+)\.")
 
 
@@ -72,6 +72,8 @@ class ServerState(BaseModel):
     beliefs: dict[str, Any] | None
     clusters: dict[int, int]
     cluster_names: list[int]
+    parted: bool
+    """Whether each cluster has a body of its own."""
     moments: dict[int, KeptMoments]
     tensors: str
     sha256: str
@@ -156,13 +158,14 @@ def last_round(run_folder: Path) -> int | None:
 def save_server(coordinator: Coordinator, run_folder: Path) -> None:
     """Write the checkpoint of the round that is finished, and remove those that are not to be kept."""
     folder, number = checkpoint_folder(run_folder), coordinator.round
-    segments = coordinator.executor.segments
-    tensors = {
-        **flatten_blocks(segments.states(), _BODY),
-        **{_MOMENTS + name: value for name, value in segments.moments().items()},
-    }
+    executor = coordinator.executor
+    tensors: dict[str, Tensor] = {}
+    for name, segments in executor.bodies.items():
+        place = f"{_CLUSTER}{name}/" if executor.parted else ""
+        tensors |= flatten_blocks(segments.states(), place + _BODY)
+        tensors |= {place + _MOMENTS + moment: value for moment, value in segments.moments().items()}
     for cluster, blocks in coordinator.cluster_blocks.items():
-        tensors.update(flatten_blocks(blocks, f"{_CLUSTER}{cluster}/"))
+        tensors |= flatten_blocks(blocks, f"{_CLUSTER}{cluster}/{_BLOCKS}")
     path = _state_file(folder, number).with_suffix(".safetensors")
     state = ServerState(
         version=VERSION,
@@ -175,6 +178,7 @@ def save_server(coordinator: Coordinator, run_folder: Path) -> None:
         beliefs=coordinator.reselection.state() if coordinator.reselection else None,
         clusters=coordinator.clusters,
         cluster_names=sorted(coordinator.cluster_blocks),
+        parted=executor.parted,
         moments=coordinator.kept_moments,
         tensors=path.name,
         sha256=write_tensors(path, tensors),
@@ -224,16 +228,22 @@ def load_server(coordinator: Coordinator, checkpoint: Checkpoint) -> None:
     checkpoint.check_same_run(coordinator.config, coordinator.spec)
     checkpoint.check_clients(coordinator.cuts, may_change=coordinator.reselection is not None)
     state, tensors = checkpoint.state, checkpoint.tensors
-    segments = coordinator.executor.segments
-    segments.load(unflatten_blocks(tensors, _BODY))
-    segments.load_moments(
-        {name.removeprefix(_MOMENTS): value for name, value in tensors.items() if name.startswith(_MOMENTS)}
-    )
+    executor = coordinator.executor
+    if state.parted:
+        executor.part(state.clusters)
+    for name, segments in executor.bodies.items():
+        place = f"{_CLUSTER}{name}/" if state.parted else ""
+        segments.load(unflatten_blocks(tensors, place + _BODY))
+        prefix = place + _MOMENTS
+        segments.load_moments(
+            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        )
     coordinator.take_cuts(state.cuts, before=state.cuts_before)
     if coordinator.reselection is not None:
         coordinator.reselection.load_state(state.beliefs)
     coordinator.cluster_blocks = {
-        cluster: unflatten_blocks(tensors, f"{_CLUSTER}{cluster}/") for cluster in state.cluster_names
+        cluster: unflatten_blocks(tensors, f"{_CLUSTER}{cluster}/{_BLOCKS}")
+        for cluster in state.cluster_names
     }
     coordinator.clusters = dict(state.clusters)
     coordinator.kept_moments = dict(state.moments)

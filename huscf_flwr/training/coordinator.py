@@ -140,7 +140,7 @@ class Coordinator:
         self._generators: dict[tuple[int, Cut], BlockStates] = {}
         self._started = 0.0
         self._session: LockStep | None = None
-        self._before: _Snapshot | None = None
+        self._before: dict[int, _Snapshot] = {}
 
     @property
     def steps(self) -> int:
@@ -168,7 +168,9 @@ class Coordinator:
     def taken_by(self, clients: Sequence[int]) -> dict[int, TakenBlocks]:
         """Return what those of ``clients`` take over from the server whose cuts have grown."""
         taken = {
-            client: taken_from(self.executor.segments, self.spec, self.cuts_before[client], self.cuts[client])
+            client: taken_from(
+                self.executor.body_of(client), self.spec, self.cuts_before[client], self.cuts[client]
+            )
             for client in clients
         }
         return {client: blocks for client, blocks in taken.items() if blocks.states}
@@ -185,7 +187,7 @@ class Coordinator:
         The other arguments are those of ``LockStep``.
         """
         self.round += 1
-        self._before = _Snapshot.of(self.executor.segments)
+        self._before = {name: _Snapshot.of(body) for name, body in self.executor.bodies.items()}
         self._started = time.monotonic()
         self.ledger = Ledger()
         self._observed = {client: ActivationAccumulator() for client in self.samples}
@@ -227,20 +229,15 @@ class Coordinator:
         present = sorted(client_blocks)
         for client, blocks in client_blocks.items():
             self.ledger.record(client, "up", SEGMENTS_KIND, byte_count(blocks))
-        result = self.method.after_round(
-            self.round,
-            statistics={client: self._observed[client].statistics() for client in present},
-            samples={client: self.samples[client] for client in present},
-            previous_clusters=self.clusters if self.round > 1 else {},
-            client_blocks=client_blocks,
-            body=self.executor.segments.states(),
-            seed=derive_seed(self.config.seed, "clustering", self.round) % 2**32,
-        )
-        self.clusters = _with_absent(self.clusters, result.clusters)
+        result = self._after_round(present, client_blocks)
+        clusters_before, self.clusters = self.clusters, _with_absent(self.clusters, result.clusters)
         still_there = set(self.clusters.values())
         untouched = {name: own for name, own in self.cluster_blocks.items() if name in still_there}
-        self.cluster_blocks = {**untouched, **result.aggregate.clusters}
-        self.executor.segments.load(result.aggregate.body)
+        self.cluster_blocks = {**untouched, **result.cluster_blocks}
+        for name, body in result.bodies.items():
+            self.executor.bodies[name].load(body)
+        if self._should_part(clusters_before):
+            self.executor.part(self.clusters)
         self.kept_moments.update(kept or {})
         self._generators = {}
         self.cuts_before = dict(self.cuts)
@@ -261,6 +258,39 @@ class Coordinator:
             drop_outs=self._session.dropped,
         )
 
+    def _after_round(
+        self, present: Sequence[int], client_blocks: Mapping[int, BlockStates]
+    ) -> RoundResult[BlockKey]:
+        statistics = {client: self._observed[client].statistics() for client in present}
+        samples = {client: self.samples[client] for client in present}
+        if self.executor.parted:
+            return self.method.after_round_apart(
+                self.round,
+                statistics=statistics,
+                samples=samples,
+                clusters=self.clusters,
+                client_blocks=client_blocks,
+                bodies={name: body.states() for name, body in self.executor.bodies.items()},
+            )
+        return self.method.after_round(
+            self.round,
+            statistics=statistics,
+            samples=samples,
+            previous_clusters=self.clusters if self.round > 1 else {},
+            client_blocks=client_blocks,
+            body=self.executor.segments.states(),
+            seed=derive_seed(self.config.seed, "clustering", self.round) % 2**32,
+        )
+
+    def _should_part(self, clusters_before: Mapping[int, int]) -> bool:
+        """Return whether clusters that two rounds in a row agree on are to have bodies of their own now."""
+        return (
+            self.config.method.bodies == "parted"
+            and not self.executor.parted
+            and len(set(self.clusters.values())) > 1
+            and self.clusters == clusters_before
+        )
+
     def check_blocks(self, client: int, blocks: BlockStates) -> None:
         """Raise ``ValueError`` unless ``blocks`` are what a client keeps, and finite."""
         expected = self._shapes
@@ -275,9 +305,9 @@ class Coordinator:
 
     def give_up_round(self) -> None:
         """Take back all that the round did to the server's state, so that it can be tried again."""
-        assert self._before is not None
         self.round -= 1
-        self._before.restore(self.executor.segments)
+        for name, before in self._before.items():
+            before.restore(self.executor.bodies[name])
 
     def reselect_cuts(self, finished: FinishedRound) -> tuple[Reselection, dict[int, CutChange]] | None:
         """Learn from the times of a round, and change the cuts for the next one if that pays.
@@ -314,7 +344,7 @@ class Coordinator:
         """
         averaged = self.cluster_blocks[cluster]
         kept = {key for key in client_block_keys(self.spec, cut) if key in averaged}
-        body = self.executor.segments.states()
+        body = self._body(cluster)
         return {key: averaged[key] if key in kept else body[key] for key in all_block_keys(self.spec)}
 
     def generator_states(self, cluster: int, cut: Cut | None = None) -> BlockStates:
@@ -333,7 +363,11 @@ class Coordinator:
         It is the server's if nobody of the cluster trained it, since all who keep it had dropped out.
         """
         averaged = self.cluster_blocks[cluster]
-        return averaged[key] if key in averaged else self.executor.segments.states()[key]
+        return averaged[key] if key in averaged else self._body(cluster)[key]
+
+    def _body(self, cluster: int) -> BlockStates:
+        member = next(client for client, name in self.clusters.items() if name == cluster)
+        return self.executor.body_of(member).states()
 
     def _generator_states(self, cluster: int, cut: Cut) -> BlockStates:
         states = self.model_states(cluster, cut)
@@ -352,7 +386,7 @@ class Coordinator:
         """Compare the generator that ``client`` ran with the one that it will run; see ``CutChange``."""
         cluster = self.clusters[client]
         kept = set(client_block_keys(self.spec, before)) & set(client_block_keys(self.spec, after))
-        body = self.executor.segments.states()
+        body = self._body(cluster)
         old = self.model_states(cluster, before)
         new = {key: state if key in kept else body.get(key, state) for key, state in old.items()}
         return output_change(self.spec, old, new, dtype_of(self.config), seed=self.config.seed)

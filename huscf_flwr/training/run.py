@@ -159,6 +159,7 @@ class Run:
         they keep for themselves.
         """
         self._attempt = 1
+        parted_before = self.coordinator.executor.parted
         finished = self.coordinator.close_round(client_blocks, losses, times, kept)
         scores = ari = None
         if self._harness is not None:
@@ -176,6 +177,11 @@ class Run:
         _LOGGER.info("%s", round_line(metrics, self.config.rounds))
         if self._tensorboard is not None:
             self._tensorboard.round(metrics)
+        if self.coordinator.executor.parted and not parted_before:
+            self._note(
+                f"two rounds in a row have found the same {len(self.coordinator.executor.bodies)} clusters: "
+                "from now on each has bodies of its own, and its clients stay"
+            )
         if change is not None:
             self._display.note(_describe(*change))
             _log_cuts(change[1])

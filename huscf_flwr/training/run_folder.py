@@ -204,6 +204,7 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
         "losses": {network: sum(values.values()) / len(values) for network, values in losses.items()},
         "clusters": [result.clusters[client] for client in clients],
         "silhouette": result.silhouette,
+        "bodies": len(result.bodies),
         "ari": ari,
         "weights": [result.cluster_weights[client] for client in clients],
         "global_weights": [result.global_weights[client] for client in clients],

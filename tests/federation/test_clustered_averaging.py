@@ -69,13 +69,13 @@ def test_weights_sum_to_one_and_the_average_is_theirs(method, round_number, doma
     plain = round_number <= method.plain_rounds
     clients = range(len(domains))
     assert sum(result.global_weights.values()) == pytest.approx(1)
-    assert result.aggregate.clusters.keys() == set(result.clusters.values())
+    assert result.cluster_blocks.keys() == set(result.clusters.values())
     for cluster in set(result.clusters.values()):
         members = [c for c in clients if plain or result.clusters[c] == cluster]
         weights = [result.cluster_weights[c] for c in members]
         assert sum(weights) == pytest.approx(1)
         expected = sum(w * c for w, c in zip(weights, members, strict=True))
-        assert result.aggregate.clusters[cluster][KEY]["w"].item() == pytest.approx(expected)
+        assert result.cluster_blocks[cluster][KEY]["w"].item() == pytest.approx(expected)
 
 
 def test_corrected_finds_and_reports_clusters_in_the_plain_round_but_averages_all():
@@ -84,7 +84,7 @@ def test_corrected_finds_and_reports_clusters_in_the_plain_round_but_averages_al
     assert result.silhouette > 0.2
     assert result.cluster_weights == pytest.approx({c: (c + 1) / 36 for c in range(8)})
     assert result.cluster_weights == result.global_weights
-    first, second = result.aggregate.clusters.values()
+    first, second = result.cluster_blocks.values()
     assert first[KEY]["w"] == second[KEY]["w"]
 
 
@@ -98,7 +98,7 @@ def test_parity_puts_all_in_one_cluster_in_the_plain_rounds():
 
 def test_without_plain_rounds_the_first_round_is_clustered():
     result = after_round(corrected(plain_rounds=0), 1, TWO_DOMAINS)
-    means = [blocks[KEY]["w"].item() for blocks in result.aggregate.clusters.values()]
+    means = [blocks[KEY]["w"].item() for blocks in result.cluster_blocks.values()]
     assert max(means) < 7
     assert means[0] < 3 < 4 < means[1]
 
@@ -120,7 +120,7 @@ def test_a_cluster_of_one_gives_numbers_and_keeps_its_own_model(method):
     assert list(result.clusters.values()) == [0, 0, 0, 1]
     assert result.divergences[3] == 0
     assert result.cluster_weights[3] == 1
-    assert result.aggregate.clusters[1][KEY]["w"].item() == 3
+    assert result.cluster_blocks[1][KEY]["w"].item() == 3
     assert all(0 < weight < 1 for weight in result.global_weights.values())
 
 
@@ -130,7 +130,7 @@ def test_a_single_client_keeps_its_model(method):
     assert result.clusters == {0: 0}
     assert result.cluster_weights == result.global_weights == {0: 1.0}
     assert result.divergences == result.global_divergences == {0: 0.0}
-    assert result.aggregate.clusters[0][KEY]["w"].item() == 0
+    assert result.cluster_blocks[0][KEY]["w"].item() == 0
 
 
 @settings(deadline=None, max_examples=15)
@@ -154,8 +154,8 @@ def test_order_in_which_clients_report_does_not_matter(order):
     assert first.clusters == second.clusters
     assert first.cluster_weights == second.cluster_weights
     assert first.global_weights == second.global_weights
-    for cluster, averaged in first.aggregate.clusters.items():
-        assert averaged[KEY]["w"] == second.aggregate.clusters[cluster][KEY]["w"]
+    for cluster, averaged in first.cluster_blocks.items():
+        assert averaged[KEY]["w"] == second.cluster_blocks[cluster][KEY]["w"]
 
 
 def test_clusters_divergences_are_from_the_cluster_and_global_ones_from_all():
@@ -238,3 +238,39 @@ def test_the_weighting_bites_under_label_skew_and_starves_nobody(seed):
         effective_clients(torch.tensor(list(weights.values()))) for weights in (result.cluster_weights, plain)
     ]
     assert effective[0] >= effective[1] / 2
+
+
+@pytest.mark.parametrize("method", [corrected(), parity(2)])
+@pytest.mark.parametrize("round_number", [1, 3])
+def test_clusters_with_bodies_of_their_own_are_federations_for_themselves(method, round_number):
+    """Names of clusters are theirs, not those that a clusterer would give; nobody is there of cluster 5."""
+    clusters = {0: 7, 1: 7, 2: 2, 3: 2, 4: 2, 9: 5}
+    domains = [0, 0, 1, 1, 1]
+    statistics = statistics_of(domains)
+    samples = {client: 50 * (1 + client) for client in range(5)}
+    bodies = {name: {("generator", 1): {"w": torch.tensor([10.0 * name])}} for name in (2, 5, 7)}
+    kept = {client: {**own, ("generator", 1): {"w": torch.ones(1)}} for client, own in blocks_of(5).items()}
+    found = method.after_round_apart(
+        round_number,
+        statistics=statistics,
+        samples=samples,
+        clusters=clusters,
+        client_blocks=kept,
+        bodies=bodies,
+    )
+    assert found.clusters == {client: clusters[client] for client in range(5)}
+    assert found.cluster_blocks.keys() == found.bodies.keys() == {2, 7}
+    for name, members in {7: [0, 1], 2: [2, 3, 4]}.items():
+        alone = replace(method, clusterer=KMeans(1), clusters_in_plain_rounds=True).after_round(
+            round_number,
+            statistics={k: statistics[k] for k in members},
+            samples={k: samples[k] for k in members},
+            previous_clusters={},
+            client_blocks={k: kept[k] for k in members},
+            body=bodies[name],
+            seed=0,
+        )
+        assert {k: found.cluster_weights[k] for k in members} == alone.cluster_weights
+        assert {k: found.global_weights[k] for k in members} == alone.global_weights
+        assert found.cluster_blocks[name] == alone.cluster_blocks[0]
+        assert found.bodies[name] == alone.bodies[0]

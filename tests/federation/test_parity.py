@@ -163,11 +163,11 @@ def test_a_round_equals_the_authors_rules(round_number):
     assert result.cluster_weights == pytest.approx(cluster_weights, rel=1e-9)
     assert result.global_weights == pytest.approx(global_weights, rel=1e-9)
     for client, kept in by_client.items():
-        averaged = result.aggregate.clusters[result.clusters[client]]
+        averaged = result.cluster_blocks[result.clusters[client]]
         for key, expected in kept.items():
             assert_same_state(averaged[key], expected, (client, key))
     for key, expected in new_body.items():
-        assert_same_state(result.aggregate.body[key], expected, key)
+        assert_same_state(result.bodies[0][key], expected, key)
 
 
 def test_divergences_equal_the_authors():

@@ -81,6 +81,13 @@ def split_clients(coordinator):
 
 def train_round(coordinator):
     """Train one round on random images, all clients on one host; return what is known of it."""
+    clients, trained = begin_training(coordinator)
+    blocks = {k: clients[k].segments.states() for k in trained.losses}
+    return coordinator.close_round(blocks, trained.losses)
+
+
+def begin_training(coordinator):
+    """Train one round and leave it open; return the clients, and what became of them."""
     spec, clients = coordinator.spec, split_clients(coordinator)
     blocks, taken = coordinator.blocks_for(sorted(clients)), coordinator.taken_by(sorted(clients))
     for client, split in clients.items():
@@ -91,9 +98,7 @@ def train_round(coordinator):
         HostedClient(split, lambda k=k: random_batch(spec, 2 + k, 10 * coordinator.round + k, torch.float32))
         for k, split in clients.items()
     ]
-    trained = run_steps(members, LocalChannel(session), coordinator.steps)
-    blocks = {k: clients[k].segments.states() for k in trained.losses}
-    return coordinator.close_round(blocks, trained.losses)
+    return clients, run_steps(members, LocalChannel(session), coordinator.steps)
 
 
 class SilentDisplay:

@@ -71,6 +71,24 @@ def test_the_next_round_is_the_same_from_memory_and_from_disk(saved, make, tmp_p
     assert_same_blocks(other.executor.segments.states(), saved.executor.segments.states())
 
 
+def test_bodies_that_have_parted_come_back_and_go_on(make, tmp_path):
+    settings = {"method.bodies": "parted", "method.clusters": 2, "rounds": 99}
+    coordinator = make(**settings)
+    while not coordinator.executor.parted:
+        train_round(coordinator)
+        assert coordinator.round < 20
+    train_round(coordinator)
+    save_server(coordinator, tmp_path)
+    other = make(**settings)
+    load_server(other, read_checkpoint(tmp_path))
+    for _ in range(2):
+        assert other.executor.bodies.keys() == coordinator.executor.bodies.keys() == {0, 1}
+        for name, body in coordinator.executor.bodies.items():
+            assert_same_blocks(other.executor.bodies[name].states(), body.states())
+            assert_same(other.executor.bodies[name].moments(), body.moments())
+        assert train_round(coordinator).losses == train_round(other).losses
+
+
 def names(folder):
     return sorted(path.name for path in checkpoint_folder(folder).iterdir())
 

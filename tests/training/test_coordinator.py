@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.federation import SampleWeighting
+from huscf_flwr.federation import Clustering, SampleWeighting
 from huscf_flwr.models import (
     NETWORKS,
     Cut,
@@ -19,7 +19,7 @@ from huscf_flwr.models import (
 from huscf_flwr.split import StepLosses
 from huscf_flwr.training.coordinator import SEGMENTS_KIND, byte_count
 from huscf_flwr.training.method import method_of
-from tests.training.builders import SAMPLES, coordinator_of, small_run, train_round
+from tests.training.builders import SAMPLES, begin_training, coordinator_of, small_run, train_round
 
 
 @pytest.fixture
@@ -134,10 +134,10 @@ def test_a_round_takes_the_averages_over(make):
     assert finished.steps == coordinator.steps
     assert finished.hosts == 1
     assert coordinator.clusters == finished.result.clusters
-    assert coordinator.cluster_blocks == finished.result.aggregate.clusters
+    assert coordinator.cluster_blocks == finished.result.cluster_blocks
     for key, state in coordinator.executor.segments.states().items():
         for name, tensor in state.items():
-            assert torch.equal(tensor, finished.result.aggregate.body[key][name])
+            assert torch.equal(tensor, finished.result.bodies[0][key][name])
 
 
 def test_segments_are_in_the_ledger(make):
@@ -238,3 +238,86 @@ def test_a_method_may_be_replaced_in_part(make):
     train_round(coordinator)
     result = train_round(coordinator).result
     assert result.global_weights == pytest.approx({0: 16 / 30, 1: 9 / 30, 2: 5 / 30})
+
+
+class Scripted:
+    """A clusterer that finds what it is told to, round by round."""
+
+    def __init__(self, *rounds):
+        self.rounds = iter(rounds)
+
+    def __call__(self, features, *, seed):
+        return Clustering(next(self.rounds), 0.5)
+
+
+def parting(make, *rounds, bodies="parted"):
+    """A coordinator that found the clusters ``rounds``, and after which of them its bodies had parted."""
+    config = make(**{"method.bodies": bodies}).config
+    coordinator = make(method=method_of(config, clusterer=Scripted(*rounds)), **{"method.bodies": bodies})
+    parted = []
+    for _ in rounds:
+        train_round(coordinator)
+        parted.append(coordinator.executor.parted)
+    return coordinator, parted
+
+
+@pytest.mark.parametrize(
+    ("rounds", "parted"),
+    [
+        ([(0, 0, 1), (0, 0, 1)], [False, True]),
+        ([(0, 0, 1), (1, 1, 0)], [False, True]),  # the same clusters, whatever k-means calls them
+        ([(0, 0, 1), (0, 1, 1), (0, 1, 1)], [False, False, True]),
+        ([(0, 0, 0), (0, 0, 0)], [False, False]),
+    ],
+)
+def test_bodies_part_when_two_rounds_in_a_row_have_found_the_same_clusters(make, rounds, parted):
+    assert parting(make, *rounds)[1] == parted
+
+
+def test_bodies_are_shared_if_that_is_asked_for(make):
+    assert parting(make, (0, 0, 1), (0, 0, 1), (0, 0, 1), bodies="shared")[1] == [False] * 3
+
+
+def test_once_bodies_have_parted_clusters_stay_and_each_has_its_own_average(make):
+    coordinator, _ = parting(make, (0, 0, 1), (0, 0, 1))
+    finished = train_round(coordinator)  # asked once more, the clusterer would have no answer
+    assert finished.result.clusters == coordinator.clusters == {0: 0, 1: 0, 2: 1}
+    assert finished.result.silhouette is None
+    for cluster in (0, 1):
+        body = coordinator.executor.bodies[cluster].states()
+        for key, state in finished.result.bodies[cluster].items():
+            for name, tensor in state.items():
+                assert torch.equal(body[key][name], tensor)
+    one, other = (coordinator.executor.bodies[cluster].states() for cluster in (0, 1))
+    middle = ("generator", coordinator.spec.generator.middle_index)
+    assert not torch.equal(one[middle]["main.weight"], other[middle]["main.weight"])
+
+
+def test_a_clusters_model_has_its_own_body(make):
+    coordinator, _ = parting(make, (0, 0, 1), (0, 0, 1))
+    train_round(coordinator)
+    for cluster in (0, 1):
+        states = coordinator.model_states(cluster, largest_cut(coordinator.spec))
+        for network in NETWORKS:
+            middle = (network, coordinator.spec.network(network).middle_index)
+            own = coordinator.executor.bodies[cluster].states()[middle]
+            assert states[middle]["main.weight"].equal(own["main.weight"])
+
+
+def test_a_round_that_is_given_up_leaves_all_bodies_as_they_were(make):
+    coordinator, _ = parting(make, (0, 0, 1), (0, 0, 1))
+    before = {
+        cluster: {key: tensor.clone() for key, tensor in everything_of(body).items()}
+        for cluster, body in coordinator.executor.bodies.items()
+    }
+    begin_training(coordinator)
+    coordinator.give_up_round()
+    for cluster, tensors in before.items():
+        after = everything_of(coordinator.executor.bodies[cluster])
+        assert after.keys() == tensors.keys()
+        assert all(torch.equal(after[key], tensor) for key, tensor in tensors.items())
+
+
+def everything_of(body):
+    states = {(*key, name): t for key, state in body.states().items() for name, t in state.items()}
+    return states | body.moments()

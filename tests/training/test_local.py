@@ -174,6 +174,34 @@ def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
     assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
 
 
+@pytest.mark.parametrize("stop", ["before they part", "afterwards"])
+def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
+    """Which rounds agree is found out first; then a run stops right before they part, or after that."""
+    settings = {
+        "method.bodies": "parted",
+        "method.clusters": 2,
+        "rounds": 6,
+        "evaluation.every": 0,
+        "evaluation.synthetic_images": 0,
+    }
+    whole = small_run(images, tmp_path, name="whole", **settings)
+    _, display = train(whole)
+    bodies = [line["bodies"] for line in display.rounds]
+    assert sorted(bodies) == bodies
+    assert set(bodies) == {1, 2}
+    last_shared = bodies.count(1)
+    (note,) = (note for note in display.notes if "bodies of its own" in note)
+    assert "the same 2 clusters" in note
+
+    rounds = last_shared - 1 if stop == "before they part" else last_shared
+    half = small_run(images, tmp_path, name="half", **{**settings, "rounds": rounds})
+    rest = small_run(images, tmp_path, name="rest", resume=half.folder, **settings)
+    for config in (half, rest):
+        train(config)
+    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+
+
 @pytest.mark.parametrize("name", ["whole", "other"])
 def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
     """In its own folder or another's: what it trains anew is what it had trained."""
