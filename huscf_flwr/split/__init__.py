@@ -3,7 +3,7 @@
 from huscf_flwr.split.client import Batch, NonFiniteLossError, SplitClient, StepLosses
 from huscf_flwr.split.deadlines import Deadlines
 from huscf_flwr.split.emulation import EmulatedDevice, EmulatedTimer
-from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Frames, Parcels
+from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Frames, Parcel, Parcels
 from huscf_flwr.split.executor import Observer, SplitExecutor
 from huscf_flwr.split.host import HostedClient, TrainedSteps, run_step, run_steps
 from huscf_flwr.split.ledger import Ledger
@@ -42,6 +42,7 @@ __all__ = [
     "LockStep",
     "NonFiniteLossError",
     "Observer",
+    "Parcel",
     "Parcels",
     "Patience",
     "Segments",

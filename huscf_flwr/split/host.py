@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from huscf_flwr.split.client import Batch, NonFiniteLossError, SplitClient, StepLosses
-from huscf_flwr.split.exchange import DropOut, Exchange, Frame
+from huscf_flwr.split.client import Batch, ClientStep, NonFiniteLossError, SplitClient, StepLosses
+from huscf_flwr.split.exchange import DropOut, Exchange, Frame, Parcel
 from huscf_flwr.split.lockstep import Channel
 from huscf_flwr.split.timing import HostTimer
 
@@ -36,32 +36,45 @@ def run_step(
 ) -> dict[int, StepLosses | DropOut]:
     """Run one step of all clients of a host through its six exchanges; return their losses.
 
-    A client whose loss is not finite drops out; so does one that the executor gives up.
+    What a client sends is on its way while the next one computes, and its answer is worked on while those of
+    the others are on theirs. A client whose loss is not finite drops out; so does one that the executor gives
+    up.
     """
     timer = timer or HostTimer()
     steps = {member.client.client: member.client.step(member.next_batch()) for member in hosted}
-    parcels: dict[int, Frame | DropOut] = {}
-    for client, step in steps.items():
-        with timer.computing(client):
-            parcels[client] = next(step)
     outcome: dict[int, StepLosses | DropOut] = {}
+
+    def go_on(client: int, answer: Frame | None, exchange: Exchange) -> bool:
+        """Let a client compute, and send in ``exchange``; return whether it did, and so is due an answer."""
+        with timer.computing(client):
+            computed = _computed(steps[client], answer)
+        if isinstance(computed, StepLosses):
+            outcome[client] = computed
+            return False
+        timer.send(channel, exchange, client, computed)
+        return True
+
+    due = sum(go_on(client, None, Exchange.GENERATE) for client in steps)
     for exchange in Exchange:
-        received = timer.exchange(channel, exchange, parcels)
-        parcels = {}
-        for client, parcel in received.items():
-            if isinstance(parcel, DropOut):
-                outcome[client] = parcel
-                continue
-            with timer.computing(client):
-                try:
-                    parcels[client] = steps[client].send(parcel)
-                except StopIteration as finished:
-                    outcome[client] = finished.value
-                except NonFiniteLossError as error:
-                    parcels[client] = DropOut(str(error))
-        if not parcels:
-            break
+        answers, due = due, 0
+        for _ in range(answers):
+            client, answer = timer.receive(channel, exchange)
+            if isinstance(answer, DropOut):
+                outcome[client] = answer
+            else:
+                due += go_on(client, answer, exchange.following)
     return outcome
+
+
+def _computed(step: ClientStep, answer: Frame | None) -> Parcel | StepLosses:
+    """Resume a client's step with what it received; return what it sends, or its losses at the end."""
+    try:
+        return next(step) if answer is None else step.send(answer)
+    except StopIteration as finished:
+        losses: StepLosses = finished.value
+        return losses
+    except NonFiniteLossError as error:
+        return DropOut(str(error))
 
 
 def run_steps(
