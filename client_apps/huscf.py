@@ -26,7 +26,7 @@ from huscf_flwr.split import HostTimer, run_steps
 from huscf_flwr.split.wire import GrpcChannel, arrive
 from huscf_flwr.training.checkpoint import client_folder
 from huscf_flwr.training.cut_choice import deal_devices
-from huscf_flwr.training.host_timer import host_timer
+from huscf_flwr.training.host_timer import device_timer, host_timer
 from huscf_flwr.training.method import model_spec_of, population_of
 from huscf_flwr.training.moments import MomentsError, load_moments, owners_folder, save_moments
 from huscf_flwr.training.participant import Participant, wire_type_of
@@ -143,7 +143,7 @@ def _participants(config: RunConfig, request: TrainRequest, owner: Owner | None)
 def _timer(config: RunConfig, request: TrainRequest, owner: Owner | None) -> HostTimer:
     """Return a timer; a real device is never emulated."""
     if owner is not None:
-        return HostTimer()
+        return device_timer(config)
     devices = deal_devices(config)
     return host_timer(config, model_spec_of(config), {client: devices[client] for client in request.cuts})
 

@@ -73,7 +73,10 @@ def send_steps(
     frames = _frames("up", spec, cuts, batch_size)
     for _ in range(steps):
         for exchange in Exchange:
-            channel.exchange(exchange, frames[exchange])
+            for client, frame in frames[exchange].items():
+                channel.send(exchange, client, frame)
+            for _ in cuts:
+                channel.receive(exchange)
 
 
 class _EchoingExecutor(SplitExecutor):

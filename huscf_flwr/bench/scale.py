@@ -31,7 +31,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Solution
 from huscf_flwr.data import Domain, Partition, Population
 from huscf_flwr.models import ModelSpec
-from huscf_flwr.split import Channel, Exchange, HostTimer, Parcels, SplitClient
+from huscf_flwr.split import Channel, Exchange, HostTimer, Parcel, SplitClient
 from huscf_flwr.training.display import NoDisplay
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.method import model_spec_of
@@ -108,11 +108,16 @@ class _StepClock(HostTimer):
         super().__init__()
         self.began: list[tuple[float, float]] = []
         self.ended = 0.0
+        self._sent_last: Exchange | None = None
 
-    def exchange(self, channel: Channel, exchange: Exchange, frames: Parcels) -> Parcels:
-        if exchange is Exchange.GENERATE:
+    def send(self, channel: Channel, exchange: Exchange, client: int, parcel: Parcel) -> None:
+        if exchange is Exchange.GENERATE and self._sent_last is not exchange:
             self.began.append((time.perf_counter(), time.process_time()))
-        received = super().exchange(channel, exchange, frames)
+        self._sent_last = exchange
+        super().send(channel, exchange, client, parcel)
+
+    def receive(self, channel: Channel, exchange: Exchange) -> tuple[int, Parcel]:
+        received = super().receive(channel, exchange)
         self.ended = time.perf_counter()
         return received
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from huscf_flwr.split import DropOut, Exchange, Parcels
+from huscf_flwr.split import DropOut, Exchange, Parcel
 from huscf_flwr.split.wire import GrpcChannel
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire.codec import encode_frame
@@ -40,24 +40,39 @@ class FaultyChannel:
     def __init__(self, channel: GrpcChannel, fault: Fault) -> None:
         self._channel, self._fault = channel, fault
         self._step = 0
+        self._sent: tuple[int, Parcel] | None = None
 
-    def exchange(self, exchange: Exchange, frames: Parcels) -> Parcels:
-        """Send, receive, and fail when it is time."""
+    def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
+        """Send, and fail when it is time."""
         self._step += exchange is Exchange.GENERATE
-        is_due = self._step == self._fault.step and exchange is self._fault.exchange
-        when = self._fault.when if is_due else "never"
+        self._sent = client, parcel
+        when = self._when(exchange)
         if when == "during":
-            self._send_half(_packets(exchange, frames))
+            self._send_half(self._packets(exchange))
         if when in ("before", "during"):
-            self._strike(_packets(exchange, frames))
-        received = self._channel.exchange(exchange, frames)
-        if when == "after":
-            self._strike(_packets(exchange, frames))
+            self._strike(self._packets(exchange))
+        self._channel.send(exchange, client, parcel)
+
+    def receive(self, exchange: Exchange) -> tuple[int, Parcel]:
+        """Receive, and fail when it is time."""
+        received = self._channel.receive(exchange)
+        if self._when(exchange) == "after":
+            self._strike(self._packets(exchange))
         return received
 
+    def _when(self, exchange: Exchange) -> str:
+        is_due = self._step == self._fault.step and exchange is self._fault.exchange
+        return self._fault.when if is_due else "never"
+
+    def _packets(self, exchange: Exchange) -> Packets:
+        assert self._sent is not None
+        client, frame = self._sent
+        assert not isinstance(frame, DropOut)
+        return list(encode_frame(exchange, client, frame))
+
     def _send_half(self, packets: Packets) -> None:
-        first = packets[0]
-        self._channel.send([messages.Packet(frame=first.frame, data=first.data[: len(first.data) // 2])])
+        frame, data = packets[0].frame, packets[0].data
+        self._channel.send_packets([messages.Packet(frame=frame, data=data[: len(data) // 2])])
         time.sleep(_HALF_SENT_SECONDS)
 
     def _strike(self, packets: Packets) -> None:
@@ -68,13 +83,7 @@ class FaultyChannel:
         elif self._fault.kind == "delay":
             time.sleep(_DELAY_SECONDS)
         else:
-            self._channel.send(MALFORMED[self._fault.kind](packets))
-
-
-def _packets(exchange: Exchange, frames: Parcels) -> Packets:
-    ((client, frame),) = frames.items()
-    assert not isinstance(frame, DropOut)
-    return list(encode_frame(exchange, client, frame))
+            self._channel.send_packets(MALFORMED[self._fault.kind](packets))
 
 
 def _truncated(packets: Packets) -> Packets:

@@ -3,7 +3,7 @@
 from huscf_flwr.split.client import Batch, SplitClient
 from huscf_flwr.split.deadlines import Deadlines
 from huscf_flwr.split.emulation import EmulatedDevice, EmulatedTimer
-from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Frames, Parcels
+from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Frames, Parcel, Parcels
 from huscf_flwr.split.executor import Observer, SplitExecutor
 from huscf_flwr.split.host import HostedClient, StepLosses, TrainedSteps, run_step, run_steps
 from huscf_flwr.split.ledger import Ledger
@@ -41,6 +41,7 @@ __all__ = [
     "LocalChannel",
     "LockStep",
     "Observer",
+    "Parcel",
     "Parcels",
     "Patience",
     "Segments",

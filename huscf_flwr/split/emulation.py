@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from huscf_flwr.split.exchange import DropOut, Exchange, Frame, Parcels
+from huscf_flwr.split.exchange import DropOut, Exchange, Parcel
 from huscf_flwr.split.lockstep import Channel
 from huscf_flwr.split.timing import ClientTimes, Clock, HostTimer
 from huscf_flwr.split.wire_type import WireType
@@ -62,18 +62,24 @@ class EmulatedTimer(HostTimer):
         self._transfer_s = dict.fromkeys(devices, 0.0)
         self._busy_s = dict.fromkeys(devices, 0.0)
         self._received_at = clock()
+        self._held: dict[int, Parcel] = {}
+        self._received: dict[int, Parcel] = {}
 
-    def exchange(self, channel: Channel, exchange: Exchange, frames: Parcels) -> Parcels:
-        """Wait until the slowest client would have sent its frames, and exchange them."""
-        for client in frames.keys() & self._devices.keys():
-            self._transfer(client, self._devices[client].upload_s_per_byte * self._bytes(frames[client]))
-        self._wait_until(self._received_at + max(self._busy_s.values(), default=0.0))
-        received = super().exchange(channel, exchange, frames)
-        self._received_at = self._clock()
-        self._busy_s = dict.fromkeys(self._devices, 0.0)
-        for client in received.keys() & self._devices.keys():
-            self._transfer(client, self._devices[client].download_s_per_byte * self._bytes(received[client]))
-        return received
+    def send(self, channel: Channel, exchange: Exchange, client: int, parcel: Parcel) -> None:  # noqa: ARG002
+        """Hold it back: it is sent with the others', when the slowest client would have sent its own."""
+        if client in self._devices:
+            self._transfer(client, self._devices[client].upload_s_per_byte * self._bytes(parcel))
+        self._held[client] = parcel
+
+    def receive(self, channel: Channel, exchange: Exchange) -> tuple[int, Parcel]:
+        """Return the next client's answer; all of an exchange are received before the first is worked on.
+
+        Else clients that seem to compute side by side would seem to get their answers one after the other.
+        """
+        if not self._received:
+            self._exchange_all(channel, exchange)
+        client = next(iter(self._received))
+        return client, self._received.pop(client)
 
     def times(self) -> Mapping[int, ClientTimes]:
         """Return the times that the devices would have taken so far."""
@@ -81,6 +87,21 @@ class EmulatedTimer(HostTimer):
             client: ClientTimes(real.compute_s, real.exchange_s + self._transfer_s.get(client, 0.0))
             for client, real in super().times().items()
         }
+
+    def _exchange_all(self, channel: Channel, exchange: Exchange) -> None:
+        self._wait_until(self._received_at + max(self._busy_s.values(), default=0.0))
+        held, self._held = self._held, {}
+        for client, parcel in held.items():
+            super().send(channel, exchange, client, parcel)
+        for _ in held:
+            client, answer = super().receive(channel, exchange)
+            self._received[client] = answer
+        self._received_at = self._clock()
+        self._busy_s = dict.fromkeys(self._devices, 0.0)
+        for client in self._received.keys() & self._devices.keys():
+            self._transfer(
+                client, self._devices[client].download_s_per_byte * self._bytes(self._received[client])
+            )
 
     def _computed(self, client: int, seconds: float) -> None:
         if client in self._devices:
@@ -97,5 +118,5 @@ class EmulatedTimer(HostTimer):
         if left > 0:
             self._sleep(left)
 
-    def _bytes(self, parcel: Frame | DropOut) -> int:
+    def _bytes(self, parcel: Parcel) -> int:
         return 0 if isinstance(parcel, DropOut) else sum(map(self._wire.byte_count, parcel))

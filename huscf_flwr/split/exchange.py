@@ -45,7 +45,10 @@ class DropOut:
     reason: str
 
 
-Parcels = Mapping[int, "Frame | DropOut"]
+Parcel = Frame | DropOut
+"""What one client sends or receives in one exchange."""
+
+Parcels = Mapping[int, Parcel]
 """What a host sends or receives in one exchange, by client id."""
 
 Direction = Literal["up", "down"]
@@ -93,6 +96,11 @@ class Exchange(Enum):
     CRITICISE = 4
     CRITICISM_BACKWARD = 5
     GENERATOR_BACKWARD = 6
+
+    @property
+    def following(self) -> Exchange:
+        """The next exchange; after the last of a step, the first of the next step."""
+        return Exchange(self.value % len(Exchange) + 1)
 
     @property
     def up(self) -> tuple[TensorKind, ...]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from huscf_flwr.models import CPU
 from huscf_flwr.split.client import Batch, SplitClient
-from huscf_flwr.split.exchange import Computed, DropOut, Exchange, Frame, Parcels
+from huscf_flwr.split.exchange import ClientStep, Computed, DropOut, Exchange, Frame
 from huscf_flwr.split.lockstep import Channel
 from huscf_flwr.split.recording import side_by_side
 from huscf_flwr.split.timing import HostTimer
@@ -56,68 +55,85 @@ def run_step(
 ) -> dict[int, StepLosses | DropOut]:
     """Run one step of all clients of a host through its six exchanges; return their losses.
 
-    A client whose loss is not finite drops out; so does one that the executor gives up.
+    What a client sends is on its way while the next one computes, and its answer is worked on while those of
+    the others are on theirs; on a GPU, all clients compute side by side instead. A client whose loss is not
+    finite drops out; so does one that the executor gives up.
     """
-    step = _HostStep(hosted, timer or HostTimer())
-    parcels = step.begin()
-    for exchange in Exchange:
-        parcels = step.go_on(step.timer.exchange(channel, exchange, parcels))
-        if not parcels:
-            break
-    return step.outcome
+    return _HostStep(hosted, channel, timer or HostTimer()).run()
 
 
 class _HostStep:
-    """One step of all clients of a host, between the exchanges."""
+    """One step of all clients of a host."""
 
-    def __init__(self, hosted: Iterable[HostedClient], timer: HostTimer) -> None:
+    def __init__(self, hosted: Iterable[HostedClient], channel: Channel, timer: HostTimer) -> None:
         members = list(hosted)
-        self.timer = timer
-        self.outcome: dict[int, StepLosses | DropOut] = {}
+        self._channel, self._timer = channel, timer
         self._device = members[0].client.device if members else CPU
         self._steps = {
             member.client.client: member.client.hosted_step(member.next_batch()) for member in members
         }
         self._losses: dict[int, list[float]] = {client: [] for client in self._steps}
+        self._outcome: dict[int, StepLosses | DropOut] = {}
 
-    def begin(self) -> dict[int, Frame | DropOut]:
-        """Return the first frame of every client."""
-        return self._compute({client: partial(next, step) for client, step in self._steps.items()})
-
-    def go_on(self, received: Parcels) -> dict[int, Frame | DropOut]:
-        """Return the next frame of every client that has received one, and has not done its last part."""
-        self.outcome |= {client: gone for client, gone in received.items() if isinstance(gone, DropOut)}
-        return self._compute(
-            {
-                client: partial(self._steps[client].send, frame)
-                for client, frame in received.items()
-                if not isinstance(frame, DropOut)
-            }
+    def run(self) -> dict[int, StepLosses | DropOut]:
+        due = sum(
+            self._go_on(some, Exchange.GENERATE) for some in self._at_once((k, None) for k in self._steps)
         )
+        for exchange in Exchange:
+            answers = (self._timer.receive(self._channel, exchange) for _ in range(due))
+            due = sum(self._go_on(some, exchange.following) for some in self._at_once(answers))
+        return self._outcome
 
-    def _compute(self, parts: Mapping[int, Callable[[], Computed]]) -> dict[int, Frame | DropOut]:
+    def _at_once(self, answers: Iterable[Answer]) -> Iterator[list[Answer]]:
+        """Group the clients' answers by when they are worked on."""
+        if self._device.type == "cpu":
+            yield from ([answer] for answer in answers)
+        else:
+            yield list(answers)
+
+    def _go_on(self, answers: Iterable[Answer], exchange: Exchange) -> int:
+        """Let clients compute, and send in ``exchange``; return how many did, and so are due an answer."""
         computed: dict[int, Computed] = {}
         with side_by_side(self._device):
-            for client, compute in parts.items():
-                with self.timer.computing(client):
-                    try:
-                        computed[client] = compute()
-                    except StopIteration:
-                        self.outcome[client] = StepLosses(*self._losses[client])
-        losses = {client: part.loss for client, part in computed.items() if part.loss is not None}
-        return {client: part.frame for client, part in computed.items()} | self._looked_at(losses)
+            for client, answer in answers:
+                if isinstance(answer, DropOut):
+                    self._outcome[client] = answer
+                    continue
+                with self._timer.computing(client):
+                    part = _computed(self._steps[client], answer)
+                if part is not None:
+                    computed[client] = part
+                else:
+                    self._outcome[client] = StepLosses(*self._losses[client])
+        refused = self._refused({k: part.loss for k, part in computed.items() if part.loss is not None})
+        for client, part in computed.items():
+            self._timer.send(self._channel, exchange, client, refused.get(client, part.frame))
+        return len(computed)
 
-    def _looked_at(self, losses: Mapping[int, Tensor]) -> dict[int, DropOut]:
-        """Take note of the clients' losses; return those who must not go on."""
+    def _refused(self, losses: Mapping[int, Tensor]) -> dict[int, DropOut]:
+        """Take note of clients' losses; return those clients that must not go on."""
         if not losses:
             return {}
+        refused = {}
+        # All of them at once: for each that is asked for, the device that has it is waited for.
         for client, loss in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
+            network = _LOSSES[len(self._losses[client])]
             self._losses[client].append(loss)
-        return {
-            client: DropOut(f"client {client}: the {_LOSSES[len(all_) - 1]}'s loss is {all_[-1]}")
-            for client, all_ in self._losses.items()
-            if client in losses and not math.isfinite(all_[-1])
-        }
+            if not math.isfinite(loss):
+                refused[client] = DropOut(f"client {client}: the {network}'s loss is {loss}")
+        return refused
+
+
+Answer = tuple[int, "Frame | DropOut | None"]
+"""A client and what came down for it; nothing before its first part."""
+
+
+def _computed(step: ClientStep, answer: Frame | None) -> Computed | None:
+    """Resume a client's step with what it received; return what it has computed, or None at the end."""
+    try:
+        return next(step) if answer is None else step.send(answer)
+    except StopIteration:
+        return None
 
 
 def run_steps(

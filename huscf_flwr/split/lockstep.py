@@ -28,6 +28,7 @@ from huscf_flwr.split.exchange import (
     Frame,
     FrameError,
     Frames,
+    Parcel,
     Parcels,
     TensorHeader,
     all_finite,
@@ -55,14 +56,19 @@ class TooFewClientsError(SessionError):
 
 
 class Channel(Protocol):
-    """A host's way to the executor."""
+    """A host's way to the executor.
 
-    def exchange(self, exchange: Exchange, frames: Parcels) -> Parcels:
-        """Send the frames of this host's clients up; return what comes down for them.
+    A client that drops out is sent up as such once, and not again; one that the executor gives up comes down
+    as such. Once all of a host's clients have sent theirs in an exchange, one answer is received for each;
+    those that have theirs may send in the next exchange while the others' are still on their way.
+    """
 
-        A client that drops out is sent up as such once, and not again; one that the executor gives up comes
-        down as such.
-        """
+    def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
+        """Send up what is of one client, which must not change before the answer has come."""
+        ...
+
+    def receive(self, exchange: Exchange) -> tuple[int, Parcel]:
+        """Return the next client that has its answer, and the answer."""
         ...
 
 
@@ -263,7 +269,7 @@ class LockStep:
         }
         return {**parcels, **checked, **harmful}
 
-    def _due(self, client: int, exchange: Exchange, parcel: Frame | DropOut) -> Frame | DropOut:
+    def _due(self, client: int, exchange: Exchange, parcel: Parcel) -> Parcel:
         if isinstance(parcel, DropOut):
             return parcel
         try:
@@ -343,7 +349,7 @@ class LockStep:
         step = self.finished_steps + 1
         if not self._serving:
             return step, self._expected
-        following = _next(self._expected)
+        following = self._expected.following
         return step + (following is Exchange.GENERATE), following
 
     def _missing(self) -> list[int]:
@@ -381,7 +387,7 @@ class LockStep:
             began, self._step_began = self._step_began, time.monotonic()
             self.step_seconds.append(self._step_began - began)
             self._progress(self.finished_steps)
-        self._expected = _next(exchange)
+        self._expected = exchange.following
         self._arrived = set()
         self._turn += 1
         self._set_deadline()
@@ -401,7 +407,7 @@ class LockStep:
             raise SessionError("the bodies' numbers are not finite any more")
         return down
 
-    def _answer(self, client: int) -> Frame | DropOut:
+    def _answer(self, client: int) -> Parcel:
         # Its frame is gone if it dropped out of this turn; in the next one it may have dropped out already.
         if client in self._down:
             return self._down[client]
@@ -442,18 +448,20 @@ class LocalChannel:
     def __init__(self, session: LockStep, host: int = 0) -> None:
         self._session = session
         self._host = host
+        self._up: dict[int, Parcel] = {}
+        self._down: dict[int, Parcel] = {}
 
-    def exchange(self, exchange: Exchange, frames: Parcels) -> Parcels:
-        """Send the frames of this host's clients up; return what comes down for them."""
-        return self._crossed(self._session.exchange(self._host, exchange, self._crossed(frames)))
+    def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:  # noqa: ARG002 - in receive
+        """Keep it until the others' are there: they go up together."""
+        self._up[client] = self._crossed(parcel)
 
-    def _crossed(self, parcels: Parcels) -> Parcels:
-        wire = self._session.wire
-        return {
-            client: parcel if isinstance(parcel, DropOut) else wire.crossed(parcel)
-            for client, parcel in parcels.items()
-        }
+    def receive(self, exchange: Exchange) -> tuple[int, Parcel]:
+        """Return the next client's answer; the first is waited for."""
+        if not self._down:
+            up, self._up = self._up, {}
+            self._down = dict(self._session.exchange(self._host, exchange, up))
+        client = next(iter(self._down))
+        return client, self._crossed(self._down.pop(client))
 
-
-def _next(exchange: Exchange) -> Exchange:
-    return Exchange(exchange.value % len(Exchange) + 1)
+    def _crossed(self, parcel: Parcel) -> Parcel:
+        return parcel if isinstance(parcel, DropOut) else self._session.wire.crossed(parcel)

@@ -12,6 +12,7 @@ from huscf_flwr.cuts import Device, FlopRule, Server, load_devices
 from huscf_flwr.cuts.measure import measure_speed
 from huscf_flwr.cuts.part_times import Speeds
 from huscf_flwr.models import ModelSpec
+from huscf_flwr.process import device_of
 from huscf_flwr.split import EmulatedDevice, EmulatedTimer, HostTimer
 from huscf_flwr.training.participant import dtype_of, wire_type_of
 
@@ -22,11 +23,21 @@ TimerFactory = Callable[[int, Sequence[int]], HostTimer]
 def host_timer(config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device]) -> HostTimer:
     """Return what times a host of virtual clients with these device profiles in one round."""
     if not config.cuts.emulate:
-        return HostTimer()
+        return device_timer(config)
     assert config.cuts.flops is not None
     gflops_here = _speed_here(spec, config.batch_size, config.cuts.flops, dtype_of(config))
     server = load_devices(config.cuts.devices).server
     return EmulatedTimer(emulated(devices, server, gflops_here), wire=wire_type_of(config))
+
+
+def device_timer(config: RunConfig) -> HostTimer:
+    """Return what times a host whose clients are no faster and no slower than this process.
+
+    A GPU is waited for only where cuts are chosen by these times: clients then compute one after the other.
+    """
+    if config.cuts.dynamic and device_of(config.compute).type == "cuda":
+        return HostTimer(settle=torch.cuda.synchronize)
+    return HostTimer()
 
 
 def emulated(devices: Mapping[int, Device], server: Server, gflops_here: float) -> dict[int, EmulatedDevice]:

@@ -98,6 +98,13 @@ def open_session(executor, hosts, *, steps=1, ledger=None, patience=30.0, wire=N
     )
 
 
+def exchanged(channel, exchange, frames):
+    """Send the frames of some clients, and return what comes down for them."""
+    for client, frame in frames.items():
+        channel.send(exchange, client, frame)
+    return dict(channel.receive(exchange) for _ in frames)
+
+
 def local_step(executor, clients, batches, ledger=None):
     session = open_session(executor, [[client.client for client in clients]], ledger=ledger)
     hosted = [HostedClient(client, lambda k=client.client: batches[k]) for client in clients]

@@ -15,13 +15,19 @@ class Clock:
 
 
 class SlowChannel:
-    """Answers every frame with another one, after some seconds."""
+    """Answers all clients that sent something with the same frame, after some seconds."""
 
-    def __init__(self, clock, seconds, answers):
-        self._clock, self._seconds, self._answers = clock, seconds, answers
+    def __init__(self, clock, seconds, answer=()):
+        self._clock, self._seconds, self._answer = clock, seconds, answer
+        self._sent, self.answered = [], []
         self.sent_at = []
 
-    def exchange(self, exchange, frames):
+    def send(self, exchange, client, parcel):
         self.sent_at.append(self._clock.now)
-        self._clock.now += self._seconds
-        return self._answers
+        self._sent.append(client)
+
+    def receive(self, exchange):
+        if not self.answered:
+            self._clock.now += self._seconds
+            self.answered, self._sent = self._sent, []
+        return self.answered.pop(0), self._answer

@@ -16,12 +16,14 @@ def run(emulated, computed, exchanges=2, serving=3.0):
     """Some exchanges, each after every client has computed; return the timer, the channel and the clock."""
     clock = Clock()
     timer = EmulatedTimer(emulated, clock, clock.sleep)
-    channel = SlowChannel(clock, serving, dict.fromkeys(computed, ANSWER))
+    channel = SlowChannel(clock, serving, ANSWER)
     for _ in range(exchanges):
         for client, real in computed.items():
             with timer.computing(client):
                 clock.now += real
-        timer.exchange(channel, Exchange.GENERATE, dict.fromkeys(computed, FRAME))
+            timer.send(channel, Exchange.GENERATE, client, FRAME)
+        for _ in computed:
+            timer.receive(channel, Exchange.GENERATE)
     return timer, channel, clock
 
 
@@ -49,7 +51,17 @@ def test_clients_of_a_host_seem_to_compute_side_by_side(one, other, real, others
         run({0: device}, {0: own}, exchanges=1)[1].sent_at[0]
         for device, own in ((one, real), (other, others_real))
     ]
-    assert channel.sent_at[0] == pytest.approx(max(*alone, 100 + real + others_real))
+    assert channel.sent_at == pytest.approx([max(*alone, 100 + real + others_real)] * 2)
+
+
+def test_clients_of_a_host_seem_to_get_their_answers_side_by_side():
+    clock = Clock()
+    timer, channel = EmulatedTimer({}, clock, clock.sleep), SlowChannel(clock, 3.0, ANSWER)
+    for client in (0, 1):
+        timer.send(channel, Exchange.GENERATE, client, FRAME)
+    first = timer.receive(channel, Exchange.GENERATE)
+    assert channel.answered == []
+    assert [first, timer.receive(channel, Exchange.GENERATE)] == [(0, ANSWER), (1, ANSWER)]
 
 
 def test_clients_without_a_device_are_as_fast_as_this_machine():
@@ -64,9 +76,10 @@ def test_a_link_carries_what_is_sent_not_what_is_computed():
     timer = EmulatedTimer(
         {0: EmulatedDevice(1.0, 0.5, 0.25)}, clock, clock.sleep, WireType(torch.bfloat16, torch.float32)
     )
-    channel = SlowChannel(clock, 0.0, {0: ANSWER})
+    channel = SlowChannel(clock, 0.0, ANSWER)
     for _ in range(2):
         with timer.computing(0):
             pass
-        timer.exchange(channel, Exchange.GENERATE, {0: FRAME})
+        timer.send(channel, Exchange.GENERATE, 0, FRAME)
+        timer.receive(channel, Exchange.GENERATE)
     assert channel.sent_at == [113.0, 113.0 + 12.5 + 13.0]

@@ -240,11 +240,11 @@ def test_a_generators_loss_that_is_not_finite_is_named_too():
     """What comes down for one client is made infinite in the fourth exchange, after the first losses."""
 
     class Overflowing(LocalChannel):
-        def exchange(self, exchange, frames):
-            received = super().exchange(exchange, frames)
-            if exchange is Exchange.CRITICISE:
-                received = {**received, 0: tuple(torch.full_like(t, float("inf")) for t in received[0])}
-            return received
+        def receive(self, exchange):
+            client, answer = super().receive(exchange)
+            if client == 0 and exchange is Exchange.CRITICISE:
+                answer = tuple(torch.full_like(tensor, float("inf")) for tensor in answer)
+            return client, answer
 
     executor, clients = build(SPEC, {0: CUT, 1: CUT})
     members = [HostedClient(client, lambda: random_batch(SPEC, 2, 1)) for client in clients]

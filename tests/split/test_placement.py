@@ -17,11 +17,13 @@ STEPS = 3
 
 def train(hosts, channel, dtype=torch.float64, wire=None):
     """Train three steps with the clients spread over ``hosts`` and return all weights and the ledger."""
+    sharing = channel == "shared-memory"
     executor, clients = build(SPEC, CUTS, dtype=dtype)
     ledger = Ledger()
-    session = open_session(executor, hosts, steps=STEPS, ledger=ledger, wire=wire)
-    server = ExecutorServer("127.0.0.1:0") if channel == "grpc" else None
-    tokens = server.open_session(session) if server else None
+    session = open_session(executor, hosts, steps=STEPS, ledger=ledger, wire=wire, largest_batch=5)
+    server = ExecutorServer("127.0.0.1:0") if channel != "local" else None
+    shared = range(len(hosts)) if sharing else ()
+    tokens = server.open_session(session, share_memory=shared) if server else None
     images = weight_dtype(dtype)
     failures = []
 
@@ -33,7 +35,8 @@ def train(hosts, channel, dtype=torch.float64, wire=None):
         hosted = [HostedClient(clients[k], lambda k=k: next(batches[k])) for k in hosts[host]]
         try:
             if server:
-                with GrpcChannel(server.address, tokens[host], wire=wire) as stream:
+                address, token = server.address, tokens[host]
+                with GrpcChannel(address, token, wire=wire, share_memory=sharing) as stream:
                     run_steps(hosted, stream, STEPS)
             else:
                 run_steps(hosted, LocalChannel(session, host), STEPS)
@@ -61,16 +64,18 @@ def reference():
     return train([[0, 1, 2, 3]], "local")
 
 
-@pytest.mark.parametrize("channel", ["local", "grpc"])
-@pytest.mark.parametrize("hosts", [[[0, 1, 2, 3]], [[0, 1], [2, 3]], [[3], [1], [0], [2]]])
-def test_the_same_weights_on_any_hosts_and_channel(reference, hosts, channel):
+@pytest.mark.parametrize("channel", ["local", "grpc", "shared-memory"])
+@pytest.mark.parametrize(
+    "hosts", [[[0, 1, 2, 3]], [[3, 1, 0, 2]], [[0, 1], [2, 3]], [[2, 0, 3], [1]], [[3], [1], [0], [2]]]
+)
+def test_the_same_weights_to_the_bit_on_any_hosts_and_channel(reference, hosts, channel):
     weights, ledger = train(hosts, channel)
     for name, tensor in reference[0].items():
-        assert torch.allclose(weights[name].double(), tensor.double(), rtol=0, atol=1e-9), name
+        assert torch.equal(weights[name], tensor), name
     assert ledger.entries == reference[1].entries
 
 
-@pytest.mark.parametrize("channel", ["local", "grpc"])
+@pytest.mark.parametrize("channel", ["local", "grpc", "shared-memory"])
 def test_in_float32_two_runs_are_the_same_to_the_bit(channel):
     first, second = (train([[2, 0], [1, 3]], channel, torch.float32)[0] for _ in range(2))
     assert first.keys() == second.keys()

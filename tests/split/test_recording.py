@@ -158,12 +158,11 @@ def test_a_client_drops_out_of_any_step_and_the_others_go_on(step):
     session = open_session(executor, [[0, 1, 2]], steps=6)
 
     class Poisoned(LocalChannel):
-        def exchange(self, exchange, frames):
-            received = super().exchange(exchange, frames)
-            if session.finished_steps == step and exchange is Exchange.DISCRIMINATE and 1 in received:
-                nothing = tuple(torch.full_like(tensor, float("nan")) for tensor in received[1])
-                received = {**received, 1: nothing}
-            return received
+        def receive(self, exchange):
+            client, answer = super().receive(exchange)
+            if client == 1 and session.finished_steps == step and exchange is Exchange.DISCRIMINATE:
+                answer = tuple(torch.full_like(tensor, float("nan")) for tensor in answer)
+            return client, answer
 
     result = run_steps(hosted(members, (4,) * 6), Poisoned(session), 6)
     assert result.drop_outs == {1: DropOut("client 1: the discriminator's loss is nan")}

@@ -11,13 +11,38 @@ CUT = legal_cuts(SPEC)[0]
 
 def test_clients_are_timed_apart_and_their_exchanges_together():
     clock = Clock()
-    timer, channel = HostTimer(clock), SlowChannel(clock, 5.0, {})
+    timer, channel = HostTimer(clock), SlowChannel(clock, 5.0)
     for client, seconds in ((0, 1.0), (1, 2.0), (0, 3.0)):
         with timer.computing(client):
             clock.now += seconds
         clock.now += 7.0  # what is neither is nobody's
-        timer.exchange(channel, Exchange.GENERATE, {})
+        timer.send(channel, Exchange.GENERATE, client, ())
+        timer.receive(channel, Exchange.GENERATE)
     assert timer.times() == {0: ClientTimes(4.0, 15.0), 1: ClientTimes(2.0, 15.0)}
+
+
+def test_what_comes_while_another_client_computes_costs_no_time():
+    clock = Clock()
+    timer, channel = HostTimer(clock), SlowChannel(clock, 5.0)
+    for client in (0, 1):
+        timer.send(channel, Exchange.GENERATE, client, ())
+    for seconds in (1.0, 2.0):
+        client, _ = timer.receive(channel, Exchange.GENERATE)
+        with timer.computing(client):
+            clock.now += seconds
+    assert timer.times() == {0: ClientTimes(1.0, 5.0), 1: ClientTimes(2.0, 5.0)}
+
+
+def test_a_device_that_goes_on_alone_is_waited_for():
+    clock = Clock()
+
+    def settle():
+        clock.now += 10.0
+
+    timer = HostTimer(clock, settle)
+    with timer.computing(0):
+        clock.now += 1.0
+    assert timer.times() == {0: ClientTimes(11.0, 0.0)}
 
 
 def test_computation_that_fails_raises_what_it_raised():

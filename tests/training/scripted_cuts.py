@@ -1,6 +1,7 @@
 """Runs whose cuts change in mid-run, without a clock deciding when."""
 
 import json
+from collections import Counter
 
 from huscf_flwr.cuts import Reselection
 from huscf_flwr.split import ClientTimes, Exchange, HostTimer
@@ -31,11 +32,11 @@ class ScriptedTimer(HostTimer):
         self._cuts = {entry["id"]: tuple(entry["cut"]) for entry in clients}
         self._problem = problem
         self._gflops = gflops
-        self._steps = 0
+        self._steps = Counter()
 
-    def exchange(self, channel, exchange, frames):
-        self._steps += exchange is Exchange.GENERATE
-        return super().exchange(channel, exchange, frames)
+    def send(self, channel, exchange, client, parcel):
+        self._steps[client] += exchange is Exchange.GENERATE
+        super().send(channel, exchange, client, parcel)
 
     def times(self):
         return {client: self._scripted(client, real.exchange_s) for client, real in super().times().items()}
@@ -45,4 +46,5 @@ class ScriptedTimer(HostTimer):
         place = self._problem.cuts.index(self._cuts[client])
         transfer_s = demands.megabytes[place] * 8 / self._problem.devices[client].mbit_per_s
         compute_s = demands.gflop[place] / self._gflops[client]
-        return ClientTimes(self._steps * compute_s, waited_s + self._steps * transfer_s)
+        steps = self._steps[client]
+        return ClientTimes(steps * compute_s, waited_s + steps * transfer_s)

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from huscf_flwr.cuts import Device, Server
 from huscf_flwr.split import EmulatedTimer, HostTimer
@@ -14,6 +15,19 @@ def test_devices_are_emulated_only_where_that_is_asked_for(tmp_path, monkeypatch
     for asked, kind in (("false", HostTimer), ("true", EmulatedTimer)):
         config = small_run(tmp_path, tmp_path, **{"cuts.emulate": asked})
         assert type(host_timer(config, model_spec_of(config), deal_devices(config))) is kind
+
+
+@pytest.mark.parametrize(("device", "dynamic"), [("cuda", True), ("cuda", False), ("cpu", True)])
+def test_a_gpu_is_waited_for_only_where_cuts_are_chosen_by_the_clients_times(
+    tmp_path, monkeypatch, device, dynamic
+):
+    waited = []
+    monkeypatch.setattr(module, "device_of", lambda _: torch.device(device))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(device))
+    config = small_run(tmp_path, tmp_path, **{"cuts.dynamic": str(dynamic).lower()})
+    with host_timer(config, model_spec_of(config), deal_devices(config)).computing(0):
+        pass
+    assert bool(waited) is (device == "cuda" and dynamic)
 
 
 def test_a_device_is_stretched_by_its_speed_and_throttled_by_its_link():

@@ -11,7 +11,7 @@ from typing import Self
 
 import grpc
 
-from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Parcels
+from huscf_flwr.split.exchange import Exchange, FrameError, Parcel
 from huscf_flwr.split.lockstep import SessionError
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
@@ -88,24 +88,33 @@ class GrpcChannel:
         self._up, down = self._take_memory() if share_memory else (None, None)
         self._reader = FrameReader(_expect_anything, self._wire, down)
 
-    def exchange(self, exchange: Exchange, frames: Parcels) -> Parcels:
-        """Send the frames of this host's clients up; return what comes down for them.
+    def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
+        """Send up what is of one client; it is encoded and sent while this host goes on."""
+        self.send_packets(encode_frame(exchange, client, parcel, self._wire, self._up))
+
+    def receive(self, exchange: Exchange) -> tuple[int, Parcel]:
+        """Return the next client that has its answer, and the answer.
 
         Raises ``SessionError`` with the executor's reason when the session is over, or if it does not answer
         in time.
         """
-        for client, parcel in frames.items():
-            self.send(encode_frame(exchange, client, parcel, self._wire, self._up))
-        return dict(self._next_frame(exchange) for _ in frames)
+        while True:
+            received = self._reader.add(self._next_packet())
+            if received is not None:
+                break
+        answered, client, parcel = received
+        if answered is not exchange:
+            raise SessionError(f"the executor answered {answered.name} to {exchange.name}")
+        return client, parcel
 
-    def send(self, packets: Iterable[messages.Packet]) -> None:
+    def send_packets(self, packets: Iterable[messages.Packet]) -> None:
         """Send packets as they are; they are asked for when the network takes them."""
         self._outgoing.put(packets)
 
     def close(self, farewell: str = "") -> None:
         """End the stream, telling the executor why if it is not for a good reason."""
         if farewell:
-            self.send([messages.Packet(farewell=farewell)])
+            self.send_packets([messages.Packet(farewell=farewell)])
         self._outgoing.put(None)
         # Closing at once would lose what is still on its way.
         self._receiver.join(_LEAVE_SECONDS)
@@ -141,16 +150,6 @@ class GrpcChannel:
             self._incoming.put(SessionError(f"the executor at {self._address}: {error.details()}"))
         else:
             self._incoming.put(SessionError(f"the executor at {self._address} ended the session"))
-
-    def _next_frame(self, expected: Exchange) -> tuple[int, Frame | DropOut]:
-        while True:
-            received = self._reader.add(self._next_packet())
-            if received is not None:
-                break
-        exchange, client, parcel = received
-        if exchange is not expected:
-            raise SessionError(f"the executor answered {exchange.name} to {expected.name}")
-        return client, parcel
 
     def _next_packet(self) -> messages.Packet:
         try:

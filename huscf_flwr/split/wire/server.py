@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +23,7 @@ from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.claim import StreamClaim, presented
 from huscf_flwr.split.wire.codec import MESSAGE_BYTES, FrameReader, encode_frame
 from huscf_flwr.split.wire.endpoint import Endpoint
+from huscf_flwr.split.wire.read_ahead import read_ahead
 from huscf_flwr.split.wire.rendezvous import Rendezvous
 from huscf_flwr.split.wire.shared_memory import OFFER_KEY, MemoryOffer, offer_memory
 
@@ -35,6 +37,7 @@ CHANNEL_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 ]
 _STOP_SECONDS = 2.0
+_PACKETS_AHEAD = 32
 _WATCH_SECONDS = 0.2
 
 
@@ -150,7 +153,8 @@ class ExecutorServer(services.SplitExecutorServicer):
         # Who can share memory waits for this before the first frame.
         context.send_initial_metadata([(OFFER_KEY, str(offer))] if offer else [])
         try:
-            yield from _serve(session, host, request_iterator, lambda: self._use(ticket, context), offer)
+            with _taken_in(request_iterator, clients=len(session.hosts[host])) as incoming:
+                yield from _serve(session, host, incoming, lambda: self._use(ticket, context), offer)
         except (FrameError, SessionError) as error:
             if self._mine(ticket, context):
                 session.leave(host, str(error))
@@ -189,6 +193,13 @@ class ExecutorServer(services.SplitExecutorServicer):
         while not self._stopping.wait(_WATCH_SECONDS):
             if self._session is not None:
                 self._session.give_up_late()
+
+
+def _taken_in(
+    incoming: Iterator[messages.Packet], *, clients: int
+) -> AbstractContextManager[Iterator[messages.Packet]]:
+    """Read ahead where anything can come while answers are sent: from a host with several clients."""
+    return closing(read_ahead(incoming, _PACKETS_AHEAD)) if clients > 1 else nullcontext(incoming)
 
 
 def _serve(

@@ -2,7 +2,9 @@
 
 The executor offers a host of a simulation memory for the frames of one step, one region for each direction. A
 frame is copied once, into the region, and is used from there: what stays in the stream is where it lies. It
-lies there until the next step begins, when nobody uses it any more, and the pages are the same in every step.
+lies there until the next step begins, when nobody uses it any more: a host sends the first frame of a step
+only when all of its clients have worked on the last answer of the one before, and the first answer comes when
+all of them have sent. So the pages are the same in every step.
 
 The memory has no name, so nothing can be left behind by a process that is killed: the host opens it among the
 executor's open files, and the kernel frees it with the last process that has it mapped. The file there says a

@@ -8,7 +8,7 @@ import torch
 from huscf_flwr.models import legal_cuts, load_model_spec
 from huscf_flwr.split import Exchange, SplitExecutor
 from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
-from tests.split.builders import open_session
+from tests.split.builders import exchanged, open_session
 from tests.split.threads import errors_of
 
 STREAMS = 64
@@ -41,7 +41,7 @@ def test_many_streams_with_large_frames(monkeypatch):
 
     def run(token, client):
         with GrpcChannel(server.address, token) as channel:
-            ((tensor,),) = channel.exchange(Exchange.GENERATE, {client: (head,)}).values()
+            ((tensor,),) = exchanged(channel, Exchange.GENERATE, {client: (head,)}).values()
             assert tensor.shape == (BATCH, *SPEC.generator_shapes[4])
 
     session = open_session(executor, [[client] for client in range(STREAMS)], patience=300.0)

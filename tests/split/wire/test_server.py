@@ -15,7 +15,7 @@ from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.codec import MESSAGE_BYTES, encode_frame
 from huscf_flwr.split.wire.endpoint import PortTakenError
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, exchanged, open_session, random_batch, small_specs
 from tests.split.threads import PATIENCE, errors_of
 
 SPEC = small_specs()["three-blocks"]
@@ -45,7 +45,7 @@ def hosted(clients, ids):
 def begin(server, token, client=0):
     """Take part in the first exchange of a session."""
     with GrpcChannel(server.address, token) as channel:
-        return channel.exchange(Exchange.GENERATE, {client: head_output()})
+        return exchanged(channel, Exchange.GENERATE, {client: head_output()})
 
 
 def wait_until(condition):
@@ -157,7 +157,7 @@ def test_a_token_is_good_for_who_it_is_bound_to_only(server):
             pytest.raises(SessionError, match="not for this run, round, SuperNode and these clients"),
             GrpcChannel(server.address, tokens[0], claim) as channel,
         ):
-            channel.exchange(Exchange.GENERATE, {0: head_output()})
+            exchanged(channel, Exchange.GENERATE, {0: head_output()})
     assert session.dropped == {}
 
     def run(client):
@@ -242,7 +242,7 @@ def test_a_host_that_leaves_while_it_waits_is_noticed_at_once(server):
     tokens = server.open_session(session)
     channel = GrpcChannel(server.address, tokens[0], patience=0.2)
     with pytest.raises(SessionError, match=r"did not answer within 0.2 s"):
-        channel.exchange(Exchange.GENERATE, {0: head_output()})
+        exchanged(channel, Exchange.GENERATE, {0: head_output()})
     channel.close()
     wait_until(lambda: 0 in session.dropped)
     begin(server, tokens[1], 1)
@@ -255,7 +255,7 @@ def test_a_silent_host_is_given_up_by_the_server(server):
     with GrpcChannel(server.address, token) as channel:
         wait_until(lambda: session.failure is not None)
         with pytest.raises(SessionError, match=r"did not come to GENERATE within 0\.1 s"):
-            channel.exchange(Exchange.GENERATE, {0: head_output()})
+            exchanged(channel, Exchange.GENERATE, {0: head_output()})
 
 
 def frame(exchange=1, client=1, **fields):
@@ -315,11 +315,11 @@ def test_one_client_of_a_host_drops_out_and_the_other_goes_on(server):
     session, _ = session_of([[0, 1]], steps=2)
     (token,) = server.open_session(session)
     with GrpcChannel(server.address, token) as channel:
-        received = channel.exchange(Exchange.GENERATE, {0: head_output(), 1: DropOut("no battery")})
+        received = exchanged(channel, Exchange.GENERATE, {0: head_output(), 1: DropOut("no battery")})
         assert received[1] == DropOut("no battery")
         assert isinstance(received[0], tuple)
         with pytest.raises(SessionError, match="host 0 sent client 1, which is not one of"):
-            channel.exchange(Exchange.DISCRIMINATE, {1: head_output()})
+            exchanged(channel, Exchange.DISCRIMINATE, {1: head_output()})
 
 
 def test_an_executor_that_fails_ends_all_streams(server, monkeypatch):
@@ -344,7 +344,7 @@ def test_stopping_the_server_ends_the_session_for_who_waits():
     session, _ = session_of([[0], [1]])
     token, _ = server.open_session(session)
     with GrpcChannel(server.address, token) as channel, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(channel.exchange, Exchange.GENERATE, {0: head_output()})
+        waiting = pool.submit(exchanged, channel, Exchange.GENERATE, {0: head_output()})
         server.stop()
         with pytest.raises(SessionError):
             waiting.result(PATIENCE)

@@ -19,7 +19,7 @@ from huscf_flwr.split.wire import ExecutorServer, GrpcChannel, shared_memory
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire.codec import FrameReader, encode_frame
 from huscf_flwr.split.wire.shared_memory import MemoryOffer, offer_memory, room_for, take_memory
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, exchanged, open_session, random_batch, small_specs
 from tests.split.threads import errors_of
 
 SPEC = small_specs()["three-blocks"]
@@ -177,14 +177,14 @@ class Recorded:
 
     def _run(self, server, token, host, taken):
         with GrpcChannel(server.address, token, share_memory=taken) as channel:
-            send = channel.send
+            send = channel.send_packets
 
             def recording(packets):
                 packets = list(packets)
                 self.packets += packets
                 send(packets)
 
-            channel.send = recording
+            channel.send_packets = recording
             run_steps([self._hosted[client] for client in self.session.hosts[host]], channel, STEPS)
 
     @property
@@ -252,7 +252,7 @@ def test_a_refused_stream_is_refused_while_it_waits_for_an_offer():
         pytest.raises(SessionError, match="no session for this token"),
         GrpcChannel(server.address, "nobody's", share_memory=True) as channel,
     ):
-        channel.exchange(Exchange.GENERATE, {0: (torch.zeros(1),)})
+        exchanged(channel, Exchange.GENERATE, {0: (torch.zeros(1),)})
     server.stop()
 
 

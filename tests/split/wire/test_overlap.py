@@ -1,0 +1,86 @@
+"""While one client of a host computes, what the others send and receive is on its way."""
+
+import threading
+
+import pytest
+
+from huscf_flwr.models import legal_cuts
+from huscf_flwr.split import Exchange, HostedClient, run_steps
+from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
+from huscf_flwr.split.wire import server as executors_end
+from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.threads import PATIENCE, errors_of
+
+SPEC = small_specs()["three-blocks"]
+CUT = legal_cuts(SPEC)[0]
+
+
+class Hosted:
+    """Two clients of one host over gRPC, and the executor's end."""
+
+    def __init__(self, share_memory):
+        executor, self.clients = build(SPEC, {0: CUT, 1: CUT})
+        self.session = open_session(executor, [[0, 1]], largest_batch=2)
+        self._share_memory = share_memory
+
+    def run(self):
+        """Train a step to its end: a thread that waits in vain fails the test."""
+        server = ExecutorServer("127.0.0.1:0")
+        (token,) = server.open_session(self.session, share_memory=[0] if self._share_memory else [])
+        members = [HostedClient(client, lambda: random_batch(SPEC, 2, 0)) for client in self.clients]
+
+        def train():
+            with GrpcChannel(server.address, token, share_memory=self._share_memory) as channel:
+                run_steps(members, channel, 1)
+
+        assert errors_of(train) == [None]
+        server.stop()
+        assert self.session.finished
+
+
+@pytest.fixture(params=[False, True], ids=["stream", "shared memory"])
+def hosted(request):
+    return Hosted(request.param)
+
+
+def test_a_frame_is_there_before_the_next_client_has_computed_its_own(hosted, monkeypatch):
+    there = threading.Event()
+
+    class Reader(executors_end.FrameReader):
+        def add(self, packet):
+            received = super().add(packet)
+            if received is not None and received[1] == 0:
+                there.set()
+            return received
+
+    monkeypatch.setattr(executors_end, "FrameReader", Reader)
+    step = hosted.clients[1].step
+
+    def waiting(batch):
+        assert there.wait(PATIENCE)
+        return (yield from step(batch))
+
+    hosted.clients[1].step = waiting
+    hosted.run()
+
+
+def test_an_answer_has_been_worked_on_and_replied_to_before_the_next_is_sent(hosted, monkeypatch):
+    replied = threading.Event()
+    encode_frame, read_ahead = executors_end.encode_frame, executors_end.read_ahead
+
+    def watched(incoming):
+        for packet in incoming:
+            if packet.frame.exchange == Exchange.DISCRIMINATE.value:
+                replied.set()
+            yield packet
+
+    def encoding(exchange, client, *rest):
+        if (exchange, client) == (Exchange.GENERATE, 1):
+            assert replied.wait(PATIENCE)
+        return encode_frame(exchange, client, *rest)
+
+    monkeypatch.setattr(
+        executors_end, "read_ahead", lambda incoming, most: read_ahead(watched(incoming), most)
+    )
+    monkeypatch.setattr(executors_end, "encode_frame", encoding)
+    hosted.run()
