@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
@@ -87,10 +88,20 @@ class GrpcChannel:
         self._receiver.start()
         self._up, down = self._take_memory() if share_memory else (None, None)
         self._reader = FrameReader(_expect_anything, self._wire, down)
+        self._held: list[Iterable[messages.Packet]] = []
+        self._answers: deque[tuple[int, Parcel]] = deque()
 
     def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
-        """Send up what is of one client; it is encoded and sent while this host goes on."""
-        self.send_packets(encode_frame(exchange, client, parcel, self._wire, self._up))
+        """Send up what is of one client; over a network that is done while this host goes on.
+
+        What goes by shared memory is held back until the host has nothing else to do: cores that copy are
+        cores that do not compute, and there is no link to keep busy.
+        """
+        packets = encode_frame(exchange, client, parcel, self._wire, self._up)
+        if self._up is None:
+            self.send_packets(packets)
+        else:
+            self._held.append(packets)
 
     def receive(self, exchange: Exchange) -> tuple[int, Parcel]:
         """Return the next client that has its answer, and the answer.
@@ -98,14 +109,14 @@ class GrpcChannel:
         Raises ``SessionError`` with the executor's reason when the session is over, or if it does not answer
         in time.
         """
-        while True:
-            received = self._reader.add(self._next_packet())
-            if received is not None:
-                break
-        answered, client, parcel = received
-        if answered is not exchange:
-            raise SessionError(f"the executor answered {answered.name} to {exchange.name}")
-        return client, parcel
+        if self._up is None:
+            return self._next_answer(exchange)
+        if not self._answers:
+            held, self._held = self._held, []
+            for packets in held:
+                self.send_packets(packets)
+            self._answers = deque(self._next_answer(exchange) for _ in held)
+        return self._answers.popleft()
 
     def send_packets(self, packets: Iterable[messages.Packet]) -> None:
         """Send packets as they are; they are asked for when the network takes them."""
@@ -150,6 +161,16 @@ class GrpcChannel:
             self._incoming.put(SessionError(f"the executor at {self._address}: {error.details()}"))
         else:
             self._incoming.put(SessionError(f"the executor at {self._address} ended the session"))
+
+    def _next_answer(self, exchange: Exchange) -> tuple[int, Parcel]:
+        while True:
+            received = self._reader.add(self._next_packet())
+            if received is not None:
+                break
+        answered, client, parcel = received
+        if answered is not exchange:
+            raise SessionError(f"the executor answered {answered.name} to {exchange.name}")
+        return client, parcel
 
     def _next_packet(self) -> messages.Packet:
         try:

@@ -153,7 +153,8 @@ class ExecutorServer(services.SplitExecutorServicer):
         # Who can share memory waits for this before the first frame.
         context.send_initial_metadata([(OFFER_KEY, str(offer))] if offer else [])
         try:
-            with _taken_in(request_iterator, clients=len(session.hosts[host])) as incoming:
+            several = len(session.hosts[host]) > 1
+            with _taken_in(request_iterator, ahead=several and offer is None) as incoming:
                 yield from _serve(session, host, incoming, lambda: self._use(ticket, context), offer)
         except (FrameError, SessionError) as error:
             if self._mine(ticket, context):
@@ -196,10 +197,10 @@ class ExecutorServer(services.SplitExecutorServicer):
 
 
 def _taken_in(
-    incoming: Iterator[messages.Packet], *, clients: int
+    incoming: Iterator[messages.Packet], *, ahead: bool
 ) -> AbstractContextManager[Iterator[messages.Packet]]:
-    """Read ahead where anything can come while answers are sent: from a host with several clients."""
-    return closing(read_ahead(incoming, _PACKETS_AHEAD)) if clients > 1 else nullcontext(incoming)
+    """Read ahead where much can come while answers are sent: from several clients, over a network."""
+    return closing(read_ahead(incoming, _PACKETS_AHEAD)) if ahead else nullcontext(incoming)
 
 
 def _serve(

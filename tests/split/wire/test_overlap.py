@@ -1,4 +1,4 @@
-"""While one client of a host computes, what the others send and receive is on its way."""
+"""While one client of a host computes, what the others send and receive is on its way over a network."""
 
 import threading
 
@@ -38,9 +38,32 @@ class Hosted:
         assert self.session.finished
 
 
-@pytest.fixture(params=[False, True], ids=["stream", "shared memory"])
-def hosted(request):
-    return Hosted(request.param)
+@pytest.fixture
+def hosted():
+    return Hosted(share_memory=False)
+
+
+def test_by_shared_memory_nothing_is_sent_before_all_have_computed(monkeypatch):
+    log = []
+
+    class Reader(executors_end.FrameReader):
+        def add(self, packet):
+            received = super().add(packet)
+            log.append(("arrives", received[1]))
+            return received
+
+    monkeypatch.setattr(executors_end, "FrameReader", Reader)
+    hosted = Hosted(share_memory=True)
+    for client in hosted.clients:
+
+        def logged(batch, client=client.client, step=client.step):
+            log.append(("begins", client))
+            return (yield from step(batch))
+
+        client.step = logged
+    hosted.run()
+    assert log[:4] == [("begins", 0), ("begins", 1), ("arrives", 0), ("arrives", 1)]
+    assert [who for what, who in log if what == "arrives"] == [0, 1] * len(Exchange)
 
 
 def test_a_frame_is_there_before_the_next_client_has_computed_its_own(hosted, monkeypatch):
