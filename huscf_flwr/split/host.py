@@ -19,6 +19,9 @@ from huscf_flwr.split.timing import HostTimer
 _LOSSES = ("discriminator", "generator")
 """Whose losses a step has, in this order."""
 
+Answer = tuple[int, Frame | DropOut | None]
+"""A client and what came down for it; nothing before its first part."""
+
 BatchSource = Callable[[], Batch]
 """Gives a client's next mini-batch."""
 
@@ -122,10 +125,6 @@ class _HostStep:
             if not math.isfinite(loss):
                 refused[client] = DropOut(f"client {client}: the {network}'s loss is {loss}")
         return refused
-
-
-Answer = tuple[int, "Frame | DropOut | None"]
-"""A client and what came down for it; nothing before its first part."""
 
 
 def _computed(step: ClientStep, answer: Frame | None) -> Computed | None:

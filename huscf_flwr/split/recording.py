@@ -24,6 +24,7 @@ import torch
 from huscf_flwr.split.exchange import ClientStep, Computed, Frame
 
 LANES = 16
+"""Half of the streams that PyTorch has for a device; clients are recorded on the other half."""
 
 Pool = Any
 """PyTorch's handle of a recording's memory; its type has no public name."""
@@ -46,9 +47,11 @@ def side_by_side(device: torch.device) -> Iterator[None]:
     current = torch.cuda.current_stream(device)
     for lane in _lanes(device):
         lane.wait_stream(current)
-    yield
-    for lane in _lanes(device):
-        current.wait_stream(lane)
+    try:
+        yield
+    finally:
+        for lane in _lanes(device):
+            current.wait_stream(lane)
 
 
 class Recorder:
