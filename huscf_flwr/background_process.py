@@ -15,6 +15,7 @@ import psutil
 
 _LEADER_SECONDS = 10.0
 _FAMILY_SECONDS = 3.0
+_SWEEPS = 10
 _FAMILY = "HUSCF_FAMILY"
 """Variable of the environment by which a process and all that it starts are known, orphans too."""
 
@@ -53,6 +54,8 @@ def free_ports(count: int) -> list[int]:
 def _stop_family(process: subprocess.Popen[bytes], name: str) -> None:
     """Ask the group of ``process`` to end, then kill what is left of it and of the family ``name``.
 
+    Again and again, since one that is about to be killed may have just started another.
+
     Flower's SuperExec and Ray's workers have sessions of their own, which no signal to the group reaches, and
     what a worker started stays behind when the worker ends first.
     """
@@ -60,13 +63,17 @@ def _stop_family(process: subprocess.Popen[bytes], name: str) -> None:
     _signal_group(process, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_LEADER_SECONDS)
-    _, left = psutil.wait_procs(family | _family(process, name), _FAMILY_SECONDS)
+    psutil.wait_procs(family | _family(process, name), _FAMILY_SECONDS)
     _signal_group(process, signal.SIGKILL)
-    for each in left:
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
     process.wait()
-    psutil.wait_procs(left, _FAMILY_SECONDS)
+    for _ in range(_SWEEPS):
+        left = _family(process, name)
+        if not left:
+            return
+        for each in left:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(left, _FAMILY_SECONDS)
 
 
 def _family(process: subprocess.Popen[bytes], name: str) -> set[psutil.Process]:

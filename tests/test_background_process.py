@@ -95,3 +95,34 @@ def test_free_ports_can_be_had_and_differ():
     assert len(set(ports)) == 20
     for port in ports:
         socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_what_was_started_while_the_others_were_being_ended_is_ended_too(tmp_path, monkeypatch):
+    """By one that has a session of its own, does not listen, and starts another again and again."""
+    monkeypatch.setattr("huscf_flwr.background_process._FAMILY_SECONDS", 0.2)
+    restless = (
+        "import signal, subprocess, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "for _ in range(200):\n"
+        "    subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "    time.sleep(0.05)\n"
+    )
+    starting = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {restless!r}], start_new_session=True)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    mark = f"MARK={tmp_path}"
+    log = tmp_path / "log"
+    with background_process([sys.executable, "-c", starting], {**os.environ, "MARK": str(tmp_path)}, log):
+        assert len(family(log)) == 1
+    environments = [path for path in Path("/proc").glob("[0-9]*/environ") if is_running(path.parent.name)]
+    assert [path for path in environments if mark.encode() in readable(path)] == []
+
+
+def readable(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -56,7 +56,8 @@ class RoundResult(Generic[Key]):
         silhouette: of the clusters; ``None`` where it is not defined or no clustering was done.
         cluster_weights: weight of each client in the average of the clients' blocks. One in sum
             over each cluster; in a plain round, one in sum over all clients.
-        global_weights: weight of each client in the average of the bodies; one in sum.
+        global_weights: weight of each client in the average of the bodies; one in sum over the clients
+            that share them.
         divergences: of each client from the others of its cluster.
         global_divergences: of each client from all others.
         cluster_blocks: of every cluster of ``clusters``, the average of each block that a client keeps;
