@@ -11,7 +11,7 @@ what the authors' code does and where, so that the effect of one repair can be m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -197,7 +197,7 @@ class ClusteredAveraging:
                 body=bodies[cluster],
                 seed=0,
             )
-            for cluster, members in _members(_restricted(clusters, client_blocks)).items()
+            for cluster, members in _members({k: clusters[k] for k in client_blocks}).items()
         ]
         return _side_by_side(results)
 
@@ -292,10 +292,6 @@ def _weights(
         )
         weights.update(zip(members, values.tolist(), strict=True))
     return weights
-
-
-def _restricted(clusters: Mapping[int, int], clients: Collection[int]) -> dict[int, int]:
-    return {client: cluster for client, cluster in clusters.items() if client in clients}
 
 
 def _one_cluster(features: Tensor, *, seed: int) -> Clustering:  # noqa: ARG001 - nothing is drawn

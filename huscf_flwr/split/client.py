@@ -44,16 +44,6 @@ class Batch:
         return Batch(self.images.to(device), self.labels.to(device), self.latents.to(device))
 
 
-@dataclass(frozen=True)
-class StepLosses:
-    """Mean losses of one client in one step."""
-
-    discriminator: float
-    """Binary cross entropy on fakes plus that on real images."""
-    generator: float
-    """Binary cross entropy of the fakes against the target of real images."""
-
-
 class SplitClient:
     """One client's segments and their optimisers."""
 

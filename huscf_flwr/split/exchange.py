@@ -38,6 +38,14 @@ ClientStep = Generator[Computed, Frame, None]
 """A client's half of a step: yields what goes up, and is sent what comes down."""
 
 
+def resumed(step: ClientStep, received: Frame | None) -> Computed | None:
+    """Resume ``step`` with what came down, nothing before its first part; return None at its end."""
+    try:
+        return next(step) if received is None else step.send(received)
+    except StopIteration:
+        return None
+
+
 @dataclass(frozen=True)
 class DropOut:
     """Stands where a client's frame would, when the client takes no further part in the session."""
@@ -195,7 +203,7 @@ def immoderate(frames: Frames) -> list[int]:
     """Return the clients in whose frames numbers are not finite, or so large that they could do harm."""
     owners = [client for client, frame in frames.items() for _ in frame]
     tensors = [tensor for frame in frames.values() for tensor in frame]
-    norms = _numbers(_norms(tensors, 2.0))
+    norms = numbers_of(_norms(tensors, 2.0))
     most = [LARGEST_ROOT_MEAN_SQUARE * math.sqrt(tensor.numel()) for tensor in tensors]
     harmful = {owner for owner, norm, limit in zip(owners, norms, most, strict=True) if not norm <= limit}
     return sorted(harmful)
@@ -207,7 +215,7 @@ def all_finite(frames: Frames) -> bool:
     on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
     # The sum of numbers that are finite is, and a CPU has it twice as fast as any norm.
     seen = [tensor.detach().sum() for tensor in tensors] if on_cpu else _norms(tensors, math.inf)
-    return all(map(math.isfinite, _numbers(seen)))
+    return all(map(math.isfinite, numbers_of(seen)))
 
 
 def _norms(tensors: Sequence[Tensor], order: float) -> Sequence[Tensor]:
@@ -215,6 +223,6 @@ def _norms(tensors: Sequence[Tensor], order: float) -> Sequence[Tensor]:
     return torch._foreach_norm([tensor.detach() for tensor in tensors], order) if tensors else []
 
 
-def _numbers(scalars: Sequence[Tensor]) -> list[float]:
-    # All of them at once: for each that is asked for, the device that has it is waited for.
+def numbers_of(scalars: Sequence[Tensor]) -> list[float]:
+    """Return the values of ``scalars``, all at once: for each, the device that has it would be waited for."""
     return torch.stack(list(scalars)).tolist() if scalars else []

@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from huscf_flwr.models import CPU
 from huscf_flwr.split.client import Batch, SplitClient
-from huscf_flwr.split.exchange import ClientStep, Computed, DropOut, Exchange, Frame
+from huscf_flwr.split.exchange import Computed, DropOut, Exchange, Frame, numbers_of, resumed
 from huscf_flwr.split.lockstep import Channel
 from huscf_flwr.split.recording import side_by_side
 from huscf_flwr.split.timing import HostTimer
@@ -103,7 +102,7 @@ class _HostStep:
                     self._outcome[client] = answer
                     continue
                 with self._timer.computing(client):
-                    part = _computed(self._steps[client], answer)
+                    part = resumed(self._steps[client], answer)
                 if part is not None:
                     computed[client] = part
                 else:
@@ -115,24 +114,13 @@ class _HostStep:
 
     def _refused(self, losses: Mapping[int, Tensor]) -> dict[int, DropOut]:
         """Take note of clients' losses; return those clients that must not go on."""
-        if not losses:
-            return {}
         refused = {}
-        # All of them at once: for each that is asked for, the device that has it is waited for.
-        for client, loss in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
+        for client, loss in zip(losses, numbers_of(list(losses.values())), strict=True):
             network = _LOSSES[len(self._losses[client])]
             self._losses[client].append(loss)
             if not math.isfinite(loss):
                 refused[client] = DropOut(f"client {client}: the {network}'s loss is {loss}")
         return refused
-
-
-def _computed(step: ClientStep, answer: Frame | None) -> Computed | None:
-    """Resume a client's step with what it received; return what it has computed, or None at the end."""
-    try:
-        return next(step) if answer is None else step.send(answer)
-    except StopIteration:
-        return None
 
 
 def run_steps(

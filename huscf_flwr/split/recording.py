@@ -16,12 +16,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
 
-from huscf_flwr.split.exchange import ClientStep, Computed, Frame
+from huscf_flwr.split.exchange import ClientStep, Computed, Frame, resumed
 
 LANES = 16
 """Half of the streams that PyTorch has for a device; clients are recorded on the other half."""
@@ -75,13 +75,13 @@ class Recorder:
         return self._as_written(start(batch))
 
     def _as_written(self, step: ClientStep) -> ClientStep:
-        compute = partial(next, step)
+        received: Frame | None = None
         while True:
             with torch.cuda.stream(self._lane):
-                computed = _computed(compute)
+                computed = resumed(step, received)
             if computed is None:
                 return
-            compute = partial(step.send, (yield computed))
+            received = yield computed
 
     def _record(self, start: Start, batch: Frame) -> ClientStep:
         """Record the parts of a step one by one, and replay each at once: recording computes nothing."""
@@ -89,15 +89,14 @@ class Recorder:
         pool = torch.cuda.graph_pool_handle()
         held = self._held(batch)
         step = start(held)
-        compute = partial(next, step)
+        received: Frame | None = None
         while True:
-            part = self._part(compute, held, pool)
+            part = _Part(*self._recorded(step, received, pool), held)
             parts.append(part)
             self._run(part)
             if part.computed is None:
                 break
-            held = self._held((yield part.computed))
-            compute = partial(step.send, held)
+            held = received = self._held((yield part.computed))
         self._recordings[len(batch[0])] = parts
 
     def _replay(self, parts: list[_Part], batch: Frame) -> ClientStep:
@@ -112,15 +111,17 @@ class Recorder:
         with torch.cuda.stream(self._lane):
             return tuple(tensor.to(self._lane.device, copy=True) for tensor in given)
 
-    def _part(self, compute: Callable[[], Computed], held: Frame, pool: Pool) -> _Part:
+    def _recorded(
+        self, step: ClientStep, received: Frame | None, pool: Pool
+    ) -> tuple[torch.cuda.CUDAGraph, Computed | None]:
         graph = torch.cuda.CUDAGraph()
         with _recording(self._recorded_on):
             graph.capture_begin(pool=pool, capture_error_mode="thread_local")
             try:
-                computed = _computed(compute)
+                computed = resumed(step, received)
             finally:
                 graph.capture_end()
-        return _Part(graph, held, computed)
+        return graph, computed
 
     def _run(self, part: _Part, received: Frame | None = None) -> None:
         with torch.cuda.stream(self._lane):
@@ -134,17 +135,10 @@ class _Part:
     """What a client computes between two exchanges."""
 
     graph: torch.cuda.CUDAGraph
-    held: Frame
-    """What it computes from."""
     computed: Computed | None
     """What comes of it, written anew by every replay; nothing after the last exchange."""
-
-
-def _computed(compute: Callable[[], Computed]) -> Computed | None:
-    try:
-        return compute()
-    except StopIteration:
-        return None
+    held: Frame
+    """What it computes from."""
 
 
 @contextmanager
