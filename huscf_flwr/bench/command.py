@@ -135,8 +135,11 @@ def step(
                 "--cuts mixed: a run through Flower chooses its cuts; take exact, for both engines"
             )
         timed = time_steps(engine, config, cuts, hosts=hosts, repeats=repeats)
+    computed_on = device_of(config.compute)
+    # The matrix products below take memory of the device too; through Flower, other processes do.
+    device_memory = {} if engine is Engine.FLOWER else _device_memory(computed_on)
     gflops = step_gflop(model_spec_of(config), cuts, batch_size) / timed.seconds
-    peak = matrix_gflops(precision.dtype, device_of(config.compute))
+    peak = matrix_gflops(precision.dtype, computed_on)
     _show(
         {
             "engine": engine.value,
@@ -144,7 +147,7 @@ def step(
             "clients": clients,
             "batch_size": batch_size,
             "cuts": chosen.value,
-            "device": _device_name(device_of(config.compute)),
+            "device": _device_name(computed_on),
             "precision": precision.value,
             "wire_dtype": str(wire or precision.setting),
             "shared_memory": shared_memory and engine is not Engine.LOCAL,
@@ -158,7 +161,7 @@ def step(
             "share_of_matrix_product": gflops / peak,
             "bytes_per_step": timed.bytes_per_step,
             "peak_memory_bytes": timed.peak_memory_bytes,
-            **_device_memory(device_of(config.compute)),
+            **device_memory,
         },
         output,
     )

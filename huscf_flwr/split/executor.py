@@ -7,9 +7,9 @@ of a client but activations, gradients and batch sizes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -53,18 +53,11 @@ class SplitExecutor:
         self.spec = spec
         self.cuts = dict(cuts)
         self.dtype = dtype
-        self._build = partial(
-            Segments,
-            spec,
-            body_block_keys(spec),
-            seed=seed,
-            owner=owner,
-            adam=adam,
-            dtype=dtype,
-            device=device,
+        shared = Segments(
+            spec, body_block_keys(spec), seed=seed, owner=owner, adam=adam, dtype=dtype, device=device
         )
         self._device = device
-        self.bodies: dict[int, Segments] = {SHARED: self._build()}
+        self.bodies: dict[int, Segments] = {SHARED: shared}
         """By the name of the group of clients that it is for."""
         self._groups: dict[int, int] = {}
 
@@ -90,10 +83,7 @@ class SplitExecutor:
         """
         shared = self.segments
         self._groups = dict(groups)
-        self.bodies = {name: self._build() for name in sorted(set(groups.values()))}
-        for body in self.bodies.values():
-            body.load(shared.states())
-            body.load_moments(shared.moments())
+        self.bodies = {name: copy.deepcopy(shared) for name in sorted(set(groups.values()))}
 
     def step(self, observe: Observer | None = None) -> ExecutorStep:
         """Serve one step: six times receive the frames of all clients and yield theirs to each.

@@ -161,7 +161,7 @@ def save_server(coordinator: Coordinator, run_folder: Path) -> None:
     executor = coordinator.executor
     tensors: dict[str, Tensor] = {}
     for name, segments in executor.bodies.items():
-        place = f"{_CLUSTER}{name}/" if executor.parted else ""
+        place = _place_of(name, executor.parted)
         tensors |= flatten_blocks(segments.states(), place + _BODY)
         tensors |= {place + _MOMENTS + moment: value for moment, value in segments.moments().items()}
     for cluster, blocks in coordinator.cluster_blocks.items():
@@ -232,7 +232,7 @@ def load_server(coordinator: Coordinator, checkpoint: Checkpoint) -> None:
     if state.parted:
         executor.part(state.clusters)
     for name, segments in executor.bodies.items():
-        place = f"{_CLUSTER}{name}/" if state.parted else ""
+        place = _place_of(name, state.parted)
         segments.load(unflatten_blocks(tensors, place + _BODY))
         prefix = place + _MOMENTS
         segments.load_moments(
@@ -267,6 +267,11 @@ def _read_state(path: Path) -> ServerState:
         return ServerState.model_validate(content)
     except ValidationError as error:
         raise CheckpointError(f"resume: the checkpoint in {folder} {damaged}: {error}") from error
+
+
+def _place_of(body: int, parted: bool) -> str:
+    """Return how the names of a body's tensors begin: among those of its cluster, if it has one."""
+    return f"{_CLUSTER}{body}/" if parted else ""
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
