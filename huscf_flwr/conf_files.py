@@ -10,7 +10,7 @@ wherever it likes.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,9 +63,12 @@ def find_conf(kind: str, name_or_path: str | Path) -> Path:
     )
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string."""
-    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string.
+
+    Words that are less similar than ``cutoff``, from 0 to 1, are not taken for what was meant.
+    """
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" (did you mean '{nearest[0]}'?)" if nearest else ""
 
 
@@ -99,7 +102,8 @@ def validate(model: type[Model], content: Mapping[str, Any], source: str) -> Mod
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
-        known = _keys_of(model.model_json_schema())
+        schema = model.model_json_schema()
+        known = frozenset(_keys_of(schema, schema.get("$defs", {})))
         lines = [_describe(dict(detail), known) for detail in error.errors()]
         raise ConfError(f"{source}: " + "; ".join(lines)) from error
 
@@ -107,14 +111,27 @@ def validate(model: type[Model], content: Mapping[str, Any], source: str) -> Mod
 def _describe(detail: dict[str, Any], known: frozenset[str]) -> str:
     key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
     if detail["type"] == "extra_forbidden":
-        word = str(detail["loc"][-1])
-        return f"unknown key '{key}'{did_you_mean(word, known)}: remove it or correct its name"
+        return f"unknown key '{key}'{_did_you_mean_key(key, known)}: remove it or correct its name"
     if detail["type"] == "missing":
         return f"'{key}' is missing: add it"
     message = str(detail["msg"]).removeprefix("Value error, ")
     return f"'{key}' is {detail['input']!r}: {message}"
 
 
-def _keys_of(schema: Mapping[str, Any]) -> frozenset[str]:
-    parts = [schema, *schema.get("$defs", {}).values()]
-    return frozenset(key for part in parts for key in part.get("properties", {}))
+def _did_you_mean_key(key: str, known: frozenset[str]) -> str:
+    """Return the hint at the known dotted key whose last part is nearest to that of ``key``."""
+    parts = {name: name.rpartition(".")[2] for name in known}
+    nearest = difflib.get_close_matches(key.rpartition(".")[2], set(parts.values()), n=1, cutoff=0.5)
+    return did_you_mean(key, [name for name in sorted(known) if parts[name] in nearest], cutoff=0)
+
+
+def _keys_of(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all sections and keys of a JSON schema, without positions in lists."""
+    if "$ref" in schema:
+        yield from _keys_of(definitions[schema["$ref"].rpartition("/")[2]], definitions, prefix)
+    items = [schema["items"]] if "items" in schema else []
+    for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *items):
+        yield from _keys_of(part, definitions, prefix)
+    for key, part in schema.get("properties", {}).items():
+        yield f"{prefix}{key}"
+        yield from _keys_of(part, definitions, f"{prefix}{key}.")

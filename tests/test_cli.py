@@ -99,7 +99,7 @@ def test_sample_needs_a_run(tmp_path):
         ({"cuts.solver": "fixed"}, ["cuts.solver: fixed needs cuts.fixed"]),
         ({"method.clusters": 5}, ["method.clusters: 5 clusters for 4 clients"]),
         ({"rouns": 3}, ["unknown key 'rouns'", "did you mean 'rounds'"]),
-        ({"method.betta": 3}, ["unknown key 'method.betta'", "did you mean 'beta'"]),
+        ({"method.betta": 3}, ["unknown key 'method.betta'", "did you mean 'method.beta'"]),
         ({"batch_size": 1}, ["'batch_size' is 1"]),
         ({"model.spec": "authors-29"}, ["'authors-29'", "did you mean 'authors-28'"]),
         ({"data.scenario": "dem"}, ["'dem'", "did you mean 'demo'"]),

@@ -91,7 +91,7 @@ def test_valid_content_becomes_the_model():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"count": 1, "inner": {"color": "x"}}, r"unknown key 'inner.color' \(did you mean 'colour'"),
+        ({"count": 1, "inner": {"color": "x"}}, r"unknown key 'inner.color' \(did you mean 'inner.colour'"),
         ({"cuont": 1}, r"'count' is missing.*'cuont' \(did you mean 'count'"),
         ({"count": "many"}, "'count' is 'many'"),
     ],

@@ -193,8 +193,10 @@ def test_zero_is_a_setting():
     ("override", "message"),
     [
         ("rouns=3", "unknown key 'rouns'.*did you mean 'rounds'"),
+        ("cache=here", r"unknown key 'cache' \(did you mean 'data\.cache'\?\)"),
+        ("evaluation.evry=2", r"did you mean 'evaluation\.every'"),
         ("metod.beta=1", "unknown key 'metod'.*did you mean 'method'"),
-        ("method.betta=1", r"unknown key 'method\.betta'.*did you mean 'beta'"),
+        ("method.betta=1", r"unknown key 'method\.betta'.*did you mean 'method\.beta'"),
         ("rounds", "--set rounds: write key=value"),
         ("rounds.more=3", "--set rounds.more=3: 'rounds' is a value, not a section"),
         ("name=[1", r"--set name=\[1: '\[1' cannot be read as a YAML value"),
