@@ -110,7 +110,9 @@ def train(message: Message, context: Context) -> Message:
     segments = {client: participants[client].split.segments for client in trained.losses}
     keep_last = config.checkpoint.keep_last
     kept = {
-        client: save_moments(own, folder, client, request.round, keep_last=keep_last)
+        client: save_moments(
+            own, folder, client, request.round, before=request.kept.get(client), keep_last=keep_last
+        )
         for client, own in segments.items()
     }
     states = {client: own.states() for client, own in segments.items()}

@@ -138,7 +138,9 @@ class MethodSection(Section):
         batches: ``passes``: an epoch is a pass over the client's images. ``fresh-draw``: every batch is the
             first of a new shuffle, as the authors' ``next(iter(loader))`` (train.py:105).
         feature_window: activations that clustering and divergence see: those of all real batches of the
-            ``last-epoch``, or of the ``last-batch`` of the round, as the authors do (train.py:99).
+            ``first-epoch`` of the round, in which clients still differ by their images and not by where
+            their heads have gone, of its ``last-epoch``, or of its ``last-batch``, as the authors do
+            (train.py:99).
         clusters: number of clusters; if not set, ``corrected`` finds it and ``parity`` takes the number of
             domains, as the authors do (train.py:73).
         feature_scaling: features are whitened by how they vary within clients (``samples``), by how clients
@@ -169,7 +171,7 @@ class MethodSection(Section):
 
     initialisation: Literal["common", "per-client"] | None = None
     batches: Literal["passes", "fresh-draw"] | None = None
-    feature_window: Literal["last-epoch", "last-batch"] | None = None
+    feature_window: Literal["first-epoch", "last-epoch", "last-batch"] | None = None
     clusters: PositiveInt | None = None
     feature_scaling: Literal["samples", "clients", "none"] | None = None
     divergence: Literal["gaussian", "spatial-softmax"] | None = None

@@ -48,7 +48,8 @@ class KMeans:
     """K-means with a given number of clusters, as the authors have it (HuSCFGAN.py:129-182).
 
     Attributes:
-        clusters: how many. The authors give the true number of domains (train.py:73).
+        clusters: how many, if there are as many clients. The authors give the true number of domains
+            (train.py:73).
         restarts: initialisations, of which the best counts.
         random_state: fixes the initialisations whatever the run's seed; the authors' is 42.
     """
@@ -62,23 +63,22 @@ class KMeans:
             raise ValueError(f"clusters is {self.clusters}: give at least one")
 
     def __call__(self, features: Tensor, *, seed: int) -> Clustering:
-        """Partition the clients; fewer clusters come out where clients have equal features.
+        """Partition the clients.
+
+        Fewer clusters come out of fewer clients, since some may have dropped out, and where clients have
+        equal features.
 
         Raises:
-            ValueError: more clusters than clients, or features that are not a finite [K, F].
+            ValueError: features that are not a finite [K, F].
         """
         from sklearn.cluster import KMeans as SklearnKMeans  # noqa: PLC0415 - a ClientApp starts without it
         from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
 
         check_features(features)
-        if self.clusters > len(features):
-            raise ValueError(
-                f"clusters is {self.clusters}, but there are {len(features)} clients: "
-                "ask for at most one cluster per client"
-            )
         state = seed if self.random_state is None else self.random_state
         points = features.detach().cpu().double().numpy()
-        model = SklearnKMeans(self.clusters, n_init=self.restarts, random_state=state % 2**32)
+        clusters = min(self.clusters, len(points))
+        model = SklearnKMeans(clusters, n_init=self.restarts, random_state=state % 2**32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             labels = _in_order_of_appearance(model.fit_predict(points))
@@ -144,8 +144,8 @@ def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> di
     Pairs are chosen together, for the largest number of clients that keep their cluster's name
     (Hungarian method). A cluster that shares no client with the one it was paired with is new. New
     clusters get the smallest names that no other cluster of this round has, in the order of their
-    smallest client ids, and not that of a cluster whose clients are all absent. The result depends
-    on the partition only, not on its numbering.
+    smallest client ids, and not that of a cluster with an absent client, which may come back. The
+    result depends on the partition only, not on its numbering.
 
     Args:
         previous: cluster name by client id, empty in the first round. Clients may have come and
@@ -166,7 +166,7 @@ def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> di
             overlap[group, names.index(previous[client])] += 1
     pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
     kept = {int(group): names[name] for group, name in pairs if overlap[group, name]}
-    absent = set(names) - {previous[client] for client in clients if client in previous}
+    absent = {previous[client] for client in previous.keys() - labels.keys()}
     free = (name for name in count() if name not in absent.union(kept.values()))
     named = {group: kept[group] if group in kept else next(free) for group in range(len(overlap))}
     return {client: named[group] for client, group in zip(clients, groups, strict=True)}

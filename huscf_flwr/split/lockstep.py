@@ -254,7 +254,12 @@ class LockStep:
         """End the session for all hosts because of ``reason``, but after the step that is going on."""
         self._stop = reason
 
-    # All below but _checked, _due and _check is called with the lock held.
+    def wait_until_idle(self) -> None:
+        """Wait until the bodies are not computing for this session: one that has failed may still be at it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._serving)
+
+    # All below but _checked, _due, _check and _advance is called with the lock held.
 
     def _checked(self, exchange: Exchange, parcels: Parcels) -> Parcels:
         """Let those drop out whose frames are not what is due, or have numbers that could do harm."""

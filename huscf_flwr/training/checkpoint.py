@@ -38,16 +38,9 @@ from huscf_flwr.training.moments import KeptMoments, MomentsError, check_moments
 
 VERSION = 3
 _MAY_CHANGE = (
-    *("name", "output", "resume", "rounds", "min-hosts", "tensorboard"),
-    *(
-        "data.root",
-        "data.cache",
-        "checkpoint.",
-        "evaluation.",
-        "executor.",
-        "compute.device",
-        "compute.threads",
-    ),
+    *("name", "output", "resume", "rounds", "min-hosts", "min-clients", "attempts", "tensorboard"),
+    *("data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
+    *("compute.device", "compute.threads", "compute.keep-memory"),
 )
 _BODY, _MOMENTS, _BLOCKS, _CLUSTER = "body/", "moments/", "blocks/", "cluster-"
 _NAME = re.compile(r"\.?server-(\d+)\.")

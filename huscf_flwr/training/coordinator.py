@@ -236,11 +236,12 @@ class Coordinator:
         self.cluster_blocks = {**untouched, **result.cluster_blocks}
         for name, body in result.bodies.items():
             self.executor.bodies[name].load(body)
-        if self._should_part(clusters_before):
+        if self._should_part(clusters_before, result.clusters):
             self.executor.part(self.clusters)
         self.kept_moments.update(kept or {})
         self._generators = {}
-        self.cuts_before = dict(self.cuts)
+        # Who dropped out has not taken over a block yet.
+        self.cuts_before |= {client: self.cuts[client] for client in present}
         seconds = time.monotonic() - self._started
         return FinishedRound(
             number=self.round,
@@ -282,12 +283,19 @@ class Coordinator:
             seed=derive_seed(self.config.seed, "clustering", self.round) % 2**32,
         )
 
-    def _should_part(self, clusters_before: Mapping[int, int]) -> bool:
-        """Return whether clusters that two rounds in a row agree on are to have bodies of their own now."""
+    def _should_part(self, clusters_before: Mapping[int, int], found: Mapping[int, int]) -> bool:
+        """Return whether clusters that two rounds in a row agree on are to have bodies of their own now.
+
+        The round must have ``found`` each of them: of a cluster whose clients are absent nothing was seen.
+        While rounds average all clients, none parts.
+        """
+        assert self.config.method.plain_rounds is not None
         return (
             self.config.method.bodies == "parted"
             and not self.executor.parted
+            and self.round >= self.config.method.plain_rounds
             and len(set(self.clusters.values())) > 1
+            and set(found.values()) == set(self.clusters.values())
             and self.clusters == clusters_before
         )
 
@@ -305,6 +313,8 @@ class Coordinator:
 
     def give_up_round(self) -> None:
         """Take back all that the round did to the server's state, so that it can be tried again."""
+        if self._session is not None:
+            self._session.wait_until_idle()
         self.round -= 1
         for name, before in self._before.items():
             before.restore(self.executor.bodies[name])
@@ -328,7 +338,7 @@ class Coordinator:
             for client, cut in sorted(self.cuts.items())
             if cut != chosen[client]
         }
-        self.take_cuts(chosen, before=self.cuts)
+        self.take_cuts(chosen, before=self.cuts_before)
         return better, changes
 
     def take_cuts(self, cuts: Mapping[int, Cut], before: Mapping[int, Cut]) -> None:
@@ -407,10 +417,14 @@ class Coordinator:
         }
 
     def _observer(self, step: int) -> Observer | None:
-        first = self.steps - self.steps // self.config.local_epochs + 1
-        if self.config.method.feature_window == "last-batch":
-            first = self.steps
-        return (lambda client, seen: self._observed[client].observe(seen)) if step >= first else None
+        epoch = self.steps // self.config.local_epochs
+        assert self.config.method.feature_window is not None
+        observed = {
+            "first-epoch": range(1, epoch + 1),
+            "last-epoch": range(self.steps - epoch + 1, self.steps + 1),
+            "last-batch": (self.steps,),
+        }[self.config.method.feature_window]
+        return (lambda client, seen: self._observed[client].observe(seen)) if step in observed else None
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ def _train_round(
             client_folder(run.folder.path),
             client,
             coordinator.round,
+            before=coordinator.kept_moments.get(client),
             keep_last=run.config.checkpoint.keep_last,
         )
         for client in losses
@@ -177,8 +178,8 @@ def _train_host(
     coordinator: Coordinator,
     timer: HostTimer,
 ) -> TrainedSteps:
-    hosted = [member.begin_round(coordinator.round) for member in members]
     try:
+        hosted = [member.begin_round(coordinator.round) for member in members]
         return run_steps(hosted, LocalChannel(session, host), coordinator.steps, timer)
     except BaseException as error:
         session.abort(error)

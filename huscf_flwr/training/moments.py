@@ -31,19 +31,20 @@ class KeptMoments:
 
 
 def save_moments(
-    segments: Segments, folder: Path, client: int, number: int, *, keep_last: int
+    segments: Segments, folder: Path, client: int, number: int, *, before: KeptMoments | None, keep_last: int
 ) -> KeptMoments:
-    """Write a client's moments after round ``number``.
+    """Write a client's moments after round ``number``, which went on from those that it kept ``before``.
 
-    Beside it stay those of the ``keep_last`` rounds before: the checkpoints that are kept need all but the
-    oldest, and that one is needed as long as the server has not finished this round.
+    Beside it stay those and the ones of the ``keep_last - 1`` rounds before them: the checkpoints that are
+    kept need all but the oldest, and that one is needed as long as the server has not finished this round.
+    Files of rounds in between belong to replies that the server never took, and are removed.
     """
     sha256 = write_tensors(moments_file(folder, client, number), segments.moments())
     found = sorted((int(path.stem.rpartition("-")[2]), path) for path in _files(folder, client))
-    earlier = [path for of_round, path in found if of_round < number]
-    later = [path for of_round, path in found if of_round > number]
+    taken = [path for of_round, path in found if before is not None and of_round <= before.round]
+    never_taken = [path for of_round, path in found if path not in taken and of_round != number]
     left_by_a_crash = list(folder.glob(f".client-{client}-round-*"))
-    for path in (*earlier[:-keep_last], *later, *left_by_a_crash):
+    for path in (*taken[:-keep_last], *never_taken, *left_by_a_crash):
         path.unlink()
     return KeptMoments(number, sha256)
 

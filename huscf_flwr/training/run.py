@@ -29,7 +29,7 @@ from huscf_flwr.training.coordinator import Coordinator, CutChange
 from huscf_flwr.training.display import Display, round_line
 from huscf_flwr.training.judging import Harness
 from huscf_flwr.training.moments import KeptMoments
-from huscf_flwr.training.run_folder import RunFolder
+from huscf_flwr.training.run_folder import RunFolder, read_metrics
 from huscf_flwr.training.run_log import RunLog
 from huscf_flwr.training.tensorboard import TensorBoard, check_tensorboard
 
@@ -66,6 +66,7 @@ class Run:
         self._log = log
         self._tensorboard: TensorBoard | None = None
         self._started = time.monotonic()
+        self._seconds_before = 0.0
         self._shown = 0.0
         self._predicted_step_s = 0.0
         self._attempt = 1
@@ -88,6 +89,7 @@ class Run:
         self.folder.write_cuts(solution, devices)
         if checkpoint is not None:
             self.folder.write_models(coordinator)
+            self._seconds_before = sum(line["seconds"] for line in read_metrics(self.folder.path))
             self._note(f"resumed {checkpoint.run_folder} after round {coordinator.round}")
         if self.config.tensorboard:
             self._tensorboard = TensorBoard(self.folder.path)
@@ -201,12 +203,15 @@ class Run:
         return self._client_scores
 
     def finish(self) -> dict[str, Any]:
-        """Judge thoroughly, write summary and report, show the table; return the summary."""
+        """Judge thoroughly, write summary and report, show the table; return the summary.
+
+        Its seconds are those of this process and of the rounds that it took over.
+        """
         scores = ari = None
         if self._harness is not None:
             ari = self._harness.adjusted_rand_index(self.coordinator)
             scores = self._harness.judge(self.coordinator, thoroughly=True)
-        seconds = time.monotonic() - self._started
+        seconds = self._seconds_before + time.monotonic() - self._started
         summary = self.folder.write_summary(self.coordinator, seconds, ari, scores, self._client_scores)
         self._display.end(summary)
         if self._tensorboard is not None:

@@ -194,13 +194,17 @@ def test_modes_differ_in_every_setting_that_is_a_repair():
     assert ours.clusters_in_plain_rounds is not authors.clusters_in_plain_rounds
 
 
+def test_a_round_with_fewer_clients_than_clusters_goes_on():
+    result = after_round(parity(3), 3, [0, 1])
+    assert result.clusters == {0: 0, 1: 1}
+    assert result.cluster_weights == {0: 1, 1: 1}
+
+
 def test_impossible_input_is_an_error():
     with pytest.raises(ValueError, match="plain_rounds is -1"):
         corrected(plain_rounds=-1)
     with pytest.raises(ValueError, match=r"clients \[0, 1\].*\[0, 2\]"):
         after_round(corrected(), 1, [0, 0], samples={0: 5, 2: 5})
-    with pytest.raises(ValueError, match="clusters is 3"):
-        after_round(parity(3), 3, [0, 1])
     different = statistics_of([0]) | {1: ActivationStatistics(torch.zeros(2), torch.zeros(2), 1)}
     with pytest.raises(ValueError, match="differ in shape"):
         after_round(corrected(), 2, [0, 0], statistics=different)

@@ -234,7 +234,8 @@ def test_every_byte_of_the_small_file_is_watched(saved, tmp_path):
 def test_moments_of_virtual_clients_must_lie_beside_the_checkpoint(saved, tmp_path):
     segments = saved.executor.segments
     saved.kept_moments = {
-        client: save_moments(segments, client_folder(tmp_path), client, 1, keep_last=1) for client in (0, 2)
+        client: save_moments(segments, client_folder(tmp_path), client, 1, before=None, keep_last=1)
+        for client in (0, 2)
     }
     save_server(saved, tmp_path)
     found = read_checkpoint(tmp_path)
@@ -247,7 +248,7 @@ def test_moments_of_virtual_clients_must_lie_beside_the_checkpoint(saved, tmp_pa
 
 def test_another_run_takes_over_one_round(saved, make, tmp_path):
     saved.kept_moments = {
-        0: save_moments(saved.executor.segments, client_folder(tmp_path), 0, 1, keep_last=1)
+        0: save_moments(saved.executor.segments, client_folder(tmp_path), 0, 1, before=None, keep_last=1)
     }
     save_server(saved, tmp_path)
     before = names(tmp_path)
@@ -296,11 +297,14 @@ def test_what_does_not_change_the_training_may_change(saved, make, tmp_path):
     changed = {
         "name": "other",
         "rounds": 99,
+        "min_clients": 2,
+        "attempts": 7,
         "data.cache": tmp_path / "elsewhere",
         "checkpoint.keep_last": 4,
         "evaluation.every": 5,
         "executor.bind": "0.0.0.0:9000",
         "compute.threads": 3,
+        "compute.keep_memory": False,
     }
     other = make(**changed)
     load_server(other, read_checkpoint(tmp_path))

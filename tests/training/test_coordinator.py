@@ -1,11 +1,12 @@
 import math
+import threading
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.federation import Clustering, SampleWeighting
+from huscf_flwr.federation import ActivationAccumulator, Clustering, SampleWeighting
 from huscf_flwr.models import (
     NETWORKS,
     Cut,
@@ -92,7 +93,22 @@ def test_each_block_travels_once_for_all_of_a_cluster_that_keep_it(tmp_path_fact
         assert set(states) == kept
 
 
-def test_the_last_epoch_is_observed(make):
+@pytest.mark.parametrize(
+    ("window", "steps"), [("first-epoch", {1, 2}), ("last-epoch", {5, 6}), ("last-batch", {6})]
+)
+def test_a_window_is_these_steps_of_three_epochs_of_two(make, monkeypatch, window, steps):
+    coordinator = make(local_epochs=3, **{"method.feature_window": window})
+    observed = set()
+
+    def note_step(*_):
+        observed.add(coordinator._session.finished_steps + 1)
+
+    monkeypatch.setattr(ActivationAccumulator, "observe", note_step)
+    begin_training(coordinator)
+    assert observed == steps
+
+
+def test_all_batches_of_an_epoch_are_observed(make):
     """Three epochs of ceil(16 / 8) = 2 steps: client k brings 2 + k images in each of the last two."""
     spy = Spy(method_of(make().config))
     train_round(make(local_epochs=3, method=spy))
@@ -250,10 +266,11 @@ class Scripted:
         return Clustering(next(self.rounds), 0.5)
 
 
-def parting(make, *rounds, bodies="parted"):
+def parting(make, *rounds, **settings):
     """A coordinator that found the clusters ``rounds``, and after which of them its bodies had parted."""
-    config = make(**{"method.bodies": bodies}).config
-    coordinator = make(method=method_of(config, clusterer=Scripted(*rounds)), **{"method.bodies": bodies})
+    settings = {"method.bodies": "parted", **settings}
+    config = make(**settings).config
+    coordinator = make(method=method_of(config, clusterer=Scripted(*rounds)), **settings)
     parted = []
     for _ in rounds:
         train_round(coordinator)
@@ -275,7 +292,24 @@ def test_bodies_part_when_two_rounds_in_a_row_have_found_the_same_clusters(make,
 
 
 def test_bodies_are_shared_if_that_is_asked_for(make):
-    assert parting(make, (0, 0, 1), (0, 0, 1), (0, 0, 1), bodies="shared")[1] == [False] * 3
+    rounds = [(0, 0, 1)] * 3
+    assert parting(make, *rounds, **{"method.bodies": "shared"})[1] == [False] * 3
+
+
+def test_bodies_do_not_part_as_long_as_rounds_average_all_clients(make):
+    rounds = [(0, 0, 1)] * 4
+    assert parting(make, *rounds, **{"method.plain_rounds": 3})[1] == [False, False, True, True]
+
+
+def test_bodies_do_not_part_on_clusters_that_a_round_did_not_find(make):
+    """Of the second cluster nobody came: that it is as it was is not for that round to say."""
+    config = make(**{"method.bodies": "parted"}).config
+    method = method_of(config, clusterer=Scripted((0, 0, 1), (0, 0)))
+    coordinator = make(method=method, **{"method.bodies": "parted"})
+    train_round(coordinator)
+    train_round(coordinator, absent=(2,))
+    assert coordinator.clusters == {0: 0, 1: 0, 2: 1}
+    assert not coordinator.executor.parted
 
 
 def test_once_bodies_have_parted_clusters_stay_and_each_has_its_own_average(make):
@@ -293,6 +327,17 @@ def test_once_bodies_have_parted_clusters_stay_and_each_has_its_own_average(make
     assert not torch.equal(one[middle]["main.weight"], other[middle]["main.weight"])
 
 
+def test_a_cluster_of_which_nobody_came_keeps_its_own_body(make):
+    coordinator, _ = parting(make, (0, 0, 1), (0, 0, 1))
+    train_round(coordinator)
+    blocks = coordinator.cluster_blocks[1]
+    finished = train_round(coordinator, absent=(2,))
+    assert finished.result.clusters == {0: 0, 1: 0}
+    assert coordinator.clusters == {0: 0, 1: 0, 2: 1}
+    assert set(coordinator.executor.bodies) == {0, 1}
+    assert coordinator.cluster_blocks[1] is blocks
+
+
 def test_a_clusters_model_has_its_own_body(make):
     coordinator, _ = parting(make, (0, 0, 1), (0, 0, 1))
     train_round(coordinator)
@@ -302,6 +347,24 @@ def test_a_clusters_model_has_its_own_body(make):
             middle = (network, coordinator.spec.network(network).middle_index)
             own = coordinator.executor.bodies[cluster].states()[middle]
             assert states[middle]["main.weight"].equal(own["main.weight"])
+
+
+def test_a_round_is_not_taken_back_while_the_bodies_still_compute(make):
+    coordinator = make()
+    session = coordinator.open_round([sorted(SAMPLES)])
+    computing, given_up = threading.Event(), threading.Event()
+    session._serving = True
+    giving_up = threading.Thread(
+        target=lambda: (computing.set(), coordinator.give_up_round(), given_up.set())
+    )
+    giving_up.start()
+    computing.wait()
+    assert not given_up.wait(0.2)
+    with session._changed:
+        session._serving = False
+        session._changed.notify_all()
+    giving_up.join()
+    assert coordinator.round == 0
 
 
 def test_a_round_that_is_given_up_leaves_all_bodies_as_they_were(make):

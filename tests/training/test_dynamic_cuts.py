@@ -216,6 +216,14 @@ def test_what_is_taken_over_is_taken_once(switched):
     assert train_round(switched).ledger.total(kind=TAKEN_KIND) == 0
 
 
+def test_who_drops_out_when_it_should_take_over_takes_over_in_the_next_round(switched):
+    switched.take_cuts(AFTER, before=BEFORE)
+    train_round(switched, absent=(0,))
+    assert set(switched.taken_by([0, 1, 2])[0].states) == {("generator", 1), ("discriminator", 3)}
+    assert train_round(switched).ledger.total(kind=TAKEN_KIND) > 0
+    assert switched.taken_by([0, 1, 2]) == {}
+
+
 CHANGES = {
     1: {0: Cut(2, 2, 2, 2), 1: Cut(1, 1, 1, 1)},
     2: {1: Cut(2, 1, 1, 2), 2: Cut(1, 2, 2, 1), 0: Cut(1, 2, 2, 1)},

@@ -38,12 +38,19 @@ def flip_a_byte(path):
     path.write_bytes(content)
 
 
+def save_rounds(segments, folder, client, rounds, keep_last, before=None):
+    """Save after each round, and return what the server, which took them all, remembers of the last one."""
+    for number in rounds:
+        before = save_moments(segments, folder, client, number, before=before, keep_last=keep_last)
+    return before
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_clients_moments_come_back(segments, untrained, tmp_path):
-    kept = save_moments(segments, tmp_path, 7, 1, keep_last=1)
+    kept = save_moments(segments, tmp_path, 7, 1, before=None, keep_last=1)
     check_moments(tmp_path, 7, kept)
     load_moments(untrained, tmp_path, 7, kept)
     assert untrained.moments().keys() == segments.moments().keys() != set()
@@ -51,7 +58,7 @@ def test_a_clients_moments_come_back(segments, untrained, tmp_path):
 
 
 def test_a_client_that_has_kept_nothing_begins_without(segments, untrained, tmp_path):
-    save_moments(segments, tmp_path, 7, 1, keep_last=1)
+    save_moments(segments, tmp_path, 7, 1, before=None, keep_last=1)
     load_moments(untrained, tmp_path, 7, None)
     assert untrained.moments() == {}
 
@@ -59,9 +66,8 @@ def test_a_client_that_has_kept_nothing_begins_without(segments, untrained, tmp_
 @pytest.mark.parametrize("keep_last", [1, 3])
 def test_one_round_more_is_kept_than_checkpoints(segments, tmp_path, keep_last):
     """If the server does not finish the last round, training goes on from those of the one before."""
-    for number in range(1, 6):
-        for client in (7, 71):
-            save_moments(segments, tmp_path, client, number, keep_last=keep_last)
+    for client in (7, 71):
+        save_rounds(segments, tmp_path, client, range(1, 6), keep_last)
     kept = [
         moments_file(tmp_path, client, number).name
         for client in (7, 71)
@@ -71,14 +77,24 @@ def test_one_round_more_is_kept_than_checkpoints(segments, tmp_path, keep_last):
 
 
 def test_a_client_that_missed_rounds_keeps_its_last_ones(segments, tmp_path):
-    for number in (1, 2, 9):
-        save_moments(segments, tmp_path, 7, number, keep_last=1)
+    save_rounds(segments, tmp_path, 7, (1, 2, 9), keep_last=1)
     assert names(tmp_path) == [moments_file(tmp_path, 7, number).name for number in (2, 9)]
 
 
+@pytest.mark.parametrize("taken_rounds", [(), (1, 2)])
+def test_files_that_the_server_never_took_give_way_and_the_one_it_took_stays(
+    segments, tmp_path, taken_rounds
+):
+    taken = save_rounds(segments, tmp_path, 7, taken_rounds, keep_last=1)
+    for number in (3, 4, 5):
+        save_moments(segments, tmp_path, 7, number, before=taken, keep_last=1)
+    assert names(tmp_path) == [moments_file(tmp_path, 7, number).name for number in (*taken_rounds[-1:], 5)]
+
+
 def test_a_round_that_is_trained_anew_leaves_nothing_of_later_ones(segments, tmp_path):
-    for number in (1, 2, 3, 2):
-        save_moments(segments, tmp_path, 7, number, keep_last=3)
+    first = save_rounds(segments, tmp_path, 7, (1,), keep_last=3)
+    save_rounds(segments, tmp_path, 7, (2, 3), keep_last=3, before=first)
+    save_moments(segments, tmp_path, 7, 2, before=first, keep_last=3)
     assert names(tmp_path) == [moments_file(tmp_path, 7, number).name for number in (1, 2)]
 
 
@@ -87,7 +103,7 @@ def test_what_a_crash_left_half_written_is_removed(segments, tmp_path):
     others = tmp_path / ".client-71-round-0001.safetensors.4711"
     for path in (left, others):
         path.write_bytes(b"half")
-    save_moments(segments, tmp_path, 7, 1, keep_last=1)
+    save_moments(segments, tmp_path, 7, 1, before=None, keep_last=1)
     assert names(tmp_path) == [others.name, moments_file(tmp_path, 7, 1).name]
 
 
@@ -102,7 +118,7 @@ def test_what_a_crash_left_half_written_is_removed(segments, tmp_path):
 def test_moments_that_are_not_those_that_were_kept_are_refused(
     segments, untrained, tmp_path, change, problem
 ):
-    kept = save_moments(segments, tmp_path, 7, 1, keep_last=1)
+    kept = save_moments(segments, tmp_path, 7, 1, before=None, keep_last=1)
     change(moments_file(tmp_path, 7, 1))
     refusal = f"does not have the moments that client 7 kept after round 1: client-7-round-0001.* {problem}"
     with pytest.raises(MomentsError, match=refusal):
@@ -113,7 +129,7 @@ def test_moments_that_are_not_those_that_were_kept_are_refused(
 
 
 def test_moments_of_another_client_or_round_are_refused(segments, untrained, tmp_path):
-    kept = save_moments(segments, tmp_path, 7, 1, keep_last=1)
+    kept = save_moments(segments, tmp_path, 7, 1, before=None, keep_last=1)
     with pytest.raises(MomentsError, match=r"client 8 kept after round 1: client-8-round-0001.* is missing"):
         load_moments(untrained, tmp_path, 8, kept)
     with pytest.raises(MomentsError, match=r"client 7 kept after round 2: client-7-round-0002.* is missing"):
