@@ -211,7 +211,7 @@ class ExecutorSection(Section):
             against ``root-certificates`` of their SuperNode's node config. Without one there is no TLS.
         key: PEM file on the server with the certificate's private key.
         insecure: without a certificate, let other machines than this one connect.
-        window: seconds that the first host to arrive waits for others at the start.
+        window: seconds that the first host to arrive waits for others at the start, less than 30.
         timeout: least seconds that hosts have for an exchange of a round's first step, which covers the start
             of their processes, and for their reply after the last step. A host that does not come in time
             drops out of the round.
@@ -290,7 +290,8 @@ class RunConfig(Section):
         batch_size: images per client and step.
         clients: number of virtual clients.
         min_hosts: SuperNodes to wait for before the run starts.
-        min_clients: a round with fewer clients left is given up and tried again.
+        min_clients: a round with fewer clients left is given up and, with Flower, tried again; in one process
+            it would fail again, and the run ends.
         attempts: how often a round is tried before the run ends.
         resume: folder of a run whose last checkpoint this one goes on from.
         resume_round: go on from the checkpoint of this round instead, if it is still kept.

@@ -7,7 +7,7 @@ judges the result. Nothing here sends anything.
 from huscf_flwr.data.domains import Domain, DomainSource, load_domain
 from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
-from huscf_flwr.data.images import LabelledImages, convert, denormalise, label_counts, normalise
+from huscf_flwr.data.images import LabelledImages, convert, denormalise, normalise
 from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
 from huscf_flwr.data.population import Population, load_population
 from huscf_flwr.data.registry import register_domain, registered_names
@@ -29,7 +29,6 @@ __all__ = [
     "clients_per_domain",
     "convert",
     "denormalise",
-    "label_counts",
     "load_domain",
     "load_population",
     "load_scenario",

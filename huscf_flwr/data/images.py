@@ -63,20 +63,6 @@ def denormalise(images: Tensor) -> Tensor:
     return ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def label_counts(labels: Tensor, classes: int) -> Tensor:
-    """Count the samples of each class: int64 tensor [classes].
-
-    Only for use on the client that owns the labels. How often each label occurs is private: it is
-    not logged, not reported as a metric and not sent to the server.
-
-    Raises:
-        DataError: if a label is not in 0..classes-1.
-    """
-    if ((labels < 0) | (labels >= classes)).any():
-        raise DataError(f"labels must be in 0..{classes - 1}")
-    return torch.bincount(labels, minlength=classes)
-
-
 def convert(data: LabelledImages, channels: int, size: int) -> LabelledImages:
     """Bring images to the network's number of channels (1 or 3) and size (pixels a side).
 

@@ -60,11 +60,6 @@ class PartitionRules(BaseModel):
     id_offset: Literal["corrected", "authors"] = "corrected"
     exclusion_pattern: Literal["per-domain", "authors"] = "per-domain"
 
-    @classmethod
-    def parity(cls) -> PartitionRules:
-        """Return the authors' rules, mistakes included."""
-        return cls(id_offset="authors", exclusion_pattern="authors")
-
 
 def clients_per_domain(domains: Sequence[str], clients: int) -> dict[str, int]:
     """Spread clients evenly over domains; the first domains take the remainder.

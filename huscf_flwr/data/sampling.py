@@ -22,10 +22,6 @@ from huscf_flwr.data.errors import DataError
 class BatchSampler(Protocol):
     """An endless stream of mini-batches over one client's samples."""
 
-    @property
-    def batches_per_pass(self) -> int:
-        """Number of batches that cover the samples once: ceil(samples / batch size)."""
-
     def next(self) -> Tensor:
         """Return the samples of the next batch: int64 tensor of indices, two or more."""
 
@@ -54,11 +50,6 @@ class ShuffledPasses:
         self._batch_size = batch_size
         self._generator = generator
         self._left = self._shuffle()
-
-    @property
-    def batches_per_pass(self) -> int:
-        """Number of batches that cover the samples once: ceil(samples / batch size)."""
-        return -(-self._samples // self._batch_size)
 
     def next(self) -> Tensor:
         """Return the samples of the next batch: int64 tensor of indices, two or more."""
@@ -93,11 +84,6 @@ class FreshDraw:
         self._samples = samples
         self._batch_size = batch_size
         self._generator = generator
-
-    @property
-    def batches_per_pass(self) -> int:
-        """Number of batches that would cover the samples once: ceil(samples / batch size)."""
-        return -(-self._samples // self._batch_size)
 
     def next(self) -> Tensor:
         """Return the samples of the next batch: int64 tensor of indices, two or more."""

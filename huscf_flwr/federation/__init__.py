@@ -27,7 +27,6 @@ from huscf_flwr.federation.weighting import (
     KLDWeighting,
     SampleWeighting,
     Weighting,
-    effective_clients,
 )
 
 __all__ = [
@@ -53,7 +52,6 @@ __all__ = [
     "aggregate",
     "clustering_features",
     "corrected",
-    "effective_clients",
     "match_clusters",
     "parity",
 ]

@@ -82,11 +82,3 @@ def check_clients(samples: Tensor, divergences: Tensor) -> None:
         raise ValueError(f"sample counts are {samples.tolist()}: none may be negative, one must be positive")
     if not bool(divergences.isfinite().all()):
         raise ValueError(f"divergences are not all finite: {divergences.tolist()}")
-
-
-def effective_clients(weights: Tensor) -> float:
-    """Return the effective number of clients behind weights [K] with sum one: 1 / sum_k w_k^2.
-
-    It is K when all count the same and one when a single client decides.
-    """
-    return float(1 / weights.double().square().sum())

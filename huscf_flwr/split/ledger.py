@@ -38,10 +38,6 @@ class Ledger:
         for kind, tensor in zip(exchange.kinds(direction), frame, strict=True):
             self.record(client, direction, kind.name, wire.byte_count(tensor))
 
-    def add(self, other: Ledger) -> None:
-        """Add the entries of another ledger to this one."""
-        self.entries.update(other.entries)
-
     def total(
         self, *, client: int | None = None, direction: Direction | None = None, kind: str | None = None
     ) -> int:

@@ -255,7 +255,7 @@ class LockStep:
         self._stop = reason
 
     def wait_until_idle(self) -> None:
-        """Wait until the bodies are not computing for this session: one that has failed may still be at it."""
+        """Wait until the bodies do not compute for this session; one that has failed may still be at it."""
         with self._changed:
             self._changed.wait_for(lambda: not self._serving)
 

@@ -204,8 +204,7 @@ class Coordinator:
             steps=self.steps,
             patience=patience,
             min_clients=self.config.min_clients,
-            # A batch of one sample takes one more.
-            largest_batch=self.config.batch_size + 1,
+            largest_batch=self.config.batch_size,
             observe=self._observer,
             progress=progress,
             on_drop_out=on_drop_out,

@@ -56,7 +56,7 @@ def test_a_field_that_is_not_a_positive_number_is_named_with_its_value(tmp_path,
 
 
 def test_a_misspelt_field_is_named_with_the_nearest(tmp_path):
-    with pytest.raises(ConfError, match=r"memory_mb.*did you mean 'memory_mib'"):
+    with pytest.raises(ConfError, match=r"memory_mb.*did you mean 'devices.memory_mib'"):
         load_devices(written(tmp_path, [{**GOOD, "memory_mb": 100}]))
 
 

@@ -8,7 +8,6 @@ from huscf_flwr.data import (
     LabelledImages,
     convert,
     denormalise,
-    label_counts,
     normalise,
 )
 
@@ -91,11 +90,3 @@ def test_many_images_are_converted_like_one():
 def test_other_channels_are_refused():
     with pytest.raises(DataError, match="4 channels"):
         convert(of(torch.zeros(1, 4, 2, 2, dtype=torch.uint8)), 3, 2)
-
-
-def test_label_counts():
-    assert label_counts(torch.tensor([2, 0, 2]), 4).tolist() == [1, 0, 2, 0]
-    assert label_counts(torch.tensor([], dtype=torch.int64), 2).tolist() == [0, 0]
-    for wrong in (-1, 4):
-        with pytest.raises(DataError, match=r"0\.\.3"):
-            label_counts(torch.tensor([wrong]), 4)

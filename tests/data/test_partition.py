@@ -301,8 +301,9 @@ def test_the_offset_is_right_by_chance_for_two_equal_domains():
 
 def test_where_the_authors_code_stops_so_do_we():
     scenario = load_scenario("2", domains=["kmnist"])
+    authors = PartitionRules(id_offset="authors", exclusion_pattern="authors")
     with pytest.raises(DataError, match=r"amount of client 0 .*under client 4"):
-        partition(scenario, {"kmnist": balanced(400)}, clients=4, seed=0, rules=PartitionRules.parity())
+        partition(scenario, {"kmnist": balanced(400)}, clients=4, seed=0, rules=authors)
 
 
 def test_the_authors_pattern_is_shared_by_all_domains_but_the_first():
@@ -312,7 +313,3 @@ def test_the_authors_pattern_is_shared_by_all_domains_but_the_first():
     assert second == third == fourth
     assert first != second
     assert per_domain[6:12] != per_domain[12:18]
-
-
-def test_parity_is_both():
-    assert PartitionRules.parity() == PartitionRules(id_offset="authors", exclusion_pattern="authors")

@@ -94,7 +94,7 @@ def test_an_unknown_scenario_lists_the_known(name):
     ("line", "message"),
     [
         ("domain: [mnist]", r"unknown key 'domain' \(did you mean 'domains'"),
-        ("labels: {kind: excluded, count: [1], odds: [1]}", "did you mean 'counts'"),
+        ("labels: {kind: excluded, count: [1], odds: [1]}", "did you mean 'labels.counts'"),
         ("labels: {kind: other}", "labels"),
         ("labels: {kind: excluded, counts: [1, 2], odds: [1]}", "2 counts but 1 odds"),
         ("labels: {kind: dirichlet, alpha: 0}", r"alpha.* is 0: .*greater than 0"),

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, effective_clients
+from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting
 
 clients = st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 1e6)), min_size=1, max_size=12)
 
@@ -78,8 +78,3 @@ def test_impossible_input_is_an_error(weighting, samples, divergences, message):
 def test_impossible_beta_is_an_error(beta):
     with pytest.raises(ValueError, match="beta"):
         KLDWeighting(beta)
-
-
-def test_effective_clients():
-    assert effective_clients(torch.full((4,), 0.25)) == pytest.approx(4)
-    assert effective_clients(torch.tensor([1.0, 0, 0])) == pytest.approx(1)

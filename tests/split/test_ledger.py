@@ -35,14 +35,6 @@ def test_totals_are_sums_over_what_matches(records):
         assert count == ledger.total(kind=kind)
 
 
-@given(entries, entries)
-def test_adding_is_recording_both(first, second):
-    ledger = filled(first)
-    ledger.add(filled(second))
-    assert ledger.by_kind() == filled(first + second).by_kind()
-    assert ledger.total(direction="up") == filled(first + second).total(direction="up")
-
-
 def test_a_frame_counts_the_bytes_of_each_of_its_tensors():
     """2 x 3 numbers of 8 bytes, and 4 of 2 bytes."""
     ledger = Ledger()
