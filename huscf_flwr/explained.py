@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import SubprocessError
 
 import typer
 
@@ -18,7 +19,7 @@ def explained() -> Iterator[None]:
     except InterruptedRunError as stopped:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(stopped.exit_code) from stopped
-    except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
+    except (ValueError, RuntimeError, OSError, ArithmeticError, SubprocessError) as error:
         typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
         typer.echo(str(error) or type(error).__name__, err=True)
         raise typer.Exit(2) from error

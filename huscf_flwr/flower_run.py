@@ -24,7 +24,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
-from huscf_flwr.background_process import background_process, free_ports
+from huscf_flwr.background_process import Family, background_process, free_ports
 from huscf_flwr.config import RunConfig, to_run_config
 from huscf_flwr.training.checkpoint import checkpoint_of
 from huscf_flwr.training.display import Display
@@ -34,6 +34,8 @@ from huscf_flwr.training.run_folder import read_metrics, read_progress, read_sum
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
+_STATUS_TRIES = 3
+_COMMAND_SECONDS = 120.0
 _RAY_STARTS = "in init_ray"
 """Where Flower's simulation was, says its traceback, if Ray did not start."""
 _TRACEBACK = re.compile(
@@ -64,14 +66,7 @@ class PrivateSuperLink:
 
         Raises ``FlowerRunError`` with Flower's words if that is nothing, or that it failed.
         """
-        done = subprocess.run(
-            [str(BIN / "flwr"), *arguments, "--format", "json"],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            start_new_session=True,  # Ctrl-C in a terminal reaches its whole group, and is ours to answer
-        )
+        done = self._command(*arguments, "--format", "json")
         try:
             answer = json.loads(done.stdout[done.stdout.index("{") :])
         except ValueError:
@@ -94,6 +89,31 @@ class PrivateSuperLink:
             # Flower refuses to stop what has ended by itself in the meantime.
             if not self.status(run_id).startswith("finished"):
                 raise
+
+    def log_of(self, run_id: str) -> str:
+        """Return what a run has logged, or why that is not known: the run itself may be well."""
+        try:
+            done = self._command("log", run_id, "--show")
+        except FlowerRunError as error:
+            return f"the log of the run is not here: {error}\n"
+        return done.stdout + done.stderr
+
+    def _command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``flwr ARGUMENTS``; raises ``FlowerRunError`` if it does not end."""
+        try:
+            return subprocess.run(
+                [str(BIN / "flwr"), *arguments],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_COMMAND_SECONDS,
+                start_new_session=True,  # Ctrl-C in a terminal reaches its whole group, and is ours to answer
+            )
+        except subprocess.TimeoutExpired:
+            raise FlowerRunError(
+                f"flwr {arguments[0]} failed: no answer within {_COMMAND_SECONDS:.0f} seconds"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -195,7 +215,7 @@ def run_on(
         raise
     has_begun = _is_of_this_run(config.folder, started)
     log = (config.folder if has_begun else superlink.home) / "flower.log"
-    log.write_text(_log_of(superlink, run_id), "utf-8")
+    log.write_text(superlink.log_of(run_id), "utf-8")
     return EndedRun(config, status, log, has_begun, stop.cause)
 
 
@@ -210,19 +230,17 @@ def private_superlink(
     """
     home.mkdir(parents=True, exist_ok=True)
     (http,) = free_ports(1)
-    environment = {
-        **flower_environment(home),
-        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(http),
-        "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
-    }
+    address = f"127.0.0.1:{http}"
+    _write_connection(home, address, trusted)
+    family = Family({**flower_environment(home), "RAY_DISABLE_DOCKER_CPU_WARNING": "1"})
     command = [
         *(str(BIN / "flower-superlink"), "--isolation", "subprocess", *arguments),
         *("--host", "127.0.0.1", "--port", str(http)),
     ]
     log = home / "superlink.log"
-    with background_process(command, environment, log) as process:
-        _wait_until_up(process, http, log, trusted)
-        yield PrivateSuperLink(home, environment, f"127.0.0.1:{http}", log)
+    with background_process(command, family, log) as process:
+        _wait_until_up(process, address, log, trusted)
+        yield PrivateSuperLink(home, family.environment, address, log)
 
 
 def flower_environment(home: Path) -> dict[str, str]:
@@ -235,6 +253,18 @@ def flower_environment(home: Path) -> dict[str, str]:
         "FLWR_TELEMETRY_ENABLED": "0",
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
     }
+
+
+def _write_connection(home: Path, address: str, trusted: Path | None) -> None:
+    """Name the SuperLink at ``address`` as the one that ``flwr`` talks to.
+
+    Left to itself, it starts another, which nobody stops, whenever ours is too busy to answer at once.
+    """
+    security = f"root-certificates = {json.dumps(str(trusted))}" if trusted else "insecure = true"
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "private"\n\n[superlink.private]\naddress = "{address}"\n{security}\n',
+        "utf-8",
+    )
 
 
 def _federation(supernodes: int, cores_each: int) -> tuple[str, ...]:
@@ -257,7 +287,7 @@ def _watch(
     stop: StopRequest,
 ) -> str:
     shown = _rounds_before(config, display)
-    asked = time.monotonic()
+    question = _StatusQuestion(superlink, run_id)
     is_stopping = False
     while True:
         time.sleep(_POLL_SECONDS)
@@ -268,12 +298,38 @@ def _watch(
         if _is_of_this_run(config.folder, started):
             shown = _show(config, display, shown)
             ended = ended or (config.folder / "summary.json").exists()
-        # Each question to Flower starts a process, which costs a second of a core that trains.
-        if ended or time.monotonic() - asked > _STATUS_SECONDS:
-            asked = time.monotonic()
-            status = superlink.status(run_id)
+        if ended or question.is_due:
+            status = question.ask()
             if status.startswith("finished"):
                 return status
+
+
+class _StatusQuestion:
+    """How a run is, asked now and then: it starts a process, which costs a second of a core that trains."""
+
+    def __init__(self, superlink: PrivateSuperLink, run_id: str) -> None:
+        self._superlink = superlink
+        self._run_id = run_id
+        self._asked = time.monotonic()
+        self._failures = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last answer is old."""
+        return time.monotonic() - self._asked > _STATUS_SECONDS
+
+    def ask(self) -> str:
+        """Return Flower's words; raises ``FlowerRunError`` if it fails to answer several times in a row."""
+        self._asked = time.monotonic()
+        try:
+            status = self._superlink.status(self._run_id)
+        except FlowerRunError:
+            self._failures += 1
+            if self._failures == _STATUS_TRIES:
+                raise
+            return "unknown"
+        self._failures = 0
+        return status
 
 
 def _is_of_this_run(folder: Path, started: float) -> bool:
@@ -299,14 +355,6 @@ def _show(config: RunConfig, display: Display, shown: int) -> int:
     return len(lines)
 
 
-def _log_of(superlink: PrivateSuperLink, run_id: str) -> str:
-    command = [str(BIN / "flwr"), "log", run_id, "--show"]
-    done = subprocess.run(
-        command, env=superlink.environment, capture_output=True, text=True, check=False, timeout=60
-    )
-    return done.stdout + done.stderr
-
-
 def _reason(log: str) -> str:
     """Return what went wrong first, and how the log ends: the errors in between follow from the first."""
     lines = log.splitlines()
@@ -319,14 +367,12 @@ def _toml(config: RunConfig) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in to_run_config(config).items())
 
 
-def _wait_until_up(
-    process: subprocess.Popen[bytes], port: int, log: Path, trusted: Path | None = None
-) -> None:
+def _wait_until_up(process: subprocess.Popen[bytes], address: str, log: Path, trusted: Path | None) -> None:
     scheme, context = ("https", ssl.create_default_context(cafile=trusted)) if trusted else ("http", None)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}/health", timeout=2, context=context):
+            with urllib.request.urlopen(f"{scheme}://{address}/health", timeout=2, context=context):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)

@@ -1,13 +1,22 @@
 """What Flower's command line answers, without a SuperLink."""
 
+import subprocess
 import sys
+import tomllib
 from contextlib import nullcontext
 
 import pytest
 
 from huscf_flwr import flower_run
 from huscf_flwr.config import load_config
-from huscf_flwr.flower_run import FlowerRunError, PrivateSuperLink, flower_environment, run_with_flower
+from huscf_flwr.flower_run import (
+    FlowerRunError,
+    PrivateSuperLink,
+    flower_environment,
+    private_superlink,
+    run_with_flower,
+)
+from huscf_flwr.training.interruption import StopRequest
 from tests.training.builders import SilentDisplay
 
 
@@ -58,6 +67,107 @@ def test_a_run_that_cannot_be_stopped_has_ended_or_is_an_error(superlink, tmp_pa
             superlink.stop("3")
     else:
         superlink.stop("3")
+
+
+@pytest.fixture
+def not_started(monkeypatch):
+    """Families of SuperLinks that are not started, so that nobody listens at their addresses."""
+    families = []
+    monkeypatch.setattr(
+        flower_run, "background_process", lambda command, family, log: nullcontext(families.append(family))
+    )
+    monkeypatch.setattr(flower_run, "_wait_until_up", lambda *given: None)
+    yield families
+    for family in families:
+        family.kill()
+
+
+def test_flower_starts_no_superlink_of_its_own_where_ours_does_not_answer(not_started, tmp_path):
+    with private_superlink(tmp_path) as superlink, pytest.raises(FlowerRunError, match=r"flwr list failed"):
+        superlink.flwr("list")
+    assert not (tmp_path / "local-superlink").exists()
+
+
+def test_commands_talk_to_the_superlink_that_is_there_now(not_started, tmp_path):
+    """The folder is kept between runs, the port is not; with a certificate, the connection has TLS."""
+    authority = tmp_path / "ca.crt"
+    for trusted, security in ((None, {"insecure": True}), (authority, {"root-certificates": str(authority)})):
+        with private_superlink(tmp_path, trusted=trusted) as superlink:
+            found = tomllib.loads((tmp_path / "config.toml").read_text())["superlink"]
+        assert found[found["default"]] == {"address": superlink.address, **security}
+
+
+def test_what_a_command_starts_ends_with_the_superlink(not_started, tmp_path):
+    with private_superlink(tmp_path) as superlink:
+        assert [superlink.environment] == [family.environment for family in not_started]
+
+
+@pytest.fixture
+def silent(superlink, monkeypatch):
+    """A SuperLink whose ``flwr`` does not come to an end."""
+    command = flower_run.BIN / "flwr"
+    command.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
+    monkeypatch.setattr(flower_run, "_COMMAND_SECONDS", 0.2)
+    return superlink
+
+
+def test_a_command_that_does_not_end_is_given_up(silent):
+    with pytest.raises(FlowerRunError, match=r"flwr list failed: no answer within 0 seconds"):
+        silent.status("3")
+
+
+def test_a_log_that_flower_does_not_give_is_a_note(silent):
+    assert silent.log_of("3") == (
+        "the log of the run is not here: flwr log failed: no answer within 0 seconds\n"
+    )
+
+
+def test_commands_are_out_of_reach_of_a_terminals_ctrl_c(superlink, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        subprocess,
+        "run",
+        lambda command, **options: given.append(options) or subprocess.CompletedProcess(command, 0, "{}", ""),
+    )
+    superlink.status("3")
+    superlink.log_of("3")
+    assert [options["start_new_session"] for options in given] == [True, True]
+
+
+class Answers:
+    """Of a SuperLink to questions for the status of a run; None is a failure."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def status(self, run_id):
+        answer = self.answers.pop(0)
+        if answer is None:
+            raise FlowerRunError("flwr list failed")
+        return answer
+
+
+def watch(answers, tmp_path):
+    config = load_config("demo", [f"output={tmp_path}"])
+    return flower_run._watch(answers, "3", config, SilentDisplay(), 0.0, StopRequest())
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(flower_run, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(flower_run, "_STATUS_SECONDS", -1.0)
+
+
+def test_a_run_goes_on_though_flower_fails_to_answer_twice(impatient, tmp_path):
+    answers = Answers(None, None, "running", None, None, "finished:completed")
+    assert watch(answers, tmp_path) == "finished:completed"
+
+
+def test_a_run_is_given_up_if_flower_fails_to_answer_three_times(impatient, tmp_path):
+    answers = Answers("running", None, None, None, "finished:completed")
+    with pytest.raises(FlowerRunError, match="flwr list failed"):
+        watch(answers, tmp_path)
+    assert answers.answers == ["finished:completed"]
 
 
 def test_of_a_failed_run_the_first_traceback_is_shown_and_the_end_of_its_log():

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huscf_flwr.background_process import background_process, free_ports
+from huscf_flwr.background_process import Family, background_process, free_ports
 from huscf_flwr.deployment.credentials import NodeKey, ServerCredentials
 from huscf_flwr.flower_run import BIN, PrivateSuperLink, flower_environment, private_superlink
-
-_CONNECTION = "deployment"
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,7 @@ class SuperNode:
     log: Path
 
 
-@contextmanager
-def secure_superlink(home: Path, credentials: ServerCredentials) -> Iterator[PrivateSuperLink]:
+def secure_superlink(home: Path, credentials: ServerCredentials) -> AbstractContextManager[PrivateSuperLink]:
     """Start a SuperLink with TLS that lets in SuperNodes with a registered key only; stop it at the end."""
     arguments = (
         *("--ssl-ca-certfile", str(credentials.authority)),
@@ -33,14 +30,7 @@ def secure_superlink(home: Path, credentials: ServerCredentials) -> Iterator[Pri
         *("--ssl-keyfile", str(credentials.key)),
         "--enable-supernode-auth",
     )
-    with private_superlink(home, arguments, credentials.authority) as superlink:
-        (home / "config.toml").write_text(
-            f'[superlink]\ndefault = "{_CONNECTION}"\n\n[superlink.{_CONNECTION}]\n'
-            f"address = {json.dumps(superlink.address)}\n"
-            f"root-certificates = {json.dumps(str(credentials.authority))}\n",
-            "utf-8",
-        )
-        yield superlink
+    return private_superlink(home, arguments, credentials.authority)
 
 
 def register(superlink: PrivateSuperLink, key: NodeKey) -> int:
@@ -67,5 +57,5 @@ def supernode(
         *("--node-config", " ".join(f"{name}={json.dumps(value)}" for name, value in node_config.items())),
     ]
     log = home / "supernode.log"
-    with background_process(command, flower_environment(home), log) as process:
+    with background_process(command, Family(flower_environment(home)), log) as process:
         yield SuperNode(process, log)

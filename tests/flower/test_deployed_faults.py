@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from huscf_flwr.background_process import background_process, free_ports
+from huscf_flwr.background_process import Family, background_process, free_ports
 from huscf_flwr.deployment import deploy, deployed_config
 from huscf_flwr.flower_run import flower_environment, run_on
 from huscf_flwr.split.wire import StreamClaim
@@ -50,8 +50,8 @@ def started_again(node, stack):
     log = node.log.with_name("again.log")
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        environment = flower_environment(node.log.parent)
-        process = stack.enter_context(background_process(node.process.args, environment, log))
+        relatives = Family(flower_environment(node.log.parent))
+        process = stack.enter_context(background_process(node.process.args, relatives, log))
         while process.poll() is None:
             if "SuperNode ID" in log.read_text():
                 return log.read_text()

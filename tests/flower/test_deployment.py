@@ -1,7 +1,6 @@
 """A real deployment: TLS, SuperNode authentication, and a SuperNode with data of its own for each client."""
 
 import socket
-from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -17,6 +16,7 @@ from huscf_flwr.training.files import read_tensors
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.run_folder import read_metrics, read_summary
 from strategies.client_keys import read_client_keys
+from tests.flower.processes import processes_of
 from tests.training.builders import SilentDisplay, small_run, write_domains
 
 APP = Path(__file__).resolve().parents[2]
@@ -95,22 +95,12 @@ def deployed(images, tmp_path_factory):
     with deploy(config) as deployment:
         display = Intruders(deployment, f"127.0.0.1:{port}")
         ended = run_on(deployment.superlink, deployed_config(config, deployment.credentials), APP, display)
-        running = processes_of(deployment)
+        running = processes_of(deployment.superlink.home)
     ended.summary(display)
-    left = processes_of(deployment)
+    left = processes_of(deployment.superlink.home)
     local = small_run(images, output, name="local", **settings)
     train_locally(local, display=SilentDisplay())
     return config, deployment, display, local, (running, left)
-
-
-def processes_of(deployment):
-    """Command lines of all processes, by whomever started, that Flower's folder of the run is home to."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if f"FLWR_HOME={deployment.superlink.home}".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
 
 
 def weights(folder):

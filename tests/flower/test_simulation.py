@@ -19,9 +19,11 @@ from huscf_flwr.training.checkpoint import client_folder, last_round
 from huscf_flwr.training.files import read_tensors
 from huscf_flwr.training.local import train_locally
 from huscf_flwr.training.run_folder import read_metrics
+from tests.flower.processes import left_of
 from tests.training.builders import SilentDisplay
 
 APP = Path(__file__).resolve().parents[2]
+PATIENCE = 240.0
 
 pytestmark = pytest.mark.slow
 
@@ -115,22 +117,13 @@ def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path):
     assert (run.folder / "cuts.json").exists()
 
 
-def processes_of(home):
-    """Command lines of processes whose environment names ``home``; ours and what it started."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if str(home).encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
-
-
-def left_of(home):
-    """The processes of ``home`` that do not end by themselves within half a minute."""
-    deadline = time.monotonic() + 30
-    while (found := processes_of(home)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return found
+def end(process):
+    """End a run that still goes on; to kill it at once would leave Flower and Ray behind."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=60)
+    process.kill()
 
 
 def moments(folder, number):
@@ -150,13 +143,15 @@ def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images,
         text=True,
     )
     try:
+        deadline = time.monotonic() + PATIENCE
         while not (last_round(stopped.folder) or 0):
             assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no round is finished"
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=240)
+        _, error = process.communicate(timeout=PATIENCE)
     finally:
-        process.kill()
+        end(process)
     assert process.returncode == 130, error
     kept = last_round(stopped.folder)
     assert f"round {kept} is the last that is kept: go on with --set resume={stopped.folder}" in error
