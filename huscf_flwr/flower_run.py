@@ -9,6 +9,7 @@ a deployment (``huscf_flwr.deployment``) real ones connect to it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import ssl
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from typing import Any
+
+import torch
 
 from huscf_flwr.background_process import Family, background_process, free_ports
 from huscf_flwr.config import RunConfig, to_run_config
@@ -163,12 +166,14 @@ def run_with_flower(
 ) -> dict[str, Any]:
     """Run the Flower app in folder ``app`` with ``config`` on ``supernodes`` virtual SuperNodes.
 
-    Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side. If
-    Ray does not start, the run is submitted once more.
+    Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side.
+    Unless ``compute.device`` is ``cpu``, they share its GPUs. If Ray does not start, the run is submitted
+    once more.
     Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish,
     and ``InterruptedRunError`` once Flower has stopped it because ``stop`` was asked for.
     """
-    federation = _federation(supernodes, cores_each)
+    gpus = 0 if config.compute.device == "cpu" else torch.cuda.device_count()
+    federation = _federation(supernodes, cores_each, gpus)
     with private_superlink(private_home(config)) as superlink:
         ended = run_on(superlink, config, app, display, *federation, stop=stop)
         if ended.lacked_ray:
@@ -267,9 +272,13 @@ def _write_connection(home: Path, address: str, trusted: Path | None) -> None:
     )
 
 
-def _federation(supernodes: int, cores_each: int) -> tuple[str, ...]:
+def _federation(supernodes: int, cores_each: int, gpus: int) -> tuple[str, ...]:
     cores = max(supernodes, os.cpu_count() or 1) if cores_each == 1 else os.cpu_count()
     resources = f"client-resources-num-cpus={cores_each} init-args-num-cpus={cores}"
+    if gpus:
+        # Ray counts in ten-thousandths of a GPU: rounded up, the last share of it would not fit.
+        share = math.floor(10_000 / math.ceil(supernodes / gpus)) / 10_000
+        resources += f" client-resources-num-gpus={share}"
     return "--federation-config", f"num-supernodes={supernodes} {resources}"
 
 

@@ -29,7 +29,8 @@ def device_of(compute: ComputeSection) -> torch.device:
     if compute.device == "cuda" and not found:
         raise ValueError(
             "compute.device: cuda, but PyTorch finds no CUDA device in this process; take cpu or auto. In a "
-            'Flower simulation, ClientApps have one with --federation-config "client-resources-num-gpus=0.5"'
+            "simulation that flwr run starts, ClientApps have one with --federation-config "
+            '"client-resources-num-gpus=0.5"; huscf run sees to it'
         )
     if compute.device == "cpu" or not found:
         return torch.device("cpu")

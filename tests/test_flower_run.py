@@ -204,3 +204,33 @@ def test_a_run_is_submitted_once_more_only_if_ray_did_not_start(
     with pytest.raises(FlowerRunError, match=r"finished:failed(.|\n)*Error"):
         run_with_flower(config, tmp_path, supernodes=2, display=SilentDisplay())
     assert (tmp_path / "asked").read_text().split().count("run") == submitted
+
+
+@pytest.mark.parametrize(
+    ("device", "found", "supernodes", "share"),
+    [
+        ("auto", 0, 2, None),
+        ("cpu", 1, 2, None),
+        ("cuda", 1, 1, 1.0),
+        ("cuda", 1, 2, 0.5),
+        ("auto", 1, 6, 0.1666),
+        ("cuda", 2, 3, 0.5),
+        ("cuda", 4, 2, 1.0),
+    ],
+)
+def test_supernodes_share_the_gpus_of_the_machine(tmp_path, monkeypatch, device, found, supernodes, share):
+    told = []
+
+    def submit(superlink, config, app, display, *federation, stop):
+        told.extend(federation)
+        raise FlowerRunError("that is all")
+
+    monkeypatch.setattr(flower_run.torch.cuda, "device_count", lambda: found)
+    monkeypatch.setattr(flower_run, "private_superlink", lambda home: nullcontext())
+    monkeypatch.setattr(flower_run, "run_on", submit)
+    config = load_config("demo", [f"compute.device={device}", f"output={tmp_path}"])
+    with pytest.raises(FlowerRunError, match="that is all"):
+        run_with_flower(config, tmp_path, supernodes=supernodes, display=SilentDisplay())
+    settings = dict(part.split("=") for part in told[1].split())
+    assert told[0] == "--federation-config"
+    assert settings.get("client-resources-num-gpus") == (None if share is None else str(share))
