@@ -15,6 +15,7 @@ from huscf_flwr.training.local import spread
 from strategies.client_keys import bind, keys_file, keys_of_nodes, read_client_keys
 from strategies.log_display import LOGGER
 from strategies.messages import DESCRIBE, RENDEZVOUS, Arrival, DescribeRequest, Description, Invitation
+from strategies.replies import answers, check_clients, read_reply
 
 _NODES_SECONDS = 120.0
 _REPLY_SECONDS = 600.0
@@ -64,8 +65,8 @@ def assemble(config: RunConfig, grid: Grid, server: ExecutorServer) -> Assembly:
 
     Where the executor has TLS, client ids are bound to the keys of their SuperNodes. Without TLS there are no
     lasting keys: Flower makes up new ones whenever a SuperNode starts.
-    Raises ``AssemblyError`` if too few take part, two own the same client, or one does not answer, and
-    ``ClientKeyError`` if one owns a client of another's.
+    Raises ``AssemblyError`` if too few take part, two own the same client, or one does not answer or does not
+    describe its own clients, and ``ClientKeyError`` if one owns a client of another's.
     """
     nodes = _wait_for_nodes(grid, config.min_hosts)
     node_keys: dict[int, str] = {}
@@ -88,20 +89,6 @@ def addressed(contents: Mapping[int, RecordDict], message_type: str, group: str 
         Message(content=records, dst_node_id=node, message_type=message_type, group_id=group)
         for node, records in contents.items()
     ]
-
-
-def answers(replies: Iterable[Message]) -> dict[int, RecordDict]:
-    """Return the content of the replies by node id; errors are logged with their reason and left out."""
-    contents = {}
-    for reply in replies:
-        node = reply.metadata.src_node_id
-        if reply.has_error():
-            # The SuperLink answers in its own name for a SuperNode that is gone.
-            sender = "A SuperNode" if node == reply.metadata.dst_node_id else f"SuperNode {node}"
-            LOGGER.error("%s failed: %s", sender, reply.error.reason)
-        else:
-            contents[node] = reply.content
-    return contents
 
 
 def _wait_for_nodes(grid: Grid, needed: int) -> list[int]:
@@ -197,7 +184,22 @@ def _describe(grid: Grid, clients: Mapping[int, tuple[int, ...]]) -> Description
         raise AssemblyError(
             f"SuperNodes {silent} could not describe their clients; the reason is logged above"
         )
-    parts = [Description.from_records(records) for records in found.values()]
+    parts = [_described(node, found[node], ids) for node, ids in clients.items()]
     samples = {client: count for part in parts for client, count in part.samples.items()}
     devices = {client: device for part in parts for client, device in part.devices.items()}
     return Description(dict(sorted(samples.items())), dict(sorted(devices.items())))
+
+
+def _described(node: int, records: RecordDict, clients: Collection[int]) -> Description:
+    """Return how a SuperNode describes its ``clients``; raises ``AssemblyError`` naming it if it does not."""
+    try:
+        part = read_reply(Description.from_records, records)
+        check_clients(part.samples, clients)
+        for client, count in part.samples.items():
+            if count < 1:
+                raise ValueError(f"{count} training images of client {client}, at least 1 is needed")
+    except ValueError as error:
+        raise AssemblyError(
+            f"SuperNode {node} described its clients with {error}; mend it, or run without it"
+        ) from error
+    return part

@@ -1,11 +1,12 @@
 """What comes back from the hosts of a session, and what of it can be used.
 
 A reply may be late, a duplicate, of another round or attempt, or wrong in any other way: then it counts as
-missing, and its clients have dropped out.
+missing, and its clients have dropped out, or are not among those that judged.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +17,8 @@ from huscf_flwr.split import ClientTimes, LockStep, StepLosses
 from huscf_flwr.training.moments import KeptMoments
 from huscf_flwr.training.run import Run
 from strategies.log_display import LOGGER
-from strategies.messages import TrainReply
+from strategies.messages import EvaluateReply, TrainReply
+from strategies.replies import check_clients, read_reply
 
 
 @dataclass
@@ -68,7 +70,7 @@ def collect(found: Mapping[int, RecordDict], run: Run, hosts: SessionHosts) -> T
             if node not in found:
                 raise ValueError("no reply")
             reply = _valid_reply(found[node], run, hosts.clients(node))
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
+        except ValueError as error:
             LOGGER.warning("SuperNode %s: %s", node, error)
             hosts.failed(node, str(error))
             continue
@@ -79,9 +81,29 @@ def collect(found: Mapping[int, RecordDict], run: Run, hosts: SessionHosts) -> T
     return trained
 
 
+def judgements(
+    found: Mapping[int, RecordDict], clients: Mapping[int, Collection[int]]
+) -> dict[int, tuple[int, Mapping[str, float]]]:
+    """Return number of test samples and scores by client, of what can be used of the replies ``found``.
+
+    Those, and the ``clients`` that each SuperNode may speak for, are by node id. The others are logged.
+    """
+    usable = {}
+    for node, records in found.items():
+        try:
+            reply = read_reply(EvaluateReply.from_records, records)
+            check_clients([reply.client], clients[node])
+            _check_scores(reply)
+        except ValueError as error:
+            LOGGER.warning("SuperNode %s: %s; its scores do not count", node, error)
+            continue
+        usable[reply.client] = reply.test_samples, reply.scores
+    return usable
+
+
 def _valid_reply(records: RecordDict, run: Run, clients: Collection[int]) -> TrainReply:
-    """Return a reply; raises ``ValueError`` or what reading it raises if it is not one for this attempt."""
-    reply = TrainReply.from_records(records)
+    """Return a reply; raises ``ValueError`` if it is not one for this attempt and for these clients."""
+    reply = read_reply(TrainReply.from_records, records)
     number = run.coordinator.round
     if (reply.round, reply.attempt) != (number, run.attempt):
         raise ValueError(
@@ -89,8 +111,16 @@ def _valid_reply(records: RecordDict, run: Run, clients: Collection[int]) -> Tra
             f"{run.attempt}"
         )
     for part in (reply.blocks, reply.losses, reply.times, reply.kept):
-        if set(part) != set(clients):
-            raise ValueError(f"a reply for clients {sorted(part)}, not {sorted(clients)}")
+        check_clients(part, clients)
     for client, blocks in reply.blocks.items():
         run.coordinator.check_blocks(client, blocks)
     return reply
+
+
+def _check_scores(reply: EvaluateReply) -> None:
+    """Raise ``ValueError`` if nothing can be averaged with these scores."""
+    if reply.test_samples < 1:
+        raise ValueError(f"scores on {reply.test_samples} test samples")
+    for name, score in reply.scores.items():
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            raise ValueError(f"{name} is {score}, which is no finite number")

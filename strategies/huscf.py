@@ -29,11 +29,12 @@ from huscf_flwr.training.method import check_clusters, method_of, model_spec_of,
 from huscf_flwr.training.run import Run
 from huscf_flwr.training.run_folder import RunFolder
 from huscf_flwr.training.run_log import RunLog
-from strategies.assembly import Assembly, addressed, answers, assemble
+from strategies.assembly import Assembly, addressed, assemble
 from strategies.client_keys import write_client_keys
-from strategies.collection import SessionHosts, collect
+from strategies.collection import SessionHosts, collect, judgements
 from strategies.log_display import SHOWN, LogDisplay
-from strategies.messages import EVALUATE, TRAIN, EvaluateReply, EvaluateRequest, TrainRequest
+from strategies.messages import EVALUATE, TRAIN, EvaluateRequest, TrainRequest
+from strategies.replies import answers
 from strategies.session_grid import SessionGrid
 
 _PATIENT = 2
@@ -228,13 +229,14 @@ class HuSCF(Strategy):
         server_round: int,  # noqa: ARG002 - only the last round is judged
         replies: Iterable[Message],
     ) -> MetricRecord | None:
-        """Average the clients' scores by cluster, weighted by their test samples."""
-        judged = [EvaluateReply.from_records(records) for records in answers(replies).values()]
+        """Average the clients' scores by cluster, weighted by their test samples.
+
+        Scores of another's client, or that are none, are logged and left out.
+        """
+        judged = judgements(answers(replies), self._assembled().clients)
         if not judged:
             return None
-        scores = self._prepared().record_client_scores(
-            {reply.client: (reply.test_samples, reply.scores) for reply in judged}
-        )
+        scores = self._prepared().record_client_scores(judged)
         return MetricRecord(
             {f"cluster-{cluster}.{name}": value for cluster, s in scores.items() for name, value in s.items()}
         )

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from huscf_flwr.bench.engines import WARM_UP, CutChoice, Engine, bench_config, cuts_of, time_steps
+from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.opponent import AUTHORS_MODEL, plain_opponent
 from huscf_flwr.bench.scale import COUNTS, ScalePoint, measure_scale, plot_scale
@@ -34,6 +34,7 @@ from huscf_flwr.models import load_model_spec
 from huscf_flwr.process import device_of, keep_freed_memory
 from huscf_flwr.split import WireType
 from huscf_flwr.training.method import model_spec_of
+from huscf_flwr.training.run_folder import WARM_UP_STEPS
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 
@@ -177,12 +178,13 @@ def against_plain(
 ) -> None:
     """Time our step and the same step in the plainest PyTorch (float32), each in its process, in turn."""
     keep_freed_memory()
-    spec = load_model_spec(AUTHORS_MODEL)
-    cuts = mixed_cuts(spec, clients)
-    batches = random_batches(spec, clients, batch_size)
-    ours, _ = split_step(spec, cuts, batches, precision.dtype)
-    with plain_opponent(clients, batch_size) as plain:
-        slow, fast = seconds_of([plain, ours], repeats=repeats, warm_up=WARM_UP)
+    with explained():
+        spec = load_model_spec(AUTHORS_MODEL)
+        cuts = mixed_cuts(spec, clients)
+        batches = random_batches(spec, clients, batch_size)
+        ours, _ = split_step(spec, cuts, batches, precision.dtype)
+        with plain_opponent(clients, batch_size) as plain:
+            slow, fast = seconds_of([plain, ours], repeats=repeats, warm_up=WARM_UP_STEPS)
     _show(
         {
             "clients": clients,
@@ -212,9 +214,10 @@ def scale(
 ) -> None:
     """Time a whole round of the demo's networks with more and more clients, and weigh its memory."""
     threads = torch.get_num_threads()
-    points = measure_scale(_counts(clients), batch_size=batch_size, steps=steps, threads=threads)
-    if plot is not None:
-        plot_scale(points, plot)
+    with explained():
+        points = measure_scale(_counts(clients), batch_size=batch_size, steps=steps, threads=threads)
+        if plot is not None:
+            plot_scale(points, plot)
     if output is Format.JSON:
         figures = {
             "batch_size": batch_size,
@@ -260,13 +263,14 @@ def exchange(
     output: Printed = Format.TABLE,
 ) -> None:
     """Time one step's traffic by channel and wire type, computed in float32, while nobody computes."""
-    spec = load_model_spec(model, width)
-    cuts = mixed_cuts(spec, clients)
-    timed = [
-        time_exchange(channel, spec, cuts, batch_size, WireType(sent, torch.float32), repeats)
-        for channel in CHANNELS
-        for sent in _SENT
-    ]
+    with explained():
+        spec = load_model_spec(model, width)
+        cuts = mixed_cuts(spec, clients)
+        timed = [
+            time_exchange(channel, spec, cuts, batch_size, WireType(sent, torch.float32), repeats)
+            for channel in CHANNELS
+            for sent in _SENT
+        ]
     if output is Format.JSON:
         rows = [{**asdict(each), "megabytes_per_second": each.megabytes_per_second} for each in timed]
         typer.echo(json.dumps({"clients": clients, "batch_size": batch_size, "traffic": rows}))

@@ -1,7 +1,7 @@
 """The same steps on each engine: in one process, over gRPC to other processes, and through Flower.
 
-A step is timed where all engines have the same clock, in the lock-step session. The first steps, in which
-hosts come one after the other and memory is taken, do not count.
+A step is timed where all engines have the same clock, in the lock-step session. The first steps do not count:
+see ``WARM_UP_STEPS``.
 """
 
 from __future__ import annotations
@@ -43,10 +43,7 @@ from huscf_flwr.training.display import NoDisplay
 from huscf_flwr.training.local import spread
 from huscf_flwr.training.method import model_spec_of
 from huscf_flwr.training.participant import dtype_of, wire_type_of
-from huscf_flwr.training.run_folder import read_metrics
-
-WARM_UP = 3
-"""Steps that do not count."""
+from huscf_flwr.training.run_folder import WARM_UP_STEPS, read_metrics
 
 _NOISE = "noise"
 
@@ -116,7 +113,7 @@ def time_steps(
         ),
         spread(sorted(cuts), hosts if engine is Engine.GRPC else 1),
         ledger=ledger,
-        steps=WARM_UP + repeats,
+        steps=WARM_UP_STEPS + repeats,
         largest_batch=config.batch_size,
         wire=wire_type_of(config),
     )
@@ -125,7 +122,7 @@ def time_steps(
         peaks = [peak_bytes()]
     else:
         peaks = [*_in_processes(session, config, cuts), peak_bytes()]
-    counted = session.step_seconds[WARM_UP:]
+    counted = session.step_seconds[WARM_UP_STEPS:]
     return TimedSteps(
         median(counted), min(counted), max(counted), ledger.total() // session.steps, sum(peaks)
     )
@@ -184,7 +181,7 @@ def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
     Its folder is removed, but not if the run fails: the error names the log there.
     """
     folder = Path(tempfile.mkdtemp(prefix="huscf-bench-"))
-    images = (WARM_UP + repeats) * config.batch_size * config.clients
+    images = (WARM_UP_STEPS + repeats) * config.batch_size * config.clients
     _write_noise(folder, model_spec_of(config), images)
     data = config.data.model_copy(
         update={"scenario": str(folder / "scenario.yaml"), "root": folder, "domains": None}
@@ -196,7 +193,7 @@ def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
     crossed = sum(
         count for kind, count in line["bytes"]["kinds"].items() if kind not in (SEGMENTS_KIND, TAKEN_KIND)
     )
-    seconds = line["step_seconds"]
+    seconds = line["step_seconds"]["after_warm_up"]
     return TimedSteps(seconds["median"], seconds["least"], seconds["most"], crossed // line["steps"], None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -32,12 +32,18 @@ def plain_opponent(clients: int, batch_size: int) -> Iterator[Step]:
         asks, answers = process.stdin, process.stdout
 
         def step() -> None:
-            asks.write("step\n")
-            asks.flush()
+            # Who has ended does not listen, and does not answer either.
+            with suppress(BrokenPipeError):
+                asks.write("step\n")
+                asks.flush()
             if answers.readline() != _DONE:
                 raise RuntimeError("the process of the plain opponent has ended; see its error above")
 
-        yield step
+        try:
+            yield step
+        finally:
+            with suppress(BrokenPipeError):
+                asks.close()
 
 
 def _serve(clients: int, batch_size: int, threads: int) -> None:

@@ -34,7 +34,7 @@ class StepTimes:
 class Beliefs:
     """What the devices and the server are taken for.
 
-    The first measurement takes the place of what was declared; every later one is averaged in.
+    The first measurement of each takes the place of what was declared; every later one is averaged in.
     """
 
     devices: Mapping[int, Device]
@@ -42,6 +42,8 @@ class Beliefs:
     server: Server
     rounds: int = 0
     """Rounds measured so far."""
+    unmeasured: frozenset[int] = frozenset()
+    """Clients that had no part in any of these rounds."""
 
     def learned(
         self,
@@ -55,22 +57,26 @@ class Beliefs:
         """Return what is believed after a round with ``cuts``.
 
         ``problem`` has the networks and how work is counted; ``times`` may lack clients; ``server_s`` are the
-        executor's seconds of computation in a step. The new measurement has ``weight``, from 0 to 1, and
-        everything before has the rest.
+        executor's seconds of computation in a step, for the clients in ``times``. A new measurement that is
+        not the first has ``weight``, from 0 to 1, and everything before has the rest.
         """
-        weight = weight if self.rounds else 1.0
-        devices = {
-            client: self._learned_device(problem, device, cuts[client], times[client], weight)
-            if client in times
-            else device
-            for client, device in self.devices.items()
+        if not times:
+            return self
+        unmeasured = self.unmeasured if self.rounds else frozenset(self.devices)
+        weights = {client: 1.0 if client in unmeasured else weight for client in times}
+        learned = {
+            client: self._learned_device(
+                problem, self.devices[client], cuts[client], of_step, weights[client]
+            )
+            for client, of_step in times.items()
         }
-        gflop = sum(server_gflop(problem.costs, cut) for cut in cuts.values())
-        measured = max(server_s, _LEAST_SECONDS) / gflop
-        server = self.server.model_copy(
-            update={"gflops": 1 / _blend(1 / self.server.gflops, measured, weight)}
-        )
-        return Beliefs(devices, server, self.rounds + 1)
+        gflop = sum(server_gflop(problem.costs, cuts[client]) for client in times)
+        server = self._learned_server(gflop, server_s, weight if self.rounds else 1.0)
+        return Beliefs({**self.devices, **learned}, server, self.rounds + 1, unmeasured.difference(times))
+
+    def _learned_server(self, gflop: float, seconds: float, weight: float) -> Server:
+        measured = max(seconds, _LEAST_SECONDS) / gflop
+        return self.server.model_copy(update={"gflops": 1 / _blend(1 / self.server.gflops, measured, weight)})
 
     def _learned_device(
         self, problem: CutProblem, device: Device, cut: Cut, times: StepTimes, weight: float

@@ -105,6 +105,7 @@ class CutReselection:
         beliefs = self.beliefs
         return {
             "rounds": beliefs.rounds,
+            "unmeasured": sorted(beliefs.unmeasured),
             "server": beliefs.server.model_dump(),
             "devices": {str(client): device.model_dump() for client, device in beliefs.devices.items()},
         }
@@ -112,7 +113,10 @@ class CutReselection:
     def load_state(self, state: Any) -> None:
         """Believe what ``state`` returned."""
         devices = {int(client): Device.model_validate(entry) for client, entry in state["devices"].items()}
-        self.beliefs = Beliefs(devices, Server.model_validate(state["server"]), state["rounds"])
+        server = Server.model_validate(state["server"])
+        # A checkpoint may be older than the entry.
+        unmeasured = frozenset(state.get("unmeasured", ()))
+        self.beliefs = Beliefs(devices, server, state["rounds"], unmeasured)
 
 
 def reselection_of(

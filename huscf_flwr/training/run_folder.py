@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +28,9 @@ from huscf_flwr.training.coordinator import Coordinator, CutChange, FinishedRoun
 from huscf_flwr.training.files import flatten_blocks, write_json, write_tensors
 from huscf_flwr.training.generators import sampler_of
 from huscf_flwr.training.participant import dtype_of
+
+WARM_UP_STEPS = 3
+"""First steps of a round in which hosts come one after the other and memory is taken."""
 
 Scores = Mapping[str, Mapping[str, float | int | None]]
 """Scores by domain."""
@@ -194,11 +197,7 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
         "round": finished.number,
         "seconds": round(finished.seconds, 3),
         "steps": finished.steps,
-        "step_seconds": {
-            "median": median(finished.step_seconds),
-            "least": min(finished.step_seconds),
-            "most": max(finished.step_seconds),
-        },
+        "step_seconds": _step_seconds(finished.step_seconds),
         "server_step_seconds": finished.server_s,
         "hosts": finished.hosts,
         "losses": {network: sum(values.values()) / len(values) for network, values in losses.items()},
@@ -231,6 +230,16 @@ def _metrics(finished: FinishedRound, ari: float | None, scores: Scores | None) 
         ],
         **({"domains": scores} if scores is not None else {}),
     }
+
+
+def _step_seconds(seconds: Sequence[float]) -> dict[str, Any]:
+    """Return what the steps of a round took, and those after the first ones, if it is that long."""
+    later = seconds[WARM_UP_STEPS:]
+    return {**_spread(seconds), **({"after_warm_up": _spread(later)} if later else {})}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": median(values), "least": min(values), "most": max(values)}
 
 
 def _new_cuts(reselection: Reselection, changes: Mapping[int, CutChange]) -> dict[str, Any]:

@@ -45,3 +45,10 @@ def test_the_command_times_every_channel_and_wire_type():
     ]
     sizes = {row["wire_dtype"]: row["bytes_per_step"] for row in rows}
     assert sizes["float32"] == 2 * sizes["bfloat16"] == 2 * sizes["float16"]
+
+
+def test_a_mistyped_model_is_one_line():
+    printed = CliRunner().invoke(app, ["bench", "exchange", "--model", "authors-82"])
+    assert printed.exit_code == 2
+    (line,) = printed.output.splitlines()
+    assert line.startswith("error: conf/models: 'authors-82' is neither a file nor a known name")

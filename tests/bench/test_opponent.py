@@ -12,20 +12,32 @@ def test_a_step_is_over_when_the_other_process_has_done_it():
         step()
 
 
-def test_a_process_that_has_ended_is_noticed(monkeypatch):
-    monkeypatch.setattr(opponent, "_DONE", "something else\n")
-    with plain_opponent(clients=1, batch_size=2) as step, pytest.raises(RuntimeError, match="has ended"):
-        step()
-
-
-def test_the_process_ends_with_the_comparison(monkeypatch):
-    started = []
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that are started."""
+    processes = []
     popen = opponent.subprocess.Popen
     monkeypatch.setattr(
         opponent.subprocess,
         "Popen",
-        lambda *arguments, **settings: started.append(popen(*arguments, **settings)) or started[-1],
+        lambda *arguments, **settings: processes.append(popen(*arguments, **settings)) or processes[-1],
     )
+    return processes
+
+
+def test_a_process_that_has_ended_is_noticed(started):
+    """By the step, and by whoever leaves the comparison with its error."""
+    with (
+        pytest.raises(RuntimeError, match="has ended"),
+        plain_opponent(clients=1, batch_size=2) as step,
+    ):
+        step()
+        started[0].kill()
+        started[0].wait()
+        step()
+
+
+def test_the_process_ends_with_the_comparison(started):
     with plain_opponent(clients=1, batch_size=2) as step:
         step()
     assert started[0].returncode == 0

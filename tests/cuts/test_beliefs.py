@@ -85,13 +85,48 @@ def test_a_client_that_was_not_measured_stays_as_it_was():
     assert learned(device, Cut(), {}).devices == {3: device}
 
 
-def test_the_server_is_measured_by_the_bodies_of_all_clients():
-    device = Device(name="d", gflops=1, mbit_per_s=1)
-    problem, both = problem_of(device, device), {0: Cut(1, 1, 1, 1), 1: Cut(2, 2, 2, 2)}
-    gflop = sum(server_gflop(problem.costs, cut) for cut in both.values())
-    found = Beliefs(dict.fromkeys(both, device), SERVER).learned(problem, both, {}, 4.0, weight=0.5)
+BOTH = {0: Cut(1, 1, 1, 1), 1: Cut(2, 2, 2, 2)}
+SLOW = Device(name="d", gflops=1, mbit_per_s=1)
+
+
+def learned_by_round(*rounds, weight=0.5):
+    """What is believed after rounds of two clients, of which each has the times of those that were there."""
+    beliefs = Beliefs(dict.fromkeys(BOTH, SLOW), SERVER)
+    for times in rounds:
+        beliefs = beliefs.learned(problem_of(SLOW, SLOW), BOTH, times, 4.0, weight=weight)
+    return beliefs
+
+
+@pytest.mark.parametrize("present", [(0,), (1,), (0, 1)])
+def test_the_server_is_measured_by_the_bodies_of_the_clients_that_were_there(present):
+    gflop = sum(server_gflop(problem_of(SLOW).costs, BOTH[client]) for client in present)
+    found = learned_by_round(dict.fromkeys(present, StepTimes(1.0, 1.0)))
     assert found.server.gflops == pytest.approx(gflop / 4)
     assert found.rounds == 1
+
+
+def test_the_first_measurement_of_a_client_that_comes_later_takes_the_place_of_what_was_declared_too():
+    times = {client: true_times(SLOW.model_copy(update={"gflops": 0.1}), cut) for client, cut in BOTH.items()}
+    first = learned_by_round({0: times[0]})
+    assert first.devices[1] == SLOW
+    assert first.unmeasured == {1}
+    both = learned_by_round({0: times[0]}, times)
+    assert [both.devices[client].gflops for client in BOTH] == pytest.approx([0.1, 0.1])
+    assert both.unmeasured == frozenset()
+
+
+def test_a_later_measurement_is_averaged_in_whoever_was_away_meanwhile():
+    fast, slow = (
+        {client: true_times(SLOW.model_copy(update={"gflops": gflops}), cut) for client, cut in BOTH.items()}
+        for gflops in (1.0, 0.1)
+    )
+    found = learned_by_round(fast, {0: fast[0]}, slow)
+    assert [found.devices[client].gflops for client in BOTH] == pytest.approx([1 / 5.5, 1 / 5.5])
+    assert found.unmeasured == frozenset()
+
+
+def test_a_round_in_which_nobody_was_measured_teaches_nothing():
+    assert learned_by_round({}) == Beliefs(dict.fromkeys(BOTH, SLOW), SERVER)
 
 
 @given(cuts)

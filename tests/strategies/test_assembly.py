@@ -1,7 +1,8 @@
+import json
 import logging
 
 import pytest
-from flwr.app import Error, Message
+from flwr.app import Message
 
 from client_apps.owner import root_certificates_of
 from huscf_flwr.cuts import load_devices
@@ -53,7 +54,8 @@ def handle(message, context):
         raise OSError(f"cannot {stage}")
     if stage == "describe":
         clients = DescribeRequest.from_records(message.content).clients
-        reply = Description({client: 10 + client for client in clients}, dict.fromkeys(clients, DEVICE))
+        samples = json.loads(node.get("samples", "null")) or {client: 10 + client for client in clients}
+        reply = Description(samples, dict.fromkeys(samples, DEVICE))
     else:
         invitation = Invitation.from_records(message.content)
         admitted = not node.get("late") and arrive(
@@ -151,6 +153,22 @@ def test_who_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ({"2": 9, "3": 9}, r"a reply for clients \[2, 3\], not \[2\]"),
+        ({"3": 9}, r"a reply for clients \[3\], not \[2\]"),
+        ({"2": 0}, "0 training images of client 2, at least 1 is needed"),
+        ({"2": -5}, "-5 training images of client 2"),
+        ({"2": "many"}, "a reply that cannot be read"),
+    ],
+)
+def test_who_describes_others_clients_or_none_that_can_train_ends_the_run(server, tmp_path, samples, message):
+    nodes = {21: {"client-id": 2, "samples": json.dumps(samples)}, 22: {}}
+    with pytest.raises(AssemblyError, match=f"SuperNode 21 described its clients with {message}"):
+        assembled(server, tmp_path, nodes)
+
+
+@pytest.mark.parametrize(
     ("nodes", "settings", "message"),
     [
         ({21: {}, 22: {}, 23: {}}, {"clients": 2}, "clients: 2 clients for 3 hosts"),
@@ -188,16 +206,6 @@ def test_a_lost_owners_client_stays_away():
 
 def test_where_all_hosts_are_lost_all_are_tried_again():
     assert MIXED.placement([12, 13, 14]) == {11: (5,), 12: (0, 2, 4), 13: (1, 3)}
-
-
-def test_a_failure_that_the_superlink_reports_is_no_supernodes_own(caplog):
-    sent = Message(DescribeRequest((0,)).to_records(), dst_node_id=21, message_type=DESCRIBE)
-    reply = Message(Error(3, "Node Unavailable"), reply_to=sent)
-    assert assembly.answers([reply]) == {}
-    assert "SuperNode 21 failed: Node Unavailable" in caplog.text
-    reply.metadata.__dict__["_src_node_id"] = reply.metadata.dst_node_id
-    assert assembly.answers([reply]) == {}
-    assert "A SuperNode failed: Node Unavailable" in caplog.text
 
 
 def test_owners_alone_may_be_lost():

@@ -244,6 +244,23 @@ def test_owners_judge_on_their_own_test_data_at_the_end(owned):
         assert 0 <= judged["tstr_accuracy"] <= 1
 
 
+@pytest.mark.parametrize("claimed", [0, 9])
+def test_who_judges_for_another_client_is_not_heard(images, tmp_path, claimed):
+    def handle(message, context):
+        reply = client_apps.app(message, context)
+        if message.metadata.message_type == "evaluate" and context.node_id == 201:
+            reply.content["scores"]["client-id"] = claimed
+            reply.content["scores"]["tstr_accuracy"] = 123.0
+        return reply
+
+    config = small_run(images, tmp_path, clients=2, rounds=1, **{"evaluation.every": 0})
+    grid = run(config, owners(images, tmp_path), app=handle)
+    judged = [m for m in grid.received if m.metadata.message_type == "evaluate"]
+    (own,) = (m.content["scores"] for m in judged if m.metadata.src_node_id == 200)
+    scores = read_summary(config.folder)["clusters"]["client_scores"]
+    assert [of_cluster["tstr_accuracy"] for of_cluster in scores.values()] == [own["tstr_accuracy"]]
+
+
 def test_owners_that_are_not_there_at_the_end_are_not_asked_to_judge(images, tmp_path, monkeypatch):
     """Flower would say only after half a minute or more that they are not there."""
     node_ids = InProcessGrid.get_node_ids
@@ -523,6 +540,11 @@ def without_losses(content, earlier):
     return content
 
 
+def of_bytes_that_are_no_array(content, earlier):
+    content["client-1"]["generator.0.main.weight"] = Array("float32", (1,), "numpy.ndarray", b"")
+    return content
+
+
 def empty(content, earlier):
     return RecordDict()
 
@@ -530,7 +552,16 @@ def empty(content, earlier):
 @pytest.mark.usefixtures("quick_grace")
 @pytest.mark.parametrize(
     "change",
-    [as_before, not_finite, of_another_shape, of_other_blocks, of_another_client, without_losses, empty],
+    [
+        as_before,
+        not_finite,
+        of_another_shape,
+        of_other_blocks,
+        of_another_client,
+        of_bytes_that_are_no_array,
+        without_losses,
+        empty,
+    ],
 )
 def test_a_reply_that_is_not_valid_counts_as_missing(images, tmp_path, monkeypatch, change):
     contents = []

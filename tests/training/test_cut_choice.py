@@ -1,8 +1,10 @@
+import json
+
 import pytest
 
-from huscf_flwr.cuts import ExactSolver, load_devices
+from huscf_flwr.cuts import ExactSolver, StepTimes, load_devices
 from huscf_flwr.models import Cut, legal_cuts
-from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
+from huscf_flwr.training.cut_choice import CutReselection, choose_cuts, deal_devices
 from huscf_flwr.training.method import model_spec_of
 from tests.training.builders import small_run
 
@@ -56,3 +58,12 @@ def test_a_narrower_wire_is_predicted_to_be_faster(make):
     )
     assert half < as_computed
     assert half == bfloat16
+
+
+def test_what_is_believed_goes_through_a_checkpoint(make):
+    config = make()
+    saved, loaded = (CutReselection(config, model_spec_of(config), deal_devices(config)) for _ in range(2))
+    saved.learn(dict.fromkeys(range(4), Cut(1, 1, 1, 1)), {0: StepTimes(1.0, 1.0)}, 1.0)
+    loaded.load_state(json.loads(json.dumps(saved.state())))
+    assert loaded.beliefs == saved.beliefs
+    assert loaded.beliefs.unmeasured == {1, 2, 3}

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from huscf_flwr.training.checkpoint import read_checkpoint, save_server
-from huscf_flwr.training.run_folder import RunFolder, read_metrics, read_progress
-from tests.training.builders import coordinator_of, small_run
+from huscf_flwr.training.run_folder import WARM_UP_STEPS, RunFolder, read_metrics, read_progress
+from tests.training.builders import coordinator_of, small_run, train_round
 
 
 @pytest.fixture
@@ -85,6 +86,24 @@ def test_progress_can_be_read_while_it_is_there(make):
     assert read_progress(folder.path) is None
     folder.write_progress(2, 5, 40)
     assert read_progress(folder.path) == {"round": 2, "step": 5, "steps": 40}
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        ([1.0, 3.0, 7.0], {"after_warm_up": {"median": 3.0, "least": 1.0, "most": 7.0}}),
+        ([], {}),
+    ],
+)
+def test_what_the_first_steps_took_can_be_left_out(make, tmp_path, later, expected):
+    folder = make()
+    folder.begin()
+    coordinator = coordinator_of(small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03}))
+    seconds = [9.0] * WARM_UP_STEPS + later
+    line = folder.write_round(replace(train_round(coordinator), step_seconds=seconds), None, None)
+    found = {"median": line["step_seconds"]["median"], "least": min(seconds), "most": 9.0, **expected}
+    assert line["step_seconds"] == found
+    assert read_metrics(folder.path) == [line]
 
 
 def test_a_folder_without_metrics_has_no_rounds(tmp_path):

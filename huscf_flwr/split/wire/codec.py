@@ -25,11 +25,12 @@ MESSAGE_BYTES = PACKET_BYTES + 2**16
 """Most bytes of one gRPC message."""
 MOST_FRAME_BYTES = 2**34
 """Most bytes of one frame, for who knows no better."""
+REASON_CHARACTERS = 500
+"""Most characters of a reason to drop out or to leave."""
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 _NAMES = {**{dtype: name for name, dtype in _DTYPES.items()}, torch.float16: "float16"}
 _AS_COMPUTED = WireType()
-_REASON_CHARACTERS = 500
 
 Expect = Callable[[int, Exchange, Sequence[TensorHeader]], None]
 """Raises ``FrameError`` for a client's frame that is not due, by what is known before its numbers come."""
@@ -49,7 +50,7 @@ def encode_frame(
     """
     frame = messages.Frame(exchange=exchange.value, client=client)
     if isinstance(parcel, DropOut):
-        frame.drop_out = parcel.reason[:_REASON_CHARACTERS] or "no reason given"
+        frame.drop_out = parcel.reason[:REASON_CHARACTERS] or "no reason given"
         yield messages.Packet(frame=frame)
         return
     numbers = []
@@ -88,7 +89,7 @@ class FrameReader:
                 raise FrameError("a frame begins before the last one is complete")
             exchange = _exchange(packet.frame)
             if packet.frame.drop_out:
-                return exchange, packet.frame.client, DropOut(packet.frame.drop_out[:_REASON_CHARACTERS])
+                return exchange, packet.frame.client, DropOut(packet.frame.drop_out[:REASON_CHARACTERS])
             growing = self._begin(exchange, packet.frame)
             if packet.frame.HasField("place"):
                 return (

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from cryptography import x509
@@ -64,7 +65,9 @@ class Endpoint:
             raise EndpointError(
                 f"executor.insecure is true, but executor.certificate is {self.certificate}; give one"
             )
-        host = _host(self.bind)
+        host = _host("executor.bind", self.bind)
+        if self.advertise is not None:
+            _host("executor.advertise", self.advertise)
         if self.advertise is None and host in _ANYWHERE:
             raise EndpointError(
                 f"executor.bind: {self.bind} is every address of this machine; set executor.advertise to the "
@@ -113,12 +116,13 @@ class Endpoint:
         return grpc.ssl_server_credentials([(secret, chain)])
 
     def _check_names(self, certificate: x509.Certificate) -> None:
-        told = _host(self.advertise or self.bind)
-        names = _names(certificate)
+        setting, address = "executor.bind", self.bind
+        if self.advertise is not None:
+            setting, address = "executor.advertise", self.advertise
+        told, names = _host(setting, address), _names(certificate)
         if not any(_covers(name, told) for name in names):
-            setting = f"advertise: {self.advertise}" if self.advertise else f"bind: {self.bind}"
             raise EndpointError(
-                f"executor.{setting} is not in the certificate {self.certificate}, which is for "
+                f"{setting}: {address} is not in the certificate {self.certificate}, which is for "
                 f"{', '.join(names) or 'nobody'}; set executor.advertise to an address that is"
             )
 
@@ -169,10 +173,18 @@ def _shake_hands(place: str, roots: bytes) -> None:
         return
 
 
-def _host(address: str) -> str:
+def is_on_this_machine(peer: str) -> bool:
+    """Return whether ``peer``, as gRPC writes a stream's other end, has an address of this machine alone."""
+    family, _, place = peer.partition(":")
+    if family in ("ipv4", "ipv6"):
+        return _is_loopback(unquote(place).rpartition(":")[0].strip("[]"))
+    return family in ("unix", "unix-abstract")
+
+
+def _host(setting: str, address: str) -> str:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal():
-        raise EndpointError(f"executor: '{address}' is not host:port")
+        raise EndpointError(f"{setting}: '{address}' is not host:port; write it as in server.example:9000")
     return host.strip("[]")
 
 

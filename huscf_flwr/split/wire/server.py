@@ -21,8 +21,8 @@ from huscf_flwr.split.lockstep import LockStep, SessionError
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
 from huscf_flwr.split.wire.claim import StreamClaim, presented
-from huscf_flwr.split.wire.codec import MESSAGE_BYTES, FrameReader, encode_frame
-from huscf_flwr.split.wire.endpoint import Endpoint
+from huscf_flwr.split.wire.codec import MESSAGE_BYTES, REASON_CHARACTERS, FrameReader, encode_frame
+from huscf_flwr.split.wire.endpoint import Endpoint, is_on_this_machine
 from huscf_flwr.split.wire.read_ahead import read_ahead
 from huscf_flwr.split.wire.rendezvous import Rendezvous
 from huscf_flwr.split.wire.shared_memory import OFFER_KEY, MemoryOffer, offer_memory
@@ -105,7 +105,8 @@ class ExecutorServer(services.SplitExecutorServicer):
         """Serve ``session`` from now on, and no other; return one single-use token for each of its hosts.
 
         A token is good for ``lifetime`` seconds, for who makes the same claim as is given here for the host.
-        The hosts in ``share_memory``, by their index, are offered shared memory.
+        The hosts in ``share_memory``, by their index, are offered shared memory if they come from this
+        machine.
         """
         if len(session.hosts) > self._streams:
             raise ValueError(f"{len(session.hosts)} hosts, but the executor serves {self._streams} at once")
@@ -147,7 +148,7 @@ class ExecutorServer(services.SplitExecutorServicer):
         # It runs as soon as the stream is over, even while this thread waits for other hosts.
         if not context.add_callback(lambda: self._gone(ticket, context)):
             self._gone(ticket, context)
-        offer = _offer(ticket)
+        offer = self._offer(ticket, context.peer())
         if offer is not None and not context.add_callback(offer.close):
             offer.close()
         # Who can share memory waits for this before the first frame.
@@ -157,9 +158,11 @@ class ExecutorServer(services.SplitExecutorServicer):
             with _taken_in(request_iterator, ahead=several and offer is None) as incoming:
                 yield from _serve(session, host, incoming, lambda: self._use(ticket, context), offer)
         except (FrameError, SessionError) as error:
+            # It may quote what the host sent, and that at any length.
+            reason = str(error)[:REASON_CHARACTERS]
             if self._mine(ticket, context):
-                session.leave(host, str(error))
-            context.abort(grpc.StatusCode.ABORTED, str(error))
+                session.leave(host, reason)
+            context.abort(grpc.StatusCode.ABORTED, reason)
 
     def _admit(self, context: grpc.ServicerContext) -> _Ticket:
         token, claim = presented(context.invocation_metadata())
@@ -174,6 +177,15 @@ class ExecutorServer(services.SplitExecutorServicer):
         if time.monotonic() > ticket.expires_at:
             _refuse(context, "the token has expired")
         return ticket
+
+    def _offer(self, ticket: _Ticket, peer: str) -> MemoryOffer | None:
+        """Offer memory to the first stream with the ticket, if it is to have any and comes from here."""
+        with self._lock:
+            wanted, ticket.share_memory = ticket.share_memory, False
+        if not wanted or not is_on_this_machine(peer):
+            return None
+        up, down = (ticket.session.tensor_bytes(ticket.host, way) for way in ("up", "down"))
+        return offer_memory(up, down) if up and down else None
 
     def _use(self, ticket: _Ticket, stream: grpc.ServicerContext) -> None:
         if not self._mine(ticket, stream):
@@ -241,11 +253,6 @@ def _serve(
                 yield from encode_frame(exchange, receiver, answer, session.wire, region)
             awaited -= {client for client, answer in answers.items() if isinstance(answer, DropOut)}
             parcels = {}
-
-
-def _offer(ticket: _Ticket) -> MemoryOffer | None:
-    up, down = (ticket.session.tensor_bytes(ticket.host, way) for way in ("up", "down"))
-    return offer_memory(up, down) if ticket.share_memory and up and down else None
 
 
 def _equal(known: str, told: str) -> bool:

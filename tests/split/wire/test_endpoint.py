@@ -17,6 +17,7 @@ from huscf_flwr.split import HostedClient, SessionError, run_steps
 from huscf_flwr.split.wire import Endpoint, EndpointError, ExecutorServer, GrpcChannel, Rendezvous, arrive
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
+from huscf_flwr.split.wire.endpoint import is_on_this_machine
 from tests.split.builders import build, open_session, random_batch, small_specs
 from tests.split.threads import PATIENCE
 
@@ -211,13 +212,41 @@ def test_other_addresses_need_tls_or_an_explicit_word(bind, credentials):
         ),
         ({"bind": "0.0.0.0:9000", "insecure": True}, r"executor\.bind: 0\.0\.0\.0:9000.*executor\.advertise"),
         ({"bind": "[::]:9000", "insecure": True}, r"executor\.bind: \[::\]:9000.*executor\.advertise"),
-        ({"bind": "127.0.0.1"}, r"'127\.0\.0\.1' is not host:port"),
-        ({"bind": ":9000"}, "':9000' is not host:port"),
+        ({"bind": "127.0.0.1"}, r"executor\.bind: '127\.0\.0\.1' is not host:port"),
+        ({"bind": ":9000"}, r"executor\.bind: ':9000' is not host:port"),
+        ({"advertise": "cloud.example"}, r"executor\.advertise: 'cloud\.example' is not host:port; write it"),
+        (
+            {"advertise": "cloud.example:https"},
+            r"executor\.advertise: 'cloud\.example:https' is not host:port",
+        ),
+        ({"advertise": ""}, r"executor\.advertise: '' is not host:port"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_named(settings, message):
     with pytest.raises(EndpointError, match=message):
         Endpoint(**{"bind": "127.0.0.1:0", **settings}).check()
+
+
+@pytest.mark.parametrize(
+    ("peer", "here"),
+    [
+        ("ipv4:127.0.0.1:5000", True),
+        ("ipv4:127.8.0.1:5000", True),
+        ("ipv6:%5B::1%5D:5000", True),
+        ("ipv6:[::1]:5000", True),
+        ("unix:/run/huscf", True),
+        ("unix:", True),
+        ("unix-abstract:huscf", True),
+        ("ipv4:192.0.2.1:5000", False),
+        ("ipv4:0.0.0.0:5000", False),
+        ("ipv6:%5B2001:db8::1%5D:5000", False),
+        ("vsock:3:5000", False),
+        ("127.0.0.1:5000", False),
+        ("", False),
+    ],
+)
+def test_who_comes_from_this_machine_is_known_by_the_address(peer, here):
+    assert is_on_this_machine(peer) is here
 
 
 def test_a_server_outside_loopback_without_tls_never_listens():

@@ -13,7 +13,7 @@ from huscf_flwr.split import DropOut, DroppedClient, Exchange, HostedClient, Ses
 from huscf_flwr.split.wire import ExecutorServer, GrpcChannel, Rendezvous, StreamClaim, arrive
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire import split_session_pb2_grpc as services
-from huscf_flwr.split.wire.codec import MESSAGE_BYTES, encode_frame
+from huscf_flwr.split.wire.codec import MESSAGE_BYTES, REASON_CHARACTERS, encode_frame
 from huscf_flwr.split.wire.endpoint import PortTakenError
 from tests.split.builders import build, exchanged, open_session, random_batch, small_specs
 from tests.split.threads import PATIENCE, errors_of
@@ -289,6 +289,23 @@ def test_what_is_no_frame_costs_its_sender_the_session(server, packets, message)
         raise guilty
     assert re.search(message, session.dropped[1].reason)
     assert session.dropped[1].exchange is Exchange.GENERATE
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        messages.Packet(farewell="tired " * 10**4),
+        frame(tensors=[messages.Tensor(dtype="int" * 10**4, shape=[1])]),
+    ],
+)
+def test_a_reason_that_a_host_gives_has_a_length(server, packet):
+    """It goes into the log, and to everybody: in a status, for which gRPC has little room."""
+    session, _ = session_of([[0], [1]])
+    fine, guilty = both(server, session, begins(server), lambda token: send(server, token, [packet]))
+    assert fine is None
+    assert guilty.code() is grpc.StatusCode.ABORTED
+    assert guilty.details() == session.dropped[1].reason
+    assert len(guilty.details()) == REASON_CHARACTERS
 
 
 def test_a_message_beyond_the_limit_costs_its_sender_the_session(server):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from huscf_flwr.models import legal_cuts
 from huscf_flwr.split import Exchange, FrameError, HostedClient, SessionError, WireType, run_steps
-from huscf_flwr.split.wire import ExecutorServer, GrpcChannel, shared_memory
+from huscf_flwr.split.wire import ExecutorServer, GrpcChannel, server, shared_memory
 from huscf_flwr.split.wire import split_session_pb2 as messages
 from huscf_flwr.split.wire.codec import FrameReader, encode_frame
 from huscf_flwr.split.wire.shared_memory import MemoryOffer, offer_memory, room_for, take_memory
@@ -244,6 +244,31 @@ def test_nothing_stays_mapped_or_open_after_a_session():
 def test_the_bytes_are_counted_as_if_they_had_gone_through_the_stream():
     ledgers = [Recorded(offered=True, taken=taken).session._ledger.entries for taken in (True, False)]
     assert ledgers[0] == ledgers[1]
+
+
+def test_hosts_of_other_machines_are_offered_nothing(monkeypatch):
+    peers = []
+    monkeypatch.setattr(server, "is_on_this_machine", peers.append)
+    recorded = Recorded(offered=True, taken=True)
+    assert recorded.session.finished
+    assert recorded.shared == {False}
+    assert [peer.rpartition(":")[0] for peer in peers] == ["ipv4:127.0.0.1"] * 2
+
+
+def test_memory_is_offered_once_for_a_token(monkeypatch):
+    """Who has a token could otherwise have memory set aside again and again."""
+    offers = []
+    monkeypatch.setattr(server, "offer_memory", lambda *sizes: offers.append(sizes))
+    executor, _ = build(SPEC, {0: CUT})
+    executor_server = ExecutorServer("127.0.0.1:0")
+    (token,) = executor_server.open_session(
+        open_session(executor, [[0]], steps=STEPS, largest_batch=4), share_memory=[0]
+    )
+    streams = [GrpcChannel(executor_server.address, token, share_memory=True) for _ in range(3)]
+    for stream in streams:
+        stream.close()
+    executor_server.stop()
+    assert len(offers) == 1
 
 
 def test_a_refused_stream_is_refused_while_it_waits_for_an_offer():
