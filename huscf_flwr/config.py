@@ -160,8 +160,8 @@ class MethodSection(Section):
         bodies: ``shared`` by all clients, as in the paper, or ``parted``: once two rounds in a row have found
             the same clusters, each goes on with a copy of its own, and the clusters stay as they are. One
             body for domains that differ learns each of them slower.
-        plain_rounds: first rounds that average all clients by sample count; the authors' are 2
-            (train.py:157).
+        plain_rounds: first rounds that average all clients by sample count. The authors' are 2
+            (train.py:157); from a common initialisation none is needed.
         clusters_in_plain_rounds: find clusters, to report them, in the plain rounds too; the authors put all
             clients into one (train.py:158).
         judged: the model of a cluster is the middle from the server and all other blocks from the
@@ -344,12 +344,12 @@ _CORRECTED: dict[str, dict[str, Any]] = {
     "method": {
         "initialisation": "common",
         "batches": "passes",
-        "feature_window": "last-epoch",
+        "feature_window": "first-epoch",
         "feature_scaling": "samples",
         "divergence": "gaussian",
         "beta": 10.0,
         "buffers": "total-variance",
-        "plain_rounds": 1,
+        "plain_rounds": 0,
         "clusters_in_plain_rounds": True,
         "judged": "cluster",
     },

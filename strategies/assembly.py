@@ -110,7 +110,14 @@ def _rendezvous(
     invitation = Invitation(server.address, server.open_rendezvous(rendezvous))
     messages = addressed(dict.fromkeys(nodes, invitation.to_records()), RENDEZVOUS)
     found = answers(grid.send_and_receive(messages, timeout=_REPLY_SECONDS))
-    arrivals = {node: Arrival.from_records(found[node]) for node in nodes if node in found}
+    arrivals = {}
+    for node in nodes:
+        if node not in found:
+            continue
+        try:
+            arrivals[node] = read_reply(Arrival.from_records, found[node])
+        except ValueError as error:
+            LOGGER.error("SuperNode %s sent %s", node, error)
     _report(nodes, arrivals)
     return arrivals
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from flwr.app import RecordDict
 
@@ -112,6 +112,9 @@ def _valid_reply(records: RecordDict, run: Run, clients: Collection[int]) -> Tra
         )
     for part in (reply.blocks, reply.losses, reply.times, reply.kept):
         check_clients(part, clients)
+    for client, times in reply.times.items():
+        if not all(math.isfinite(seconds) and seconds >= 0 for seconds in astuple(times)):
+            raise ValueError(f"client {client} took {times}, which are no seconds")
     for client, blocks in reply.blocks.items():
         run.coordinator.check_blocks(client, blocks)
     return reply

@@ -15,12 +15,12 @@ CORRECTED = {
     "data.exclusion-pattern": "per-domain",
     "method.initialisation": "common",
     "method.batches": "passes",
-    "method.feature-window": "last-epoch",
+    "method.feature-window": "first-epoch",
     "method.feature-scaling": "samples",
     "method.divergence": "gaussian",
     "method.beta": 10.0,
     "method.buffers": "total-variance",
-    "method.plain-rounds": 1,
+    "method.plain-rounds": 0,
     "method.clusters-in-plain-rounds": True,
     "method.judged": "cluster",
 }
@@ -184,7 +184,7 @@ def test_what_is_set_wins_over_the_mode_and_alone(mode, other, key):
 
 
 def test_zero_is_a_setting():
-    config = load_config("demo", ["method.beta=0", "method.plain-rounds=0", "evaluation.every=0"])
+    config = load_config("demo", ["mode=parity", "method.beta=0", "method.plain-rounds=0", "evaluation.every=0"])
     assert (config.method.beta, config.method.plain_rounds, config.evaluation.every) == (0, 0, 0)
     assert from_run_config(to_run_config(config)) == config
 

@@ -93,7 +93,7 @@ class ClusteredAveraging:
         plain_rounds: the first rounds in which all clients are averaged as one cluster, by their
             sample counts alone. The authors have two (``round <= 1`` from zero, train.py:157),
             needed because their clients start from different weights. From a common initialisation
-            the activations are comparable at the end of the first round, and one is enough.
+            the activations of the first round are comparable, and none is needed.
         clusters_in_plain_rounds: whether clusters are found, and reported, in the plain rounds too.
             The authors put all clients in cluster 0 (train.py:157).
         feature_scaling: of the activations before they are clustered. The authors do not scale
@@ -229,7 +229,7 @@ def corrected(
     divergence: Divergence | None = None,
     weighting: Weighting | None = None,
     buffers: Buffers = "total-variance",
-    plain_rounds: int = 1,
+    plain_rounds: int = 0,
     feature_scaling: Scaling = "samples",
 ) -> ClusteredAveraging:
     """Return the default mode, in which the mistakes of the authors' code are repaired."""

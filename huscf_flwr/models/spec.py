@@ -8,13 +8,11 @@ wire shapes can be worked out without building a network.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from huscf_flwr.conf_files import find_conf
+from huscf_flwr.conf_files import find_conf, read_yaml
 
 Shape = tuple[int, ...]
 """Shape of one sample, without the batch: (channels, height, width) or (features,)."""
@@ -236,8 +234,7 @@ def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
     Raises ``ValueError`` with the reason if the file does not describe a network that can be cut.
     """
     path = find_conf("models", name_or_path)
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    return ModelSpec.model_validate({"name": path.stem, **content}).scaled(width)
+    return ModelSpec.model_validate({"name": path.stem, **read_yaml(path)}).scaled(width)
 
 
 def _require(condition: bool, message: str) -> None:

@@ -59,7 +59,7 @@ def after_round(method, round_number, domains, *, samples=None, previous=None, s
 TWO_DOMAINS = [0, 0, 0, 0, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("method", [corrected(), parity(2)])
+@pytest.mark.parametrize("method", [corrected(), corrected(plain_rounds=1), parity(2)])
 @pytest.mark.parametrize("round_number", [1, 2, 3, 10])
 @pytest.mark.parametrize("domains", [TWO_DOMAINS, [0, 0, 1], [0, 1, 0, 1, 1, 1, 1]])
 def test_weights_sum_to_one_and_the_average_is_theirs(method, round_number, domains):
@@ -77,8 +77,8 @@ def test_weights_sum_to_one_and_the_average_is_theirs(method, round_number, doma
         assert result.cluster_blocks[cluster][KEY]["w"].item() == pytest.approx(expected)
 
 
-def test_corrected_finds_and_reports_clusters_in_the_plain_round_but_averages_all():
-    result = after_round(corrected(), 1, TWO_DOMAINS, samples=dict(enumerate(range(1, 9))))
+def test_corrected_finds_and_reports_clusters_in_a_plain_round_but_averages_all():
+    result = after_round(corrected(plain_rounds=1), 1, TWO_DOMAINS, samples=dict(enumerate(range(1, 9))))
     assert list(result.clusters.values()) == TWO_DOMAINS
     assert result.silhouette > 0.2
     assert result.cluster_weights == pytest.approx({c: (c + 1) / 36 for c in range(8)})
@@ -95,8 +95,8 @@ def test_parity_puts_all_in_one_cluster_in_the_plain_rounds():
     assert list(after_round(parity(2), 3, TWO_DOMAINS).clusters.values()) == TWO_DOMAINS
 
 
-def test_without_plain_rounds_the_first_round_is_clustered():
-    result = after_round(corrected(plain_rounds=0), 1, TWO_DOMAINS)
+def test_corrected_averages_by_cluster_from_the_first_round_on():
+    result = after_round(corrected(), 1, TWO_DOMAINS)
     means = [blocks[KEY]["w"].item() for blocks in result.cluster_blocks.values()]
     assert max(means) < 7
     assert means[0] < 3 < 4 < means[1]

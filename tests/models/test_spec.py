@@ -83,6 +83,13 @@ def test_a_width_is_positive(width):
         load_model_spec("authors-28", width)
 
 
+def test_a_file_that_is_no_yaml_is_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("generator: [")
+    with pytest.raises(ConfError, match=r"mine\.yaml: cannot be read as YAML"):
+        load_model_spec(str(path))
+
+
 def test_an_unknown_model_lists_the_known():
     with pytest.raises(ConfError, match=r"'authors-29'.*did you mean 'authors-28'"):
         load_model_spec("authors-29")

@@ -2,7 +2,7 @@ import json
 import logging
 
 import pytest
-from flwr.app import Message
+from flwr.app import Message, RecordDict
 
 from client_apps.owner import root_certificates_of
 from huscf_flwr.cuts import load_devices
@@ -63,7 +63,8 @@ def handle(message, context):
             root_certificates_of(context),
         )
         reply = Arrival(admitted, node.get("client-id"))
-    return Message(reply.to_records(), reply_to=message)
+    content = RecordDict() if node.get("says-nothing-at") == stage else reply.to_records()
+    return Message(content, reply_to=message)
 
 
 def assembled(server, tmp_path, nodes, **settings):
@@ -144,6 +145,13 @@ def test_who_does_not_come_is_named_and_the_others_go_on(server, tmp_path, caplo
     assert set(found.clients) == {22}
     assert "SuperNode 21 failed: OSError: cannot rendezvous" in caplog.text
     assert "SuperNode 21 did not come to the rendezvous" in caplog.text
+
+
+def test_who_says_nothing_of_its_arrival_has_not_come(server, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"says-nothing-at": "rendezvous"}, 22: {}}, clients=4)
+    assert set(found.clients) == {22}
+    assert "SuperNode 21 sent a reply that cannot be read (KeyError" in caplog.text
 
 
 def test_who_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):

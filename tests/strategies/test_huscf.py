@@ -540,6 +540,11 @@ def without_losses(content, earlier):
     return content
 
 
+def of_no_seconds(content, earlier):
+    content["seconds-1"]["compute"] = float("nan")
+    return content
+
+
 def of_bytes_that_are_no_array(content, earlier):
     content["client-1"]["generator.0.main.weight"] = Array("float32", (1,), "numpy.ndarray", b"")
     return content
@@ -559,6 +564,7 @@ def empty(content, earlier):
         of_other_blocks,
         of_another_client,
         of_bytes_that_are_no_array,
+        of_no_seconds,
         without_losses,
         empty,
     ],

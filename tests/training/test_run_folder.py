@@ -22,7 +22,7 @@ def test_a_new_folder_has_the_whole_configuration(make):
     folder.begin()
     text = (folder.path / "config.yaml").read_text()
     assert "seed: 7\n" in text
-    assert "plain_rounds: 1\n" in text
+    assert "plain_rounds: 0\n" in text
 
 
 def test_every_earlier_run_of_the_name_is_kept(make, tmp_path):
