@@ -97,11 +97,12 @@ class SilhouetteKMeans:
     Attributes:
         max_clusters: the largest number tried; never more than clients less one.
         threshold: least silhouette of a partition that is worth it. With features scaled by
-            ``samples``, two domains of real images had 0.38 to 0.65 from the first round on and
-            four 0.33 to 0.41, with two or three of ten labels missing per client; one domain had
-            0.29 at most, and mostly less than 0.2. Where clients have few labels in common (three
-            each, or Dirichlet label skew of 0.3), label skew and domains look alike: give the
-            number of clusters if it is known.
+            ``samples``, observed in the last epoch of rounds, two domains of real images had 0.38 to
+            0.65 and four 0.33 to 0.41, with two or three of ten labels missing per client; one domain
+            had 0.29 at most, and mostly less than 0.2. Of untrained networks two domains have 0.43 to
+            0.68 and four 0.69, and one domain stays below the threshold. Where clients have few labels
+            in common (three each, or Dirichlet label skew of 0.3), label skew and domains look alike:
+            give the number of clusters if it is known.
         smallest: least number of clients of a cluster.
         restarts: initialisations of each k-means.
     """

@@ -7,7 +7,9 @@ the covariance of all of them in a few random directions.
 
 Which batches are observed is up to the caller. The authors look at the last mini-batch of a round
 (train.py:99), 64 images, which is noisy; the corrected mode observes every real batch of the
-round's last epoch. The same accumulator serves both: make a new one where the window begins.
+round's first epoch, in which heads have not yet drifted apart: the body of a common start tells
+domains apart before it has learned anything. The same accumulator serves both: make a new one where
+the window begins.
 """
 
 from __future__ import annotations

@@ -352,7 +352,7 @@ def all_together(features, *, seed):
 
 
 def test_a_method_authors_own_objects_are_used(images, tmp_path):
-    config = small_run(images, tmp_path, **FAST)
+    config = small_run(images, tmp_path, **FAST, **{"method.plain_rounds": 1})
     weighting = OnlyTheFirst()
     run(config, hosts(2), weighting=weighting, clusterer=all_together)
     plain, own = read_metrics(config.folder)

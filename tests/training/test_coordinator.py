@@ -236,8 +236,8 @@ def test_a_generator_is_that_of_the_last_round(make):
 
 
 def test_weights_are_those_of_the_method(make):
-    """Plain averaging in round 1: n_k / sum n = 16, 9 and 5 of 30."""
-    result = train_round(make()).result
+    """Plain averaging in a plain round: n_k / sum n = 16, 9 and 5 of 30."""
+    result = train_round(make(**{"method.plain_rounds": 1})).result
     assert result.global_weights == pytest.approx({0: 16 / 30, 1: 9 / 30, 2: 5 / 30})
 
 
