@@ -184,7 +184,8 @@ def test_what_is_set_wins_over_the_mode_and_alone(mode, other, key):
 
 
 def test_zero_is_a_setting():
-    config = load_config("demo", ["mode=parity", "method.beta=0", "method.plain-rounds=0", "evaluation.every=0"])
+    zeros = ["method.beta=0", "method.plain-rounds=0", "evaluation.every=0"]
+    config = load_config("demo", ["mode=parity", *zeros])
     assert (config.method.beta, config.method.plain_rounds, config.evaluation.every) == (0, 0, 0)
     assert from_run_config(to_run_config(config)) == config
 

@@ -166,9 +166,7 @@ def _train_round(
         for client in losses
     }
     trained = {client: participants[client].split.segments.states() for client in losses}
-    times = {
-        client: value for timer in timers for client, value in timer.times().items() if client in losses
-    }
+    times = {client: value for timer in timers for client, value in timer.times().items() if client in losses}
     run.close_round(trained, losses, times, kept)
     return session.dropped.keys()
 
