@@ -73,16 +73,24 @@ def test_a_file_cut_short_anywhere_is_refused_by_name(array, zipped, share, tmp_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "truncated"),
-        (b"\x89PNG\r\n", "not an idx file"),
-        (b"\0\0\x08\0", "not an idx file"),
-        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "type 0x0d"),
-        (b"\0\0\x08\x02\0\0\0\x01", "within its idx header"),
-        (b"\0\0\x08\x01\0\0\0\x02\x07", "2 bytes, but it holds 1"),
-        (b"\0\0\x08\x01\0\0\0\x01\x07\x07", "1 bytes, but it holds more"),
-        (b"\0\0\x08\x03" + b"\xff" * 12 + b"\x07", "damaged or truncated|but it holds 1"),
-        (gzip.compress(b"\0\0\x08\x01\0\0\0\x02\x07"), "2 bytes, but it holds 1"),
-        (gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07")[:-8] + b"\0" * 8, "damaged"),
+        pytest.param(b"", "truncated", id="empty"),
+        pytest.param(b"\x89PNG\r\n", "not an idx file", id="picture"),
+        pytest.param(b"\0\0\x08\0", "not an idx file", id="no dimensions"),
+        pytest.param(b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "type 0x0d", id="floats"),
+        pytest.param(b"\0\0\x08\x02\0\0\0\x01", "within its idx header", id="half a header"),
+        pytest.param(b"\0\0\x08\x01\0\0\0\x02\x07", "2 bytes, but it holds 1", id="too short"),
+        pytest.param(b"\0\0\x08\x01\0\0\0\x01\x07\x07", "1 bytes, but it holds more", id="too long"),
+        pytest.param(
+            b"\0\0\x08\x03" + b"\xff" * 12 + b"\x07",
+            "damaged or truncated|but it holds 1",
+            id="more than memory holds",
+        ),
+        pytest.param(
+            gzip.compress(b"\0\0\x08\x01\0\0\0\x02\x07"), "2 bytes, but it holds 1", id="zipped and too short"
+        ),
+        pytest.param(
+            gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07")[:-8] + b"\0" * 8, "damaged", id="zipped and damaged"
+        ),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be(content, message, tmp_path):
