@@ -5,8 +5,6 @@ from huscf_flwr.federation.clustered_averaging import (
     AUTHORS_RANDOM_STATE,
     ClusteredAveraging,
     RoundResult,
-    corrected,
-    parity,
 )
 from huscf_flwr.federation.clustering import (
     Clusterer,
@@ -51,7 +49,5 @@ __all__ = [
     "Weighting",
     "aggregate",
     "clustering_features",
-    "corrected",
     "match_clusters",
-    "parity",
 ]

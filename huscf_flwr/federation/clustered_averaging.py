@@ -4,9 +4,8 @@
 divergence, a weighting) and its settings. It has no state: what it needs of the round before, the
 clusters' names, is given to it.
 
-``corrected`` and ``parity`` build the two modes. They differ in settings only, each of which says
-what the authors' code does and where, so that the effect of one repair can be measured alone, with
-``dataclasses.replace``.
+The two modes, ``corrected`` and ``parity``, differ in these only, and each says what the authors' code
+does and where, so that the effect of one repair can be measured alone.
 """
 
 from __future__ import annotations
@@ -19,16 +18,10 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, Key, State, aggregate
-from huscf_flwr.federation.clustering import (
-    Clusterer,
-    Clustering,
-    KMeans,
-    SilhouetteKMeans,
-    match_clusters,
-)
-from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, SpatialSoftmax
+from huscf_flwr.federation.clustering import Clusterer, Clustering, match_clusters
+from huscf_flwr.federation.divergence import Divergence
 from huscf_flwr.federation.features import ActivationStatistics, Scaling, clustering_features
-from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, Weighting
+from huscf_flwr.federation.weighting import SampleWeighting, Weighting
 
 Value = TypeVar("Value")
 
@@ -37,14 +30,6 @@ ALL = 0
 
 AUTHORS_RANDOM_STATE = 42
 """Seed of the authors' k-means (HuSCFGAN.py:129-182)."""
-
-DEFAULT_BETA = 10.0
-"""Strength of the weighting in corrected mode.
-
-On scenario 5 (MNIST with KMNIST or Fashion-MNIST, 8 to 12 clients) it moves the largest weight by 11
-to 36 % against FedAvg and leaves at least 0.8 of FedAvg's effective number of clients; without label
-skew weights move by less than 5 %. Under Dirichlet label skew of 0.3 half of the effective number is
-left, which is why it is not larger."""
 
 
 @dataclass(frozen=True)
@@ -221,44 +206,6 @@ class ClusteredAveraging:
             values = self.divergence([statistics[client] for client in members])
             divergences.update(zip(members, values.tolist(), strict=True))
         return divergences
-
-
-def corrected(
-    *,
-    clusterer: Clusterer | None = None,
-    divergence: Divergence | None = None,
-    weighting: Weighting | None = None,
-    buffers: Buffers = "total-variance",
-    plain_rounds: int = 0,
-    feature_scaling: Scaling = "samples",
-) -> ClusteredAveraging:
-    """Return the default mode, in which the mistakes of the authors' code are repaired."""
-    return ClusteredAveraging(
-        clusterer=clusterer or SilhouetteKMeans(),
-        divergence=divergence or GaussianDivergence(),
-        weighting=weighting or KLDWeighting(DEFAULT_BETA),
-        buffers=buffers,
-        plain_rounds=plain_rounds,
-        clusters_in_plain_rounds=True,
-        feature_scaling=feature_scaling,
-    )
-
-
-def parity(clusters: int) -> ClusteredAveraging:
-    """Return the mode that does what the authors' code does.
-
-    Args:
-        clusters: the true number of domains, which the authors' code is told (train.py:73).
-    """
-    return ClusteredAveraging(
-        clusterer=KMeans(clusters, random_state=AUTHORS_RANDOM_STATE),
-        divergence=SpatialSoftmax(direction="peers-from-client", reduction="mean"),
-        weighting=KLDWeighting(beta=1.0),
-        buffers="average",
-        plain_rounds=2,
-        clusters_in_plain_rounds=False,
-        feature_scaling="none",
-    )
 
 
 def _common_clients(*mappings: Mapping[int, object]) -> list[int]:

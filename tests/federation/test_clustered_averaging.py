@@ -14,9 +14,8 @@ from huscf_flwr.federation import (
     KLDWeighting,
     KMeans,
     SampleWeighting,
-    corrected,
-    parity,
 )
+from tests.federation.methods import corrected, parity
 
 KEY = ("generator", 0)
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from sklearn.cluster import KMeans as ScikitKMeans
 
-from huscf_flwr.federation import ActivationAccumulator, SpatialSoftmax, parity
+from huscf_flwr.federation import ActivationAccumulator, SpatialSoftmax
+from tests.federation.methods import parity
 
 CUTS = {0: (1, 1), 1: (2, 1), 2: (1, 2), 3: (2, 2), 4: (1, 1), 5: (2, 1), 6: (2, 2)}
 DOMAIN = {0: 0, 1: 1, 2: 0, 3: 1, 4: 1, 5: 0, 6: 1}

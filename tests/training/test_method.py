@@ -7,8 +7,6 @@ from huscf_flwr.federation import (
     SampleWeighting,
     SilhouetteKMeans,
     SpatialSoftmax,
-    corrected,
-    parity,
 )
 from huscf_flwr.training.method import check_clusters, method_of, model_spec_of, population_of, scenario_of
 from tests.training.builders import DOMAINS, small_run
@@ -19,9 +17,9 @@ def make(tmp_path):
     return lambda **settings: small_run(tmp_path, tmp_path, **settings)
 
 
-def test_the_modes_are_those_of_the_library(make):
-    assert method_of(make()) == corrected()
-    assert method_of(make(mode="parity")) == parity(len(DOMAINS))
+def test_parity_is_told_the_number_of_domains_and_corrected_finds_it(make):
+    assert method_of(make(mode="parity")).clusterer == KMeans(len(DOMAINS), random_state=42)
+    assert method_of(make()).clusterer == SilhouetteKMeans()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,6 @@ def test_objects_that_are_given_take_the_configured_ones_place(make):
     assert method.clusterer is clusterer
     assert method.divergence == SpatialSoftmax()
     assert method.weighting == SampleWeighting()
-    assert isinstance(method_of(make()).clusterer, SilhouetteKMeans)
 
 
 def test_more_clusters_than_clients_are_refused(make):
