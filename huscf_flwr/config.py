@@ -161,9 +161,9 @@ class MethodSection(Section):
             taken as ``averaged``. Both modes measure; the authors average (evaluation.py:96-98), after
             pictures drawn in training mode have moved those of every fourth client and of the server a
             little (train.py:124-152).
-        bodies: ``shared`` by all clients, as in the paper, or ``parted``: once two rounds in a row have found
-            the same clusters, each goes on with a copy of its own, and the clusters stay as they are. One
-            body for domains that differ learns each of them slower.
+        bodies: ``parted``: once two rounds in a row have found the same clusters, each goes on with a copy of
+            its own, and the clusters stay as they are, since one body for domains that differ learns each of
+            them slower; or ``shared`` by all clients to the end, as in the paper.
         plain_rounds: first rounds that average all clients by sample count. The authors' are 2
             (train.py:157); from a common initialisation none is needed.
         clusters_in_plain_rounds: find clusters, to report them, in the plain rounds too; the authors put all
@@ -183,7 +183,7 @@ class MethodSection(Section):
     weighting: Literal["kld", "samples"] = "kld"
     buffers: Literal["total-variance", "average"] | None = None
     running_statistics: Literal["measured", "averaged"] = "measured"
-    bodies: Literal["shared", "parted"] = "shared"
+    bodies: Literal["shared", "parted"] | None = None
     plain_rounds: NonNegativeInt | None = None
     clusters_in_plain_rounds: bool | None = None
     judged: Literal["cluster", "first-client"] | None = None
@@ -353,6 +353,7 @@ _CORRECTED: dict[str, dict[str, Any]] = {
         "divergence": "gaussian",
         "beta": 10.0,
         "buffers": "total-variance",
+        "bodies": "parted",
         "plain_rounds": 0,
         "clusters_in_plain_rounds": True,
         "judged": "cluster",
@@ -369,6 +370,7 @@ _PARITY: dict[str, dict[str, Any]] = {
         "divergence": "spatial-softmax",
         "beta": 1.0,
         "buffers": "average",
+        "bodies": "shared",
         "plain_rounds": 2,
         "clusters_in_plain_rounds": False,
         "judged": "first-client",

@@ -82,7 +82,7 @@ CHANGED = {
     "method.beta": 0.5,
     "method.weighting": "samples",
     "method.buffers": "average",
-    "method.bodies": "parted",
+    "method.bodies": "shared",
     "method.running-statistics": "averaged",
     "method.plain-rounds": 4,
     "method.clusters-in-plain-rounds": False,
