@@ -284,7 +284,9 @@ footer { margin-top: 88px; padding-top: 20px; border-top: 1px solid var(--line);
 <section id="clusters">
   <h2>Clusters through the rounds</h2>
   <p class="lead">Each row is a client, each column a round. Clients that ended in the same cluster are
-  together.</p>
+  together.{% if membership.parted %}
+  From round {{ membership.parted }} on each cluster had bodies of its own, and its clients stayed in it.
+  {% endif %}</p>
   <div class="scroll"><table class="members {{ "many" if membership.rounds|length > 26 }}">
     <thead><tr><th class="text"></th>
     {% for round in membership.rounds %}

@@ -62,10 +62,14 @@ class ClusterSamples:
 
 @dataclass(frozen=True)
 class Membership:
-    """The cluster of each client after each round; `None` where it is not known."""
+    """The cluster of each client after each round; `None` where it is not known.
+
+    `parted` is the first round in which clusters had bodies of their own, if there was one.
+    """
 
     rounds: tuple[int, ...]
     rows: tuple[tuple[int, tuple[int | None, ...]], ...]
+    parted: int | None
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,8 @@ def membership(record: RunRecord) -> Membership:
     final = by_round[-1] if by_round else {}
     ordered = sorted(clients, key=lambda client: (final.get(client, len(clients)), client))
     rows = tuple((client, tuple(clusters.get(client) for clusters in by_round)) for client in ordered)
-    return Membership(tuple(int(entry["round"]) for entry in record.rounds), rows)
+    apart = [int(entry["round"]) for entry in record.rounds if entry.get("bodies", 1) > 1]
+    return Membership(tuple(int(entry["round"]) for entry in record.rounds), rows, min(apart, default=None))
 
 
 def client_rows(record: RunRecord) -> tuple[ClientRow, ...]:

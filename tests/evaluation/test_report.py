@@ -229,6 +229,13 @@ def test_clients_of_a_cluster_stand_together(tmp_path):
     assert table.rows == ((1, (0, 0)), (0, (0, 1)), (2, (0, 1)))
 
 
+@pytest.mark.parametrize(("bodies", "parted"), [((1, 1, 1), None), ((1, 2, 2), 2)])
+def test_the_page_says_when_clusters_parted_their_bodies(bodies, parted, tmp_path):
+    write_metrics(tmp_path, [round_record(i) | {"bodies": n} for i, n in enumerate(bodies, start=1)])
+    assert membership(read_run(tmp_path)).parted == parted
+    assert (f"From round {parted} on" in Page(report_of(tmp_path)).text) == (parted is not None)
+
+
 def test_a_client_that_came_later_was_nowhere_before(tmp_path):
     write_metrics(tmp_path, [round_record(1) | {"clusters": [0]}, round_record(2) | {"clusters": [0, 0]}])
     assert membership(read_run(tmp_path)).rows == ((0, (0, 0)), (1, (None, 0)))
