@@ -28,8 +28,9 @@ from huscf_flwr.split import (
     run_step,
 )
 
-_MATRIX_SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
+_MATRIX_SIZES = {"cpu": (512, 1024, 2048, 4096), "cuda": (4096, 8192)}
 _MATRIX_REPEATS = 5
+_MATRIX_SECONDS = 2.0
 
 Step = Callable[[], object]
 
@@ -122,12 +123,18 @@ def seconds_of(steps: Sequence[Step], *, repeats: int, warm_up: int) -> list[lis
 
 
 def matrix_gflops(dtype: torch.dtype, device: torch.device = CPU) -> float:
-    """Return the best speed of a plain matrix product on ``device``, in GFLOP/s."""
+    """Return the best speed of a plain matrix product on ``device``, in GFLOP/s.
+
+    Sizes grow until a product would take seconds: some processors only emulate bfloat16, at a hundredth of
+    their speed, and are no faster at larger sizes.
+    """
     best = 0.0
     for size in _MATRIX_SIZES[device.type]:
         left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))
         (times,) = seconds_of([partial(_product, left, right)], repeats=_MATRIX_REPEATS, warm_up=1)
         best = max(best, 2 * size**3 / min(times) / 1e9)
+        if 8 * min(times) > _MATRIX_SECONDS:
+            break
     return best
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from huscf_flwr.bench import step
 from huscf_flwr.bench.plain import PlainGAN, load_blocks
 from huscf_flwr.bench.step import mixed_cuts, plain_hash, random_batches, step_gflop
 from huscf_flwr.cli import app
@@ -67,6 +68,20 @@ def _assert_same(blocks, segments, name, first):
 
 def test_a_step_of_the_issue_is_about_406_gflop():
     assert step_gflop(SPEC, mixed_cuts(SPEC, 8), 64) == pytest.approx(406, rel=0.02)
+
+
+@pytest.mark.parametrize(("gflops", "sizes"), [(100, [512, 1024, 2048, 4096]), (1, [512])])
+def test_a_product_that_would_take_long_is_not_tried(gflops, sizes, monkeypatch):
+    tried = []
+
+    def seconds_of(steps, *, repeats, warm_up):
+        size = len(steps[0].args[0])
+        tried.append(size)
+        return [[2 * size**3 / gflops / 1e9] * repeats]
+
+    monkeypatch.setattr(step, "seconds_of", seconds_of)
+    assert step.matrix_gflops(torch.bfloat16) == pytest.approx(gflops)
+    assert tried == sizes
 
 
 @pytest.mark.parametrize("arguments", [["step", "--width", "0.25", "--precision", "bf16"], ["plain"]])
