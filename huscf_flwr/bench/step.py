@@ -130,11 +130,12 @@ def matrix_gflops(dtype: torch.dtype, device: torch.device = CPU) -> float:
     """
     best = 0.0
     for size in _MATRIX_SIZES[device.type]:
+        gflop = 2 * size**3 / 1e9
+        if gflop > _MATRIX_SECONDS * best > 0:
+            break
         left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))
         (times,) = seconds_of([partial(_product, left, right)], repeats=_MATRIX_REPEATS, warm_up=1)
-        best = max(best, 2 * size**3 / min(times) / 1e9)
-        if 8 * min(times) > _MATRIX_SECONDS:
-            break
+        best = max(best, gflop / min(times))
     return best
 
 

@@ -171,7 +171,7 @@ def membership(record: RunRecord) -> Membership:
     final = by_round[-1] if by_round else {}
     ordered = sorted(clients, key=lambda client: (final.get(client, len(clients)), client))
     rows = tuple((client, tuple(clusters.get(client) for clusters in by_round)) for client in ordered)
-    apart = [int(entry["round"]) for entry in record.rounds if entry.get("bodies", 1) > 1]
+    apart = [int(entry["round"]) for entry in record.rounds if (known_number(entry.get("bodies")) or 1) > 1]
     return Membership(tuple(int(entry["round"]) for entry in record.rounds), rows, min(apart, default=None))
 
 

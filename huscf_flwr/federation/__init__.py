@@ -2,11 +2,11 @@
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, aggregate
 from huscf_flwr.federation.clustered_averaging import (
-    AUTHORS_RANDOM_STATE,
     ClusteredAveraging,
     RoundResult,
 )
 from huscf_flwr.federation.clustering import (
+    AUTHORS_RANDOM_STATE,
     Clusterer,
     Clustering,
     KMeans,

@@ -4,8 +4,8 @@
 divergence, a weighting) and its settings. It has no state: what it needs of the round before, the
 clusters' names, is given to it.
 
-The two modes, ``corrected`` and ``parity``, differ in these only, and each says what the authors' code
-does and where, so that the effect of one repair can be measured alone.
+Of what happens here, the modes ``corrected`` and ``parity`` differ in these only. Each says what the
+authors' code does and where, so that the effect of one repair can be measured alone.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ Value = TypeVar("Value")
 
 ALL = 0
 """Name of the group of all clients."""
-
-AUTHORS_RANDOM_STATE = 42
-"""Seed of the authors' k-means (HuSCFGAN.py:129-182)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ class ClusteredAveraging:
     buffers: Buffers
     plain_rounds: int
     clusters_in_plain_rounds: bool
-    feature_scaling: Scaling = "none"
+    feature_scaling: Scaling
 
     def __post_init__(self) -> None:
         if self.plain_rounds < 0:

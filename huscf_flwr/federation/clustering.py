@@ -20,6 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+AUTHORS_RANDOM_STATE = 42
+"""Seed of the authors' k-means (HuSCFGAN.py:129-182)."""
+
 
 @dataclass(frozen=True)
 class Clustering:
