@@ -302,6 +302,8 @@ class LockStep:
     def _arrive(self, host: int, exchange: Exchange, frames: Parcels) -> None:
         if self._failure is not None:
             raise self._over(exchange)
+        if self.finished:
+            raise SessionError(f"the session has {self._steps} steps, and all are done")
         broken = self._broken_rule(host, exchange, frames)
         if broken:
             for client in self._present_of(host):
@@ -402,8 +404,6 @@ class LockStep:
         if exchange is Exchange.GENERATE:
             if self._stop is not None:
                 raise self._stop
-            if self.finished:
-                raise SessionError(f"the session has {self._steps} steps, and all are done")
             self._running = self._executor.step(self._observe(self.finished_steps + 1))
             next(self._running)
         assert self._running is not None

@@ -277,6 +277,19 @@ def test_a_finished_session_takes_no_further_step():
     assert session.failure is None
     with pytest.raises(SessionError, match="the session has 1 steps, and all are done"):
         session.exchange(0, Exchange.GENERATE, {0: head_output()})
+    assert session.failure is None
+
+
+def test_who_comes_when_all_steps_are_done_does_not_wait_for_the_others():
+    executor, clients = build(SPEC, {0: CUT, 1: CUT})
+    session = open_session(executor, [[0], [1]], steps=1)
+    session.leave(1, "slow to start")
+    run_steps([HostedClient(clients[0], lambda: random_batch(SPEC, 2, 1))], LocalChannel(session), 1)
+    (late,) = errors_of(lambda: session.exchange(1, Exchange.GENERATE, {1: head_output()}))
+    with pytest.raises(SessionError, match="the session has 1 steps, and all are done"):
+        raise late
+    assert session.failure is None
+    assert session.present(0) == (0,)
 
 
 def test_the_first_reason_to_end_stays():
