@@ -5,13 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo deploy-demo test check format proto clean
+.PHONY: help demo deploy-demo test quick check format proto clean
 
 help:
 	@echo "make demo         train on two domains under Flower's simulation, judge, and write runs/demo/report.html"
 	@echo "make deploy-demo  the same on a SuperLink with TLS and four SuperNodes with keys, all on this machine"
-	@echo "make test         lint, types and all tests"
-	@echo "make check        lint and types only"
+	@echo "make test         lint, types, layers and all tests"
+	@echo "make quick        the same without the tests that start Flower or take long: under three minutes"
+	@echo "make check        lint, types and layers only"
+	@echo "make format       repair what the linter can, and lay the code out"
 	@echo "make clean        remove the virtual environment and caches (runs/ stays)"
 
 $(READY): pyproject.toml
@@ -27,13 +29,19 @@ demo: $(READY)
 deploy-demo: $(READY)
 	$(BIN)/huscf deploy demo
 
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: check
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+quick: check
+	$(PYTEST) -m 'not slow' --ignore tests/flower --ignore tests/soak --ignore tests/docs
 
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -42,7 +50,7 @@ format: $(READY)
 proto: $(READY)
 	$(BIN)/python -m pip install --quiet 'grpcio-tools<1.82' 'protobuf<7'
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
-		huscf_flwr/split/wire/split_session.proto
+		huscf_flwr/session/wire/split_session.proto
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .import_linter_cache .ruff_cache .hypothesis *.egg-info

@@ -1,5 +1,5 @@
 """Flower ClientApps: thin handlers around the library."""
 
-from client_apps.huscf import app
+from huscf_flwr.flower.client_app import app
 
 __all__ = ["app"]

@@ -1,4 +1,4 @@
-"""A file that is whole or absent, never half written."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that a reader sees either the old or the new content; if ``durable``, a crash too."""
+    """Replace a file's content in one step, so that a reader sees either the old or the new one.
+
+    If ``durable``, the same holds after a crash.
+    """
     _make_folder(path.parent, durable=durable)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -24,7 +27,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
 
 
 def append_durably(path: Path, text: str) -> None:
-    """Add ``text`` to the end of a file, and return when it would survive a crash."""
+    """Append ``text`` to a file, and return once it would survive a crash."""
     is_new = not path.exists()
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
@@ -43,7 +46,7 @@ def _make_folder(folder: Path, *, durable: bool) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a crash; a synced file may be there without its name."""
+    """Make the names in ``folder`` survive a crash: syncing a file does not sync its name."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Processes that run beside this one, and end with it and with all that they started."""
+"""Processes in the background, which are stopped together with everything that they started."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from pathlib import Path
 import psutil
 
 _LEADER_SECONDS = 10.0
-_FAMILY_SECONDS = 3.0
-_SWEEPS = 10
-_NAME = "HUSCF_FAMILY"
-_KEEPS_ENVIRONMENT = "SPT_NOENV"
+_MEMBERS_SECONDS = 3.0
+_MOST_SWEEPS = 10
+_TREE_ID = "HUSCF_PROCESS_TREE"
+_KEEP_ENVIRONMENT = "SPT_NOENV"
 
 
-class Family:
-    """A process with all that it starts, and all that others start with the same ``environment``.
+class ProcessTree:
+    """A process and all its descendants, and other processes started with the same ``environment``.
 
-    They are known by a name in their environment, orphans too; or because they were seen below one that is
-    known, since Flower's SuperExec lets nobody read its environment.
+    Members are recognised by an id in their environment, even if their parent has ended. The environment of
+    Flower's SuperExec cannot be read, so descendants of a member are members too.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """``environment`` is that of its processes, but for what makes them known."""
-        self._name = uuid.uuid4().hex
+        """Start without members; ``environment`` is theirs, and the id is added to it."""
+        self._id = uuid.uuid4().hex
         self._known: set[psutil.Process] = set()
-        # Ray's processes write their titles over their environment, unless they are told not to.
-        self.environment = {**environment, _NAME: self._name, _KEEPS_ENVIRONMENT: "1"}
+        # Ray's processes overwrite their environment with a title unless they are told not to.
+        self.environment = {**environment, _TREE_ID: self._id, _KEEP_ENVIRONMENT: "1"}
 
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         """Start ``command`` in a session of its own, with its output in ``log``."""
@@ -47,52 +47,52 @@ class Family:
         self._known.add(psutil.Process(process.pid))
         return process
 
-    def look(self) -> set[psutil.Process]:
-        """Return who is alive; who was seen once stays known, whatever becomes of those above it."""
-        self._known.update(each for each in psutil.process_iter() if self._is_named(each))
+    def running(self) -> set[psutil.Process]:
+        """Return the members that are running; a member that was found stays one if its parent ends."""
+        self._known.update(each for each in psutil.process_iter() if self._has_id(each))
         for each in tuple(self._known):
             with suppress(psutil.NoSuchProcess):
                 self._known.update(each.children(recursive=True))
-        self._known = set(filter(_is_alive, self._known))
+        self._known = set(filter(_is_running, self._known))
         return set(self._known)
 
     def kill(self) -> None:
-        """Kill all, again and again, since one that is about to be killed may have just started another.
+        """Kill all members, repeatedly, since a member may start another one just before it is killed.
 
-        One look may miss who is started while it lasts: it takes two in a row that find nobody.
+        A search can miss a process that starts meanwhile, so two in a row must find none.
         """
-        found_nobody = False
-        for _ in range(_SWEEPS):
-            left = self.look()
-            if not left and found_nobody:
+        found_none = False
+        for _ in range(_MOST_SWEEPS):
+            left = self.running()
+            if not left and found_none:
                 return
-            found_nobody = not left
+            found_none = not left
             for each in left:
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
-            psutil.wait_procs(left, _FAMILY_SECONDS)
+            psutil.wait_procs(left, _MEMBERS_SECONDS)
 
-    def _is_named(self, process: psutil.Process) -> bool:
+    def _has_id(self, process: psutil.Process) -> bool:
         try:
-            return bool(process.environ().get(_NAME) == self._name)
+            return bool(process.environ().get(_TREE_ID) == self._id)
         except psutil.Error:
             return False
 
 
 @contextmanager
 def background_process(
-    command: Sequence[str], family: Family, log: Path
+    command: Sequence[str], tree: ProcessTree, log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start ``command`` with its output in ``log``; at the end stop it and all its ``family``."""
-    process = family.start(command, log)
+    """Start ``command`` in ``tree`` with its output in ``log``; on exit, stop it and the whole tree."""
+    process = tree.start(command, log)
     try:
         yield process
     finally:
-        _stop(process, family)
+        _stop(process, tree)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports on the loopback interface that nobody listened at a moment ago."""
+    """Return ports on the loopback interface that were free a moment ago."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -102,28 +102,28 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _stop(process: subprocess.Popen[bytes], family: Family) -> None:
-    """Ask the group of ``process`` to end, then kill what is left of it and of its ``family``.
+def _stop(process: subprocess.Popen[bytes], tree: ProcessTree) -> None:
+    """Ask the group of ``process`` to end, then kill what is left of it and of its ``tree``.
 
-    Flower's SuperExec and Ray's workers have sessions of their own, which no signal to the group reaches, and
-    what a worker started stays behind when the worker ends first. A second Ctrl-C cuts the asking short, but
-    not the killing.
+    Flower's SuperExec and Ray's workers have their own sessions, so a signal to the group does not reach
+    them, and children of a worker are left behind if the worker ends first. A second Ctrl-C interrupts the
+    wait, but not the kill.
     """
     try:
-        family.look()
+        tree.running()
         _signal_group(process, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_LEADER_SECONDS)
-            psutil.wait_procs(family.look(), _FAMILY_SECONDS)
+            psutil.wait_procs(tree.running(), _MEMBERS_SECONDS)
     finally:
-        family.look()
+        tree.running()
         _signal_group(process, signal.SIGKILL)
         process.wait()
-        family.kill()
+        tree.kill()
 
 
-def _is_alive(process: psutil.Process) -> bool:
-    """Return whether it runs, and is no other one that has got its number since."""
+def _is_running(process: psutil.Process) -> bool:
+    """Return whether ``process`` is running, and not another one that has reused its number."""
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False

@@ -1,10 +1,9 @@
-"""Where the YAML files of ``conf/`` are found, and how one becomes a checked object.
+"""Finding the YAML files of ``conf/``, and turning them into validated objects.
 
-The files live beside the code: in a checkout and in a Flower app bundle at
-``<package parent>/conf/<kind>/<name>.yaml``, in an installed wheel at
-``<package>/conf/<kind>/<name>.yaml``. Users name one of them (``demo``) or give the path of their own.
-The working directory is never a place to look in by name, because Flower starts its processes
-wherever it likes.
+The files lie beside the code: at ``<package parent>/conf/<kind>/<name>.yaml`` in a checkout and in a Flower
+app bundle, at ``<package>/conf/<kind>/<name>.yaml`` in an installed wheel. Users give the name of one of them
+(``demo``) or the path of their own. Names are never searched for in the working directory, because Flower
+starts its processes in any directory.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ _SUFFIX = ".yaml"
 
 
 class ConfError(ValueError):
-    """A configuration file that does not exist or does not say what it should."""
+    """A configuration file that does not exist or is not valid."""
 
 
 def conf_folders(kind: str) -> tuple[Path, ...]:
-    """Return the folders that may hold ``kind``, the one that wins first."""
+    """Return the folders that may hold files of one kind, in order of precedence."""
     return (_PACKAGE / "conf" / kind, _PACKAGE.parent / "conf" / kind)
 
 
@@ -39,14 +38,14 @@ def known_confs(kind: str) -> tuple[str, ...]:
 
 
 def find_conf(kind: str, name_or_path: str | Path) -> Path:
-    """Return the file that a user means by a name or a path.
+    """Return the file for a name or a path that a user gave.
 
     Args:
         kind: the subfolder of ``conf/``: ``scenarios``, ``devices``, ``models``, ...
-        name_or_path: an existing file, else the name of a file of that kind without its suffix.
+        name_or_path: an existing file, or else the name of a file of that kind, without its suffix.
 
     Raises:
-        ConfError: if there is no such file; the message lists the known names and the nearest.
+        ConfError: if there is no such file; the message lists the known names and suggests the nearest.
     """
     path = Path(name_or_path).expanduser()
     if path.is_file():
@@ -66,17 +65,17 @@ def find_conf(kind: str, name_or_path: str | Path) -> Path:
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string.
 
-    Words that are less similar than ``cutoff``, from 0 to 1, are not taken for what was meant.
+    Words with a similarity below ``cutoff``, from 0 to 1, are not suggested.
     """
     nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" (did you mean '{nearest[0]}'?)" if nearest else ""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
+    """Return the mapping in a YAML file.
 
     Raises:
-        ConfError: if the file is not YAML, or is not a mapping at its top level.
+        ConfError: if the file is not YAML, or its top level is not a mapping.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -87,46 +86,50 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def validate(model: type[Model], content: Mapping[str, Any], source: str) -> Model:
-    """Return ``content`` as a ``model``, with errors that a user can act on.
+def validate(model: type[Model], content: Mapping[str, Any], source: str, *, section: str = "") -> Model:
+    """Return ``content`` as a ``model``, with errors that tell the user what to do.
 
     Args:
-        model: a pydantic model; it should forbid unknown keys.
+        model: a pydantic model, which should forbid unknown keys.
         content: the keys and values.
-        source: where they come from (a file, a command line), named in the error.
+        source: where they come from (a file, a command line), for the error.
+        section: the section that the keys belong to, so that an error gives their full names.
 
     Raises:
-        ConfError: one line for each key that is unknown (with the nearest known one), missing or
+        ConfError: with one entry for each key that is unknown (and the nearest known key), is missing, or
             has a value that is not allowed.
     """
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
         schema = model.model_json_schema()
-        known = frozenset(_keys_of(schema, schema.get("$defs", {})))
-        lines = [_describe(dict(detail), known) for detail in error.errors()]
+        prefix = f"{section}." if section else ""
+        known = frozenset(_keys_of(schema, schema.get("$defs", {}), prefix))
+        lines = [_describe(dict(detail), known, prefix) for detail in error.errors()]
         raise ConfError(f"{source}: " + "; ".join(lines)) from error
 
 
-def _describe(detail: dict[str, Any], known: frozenset[str]) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
+def _describe(detail: dict[str, Any], known: frozenset[str], prefix: str) -> str:
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if not detail["loc"]:
+        return message
+    key = prefix + ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"unknown key '{key}'{_did_you_mean_key(key, known)}: remove it or correct its name"
     if detail["type"] == "missing":
         return f"'{key}' is missing: add it"
-    message = str(detail["msg"]).removeprefix("Value error, ")
     return f"'{key}' is {detail['input']!r}: {message}"
 
 
 def _did_you_mean_key(key: str, known: frozenset[str]) -> str:
-    """Return the hint at the known dotted key whose last part is nearest to that of ``key``."""
+    """Return a hint at the known dotted key whose last part is most similar to that of ``key``."""
     parts = {name: name.rpartition(".")[2] for name in known}
     nearest = difflib.get_close_matches(key.rpartition(".")[2], set(parts.values()), n=1, cutoff=0.5)
     return did_you_mean(key, [name for name in sorted(known) if parts[name] in nearest], cutoff=0)
 
 
 def _keys_of(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all sections and keys of a JSON schema, without positions in lists."""
+    """Yield the dotted names of all sections and keys in a JSON schema, without list indices."""
     if "$ref" in schema:
         yield from _keys_of(definitions[schema["$ref"].rpartition("/")[2]], definitions, prefix)
     items = [schema["items"]] if "items" in schema else []

@@ -1,4 +1,4 @@
-"""What a computing process takes of its machine: a device, threads, and memory that it does not give back."""
+"""How a computing process uses its machine: device, threads, and freed memory that it keeps."""
 
 from __future__ import annotations
 
@@ -10,27 +10,35 @@ from pathlib import Path
 
 import torch
 
-from huscf_flwr.config import ComputeSection
+from huscf_flwr.config import ComputeSection, RunConfig
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 """Parameters of glibc's ``mallopt`` (malloc.h)."""
 
 _NEVER = -1
 _OVERCOMMIT, _STRICT = Path("/proc/sys/vm/overcommit_memory"), "2"
-"""Where Linux says whether it promises no more memory than there is, and what it says then."""
+"""Linux's file for its overcommit policy, and its content if memory is never overcommitted."""
+
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+def dtype_of(config: RunConfig) -> torch.dtype:
+    """Return the type of the computation."""
+    return _DTYPES[config.compute.precision]
 
 
 def device_of(compute: ComputeSection) -> torch.device:
     """Return the device of this process's computation.
 
-    Raises ``ValueError`` if there is none of the kind that is asked for.
+    Raises ``ValueError`` if the machine does not have the device in the setting.
     """
     found = torch.cuda.is_available()
     if compute.device == "cuda" and not found:
         raise ValueError(
-            "compute.device: cuda, but PyTorch finds no CUDA device in this process; take cpu or auto. In a "
-            "simulation that flwr run starts, ClientApps have one with --federation-config "
-            '"client-resources-num-gpus=0.5"; huscf run sees to it'
+            "compute.device: cuda, but PyTorch finds no CUDA device in this process; use cpu or auto. In a "
+            "simulation started by flwr run, ClientApps get one with --federation-config "
+            '"client-resources-num-gpus=0.5"; huscf run sets this itself'
         )
     if compute.device == "cpu" or not found:
         return torch.device("cpu")
@@ -38,12 +46,12 @@ def device_of(compute: ComputeSection) -> torch.device:
 
 
 def prepare_process(compute: ComputeSection, threads: int = 0) -> None:
-    """Set up this process as ``compute`` says; ``threads`` are its share where the setting leaves it open.
+    """Set up this process by ``compute``; ``threads`` is used if ``compute.threads`` is zero.
 
     Raises ``ValueError`` as ``device_of`` does.
     """
     if device_of(compute).type == "cuda":
-        # Lower precision is a setting with a name: float32 is no TensorFloat-32.
+        # Lower precision must be chosen by a setting, so float32 never means TensorFloat-32.
         torch.backends.cudnn.allow_tf32 = False
     if compute.threads or threads:
         torch.set_num_threads(compute.threads or threads)
@@ -52,15 +60,14 @@ def prepare_process(compute: ComputeSection, threads: int = 0) -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Let what this process frees be used again, and not go back to the system; return whether it will.
+    """Make the C library reuse freed memory and not return it to the system; return whether it agreed.
 
-    A step frees and takes the same large tensors again and again. By default glibc returns each to the
-    system, which then clears every page of the next one: 5 to 7 % of a step. All threads share one arena,
-    since in any other a large tensor comes from the system whatever the limits say. Other C libraries are
-    left as they are.
+    Every step allocates and frees the same large tensors. By default glibc returns each to the system, which
+    then clears every page of the next one: 5 to 7 % of a step. All threads share one arena, since other
+    arenas always take large tensors from the system. C libraries other than glibc are left as they are.
 
-    What is kept lies in large pages where the system has them to give: with those of 4 kB, looking up where
-    the memory of many clients is takes a tenth of a step.
+    The memory lies in large pages if the system provides them: with pages of 4 kB, address translation for
+    the memory of many clients takes a tenth of a step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -73,10 +80,11 @@ def keep_freed_memory() -> bool:
 
 @cache
 def _ask_for_large_pages() -> None:
-    """Ask the system, once, for large pages under the memory that this process takes from now on.
+    """Ask the system, once, for large pages for memory that this process allocates from now on.
 
-    Advice holds for addresses, so they are reserved first: half as many as the machine has memory, which
-    costs none. Where the system counts addresses as memory, or does not say, nothing is reserved.
+    The advice applies to a range of addresses, so a range of half the machine's memory is reserved first,
+    which uses no memory itself. Nothing is reserved if the system counts reserved addresses as memory, or
+    does not say.
     """
     if not hasattr(mmap, "MADV_HUGEPAGE") or not _OVERCOMMIT.is_file():
         return

@@ -1,8 +1,8 @@
-"""Random streams, each named by what it is for, so that no result depends on where a client runs.
+"""Random streams named by their purpose, so that no result depends on where a client runs.
 
-A stream is derived from the run's seed and a path such as ``("order", client, round)``. Two streams
-with different paths are independent, and a stream does not care which process draws from it: this is
-what makes training invariant to placement.
+A stream is derived from the run's seed and a path such as ``("order", client, round)``. Streams with
+different paths are independent, and a stream is the same in every process. This is what makes training
+independent of placement.
 """
 
 import hashlib

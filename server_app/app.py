@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from typing import Any
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from huscf_flwr.config import from_run_config
+from huscf_flwr.methods import method_named
 from huscf_flwr.process import prepare_process
-from strategies import HuSCF
+from huscf_flwr.run.display import Display
+from strategies import MethodStrategy
 
 _ROUND_SECONDS = 12 * 3600.0
-"""Flower's own time-to-live of a message; whoever is gone is found out much earlier, by the executor."""
+"""Flower's own time-to-live of a message; whoever is gone is found out much earlier."""
 
 
-def make_server_app(**parts: Any) -> ServerApp:
-    """Return a ServerApp that trains with ``HuSCF``; ``parts`` are handed to it, such as a ``clusterer``."""
+def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerApp:
+    """Return a ServerApp that trains with the method that the run config names.
+
+    ``parts`` are handed to the method, such as a ``clusterer`` for HuSCF-GAN; ``display`` is told how the run
+    goes. A run whose method does not know one of the parts ends with a ``TypeError`` at once.
+    """
     app = ServerApp()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         config = from_run_config(context.run_config)
         prepare_process(config.compute)
-        strategy = HuSCF(config, **parts)
+        method = method_named(config.method)
+        inspect.signature(method).bind(config, {}, **parts)
+        strategy = MethodStrategy(config, partial(method, **parts), display=display)
         with strategy.log:
             try:
                 session_grid = strategy.prepare(grid)

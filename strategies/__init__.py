@@ -1,4 +1,4 @@
-"""Flower Strategies, one method a file.
+"""Flower Strategies, one method a file; ``MethodStrategy`` drives any method.
 
 A strategy is imported when it is asked for: ClientApps start anew for each message, and need messages only.
 """
@@ -9,12 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from huscf_flwr.flower.strategy import MethodStrategy
+    from strategies.fedgan import FedGAN
     from strategies.huscf import HuSCF
 
-__all__ = ["HuSCF"]
+__all__ = ["FedGAN", "HuSCF", "MethodStrategy"]
+
+_MODULES = {
+    "FedGAN": "strategies.fedgan",
+    "HuSCF": "strategies.huscf",
+    "MethodStrategy": "huscf_flwr.flower.strategy",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("strategies.huscf"), name)
+    return getattr(import_module(_MODULES[name]), name)

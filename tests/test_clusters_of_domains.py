@@ -4,10 +4,10 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from huscf_flwr.config import load_config
-from huscf_flwr.training.local import train_locally
-from huscf_flwr.training.method import model_spec_of, population_of
-from huscf_flwr.training.run_folder import read_metrics
-from tests.training.builders import SilentDisplay
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.methods.huscf.parts import model_spec_of, population_of
+from huscf_flwr.run.run_folder import read_metrics
+from tests.run.builders import SilentDisplay
 
 pytestmark = pytest.mark.slow
 

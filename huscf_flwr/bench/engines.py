@@ -24,26 +24,20 @@ import yaml
 from huscf_flwr.bench.memory import peak_bytes
 from huscf_flwr.bench.step import hosted_clients, mixed_cuts, noise_images, random_batches
 from huscf_flwr.config import RunConfig, from_run_config, load_config, to_run_config
+from huscf_flwr.cuts import deal_devices
 from huscf_flwr.data import write_idx_folder
-from huscf_flwr.flower_run import app_folder, run_with_flower
-from huscf_flwr.models import Cut, ModelSpec
-from huscf_flwr.process import device_of, prepare_process
-from huscf_flwr.split import (
-    HostedClient,
-    Ledger,
-    LocalChannel,
-    LockStep,
-    SplitExecutor,
-    run_steps,
-)
-from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
-from huscf_flwr.training.coordinator import SEGMENTS_KIND, TAKEN_KIND
-from huscf_flwr.training.cut_choice import choose_cuts, deal_devices
-from huscf_flwr.training.display import NoDisplay
-from huscf_flwr.training.local import spread
-from huscf_flwr.training.method import model_spec_of
-from huscf_flwr.training.participant import dtype_of, wire_type_of
-from huscf_flwr.training.run_folder import WARM_UP_STEPS, read_metrics
+from huscf_flwr.flower.launch import app_folder, run_with_flower
+from huscf_flwr.methods import resolved
+from huscf_flwr.methods.huscf.cut_choice import choose_cuts
+from huscf_flwr.models import Cut, ModelSpec, model_spec_of
+from huscf_flwr.process import device_of, dtype_of, prepare_process
+from huscf_flwr.run.display import NoDisplay
+from huscf_flwr.run.metrics_line import WARM_UP_STEPS
+from huscf_flwr.run.placement import spread
+from huscf_flwr.run.run_folder import read_metrics
+from huscf_flwr.session import Direction, Ledger, LocalChannel, LockStep, run_steps, wire_type_of
+from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
+from huscf_flwr.split import EXCHANGES, HostedClient, SplitExecutor
 
 _NOISE = "noise"
 
@@ -81,7 +75,8 @@ class TimedSteps:
 
 def bench_config(settings: Mapping[str, object]) -> RunConfig:
     """Return the configuration of a benchmark: the demo's with these settings by dotted name."""
-    return load_config("demo", [f"{key}={value}" for key, value in settings.items() if value is not None])
+    said = [f"{key}={value}" for key, value in settings.items() if value is not None]
+    return resolved(load_config("demo", said))
 
 
 def cuts_of(config: RunConfig, choice: CutChoice) -> dict[int, Cut]:
@@ -160,7 +155,7 @@ def _host_process(order: Mapping[str, object]) -> int:
 
 def _be_a_host() -> int:
     order = json.load(sys.stdin)
-    config = from_run_config(order["config"])
+    config = resolved(from_run_config(order["config"]))
     prepare_process(config.compute, order["threads"])
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
     wire, share_memory = wire_type_of(config), config.executor.shared_memory
@@ -190,8 +185,11 @@ def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
     run_with_flower(run, app_folder(), supernodes=hosts, display=NoDisplay())
     (line,) = read_metrics(run.folder)
     shutil.rmtree(folder)
+    ways: tuple[Direction, ...] = ("up", "down")
     crossed = sum(
-        count for kind, count in line["bytes"]["kinds"].items() if kind not in (SEGMENTS_KIND, TAKEN_KIND)
+        line["bytes"][way].get(kind.name, 0)
+        for way in ways
+        for kind in {kind for exchange in EXCHANGES for kind in exchange.kinds(way)}
     )
     seconds = line["step_seconds"]["after_warm_up"]
     return TimedSteps(seconds["median"], seconds["least"], seconds["most"], crossed // line["steps"], None)

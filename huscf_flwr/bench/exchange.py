@@ -16,10 +16,20 @@ from statistics import median
 import torch
 
 from huscf_flwr.models import Cut, ModelSpec
-from huscf_flwr.split import Channel, Exchange, Frame, Ledger, LocalChannel, LockStep, SplitExecutor, WireType
-from huscf_flwr.split.exchange import Direction
-from huscf_flwr.split.executor import ExecutorStep, Observer
-from huscf_flwr.split.wire import ExecutorServer, GrpcChannel
+from huscf_flwr.session import (
+    Channel,
+    Direction,
+    Exchange,
+    ExecutorStep,
+    Frame,
+    Ledger,
+    LocalChannel,
+    LockStep,
+    WireType,
+)
+from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
+from huscf_flwr.split import EXCHANGES, SplitExecutor
+from huscf_flwr.split.exchanges import shape_of
 
 CHANNELS = ("local", "shared-memory", "grpc")
 _WARM_UP = 1
@@ -72,7 +82,7 @@ def send_steps(
     """Exchange the frames of ``steps`` steps."""
     frames = _frames("up", spec, cuts, batch_size)
     for _ in range(steps):
-        for exchange in Exchange:
+        for exchange in EXCHANGES:
             for client, frame in frames[exchange].items():
                 channel.send(exchange, client, frame)
             for _ in cuts:
@@ -86,10 +96,10 @@ class _EchoingExecutor(SplitExecutor):
         super().__init__(spec, cuts, seed=0)
         self._answers = _frames("down", spec, cuts, batch_size)
 
-    def step(self, observe: Observer | None = None) -> ExecutorStep:  # noqa: ARG002 - there is nothing to see
+    def step(self, number: int) -> ExecutorStep:  # noqa: ARG002 - all steps are alike
         """Answer each exchange."""
         yield {}
-        for exchange in Exchange:
+        for exchange in EXCHANGES:
             yield dict(self._answers[exchange])
 
 
@@ -127,7 +137,9 @@ def _be_the_clients() -> None:
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
     wire = WireType(None if order["sent"] is None else getattr(torch, order["sent"]))
     sharing = order["share_memory"]
-    with GrpcChannel(order["address"], order["token"], wire=wire, share_memory=sharing) as channel:
+    with GrpcChannel(
+        order["address"], order["token"], exchanges=EXCHANGES, wire=wire, share_memory=sharing
+    ) as channel:
         spec = ModelSpec.model_validate(order["spec"])
         send_steps(channel, spec, cuts, order["batch_size"], order["steps"])
 
@@ -137,10 +149,12 @@ def _frames(
 ) -> FramesByExchange:
     return {
         exchange: {
-            client: tuple(_numbers(batch_size, kind.shape(spec, cut)) for kind in exchange.kinds(direction))
+            client: tuple(
+                _numbers(batch_size, shape_of(kind, spec, cut)) for kind in exchange.kinds(direction)
+            )
             for client, cut in cuts.items()
         }
-        for exchange in Exchange
+        for exchange in EXCHANGES
     }
 
 

@@ -32,7 +32,7 @@ def plain_opponent(clients: int, batch_size: int) -> Iterator[Step]:
         asks, answers = process.stdin, process.stdout
 
         def step() -> None:
-            # Who has ended does not listen, and does not answer either.
+            # A process that has ended takes no orders, and gives no answer either.
             with suppress(BrokenPipeError):
                 asks.write("step\n")
                 asks.flush()

@@ -10,7 +10,7 @@ that would make this one slower, may reach it. Its hash is part of every compari
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -196,10 +196,3 @@ def _run(blocks: nn.ModuleList, inputs: Tensor, labels: Tensor | None = None) ->
 def _adam(*parts: nn.Module) -> torch.optim.Adam:
     parameters = [parameter for part in parts for parameter in part.parameters()]
     return torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
-
-
-def load_blocks(blocks: nn.ModuleList, states: Mapping[int, Mapping[str, Tensor]], first: int) -> None:
-    """Copy in weights by the index of the block in its network; ``first`` is that of ``blocks[0]``."""
-    for index, block in enumerate(blocks, start=first):
-        mine = block.state_dict()
-        block.load_state_dict(dict(zip(mine, states[index].values(), strict=True)))

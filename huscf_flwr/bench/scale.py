@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -26,15 +27,17 @@ from matplotlib.figure import Figure
 
 from huscf_flwr.bench.engines import bench_config
 from huscf_flwr.bench.memory import peak_bytes
+from huscf_flwr.bench.mixed_cuts import MixedCuts
 from huscf_flwr.bench.step import mixed_cuts, noise_images
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import CutProblem, Solution
 from huscf_flwr.data import Domain, Partition, Population
-from huscf_flwr.models import ModelSpec
-from huscf_flwr.split import Channel, Exchange, HostTimer, Parcel, SplitClient
-from huscf_flwr.training.display import NoDisplay
-from huscf_flwr.training.local import train_locally
-from huscf_flwr.training.method import model_spec_of
+from huscf_flwr.methods.huscf import HuSCF
+from huscf_flwr.models import ModelSpec, model_spec_of
+from huscf_flwr.run.check import CheckedRun
+from huscf_flwr.run.display import NoDisplay
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.session import Channel, Exchange, HostTimer, Parcel
+from huscf_flwr.split import EXCHANGES, SplitClient
 
 COUNTS = (8, 16, 32, 64, 128, 256, 512, 1000)
 """Numbers of clients that are measured if no others are asked for."""
@@ -111,7 +114,7 @@ class _StepClock(HostTimer):
         self._sent_last: Exchange | None = None
 
     def send(self, channel: Channel, exchange: Exchange, client: int, parcel: Parcel) -> None:
-        if exchange is Exchange.GENERATE and self._sent_last is not exchange:
+        if exchange == EXCHANGES[0] and self._sent_last != exchange:
             self.began.append((time.perf_counter(), time.process_time()))
         self._sent_last = exchange
         super().send(channel, exchange, client, parcel)
@@ -126,31 +129,18 @@ class _StepClock(HostTimer):
         return median(after[column] - before[column] for before, after in pairwise(self.began))
 
 
-@dataclass(frozen=True)
-class _MixedCuts:
-    """Gives out the cuts of a benchmark."""
-
-    name: str = "mixed"
-
-    def solve(self, problem: CutProblem, *, seed: int) -> Solution:  # noqa: ARG002 - nothing is drawn
-        started = time.perf_counter()
-        cuts = list(mixed_cuts(problem.spec, len(problem.devices)).values())
-        return problem.solution(cuts, solver=self.name, started=started)
-
-
 def _round(clients: int, batch_size: int, steps: int, threads: int) -> ScalePoint:
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory(prefix="huscf-scale-") as folder:
         config = _config(clients, batch_size, Path(folder))
         spec = model_spec_of(config)
-        population = _noise(spec, clients, batch_size * steps)
+        run = CheckedRun(config, HuSCF, _noise(spec, clients, batch_size * steps), None)
         before = peak_bytes()
         clock, started = _StepClock(), time.perf_counter()
         train_locally(
-            config,
-            population=population,
+            run,
             display=NoDisplay(),
-            cut_solver=_MixedCuts(),
+            make_method=partial(HuSCF, cut_solver=MixedCuts()),
             make_timer=lambda *_: clock,
             judged=False,
         )

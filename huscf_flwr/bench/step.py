@@ -16,17 +16,8 @@ from huscf_flwr.cuts.beliefs import server_gflop
 from huscf_flwr.cuts.costs import step_costs
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.models import CPU, NETWORKS, Cut, ModelSpec, head_indices, legal_cuts, tail_indices
-from huscf_flwr.split import (
-    Batch,
-    HostedClient,
-    Ledger,
-    LocalChannel,
-    LockStep,
-    SplitClient,
-    SplitExecutor,
-    noise_batch,
-    run_step,
-)
+from huscf_flwr.session import Ledger, LocalChannel, LockStep, run_step
+from huscf_flwr.split import Batch, HostedClient, SplitClient, SplitExecutor, noise_batch
 
 _MATRIX_SIZES = {"cpu": (512, 1024, 2048, 4096), "cuda": (4096, 8192)}
 _MATRIX_REPEATS = 5

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from huscf_flwr.conf_files import find_conf, read_yaml, validate
-from huscf_flwr.seeding import numpy_stream
+from huscf_flwr.config import RunConfig
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Order = Literal["round_robin", "shuffled"]
 
 _BYTES_PER_SECOND = 1e6 / 8
 
@@ -114,20 +113,18 @@ def load_devices(name_or_path: str | Path) -> DeviceFile:
     return validate(DeviceFile, read_yaml(path), str(path))
 
 
-def deal(
-    profiles: Sequence[Device], clients: int, *, seed: int = 0, order: Order = "round_robin"
-) -> tuple[Device, ...]:
-    """Deal the profiles evenly to ``clients``; the first N mod n profiles go to one client more.
+def deal(profiles: Sequence[Device], clients: int) -> tuple[Device, ...]:
+    """Deal the profiles evenly to ``clients``: client i of N gets profile i mod n.
 
-    Client i gets profile i mod n; ``shuffled`` then permutes the clients from the seeded stream, as
-    CutLayerSelection.py:210-217 does with an unseeded one.
+    Raises ``ValueError`` without clients or profiles.
     """
     if clients < 1:
         raise ValueError(f"clients is {clients}: at least 1 client is needed")
     if not profiles:
         raise ValueError("there are no device profiles to deal; give at least one")
-    dealt = [profiles[client % len(profiles)] for client in range(clients)]
-    if order == "shuffled":
-        permutation = numpy_stream(seed, "device profiles").permutation(clients)
-        dealt = [dealt[position] for position in permutation]
-    return tuple(dealt)
+    return tuple(profiles[client % len(profiles)] for client in range(clients))
+
+
+def deal_devices(config: RunConfig) -> dict[int, Device]:
+    """Deal the device profiles to the virtual clients of a run, by client id."""
+    return dict(enumerate(deal(load_devices(config.cuts.devices).devices, config.clients)))

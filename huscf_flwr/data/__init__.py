@@ -1,15 +1,14 @@
 """Data: domains, scenarios, the partition of images over clients, and the order of batches.
 
-Everything here runs where the data is: on a client, or in the harness that simulates clients and
+All of it runs where the data is: on a client, or in a simulation, which holds the data of all clients and
 judges the result. Nothing here sends anything.
 """
 
 from huscf_flwr.data.domains import Domain, DomainSource, load_domain
-from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
-from huscf_flwr.data.images import LabelledImages, convert, denormalise, normalise
+from huscf_flwr.data.images import DataError, LabelledImages, convert, denormalise, normalise
 from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
-from huscf_flwr.data.population import Population, load_population
+from huscf_flwr.data.population import Population, load_population, population_of, scenario_of
 from huscf_flwr.data.registry import register_domain, registered_names
 from huscf_flwr.data.sampling import BatchSampler, FreshDraw, ShuffledPasses
 from huscf_flwr.data.scenarios import Scenario, load_scenario
@@ -34,10 +33,12 @@ __all__ = [
     "load_scenario",
     "normalise",
     "partition",
+    "population_of",
     "read_idx",
     "read_idx_folder",
     "register_domain",
     "registered_names",
+    "scenario_of",
     "write_idx",
     "write_idx_folder",
 ]

@@ -1,8 +1,8 @@
 """The built-in domains.
 
-``digits`` and ``letters`` need no network. ``mnist``, ``fashion-mnist``, ``kmnist``, ``cifar10``
-and ``svhn`` are downloaded once, by torchvision, into the cache folder. ``notmnist`` has no source
-that torchvision knows, so its files must be given.
+``digits`` and ``letters`` work offline. torchvision downloads ``mnist``, ``fashion-mnist``, ``kmnist``,
+``cifar10`` and ``svhn`` once, into the cache folder. It cannot download ``notmnist``; the user must provide
+its files.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import torch
 from filelock import FileLock
 
 from huscf_flwr.data.digits import make_digits
-from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.idx import read_idx_folder, write_idx_folder
-from huscf_flwr.data.images import LabelledImages
+from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.letters import LETTERS, RECIPE, make_letters
 from huscf_flwr.data.registry import register_domain
 
@@ -42,7 +41,7 @@ def load_letters(cache: Path) -> Pair:
     try:
         return read_idx_folder(folder, classes=len(LETTERS))
     except DataError as error:
-        raise DataError(f"{error}. Delete {folder}: it will be rendered anew") from error
+        raise DataError(f"{error}. Delete {folder}: it will be rendered again") from error
 
 
 @register_domain("mnist", classes=10)
@@ -77,10 +76,10 @@ def load_svhn(cache: Path) -> Pair:
 
 @register_domain("notmnist", classes=10)
 def load_notmnist(_cache: Path) -> Pair:
-    """Say where notMNIST must come from.
+    """Refuse: notMNIST cannot be downloaded.
 
     Raises:
-        DataError: always; a folder is looked for before this is called.
+        DataError: always. This loader is called only if no folder was found.
     """
     raise DataError(
         "domain 'notmnist' cannot be downloaded: set data.root to a folder that holds a folder "
@@ -93,7 +92,7 @@ def _download(name: str, cache: Path) -> Pair:
     folder = cache / "torchvision" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Several processes on one machine may want the same files at the same time.
+        # Several processes on one machine may download the same files at the same time.
         with FileLock(folder / ".lock"):
             return _split_of(name, folder, train=True), _split_of(name, folder, train=False)
     except (OSError, RuntimeError, ImportError) as error:
@@ -104,7 +103,7 @@ def _download(name: str, cache: Path) -> Pair:
 
 
 def _split_of(name: str, folder: Path, *, train: bool) -> LabelledImages:
-    from torchvision import datasets  # noqa: PLC0415  (takes seconds, and most runs need it not)
+    from torchvision import datasets  # noqa: PLC0415 - slow to import, and most runs do without
 
     which: dict[str, Any] = {"train": train}
     if name == "SVHN":

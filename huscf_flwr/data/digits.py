@@ -1,15 +1,15 @@
-"""The domain ``digits``: scikit-learn's bundled handwritten digits, brought to MNIST's form.
+"""The domain ``digits``: scikit-learn's bundled handwritten digits in the form of MNIST.
 
-Needs no network. The source is the test part of the UCI set "Optical Recognition of Handwritten
-Digits": 1,797 images of 8x8 pixels with 17 grey levels, by 13 people. They are enlarged by bicubic
-interpolation to 22x22, given firmer strokes, and centred by mass on 28x28, as in MNIST.
+Works offline. The source is the test part of the UCI set "Optical Recognition of Handwritten Digits": 1,797
+images of 8x8 pixels with 17 grey levels, written by 13 people. They are enlarged by bicubic interpolation to
+22x22, given firmer strokes, and centred by mass on 28x28, as in MNIST.
 
-The source does not say who wrote which image, so the split into training (1,437) and test (360) is
-by image, stratified by label and fixed by a seed: the same person may have written in both, and
-test figures are kinder than they would be for strangers' handwriting.
+The source does not say who wrote which image. The split into training (1,437) and test images (360) is
+therefore by image, stratified by label and fixed by a seed. The same person may have written in both parts,
+so test figures are better than they would be for the handwriting of strangers.
 
-A support vector machine (scikit-learn's ``SVC(C=10)`` on the pixels) that is trained on the training
-images is right on 0.989 of the test images.
+A support vector machine (scikit-learn's ``SVC(C=10)`` on the pixels), trained on the training images, has an
+accuracy of 0.989 on the test images.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _FRAME = 1
 _LEVELS = 16.0
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
-# Grey values below ``_PAPER`` become black and those above ``_INK`` white: interpolation blurs an edge
-# over several pixels, and this makes it as steep as a pen stroke's.
+# Grey values below ``_PAPER`` become black and those above ``_INK`` white: interpolation blurs an edge over
+# several pixels, and this makes it as steep as that of a pen stroke.
 _PAPER, _INK = 0.3, 0.8
 
 
@@ -50,7 +50,7 @@ def make_digits() -> tuple[LabelledImages, LabelledImages]:
 
 def _enlarge(small: Tensor) -> Tensor:
     """Map [N, 1, 8, 8] in 0..1 to centred uint8 [N, 1, 28, 28]."""
-    # The source is cut close to the ink: without a frame a stroke would end as if sawn off.
+    # The source is cropped to the ink: without a frame, strokes would end abruptly at the border.
     framed = functional.pad(small, (_FRAME,) * 4)
     large = functional.interpolate(framed, (_SIZE, _SIZE), mode="bicubic")
     strokes = ((large - _PAPER) / (_INK - _PAPER)).clamp(0, 1)
@@ -58,7 +58,7 @@ def _enlarge(small: Tensor) -> Tensor:
 
 
 def _centre(image: Tensor) -> Tensor:
-    """Shift [1, 28, 28] by whole pixels until its centre of mass is the centre; lose no ink."""
+    """Shift [1, 28, 28] by whole pixels to bring its centre of mass to the middle, without losing ink."""
     shifts = []
     for axis in (1, 2):
         ink = image.double().sum(dim=(0, 3 - axis))

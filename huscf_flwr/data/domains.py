@@ -1,13 +1,13 @@
 """Domains: the data sets that clients' images come from.
 
-A domain is a name and a place. The place is, in this order: the folder that the user gives with the
-name; the folder below ``data.root`` whose name matches (case, hyphens and underscores ignored, so
-that ``fashion-mnist`` finds ``FashionMNIST``); or the loader that is registered under the name. Folders
-are in MNIST's file format (see ``idx.py``).
+A domain has a name, and its images come from the first of these that exists: the folder that the user gives
+with the name; the folder below ``data.root`` with a matching name (case, hyphens and underscores are ignored,
+so ``fashion-mnist`` matches ``FashionMNIST``); the loader registered under the name. Folders are in MNIST's
+file format (see ``idx.py``).
 
-All domains share the labels 0..classes-1: label 3 is a digit in one, a dress, a kana or the letter D
-in another, as in the authors' code (Metrics/evaluation.py:102-103, 149). Nothing tells a network
-which domain a label is meant in, which is why clients of different domains must be clustered.
+All domains use the labels 0..classes-1: label 3 is a digit in one domain and a dress, a kana or the letter D
+in another, as in the authors' code (Metrics/evaluation.py:102-103, 149). A network cannot tell which domain a
+label refers to, so clients of different domains must be clustered.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.data.errors import DataError
 from huscf_flwr.data.idx import read_idx_folder
-from huscf_flwr.data.images import LabelledImages, convert
+from huscf_flwr.data.images import DataError, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
 
 
 class DomainSource(BaseModel):
-    """What a configuration says about a domain.
+    """A domain as a configuration names it.
 
     Attributes:
-        name: a registered name, the name of a folder below ``data.root``, or any if ``folder`` is set.
-        folder: holds the images, in MNIST's file format.
-        classes: number of classes; by default the registered one, else 1 + the largest label of
+        name: a registered name, the name of a folder below ``data.root``, or any name if ``folder`` is set.
+        folder: folder with the images, in MNIST's file format.
+        classes: number of classes; by default the registered number, else 1 + the largest label of
             the training images.
     """
 
@@ -44,7 +43,7 @@ class DomainSource(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """A loaded domain: its images have the size that the network expects, its labels 0..classes-1."""
+    """A loaded domain: images in the size that the network expects, labels 0..classes-1."""
 
     name: str
     classes: int
@@ -60,18 +59,18 @@ def load_domain(
     image: tuple[int, int],
     classes: int | None = None,
 ) -> Domain:
-    """Load a domain and convert its images to what the network expects.
+    """Load a domain and convert its images to the form that the network expects.
 
     Args:
         domain: a name, or a name with its folder.
-        root: folder of folders in MNIST's file format, looked at before anything is downloaded.
-        cache: folder for downloads and rendered images; made when needed.
+        root: folder of folders in MNIST's file format, searched before anything is downloaded.
+        cache: folder for downloads and rendered images, created if needed.
         image: the network's (channels, size).
-        classes: the network's number of classes, which the domain's must not exceed.
+        classes: the network's number of classes; the domain must not have more.
 
     Raises:
-        DataError: if the domain is unknown or its files are missing, damaged or do not fit; it
-            names the file or the setting.
+        DataError: if the domain is unknown, or if its files are missing, damaged or do not fit. The
+            message names the file or the setting.
     """
     source = DomainSource(name=domain) if isinstance(domain, str) else domain
     registered = registered_domain(source.name)
@@ -92,7 +91,7 @@ def _folder_below(root: Path | None, name: str) -> Path | None:
     if root is None:
         return None
     if not root.is_dir():
-        raise DataError(f"data.root: no such folder: {root}; correct the path or leave it out")
+        raise DataError(f"data.root: no such folder: {root}; correct the path or remove the setting")
     folders = sorted(path for path in root.iterdir() if path.is_dir())
     return next((path for path in folders if _plain(path.name) == _plain(name)), None)
 

@@ -1,9 +1,9 @@
 """Reading and writing MNIST's file format, idx.
 
 An idx file is four bytes (two zeros, the type of an element, the number of dimensions), one
-big-endian 32-bit length for each dimension, and the elements in C order. MNIST and its relatives
-use unsigned bytes (type 0x08): labels with one dimension, grey images with three [N, H, W]. Colour
-images have four here, [N, H, W, C]. Files may be gzipped, whatever their name.
+big-endian 32-bit length for each dimension, and the elements in C order. MNIST and similar data sets
+use unsigned bytes (type 0x08): labels have one dimension, grey images three [N, H, W]. Here, colour
+images have four [N, H, W, C]. Files may be gzipped, whatever their name.
 
 A *folder* in this format holds four files, directly or under ``raw/`` as torchvision leaves them:
 ``{train,t10k}-images-idx3-ubyte`` (``idx4`` for colour) and ``{train,t10k}-labels-idx1-ubyte``, each
@@ -27,8 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.data.errors import DataError
-from huscf_flwr.data.images import LabelledImages
+from huscf_flwr.data.images import DataError, LabelledImages
 
 _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -46,8 +45,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         with _open(path) as file:
             shape = _read_header(file, path)
             expected = math.prod(shape)
-            # One byte more than expected shows a file that is too long, and makes gzip check its
-            # sum; reading no further bounds the memory that a damaged header can ask for.
+            # One byte more than expected reveals a file that is too long, and makes gzip verify its
+            # checksum. Reading no further limits the memory that a damaged header can claim.
             content = file.read(expected + 1)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the folder or {_REPLACE}") from error
@@ -65,10 +64,10 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     """Write unsigned bytes of any shape as an idx file, gzipped if the name ends in ``.gz``.
 
-    The file appears complete or not at all, and its bytes depend on the array only.
+    The file appears complete or not at all. Equal arrays give equal bytes.
 
     Raises:
-        DataError: if the array is not of unsigned bytes or has no dimension or more than 255.
+        DataError: if the elements are not unsigned bytes, or the array has no dimension or more than 255.
     """
     if array.dtype != np.uint8 or not 1 <= array.ndim <= 255:
         raise DataError(f"idx holds unsigned bytes with 1 to 255 dimensions, not {array.dtype}")
@@ -83,12 +82,12 @@ def read_idx_folder(folder: Path, classes: int | None = None) -> tuple[LabelledI
     """Return the training and the test images of a folder in MNIST's file format.
 
     Args:
-        folder: holds the four files, directly or under ``raw/``.
-        classes: labels must be below it; None takes them as they are.
+        folder: has the four files, directly or under ``raw/``.
+        classes: labels must be less than this; None allows any.
 
     Raises:
-        DataError: names the file that is missing, damaged, of the wrong shape, or has a label out
-            of range.
+        DataError: if a file is missing, damaged, has the wrong shape, or has a label out of range. The
+            message names the file.
     """
     place = folder / "raw" if (folder / "raw").is_dir() else folder
     if not place.is_dir():
@@ -99,7 +98,7 @@ def read_idx_folder(folder: Path, classes: int | None = None) -> tuple[LabelledI
 def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) -> None:
     """Write a new folder in MNIST's file format; it appears complete or not at all.
 
-    Where the folder exists already, another process has just made it, and it is left alone.
+    A folder that exists already is left unchanged: another process has just written it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -116,7 +115,7 @@ def _rename_unless_there(temporary: Path, folder: Path) -> None:
     try:
         temporary.rename(folder)
     except OSError:
-        # A folder that is not empty refuses to be replaced, which settles a race between processes.
+        # A folder that is not empty cannot be replaced, so the first of several processes wins.
         if not folder.is_dir():
             raise
 
@@ -159,7 +158,7 @@ def _read_part(folder: Path, part: str, classes: int | None) -> LabelledImages:
 
 
 def _find(folder: Path, part: str, what: str, form: str) -> Path:
-    # Unpacked files come first in the sorted list: they are read faster than their .gz twins.
+    # Unpacked files are read faster than gzipped ones.
     found = sorted(folder.glob(f"{part}-{what}[-.]{form}-ubyte")) or sorted(
         folder.glob(f"{part}-{what}[-.]{form}-ubyte.gz")
     )

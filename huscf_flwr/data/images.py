@@ -1,8 +1,8 @@
-"""Labelled images in memory, and the only places where their form changes.
+"""Labelled images in memory, and the only functions that change their form.
 
-Images stay unsigned bytes (one byte a pixel, as on disk) until a batch needs them, when
-``normalise`` turns them into the range of the generator's Tanh. Size and number of channels are
-brought to what the network expects once, at load, by ``convert``.
+Images stay unsigned bytes (one byte per pixel and channel, as on disk) until they are used in a batch:
+``normalise`` then maps them to the range of the generator's Tanh. ``convert`` brings them to the network's
+size and number of channels once, when they are loaded.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from huscf_flwr.data.errors import DataError
-
-# ITU-R BT.601, the weights of red, green and blue that Pillow and OpenCV use for grey.
+# ITU-R BT.601: the weights of red, green and blue with which Pillow and OpenCV compute grey.
 _LUMA = (0.299, 0.587, 0.114)
 _IMAGES_AT_ONCE = 2048
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names the file or the setting and says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class LabelledImages:
         labels: int64 tensor [N].
 
     Raises:
-        DataError: if dtypes, numbers of dimensions or lengths are not these.
+        DataError: if dtypes, numbers of dimensions or lengths differ from these.
     """
 
     images: Tensor
@@ -59,15 +61,15 @@ def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def denormalise(images: Tensor) -> Tensor:
-    """Map floating-point images of any shape from -1..1 to uint8; values beyond are clipped."""
+    """Map floating-point images of any shape from -1..1 to uint8; values outside are clipped."""
     return ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def convert(data: LabelledImages, channels: int, size: int) -> LabelledImages:
-    """Bring images to the network's number of channels (1 or 3) and size (pixels a side).
+    """Convert images to the network's number of channels (1 or 3) and size (pixels per side).
 
-    Colour becomes grey by BT.601 luma, grey becomes colour by repetition; sizes change by
-    antialiased bilinear interpolation, which stretches images that are not square.
+    Colour becomes grey by BT.601 luma, and grey becomes colour by repetition. Images are resized by
+    antialiased bilinear interpolation, which stretches those that are not square.
 
     Raises:
         DataError: if there is no such conversion.

@@ -1,12 +1,11 @@
-"""The domain ``letters``: A to J, rendered from the fonts that matplotlib brings along.
+"""The domain ``letters``: A to J, rendered from the fonts that matplotlib installs.
 
-Needs no network, and looks like a clean notMNIST. Every letter of every font is drawn with small
-random rotation, shear, size and place. The test images come from fonts that no
-training image shows: Computer Modern (sans, bold, typewriter) and STIX, against DejaVu, STIX bold
-and Computer Modern roman for training. The fonts were chosen, and the variation kept small, so
-that a classifier can go from one to the other and a small GAN can learn them in minutes: a support
-vector machine (scikit-learn's ``SVC(C=10)`` on the pixels) that is trained on the training images is
-right on all 520 test images.
+Works offline, and looks like a clean notMNIST. Every letter of every font is drawn with small random changes
+of rotation, shear, size and position. Test and training images use different fonts: Computer Modern (sans,
+bold, typewriter) and STIX for testing; DejaVu, STIX bold and Computer Modern roman for training. The fonts
+were chosen, and the changes kept small, so that a classifier generalises from one part to the other and a
+small GAN learns the letters in minutes: a support vector machine (scikit-learn's ``SVC(C=10)`` on the
+pixels), trained on the training images, is right on all 520 test images.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from huscf_flwr.data.errors import DataError
-from huscf_flwr.data.images import LabelledImages
+from huscf_flwr.data.images import DataError, LabelledImages
 
 LETTERS = "ABCDEFGHIJ"
-# Part of the name of the cached files: raise it when the images change.
+# Part of the cache folder's name: increase it when the images change.
 RECIPE = 1
 TRAINING_FONTS = (
     "DejaVuSans",
@@ -41,10 +39,10 @@ TRAINING_COPIES = 25
 TEST_COPIES = 13
 
 _SIZE = 28
-# The letter's box on the image, in pixels; the rest is margin for the random placing.
+# The letter's box in the image, in pixels; the rest is margin for random shifts.
 _HEIGHT, _WIDTH = 20.0, 21.0
 _GLYPH_POINTS = 120
-# Drawn several times too large and then averaged down, so that edges are smooth.
+# Letters are drawn several times too large and then averaged down, for smooth edges.
 _OVERSAMPLING = 4
 _SEED = 20250717
 _MAX_ROTATION = math.radians(5.0)
@@ -59,7 +57,7 @@ def make_letters() -> tuple[LabelledImages, LabelledImages]:
     The same versions of Pillow and matplotlib give the same images each time.
 
     Raises:
-        DataError: if matplotlib's font files are not where they belong.
+        DataError: if matplotlib's font files are missing or cannot be read.
     """
     generator = np.random.default_rng(_SEED)
     return (
@@ -86,11 +84,11 @@ def _open_font(name: str) -> ImageFont.FreeTypeFont:
     try:
         return ImageFont.truetype(str(path), _GLYPH_POINTS)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error}); install matplotlib again") from error
+        raise DataError(f"{path}: cannot be read ({error}); reinstall matplotlib") from error
 
 
 def _draw(font: str, letter: str) -> Image.Image:
-    """Return one letter, white on black, cut to its own outline."""
+    """Return one letter, white on black, cropped to its outline."""
     face = _open_font(font)
     left, top, right, bottom = face.getbbox(letter)
     glyph = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)))
@@ -106,7 +104,7 @@ def _place(glyph: Image.Image, generator: np.random.Generator) -> NDArray[np.uin
     zoom = fit * _OVERSAMPLING * (1 + _MAX_SCALE * scale)
     angle = _MAX_ROTATION * rotation
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    # Pillow asks where each pixel of the result comes from, hence the inverse.
+    # Pillow maps each pixel of the result to its source, hence the inverse.
     inverse = np.linalg.inv(zoom * turn @ np.array([[1.0, _MAX_SHEAR * shear], [0.0, 1.0]]))
     middle = _SIZE / 2 + _MAX_SHIFT * np.array([right, down])
     origin = np.array(glyph.size) / 2 - inverse @ (middle * _OVERSAMPLING)

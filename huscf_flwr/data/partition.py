@@ -1,12 +1,12 @@
 """Partitions: which training images each client holds.
 
-Clients are numbered 0..K-1, domain by domain; the clients are spread evenly over the domains, the
-first domains taking the remainder. Within a domain the images are dealt at random, evenly or by a
-Dirichlet distribution; then each client drops the labels that its scenario takes from it, and keeps
-at most its amount. No image goes to two clients, and no client is left without one. What a client
-drops goes to nobody, as in the authors' code (Data/data.py:164-219).
+Clients are numbered 0..K-1, domain by domain. They are spread evenly over the domains, and the first domains
+take the remainder. The images of a domain are dealt at random, evenly or by a Dirichlet distribution. Each
+client then drops the labels that the scenario excludes for it, and keeps at most its amount. No image goes to
+two clients, and every client has at least one. Images that a client drops are not used, as in the authors'
+code (Data/data.py:164-219).
 
-Everything depends on the scenario, the labels, the number of clients and the seed alone.
+The result depends only on the scenario, the labels, the number of clients and the seed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.data.errors import DataError
+from huscf_flwr.data.images import DataError
 from huscf_flwr.data.scenarios import DirichletLabels, ExcludedLabels, Scenario
 from huscf_flwr.seeding import numpy_stream
 
 Indices = NDArray[np.int64]
-Excluded = dict[int, frozenset[int]]  # client id -> labels that it lacks
+Excluded = dict[int, frozenset[int]]
+"""By client id, the labels that the client lacks."""
 
 _MOST_DRAWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """One client's share: ``indices`` (int64, ascending) point into its domain's training images."""
+    """One client's share: ``indices`` (int64, ascending) into its domain's training images."""
 
     client: int
     domain: str
@@ -41,17 +42,17 @@ class Partition:
 
 
 class PartitionRules(BaseModel):
-    """Two mistakes of the authors' code, repaired unless asked for.
+    """Two mistakes in the authors' code, corrected unless ``authors`` is chosen.
 
     Attributes:
-        id_offset: which client's exclusions and amount a client takes. ``corrected``: its own.
-            ``authors``: the third and fourth domain of the authors look under a wrong number,
-            ``kmnist`` under (number of kmnist clients + i) and ``notmnist`` under (number of mnist and
-            fashion-mnist clients + i), while the exclusions are filed under the right one
-            (Data/data.py:156, 167, 199, 211). They mostly miss: such a client lacks no label and
-            takes another client's amount.
-        exclusion_pattern: ``per-domain``: each domain draws its own. ``authors``: all domains but the
-            first draw from one seed, so that their i-th clients lack the same labels
+        id_offset: whose exclusions and amount a client gets. ``corrected``: its own. ``authors``: clients
+            of the authors' third and fourth domain look them up under a wrong id, ``kmnist`` under
+            (number of kmnist clients + i) and ``notmnist`` under (number of mnist and fashion-mnist
+            clients + i), although the exclusions are stored under the right one (Data/data.py:156, 167,
+            199, 211). They usually find none, so such a client lacks no label and gets another
+            client's amount.
+        exclusion_pattern: ``per-domain``: each domain draws its own exclusions. ``authors``: all domains
+            but the first use one seed, so their i-th clients lack the same labels
             (Data/data.py:144-167: seed 42 for the first, 32 for all others).
     """
 
@@ -69,7 +70,7 @@ def clients_per_domain(domains: Sequence[str], clients: int) -> dict[str, int]:
     """
     if clients < len(domains):
         raise DataError(
-            f"{clients} clients cannot cover {len(domains)} domains ({', '.join(domains)}): take "
+            f"{clients} clients cannot cover {len(domains)} domains ({', '.join(domains)}): use "
             f"at least {len(domains)} clients or fewer domains"
         )
     each, remainder = divmod(clients, len(domains))
@@ -88,16 +89,16 @@ def partition(
 
     Args:
         scenario: the domains and the rules.
-        labels: for each domain the labels of its training images, int64 tensor [N].
+        labels: for each domain, the labels of its training images, int64 tensor [N].
         clients: number of clients over all domains.
         seed: the same seed gives the same partitions.
         rules: which of the authors' mistakes to repeat.
 
     Returns:
-        One partition for each client, ordered by client id.
+        One partition per client, ordered by client id.
 
     Raises:
-        DataError: if a domain is missing, there are more clients than samples or fewer than
+        DataError: if a domain is missing, there are more clients than samples or fewer clients than
             domains, or the rules leave a client or a class without a sample.
     """
     counts = clients_per_domain(scenario.domain_names, clients)
@@ -109,12 +110,12 @@ def partition(
         excluded = _draw_excluded(scenario, known, first, count, _exclusion_stream(place, seed, rules))
         dealing = numpy_stream(seed, "partition", "dealing", place)
         for i, share in enumerate(_deal(scenario, known, count, dealing)):
-            filed = _filed_under(name, i, first, counts, rules)
-            if filed not in fractions:
-                raise DataError(_no_amount(name, first + i, filed))
-            lacking = list(excluded.get(filed, ()))
+            looked_up = _id_to_look_up(name, i, first, counts, rules)
+            if looked_up not in fractions:
+                raise DataError(_no_amount(name, first + i, looked_up))
+            lacking = list(excluded.get(looked_up, ()))
             kept = dealing.permutation(share[~np.isin(known[share], lacking)])
-            chosen = np.sort(kept[: _limit(fractions[filed], len(share), scenario, clients)])
+            chosen = np.sort(kept[: _limit(fractions[looked_up], len(share), scenario, clients)])
             partitions.append(_checked(Partition(first + i, name, chosen)))
     return tuple(partitions)
 
@@ -132,8 +133,8 @@ def _labels_of(name: str, labels: Mapping[str, Tensor], count: int) -> Indices:
     found: Indices = labels[name].numpy()
     if len(found) < count:
         raise DataError(
-            f"domain '{name}' has {len(found)} training samples for {count} clients: take at most "
-            f"{len(found)} clients for it"
+            f"domain '{name}' has {len(found)} training samples for {count} clients: give it at most "
+            f"{len(found)} clients"
         )
     return found
 
@@ -149,7 +150,7 @@ def _draw_fractions(scenario: Scenario, clients: int, seed: int) -> dict[int, fl
 def _draw_excluded(
     scenario: Scenario, labels: Indices, first: int, count: int, generator: np.random.Generator
 ) -> Excluded:
-    """Return the labels that each of a domain's clients, ``first`` to ``first + count - 1``, lacks."""
+    """Return the labels that the clients of a domain, ``first`` to ``first + count - 1``, lack."""
     rule = scenario.labels
     if not isinstance(rule, ExcludedLabels):
         return {}
@@ -165,7 +166,7 @@ def _draw_excluded(
             return {first + i: lacking for i, lacking in enumerate(drawn)}
     raise DataError(
         f"labels.keep_every_class: {count} clients that lack {list(rule.counts)} labels did not "
-        f"cover all {len(classes)} classes in {_MOST_DRAWS} draws; take more clients"
+        f"cover all {len(classes)} classes in {_MOST_DRAWS} draws; use more clients"
     )
 
 
@@ -187,7 +188,7 @@ def _deal_dirichlet(
     if count * rule.minimum > len(labels):
         raise DataError(
             f"labels.minimum: {count} clients with at least {rule.minimum} samples each need "
-            f"{count * rule.minimum}, the domain has {len(labels)}: take fewer clients"
+            f"{count * rule.minimum}, but the domain has {len(labels)}: use fewer clients"
         )
     dealt: list[list[Indices]] = [[] for _ in range(count)]
     for label in np.unique(labels):
@@ -200,7 +201,7 @@ def _deal_dirichlet(
 
 
 def _top_up(shares: list[Indices], minimum: int) -> list[Indices]:
-    """Move samples, one by one and each from the largest share, until none is below ``minimum``."""
+    """Move samples one by one from the largest share until no share is below ``minimum``."""
     for poor in range(len(shares)):
         while len(shares[poor]) < minimum:
             rich = max(range(len(shares)), key=lambda client: len(shares[client]))
@@ -209,8 +210,8 @@ def _top_up(shares: list[Indices], minimum: int) -> list[Indices]:
     return shares
 
 
-def _filed_under(name: str, i: int, first: int, counts: Mapping[str, int], rules: PartitionRules) -> int:
-    """Return the client id under which the ``i``-th client of a domain finds its rules."""
+def _id_to_look_up(name: str, i: int, first: int, counts: Mapping[str, int], rules: PartitionRules) -> int:
+    """Return the client id whose exclusions and amount the ``i``-th client of a domain gets."""
     if rules.id_offset == "authors" and name == "kmnist":
         return counts["kmnist"] + i
     if rules.id_offset == "authors" and name == "notmnist":
@@ -218,16 +219,16 @@ def _filed_under(name: str, i: int, first: int, counts: Mapping[str, int], rules
     return first + i
 
 
-def _no_amount(name: str, client: int, filed: int) -> str:
+def _no_amount(name: str, client: int, looked_up: int) -> str:
     return (
-        f"id_offset: 'authors' looks for the amount of client {client} (domain '{name}') under "
-        f"client {filed}, which does not exist, and the authors' code stops there: use 'corrected'"
+        f"id_offset: 'authors' looks up the amount of client {client} (domain '{name}') under client "
+        f"{looked_up}, which does not exist; the authors' code stops here too: use 'corrected'"
     )
 
 
 def _limit(fraction: float, share: int, scenario: Scenario, clients: int) -> int:
-    # The authors take the fraction of the cap alone, which is the same for a domain of MNIST's size;
-    # in a smaller one, clients of every fraction would keep their whole share.
+    # The authors always take the fraction of the cap. For a domain of MNIST's size that is the same; in a
+    # smaller one, clients with a fraction below one could still keep their whole share.
     full = share if scenario.cap_total is None else min(share, scenario.cap_total // clients)
     return max(1, int(fraction * full))
 
@@ -235,7 +236,7 @@ def _limit(fraction: float, share: int, scenario: Scenario, clients: int) -> int
 def _checked(part: Partition) -> Partition:
     if len(part.indices) == 0:
         raise DataError(
-            f"client {part.client} of domain '{part.domain}' has no sample left after the labels "
-            f"that it lacks were dropped: take fewer clients or another scenario"
+            f"client {part.client} of domain '{part.domain}' has no sample left after its "
+            f"excluded labels were dropped: use fewer clients or another scenario"
         )
     return part

@@ -1,8 +1,8 @@
 """The virtual clients of a scenario with their private images.
 
-In a simulation every host can build the whole population, since scenario and seed say who holds what; it
-takes from it only the clients that it hosts. The server's side of a run never builds one: only the harness
-that judges a simulation does.
+In a simulation every host can build the whole population, because scenario and seed determine it; a host
+uses only the clients that it hosts. The server's half of a method never sees one: only the judge of a
+simulation does.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from pathlib import Path
 
 import torch
 
-from huscf_flwr.data.domains import Domain, load_domain
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data.domains import Domain, DomainSource, load_domain
 from huscf_flwr.data.images import LabelledImages
 from huscf_flwr.data.partition import Partition, PartitionRules, partition
-from huscf_flwr.data.scenarios import Scenario
+from huscf_flwr.data.scenarios import Scenario, load_scenario
+from huscf_flwr.models import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Population:
         return self.domains[part.domain].train.subset(torch.from_numpy(part.indices))
 
     def domain_of(self) -> dict[int, str]:
-        """Return the domain of each client, which no server is told."""
+        """Return the domain of each client, which the server is never told."""
         return {part.client: part.domain for part in self.partitions}
 
 
@@ -58,3 +60,27 @@ def load_population(
     labels = {name: domain.train.labels for name, domain in domains.items()}
     parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules)
     return Population(domains, parts)
+
+
+def scenario_of(config: RunConfig) -> Scenario:
+    """Return the scenario, with the domains of ``data.domains`` if they are given."""
+    domains = None
+    if config.data.domains is not None:
+        domains = [DomainSource(name=name) for name in config.data.domains]
+    return load_scenario(config.data.scenario, domains)
+
+
+def population_of(config: RunConfig, spec: ModelSpec) -> Population:
+    """Load the virtual clients of the scenario with their images."""
+    return load_population(
+        scenario_of(config),
+        clients=config.clients,
+        seed=config.seed,
+        image=(spec.image.channels, spec.image.size),
+        classes=spec.classes,
+        root=config.data.root,
+        cache=config.data.cache,
+        rules=PartitionRules(
+            id_offset=config.data.id_offset, exclusion_pattern=config.data.exclusion_pattern
+        ),
+    )

@@ -1,7 +1,7 @@
 """The registry of built-in domains, open to users.
 
-A domain is registered with a name, its number of classes and a loader. A loader is given the cache
-folder, may download into it, and returns training and test images in their original size:
+A domain is registered with a name, a number of classes and a loader. The loader gets the cache folder, may
+download into it, and returns training and test images in their original size:
 
     @register_domain("my-letters", classes=26)
     def load_my_letters(cache: Path) -> tuple[LabelledImages, LabelledImages]:
@@ -14,15 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huscf_flwr.data.errors import DataError
-from huscf_flwr.data.images import LabelledImages
+from huscf_flwr.data.images import DataError, LabelledImages
 
 Loader = Callable[[Path], tuple[LabelledImages, LabelledImages]]
 
 
 @dataclass(frozen=True)
 class RegisteredDomain:
-    """A name, a number of classes, and where the images come from."""
+    """A name, a number of classes, and the function that loads the images."""
 
     name: str
     classes: int
@@ -41,7 +40,7 @@ def register_domain(name: str, *, classes: int) -> Callable[[Loader], Loader]:
 
     def register(load: Loader) -> Loader:
         if name in _REGISTRY:
-            raise DataError(f"domain '{name}' is registered already; choose another name")
+            raise DataError(f"domain '{name}' is already registered; choose another name")
         _REGISTRY[name] = RegisteredDomain(name, classes, load)
         return load
 
@@ -49,7 +48,7 @@ def register_domain(name: str, *, classes: int) -> Callable[[Loader], Loader]:
 
 
 def registered_domain(name: str) -> RegisteredDomain | None:
-    """Return what is registered under ``name``, None if nothing is."""
+    """Return the domain registered under ``name``, or None."""
     return _REGISTRY.get(name)
 
 

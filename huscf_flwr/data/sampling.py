@@ -1,12 +1,11 @@
-"""Which samples make a client's next mini-batch.
+"""Which samples form a client's next mini-batch.
 
-``ShuffledPasses`` is how stochastic gradient descent is commonly run: all samples in random order,
-then all again in another order, as an endless stream. A client that has fewer batches than the
-largest one simply goes on into its next pass. ``FreshDraw`` does what the authors' code does.
+``ShuffledPasses`` is the usual way to run stochastic gradient descent: all samples in random order, then all
+again in another order, as an endless stream. A client with fewer batches than the largest one continues with
+its next pass. ``FreshDraw`` does what the authors' code does.
 
-Both are handed a generator that they alone use. A round makes it from its (seed, client, round), so
-every round begins with a new pass, and no state has to survive between rounds or move with a client
-from host to host.
+Each gets a generator of its own. A round derives it from (seed, client, round), so every round begins with a
+new pass, and no state has to be kept between rounds or to follow a client from host to host.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
-from huscf_flwr.data.errors import DataError
+from huscf_flwr.data.images import DataError
 
 
 class BatchSampler(Protocol):
@@ -27,19 +26,19 @@ class BatchSampler(Protocol):
 
 
 class ShuffledPasses:
-    """A stream of shuffled passes; no sample comes again before its pass is over.
+    """A stream of shuffled passes; no sample is repeated within a pass.
 
-    A batch is what is left of the pass, up to the batch size; so a client with fewer samples than
-    a batch gets smaller batches. BatchNorm needs two samples: where one would be left, it is
-    joined by the first of the next pass, and a client's only sample comes twice.
+    A batch takes up to the batch size from what is left of the pass, so a client with fewer samples than a
+    batch gets smaller batches. BatchNorm needs two samples: a single one left over is joined by the first of
+    the next pass, and a client's only sample is taken twice.
     """
 
     def __init__(self, samples: int, batch_size: int, generator: Generator) -> None:
         """Begin with a new pass.
 
         Args:
-            samples: number of samples of the client.
-            batch_size: the most samples in a batch, at least 2.
+            samples: the client's number of samples.
+            batch_size: largest number of samples in a batch, at least 2.
             generator: a CPU generator that nothing else draws from.
 
         Raises:
@@ -64,18 +63,18 @@ class ShuffledPasses:
     def _join_next_pass(self, last: Tensor) -> Tensor:
         following = self._shuffle()
         if self._samples > 1 and following[0] == last[0]:
-            # The same sample twice in a batch would be a repeat: swap it with the second.
+            # The same sample must not be in a batch twice: swap it with the second.
             following[:2] = following[:2].flip(0)
         self._left = following[1:]
         return torch.cat([last, following[:1]])
 
 
 class FreshDraw:
-    """Every batch is the first one of a new shuffle, as in the authors' code (train.py:105).
+    """Every batch is the first of a new shuffle, as in the authors' code (train.py:105).
 
-    There ``next(iter(loader))`` starts the data loader anew at every step, so that an epoch is a
-    number of independent draws, and which samples an epoch sees is left to chance. Kept for
-    comparison. A client's only sample comes twice, because BatchNorm needs two.
+    There, ``next(iter(loader))`` restarts the data loader at every step. An epoch is therefore a number of
+    independent draws, and some samples may not be seen at all. Kept for comparison. A client's only sample is
+    taken twice, because BatchNorm needs two.
     """
 
     def __init__(self, samples: int, batch_size: int, generator: Generator) -> None:
@@ -94,6 +93,6 @@ class FreshDraw:
 
 def _check(samples: int, batch_size: int) -> None:
     if samples < 1:
-        raise DataError(f"a client has {samples} samples: each needs at least one")
+        raise DataError(f"a client has {samples} samples: it needs at least one")
     if batch_size < 2:
         raise DataError(f"batch_size is {batch_size}: BatchNorm needs at least 2")

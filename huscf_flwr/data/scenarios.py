@@ -1,8 +1,8 @@
-"""Scenarios: which domains there are, and how the labels and amounts of data differ by client.
+"""Scenarios: which domains there are, and how labels and amounts of data differ between clients.
 
-The authors' six (their Data/data.py:37-91; the paper's numbers 1 to 6) are files in
-``conf/scenarios/``, as are a Dirichlet one and the demo's. A scenario says nothing about the number
-of clients, and its domains can be replaced by others: the rules apply to any.
+The authors' six scenarios (their Data/data.py:37-91; numbers 1 to 6 in the paper) are files in
+``conf/scenarios/``, together with a Dirichlet scenario and the demo's. A scenario does not fix the number of
+clients, and its domains can be replaced: the rules apply to any domains.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class ExcludedLabels(_Strict):
     """Each client lacks some labels, drawn at random (the authors' label skew).
 
     Attributes:
-        counts: numbers of labels that a client may lack.
+        counts: possible numbers of labels that a client lacks.
         odds: relative odds of each count; they need not sum to one.
-        keep_every_class: draw again until each class is left to at least one client of the domain.
-            The authors do not, so that with few clients a class can vanish from a domain.
+        keep_every_class: draw again until at least one client of the domain has each class. The authors
+            do not, so with few clients a class can vanish from a domain.
     """
 
     kind: Literal["excluded"]
@@ -62,12 +62,12 @@ class DirichletLabels(_Strict):
     """Each class is dealt to the clients in proportions drawn from a Dirichlet distribution.
 
     The usual benchmark of label skew (Hsu, Qi, Brown 2019, arXiv 1909.06335, in the form that splits
-    each class over the clients). A small alpha gives each client few classes, a large one gives all
-    clients the same mixture.
+    each class over the clients). With a small alpha each client has few classes; with a large one all
+    clients have the same mixture.
 
     Attributes:
         alpha: concentration of the distribution.
-        minimum: clients that would get fewer samples take some, at random, from the largest.
+        minimum: least number of samples of a client. Clients with fewer take random ones from the largest.
     """
 
     kind: Literal["dirichlet"]
@@ -76,7 +76,7 @@ class DirichletLabels(_Strict):
 
 
 class Sizes(_Strict):
-    """How much of its full amount a client has: each draws one of the fractions.
+    """How much of its full amount each client has: it draws one of the fractions.
 
     Attributes:
         fractions: fractions of the full amount, each in (0, 1].
@@ -97,16 +97,16 @@ Labels = Annotated[AllLabels | ExcludedLabels | DirichletLabels, Field(discrimin
 
 
 class Scenario(_Strict):
-    """A scenario, as its YAML file says.
+    """A scenario, as its YAML file describes it.
 
     Attributes:
-        description: one line for people.
+        description: one line for readers.
         domains: at least one; the clients are spread evenly over them.
-        labels: how the labels differ by client.
-        sizes: how the amounts of data differ by client.
-        cap_total: a client has at most this number divided by the number of all clients. The
-            authors' is 60,000, MNIST's size, whatever the number of domains (Data/data.py:172), so
-            with four domains only a quarter of each is used. null means no cap.
+        labels: how labels differ between clients.
+        sizes: how amounts of data differ between clients.
+        cap_total: a client has at most this number of samples divided by the number of all clients. The
+            authors' is 60,000, the size of MNIST, for any number of domains (Data/data.py:172), so with
+            four domains only a quarter of each is used. null means no cap.
     """
 
     description: str = ""
@@ -127,7 +127,7 @@ class Scenario(_Strict):
     def _names_differ(cls, domains: tuple[DomainSource, ...]) -> tuple[DomainSource, ...]:
         names = [domain.name for domain in domains]
         if len(set(names)) != len(names):
-            raise ValueError("each domain can be named once only; rename or remove one")
+            raise ValueError("each domain can be named only once; rename or remove one")
         return domains
 
     @property
@@ -140,11 +140,11 @@ def load_scenario(name_or_path: str | Path, domains: Sequence[DomainSource | str
     """Read a scenario.
 
     Args:
-        name_or_path: a name in ``conf/scenarios``, the paper's number ``1`` to ``6``, or a YAML file.
-        domains: take these domains instead of the file's.
+        name_or_path: a name in ``conf/scenarios``, a number in the paper (``1`` to ``6``), or a YAML file.
+        domains: use these domains instead of the file's.
 
     Raises:
-        ConfError: if there is no such scenario, or its file does not say what it should.
+        ConfError: if there is no such scenario, or its file is not valid.
     """
     name = str(name_or_path)
     if name.isdecimal() and 1 <= int(name) <= len(PAPER_SCENARIOS):

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Population, write_idx_folder
-from huscf_flwr.training.method import model_spec_of, population_of
+from huscf_flwr.data import Population, population_of, write_idx_folder
+from huscf_flwr.models import model_spec_of
 
 
 def write_client_data(config: RunConfig, root: Path) -> dict[int, Path]:

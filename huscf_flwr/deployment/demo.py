@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import deal_devices
 from huscf_flwr.deployment.client_data import write_client_data
 from huscf_flwr.deployment.credentials import ServerCredentials, make_node_key, make_server_credentials
 from huscf_flwr.deployment.processes import SuperNode, register, secure_superlink, supernode
-from huscf_flwr.flower_run import PrivateSuperLink, private_home, run_on
-from huscf_flwr.training.cut_choice import deal_devices
-from huscf_flwr.training.display import Display
-from huscf_flwr.training.interruption import StopRequest
+from huscf_flwr.flower.launch import PrivateSuperLink, private_home, run_on
+from huscf_flwr.run.display import Display
+from huscf_flwr.run.interruption import StopRequest
 
 _NAMES = ("localhost", "127.0.0.1")
 

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huscf_flwr.background_process import Family, background_process, free_ports
+from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment.credentials import NodeKey, ServerCredentials
-from huscf_flwr.flower_run import BIN, PrivateSuperLink, flower_environment, private_superlink
+from huscf_flwr.flower.launch import BIN, PrivateSuperLink, flower_environment, private_superlink
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ def supernode(
         *("--node-config", " ".join(f"{name}={json.dumps(value)}" for name, value in node_config.items())),
     ]
     log = home / "supernode.log"
-    with background_process(command, Family(flower_environment(home)), log) as process:
+    with background_process(command, ProcessTree(flower_environment(home)), log) as process:
         yield SuperNode(process, log)

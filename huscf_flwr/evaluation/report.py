@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that needs nothing but itself, made from the files of the run's folder.
 
 It can be made while the run goes on, after it died, and again at any time: it reads the folder, and
-holds no state.
+holds no state. Each section appears where its data exist, whatever the method.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.evaluation.formats import known_number
+from huscf_flwr.evaluation.report_charts import charts
+from huscf_flwr.evaluation.report_clients import client_table, cut_changes, drop_outs, membership
 from huscf_flwr.evaluation.report_page import render_page
 from huscf_flwr.evaluation.report_sections import (
-    charts,
-    client_rows,
-    cluster_samples,
-    cut_changes,
-    drop_outs,
+    client_scores,
+    colours,
+    domain_scores,
     key_figures,
-    membership,
+    product_samples,
     settings,
     traffic,
 )
@@ -47,15 +47,18 @@ def report_page(record: RunRecord) -> str:
     return render_page(
         {
             "name": record.name,
+            "method": record.method,
             "finished": record.is_finished,
             "figures": key_figures(record),
-            "domains": record.domains,
-            "samples": cluster_samples(record),
+            "colours": colours(record),
+            "domains": domain_scores(record),
+            "client_scores": client_scores(record),
+            "samples": product_samples(record),
             "charts": charts(record),
             "membership": membership(record),
             "solver": None if solver is None else str(solver),
             "latency": known_number(record.cuts.get("latency_s")),
-            "clients": client_rows(record),
+            "clients": client_table(record),
             "cut_changes": cut_changes(record),
             "drop_outs": drop_outs(record),
             "traffic": traffic(record),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ import yaml
 
 from huscf_flwr.evaluation.formats import known_number
 
-_SAMPLE_NAME = re.compile(r"round-(\d+)-cluster-(\d+)\.png")
+DIRECTIONS = ("up", "down")
+"""From clients to the server, and from the server to clients."""
+
+_SAMPLE_NAME = re.compile(r"round-(\d+)-([a-z0-9-]+)\.png")
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +30,10 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SampleGrid:
-    """A picture of what a cluster's generator made after a round."""
+    """A picture of what a product drew after a round."""
 
     round: int
-    cluster: int
+    product: str
     path: Path
 
 
@@ -41,15 +44,17 @@ class RunRecord:
     Attributes:
         folder: of the run.
         config: `config.yaml`.
-        cuts: `cuts.json`.
+        described: `clients.json`.
+        cuts: `cuts.json`, which only methods with cuts write.
         rounds: `metrics.jsonl`, one a round and in their order; a round that was repeated after a resume
             appears once, as it was last.
         summary: `summary.json`, which a run writes when it ends well.
-        samples: the pictures in `samples/`, by cluster and round.
+        samples: the pictures in `samples/`, by product and round.
     """
 
     folder: Path
     config: Json
+    described: Json
     cuts: Json
     rounds: tuple[Json, ...]
     summary: Json
@@ -61,30 +66,55 @@ class RunRecord:
         return str(self.summary.get("name") or self.config.get("name") or self.folder.resolve().name)
 
     @property
+    def method(self) -> str | None:
+        """The method that was trained with, if anything says it."""
+        name = self.summary.get("method") or self.config.get("method")
+        return name if isinstance(name, str) else None
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run came to its end."""
         return bool(self.summary)
 
     @property
+    def clients(self) -> tuple[int, ...]:
+        """Ids of all clients that any part names."""
+        named = [*items(self.described, "clients"), *items(self.cuts, "clients")]
+        for entry in self.rounds:
+            named += items(entry, "clients")
+        ids = {int(client["id"]) for client in named if "id" in client}
+        return tuple(sorted(ids.union(*self.products.values())))
+
+    @property
     def clusters(self) -> dict[int, int]:
-        """Cluster by client id after the last round that is known."""
-        members = part(self.summary, "clusters", "members")
-        if isinstance(members, Mapping):
-            pairs = [(int(cluster), client) for cluster, ids in members.items() for client in ids]
-            return {int(client): cluster for cluster, client in sorted(pairs, key=lambda pair: pair[1])}
-        return cluster_by_client(self.rounds[-1]) if self.rounds else {}
+        """The last known cluster by client id; empty for a method without clusters."""
+        found: dict[int, int] = {}
+        for entry in self.rounds:
+            found |= cluster_by_client(entry)
+        return dict(sorted(found.items()))
+
+    @property
+    def products(self) -> dict[str, tuple[int, ...]]:
+        """Ids of the clients that each product is for, once the run is over."""
+        found = part(self.summary, "products")
+        names = sorted(found, key=in_counting_order) if isinstance(found, Mapping) else ()
+        return {name: tuple(map(int, part(found, name, "clients") or ())) for name in names}
 
     @property
     def domains(self) -> dict[str, dict[str, Any]]:
-        """The last known scores by domain, in alphabetical order."""
+        """The last known scores by domain, in alphabetical order, with the `product` that was judged."""
         found: dict[str, dict[str, Any]] = {}
         for record in (*self.rounds, self.summary):
             for name, scores in (part(record, "domains") or {}).items():
-                known = {
-                    key: value for key, value in (scores or {}).items() if known_number(value) is not None
-                }
+                known = {key: value for key, value in (scores or {}).items() if _is_known(key, value)}
                 found.setdefault(str(name), {}).update(known)
         return dict(sorted(found.items()))
+
+    @property
+    def client_scores(self) -> dict[str, dict[str, float]]:
+        """Means of what clients found on their own test images, by product."""
+        said = {name: part(self.summary, "products", name, "client_scores") for name in self.products}
+        return {name: dict(numbers(scores)) for name, scores in said.items() if scores}
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -98,6 +128,7 @@ def read_run(folder: Path) -> RunRecord:
     return RunRecord(
         folder=folder,
         config=_mapping(folder / "config.yaml", yaml.safe_load),
+        described=_mapping(folder / "clients.json", json.loads),
         cuts=_mapping(folder / "cuts.json", json.loads),
         rounds=_rounds(folder / "metrics.jsonl"),
         summary=_mapping(folder / "summary.json", json.loads),
@@ -105,7 +136,7 @@ def read_run(folder: Path) -> RunRecord:
     )
 
 
-def part(record: Json, *keys: str) -> Any:
+def part(record: Any, *keys: str) -> Any:
     """Return the value below nested keys, or `None` where one of them is missing."""
     value: Any = record
     for key in keys:
@@ -115,22 +146,53 @@ def part(record: Json, *keys: str) -> Any:
     return value
 
 
-def by_client(record: Json, key: str) -> dict[int, Any]:
-    """Return the values of a list in one round's record by client id; those that are null are left out.
+def items(record: Json, *keys: str) -> list[Json]:
+    """Return the objects of a list below nested keys; none if it is missing."""
+    found = part(record, *keys)
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, Sequence) else []
 
-    Such a list is in the order of the record's ``clients``, whose ids need not begin at zero.
-    """
-    values = record.get(key) or ()
-    ids = [int(client["id"]) for client in record.get("clients") or ()] or range(len(values))
-    return {client: value for client, value in zip(ids, values, strict=False) if value is not None}
+
+def numbers(values: Any) -> Iterator[tuple[str, float]]:
+    """Yield those values of an object that are known numbers, with their names."""
+    for name, value in values.items() if isinstance(values, Mapping) else ():
+        number = known_number(value)
+        if number is not None:
+            yield str(name), number
+
+
+def by_client(record: Json, *keys: str) -> dict[int, Any]:
+    """Return a value of each client in one round's record, by client id, without those that are null."""
+    values = {int(client["id"]): part(client, *keys) for client in items(record, "clients") if "id" in client}
+    return {client: value for client, value in values.items() if value is not None}
 
 
 def cluster_by_client(record: Json) -> dict[int, int]:
     """Return the cluster of each client in one round's record."""
-    return by_client(record, "clusters")
+    return {client: int(cluster) for client, cluster in by_client(record, "cluster").items()}
 
 
-def _mapping(path: Path, parse: Any) -> Json:
+def byte_total(record: Json, direction: str) -> float | None:
+    """Return the bytes of all kinds that crossed in a round; `None` if nobody counted."""
+    counted = [value for _, value in numbers(part(record, "bytes", direction))]
+    return sum(counted) if counted else None
+
+
+def names_of(values: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the names that occur in any of several objects, in the order in which they come up first."""
+    return list(dict.fromkeys(name for value in values for name in value))
+
+
+def in_counting_order(name: str) -> tuple[tuple[bool, int, str], ...]:
+    """Return a key that sorts `cluster-10` after `cluster-9`."""
+    pieces = re.split(r"(\d+)", name)
+    return tuple((piece.isdigit(), int(piece) if piece.isdigit() else 0, piece) for piece in pieces)
+
+
+def _is_known(key: str, value: Any) -> bool:
+    return known_number(value) is not None or (key == "product" and isinstance(value, str))
+
+
+def _mapping(path: Path, parse: Callable[[str], Any]) -> Json:
     if not path.is_file():
         return {}
     try:
@@ -157,5 +219,5 @@ def _rounds(path: Path) -> tuple[Json, ...]:
 
 def _samples(folder: Path) -> tuple[SampleGrid, ...]:
     matches = ((_SAMPLE_NAME.fullmatch(path.name), path) for path in folder.glob("*.png"))
-    grids = [SampleGrid(int(match[1]), int(match[2]), path) for match, path in matches if match]
-    return tuple(sorted(grids, key=lambda grid: (grid.cluster, grid.round)))
+    grids = [SampleGrid(int(match[1]), match[2], path) for match, path in matches if match]
+    return tuple(sorted(grids, key=lambda grid: (in_counting_order(grid.product), grid.round)))

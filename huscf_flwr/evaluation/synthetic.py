@@ -7,17 +7,13 @@ wrong for their label, when they lack variety, and when they differ from real on
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.evaluation.classifier import TrainingSettings, predict, train_classifier
 from huscf_flwr.evaluation.scores import ClassificationScores, classification_scores
-
-Sampler = Callable[[Tensor, torch.Generator], Tensor]
-"""Labels int64 [N] and a source of z to images, floating point [N, C, H, W] in [-1, 1]."""
+from huscf_flwr.models import Sampler
 
 _IMAGES_AT_ONCE = 500
 

@@ -9,53 +9,58 @@ from rich.table import Table
 from rich.text import Text
 
 from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal, duration, known_number
-from huscf_flwr.evaluation.run_record import part
-
-_SCORES = (
-    ("label fidelity", "label_fidelity", 3),
-    ("TSTR accuracy", "tstr_accuracy", 3),
-    ("TSTR F1", "tstr_f1", 3),
-    ("generation score", "generation_score", 2),
-    ("FID", "fid", 1),
-)
+from huscf_flwr.evaluation.run_record import in_counting_order, names_of, part
+from huscf_flwr.metrics import Metric, metric_named, metrics_named
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Return the table of what `summary.json` says: one row a domain, the run as a whole above and below.
 
-    Where nobody knows the domains there is one row a cluster, with the means of its clients' own scores. What
-    is not known is a dash; without anything judged there is one row of dashes.
+    Where nobody knows the domains there is one row a product, with the means of its clients' own scores. The
+    columns are what was measured, without details. What is not known is a dash; without anything judged
+    there is one row of dashes.
     """
     name = str(summary.get("name") or "run")
     title = f"{name}: {count(summary.get('rounds'))} rounds in {duration(summary.get('seconds'))}"
     table = Table(title=Text(title), caption=Text(_caption(summary)), title_justify="left")
     table.caption_justify = "left"
+    rows = _judged(summary)
+    metrics = _columns([scores for _, _, scores in rows])
     table.add_column("domain")
-    table.add_column("cluster", justify="right")
-    for heading, _, _ in _SCORES:
-        table.add_column(heading, justify="right")
-    for domain, scores in _judged(summary):
-        values = [decimal(scores.get(key), digits) for _, key, digits in _SCORES]
-        table.add_row(Text(domain), count(scores.get("cluster")), *values)
+    table.add_column("product")
+    for metric in metrics:
+        table.add_column(metric.title, justify="right")
+    for domain, product, scores in rows:
+        values = [decimal(scores.get(metric.name), metric.digits) for metric in metrics]
+        table.add_row(Text(domain), Text(product), *values)
     return table
 
 
-def _judged(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def _judged(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Return domain, product and scores of each row."""
     domains = summary.get("domains")
     if domains:
-        return [(str(domain), scores or {}) for domain, scores in sorted(domains.items())]
-    clusters = part(summary, "clusters", "client_scores") or {}
-    return [
-        (UNKNOWN, {"cluster": int(cluster), **scores}) for cluster, scores in sorted(clusters.items())
-    ] or [(UNKNOWN, {})]
+        judged = {str(domain): dict(scores or {}) for domain, scores in sorted(domains.items())}
+        return [(domain, scores.pop("product", UNKNOWN), scores) for domain, scores in judged.items()]
+    products = part(summary, "products") or {}
+    said = {name: part(products, name, "client_scores") for name in sorted(products, key=in_counting_order)}
+    return [(UNKNOWN, name, scores) for name, scores in said.items() if scores] or [(UNKNOWN, UNKNOWN, {})]
+
+
+def _columns(rows: list[Mapping[str, Any]]) -> list[Metric]:
+    measured = [{name: value for name, value in row.items() if not isinstance(value, str)} for row in rows]
+    return [metric for metric in metrics_named(names_of(measured)) if not metric.detail]
 
 
 def _caption(summary: Mapping[str, Any]) -> str:
-    clusters = count(part(summary, "clusters", "count"))
-    words = [f"{clusters} {'cluster' if clusters == '1' else 'clusters'}"]
-    ari = part(summary, "clusters", "ari")
-    if known_number(ari) is not None:
-        words.append(f"adjusted Rand index {decimal(ari, 2)}")
+    words = []
+    clusters = known_number(part(summary, "clusters", "count"))
+    if clusters is not None:
+        words.append(f"{count(clusters)} {'cluster' if clusters == 1 else 'clusters'}")
+    ari = metric_named("ari")
+    agreement = part(summary, "clusters", ari.name)
+    if known_number(agreement) is not None:
+        words.append(f"{ari.title} {decimal(agreement, ari.digits)}")
     words.append(f"{byte_count(part(summary, 'bytes', 'up'))} up")
     words.append(f"{byte_count(part(summary, 'bytes', 'down'))} down")
     return " · ".join(words)

@@ -1,12 +1,8 @@
-"""What happens after a round, as pure functions over tensors: no network, no files, no globals."""
+"""Clustering, weighting and averaging after a round: pure functions of tensors, no files, no network."""
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, aggregate
-from huscf_flwr.federation.clustered_averaging import (
-    ClusteredAveraging,
-    RoundResult,
-)
+from huscf_flwr.federation.clustered_averaging import ClusteredAveraging, RoundResult
 from huscf_flwr.federation.clustering import (
-    AUTHORS_RANDOM_STATE,
     Clusterer,
     Clustering,
     KMeans,
@@ -21,14 +17,9 @@ from huscf_flwr.federation.features import (
     Sketch,
     clustering_features,
 )
-from huscf_flwr.federation.weighting import (
-    KLDWeighting,
-    SampleWeighting,
-    Weighting,
-)
+from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, Weighting
 
 __all__ = [
-    "AUTHORS_RANDOM_STATE",
     "ActivationAccumulator",
     "ActivationStatistics",
     "Aggregate",

@@ -1,16 +1,14 @@
 """Averaging the clients' models block by block.
 
-Every client keeps other blocks of the two networks (its cut), and the server keeps the rest in its
-bodies, one copy for all. So an average is taken for each block on its own:
+Which blocks of the two networks a client keeps depends on its cut. The server runs the others in its bodies,
+which all clients share. Each block is therefore averaged on its own:
 
-    block = sum over clients k of w_k * copy_k,
+    block = sum over clients k of w_k * copy_k
 
-where copy_k is k's own copy where it keeps the block, and the server's where it does not,
-
-with the weights of its cluster for the blocks that clients keep, and with the global weights over
-all clients for the bodies. A block that no client keeps (the middle, at least) has one copy only:
-it needs no average, stays in the body as it is, and is not part of a cluster's result. Facts:
-HuSCFGAN.py:219-348.
+where copy_k is client k's own copy if it keeps the block, and the server's copy if it does not. The clients'
+blocks are averaged within each cluster, with the cluster's weights. The bodies are averaged over all clients,
+with the global weights. A block that no client keeps (at least the middle) has a single copy, the server's:
+it stays as it is, and is not part of a cluster's result. Facts: HuSCFGAN.py:219-348.
 
 A block is named by any hashable key; nothing here depends on what the keys mean.
 """
@@ -29,18 +27,17 @@ State = Mapping[str, Tensor]
 """A block's parameters and buffers by name, as ``state_dict`` gives them."""
 
 Buffers = Literal["total-variance", "average"]
-"""What to do with BatchNorm's running statistics.
+"""How BatchNorm's running statistics are averaged.
 
-- ``total-variance``: the statistics of the mixture of the clients' distributions. The variance of a
-  mixture is the mean of the variances plus the variance of the means. ``num_batches_tracked`` is
+- ``total-variance``: as the statistics of the mixture of the clients' distributions. The variance of a
+  mixture is the mean of the variances plus the variance of the means. ``num_batches_tracked`` becomes
   the largest.
-- ``average``: the authors' rule, every entry of ``state_dict`` averaged alike (quirk 10,
-  HuSCFGAN.py:229-270 and 281-328). It leaves out the variance of the means, so the normalised
-  activations of a model averaged over unlike clients spread too far. The whole number
-  ``num_batches_tracked`` is averaged and then truncated. (The authors' slice drops the server's
-  last such entry, quirk 12, HuSCFGAN.py:347-348; torch then keeps the old one. The entry is a
-  counter that PyTorch does not use unless ``momentum`` is None, so no weight and no activation
-  differs.)
+- ``average``: the authors' rule, which averages every entry of ``state_dict`` in the same way (quirk 10,
+  HuSCFGAN.py:229-270 and 281-328). The variance of the means is missing, so a model averaged over
+  dissimilar clients has normalised activations that spread too far. The integer ``num_batches_tracked``
+  is averaged and truncated. (The authors' slice drops the server's last such entry, quirk 12,
+  HuSCFGAN.py:347-348, and torch keeps the old one. PyTorch reads this counter only if ``momentum`` is
+  None, so no weight and no activation differs.)
 """
 
 _MEAN, _VARIANCE, _COUNT = "running_mean", "running_var", "num_batches_tracked"
@@ -52,8 +49,8 @@ class Aggregate(Generic[Key]):
     """The result of one aggregation.
 
     Attributes:
-        clusters: for each cluster, every block that at least one client (of any cluster) keeps.
-        body: the server's blocks; those that no client keeps are the tensors that were given.
+        clusters: by cluster, the average of every block that at least one client of any cluster keeps.
+        body: the server's blocks. Those that no client keeps are the given tensors themselves.
     """
 
     clusters: dict[int, dict[Key, dict[str, Tensor]]]
@@ -69,24 +66,23 @@ def aggregate(
     *,
     buffers: Buffers,
 ) -> Aggregate[Key]:
-    """Average all blocks: those of the clients per cluster, those of the bodies over all clients.
+    """Average the clients' blocks within each cluster, and the server's over all clients.
 
-    The inputs are not changed. Beyond them, one running sum per block is held, never copies of the
-    clients' models. Sums are float64, in the order of client ids, and the result has each tensor's
-    dtype, on its device.
+    The inputs are not changed. Memory for one running sum per block is needed, never for copies of the
+    clients' models. Sums are computed in float64, in the order of client ids; each result has the dtype and
+    the device of the tensors that were averaged.
 
     Args:
-        client_blocks: by client id, the blocks it keeps.
+        client_blocks: by client id, the blocks that the client keeps.
         body: the server's copy of every block that it runs for at least one client.
-        clusters: cluster of each client.
-        cluster_weights: weight of each client in its cluster; one in sum over the cluster.
-        global_weights: weight of each client among all; one in sum.
+        clusters: each client's cluster.
+        cluster_weights: each client's weight in its cluster; they sum to one in every cluster.
+        global_weights: each client's weight among all clients; they sum to one.
         buffers: see ``Buffers``.
 
     Raises:
-        ValueError: the mappings are not about the same clients, weights do not sum to one, a client
-            neither keeps a block nor finds it in ``body``, or copies of a block differ in names or
-            shapes.
+        ValueError: the mappings have different clients, weights do not sum to one, a block is kept neither
+            by a client nor by the server, or copies of a block differ in names or shapes.
     """
     clients = sorted(client_blocks)
     _check_clients(clients, clusters, cluster_weights, global_weights)
@@ -121,26 +117,26 @@ def _copies(
     body: Mapping[Key, State],
     weights: Mapping[int, float],
 ) -> list[tuple[float, State]]:
-    """Return each distinct copy of a block with its weight; the server's stands in for many clients."""
+    """Return the copies of a block with their weights; the server's stands for all clients without one."""
     copies = []
-    servers_weight = 0.0
-    lacking = []
+    server_weight = 0.0
+    without = []
     for client in clients:
         if key in client_blocks[client]:
             copies.append((weights[client], client_blocks[client][key]))
         else:
-            lacking.append(client)
-            servers_weight += weights[client]
-    if lacking and key not in body:
-        raise ValueError(f"block {key} is kept neither by clients {lacking} nor by the server")
-    if lacking:
-        copies.append((servers_weight, body[key]))
-    _check_alike(key, [state for _, state in copies])
+            without.append(client)
+            server_weight += weights[client]
+    if without and key not in body:
+        raise ValueError(f"block {key} is kept neither by clients {without} nor by the server")
+    if without:
+        copies.append((server_weight, body[key]))
+    _check_same_shapes(key, [state for _, state in copies])
     return copies
 
 
 def _average(copies: list[tuple[float, State]], buffers: Buffers) -> dict[str, Tensor]:
-    """Return the weighted average of the copies of one block, name by name."""
+    """Return the weighted average of the copies of one block, entry by entry."""
     first = copies[0][1]
     averaged = {}
     for name, like in first.items():
@@ -188,7 +184,7 @@ def _check_sums(groups: Mapping[str, Iterable[int]], weights: Mapping[int, float
             raise ValueError(f"the weights of {name} sum to {total}, not to one")
 
 
-def _check_alike(key: object, states: list[State]) -> None:
+def _check_same_shapes(key: object, states: list[State]) -> None:
     first = {name: tensor.shape for name, tensor in states[0].items()}
     for state in states[1:]:
         if {name: tensor.shape for name, tensor in state.items()} != first:

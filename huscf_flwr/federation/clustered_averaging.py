@@ -1,11 +1,10 @@
-"""What happens after a round: cluster the clients, weigh them, average their models.
+"""After a round: cluster the clients, weigh them, and average their models.
 
-``ClusteredAveraging`` binds the parts of the method that can be exchanged (a clusterer, a
-divergence, a weighting) and its settings. It has no state: what it needs of the round before, the
-clusters' names, is given to it.
+``ClusteredAveraging`` holds three replaceable parts (a clusterer, a divergence, a weighting) and the settings
+of the aggregation. It keeps no state: the caller passes in the clusters of the round before.
 
-Of what happens here, the modes ``corrected`` and ``parity`` differ in these only. Each says what the
-authors' code does and where, so that the effect of one repair can be measured alone.
+Here the modes ``corrected`` and ``parity`` differ in these attributes alone. Each attribute's description
+says what the authors' code does and where, so that the effect of every repair can be measured on its own.
 """
 
 from __future__ import annotations
@@ -25,27 +24,23 @@ from huscf_flwr.federation.weighting import SampleWeighting, Weighting
 
 Value = TypeVar("Value")
 
-ALL = 0
-"""Name of the group of all clients."""
-
 
 @dataclass(frozen=True)
 class RoundResult(Generic[Key]):
-    """Everything that is decided at the end of a round; mappings are by client id.
+    """Everything that is decided at the end of a round; by client id unless said otherwise.
 
     Attributes:
-        clusters: each client's cluster, with names that are stable between rounds.
-        silhouette: of the clusters; ``None`` where it is not defined or no clustering was done.
-        cluster_weights: weight of each client in the average of the clients' blocks. One in sum
-            over each cluster; in a plain round, one in sum over all clients.
-        global_weights: weight of each client in the average of the bodies; one in sum over the clients
-            that share them.
-        divergences: of each client from the others of its cluster.
-        global_divergences: of each client from all others.
-        cluster_blocks: of every cluster of ``clusters``, the average of each block that a client keeps;
-            in a plain round, all of them have the same average over all clients.
-        bodies: the averaged bodies, by the name of the group of clients that shares them: ``ALL``, or,
-            once they have parted, each cluster.
+        clusters: each client's cluster. A cluster keeps its name from round to round.
+        silhouette: of the clusters; ``None`` if it is undefined or the clients were not clustered.
+        cluster_weights: each client's weight in the average of the clients' blocks. They sum to one in
+            every cluster; in a plain round, over all clients.
+        global_weights: each client's weight in the average of its bodies. They sum to one over the clients
+            that share those bodies.
+        divergences: each client's divergence from the others in its cluster.
+        global_divergences: each client's divergence from all others that share its bodies.
+        cluster_blocks: by cluster, the average of each block that a client keeps. In a plain round every
+            cluster has the same average over all clients.
+        bodies: the averaged bodies, under the names that the caller gave them.
     """
 
     clusters: dict[int, int]
@@ -64,23 +59,23 @@ class ClusteredAveraging:
 
     Attributes:
         clusterer: partitions the clients by their activations. The authors give k-means the true
-            number of domains (train.py:73); the corrected mode finds the number.
-        divergence: of a client from its peers. The authors' softmax over positions, averaged over
-            channels, is so small (0.01 to 0.05) that it moves no weight by one per cent
+            number of domains (train.py:73); the corrected mode finds the number itself.
+        divergence: how far a client is from its peers. The authors' softmax over positions, averaged over
+            channels, is so small (0.01 to 0.05) that it changes no weight by more than one per cent
             (HuSCFGAN.py:200-214); the corrected mode compares the distributions of the
             activations themselves.
-        weighting: weights from sample counts and divergences (HuSCFGAN.py:219-348).
-        buffers: BatchNorm's running statistics. The authors average them like weights
+        weighting: turns sample counts and divergences into weights (HuSCFGAN.py:219-348).
+        buffers: how BatchNorm's running statistics are averaged. The authors average them like weights
             (HuSCFGAN.py:229-328); the corrected mode adds the variance between the clients' means.
-        plain_rounds: the first rounds in which all clients are averaged as one cluster, by their
-            sample counts alone. The authors have two (``round <= 1`` from zero, train.py:157),
-            needed because their clients start from different weights. From a common initialisation
-            the activations of the first round are comparable, and none is needed.
-        clusters_in_plain_rounds: whether clusters are found, and reported, in the plain rounds too.
+        plain_rounds: number of rounds at the start in which all clients are averaged as one cluster, by
+            their sample counts alone. The authors have two (``round <= 1`` from zero, train.py:157),
+            because their clients start from different weights. With a common initialisation the
+            activations of the first round can be compared already, and no plain round is needed.
+        clusters_in_plain_rounds: whether clusters are also found, and reported, in plain rounds.
             The authors put all clients in cluster 0 (train.py:157).
-        feature_scaling: of the activations before they are clustered. The authors do not scale
+        feature_scaling: how activations are scaled before clustering. The authors do not scale
             (HuSCFGAN.py:129-182); the corrected mode scales by the spread within clients, which
-            doubles the distance of domains relative to that of clients with skewed labels.
+            doubles the distance between domains relative to that between clients with skewed labels.
     """
 
     clusterer: Clusterer
@@ -103,25 +98,29 @@ class ClusteredAveraging:
         samples: Mapping[int, int],
         previous_clusters: Mapping[int, int],
         client_blocks: Mapping[int, Mapping[Key, State]],
-        body: Mapping[Key, State],
+        bodies: Mapping[int, Mapping[Key, State]],
         seed: int,
     ) -> RoundResult[Key]:
         """Cluster, weigh and average; the inputs are not changed.
 
         Args:
-            round_number: from one.
+            round_number: counted from one.
             statistics: of each client's activations in the discriminator's middle block, on real
                 batches.
-            samples: number of training samples of each client.
-            previous_clusters: ``clusters`` of the round before, empty in the first.
+            samples: each client's number of training samples.
+            previous_clusters: ``clusters`` of the round before; empty in the first round.
             client_blocks: state of the blocks that each client keeps.
-            body: state of the blocks that the server runs.
+            bodies: state of the blocks that the server runs for all clients: one entry, under any name.
             seed: of this round's clustering.
 
         Raises:
-            ValueError: the mappings are not about the same clients, or as the parts raise it.
+            ValueError: the mappings have different clients, ``bodies`` has more or less than one entry, or
+                one of the parts raises it.
         """
         clients = _common_clients(statistics, samples, client_blocks)
+        if len(bodies) != 1:
+            raise ValueError(f"all clients share one body, but bodies {sorted(bodies)} were given")
+        ((shared, body),) = bodies.items()
         plain = round_number <= self.plain_rounds
         clustering = self._cluster(clients, statistics, plain, seed)
         labels = dict(zip(clients, clustering.labels, strict=True))
@@ -150,7 +149,7 @@ class ClusteredAveraging:
             divergences=divergences,
             global_divergences=global_divergences,
             cluster_blocks=result.clusters,
-            bodies={ALL: result.body},
+            bodies={shared: result.body},
         )
 
     def after_round_apart(
@@ -163,25 +162,25 @@ class ClusteredAveraging:
         client_blocks: Mapping[int, Mapping[Key, State]],
         bodies: Mapping[int, Mapping[Key, State]],
     ) -> RoundResult[Key]:
-        """Weigh and average where each cluster has a body of its own: each is a federation for itself.
+        """Weigh and average when each cluster has its own body: each cluster is a federation of its own.
 
-        Its clients stay together: what one body makes of a client's images cannot be compared with what
-        another makes of another's. Arguments are those of ``after_round``; ``bodies`` are by cluster.
+        Clusters stay as they are, since activations of different bodies cannot be compared. The arguments are
+        those of ``after_round``; ``bodies`` has one entry for each cluster.
         """
-        alone = replace(self, clusterer=_one_cluster)
+        within_cluster = replace(self, clusterer=_one_cluster)
         results = [
-            alone.after_round(
+            within_cluster.after_round(
                 round_number,
                 statistics={client: statistics[client] for client in members},
                 samples={client: samples[client] for client in members},
                 previous_clusters=dict.fromkeys(members, cluster),
                 client_blocks={client: client_blocks[client] for client in members},
-                body=bodies[cluster],
+                bodies={cluster: bodies[cluster]},
                 seed=0,
             )
             for cluster, members in _members({k: clusters[k] for k in client_blocks}).items()
         ]
-        return _side_by_side(results)
+        return _combined(results)
 
     def _cluster(
         self,
@@ -242,27 +241,25 @@ def _one_cluster(features: Tensor, *, seed: int) -> Clustering:  # noqa: ARG001 
     return Clustering((0,) * len(features), None)
 
 
-def _side_by_side(results: Sequence[RoundResult[Key]]) -> RoundResult[Key]:
-    """Return the results of clusters that know nothing of each other as one."""
+def _combined(results: Sequence[RoundResult[Key]]) -> RoundResult[Key]:
+    """Return the results of separate clusters as one."""
     return RoundResult(
-        clusters=_union(result.clusters for result in results),
+        clusters=_merged(result.clusters for result in results),
         silhouette=None,
-        cluster_weights=_union(result.cluster_weights for result in results),
-        global_weights=_union(result.global_weights for result in results),
-        divergences=_union(result.divergences for result in results),
-        global_divergences=_union(result.global_divergences for result in results),
-        cluster_blocks=_union(result.cluster_blocks for result in results),
-        bodies={
-            cluster: result.bodies[ALL] for result in results for cluster in set(result.clusters.values())
-        },
+        cluster_weights=_merged(result.cluster_weights for result in results),
+        global_weights=_merged(result.global_weights for result in results),
+        divergences=_merged(result.divergences for result in results),
+        global_divergences=_merged(result.global_divergences for result in results),
+        cluster_blocks=_merged(result.cluster_blocks for result in results),
+        bodies=_merged(result.bodies for result in results),
     )
 
 
-def _union(parts: Iterable[Mapping[int, Value]]) -> dict[int, Value]:
+def _merged(parts: Iterable[Mapping[int, Value]]) -> dict[int, Value]:
     return {key: value for part in parts for key, value in part.items()}
 
 
 def _for_every_cluster(result: Aggregate[Key], clusters: Mapping[int, int]) -> Aggregate[Key]:
-    """Give every cluster the blocks of the only one that was averaged."""
+    """Give every cluster the blocks that were averaged over all clients."""
     (blocks,) = result.clusters.values()
     return Aggregate(dict.fromkeys(sorted(set(clusters.values())), blocks), result.body)

@@ -1,11 +1,11 @@
-"""Which clients belong together: clusters of clients by what the discriminator's body saw of them.
+"""Clustering of clients by their activations in the discriminator's body.
 
 The server is never told a client's domain; it finds groups of clients with similar activations. The
-authors use k-means with the true number of domains (train.py:73); ``SilhouetteKMeans`` needs no
-such number, and finds one cluster where the clients do not fall into groups.
+authors use k-means with the true number of domains (train.py:73). ``SilhouetteKMeans`` does not need that
+number, and finds a single cluster if the clients do not fall into groups.
 
-K-means numbers its clusters at will, so ``match_clusters`` gives the clusters of a round the names
-of those of the round before that they continue.
+K-means numbers its clusters arbitrarily, so ``match_clusters`` carries the names of clusters over from one
+round to the next.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-AUTHORS_RANDOM_STATE = 42
-"""Seed of the authors' k-means (HuSCFGAN.py:129-182)."""
-
 
 @dataclass(frozen=True)
 class Clustering:
     """A partition of clients.
 
     Attributes:
-        labels: of each client, 0 to C - 1; numbered in the order of their first members.
-        silhouette: mean silhouette coefficient of the partition, -1 to 1; ``None`` where it is not
-            defined: one cluster, or as many clusters as clients.
+        labels: each client's cluster, 0 to C - 1; clusters are numbered in the order of their first members.
+        silhouette: mean silhouette coefficient of the partition, -1 to 1. ``None`` if it is undefined, with
+            one cluster or as many clusters as clients.
     """
 
     labels: tuple[int, ...]
@@ -48,13 +45,13 @@ class Clusterer(Protocol):
 
 @dataclass(frozen=True)
 class KMeans:
-    """K-means with a given number of clusters, as the authors have it (HuSCFGAN.py:129-182).
+    """K-means with a given number of clusters, as in the authors' code (HuSCFGAN.py:129-182).
 
     Attributes:
-        clusters: how many, if there are as many clients. The authors give the true number of domains
-            (train.py:73).
-        restarts: initialisations, of which the best counts.
-        random_state: fixes the initialisations whatever the run's seed; the authors' is 42.
+        clusters: number of clusters; fewer if there are fewer clients. The authors give the true number of
+            domains (train.py:73).
+        restarts: number of initialisations; the best result is kept.
+        random_state: seed of the initialisations, used instead of the run's; the authors' is 42.
     """
 
     clusters: int
@@ -68,8 +65,8 @@ class KMeans:
     def __call__(self, features: Tensor, *, seed: int) -> Clustering:
         """Partition the clients.
 
-        Fewer clusters come out of fewer clients, since some may have dropped out, and where clients have
-        equal features.
+        The result has fewer clusters if there are fewer clients, since some may have dropped out, or if
+        clients have equal features.
 
         Raises:
             ValueError: features that are not a finite [K, F].
@@ -90,30 +87,32 @@ class KMeans:
 
 @dataclass(frozen=True)
 class SilhouetteKMeans:
-    """K-means with the number of clusters chosen by silhouette; one cluster where none is good.
+    """K-means with the number of clusters chosen by silhouette; one cluster if no partition is good enough.
 
-    Of a k-means partition, clusters that are too small are joined to their nearest neighbours before
-    it is judged: a client that is unlike all others, say because it has a single label, is an
-    outlier and no domain until there is another like it. So three clients or fewer are always one
-    cluster; give ``KMeans(clusters=2)`` where it is known that they differ.
+    Before a partition is scored, clusters that are too small are merged into their nearest neighbours. A
+    client unlike all others, for instance one with a single label, is an outlier and not a domain until there
+    is another like it. Three clients or fewer are therefore always one cluster; use ``KMeans(clusters=2)`` if
+    they are known to differ.
 
     Attributes:
-        max_clusters: the largest number tried; never more than clients less one.
-        threshold: least silhouette of a partition that is worth it. With features scaled by
-            ``samples``, observed in the last epoch of rounds, two domains of real images had 0.38 to
-            0.65 and four 0.33 to 0.41, with two or three of ten labels missing per client; one domain
-            had 0.29 at most, and mostly less than 0.2. Of untrained networks two domains have 0.43 to
-            0.68 and four 0.69, and one domain stays below the threshold. Where clients have few labels
-            in common (three each, or Dirichlet label skew of 0.3), label skew and domains look alike:
-            give the number of clusters if it is known.
-        smallest: least number of clients of a cluster.
-        restarts: initialisations of each k-means.
+        max_clusters: largest number tried; never more than the number of clients less one.
+        threshold: least silhouette that a partition needs. With features scaled by ``samples``, observed
+            in the last epoch of rounds, two domains of real images had 0.38 to 0.65 and four had 0.33 to
+            0.41, with two or three of ten labels missing per client; one domain had at most 0.29, and
+            mostly less than 0.2. With untrained networks two domains have 0.43 to 0.68 and four have 0.69,
+            and one domain stays below the threshold. If clients have few labels in common (three each, or
+            Dirichlet label skew of 0.3), label skew looks like domains: give the number of clusters if it
+            is known.
+        smallest: least number of clients in a cluster.
+        restarts: number of initialisations of each k-means.
+        random_state: seed of the initialisations, used instead of the run's.
     """
 
     max_clusters: int = 8
     threshold: float = 0.32
     smallest: int = 2
     restarts: int = 10
+    random_state: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_clusters < 1:
@@ -133,7 +132,7 @@ class SilhouetteKMeans:
         points = features.detach().cpu().double().numpy()
         best = Clustering((0,) * len(points), None)
         for clusters in range(2, min(self.max_clusters, len(points) - 1) + 1):
-            found = KMeans(clusters, self.restarts)(features, seed=seed).labels
+            found = KMeans(clusters, self.restarts, self.random_state)(features, seed=seed).labels
             labels = _join_small_clusters(points, found, self.smallest)
             silhouette = _silhouette(points, labels)
             least = self.threshold if best.silhouette is None else best.silhouette
@@ -143,17 +142,16 @@ class SilhouetteKMeans:
 
 
 def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> dict[int, int]:
-    """Name a round's clusters after those of the round before that they share most clients with.
+    """Name each cluster of a round after the cluster of the round before with which it shares most clients.
 
-    Pairs are chosen together, for the largest number of clients that keep their cluster's name
-    (Hungarian method). A cluster that shares no client with the one it was paired with is new. New
-    clusters get the smallest names that no other cluster of this round has, in the order of their
-    smallest client ids, and not that of a cluster with an absent client, which may come back. The
-    result depends on the partition only, not on its numbering.
+    All pairs are chosen together, so that as many clients as possible keep their cluster's name (Hungarian
+    method). A cluster that shares no client with its partner is new. New clusters are named in the order of
+    their smallest client ids, each with the smallest name that is free: not taken by another cluster of this
+    round, nor by the cluster of an absent client, who may come back. The result depends on the partition
+    only, not on its numbering.
 
     Args:
-        previous: cluster name by client id, empty in the first round. Clients may have come and
-            gone.
+        previous: cluster name by client id, empty in the first round. The clients need not be the same.
         labels: cluster label by client id.
 
     Returns:
@@ -177,7 +175,7 @@ def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> di
 
 
 def check_features(features: Tensor) -> None:
-    """Check that features are a finite [K, F] of at least one client.
+    """Check that features are finite, of shape [K, F], with at least one client.
 
     Raises:
         ValueError: they are not.
@@ -194,7 +192,7 @@ def _in_order_of_appearance(labels: np.ndarray | list[int]) -> tuple[int, ...]:
 
 
 def _join_small_clusters(points: np.ndarray, labels: tuple[int, ...], smallest: int) -> tuple[int, ...]:
-    """Move the clients of clusters below ``smallest`` to the nearest centre of the others."""
+    """Move the clients of clusters smaller than ``smallest`` to the nearest large cluster."""
     numbers = np.asarray(labels)
     large = [label for label in sorted(set(labels)) if labels.count(label) >= smallest]
     if not large:

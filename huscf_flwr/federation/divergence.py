@@ -1,14 +1,14 @@
-"""How far a client's activations are from those of its peers, as a Kullback-Leibler divergence.
+"""How far a client's activations are from those of its peers: a Kullback-Leibler divergence.
 
-The *peers* of a client are the other clients in the same average: those of its cluster for the
-heads and tails, all others for the bodies. A client without peers has divergence zero.
+The *peers* of a client are the other clients in the same average: the others in its cluster for heads and
+tails, all others for the bodies. A client without peers has divergence zero.
 
-Two views of "the distribution of a client's activations" are here:
+There are two models of the distribution of a client's activations:
 
-- ``GaussianDivergence`` (default) takes each activation, over samples, as a Gaussian;
-- ``SpatialSoftmax`` is the authors': the softmax over positions of a channel's mean map.
+- ``GaussianDivergence`` (default): each activation is a Gaussian over the samples.
+- ``SpatialSoftmax``: the authors' softmax over the positions of a channel's mean map.
 
-A direction reads as "of ... from ...": ``client-from-peers`` is KL(client || peers).
+The name of a direction reads "of ... from ...": ``client-from-peers`` is KL(client || peers).
 """
 
 from __future__ import annotations
@@ -27,43 +27,44 @@ Reduction = Literal["mean", "sum"]
 
 
 class Divergence(Protocol):
-    """Measures each client against its peers."""
+    """Measures how far each client is from its peers."""
 
     def __call__(self, statistics: Sequence[ActivationStatistics]) -> Tensor:
-        """Return the divergence [K] of each client from the others in ``statistics``.
+        """Return the divergence of each client from the others in ``statistics``: float64 [K].
 
-        Float64, zero or more, never NaN; [0] for a single client.
+        Values are zero or more and never NaN; a single client has zero.
         """
         ...
 
 
 @dataclass(frozen=True)
 class GaussianDivergence:
-    """KL between Gaussians, activation by activation: a client's against the pool of its peers'.
+    """KL between Gaussians, activation by activation: the client's against the mixture of its peers'.
 
-    Activation a (one position of one channel) of client k is N(m_ka, v_ka) over its samples. The
-    peers' distribution is their equal mixture, as in the authors' rule, taken as the Gaussian with
-    the mixture's mean and variance (*moment matching*): the mean of the v_ja plus the variance of
-    the m_ja. Why this one:
+    Activation a (one position of one channel) of client k is N(m_ka, v_ka) over its samples. The peers'
+    distribution is their mixture with equal weights, as in the authors' rule, approximated by the Gaussian of
+    the same mean and variance (*moment matching*): the mean of the v_ja plus the variance of the m_ja.
 
-    - it measures a difference of means in units of the activation's own spread, so its values
-      depend neither on the scale of a layer nor, with the mean over activations, on its size;
-    - it sees the energy of channels, which tells most about images and which a softmax over
-      positions divides out (quirk 5 of the authors' code, HuSCFGAN.py:200);
-    - it tells label skew from noise: on MNIST, KMNIST and Fashion-MNIST with the exclusions of
-      scenario 5 clients have 0.02 to 0.12, and without exclusions 0.004 to 0.011. The authors'
-      values, from one mini-batch, are 0.007 to 0.025 with and 0.004 to 0.012 without;
-    - pooling a channel's positions first would leave about a fortieth of it: the spread between
-      positions is far larger than that between clients.
+    Reasons for this choice:
+
+    - A difference of means is measured in units of the activation's own spread. The values depend neither on
+      the scale of a layer nor, if the mean over activations is taken, on its size.
+    - It sees the energy of channels, which says most about the images, and which a softmax over positions
+      divides out (quirk 5 of the authors' code, HuSCFGAN.py:200).
+    - It separates label skew from noise: on MNIST, KMNIST and Fashion-MNIST clients have 0.02 to 0.12 with
+      the exclusions of scenario 5, and 0.004 to 0.011 without. The authors' values, from one mini-batch, are
+      0.007 to 0.025 with and 0.004 to 0.012 without.
+    - Pooling the positions of a channel first would leave about a fortieth of the divergence, because
+      positions differ far more than clients do.
 
     Attributes:
-        direction: KL(client || peers) punishes a client for what its peers do not have, the
+        direction: KL(client || peers) penalises a client for what its peers do not have; the
             authors' KL(peers || client) for lacking what they have (quirk 6, HuSCFGAN.py:214).
-        reduction: over activations. The sum would be the KL of the joint distribution if
-            activations were independent, which neighbours are not: it starves all clients but one.
+        reduction: over activations. The sum would be the KL of the joint distribution if activations
+            were independent. Neighbouring ones are not, and the sum starves all clients but one.
         floor: added to all variances, relative to the variance of the average activation. An
-            activation that is constant on a client, as in a corner that is always black, must not
-            decide alone.
+            activation that is constant on a client, such as in a corner that is always black, must not
+            dominate the result.
     """
 
     direction: Direction = "client-from-peers"
@@ -78,7 +79,7 @@ class GaussianDivergence:
         """Return the divergences [K].
 
         Raises:
-            ValueError: no client, or clients whose activations differ in shape.
+            ValueError: there is no client, or the clients' activations differ in shape.
         """
         means = stack_means(statistics).flatten(1)
         variances = torch.stack([one.variance for one in statistics]).flatten(1)
@@ -100,13 +101,13 @@ class GaussianDivergence:
 class SpatialSoftmax:
     """KL between softmax maps over positions: the authors' rule (HuSCFGAN.py:187-217).
 
-    P_kc is the softmax over all positions of channel c of client k's mean map; the peers'
-    distribution is the mean of theirs. Defaults are the authors' choices, each of them named:
+    P_kc is the softmax of client k's mean map over all positions of channel c; the peers' distribution is
+    the mean of theirs. The defaults are the authors' choices:
 
     Attributes:
-        direction: their comment says KL(P || Global), their call computes KL(Global || P)
+        direction: their comment says KL(P || Global), but their call computes KL(Global || P)
             (HuSCFGAN.py:214).
-        reduction: their ``batchmean`` divides by the leading dimension, which holds channels
+        reduction: their ``batchmean`` divides by the first dimension, which is the channels
             (HuSCFGAN.py:214).
         smoothing: added to every probability before the logarithm (HuSCFGAN.py:187-217).
     """
@@ -119,7 +120,7 @@ class SpatialSoftmax:
         """Return the divergences [K].
 
         Raises:
-            ValueError: the activations are flat, and have no positions to compare.
+            ValueError: the activations are flat, so there are no positions to compare.
         """
         means = stack_means(statistics)
         if means.dim() < 3:
@@ -137,7 +138,7 @@ class SpatialSoftmax:
 
 
 def _mean_of_others(values: Tensor) -> Tensor:
-    """Return for each row of [K, ...] the mean of the other rows; K is at least two."""
+    """Return the mean of the other rows for each row of [K, ...], with K at least two."""
     return (values.sum(0) - values) / (len(values) - 1)
 
 
@@ -148,6 +149,6 @@ def _gaussian_kl(mean: Tensor, variance: Tensor, other_mean: Tensor, other: Tens
 
 
 def _reduce(divergences: Tensor, reduction: Reduction) -> Tensor:
-    """Reduce [K, N] to [K]; rounding may leave a value just below zero."""
+    """Reduce [K, N] to [K], without the values just below zero that rounding can leave."""
     total = divergences.mean(1) if reduction == "mean" else divergences.sum(1)
     return total.clamp_min(0)

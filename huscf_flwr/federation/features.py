@@ -1,15 +1,14 @@
-"""What the discriminator's body saw of a client: the statistics that clustering and weighting use.
+"""Statistics of a client's activations in the discriminator's body, for clustering and weighting.
 
-The middle block of the discriminator runs on the server for every client, so its activations on a
-client's real batches are a description of that client's images which the server has anyway. Of them
-are kept the mean and the variance over samples of each activation (one position of one channel), and
-the covariance of all of them in a few random directions.
+The middle block of the discriminator runs on the server for every client. Its activations on a client's real
+batches describe that client's images, and the server has them anyway. What is kept: the mean and the variance
+over samples of each activation (one position of one channel), and the covariance of all activations in a few
+random directions.
 
-Which batches are observed is up to the caller. The authors look at the last mini-batch of a round
-(train.py:99), 64 images, which is noisy; the corrected mode observes every real batch of the
-round's first epoch, in which heads have not yet drifted apart: the body of a common start tells
-domains apart before it has learned anything. The same accumulator serves both: make a new one where
-the window begins.
+The caller decides which batches are observed. The authors use the last mini-batch of a round (train.py:99),
+64 images, which is noisy. The corrected mode observes every real batch of the round's first epoch, when heads
+have not drifted apart yet: with a common initialisation the body separates domains before it has learned
+anything. The same accumulator does both: make a new one at the start of the window.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from torch import Tensor
 Scaling = Literal["none", "clients", "samples"]
 """How the clients' mean activations are scaled before they are clustered.
 
-- ``none``: not at all, as the authors do (HuSCFGAN.py:129-182).
-- ``clients``: each to unit variance over the clients.
+- ``none``: not scaled, as in the authors' code (HuSCFGAN.py:129-182).
+- ``clients``: each activation to unit variance over the clients.
 - ``samples``: *whitened* by the covariance within clients, in the random directions of the
-  ``Sketch``. What differs between images of one client (label, style) differs in the same directions
-  between clients whose labels are skewed; dividing by it leaves the difference between domains.
-  Known as within-class covariance normalisation (Hatch, Kajarekar and Stolcke, 2006).
+  ``Sketch``. Images of one client differ (in label, in style) in the same directions as clients with
+  skewed labels do. Dividing by that spread leaves the difference between domains. This is known as
+  within-class covariance normalisation (Hatch, Kajarekar and Stolcke, 2006).
 """
 
 SKETCH_DIRECTIONS = 128
@@ -56,10 +55,10 @@ class ActivationStatistics:
     """Moments of one client's activations over samples.
 
     Attributes:
-        mean: float64 [C, *spatial], or [F] where activations are flat.
-        variance: float64, of the shape of ``mean``; the population variance, zero for one sample.
-        samples: number of samples behind both, at least one.
-        sketch: needed for features scaled by ``samples`` only.
+        mean: float64 [C, *spatial], or [F] if activations are flat.
+        variance: float64, in the shape of ``mean``: the population variance, zero for one sample.
+        samples: number of samples, at least one.
+        sketch: only needed for features scaled by ``samples``.
 
     Raises:
         ValueError: the shapes differ, there is no sample, or a value is not finite.
@@ -86,10 +85,10 @@ class ActivationStatistics:
 
 
 class ActivationAccumulator:
-    """Gathers ``ActivationStatistics`` batch by batch, in memory that does not grow with batches.
+    """Gathers ``ActivationStatistics`` batch by batch, in constant memory.
 
-    Batches are merged by the pairwise update of Chan, Golub and LeVeque (1979), in float64: sums of
-    squares would lose the variance where the mean is large.
+    Batches are merged by the pairwise update of Chan, Golub and LeVeque (1979), in float64. Sums of squares
+    would lose the variance if the mean is large.
     """
 
     def __init__(self) -> None:
@@ -102,7 +101,7 @@ class ActivationAccumulator:
         """Add a batch of activations [B, C, *spatial] or [B, F]; an empty batch adds nothing.
 
         Raises:
-            ValueError: the shape of one sample differs from that of the batches before.
+            ValueError: a sample has another shape than those of earlier batches.
         """
         batch = activations.detach().to(torch.float64)
         self._check_shape(batch)
@@ -125,7 +124,7 @@ class ActivationAccumulator:
         self.samples = samples
 
     def statistics(self) -> ActivationStatistics:
-        """Return the moments of all that was observed, on the CPU.
+        """Return the moments of everything observed so far, on the CPU.
 
         Raises:
             ValueError: nothing was observed, or an activation was not finite.
@@ -148,23 +147,23 @@ class ActivationAccumulator:
         if self.samples and batch.shape[1:] != self._mean.shape:
             raise ValueError(
                 f"activations of one sample have shape {list(batch.shape[1:])}, "
-                f"before they had {list(self._mean.shape)}"
+                f"but earlier ones had {list(self._mean.shape)}"
             )
 
 
 def clustering_features(statistics: Sequence[ActivationStatistics], scaling: Scaling = "none") -> Tensor:
-    """Return one row of features per client, float64 [K, F]: its mean activations.
+    """Return the clients' features, float64 [K, F]: one row of mean activations per client.
 
-    The authors call it global average pooling (HuSCFGAN.py:129-182), but average over the batch and
+    The authors call this global average pooling (HuSCFGAN.py:129-182), but they average over the batch and
     not over positions: with their networks F is 128 x 7 x 7 = 6,272.
 
     Args:
-        statistics: of each client, all of one shape.
-        scaling: see ``Scaling``; with ``samples``, F is the number of directions of the sketch.
+        statistics: of each client, all in one shape.
+        scaling: see ``Scaling``; with ``samples``, F is the sketch's number of directions.
 
     Raises:
-        ValueError: no client, clients whose activations differ in shape, an unknown scaling, or no
-            sketch where one is needed.
+        ValueError: there is no client, the clients' activations differ in shape, the scaling is unknown, or
+            a sketch is needed and missing.
     """
     rows = stack_means(statistics).flatten(1)
     if scaling == "none":
@@ -181,7 +180,7 @@ def stack_means(statistics: Sequence[ActivationStatistics]) -> Tensor:
     """Return the mean activations of all clients, [K, C, *spatial].
 
     Raises:
-        ValueError: no client, or clients whose activations differ in shape.
+        ValueError: there is no client, or the clients' activations differ in shape.
     """
     if not statistics:
         raise ValueError("activation statistics of at least one client are needed, found none")
@@ -194,8 +193,8 @@ def stack_means(statistics: Sequence[ActivationStatistics]) -> Tensor:
 def _whitened(statistics: Sequence[ActivationStatistics]) -> Tensor:
     """Return the sketched means [K, D] in units of the spread within clients.
 
-    The covariance is the mean over the clients', so that a small client counts as much as a large
-    one, and is shrunk towards a sphere: with few samples its least variances are too small.
+    The covariance is the mean of the clients' covariances, so that a small client counts as much as a large
+    one. It is shrunk towards a sphere, because with few samples its smallest variances are too small.
     """
     sketches = [one.sketch for one in statistics if one.sketch is not None]
     if len(sketches) < len(statistics):
@@ -212,14 +211,14 @@ def _whitened(statistics: Sequence[ActivationStatistics]) -> Tensor:
 
 
 def _sketch(activations: Tensor) -> Tensor:
-    """Project activations [B, ...] to the sketch's directions, [B, D]."""
+    """Project activations [B, ...] onto the sketch's directions: [B, D]."""
     flat = activations.flatten(1)
     return torch.mm(flat, _directions(flat.shape[1], flat.device))
 
 
 @lru_cache(maxsize=8)
 def _directions(size: int, device: torch.device) -> Tensor:
-    """Return the directions [size, D]: the axes themselves where there are few."""
+    """Return the directions [size, D]: random ones, or the axes themselves if there are few."""
     if size <= SKETCH_DIRECTIONS:
         return torch.eye(size, dtype=torch.float64, device=device)
     stream = torch.Generator().manual_seed(_SKETCH_SEED)

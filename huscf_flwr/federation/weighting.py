@@ -1,7 +1,7 @@
 """How much each client's model counts in an average.
 
-FedAvg weighs clients by their numbers of samples. HuSCF-GAN also looks at how far a client's
-activations are from its peers': the more typical of them a client is, the more it counts.
+FedAvg weights clients by their number of samples. HuSCF-GAN also considers how far a client's activations are
+from those of its peers: the more typical a client is, the more it counts.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor
 
 
 class Weighting(Protocol):
-    """Turns sample counts and divergences of the clients of one average into their weights."""
+    """Turns the sample counts and divergences of the clients in one average into their weights."""
 
     def __call__(self, samples: Tensor, divergences: Tensor) -> Tensor:
-        """Return weights [K], float64, none negative, with sum one.
+        """Return weights [K], float64, not negative, that sum to one.
 
         Args:
-            samples: [K], the number of training samples of each client.
+            samples: [K], each client's number of training samples.
             divergences: [K], each client's divergence from the others.
         """
         ...
@@ -31,8 +31,8 @@ class KLDWeighting:
     """Weights proportional to n_k exp(-beta KL_k) (HuSCFGAN.py:219-348).
 
     Attributes:
-        beta: how strongly divergence counts against a client; zero is FedAvg. The authors fix it at
-            one (``alpha``, train.py:164), at which their divergence moves a weight by less than one
+        beta: how strongly divergence counts against a client; zero gives FedAvg. The authors' is fixed at
+            one (``alpha``, train.py:164), with which their divergence changes a weight by less than one
             per cent.
     """
 
@@ -43,7 +43,7 @@ class KLDWeighting:
             raise ValueError(f"beta is {self.beta}: give a finite number, zero or more")
 
     def __call__(self, samples: Tensor, divergences: Tensor) -> Tensor:
-        """Return the weights [K]; computed in log space, so that no divergence is too large.
+        """Return the weights [K], computed in log space so that large divergences do not underflow.
 
         Raises:
             ValueError: see ``check_clients``.
@@ -54,7 +54,7 @@ class KLDWeighting:
 
 @dataclass(frozen=True)
 class SampleWeighting:
-    """FedAvg: weights proportional to n_k, whatever the divergences (McMahan et al., 2017)."""
+    """FedAvg: weights proportional to n_k, independent of divergences (McMahan et al., 2017)."""
 
     def __call__(self, samples: Tensor, divergences: Tensor) -> Tensor:
         """Return the weights [K].
@@ -67,10 +67,10 @@ class SampleWeighting:
 
 
 def check_clients(samples: Tensor, divergences: Tensor) -> None:
-    """Check what every weighting needs of its input.
+    """Check the input of a weighting.
 
     Raises:
-        ValueError: the two are not of one shape [K], K is zero, a count is negative or all are
+        ValueError: the two differ in shape or are not [K], K is zero, a count is negative or all are
             zero, or a divergence is not finite.
     """
     if samples.dim() != 1 or samples.shape != divergences.shape or len(samples) == 0:

@@ -1,4 +1,4 @@
-"""The two networks: their spec, their blocks, and where they may be cut."""
+"""The two networks: their spec, their blocks, where they may be cut, and generators that draw images."""
 
 from huscf_flwr.models.cut import (
     Cut,
@@ -11,6 +11,13 @@ from huscf_flwr.models.cut import (
     legal_cuts,
     tail_indices,
 )
+from huscf_flwr.models.generators import (
+    Sampler,
+    build_generator,
+    output_change,
+    sampler_of,
+    with_measured_statistics,
+)
 from huscf_flwr.models.network import (
     CPU,
     BlockKey,
@@ -20,9 +27,19 @@ from huscf_flwr.models.network import (
     all_block_keys,
     build_blocks,
     build_network,
+    flatten_blocks,
+    initial_states,
+    unflatten_blocks,
     weight_dtype,
 )
-from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName, Shape, load_model_spec
+from huscf_flwr.models.spec import (
+    NETWORKS,
+    ModelSpec,
+    NetworkName,
+    Shape,
+    load_model_spec,
+    model_spec_of,
+)
 
 __all__ = [
     "CPU",
@@ -34,18 +51,27 @@ __all__ = [
     "Cut",
     "ModelSpec",
     "NetworkName",
+    "Sampler",
     "Shape",
     "all_block_keys",
     "body_block_keys",
     "body_indices",
     "build_blocks",
+    "build_generator",
     "build_network",
     "check_cut",
     "client_block_keys",
+    "flatten_blocks",
     "head_indices",
+    "initial_states",
     "largest_cut",
     "legal_cuts",
     "load_model_spec",
+    "model_spec_of",
+    "output_change",
+    "sampler_of",
     "tail_indices",
+    "unflatten_blocks",
     "weight_dtype",
+    "with_measured_statistics",
 ]

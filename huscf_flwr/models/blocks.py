@@ -1,8 +1,7 @@
 """Blocks as PyTorch modules: a main layer, its normalisation, its activation.
 
-All of them take ``(inputs, labels)``; only a conditional block looks at the labels. Weights are drawn as
-PyTorch's own layers draw them, but from a named stream (see ``huscf_flwr.seeding``), never from the
-global one.
+All of them take ``(inputs, labels)``; only a conditional block uses the labels. Weights are drawn as in
+PyTorch's own layers, but from a named stream (see ``huscf_flwr.seeding``) and never from the global one.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _LEAK = 0.2
 class Block(nn.Module):
     """One unit of cutting, built from its spec for one input shape.
 
-    The state names are ``embedding``, ``main`` and ``norm``, whatever the kind.
+    Every kind of block has the same state names: ``embedding``, ``main`` and ``norm``.
     """
 
     def __init__(self, spec: BlockSpec, input_shape: Shape, classes: int) -> None:
@@ -41,8 +40,8 @@ class Block(nn.Module):
         self.main = _main_layer(spec, input_shape, self.output_shape)
         self.norm = _normalisation(spec, self.output_shape)
         if not isinstance(self.norm, nn.Identity):
-            # The normalisation takes the mean away, and the bias with it: its gradient is zero. Computed, it
-            # would be rounding noise, which Adam turns into steps of full size that change nothing.
+            # The normalisation subtracts the mean, and the bias with it, so the bias has gradient zero. If it
+            # were computed it would be rounding noise, which Adam scales up to full steps without effect.
             self.main.bias.requires_grad_(False)
         self.activation = _activation(spec)
 
@@ -61,14 +60,14 @@ class Block(nn.Module):
         if isinstance(self.spec, ConvolutionSpec):
             embedded = embedded.view(len(inputs), 1, *inputs.shape[2:])
         joined = torch.cat((inputs, embedded.to(inputs.dtype)), dim=1)
-        # One channel is in any order; joined, they must be told to stay last.
+        # A single channel fits any memory format, so the format must be stated once channels are joined.
         return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined
 
 
 def initialise(block: Block, stream: torch.Generator) -> None:
     """Draw all parameters of ``block`` from ``stream``, by the rules of PyTorch's own layers.
 
-    Statistics begin anew. Nothing is left of what the tensors held before, so they may be empty.
+    Running statistics are reset. All tensors are overwritten, so they may be uninitialised before.
     """
     with torch.no_grad():
         for layer in block.children():
@@ -113,7 +112,7 @@ def _normalisation(spec: BlockSpec, output_shape: Shape) -> nn.Module:
 
 
 def _activation(spec: BlockSpec) -> nn.Module:
-    # In place: neither normalisations nor main layers need their own output on the way back.
+    # In place: no normalisation and no main layer needs its own output in the backward pass.
     match spec.activation:
         case "relu":
             return nn.ReLU(inplace=True)

@@ -1,7 +1,7 @@
-"""Convolutions and transposed convolutions, each of their three passes in the form that runs fastest.
+"""Convolutions and transposed convolutions that run each of their three passes in the fastest form.
 
-A convolution takes a *wide* map to a *narrow* one, a transposed convolution takes it back, and the kernel
-``[narrow channels, wide channels, k, k]`` is the same for both. So there are three operations only:
+A convolution maps a *wide* map to a *narrow* one, a transposed convolution maps it back, and both have the
+same kernel ``[narrow channels, wide channels, k, k]``. So there are only three operations:
 
 =================  ====================  ====================
 pass               convolution           transposed
@@ -11,7 +11,7 @@ input's gradient   ``wide_from``         ``narrow_from``
 kernel's gradient  ``kernel_gradient``   ``kernel_gradient``
 =================  ====================  ====================
 
-The form of an operation changes nothing but the rounding; ``docs/performance.md`` has what each brings.
+The form of an operation changes only the rounding; ``docs/performance.md`` says what each form gains.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _FEW_POSITIONS = 16
-"""Positions of a narrow map up to which products of matrices are faster than libraries for convolutions."""
+"""Matrix products are faster than convolution libraries for narrow maps of at most this many positions."""
 
 _FEW_POSITIONS_FOR_TILES = 49
-"""The same for kernels' gradients in bfloat16, where the processor has a matrix unit (AMX)."""
+"""The same limit for kernel gradients in bfloat16, on processors with a matrix unit (AMX)."""
 
 _MANY_CHANNELS = 128
-"""Channels of a narrow map from which a product of matrices is worth the many small additions after it."""
+"""A matrix product outweighs the many small additions after it from this many narrow channels on."""
 
 _PATCHES_BYTES = 14_000_000
-"""Patches made at a time: memory of this size is used again, larger pieces come anew from the system."""
+"""Size of the patches made at a time: memory of this size is reused, larger pieces come from the system."""
 
 
 class Convolution(nn.Conv2d):
-    """``nn.Conv2d`` with square kernels, whose kernel's gradient may be a product of matrices."""
+    """``nn.Conv2d`` with square kernels, whose kernel gradient may be a matrix product."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, channels, H', W']."""
@@ -47,7 +47,7 @@ class Convolution(nn.Conv2d):
 
 
 class TransposedConvolution(nn.ConvTranspose2d):
-    """``nn.ConvTranspose2d`` with square kernels, run as the equal convolution where the stride is one."""
+    """``nn.ConvTranspose2d`` with square kernels, run as the equivalent convolution if the stride is one."""
 
     def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
         """Map [B, C, H, W] to [B, channels, H', W']."""
@@ -71,9 +71,9 @@ def wide_from(
 ) -> Tensor:
     """Return the transposed convolution of ``narrow`` [B, N, h, w]: [B, W, *size].
 
-    With stride one it is the convolution with the kernel mirrored and its channel axes swapped, and CPUs
-    run that about four times faster. Where there are few positions with many channels it is one product of
-    matrices, whose parts are then added up where they overlap. Other devices have one form for all.
+    With stride one it equals a convolution with the kernel mirrored and its channel axes swapped, which CPUs
+    run about four times faster. With few positions and many channels it is one matrix product, whose parts
+    are then added up where they overlap. Other devices use the same form for all sizes.
     """
     extent = kernel.shape[-1]
     margin = extent - 1 - padding
@@ -88,12 +88,11 @@ def wide_from(
 
 
 def kernel_gradient(wide: Tensor, narrow: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
-    """Return the gradient [N, W, k, k]: how each pair of channels goes together at each offset.
+    """Return the gradient [N, W, k, k]: the correlation of each pair of channels at each offset.
 
-    It is one product of the narrow map with the wide map's patches. Libraries for convolutions are faster
-    than that where the maps are large, and slower where there are few positions (more, if patches overlap
-    little and a matrix unit does the product), or where the patches have far fewer values than the narrow map
-    has channels.
+    It can be computed as one product of the narrow map with the wide map's patches. Convolution libraries are
+    faster for large maps. They are slower for few positions (for more, if patches overlap little and a matrix
+    unit computes the product), and if a patch has far fewer values than the narrow map has channels.
     """
     extent = kernel.shape[-1]
     little_overlap = extent <= 2 * stride
@@ -135,12 +134,12 @@ def _product_with_patches(wide: Tensor, narrow: Tensor, extent: int, stride: int
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
-    """Return ``left``^T ``right``; a result with few columns is faster made as rows."""
+    """Return ``left``^T ``right``; a result with few columns is computed faster in transposed form."""
     return left.t() @ right if right.shape[1] >= left.shape[1] else (right.t() @ left).t()
 
 
 def _patches(wide: Tensor, size: Sequence[int], extent: int, stride: int, padding: int) -> Tensor:
-    """Return what the kernel sees at each position: [B * h * w, k * k * W], with h, w = ``size``."""
+    """Return the kernel's input at each position: [B * h * w, k * k * W], with h, w = ``size``."""
     height, width = size
     padded = functional.pad(wide, (padding,) * 4)
     patches = padded.unfold(2, extent, stride).unfold(3, extent, stride)[:, :, :height, :width]
@@ -150,9 +149,9 @@ def _patches(wide: Tensor, size: Sequence[int], extent: int, stride: int, paddin
 def _sum_of_products(
     narrow: Tensor, kernel: Tensor, stride: int, padding: int, size: Sequence[int], bias: Tensor | None
 ) -> Tensor:
-    """Return ``wide_from`` as what each position brings to each offset, added up.
+    """Compute ``wide_from`` by adding up the contribution of each position at each offset.
 
-    Offsets that differ by less than a stride never meet, so all of them are added at the same time.
+    Offsets that differ by less than a stride never overlap, so all of them are added at once.
     """
     batch, channels, height, width = narrow.shape
     wide_channels, extent = kernel.shape[1], kernel.shape[-1]
@@ -196,7 +195,7 @@ def _wide_size(narrow: Tensor, extent: int, stride: int, padding: int) -> list[i
 
 
 class _Convolve(torch.autograd.Function):
-    """Either direction, with its gradients by the three operations above."""
+    """A convolution in either direction, with gradients computed by the three operations above."""
 
     @staticmethod
     def forward(

@@ -1,8 +1,8 @@
 """Where a network may be cut.
 
-A cut says how many blocks a client keeps at either end of either network. Each number is at least one,
-since the first block takes the labels and the last one the loss, and none reaches the middle block, which
-always runs on the server. The four numbers are therefore independent of each other.
+A cut says how many blocks a client keeps at each end of each network. Every number is at least one, because
+the first block takes the labels and the loss is computed from the last. None reaches the middle block, which
+always runs on the server, so the four numbers are independent of each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from huscf_flwr.models.spec import ModelSpec, NetworkName
 
 
 class Cut(NamedTuple):
-    """Blocks that a client keeps; the authors' (hG, tG, hD, tD) counts from zero, this from one."""
+    """How many blocks a client keeps, counted from one; the authors' (hG, tG, hD, tD) counts from zero."""
 
     generator_head: int = 1
     generator_tail: int = 1
@@ -32,7 +32,7 @@ class Cut(NamedTuple):
 
 
 def largest_cut(spec: ModelSpec) -> Cut:
-    """Return the cut that keeps all blocks but the two middles on the client."""
+    """Return the cut that leaves only the two middle blocks to the server."""
     return Cut(
         spec.generator.middle_index,
         len(spec.generator.blocks) - spec.generator.middle,
@@ -42,12 +42,12 @@ def largest_cut(spec: ModelSpec) -> Cut:
 
 
 def legal_cuts(spec: ModelSpec) -> tuple[Cut, ...]:
-    """Return all cuts of the model, the lightest first."""
+    """Return all cuts of the model, from the lightest to the heaviest for the client."""
     return tuple(Cut(*kept) for kept in product(*(range(1, most + 1) for most in largest_cut(spec))))
 
 
 def check_cut(spec: ModelSpec, cut: Cut) -> None:
-    """Raise ``ValueError`` naming the part of ``cut`` that is outside the network."""
+    """Raise ``ValueError`` if the model does not allow ``cut``; the message names the number at fault."""
     for name, kept, most in zip(Cut._fields, cut, largest_cut(spec), strict=True):
         if not 1 <= kept <= most:
             raise ValueError(
@@ -81,7 +81,7 @@ def client_block_keys(spec: ModelSpec, cut: Cut) -> tuple[BlockKey, ...]:
 
 
 def body_block_keys(spec: ModelSpec) -> tuple[BlockKey, ...]:
-    """Return the keys of all blocks that some legal cut leaves to the server: all but first and last."""
+    """Return the keys of all blocks that any legal cut leaves to the server: all but first and last."""
     lightest = Cut()
     return tuple(
         (network, index)

@@ -1,8 +1,8 @@
 """Networks as lists of blocks, whole or in part.
 
-A *block key* names one block of the model: the network and the index from zero. The state of a set of
-blocks (``BlockStates``) is what a client or the server owns, what crosses at the end of a round, and what
-a checkpoint keeps; nobody else needs to know how many blocks there are.
+A *block key* names one block of the model: the network, and the index from zero. The state of a set of blocks
+(``BlockStates``) is what a client or the server owns, what crosses at the end of a round, and what a
+checkpoint holds. Code that uses it need not know how many blocks there are.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Blocks(nn.ModuleDict):
     def __init__(
         self, network: NetworkName, blocks: Mapping[int, Block], dtype: torch.dtype = torch.float32
     ) -> None:
-        """Hold ``blocks`` by index; ``dtype`` is that of the computation.
+        """Hold ``blocks`` by index; ``dtype`` is the type of the computation.
 
-        Weights have the same type, but for ``bfloat16``: then they and the normalisations' statistics stay in
-        float32, and main layers and activations run in bfloat16 (automatic mixed precision).
+        Weights have the same type, except with ``bfloat16``: then weights and the normalisations' statistics
+        stay in float32, while main layers and activations run in bfloat16 (automatic mixed precision).
         """
         super().__init__({str(index): blocks[index] for index in sorted(blocks)})
         self.network = network
@@ -49,7 +49,7 @@ class Blocks(nn.ModuleDict):
         return block
 
     def run(self, indices: Iterable[int], inputs: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Run the blocks at ``indices`` one after the other."""
+        """Run the blocks at ``indices``, in this order."""
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._mixed):
             for index in indices:
                 inputs = self.at(index)(inputs, labels)
@@ -62,7 +62,7 @@ class Blocks(nn.ModuleDict):
     def states(self) -> BlockStates:
         """Return the state of each block on the CPU.
 
-        The tensors are the live ones, not copies, unless the blocks are on another device.
+        The tensors share memory with the blocks unless these are on another device.
         """
         return {
             (self.network, int(index)): {name: tensor.cpu() for name, tensor in block.state_dict().items()}
@@ -85,10 +85,10 @@ def build_blocks(
     dtype: torch.dtype = torch.float32,
     device: torch.device = CPU,
 ) -> Blocks:
-    """Build the blocks at ``indices``, their weights drawn from the stream of (seed, owner, block).
+    """Build the blocks at ``indices``, with weights drawn from the stream of (seed, owner, block).
 
-    Each block has a stream of its own: who builds it beside which others does not change its weights, nor
-    does the ``device``.
+    Each block has its own stream. Its weights depend neither on who builds it, nor on the blocks built with
+    it, nor on ``device``.
     """
     shapes = spec.shapes(network)
     blocks = {}
@@ -101,7 +101,7 @@ def build_blocks(
 
 
 def weight_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the type of weights where the computation has type ``dtype``."""
+    """Return the type of the weights if the computation has type ``dtype``."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -118,3 +118,35 @@ def all_block_keys(spec: ModelSpec) -> Iterator[BlockKey]:
     for network in NETWORKS:
         for index in range(len(spec.network(network).blocks)):
             yield network, index
+
+
+_NETWORK_NAMES: dict[str, NetworkName] = {name: name for name in NETWORKS}
+
+
+def flatten_blocks(blocks: BlockStates, prefix: str = "") -> dict[str, Tensor]:
+    """Name every tensor ``<prefix><network>.<block>.<entry>``."""
+    return {
+        f"{prefix}{network}.{index}.{entry}": tensor
+        for (network, index), state in blocks.items()
+        for entry, tensor in state.items()
+    }
+
+
+def unflatten_blocks(tensors: Mapping[str, Tensor], prefix: str = "") -> BlockStates:
+    """Return the blocks whose tensors' names start with ``prefix``; the inverse of ``flatten_blocks``."""
+    blocks: BlockStates = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(prefix):
+            continue
+        network, index, entry = name.removeprefix(prefix).split(".", 2)
+        blocks.setdefault((_NETWORK_NAMES[network], int(index)), {})[entry] = tensor
+    return blocks
+
+
+def initial_states(spec: ModelSpec, *, seed: int, dtype: torch.dtype) -> BlockStates:
+    """Return the initial weights of both networks that all clients share with a common initialisation."""
+    states: BlockStates = {}
+    for network in NETWORKS:
+        indices = range(len(spec.network(network).blocks))
+        states.update(build_blocks(spec, network, indices, seed=seed, dtype=dtype).states())
+    return states

@@ -1,8 +1,8 @@
-"""What the two networks look like, read from YAML and checked before anything is built.
+"""Specs of the two networks, read from YAML and checked before anything is built.
 
 A network is a list of blocks. A block is the unit of cutting: a main layer with its normalisation and
-activation. Its spec knows the shape that leaves it, given the shape that enters it, so that costs and
-wire shapes can be worked out without building a network.
+activation. Its spec computes the output shape from the input shape, so costs and the shapes of frames are
+known without building a network.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from huscf_flwr.conf_files import find_conf, read_yaml
+from huscf_flwr.config import RunConfig
 
 Shape = tuple[int, ...]
 """Shape of one sample, without the batch: (channels, height, width) or (features,)."""
@@ -50,10 +51,10 @@ class _Block(_Strict, ABC):
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of one output sample for one input sample of ``input_shape``."""
+        """Return the shape of one output sample for one input sample of ``input_shape``."""
 
     def scaled(self, width: float) -> Self:
-        """Return the same block with its channels multiplied by ``width``, at least one."""
+        """Return the same block with its channels multiplied by ``width``, but at least one channel."""
         channels = getattr(self, "channels", None)
         if not isinstance(channels, int):
             return self
@@ -61,7 +62,7 @@ class _Block(_Strict, ABC):
 
 
 class ProjectionSpec(_Block):
-    """Latent vector and embedded label, concatenated, through a linear layer to a feature map."""
+    """A linear layer from the latent vector and the embedded label, concatenated, to a feature map."""
 
     kind: Literal["projection"]
     embedding: PositiveInt
@@ -80,7 +81,7 @@ class ProjectionSpec(_Block):
 
 
 class ConvolutionSpec(_Block):
-    """Convolution; with ``label_plane`` the embedded label joins the input as one more channel."""
+    """Convolution; with ``label_plane``, the embedded label is one more channel of its input."""
 
     kind: Literal["convolution"]
     channels: PositiveInt
@@ -123,7 +124,7 @@ class TransposedConvolutionSpec(_Block):
 
 
 class LinearSpec(_Block):
-    """Whatever enters, flattened, through a linear layer."""
+    """Linear layer on the flattened input."""
 
     kind: Literal["linear"]
     features: PositiveInt
@@ -163,14 +164,14 @@ class NetworkSpec(_Strict):
         return self.middle - 1
 
     def shapes(self, input_shape: Shape) -> tuple[Shape, ...]:
-        """Shapes between blocks: entry ``b`` enters block ``b``, and the last entry leaves the network."""
+        """Return the shapes between blocks: entry ``b`` enters block ``b``, the last entry is the output."""
         shapes = [input_shape]
         for block in self.blocks:
             shapes.append(block.output_shape(shapes[-1]))
         return tuple(shapes)
 
     def scaled(self, width: float) -> NetworkSpec:
-        """Return the network with all channels times ``width``, but those of its last block."""
+        """Return the network with all channels but those of its last block multiplied by ``width``."""
         inner = tuple(block.scaled(width) for block in self.blocks[:-1])
         return self.model_copy(update={"blocks": (*inner, self.blocks[-1])})
 
@@ -214,7 +215,7 @@ class ModelSpec(_Strict):
         return self.discriminator.shapes(self.image.shape)
 
     def shapes(self, network: NetworkName) -> tuple[Shape, ...]:
-        """Shapes between the blocks of the network called ``network``."""
+        """Return the shapes between the blocks of the network called ``network``."""
         return self.generator_shapes if network == "generator" else self.discriminator_shapes
 
     def scaled(self, width: float) -> ModelSpec:
@@ -229,9 +230,9 @@ class ModelSpec(_Strict):
 
 
 def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
-    """Read a model from ``conf/models/<name>.yaml`` or from a path, its channels times ``width``.
+    """Read a model from ``conf/models/<name>.yaml`` or from a path, and multiply its channels by ``width``.
 
-    Raises ``ValueError`` with the reason if the file does not describe a network that can be cut.
+    Raises ``ValueError``, with the reason, if the file does not describe networks that can be cut.
     """
     path = find_conf("models", name_or_path)
     return ModelSpec.model_validate({"name": path.stem, **read_yaml(path)}).scaled(width)
@@ -240,3 +241,8 @@ def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def model_spec_of(config: RunConfig) -> ModelSpec:
+    """Return the networks that a run trains."""
+    return load_model_spec(config.model.spec, config.model.width)

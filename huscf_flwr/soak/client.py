@@ -13,25 +13,18 @@ from typing import Any, Self
 
 import torch
 
-from huscf_flwr.models import Cut, load_model_spec
+from huscf_flwr.models import Cut, flatten_blocks, load_model_spec, unflatten_blocks
 from huscf_flwr.seeding import torch_stream
+from huscf_flwr.session import Channel, SessionError, run_steps
+from huscf_flwr.session.wire import GrpcChannel, StreamClaim
 from huscf_flwr.soak.faults import Fault, FaultyChannel
-from huscf_flwr.split import (
-    Channel,
-    Exchange,
-    HostedClient,
-    SessionError,
-    SplitClient,
-    noise_batch,
-    run_steps,
-)
-from huscf_flwr.split.wire import GrpcChannel, StreamClaim
-from huscf_flwr.training.files import flatten_blocks, read_tensors, unflatten_blocks, write_tensors
+from huscf_flwr.split import EXCHANGES, HostedClient, SplitClient, noise_batch
+from huscf_flwr.tensor_files import read_tensors, write_tensors
 
 MODEL, WIDTH = "authors-28", 0.05
 BATCH_SIZE = 8
 ANSWER_SECONDS = 60.0
-"""More than the executor waits for anybody: who waits with it for another must not leave before that."""
+"""More than the executor waits for anybody: a client that waits with it must not leave before that."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Order:
 
     def to_line(self) -> str:
         """Return the order as one line."""
-        fault = None if self.fault is None else {**asdict(self.fault), "exchange": self.fault.exchange.name}
+        fault = None if self.fault is None else {**asdict(self.fault), "exchange": self.fault.exchange.number}
         return json.dumps({**asdict(self), "blocks": str(self.blocks), "fault": fault}) + "\n"
 
     @classmethod
@@ -64,7 +57,7 @@ class Order:
             Cut(*content["cut"]),
             content["steps"],
             Path(content["blocks"]),
-            fault and Fault(**{**fault, "exchange": Exchange[fault["exchange"]]}),
+            fault and Fault(**{**fault, "exchange": EXCHANGES[fault["exchange"] - 1]}),
         )
 
 
@@ -77,7 +70,9 @@ def train(order: Order) -> dict[str, Any]:
     stream = torch_stream(0, "soak", client, order.claim.round)
     batch = noise_batch(spec, BATCH_SIZE, stream)
     try:
-        with GrpcChannel(order.address, order.token, order.claim, patience=ANSWER_SECONDS) as opened:
+        with GrpcChannel(
+            order.address, order.token, order.claim, exchanges=EXCHANGES, patience=ANSWER_SECONDS
+        ) as opened:
             channel: Channel = FaultyChannel(opened, order.fault) if order.fault else opened
             trained = run_steps([HostedClient(member, lambda: batch)], channel, order.steps)
     except SessionError as error:
@@ -85,7 +80,7 @@ def train(order: Order) -> dict[str, Any]:
     if client in trained.drop_outs:
         return {"left": trained.drop_outs[client].reason}
     write_tensors(order.blocks, flatten_blocks(member.segments.states()))
-    return {"losses": asdict(trained.losses[client])}
+    return {"losses": dict(trained.losses[client])}
 
 
 def main() -> None:

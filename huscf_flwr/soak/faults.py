@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from huscf_flwr.split import DropOut, Exchange, Parcel
-from huscf_flwr.split.wire import GrpcChannel
-from huscf_flwr.split.wire import split_session_pb2 as messages
-from huscf_flwr.split.wire.codec import encode_frame
+from huscf_flwr.session import DropOut, Exchange, Parcel
+from huscf_flwr.session.wire import GrpcChannel
+from huscf_flwr.session.wire import split_session_pb2 as messages
+from huscf_flwr.session.wire.codec import encode_frame
 
 Packets = list[messages.Packet]
 
@@ -38,13 +38,14 @@ class FaultyChannel:
     """A channel of a host with one client that fails once."""
 
     def __init__(self, channel: GrpcChannel, fault: Fault) -> None:
+        self.exchanges = channel.exchanges
         self._channel, self._fault = channel, fault
         self._step = 0
         self._sent: tuple[int, Parcel] | None = None
 
     def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
         """Send, and fail when it is time."""
-        self._step += exchange is Exchange.GENERATE
+        self._step += exchange.number == 1
         self._sent = client, parcel
         when = self._when(exchange)
         if when == "during":
@@ -61,7 +62,7 @@ class FaultyChannel:
         return received
 
     def _when(self, exchange: Exchange) -> str:
-        is_due = self._step == self._fault.step and exchange is self._fault.exchange
+        is_due = self._step == self._fault.step and exchange == self._fault.exchange
         return self._fault.when if is_due else "never"
 
     def _packets(self, exchange: Exchange) -> Packets:
@@ -121,7 +122,7 @@ def _not_finite(packets: Packets) -> Packets:
 
 
 def _wrong_exchange(packets: Packets) -> Packets:
-    packets[0].frame.exchange = packets[0].frame.exchange % len(Exchange) + 1
+    packets[0].frame.exchange = 2 if packets[0].frame.exchange == 1 else 1
     return packets
 
 

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import select
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -16,39 +10,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huscf_flwr.bench.step import mixed_cuts
-from huscf_flwr.config import RunConfig, resolve
-from huscf_flwr.models import load_model_spec
+from huscf_flwr.bench.mixed_cuts import MixedCuts
+from huscf_flwr.config import ModelSection, RunConfig
+from huscf_flwr.cuts import deal_devices
+from huscf_flwr.methods import resolved
+from huscf_flwr.methods.contract import Description, Upload
+from huscf_flwr.methods.huscf import HuSCF
+from huscf_flwr.methods.huscf.crossing import SEGMENTS, HuSCFOrder
+from huscf_flwr.models import Cut
+from huscf_flwr.run.rounds import OpenRound, Rounds
+from huscf_flwr.session import Deadlines, LockStep, TooFewClientsError
+from huscf_flwr.session.wire import ExecutorServer, StreamClaim
 from huscf_flwr.soak.client import ANSWER_SECONDS, BATCH_SIZE, MODEL, WIDTH, Order
 from huscf_flwr.soak.faults import KINDS, Fault
-from huscf_flwr.split import Deadlines, Exchange, LockStep, StepLosses, TooFewClientsError
-from huscf_flwr.split.wire import ExecutorServer, StreamClaim
-from huscf_flwr.training.coordinator import Coordinator
-from huscf_flwr.training.files import flatten_blocks, read_tensors, unflatten_blocks, write_tensors
-from huscf_flwr.training.method import method_of
+from huscf_flwr.soak.processes import Answers, ClientProcesses
+from huscf_flwr.soak.resources import Resources
+from huscf_flwr.split import EXCHANGES
+from huscf_flwr.tensor_files import read_tensors, write_tensors
 
 _STEPS = 3
-_DEADLINES = Deadlines(first_step_s=ANSWER_SECONDS / 2, least_s=3.0, factor=10.0, predicted_step_s=0.0)
-_ANSWER_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What this process has hold of."""
-
-    megabytes: float
-    descriptors: int
-    threads: int
-
-    @classmethod
-    def now(cls) -> Resources:
-        """Read them; Linux only."""
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-        return cls(
-            pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-            len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - only their number counts
-            threading.active_count(),
-        )
+_FAR_AWAY = ANSWER_SECONDS / 2
+"""Seconds in which even a busy machine sends a frame, and less than a client waits for the others."""
 
 
 @dataclass
@@ -66,58 +48,6 @@ class Books:
     """After each round."""
 
 
-class ClientProcesses:
-    """One process for each client; one that died is started anew for its next order."""
-
-    def __init__(self) -> None:
-        self._processes: dict[int, subprocess.Popen[str]] = {}
-
-    def send(self, client: int, order: Order) -> None:
-        """Hand an order to a client."""
-        process = self._processes.get(client)
-        if process is None or process.poll() is not None:
-            self._end(client)
-            process = self._processes[client] = subprocess.Popen(
-                [sys.executable, "-m", "huscf_flwr.soak.client"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                bufsize=1,
-            )
-        assert process.stdin is not None
-        process.stdin.write(order.to_line())
-
-    def answers(self, clients: Iterator[int], session: LockStep) -> dict[int, dict[str, dict[str, float]]]:
-        """Return the answers by client id; who has hung, or does not answer, is killed."""
-        found = {}
-        for client in clients:
-            process = self._processes[client]
-            assert process.stdout is not None
-            until = time.monotonic() + _ANSWER_SECONDS
-            while time.monotonic() < until or not (session.finished or session.failure):
-                if select.select([process.stdout], [], [], 0.1)[0]:
-                    line = process.stdout.readline()
-                    if line:
-                        found[client] = json.loads(line)
-                    break
-                if _is_stopped(process.pid) and client in session.dropped:
-                    break
-            if client not in found:
-                self._end(client)
-        return found
-
-    def close(self) -> None:
-        """End all processes."""
-        for client in list(self._processes):
-            self._end(client)
-
-    def _end(self, client: int) -> None:
-        process = self._processes.pop(client, None)
-        if process is not None:
-            process.kill()
-            process.communicate()
-
-
 class Soak:
     """A server and its clients, round after round."""
 
@@ -127,18 +57,13 @@ class Soak:
         self._chance = random.Random(seed)
         self._rate = rate
         self._folder = folder
-        spec = load_model_spec(MODEL, WIDTH)
-        config = resolve(
-            RunConfig(seed=seed, clients=clients, batch_size=BATCH_SIZE, local_epochs=_STEPS, min_clients=2)
-        )
-        ids = range(clients)
-        self._coordinator = Coordinator(
-            config,
-            spec,
-            samples=dict.fromkeys(ids, BATCH_SIZE),
-            cuts=mixed_cuts(spec, clients),
-            method=method_of(config),
-        )
+        config = _config(clients, seed)
+        descriptions = {
+            client: Description(samples=BATCH_SIZE, device=device)
+            for client, device in deal_devices(config).items()
+        }
+        self._clients = sorted(descriptions)
+        self._rounds = Rounds(config, HuSCF(config, descriptions, cut_solver=MixedCuts()))
         self._server = ExecutorServer("127.0.0.1:0")
         self._processes = ClientProcesses()
 
@@ -146,77 +71,84 @@ class Soak:
         """Train rounds for ``seconds``; ``progress`` is told the seconds so far after each."""
         began = time.monotonic()
         while time.monotonic() - began < seconds:
-            self._round()
-            self.books.resources.append(Resources.now())
+            self.round()
             progress(time.monotonic() - began, self.books)
         return self.books
+
+    def round(self) -> None:
+        """Train one round with faults, and write it into the books."""
+        faults = {client: self._fault() for client in self._clients if self._chance.random() < self._rate}
+        self.books.injected.update(fault.kind for fault in faults.values())
+        opened = self._rounds.open(
+            [[client] for client in self._clients], patience=Deadlines(_FAR_AWAY, _FAR_AWAY, 0.0, 0.0)
+        )
+        session = opened.session
+        assert isinstance(session, LockStep)
+        self._send_orders(opened, session, faults)
+        answers = self._processes.answers(session)
+        self._close(opened, session, answers, faults)
+        self.books.resources.append(Resources.now())
 
     def close(self) -> None:
         """End all processes and stop listening."""
         self._processes.close()
         self._server.stop()
 
-    def _round(self) -> None:
-        coordinator = self._coordinator
-        clients = sorted(coordinator.samples)
-        faults = {client: self._fault() for client in clients if self._chance.random() < self._rate}
-        self.books.injected.update(fault.kind for fault in faults.values())
-        self._write_blocks(clients)
-        session = coordinator.open_round([[client] for client in clients], patience=_DEADLINES)
-        claims = [StreamClaim(round=coordinator.round, node=client, clients=(client,)) for client in clients]
-        tokens = self._server.open_session(session, claims, lifetime=_DEADLINES.first_step_s)
-        for client, token, claim in zip(clients, tokens, claims, strict=True):
-            self._processes.send(
-                client,
-                Order(
-                    self._server.address,
-                    token,
-                    claim,
-                    coordinator.cuts[client],
-                    coordinator.steps,
-                    self._blocks_file(client),
-                    faults.get(client),
-                ),
-            )
-        answers = self._processes.answers(iter(clients), session)
-        self._close_round(session, answers, faults)
-
-    def _close_round(
-        self,
-        session: LockStep,
-        answers: Mapping[int, Mapping[str, Mapping[str, float]]],
-        faults: Mapping[int, Fault],
-    ) -> None:
-        coordinator, books = self._coordinator, self.books
-        losses = {client: StepLosses(**of["losses"]) for client, of in answers.items() if "losses" in of}
-        if session.failure is not None:
-            if not isinstance(session.failure, TooFewClientsError):
-                raise session.failure
-            coordinator.give_up_round()
-            books.given_up += 1
-            return
-        for client in coordinator.samples:
-            should, did = client in faults and faults[client].is_fatal, client not in losses
-            if should != did or (client in session.dropped) != did:
-                books.wrong.append(
-                    f"round {coordinator.round}, client {client}: fault {faults.get(client)}, "
-                    f"dropped {session.dropped.get(client)}, answer {answers.get(client)}"
-                )
-        blocks = {client: unflatten_blocks(read_tensors(self._blocks_file(client))) for client in losses}
-        coordinator.close_round(blocks, losses)
-        books.rounds += 1
-
     def _fault(self) -> Fault:
         kind = self._chance.choice(KINDS)
         when = self._chance.choice(["before", "during", "after"]) if kind == "kill" else "before"
         # In the last step a fault after the last exchange would come too late to cost anything.
         step = self._chance.randint(1, _STEPS - 1)
-        return Fault(kind, self._chance.choice(list(Exchange)), when, step)
+        return Fault(kind, self._chance.choice(EXCHANGES), when, step)
 
-    def _write_blocks(self, clients: list[int]) -> None:
-        for client in clients:
-            (blocks,) = self._coordinator.blocks_for([client]).values()
-            write_tensors(self._blocks_file(client), flatten_blocks(blocks))
+    def _send_orders(self, opened: OpenRound, session: LockStep, faults: Mapping[int, Fault]) -> None:
+        claims = {
+            client: StreamClaim(round=opened.number, node=client, clients=(client,))
+            for client in self._clients
+        }
+        tokens = self._server.open_session(session, list(claims.values()), lifetime=_FAR_AWAY)
+        for token, (client, claim) in zip(tokens, claims.items(), strict=True):
+            order, blocks = opened.orders.of(client), self._blocks_file(client)
+            assert isinstance(order.facts, HuSCFOrder)
+            write_tensors(blocks, order.tensors[SEGMENTS])
+            told = Order(
+                self._server.address,
+                token,
+                claim,
+                Cut(*order.facts.cut),
+                opened.steps,
+                blocks,
+                faults.get(client),
+            )
+            self._processes.send(client, told)
+
+    def _close(
+        self, opened: OpenRound, session: LockStep, answers: Answers, faults: Mapping[int, Fault]
+    ) -> None:
+        if session.failure is not None:
+            if not isinstance(session.failure, TooFewClientsError):
+                raise session.failure
+            self._rounds.take_back()
+            self.books.given_up += 1
+            return
+        uploads = {
+            client: Upload(
+                tensors={SEGMENTS: read_tensors(self._blocks_file(client))}, losses=answer["losses"]
+            )
+            for client, answer in answers.items()
+            if "losses" in answer
+        }
+        for client in self._clients:
+            should, did = client in faults and faults[client].is_fatal, client not in uploads
+            if should != did or (client in session.dropped) != did:
+                self.books.wrong.append(
+                    f"round {opened.number}, client {client}: fault {faults.get(client)}, "
+                    f"dropped {session.dropped.get(client)}, answer {answers.get(client)}"
+                )
+        for client, upload in uploads.items():
+            self._rounds.check_upload(client, upload)
+        self._rounds.close(uploads)
+        self.books.rounds += 1
 
     def _blocks_file(self, client: int) -> Path:
         return self._folder / f"client-{client}.safetensors"
@@ -232,9 +164,14 @@ def soak(clients: int, rate: float, seed: int, folder: Path) -> Iterator[Soak]:
         prepared.close()
 
 
-def _is_stopped(process: int) -> bool:
-    try:
-        status = Path(f"/proc/{process}/stat").read_text("ascii")
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] in ("T", "t")
+def _config(clients: int, seed: int) -> RunConfig:
+    return resolved(
+        RunConfig(
+            seed=seed,
+            clients=clients,
+            batch_size=BATCH_SIZE,
+            local_epochs=_STEPS,
+            min_clients=2,
+            model=ModelSection(spec=MODEL, width=WIDTH),
+        )
+    )

@@ -1,58 +1,38 @@
-"""The split engine: segments, the step, the executor, channels and the ledger."""
+"""HuSCF-GAN's split networks: segments, both halves of the step, and what crosses in it."""
 
-from huscf_flwr.split.client import Batch, SplitClient
-from huscf_flwr.split.deadlines import Deadlines
-from huscf_flwr.split.emulation import EmulatedDevice, EmulatedTimer
-from huscf_flwr.split.exchange import DropOut, Exchange, Frame, FrameError, Frames, Parcel, Parcels
-from huscf_flwr.split.executor import Observer, SplitExecutor
-from huscf_flwr.split.host import HostedClient, StepLosses, TrainedSteps, run_step, run_steps
-from huscf_flwr.split.ledger import Ledger
-from huscf_flwr.split.lockstep import (
-    Channel,
-    DroppedClient,
-    LocalChannel,
-    LockStep,
-    Patience,
-    SessionError,
-    TooFewClientsError,
+from huscf_flwr.split.client import Batch, HostedClient, SplitClient
+from huscf_flwr.split.exchanges import (
+    CRITICISE,
+    CRITICISM_BACKWARD,
+    DISCRIMINATE,
+    DISCRIMINATOR_BACKWARD,
+    EXCHANGES,
+    GENERATE,
+    GENERATOR_BACKWARD,
 )
+from huscf_flwr.split.executor import SHARED, Observer, SplitExecutor
 from huscf_flwr.split.noise import noise_batch
-from huscf_flwr.split.segments import AdamSettings, Segments
-from huscf_flwr.split.timing import ClientTimes, HostTimer
-from huscf_flwr.split.wire_type import WireType
+from huscf_flwr.split.segments import AdamSettings, Segments, adam_settings
+from huscf_flwr.split.unsplit import adversarial_loss, unsplit_step
 
 __all__ = [
+    "CRITICISE",
+    "CRITICISM_BACKWARD",
+    "DISCRIMINATE",
+    "DISCRIMINATOR_BACKWARD",
+    "EXCHANGES",
+    "GENERATE",
+    "GENERATOR_BACKWARD",
+    "SHARED",
     "AdamSettings",
     "Batch",
-    "Channel",
-    "ClientTimes",
-    "Deadlines",
-    "DropOut",
-    "DroppedClient",
-    "EmulatedDevice",
-    "EmulatedTimer",
-    "Exchange",
-    "Frame",
-    "FrameError",
-    "Frames",
-    "HostTimer",
     "HostedClient",
-    "Ledger",
-    "LocalChannel",
-    "LockStep",
     "Observer",
-    "Parcel",
-    "Parcels",
-    "Patience",
     "Segments",
-    "SessionError",
     "SplitClient",
     "SplitExecutor",
-    "StepLosses",
-    "TooFewClientsError",
-    "TrainedSteps",
-    "WireType",
+    "adam_settings",
+    "adversarial_loss",
     "noise_batch",
-    "run_step",
-    "run_steps",
+    "unsplit_step",
 ]

@@ -6,6 +6,7 @@ sent what the server answers. Between two exchanges everything that autograd nee
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +24,7 @@ from huscf_flwr.models import (
     weight_dtype,
 )
 from huscf_flwr.seeding import PathPart
-from huscf_flwr.split.exchange import ClientStep, Computed, Frame
-from huscf_flwr.split.recording import Recorder
+from huscf_flwr.session import ClientStep, Computed, Frame, Recorder
 from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
 
 
@@ -116,7 +116,9 @@ class SplitClient:
             self._tail(discriminator, real_tail), 1.0
         )
         torch.autograd.backward(loss)
-        gradients = yield Computed((_gradient(fake_tail), _gradient(real_tail)), loss.detach())
+        gradients = yield Computed(
+            (_gradient(fake_tail), _gradient(real_tail)), {"discriminator": loss.detach()}
+        )
         self._backward((fake_head, real_head), gradients)
         discriminator.apply_gradients()
 
@@ -126,7 +128,7 @@ class SplitClient:
             fake_tail = self._leaf(received)
             loss = _loss(self._tail(discriminator, fake_tail), 1.0)
             torch.autograd.backward(loss)
-        gradients = yield Computed((_gradient(fake_tail),), loss.detach())
+        gradients = yield Computed((_gradient(fake_tail),), {"generator": loss.detach()})
         self._backward((fake_head,), gradients)
 
         gradients = yield Computed((_gradient(tail_input),))
@@ -144,6 +146,28 @@ class SplitClient:
 
     def _backward(self, outputs: Frame, gradients: Frame) -> None:
         torch.autograd.backward(outputs, [gradient.to(self.device) for gradient in gradients])
+
+
+@dataclass(frozen=True)
+class HostedClient:
+    """A client on a host, and where its batches come from."""
+
+    split: SplitClient
+    next_batch: Callable[[], Batch]
+
+    @property
+    def client(self) -> int:
+        """Its id."""
+        return self.split.client
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.split.device
+
+    def step(self) -> ClientStep:
+        """Return the step on the next batch."""
+        return self.split.hosted_step(self.next_batch())
 
 
 def _gradient(leaf: Tensor) -> Tensor:

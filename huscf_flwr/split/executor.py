@@ -8,17 +8,18 @@ of a client but activations, gradients and batch sizes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from huscf_flwr.models import CPU, Cut, ModelSpec, NetworkName, body_block_keys, check_cut
+from huscf_flwr.models import CPU, Cut, ModelSpec, NetworkName, Shape, body_block_keys, check_cut
 from huscf_flwr.seeding import PathPart
+from huscf_flwr.session import Exchange, ExecutorStep, Frame, Frames, Kind
 from huscf_flwr.split.body import BodyPass, joined, run_body
-from huscf_flwr.split.exchange import Frame, Frames
+from huscf_flwr.split.exchanges import EXCHANGES, shape_of
 from huscf_flwr.split.segments import AdamSettings, Segments
 
 SHARED = 0
@@ -27,11 +28,11 @@ SHARED = 0
 Observer = Callable[[int, Tensor], Any]
 """Called with a client id and the discriminator's middle activations [B, *shape] of its real images."""
 
-ExecutorStep = Generator[dict[int, Frame], Frames, None]
-
 
 class SplitExecutor:
     """The bodies of both networks, their optimisers, and the cut of every client."""
+
+    exchanges: ClassVar[tuple[Exchange, ...]] = EXCHANGES
 
     def __init__(
         self,
@@ -60,6 +61,22 @@ class SplitExecutor:
         self.bodies: dict[int, Segments] = {SHARED: shared}
         """By the name of the group of clients that it is for."""
         self._groups: dict[int, int] = {}
+        self.observe: Callable[[int], Observer | None] = lambda _: None
+        """Gives the observer of a step, by its number."""
+        self._shapes: dict[tuple[Cut, Kind], Shape] = {}
+
+    @property
+    def clients(self) -> Collection[int]:
+        """The clients that have a cut."""
+        return self.cuts.keys()
+
+    def shape(self, kind: Kind, client: int) -> Shape:
+        """Return the shape of one sample of ``kind`` for ``client``."""
+        cut = self.cuts[client]
+        found = self._shapes.get((cut, kind))
+        if found is None:
+            found = self._shapes[cut, kind] = shape_of(kind, self.spec, cut)
+        return found
 
     @property
     def segments(self) -> Segments:
@@ -85,12 +102,13 @@ class SplitExecutor:
         self._groups = dict(groups)
         self.bodies = {name: copy.deepcopy(shared) for name in sorted(set(groups.values()))}
 
-    def step(self, observe: Observer | None = None) -> ExecutorStep:
-        """Serve one step: six times receive the frames of all clients and yield theirs to each.
+    def step(self, number: int) -> ExecutorStep:
+        """Serve step ``number``: six times receive the frames of all clients and yield theirs to each.
 
         A client whose frames end within the step has dropped out: what it sent stays, and gradients that it
         did not send count as zero.
         """
+        observe = self.observe(number)
         frames = yield {}
 
         generator_pass = self._run("generator", self._tensors(frames))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from huscf_flwr.config import RunConfig
 from huscf_flwr.models import CPU, BlockKey, Blocks, BlockStates, ModelSpec, NetworkName, build_blocks
 from huscf_flwr.seeding import PathPart
 
@@ -22,6 +23,12 @@ class AdamSettings:
     learning_rate: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
+
+
+def adam_settings(config: RunConfig) -> AdamSettings:
+    """Return the optimiser's settings of a run."""
+    section = config.optimiser
+    return AdamSettings(learning_rate=section.learning_rate, beta1=section.beta1, beta2=section.beta2)
 
 
 class TrainedBlocks:

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 from huscf_flwr.bench import engines
 from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.step import mixed_cuts
-from huscf_flwr.cli import app
-from huscf_flwr.flower_run import FlowerRunError
-from huscf_flwr.training.local import train_locally
-from huscf_flwr.training.method import model_spec_of
-from huscf_flwr.training.run_folder import WARM_UP_STEPS, read_metrics
+from huscf_flwr.commands.main import app
+from huscf_flwr.flower.launch import FlowerRunError
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.methods.huscf.parts import model_spec_of
+from huscf_flwr.run.run_folder import WARM_UP_STEPS, read_metrics
 
 
 def small(**settings):

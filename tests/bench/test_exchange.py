@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.step import mixed_cuts, random_batches, split_step
-from huscf_flwr.cli import app
+from huscf_flwr.commands.main import app
 from huscf_flwr.models import load_model_spec
-from huscf_flwr.split import WireType
+from huscf_flwr.session import WireType
 
 SPEC = load_model_spec("authors-28", 0.05)
 

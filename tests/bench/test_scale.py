@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from huscf_flwr.bench.scale import ScalePoint, plot_scale
-from huscf_flwr.cli import app
+from huscf_flwr.commands.main import app
 
 
 def bench_scale(*arguments):

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from huscf_flwr.bench import step
 from huscf_flwr.bench.plain import PlainGAN, load_blocks
 from huscf_flwr.bench.step import mixed_cuts, plain_hash, random_batches, step_gflop
-from huscf_flwr.cli import app
+from huscf_flwr.commands.main import app
 from huscf_flwr.models import NETWORKS, build_network, load_model_spec
 from huscf_flwr.split import Batch
 from tests.split.builders import build, local_step

@@ -3,8 +3,8 @@ import torch
 
 from huscf_flwr.data import load_domain, read_idx_folder
 from huscf_flwr.deployment import write_client_data
-from huscf_flwr.training.method import model_spec_of, population_of
-from tests.training.builders import DOMAINS, small_run, write_domains
+from huscf_flwr.methods.huscf.parts import model_spec_of, population_of
+from tests.run.builders import DOMAINS, small_run, write_domains
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from huscf_flwr.evaluation.tables import summary_table
-from tests.evaluation.run_folders import summary
+from tests.evaluation.run_folders import fedgan_summary, summary
 
 
 def printed(values):
@@ -18,29 +18,44 @@ def test_it_has_a_row_for_each_domain_and_the_run_around_them():
     assert lines[0].startswith("demo: 10 rounds in 2 min 31 s")
     (digits,) = [line for line in lines if "digits" in line]
     assert [cell.strip() for cell in digits.strip("│").split("│")] == [
-        "digits", "0", "0.936", "0.930", "0.900", "9.27", "11.0",
+        "digits", "cluster-0", "0.936", "0.930", "0.900", "9.27", "11.0",
     ]  # fmt: skip
     assert lines[-1].startswith("2 clusters · adjusted Rand index 1.00 · 4.10 GB up · 4.20 GB down")
 
 
-def test_where_nobody_knows_the_domains_it_has_what_the_clients_said_of_their_clusters():
-    scores = {"1": {"tstr_accuracy": 0.75}, "0": {"tstr_accuracy": 0.5, "tstr_f1": 0.25}}
-    text = printed({"name": "edge", "domains": None, "clusters": {"count": 2, "client_scores": scores}})
-    rows = [
-        [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line
-    ]
-    assert rows == [
-        ["—", "0", "—", "0.500", "0.250", "—", "—"],
-        ["—", "1", "—", "0.750", "—", "—", "—"],
-    ]
+def rows(text):
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
 
 
-@pytest.mark.parametrize("domains", [None, {}, {"digits": None}])
+def test_a_method_without_clusters_says_nothing_of_them():
+    text = printed(fedgan_summary(10, 8))
+    assert [row[:2] for row in rows(text)] == [["digits", "global"], ["letters", "global"]]
+    assert text.splitlines()[-1].startswith("400 MB up · 400 MB down")
+
+
+def test_where_nobody_knows_the_domains_it_has_what_the_clients_said_of_their_products():
+    products = {
+        "cluster-10": {"clients": [1], "client_scores": {"tstr_accuracy": 0.75}},
+        "cluster-2": {"clients": [0], "client_scores": {"tstr_accuracy": 0.5, "tstr_f1": 0.25}},
+    }
+    text = printed({"name": "edge", "domains": None, "products": products})
+    assert "fidelity" not in text
+    assert rows(text) == [["—", "cluster-2", "0.500", "0.250"], ["—", "cluster-10", "0.750", "—"]]
+
+
+def test_scores_of_a_strangers_method_have_columns_too():
+    scores = {"product": "global", "roundness": 0.125, "fid": 3.0, "tstr_fpr": 0.5}
+    text = printed({"name": "x", "domains": {"digits": scores}})
+    assert rows(text) == [["digits", "global", "3.0", "0.125"]]
+    assert "roundness" in text
+
+
+@pytest.mark.parametrize("domains", [None, {}, {"digits": None}, {"digits": {"fid": None}}])
 def test_what_is_not_known_is_a_dash(domains):
     text = printed({"name": "edge", "domains": domains, "clusters": {"ari": None}})
     assert "adjusted Rand index" not in text
     assert "0.0" not in text
-    assert text.count("—") >= 8
+    assert text.count("—") >= 3
 
 
 def test_names_are_not_markup():

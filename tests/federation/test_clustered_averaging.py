@@ -15,7 +15,7 @@ from huscf_flwr.federation import (
     KMeans,
     SampleWeighting,
 )
-from tests.federation.methods import corrected, parity
+from tests.federation.modes import corrected, parity
 
 KEY = ("generator", 0)
 
@@ -27,7 +27,7 @@ def observed(batch):
 
 
 def statistics_of(domains, seed=0, skew=0.2):
-    """Activations [3, 4, 4] of 60 samples around one map per domain, each client off it by ``skew``."""
+    """Activations [3, 4, 4] of 60 samples around a map per domain; ``skew`` is each client's deviation."""
     stream = torch.Generator().manual_seed(seed)
 
     def draw(*samples):
@@ -43,14 +43,14 @@ def blocks_of(clients):
     return {client: {KEY: {"w": torch.tensor([float(client)]).double()}} for client in range(clients)}
 
 
-def after_round(method, round_number, domains, *, samples=None, previous=None, seed=0, statistics=None):
-    return method.after_round(
+def after_round(averaging, round_number, domains, *, samples=None, previous=None, seed=0, statistics=None):
+    return averaging.after_round(
         round_number,
         statistics=statistics or statistics_of(domains, seed),
         samples=samples or dict.fromkeys(range(len(domains)), 100),
         previous_clusters=previous or {},
         client_blocks=blocks_of(len(domains)),
-        body={},
+        bodies={0: {}},
         seed=seed,
     )
 
@@ -58,13 +58,13 @@ def after_round(method, round_number, domains, *, samples=None, previous=None, s
 TWO_DOMAINS = [0, 0, 0, 0, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("method", [corrected(), corrected(plain_rounds=1), parity(2)])
+@pytest.mark.parametrize("averaging", [corrected(), corrected(plain_rounds=1), parity(2)])
 @pytest.mark.parametrize("round_number", [1, 2, 3, 10])
 @pytest.mark.parametrize("domains", [TWO_DOMAINS, [0, 0, 1], [0, 1, 0, 1, 1, 1, 1]])
-def test_weights_sum_to_one_and_the_average_is_theirs(method, round_number, domains):
+def test_weights_sum_to_one_and_give_the_average(averaging, round_number, domains):
     samples = {client: 50 * (1 + client) for client in range(len(domains))}
-    result = after_round(method, round_number, domains, samples=samples)
-    plain = round_number <= method.plain_rounds
+    result = after_round(averaging, round_number, domains, samples=samples)
+    plain = round_number <= averaging.plain_rounds
     clients = range(len(domains))
     assert sum(result.global_weights.values()) == pytest.approx(1)
     assert result.cluster_blocks.keys() == set(result.clusters.values())
@@ -94,7 +94,7 @@ def test_parity_puts_all_in_one_cluster_in_the_plain_rounds():
     assert list(after_round(parity(2), 3, TWO_DOMAINS).clusters.values()) == TWO_DOMAINS
 
 
-def test_corrected_averages_by_cluster_from_the_first_round_on():
+def test_corrected_averages_by_cluster_from_the_first_round():
     result = after_round(corrected(), 1, TWO_DOMAINS)
     means = [blocks[KEY]["w"].item() for blocks in result.cluster_blocks.values()]
     assert max(means) < 7
@@ -107,14 +107,14 @@ def test_one_domain_is_one_cluster_and_two_are_two(seed):
         assert list(after_round(corrected(), 2, domains, seed=seed).clusters.values()) == domains
 
 
-def test_names_of_clusters_follow_the_round_before():
+def test_clusters_keep_the_names_of_the_round_before():
     previous = {client: {0: 5, 1: 2}[domain] for client, domain in enumerate(TWO_DOMAINS)}
     assert after_round(corrected(), 3, TWO_DOMAINS, previous=previous).clusters == previous
 
 
-@pytest.mark.parametrize("method", [replace(corrected(), clusterer=KMeans(2)), parity(2)])
-def test_a_cluster_of_one_gives_numbers_and_keeps_its_own_model(method):
-    result = after_round(method, 5, [0, 0, 0, 1])
+@pytest.mark.parametrize("averaging", [replace(corrected(), clusterer=KMeans(2)), parity(2)])
+def test_a_cluster_of_one_has_finite_weights_and_keeps_its_model(averaging):
+    result = after_round(averaging, 5, [0, 0, 0, 1])
     assert list(result.clusters.values()) == [0, 0, 0, 1]
     assert result.divergences[3] == 0
     assert result.cluster_weights[3] == 1
@@ -122,9 +122,9 @@ def test_a_cluster_of_one_gives_numbers_and_keeps_its_own_model(method):
     assert all(0 < weight < 1 for weight in result.global_weights.values())
 
 
-@pytest.mark.parametrize("method", [corrected(), parity(1)])
-def test_a_single_client_keeps_its_model(method):
-    result = after_round(method, 5, [0])
+@pytest.mark.parametrize("averaging", [corrected(), parity(1)])
+def test_a_single_client_keeps_its_model(averaging):
+    result = after_round(averaging, 5, [0])
     assert result.clusters == {0: 0}
     assert result.cluster_weights == result.global_weights == {0: 1.0}
     assert result.divergences == result.global_divergences == {0: 0.0}
@@ -133,7 +133,7 @@ def test_a_single_client_keeps_its_model(method):
 
 @settings(deadline=None, max_examples=15)
 @given(order=st.permutations(range(6)))
-def test_order_in_which_clients_report_does_not_matter(order):
+def test_the_order_of_clients_does_not_matter(order):
     statistics, samples, blocks = statistics_of([0, 0, 0, 1, 1, 1]), {}, blocks_of(6)
     samples = {client: 10 + client for client in range(6)}
 
@@ -144,7 +144,7 @@ def test_order_in_which_clients_report_does_not_matter(order):
             samples={i: samples[i] for i in ids},
             previous_clusters={},
             client_blocks={i: blocks[i] for i in ids},
-            body={},
+            bodies={0: {}},
             seed=0,
         )
 
@@ -156,7 +156,7 @@ def test_order_in_which_clients_report_does_not_matter(order):
         assert averaged[KEY]["w"] == second.cluster_blocks[cluster][KEY]["w"]
 
 
-def test_clusters_divergences_are_from_the_cluster_and_global_ones_from_all():
+def test_divergences_are_from_the_cluster_and_global_ones_from_all():
     result = after_round(corrected(), 2, TWO_DOMAINS)
     assert all(result.divergences[c] < result.global_divergences[c] for c in range(8))
 
@@ -166,8 +166,8 @@ def test_every_part_can_be_replaced():
         def __call__(self, features, *, seed):
             return Clustering(tuple(i % 2 for i in range(len(features))), silhouette=0.5)
 
-    method = corrected(clusterer=ByParity(), weighting=SampleWeighting(), buffers="average")
-    result = after_round(method, 2, TWO_DOMAINS)
+    averaging = corrected(clusterer=ByParity(), weighting=SampleWeighting(), buffers="average")
+    result = after_round(averaging, 2, TWO_DOMAINS)
     assert list(result.clusters.values()) == [0, 1] * 4
     assert set(result.cluster_weights.values()) == {0.25}
 
@@ -192,13 +192,13 @@ def test_modes_differ_in_every_setting_that_is_a_repair():
     assert ours.clusters_in_plain_rounds is not authors.clusters_in_plain_rounds
 
 
-def test_a_round_with_fewer_clients_than_clusters_goes_on():
+def test_a_round_with_fewer_clients_than_clusters_succeeds():
     result = after_round(parity(3), 3, [0, 1])
     assert result.clusters == {0: 0, 1: 1}
     assert result.cluster_weights == {0: 1, 1: 1}
 
 
-def test_impossible_input_is_an_error():
+def test_invalid_input_is_an_error():
     with pytest.raises(ValueError, match="plain_rounds is -1"):
         corrected(plain_rounds=-1)
     with pytest.raises(ValueError, match=r"clients \[0, 1\].*\[0, 2\]"):
@@ -229,7 +229,7 @@ def digits_of_scenario_5(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_weighting_bites_under_label_skew_and_starves_nobody(seed):
+def test_the_weighting_has_an_effect_under_label_skew_and_starves_no_client(seed):
     statistics, samples = digits_of_scenario_5(seed)
     result = after_round(corrected(), 2, [0] * 8, samples=samples, statistics=statistics)
     assert set(result.clusters.values()) == {0}, "label skew and unequal sizes are not domains"
@@ -242,17 +242,34 @@ def test_the_weighting_bites_under_label_skew_and_starves_nobody(seed):
     assert effective[0] >= effective[1] / 2
 
 
-@pytest.mark.parametrize("method", [corrected(), parity(2)])
+@pytest.mark.parametrize("name", [0, 7])
+def test_shared_bodies_come_back_under_the_name_that_they_were_given(name):
+    arguments = {
+        "statistics": statistics_of([0, 0]),
+        "samples": {0: 100, 1: 100},
+        "previous_clusters": {},
+        "client_blocks": blocks_of(2),
+        "seed": 0,
+    }
+    body = {KEY: {"w": torch.tensor([9.0]).double()}}
+    result = corrected().after_round(1, bodies={name: body}, **arguments)
+    assert result.bodies.keys() == {name}
+    for bodies in ({}, {0: body, 1: body}):
+        with pytest.raises(ValueError, match=r"all clients share one body, but bodies .* were given"):
+            corrected().after_round(1, bodies=bodies, **arguments)
+
+
+@pytest.mark.parametrize("averaging", [corrected(), parity(2)])
 @pytest.mark.parametrize("round_number", [1, 3])
-def test_clusters_with_bodies_of_their_own_are_federations_for_themselves(method, round_number):
-    """Names of clusters are theirs, not those that a clusterer would give; nobody is there of cluster 5."""
+def test_clusters_with_their_own_bodies_are_separate_federations(averaging, round_number):
+    """Clusters keep the names they had, not those a clusterer would give; cluster 5 has no client present."""
     clusters = {0: 7, 1: 7, 2: 2, 3: 2, 4: 2, 9: 5}
     domains = [0, 0, 1, 1, 1]
     statistics = statistics_of(domains)
     samples = {client: 50 * (1 + client) for client in range(5)}
     bodies = {name: {("generator", 1): {"w": torch.tensor([10.0 * name])}} for name in (2, 5, 7)}
     kept = {client: {**own, ("generator", 1): {"w": torch.ones(1)}} for client, own in blocks_of(5).items()}
-    found = method.after_round_apart(
+    found = averaging.after_round_apart(
         round_number,
         statistics=statistics,
         samples=samples,
@@ -263,16 +280,16 @@ def test_clusters_with_bodies_of_their_own_are_federations_for_themselves(method
     assert found.clusters == {client: clusters[client] for client in range(5)}
     assert found.cluster_blocks.keys() == found.bodies.keys() == {2, 7}
     for name, members in {7: [0, 1], 2: [2, 3, 4]}.items():
-        alone = replace(method, clusterer=KMeans(1), clusters_in_plain_rounds=True).after_round(
+        alone = replace(averaging, clusterer=KMeans(1), clusters_in_plain_rounds=True).after_round(
             round_number,
             statistics={k: statistics[k] for k in members},
             samples={k: samples[k] for k in members},
             previous_clusters={},
             client_blocks={k: kept[k] for k in members},
-            body=bodies[name],
+            bodies={name: bodies[name]},
             seed=0,
         )
         assert {k: found.cluster_weights[k] for k in members} == alone.cluster_weights
         assert {k: found.global_weights[k] for k in members} == alone.global_weights
         assert found.cluster_blocks[name] == alone.cluster_blocks[0]
-        assert found.bodies[name] == alone.bodies[0]
+        assert found.bodies[name] == alone.bodies[name]

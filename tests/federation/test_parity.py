@@ -1,6 +1,6 @@
-"""Parity mode against an independent transcription of the authors' rules, in numpy and plain loops.
+"""Parity mode against an independent transcription of the authors' rules, in NumPy and plain loops.
 
-The transcription follows what their code does: features, k-means, divergences and weights as in
+The transcription follows their code: features, k-means, divergences and weights as in
 HuSCFGAN.py:129-217, averaging by position as in HuSCFGAN.py:219-348, two plain rounds as in
 train.py:157.
 """
@@ -11,7 +11,7 @@ import torch
 from sklearn.cluster import KMeans as ScikitKMeans
 
 from huscf_flwr.federation import ActivationAccumulator, SpatialSoftmax
-from tests.federation.methods import parity
+from tests.federation.modes import parity
 
 CUTS = {0: (1, 1), 1: (2, 1), 2: (1, 2), 3: (2, 2), 4: (1, 1), 5: (2, 1), 6: (2, 2)}
 DOMAIN = {0: 0, 1: 1, 2: 0, 3: 1, 4: 1, 5: 0, 6: 1}
@@ -50,7 +50,7 @@ def authors_weights(divergences, sizes):
 
 
 def authors_average(weights, copies):
-    """Weighted sum of every entry of the state, whole numbers truncated when they are loaded."""
+    """Weighted sum of every entry of the state; integers are truncated when they are loaded."""
     averaged = {}
     for name in next(iter(copies.values())):
         total = sum(weights[client] * copies[client][name].double().numpy() for client in weights)
@@ -90,7 +90,7 @@ def authors_round(round_from_zero, maps, sizes, client_blocks, body, number_of_d
 
 
 def last_batches(deviation=0.2):
-    """Activations [16, 8, 4, 4] of each client: a map by domain, off it by ``deviation``, and noise."""
+    """Activations [16, 8, 4, 4] of each client: its domain's map, a ``deviation`` from it, and noise."""
     stream = torch.Generator().manual_seed(2)
 
     def draw(*shape):
@@ -136,14 +136,14 @@ def assert_same_state(found, expected, where):
     assert found.keys() == expected.keys()
     for name, tensor in found.items():
         if name.endswith("num_batches_tracked"):
-            # A float sum just below a whole number may be truncated either way.
+            # A sum close to an integer may be truncated to it or to the one below.
             assert abs(tensor.item() - expected[name]) <= 1, (where, name)
         else:
             np.testing.assert_allclose(tensor.numpy(), expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("round_number", [1, 2, 3, 4])
-def test_a_round_equals_the_authors_rules(round_number):
+def test_a_round_follows_the_authors_rules(round_number):
     batches = last_batches()
     client_blocks, body = blocks()
     result = parity(clusters=2).after_round(
@@ -152,7 +152,7 @@ def test_a_round_equals_the_authors_rules(round_number):
         samples=SIZES,
         previous_clusters={},
         client_blocks=client_blocks,
-        body=body,
+        bodies={0: body},
         seed=7,
     )
     maps = {client: batch.double().mean(0).numpy() for client, batch in batches.items()}
@@ -171,25 +171,25 @@ def test_a_round_equals_the_authors_rules(round_number):
         assert_same_state(result.bodies[0][key], expected, key)
 
 
-def test_divergences_equal_the_authors():
+def test_divergences_equal_those_of_the_authors():
     batches = last_batches()
     maps = {client: batch.double().mean(0).numpy() for client, batch in batches.items()}
     found = SpatialSoftmax()([observed(batch) for batch in batches.values()])
     assert found.tolist() == pytest.approx(list(authors_divergences(maps).values()), rel=1e-9)
 
 
-def test_a_cluster_of_one_is_not_a_number_for_the_authors_and_zero_for_us():
+def test_the_divergence_of_a_cluster_of_one_is_nan_for_the_authors_and_zero_here():
     batch = last_batches()[0]
     assert np.isnan(authors_divergences({0: batch.mean(0).numpy()})[0])
     assert SpatialSoftmax()([observed(batch)]).item() == 0
 
 
-def test_the_authors_weighting_is_practically_off():
-    """At the size of their divergences, 0.01 to 0.05, weights move by less than one per cent."""
+def test_the_authors_weighting_has_almost_no_effect():
+    """With divergences like theirs, 0.01 to 0.05, weights change by less than one per cent."""
     stream = torch.Generator().manual_seed(5)
     base = torch.randn(128, 7, 7, generator=stream)
     batches = {c: base + 0.2 * torch.randn(4, 128, 7, 7, generator=stream) for c in range(8)}
-    # The mean of 4 leaves deviations of 0.1; clients differ by as much again and a half.
+    # The mean of 4 leaves deviations of 0.1; clients differ by 0.15 on top of that.
     batches = {c: b + 0.15 * torch.randn(128, 7, 7, generator=stream) for c, b in batches.items()}
     result = parity(clusters=1).after_round(
         3,
@@ -197,7 +197,7 @@ def test_the_authors_weighting_is_practically_off():
         samples=dict.fromkeys(batches, 600),
         previous_clusters={},
         client_blocks={client: {("generator", 0): {"w": torch.zeros(1)}} for client in batches},
-        body={},
+        bodies={0: {}},
         seed=0,
     )
     assert all(0.01 <= divergence <= 0.05 for divergence in result.divergences.values())

@@ -14,15 +14,15 @@ from pathlib import Path
 import grpc
 import pytest
 
-from huscf_flwr.background_process import Family, background_process, free_ports
+from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment import deploy, deployed_config
-from huscf_flwr.flower_run import flower_environment, run_on
-from huscf_flwr.split.wire import StreamClaim
-from huscf_flwr.split.wire import split_session_pb2_grpc as services
-from huscf_flwr.split.wire.endpoint import open_channel
-from huscf_flwr.split.wire.server import CHANNEL_OPTIONS
-from huscf_flwr.training.run_folder import read_metrics, read_progress, read_summary
-from tests.training.builders import SilentDisplay, small_run, write_domains
+from huscf_flwr.flower.launch import flower_environment, run_on
+from huscf_flwr.session.wire import StreamClaim
+from huscf_flwr.session.wire import split_session_pb2_grpc as services
+from huscf_flwr.session.wire.endpoint import open_channel
+from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
+from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
+from tests.run.builders import SilentDisplay, small_run, write_domains
 
 APP = Path(__file__).resolve().parents[2]
 PATIENCE = 240.0
@@ -50,8 +50,8 @@ def started_again(node, stack):
     log = node.log.with_name("again.log")
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        relatives = Family(flower_environment(node.log.parent))
-        process = stack.enter_context(background_process(node.process.args, relatives, log))
+        tree = ProcessTree(flower_environment(node.log.parent))
+        process = stack.enter_context(background_process(node.process.args, tree, log))
         while process.poll() is None:
             if "SuperNode ID" in log.read_text():
                 return log.read_text()

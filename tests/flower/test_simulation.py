@@ -14,13 +14,13 @@ import torch
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import RunConfig, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
-from huscf_flwr.flower_run import FlowerRunError, run_with_flower
-from huscf_flwr.training.checkpoint import client_folder, last_round
-from huscf_flwr.training.files import read_tensors
-from huscf_flwr.training.local import train_locally
-from huscf_flwr.training.run_folder import read_metrics
+from huscf_flwr.flower.launch import FlowerRunError, run_with_flower
+from huscf_flwr.run.checkpoint import client_folder, last_round
+from huscf_flwr.tensor_files import read_tensors
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.processes import left_of
-from tests.training.builders import SilentDisplay
+from tests.run.builders import SilentDisplay
 
 APP = Path(__file__).resolve().parents[2]
 PATIENCE = 240.0
@@ -135,7 +135,7 @@ def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images,
     """Moments of the virtual clients too: without them the weights would be others."""
     stopped = config(images, tmp_path, "stopped", rounds=99)
     settings = [f"--set={key}={value}" for key, value in to_run_config(stopped).items() if value != ""]
-    command = "from huscf_flwr.cli import app; app()"
+    command = "from huscf_flwr.commands.main import app; app()"
     process = subprocess.Popen(
         [sys.executable, "-c", command, "run", "demo", "--engine", "flower", *settings],
         stdout=subprocess.PIPE,

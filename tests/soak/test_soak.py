@@ -5,11 +5,11 @@ import pytest
 
 from huscf_flwr.models import Cut
 from huscf_flwr.soak.client import Order
-from huscf_flwr.soak.command import grown
+from huscf_flwr.commands.soak import grown
 from huscf_flwr.soak.faults import KINDS, Fault
 from huscf_flwr.soak.rounds import Resources, soak
-from huscf_flwr.split import Exchange
-from huscf_flwr.split.wire import StreamClaim
+from huscf_flwr.session import Exchange
+from huscf_flwr.session.wire import StreamClaim
 
 
 @pytest.mark.parametrize("fault", [None, Fault("kill", Exchange.CRITICISE, "during", 1)])

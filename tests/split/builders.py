@@ -3,16 +3,8 @@
 import torch
 
 from huscf_flwr.models import CPU, ModelSpec, load_model_spec
-from huscf_flwr.split import (
-    Batch,
-    HostedClient,
-    Ledger,
-    LocalChannel,
-    LockStep,
-    SplitClient,
-    SplitExecutor,
-    run_step,
-)
+from huscf_flwr.session import Ledger, LocalChannel, LockStep, run_step
+from huscf_flwr.split import Batch, HostedClient, SplitClient, SplitExecutor
 
 DOUBLE = torch.float64
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from huscf_flwr.models import legal_cuts
-from huscf_flwr.split import DropOut, Exchange, HostedClient, LocalChannel, run_steps
+from huscf_flwr.session import DropOut, LocalChannel, run_steps
+from huscf_flwr.split import CRITICISE, GENERATE, GENERATOR_BACKWARD, HostedClient
 from tests.split.builders import build, open_session, random_batch, small_specs
 
 SPECS = small_specs()
@@ -79,7 +80,7 @@ def test_they_begin_as_copies_of_the_shared_one():
         _ = executor.segments
 
 
-@pytest.mark.parametrize("exchange", [Exchange.GENERATE, Exchange.CRITICISE, Exchange.GENERATOR_BACKWARD])
+@pytest.mark.parametrize("exchange", [GENERATE, CRITICISE, GENERATOR_BACKWARD])
 def test_a_group_whose_clients_have_all_dropped_out_changes_nothing_for_the_other(exchange):
     spec = SPECS["authors-28"]
 

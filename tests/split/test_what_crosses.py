@@ -8,10 +8,11 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from torch.nn import functional
 
 from huscf_flwr.models import legal_cuts
-from huscf_flwr.split import Batch, Exchange, HostedClient, Ledger, run_steps
-from huscf_flwr.split.wire import ExecutorServer, GrpcChannel, Rendezvous, arrive, channel, server
-from huscf_flwr.split.wire import split_session_pb2 as messages
-from huscf_flwr.split.wire.codec import FrameReader
+from huscf_flwr.session import Exchange, Ledger, run_steps
+from huscf_flwr.session.wire import ExecutorServer, GrpcChannel, Rendezvous, arrive, channel, server
+from huscf_flwr.session.wire import split_session_pb2 as messages
+from huscf_flwr.session.wire.codec import FrameReader
+from huscf_flwr.split import EXCHANGES, Batch, HostedClient
 from tests.split.builders import DOUBLE, build, open_session, small_specs
 
 FIELDS = {
@@ -154,7 +155,7 @@ def walk(message):
 
 
 def test_messages_hold_listed_fields_only(recorded):
-    assert len(recorded.up) == len(recorded.down) == len(recorded.cuts) * len(Exchange) * STEPS
+    assert len(recorded.up) == len(recorded.down) == len(recorded.cuts) * len(EXCHANGES) * STEPS
     for sent in recorded.up + recorded.down:
         for packet in packets_of(sent):
             for message in walk(packet):

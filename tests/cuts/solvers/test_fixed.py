@@ -14,16 +14,6 @@ def test_everybody_gets_the_cut():
     assert solution.latency_s == problem.latency(solution.cuts)
 
 
-def test_a_named_device_gets_its_own():
-    solution = FixedCuts(Cut(2, 2, 2, 2), by_device={"d1": Cut()}).solve(paper_problem(9), seed=0)
-    assert [cut == Cut() for cut in solution.cuts] == [client % 7 == 0 for client in range(9)]
-
-
-def test_an_unknown_device_is_named():
-    with pytest.raises(ValueError, match=r"unknown device 'd9'; known: d1, d2"):
-        FixedCuts(by_device={"d9": Cut()}).solve(paper_problem(2), seed=0)
-
-
 def test_a_cut_outside_the_network_is_refused():
     with pytest.raises(ValueError, match="generator_tail keeps 3 blocks"):
         FixedCuts(Cut(1, 3, 1, 1)).solve(paper_problem(2), seed=0)

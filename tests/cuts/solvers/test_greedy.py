@@ -4,6 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from huscf_flwr.cuts import ExactSolver, GreedySearch
 from tests.cuts.instances import problems
@@ -34,6 +35,22 @@ def test_finds_the_optimum_of_the_papers_setting(clients):
 def test_clients_of_one_class_have_one_cut():
     cuts = GreedySearch().solve(paper_problem(21), seed=0).cuts
     assert cuts[:7] == cuts[7:14] == cuts[14:]
+
+
+@given(order=st.permutations(range(20)))
+@settings(max_examples=10)
+def test_a_client_keeps_its_cut_wherever_it_stands_among_the_others(order):
+    plain = paper_problem(20)
+    moved = replace(plain, devices=tuple(plain.devices[place] for place in order))
+    cuts, moved_cuts = (GreedySearch().solve(problem, seed=0).cuts for problem in (plain, moved))
+    assert moved_cuts == tuple(cuts[place] for place in order)
+
+
+def test_the_slowest_device_keeps_least():
+    problem = paper_problem(20)
+    cuts = GreedySearch().solve(problem, seed=0).cuts
+    kept = {device.name: sum(cut) for device, cut in zip(problem.devices, cuts, strict=True)}
+    assert kept["d1"] == min(kept.values()) < kept["d3"]
 
 
 def test_limits_are_respected_from_the_start():

@@ -1,0 +1,1 @@
+"""The ``huscf`` command, one file a subcommand."""

@@ -1,0 +1,200 @@
+"""``huscf cuts``: choose cuts and see why, compare solvers, and measure what was predicted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from huscf_flwr.bench.rehearsal import rehearse, varied_assignments
+from huscf_flwr.commands.cut_plot import draw_latency, draw_predictions, latency_curves
+from huscf_flwr.commands.cut_tables import (
+    benchmark_table,
+    class_table,
+    comparison_as_json,
+    comparison_table,
+    rehearsal_table,
+    solution_as_json,
+    stage_table,
+    summary_line,
+)
+from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
+from huscf_flwr.cuts.benchmark import benchmark_genetic
+from huscf_flwr.cuts.comparison import compare, without_slowest_class
+from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
+from huscf_flwr.cuts.devices import DeviceFile, deal, load_devices
+from huscf_flwr.cuts.latency import LatencyOptions
+from huscf_flwr.cuts.problem import CutProblem, CutSolver
+from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
+from huscf_flwr.models import Cut, load_model_spec
+
+cuts_app = typer.Typer(help="Choose how much of each network every client keeps.")
+
+_PAPER_BATCH = 64
+
+Devices = Annotated[str, typer.Option("--devices", help="a name in conf/devices, or a file")]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the user asked for, checked."""
+
+    profiles: DeviceFile
+    problem: CutProblem
+    solver: CutSolver
+    seed: int
+
+
+@cuts_app.callback(invoke_without_command=True)
+def cuts_command(
+    context: typer.Context,
+    *,
+    devices: Devices = "paper",
+    clients: Annotated[int | None, typer.Option("--clients", help="number of clients")] = None,
+    model: ModelName = "authors-28",
+    width: Width = 1.0,
+    flops: Annotated[
+        str, typer.Option("--flops", help=f"rule of counting: {' or '.join(FLOP_RULES)}")
+    ] = "exact",
+    solver: Annotated[str, typer.Option("--solver", help=", ".join(SOLVERS))] = "exact",
+    cut: Annotated[
+        str, typer.Option("--cut", help="for fixed: blocks kept in the two heads and tails, such as 2,1,2,1")
+    ] = "1,1,1,1",
+    batch_size: BatchSize = 64,
+    seed: Annotated[int, typer.Option("--seed", help="of the genetic search")] = 0,
+    output: OutputFormat = Format.TABLE,
+    compare_all: Annotated[bool, typer.Option("--compare", help="all solvers and baselines")] = False,
+    plot: Annotated[Path | None, typer.Option("--plot", help="draw latency against clients here")] = None,
+    server_link_shared: Annotated[
+        bool, typer.Option("--server-link-shared", help="divide the server's link among the clients")
+    ] = False,
+    steps_per_round: Annotated[
+        int | None, typer.Option("--steps-per-round", help="add the transfer of segments once a round")
+    ] = None,
+) -> None:
+    """Choose a cut for every client and show what a step costs.
+
+    A cut is the number of blocks kept in generator head, generator tail, discriminator head and
+    discriminator tail; each is at least 1.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with errors_as_messages():
+        profiles = load_devices(devices)
+        problem = CutProblem(
+            load_model_spec(model, width),
+            deal(profiles.devices, _given(clients)),
+            profiles.server,
+            batch_size,
+            _flop_rule(flops),
+            LatencyOptions(server_link_shared, steps_per_round),
+        )
+        asked = _Asked(profiles, problem, _solver(solver, cut), seed)
+        if compare_all:
+            _show_comparison(asked, output)
+        else:
+            _show_solution(asked, output)
+        if plot is not None:
+            draw_latency(*latency_curves(problem, profiles.devices, asked.solver, seed=seed), plot)
+
+
+@cuts_app.command("benchmark")
+def benchmark_command(
+    clients: Annotated[int, typer.Option("--clients", help="number of clients")] = 100,
+    devices: Devices = "paper",
+    model: ModelName = "authors-28",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="searches with seeds 0, 1, ...")] = 10,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Time the genetic search at the paper's size against the authors' own and the proven optimum."""
+    with errors_as_messages():
+        profiles = load_devices(devices)
+        dealt = deal(profiles.devices, clients)
+        problem = CutProblem(load_model_spec(model), dealt, profiles.server, _PAPER_BATCH, "paper")
+        searches = benchmark_genetic(problem, seeds=range(seeds))
+    if output is Format.JSON:
+        print_json({"searches": [search.as_json() for search in searches]})
+    else:
+        Console().print(benchmark_table(searches))
+
+
+@cuts_app.command("measure")
+def measure_command(
+    *,
+    devices: Devices = "slow",
+    clients: Annotated[
+        int | None, typer.Option("--clients", help="number of clients; one for each device if not given")
+    ] = None,
+    model: ModelName = "authors-28",
+    width: Width = 0.25,
+    batch_size: BatchSize = 16,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="steps to time for each assignment")] = 6,
+    output: OutputFormat = Format.TABLE,
+    plot: Annotated[Path | None, typer.Option("--plot", help="draw predicted against measured here")] = None,
+) -> None:
+    """Run steps of the real split engine with emulated devices, and compare them with the prediction.
+
+    Computation is stretched to the speed of each profile and bytes wait for its link. Choose devices that
+    are slower than this machine: it computes for all of them, one after the other.
+    """
+    with errors_as_messages():
+        profiles = load_devices(devices)
+        dealt = deal(profiles.devices, len(profiles.devices) if clients is None else clients)
+        problem = CutProblem(load_model_spec(model, width), dealt, profiles.server, batch_size)
+        rehearsed = rehearse(problem, varied_assignments(problem), steps=steps)
+        if plot is not None:
+            draw_predictions(rehearsed, plot)
+    if output is Format.JSON:
+        print_json({"steps": [{**asdict(step), "error": step.error} for step in rehearsed]})
+    else:
+        Console().print(rehearsal_table(rehearsed))
+
+
+def _given(clients: int | None) -> int:
+    if clients is None:
+        raise ValueError("--clients is missing: give the number of clients, such as --clients 100")
+    return clients
+
+
+def _flop_rule(name: str) -> FlopRule:
+    for rule in FLOP_RULES:
+        if rule == name:
+            return rule
+    raise ValueError(f"--flops is '{name}'; choose one of {', '.join(FLOP_RULES)}")
+
+
+def _solver(name: str, cut: str) -> CutSolver:
+    return FixedCuts(_parse_cut(cut)) if name == "fixed" else solver_named(name)
+
+
+def _parse_cut(text: str) -> Cut:
+    parts = text.split(",")
+    if len(parts) != len(Cut._fields) or not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"--cut is '{text}'; give four numbers with commas, such as 1,1,1,1")
+    return Cut(*map(int, parts))
+
+
+def _show_solution(asked: _Asked, output: Format) -> None:
+    solution = asked.solver.solve(asked.problem, seed=asked.seed)
+    if output is Format.JSON:
+        print_json(solution_as_json(asked.problem, solution))
+        return
+    console = Console()
+    console.print(class_table(asked.problem, solution.cuts))
+    console.print(stage_table(asked.problem, solution.cuts))
+    console.print(summary_line(asked.problem, solution), highlight=False)
+
+
+def _show_comparison(asked: _Asked, output: Format) -> None:
+    fixed = asked.solver if isinstance(asked.solver, FixedCuts) else FixedCuts()
+    solvers = [fixed if name == "fixed" else solver_named(name) for name in SOLVERS]
+    rest = without_slowest_class(asked.problem, asked.profiles)
+    placements = compare(asked.problem, rest, solvers, seed=asked.seed)
+    if output is Format.JSON:
+        print_json(comparison_as_json(asked.problem, placements))
+    else:
+        Console().print(comparison_table(asked.problem, placements))

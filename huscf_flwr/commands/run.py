@@ -1,0 +1,50 @@
+"""``huscf run``: train, judge, and write the run's folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.commands.options import Overrides, RunName, read_run_config
+from huscf_flwr.flower.launch import app_folder, run_with_flower
+from huscf_flwr.run.check import check_run
+from huscf_flwr.run.display import TerminalDisplay
+from huscf_flwr.run.interruption import stop_requests
+from huscf_flwr.run.local import train_locally
+
+
+class Engine(StrEnum):
+    """What drives a run."""
+
+    FLOWER = "flower"
+    LOCAL = "local"
+
+
+_DEFAULT_HOSTS = {Engine.FLOWER: 2, Engine.LOCAL: 1}
+
+
+def run_command(
+    config: RunName,
+    settings: Overrides = None,
+    engine: Annotated[Engine, typer.Option(help="flwr run, or all in one process")] = Engine.FLOWER,
+    supernodes: Annotated[
+        int | None, typer.Option(min=1, help="hosts of the clients: SuperNodes (2), or threads if local (1)")
+    ] = None,
+) -> None:
+    """Train, judge, and write the run's folder with its report."""
+    with errors_as_messages():
+        display = TerminalDisplay()
+        hosts = supernodes or _DEFAULT_HOSTS[engine]
+        checked = check_run(read_run_config(config, settings), hosts)
+        folder = checked.config.folder
+        with stop_requests() as stop:
+            if engine is Engine.LOCAL:
+                train_locally(checked, hosts=hosts, display=display, stop=stop)
+            else:
+                run = checked.config
+                del checked  # Flower's processes load their own images.
+                run_with_flower(run, app_folder(), supernodes=hosts, display=display, stop=stop)
+        display.note(f"report: {folder / 'report.html'}")

@@ -1,0 +1,51 @@
+"""The configuration of a run: one schema for YAML files, ``--set`` and Flower's run config.
+
+What counts is what was said, then the mode (a file in ``conf/modes``), then the defaults of the schema. A
+method's settings stand in a section named after it, and ``huscf_flwr.methods.resolved`` checks and completes
+them.
+
+Nested sections become dotted, kebab-case keys in Flower's run config (``huscf.plain-rounds``), where an empty
+string means that nothing was said.
+"""
+
+from huscf_flwr.config.reading import (
+    RunConfigValue,
+    dump_config,
+    from_run_config,
+    load_config,
+    to_run_config,
+    with_absolute_paths,
+)
+from huscf_flwr.config.run_config import RunConfig
+from huscf_flwr.config.sections import (
+    CheckpointSection,
+    ComputeSection,
+    CutsSection,
+    DataSection,
+    EvaluationSection,
+    ExecutorSection,
+    MethodSettings,
+    ModelSection,
+    OptimiserSection,
+    Section,
+)
+
+__all__ = [
+    "CheckpointSection",
+    "ComputeSection",
+    "CutsSection",
+    "DataSection",
+    "EvaluationSection",
+    "ExecutorSection",
+    "MethodSettings",
+    "ModelSection",
+    "OptimiserSection",
+    "RunConfig",
+    "RunConfigValue",
+    "Section",
+    "dump_config",
+    "from_run_config",
+    "load_config",
+    "to_run_config",
+    "with_absolute_paths",
+]

@@ -1,0 +1,34 @@
+"""Modes: files of settings that lie beneath what a run says and above the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from huscf_flwr.conf_files import find_conf, read_yaml
+
+
+def over_mode(mode: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of ``mode`` with everything that was ``said`` in place of theirs.
+
+    Args:
+        mode: name in ``conf/modes`` or path of a YAML file.
+        said: settings and sections, as mappings or as models; a model says what it was given.
+
+    Raises:
+        ConfError: if there is no such mode, or its file cannot be read.
+    """
+    return _over(read_yaml(find_conf("modes", mode)), said)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        lower, upper = below[key], above[key]
+        if isinstance(upper, BaseModel):
+            upper = upper.model_dump(exclude_unset=True)
+        if isinstance(lower, Mapping) and isinstance(upper, Mapping):
+            merged[key] = _over(lower, upper)
+    return merged

@@ -1,0 +1,118 @@
+"""A configuration from and to YAML files, ``--set`` and Flower's run config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
+from huscf_flwr.config.run_config import RunConfig, moved
+
+RunConfigValue = bool | int | float | str
+
+
+def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a run from ``conf/runs/<name>.yaml`` or a path; ``overrides`` are ``section.key=value``.
+
+    Raises ``ConfError`` naming the key, the value and what would be right.
+    """
+    path = find_conf("runs", name_or_path)
+    content = {"name": path.stem, **read_yaml(path)}
+    for override in overrides:
+        _override(content, override)
+    return with_absolute_paths(validate(RunConfig, content, str(path)))
+
+
+def dump_config(config: RunConfig) -> str:
+    """Return the configuration as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def to_run_config(config: RunConfig) -> dict[str, RunConfigValue]:
+    """Flatten for Flower: dotted, kebab-case keys; lists joined by commas; empty string for None."""
+    return dict(_flatten(config.model_dump(mode="json"), ""))
+
+
+def from_run_config(flat: Mapping[str, RunConfigValue]) -> RunConfig:
+    """Read Flower's run config; the opposite of ``to_run_config``. An empty string means not said.
+
+    Raises ``ConfError`` naming the key, the value and what would be right.
+    """
+    content: dict[str, Any] = {}
+    for key, value in flat.items():
+        if value != "":
+            _put(content, key, value, f"run config: {key}={value}")
+    return with_absolute_paths(validate(RunConfig, content, "run config"))
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Return the same run with all its paths absolute.
+
+    Flower starts its processes in folders of its own: what is a path here must be one there.
+    """
+    data, executor = config.data, config.executor
+    located = {
+        "scenario": _located(data.scenario),
+        "cache": _absolute(data.cache),
+        "root": _absolute(data.root),
+    }
+    listening = {"certificate": _absolute(executor.certificate), "key": _absolute(executor.key)}
+    return config.model_copy(
+        update={
+            "mode": _located(config.mode),
+            "model": config.model.model_copy(update={"spec": _located(config.model.spec)}),
+            "data": data.model_copy(update=located),
+            "cuts": config.cuts.model_copy(update={"devices": _located(config.cuts.devices)}),
+            "executor": executor.model_copy(update=listening),
+            "output": _absolute(config.output),
+            "resume": _absolute(config.resume),
+        }
+    )
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path.expanduser().absolute() if path else None
+
+
+def _located(name_or_path: str) -> str:
+    """Return the absolute path of a file; the name of one in ``conf/`` stays as it is."""
+    path = Path(name_or_path).expanduser()
+    return str(path.absolute()) if path.is_file() else name_or_path
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfError(f"--set {override}: write key=value, such as --set rounds=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfError(f"--set {override}: '{text}' cannot be read as a YAML value: {error}") from error
+    _put(content, key.strip(), value, f"--set {override}")
+
+
+def _put(content: dict[str, Any], key: str, value: object, source: str) -> None:
+    """Put a value where its dotted key says, and make the sections that it needs."""
+    *sections, leaf = key.replace("-", "_").split(".")
+    if sections[:1] == ["method"]:
+        raise ConfError(f"{source}: {moved(['.'.join([*sections, leaf][1:])])}")
+    place = content
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfError(f"{source}: '{section}' is a value, not a section")
+    place[leaf] = value
+
+
+def _flatten(content: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, RunConfigValue]]:
+    for key, value in content.items():
+        name = f"{prefix}{key.replace('_', '-')}"
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{name}.")
+        elif isinstance(value, list):
+            yield name, ",".join(map(str, value))
+        else:
+            yield name, "" if value is None else value

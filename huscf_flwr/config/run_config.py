@@ -1,0 +1,177 @@
+"""The configuration of a whole run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
+
+from huscf_flwr.conf_files import ConfError, validate
+from huscf_flwr.config.modes import over_mode
+from huscf_flwr.config.sections import (
+    CheckpointSection,
+    ComputeSection,
+    CutsSection,
+    DataSection,
+    EvaluationSection,
+    ExecutorSection,
+    MethodSettings,
+    ModelSection,
+    OptimiserSection,
+    Section,
+)
+
+_DEFAULT_MODE = "corrected"
+_Settings = TypeVar("_Settings", bound=MethodSettings)
+
+
+def moved(keys: Iterable[str]) -> str:
+    """Return what to write instead of settings ``method.<key>``."""
+    now = ", ".join(f"'huscf.{key}'" for key in keys)
+    return (
+        f"'method' names a method, and its settings stand in a section of that name: write {now or 'huscf'}"
+    )
+
+
+def _method_name(value: object) -> object:
+    if isinstance(value, Mapping):
+        raise ValueError(moved(value))
+    return value
+
+
+def _method_section(value: object) -> object:
+    """Take a section of a method, and refuse anything else as the unknown key that it is."""
+    if isinstance(value, MethodSettings):
+        return value
+    if isinstance(value, Mapping):
+        return copy.deepcopy(dict(value))
+    if value is None:
+        raise ValueError("a section without settings: remove it, or give it some")
+    raise PydanticKnownError("extra_forbidden")
+
+
+class RunConfig(Section):
+    """A whole run.
+
+    Settings that are not said are those of ``mode``, and where a mode says nothing, the defaults here. A
+    method's settings stand in a section of their own, beside the common ones. What may stand there only the
+    method knows: ``settings`` checks it.
+
+    Attributes:
+        name: of the run's folder below ``output``.
+        method: ``huscf``, ``fedgan``, or a class of your own as ``my_package.mine:Mine``.
+        mode: name in ``conf/modes``, or path of a YAML file: ``corrected``, or ``parity`` with the authors'
+            code.
+        seed: of every random stream.
+        rounds: federated rounds.
+        local_epochs: epochs in a round; an epoch has as many steps as the largest client has batches.
+        batch_size: images per client and step.
+        clients: number of virtual clients.
+        min_hosts: SuperNodes to wait for before the run starts.
+        min_clients: a round with fewer clients left is given up and, with Flower, tried again; in one process
+            it would fail again, and the run ends.
+        attempts: how often a round is tried before the run ends.
+        round_seconds: the longest that a round of a method without executor may take. SuperNodes that have
+            not replied by then have dropped out of it. With Flower also how long a round's messages live.
+        resume: folder of a run whose last checkpoint this one goes on from.
+        resume_round: go on from the checkpoint of this round instead, if it is still kept.
+        tensorboard: write event files for TensorBoard too; needs ``pip install 'huscf-flwr[tensorboard]'``.
+        output: folder of run folders.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(_method_section)]] = Field(init=False)
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    method: Annotated[str, BeforeValidator(_method_name)] = "huscf"
+    mode: str = _DEFAULT_MODE
+    seed: NonNegativeInt = 0
+    rounds: PositiveInt = 10
+    local_epochs: PositiveInt = 5
+    batch_size: int = Field(default=64, ge=2)
+    clients: PositiveInt = 8
+    min_hosts: PositiveInt = 1
+    min_clients: PositiveInt = 1
+    attempts: PositiveInt = 3
+    round_seconds: PositiveFloat = 43_200.0
+    resume: Path | None = None
+    resume_round: PositiveInt | None = None
+    tensorboard: bool = False
+    output: Path = Path("runs")
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    cuts: CutsSection = CutsSection()
+    optimiser: OptimiserSection = OptimiserSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    executor: ExecutorSection = ExecutorSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    compute: ComputeSection = ComputeSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_mode(cls, said: Any) -> Any:
+        mode = said.get("mode", _DEFAULT_MODE) if isinstance(said, Mapping) else None
+        if not isinstance(mode, str):
+            return said
+        try:
+            return over_mode(mode, said)
+        except ConfError as error:
+            problem = PydanticCustomError("mode", "{why}", {"why": str(error)})
+            detail = InitErrorDetails(type=problem, loc=("mode",), input=mode)
+            raise ValidationError.from_exception_data(cls.__name__, [detail]) from error
+
+    @model_validator(mode="after")
+    def _emulated_devices_are_slower_cpus(self) -> RunConfig:
+        if self.cuts.emulate and self.compute.device != "cpu":
+            raise ValueError(
+                f"cuts.emulate is true, but compute.device is {self.compute.device}; devices are emulated by "
+                "stretching the time of a CPU: take cpu"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Folder of this run."""
+        return self.output / self.name
+
+    @property
+    def sections(self) -> Mapping[str, MethodSettings | Mapping[str, Any]]:
+        """Sections of methods by name: as they were said, or as settings once a method has checked them."""
+        return MappingProxyType(self.__pydantic_extra__)
+
+    def settings(self, kind: type[_Settings]) -> _Settings:
+        """Return the settings of a method, with its defaults where nothing was said.
+
+        Args:
+            kind: class of the method's settings, such as ``HuSCFSettings``. If a method has been derived from
+                another and its section holds settings of a derived class, they are meant.
+
+        Raises:
+            ConfError: naming the key, the value and what would be right.
+        """
+        for section in self.sections.values():
+            if isinstance(section, kind):
+                return section
+        said = self.sections.get(kind.section, {})
+        content = said.model_dump() if isinstance(said, MethodSettings) else said
+        return validate(kind, content, f"settings of {kind.section}", section=kind.section)
+
+    def with_settings(self, settings: MethodSettings) -> RunConfig:
+        """Return the same run with ``settings`` as its only section of a method."""
+        common = {key: getattr(self, key) for key in type(self).model_fields}
+        said = self.model_fields_set & common.keys()
+        return type(self).model_construct(said, **common, **{settings.section: settings})

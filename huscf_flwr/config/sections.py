@@ -1,0 +1,220 @@
+"""The sections of the common settings, one class each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "huscf-flwr"
+
+
+def _listed(value: object) -> object:
+    """Take ``a,b`` for a list, since Flower's run config has none."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+NameList = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+CutNumbers = Annotated[tuple[int, int, int, int], BeforeValidator(_listed)]
+
+
+class Section(BaseModel):
+    """Part of the configuration: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MethodSettings(Section):
+    """Settings of one method; a subclass lists them, with defaults.
+
+    They stand in a section of their own, beside the common ones: ``huscf.weighting``.
+    """
+
+    section: ClassVar[str]
+    """Name of that section: lower-case letters, digits and underscores; the method has the same."""
+
+
+class ModelSection(Section):
+    """The networks.
+
+    Attributes:
+        spec: name in ``conf/models`` or path of a YAML file.
+        width: multiplies the channels of all inner blocks.
+    """
+
+    spec: str = "authors-28"
+    width: PositiveFloat = 1.0
+
+
+class DataSection(Section):
+    """Where images come from and who holds which.
+
+    Attributes:
+        scenario: name in ``conf/scenarios``, number of the paper's, or path.
+        domains: names of domains to take instead of the scenario's.
+        root: folder of folders in MNIST's file format, looked at before anything is downloaded.
+        cache: folder for downloads, rendered images and judges.
+        id_offset: ``authors`` repeats a mistake of theirs: see ``huscf_flwr.data.PartitionRules``.
+        exclusion_pattern: ``authors`` repeats another one: see there.
+    """
+
+    scenario: Annotated[str, BeforeValidator(str)] = "demo"
+    domains: NameList | None = None
+    root: Path | None = None
+    cache: Path = Field(default_factory=_default_cache)
+    id_offset: Literal["corrected", "authors"] = "corrected"
+    exclusion_pattern: Literal["per-domain", "authors"] = "per-domain"
+
+
+class CutsSection(Section):
+    """Device profiles and how cuts are chosen from them.
+
+    Attributes:
+        devices: name in ``conf/devices`` or path; the profiles are dealt evenly to the clients.
+        solver: ``greedy`` (one cut per device class), ``exact``, ``genetic`` (the paper's) or ``fixed``.
+        fixed: the cut of every client for ``fixed``: blocks kept in generator head, generator tail,
+            discriminator head, discriminator tail.
+        flops: rule by which work is counted: ``exact``, or the ``paper``'s with its over-counts
+            (CutLayerSelection.py:78-158, modelCutter.py:84-174).
+        dynamic: measure in every round how long clients compute and transfer, and choose new cuts where that
+            saves time. Such a run cannot be repeated to the bit, because the clock decides.
+        newest_weight: for ``dynamic``: weight of the newest round in the estimate of a device's speed; the
+            rounds before have the rest.
+        least_gain: for ``dynamic``: share of a step's predicted time that new cuts must save.
+        emulate: virtual clients take as long as their profiles say: the time of their computation is
+            stretched, and their bytes wait for their link.
+    """
+
+    devices: str = "paper"
+    solver: Literal["greedy", "exact", "genetic", "fixed"] = "greedy"
+    fixed: CutNumbers | None = None
+    flops: Literal["exact", "paper"] = "exact"
+    dynamic: bool = False
+    newest_weight: float = Field(default=0.5, gt=0, le=1)
+    least_gain: float = Field(default=0.1, ge=0, lt=1)
+    emulate: bool = False
+
+    @model_validator(mode="after")
+    def _dynamic_has_a_choice(self) -> CutsSection:
+        if self.dynamic and self.solver == "fixed":
+            raise ValueError(
+                "dynamic is true, but solver is fixed and chooses nothing; take greedy, exact or genetic"
+            )
+        return self
+
+
+class OptimiserSection(Section):
+    """Adam, the same for clients and server; defaults are the authors' (configs.yaml)."""
+
+    learning_rate: PositiveFloat = 2e-4
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+
+
+class EvaluationSection(Section):
+    """How the generators are judged.
+
+    Attributes:
+        every: rounds between two judgements of label fidelity and generation score; 0: only at the end.
+        images: images generated per domain for fidelity, score and FID.
+        synthetic_images: images on which the train-on-synthetic classifier trains at the end; 0: none is
+            trained.
+        sample_columns: images per class in a sample grid.
+    """
+
+    every: NonNegativeInt = 1
+    images: int = Field(default=2000, ge=2)
+    synthetic_images: NonNegativeInt = 10_000
+    sample_columns: PositiveInt = 8
+
+
+class ExecutorSection(Section):
+    """Where the executor listens, and how long it waits; only for methods that have one.
+
+    Attributes:
+        bind: address and port; port 0 takes a free one.
+        advertise: address that clients are told, if not the bound one.
+        certificate: PEM file on the server with its certificate, such as the SuperLink's; clients check it
+            against ``root-certificates`` of their SuperNode's node config. Without one there is no TLS.
+        key: PEM file on the server with the certificate's private key.
+        insecure: let other machines connect even though there is no certificate.
+        window: seconds that the first host to arrive waits for others at the start, less than 30.
+        timeout: least seconds that hosts have for an exchange of a round's first step, which covers the start
+            of their processes, and for their reply after the last step. A host that is late drops out of the
+            round.
+        least_deadline: least seconds for an exchange of a later step.
+        deadline_factor: seconds for an exchange are this many times those of a step, as predicted or as the
+            longest one of the round took, if that is more.
+        shared_memory: frames of virtual clients cross through shared memory if their host is on the server's
+            machine. Those of real clients never do.
+    """
+
+    bind: str = "127.0.0.1:0"
+    advertise: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    insecure: bool = False
+    window: float = Field(default=20.0, gt=0, lt=30)
+    timeout: PositiveFloat = 600.0
+    least_deadline: PositiveFloat = 30.0
+    deadline_factor: PositiveFloat = 10.0
+    shared_memory: bool = True
+
+
+class CheckpointSection(Section):
+    """What is kept of finished rounds.
+
+    Attributes:
+        keep_last: rounds whose checkpoints stay; ``resume_round`` goes on from one that is not the last.
+    """
+
+    keep_last: PositiveInt = 1
+
+
+class ComputeSection(Section):
+    """Device, numbers and threads.
+
+    Attributes:
+        device: ``cuda``, ``cpu``, or ``auto`` for CUDA in every process that finds it. Server and SuperNodes
+            need not have the same. Judges are trained on the CPU.
+        precision: of the computation; with ``bfloat16`` weights, optimisers and running statistics stay in
+            float32.
+        wire_dtype: type in which activations and gradients cross, narrower than ``precision``; if not set,
+            they cross in the type in which they are computed, and nothing is lost. In ``float16`` every
+            tensor is scaled, so that none overflows.
+        threads: of each process; 0: the cores are shared among the processes that compute at once.
+        keep_memory: freed memory is kept for the next use instead of being returned to the system (with
+            glibc; elsewhere this changes nothing), in large pages where the system has them. Faster by 5 to
+            10 %, for a few percent more memory.
+    """
+
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    wire_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    threads: NonNegativeInt = 0
+    keep_memory: bool = True
+
+    @model_validator(mode="after")
+    def _the_wire_is_narrower(self) -> ComputeSection:
+        sent, computed = self.wire_dtype, self.precision
+        if sent is not None and sent != computed and _BYTES[sent] >= _BYTES[computed]:
+            raise ValueError(
+                f"wire_dtype is {sent}, which saves nothing where precision is {computed}; leave it out, or "
+                "take one with fewer bytes"
+            )
+        return self

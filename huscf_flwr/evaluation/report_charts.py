@@ -1,0 +1,76 @@
+"""The report's charts: every number that the rounds have, drawn as curves."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from huscf_flwr.evaluation.figures import Panel, curves, themed_svg
+from huscf_flwr.evaluation.formats import known_number
+from huscf_flwr.evaluation.run_record import RunRecord, names_of, numbers, part
+from huscf_flwr.metrics import metrics_named
+
+_ROUND_COLOUR = 2
+"""The first colours of the palette are the domains'."""
+
+_Points = list[tuple[float, float | None]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing of curves as a data URI."""
+
+    title: str
+    source: str
+
+
+def charts(record: RunRecord) -> tuple[Chart, ...]:
+    """Draw the curves of everything that has at least one known value."""
+    panels = [panel for panel in _panels(record) if not panel.is_empty()]
+    drawings = [themed_svg(curves([replace(panel, title="")])) for panel in panels]
+    return tuple(Chart(panel.title, _svg_uri(svg)) for panel, svg in zip(panels, drawings, strict=True))
+
+
+def _panels(record: RunRecord) -> Iterable[Panel]:
+    losses = {name: _series(record, "losses", name) for name in _names(record, "losses")}
+    yield Panel("Loss", losses, digits=3, first_colour=_ROUND_COLOUR)
+    yield from _domain_panels(record)
+    yield from _round_panels(record)
+
+
+def _domain_panels(record: RunRecord) -> Iterator[Panel]:
+    """Yield one panel a score; a score that is known once only, at the end, is no curve."""
+    domains = record.domains
+    for metric in metrics_named(names_of(dict(numbers(scores)) for scores in domains.values())):
+        series = {name: _series(record, "domains", name, metric.name) for name in domains}
+        # An empty curve stays, so that each domain has the same colour in all panels.
+        shown = {name: points if len(points) > 1 else [] for name, points in series.items()}
+        yield Panel(metric.heading, shown, metric.limits, metric.digits)
+
+
+def _round_panels(record: RunRecord) -> Iterator[Panel]:
+    """Yield the panels of what is known of a round as a whole; what belongs together shares one."""
+    group_of = {name: group for group in ("facts", "scores") for name in _names(record, group)}
+    panels: dict[str, Panel] = {}
+    for metric in metrics_named(group_of):
+        title = metric.chart or metric.heading
+        empty = Panel(title, {}, metric.limits, metric.digits, first_colour=_ROUND_COLOUR)
+        panel = panels.get(title, empty)
+        curve = {metric.short or metric.title: _series(record, group_of[metric.name], metric.name)}
+        panels[title] = replace(panel, series={**panel.series, **curve})
+    yield from panels.values()
+
+
+def _names(record: RunRecord, group: str) -> list[str]:
+    return names_of(dict(numbers(entry.get(group))) for entry in record.rounds)
+
+
+def _series(record: RunRecord, *keys: str) -> _Points:
+    """Return (round, value) of the rounds where it is known: a score of every third round is a curve too."""
+    points = [(float(entry["round"]), known_number(part(entry, *keys))) for entry in record.rounds]
+    return [(number, value) for number, value in points if value is not None]
+
+
+def _svg_uri(drawing: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()

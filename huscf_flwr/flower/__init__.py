@@ -1,0 +1,1 @@
+"""A run on Flower: the strategy that drives any method, its messages, and what launches it."""

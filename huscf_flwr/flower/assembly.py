@@ -1,0 +1,220 @@
+"""Before the first round: who is there, who can run at the same time, and who hosts which client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.flower.client_keys import bind, keys_file, keys_of_nodes, read_client_keys
+from huscf_flwr.flower.log_display import LOGGER
+from huscf_flwr.flower.messages import DESCRIBE, JOIN, Arrival, DescribeReply, DescribeRequest, Invitation
+from huscf_flwr.flower.replies import answers, check_clients, read_reply
+from huscf_flwr.methods.contract import Description, Method
+from huscf_flwr.run.placement import spread
+from huscf_flwr.session.wire import ExecutorServer, Rendezvous
+
+_NODES_SECONDS = 120.0
+_REPLY_SECONDS = 600.0
+
+
+class AssemblyError(RuntimeError):
+    """The run cannot start with the SuperNodes that are there."""
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The SuperNodes that take part, with their clients."""
+
+    clients: Mapping[int, tuple[int, ...]]
+    """Client ids by node id, in the order of the hosts of every session."""
+    owners: frozenset[int]
+    """Nodes that own their client's data; the others host virtual clients."""
+    descriptions: Mapping[int, Description]
+    """How the clients introduce themselves, by client id."""
+    keys: Mapping[int, str]
+    """Fingerprint of the key to which a client id is bound, by client; empty without TLS."""
+
+    @property
+    def virtual_clients(self) -> frozenset[int]:
+        """Clients that are hosted, not owned."""
+        return frozenset(
+            client for node, ids in self.clients.items() if node not in self.owners for client in ids
+        )
+
+    def placement(self, lost: Collection[int]) -> dict[int, tuple[int, ...]]:
+        """Return the client ids of a round by node id, in the order of its hosts, without the ``lost`` nodes.
+
+        The virtual clients of a lost host move to the others; the client of a lost owner stays away.
+        """
+        hosts = [node for node in self.clients if node not in self.owners]
+        left = [node for node in hosts if node not in lost] or hosts
+        virtual = sorted(self.virtual_clients)
+        moved = dict(zip(left, spread(virtual, min(len(left), len(virtual))), strict=False)) if hosts else {}
+        return {
+            node: moved.get(node, clients)
+            for node, clients in self.clients.items()
+            if (node in self.owners and node not in lost) or node in moved
+        }
+
+
+def assemble(config: RunConfig, method: type[Method], grid: Grid, server: ExecutorServer | None) -> Assembly:
+    """Wait for SuperNodes, find out who can take part, deal the virtual clients, and have all described.
+
+    With a ``server``, they come to a rendezvous, and those take part that can run at the same time; without
+    one all do, and Flower queues what they have no workers for.
+
+    Where SuperNodes are authenticated, client ids are bound to their keys. Without TLS there are no lasting
+    keys: Flower makes up new ones whenever a SuperNode starts.
+    Raises ``AssemblyError`` if too few take part, two own the same client, or one does not answer or does not
+    describe its own clients, and ``ClientKeyError`` if one owns a client of another's.
+    """
+    nodes = _wait_for_nodes(grid, config.min_hosts)
+    node_keys: dict[int, str] = {}
+    if config.executor.certificate is not None:
+        node_keys = keys_of_nodes(grid)
+        nodes = [node for node in nodes if node in node_keys]
+    arrivals = _arrivals(config, grid, server, nodes)
+    owned = _owned(arrivals, node_keys)
+    keys = _bind(config, owned, node_keys)
+    clients = _place(config, {node: arrival for node, arrival in arrivals.items() if arrival.admitted}, owned)
+    if len(clients) < config.min_hosts:
+        raise AssemblyError(f"min_hosts: {config.min_hosts}, but {len(clients)} SuperNodes can take part")
+    owners = frozenset(node for node in clients if arrivals[node].client is not None)
+    return Assembly(clients, owners, _described(method, grid, clients), keys)
+
+
+def addressed(contents: Mapping[int, RecordDict], message_type: str, group: str = "") -> Iterable[Message]:
+    """Return one message for each node id."""
+    return [
+        Message(content=records, dst_node_id=node, message_type=message_type, group_id=group)
+        for node, records in contents.items()
+    ]
+
+
+def _wait_for_nodes(grid: Grid, needed: int) -> list[int]:
+    deadline = time.monotonic() + _NODES_SECONDS
+    while len(nodes := sorted(grid.get_node_ids())) < needed:
+        if time.monotonic() > deadline:
+            raise AssemblyError(
+                f"min_hosts: {needed}, but only {len(nodes)} SuperNodes are connected after "
+                f"{_NODES_SECONDS:g} s; start more or lower min_hosts"
+            )
+        time.sleep(1.0)
+    return nodes
+
+
+def _arrivals(
+    config: RunConfig, grid: Grid, server: ExecutorServer | None, nodes: Sequence[int]
+) -> dict[int, Arrival]:
+    invitation = Invitation()
+    if server is not None:
+        rendezvous = Rendezvous(len(nodes), config.executor.window)
+        invitation = Invitation(address=server.address, token=server.open_rendezvous(rendezvous))
+    messages = addressed(dict.fromkeys(nodes, invitation.to_records()), JOIN)
+    found = answers(grid.send_and_receive(messages, timeout=_REPLY_SECONDS))
+    arrivals = {}
+    for node in nodes:
+        if node not in found:
+            continue
+        try:
+            arrivals[node] = read_reply(Arrival.from_records, found[node])
+        except ValueError as error:
+            LOGGER.error("SuperNode %s sent %s", node, error)
+    _report(nodes, arrivals)
+    return arrivals
+
+
+def _report(nodes: Sequence[int], arrivals: Mapping[int, Arrival]) -> None:
+    for node in nodes:
+        arrival = arrivals.get(node)
+        if arrival is None:
+            LOGGER.warning("SuperNode %s did not join", node)
+        elif not arrival.admitted and arrival.client is not None:
+            LOGGER.warning(
+                "SuperNode %s, which owns client %s, came too late",
+                *(node, arrival.client),
+                extra={"client": arrival.client},
+            )
+    hosts = [arrival.admitted for arrival in arrivals.values() if arrival.client is None]
+    if hosts and not all(hosts):
+        LOGGER.warning(
+            "%s of %s SuperNodes can run at the same time: all virtual clients go to them. To use more, run "
+            "with --federation-config 'num-supernodes=%s client-resources-num-cpus=1 init-args-num-cpus=%s'",
+            *(sum(hosts), len(hosts), len(hosts), len(hosts)),
+        )
+
+
+def _owned(arrivals: Mapping[int, Arrival], keys: Mapping[int, str]) -> dict[int, int]:
+    owned: dict[int, int] = {}
+    for node, arrival in arrivals.items():
+        if arrival.client is None:
+            continue
+        if arrival.client in owned:
+            first, second = (
+                f"{each} (key {keys[each]})" if each in keys else str(each)
+                for each in (owned[arrival.client], node)
+            )
+            raise AssemblyError(
+                f"SuperNodes {first} and {second} both say that they own client {arrival.client}; "
+                f"give each its own client-id"
+            )
+        owned[arrival.client] = node
+    return owned
+
+
+def _bind(config: RunConfig, owned: Mapping[int, int], keys: Mapping[int, str]) -> dict[int, str]:
+    if not keys:
+        return {}
+    known = read_client_keys(config.resume) if config.resume else {}
+    return bind(known, owned, keys, keys_file(config.resume or config.folder))
+
+
+def _place(
+    config: RunConfig, admitted: Mapping[int, Arrival], owned: Mapping[int, int]
+) -> dict[int, tuple[int, ...]]:
+    """Give each owner its client, and the hosts all others; a late owner's client is nobody else's."""
+    clients: dict[int, tuple[int, ...]] = {
+        node: (client,) for client, node in sorted(owned.items()) if node in admitted
+    }
+    hosts = [node for node, arrival in admitted.items() if arrival.client is None]
+    if hosts:
+        virtual = [client for client in range(config.clients) if client not in owned]
+        clients.update(zip(hosts, spread(virtual, len(hosts)), strict=True))
+    if not clients:
+        raise AssemblyError("no SuperNode joined; see their logs")
+    return clients
+
+
+def _described(
+    method: type[Method], grid: Grid, clients: Mapping[int, tuple[int, ...]]
+) -> dict[int, Description]:
+    requests = {node: DescribeRequest(clients=ids).to_records() for node, ids in clients.items()}
+    found = answers(grid.send_and_receive(addressed(requests, DESCRIBE), timeout=_REPLY_SECONDS))
+    silent = [node for node in clients if node not in found]
+    if silent:
+        raise AssemblyError(
+            f"SuperNodes {silent} could not describe their clients; the reason is logged above"
+        )
+    together: dict[int, Description] = {}
+    for node, ids in clients.items():
+        together.update(_read_description(method, node, found[node], ids))
+    return dict(sorted(together.items()))
+
+
+def _read_description(
+    method: type[Method], node: int, records: RecordDict, clients: Collection[int]
+) -> Mapping[int, Description]:
+    """Return how a SuperNode describes its ``clients``; raises ``AssemblyError`` naming it if it does not."""
+    try:
+        described = read_reply(lambda each: DescribeReply.from_records(each, method), records).clients
+        check_clients(described, clients)
+    except ValueError as error:
+        raise AssemblyError(
+            f"SuperNode {node} described its clients with {error}; mend it, or run without it"
+        ) from error
+    return described

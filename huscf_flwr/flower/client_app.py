@@ -1,0 +1,167 @@
+"""The ClientApp, whatever the method: hosts one real client, or some virtual ones.
+
+A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
+folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and what it
+keeps between rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without them hosts
+virtual clients of the configured scenario, and keeps theirs in the run's folder. `root-certificates` names
+the file by which either knows the split executor, usually the one by which
+`flower-supernode --root-certificates` knows the SuperLink: a ClientApp is not told of that.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from huscf_flwr.config import RunConfig, from_run_config
+from huscf_flwr.cuts.devices import Device, deal_devices
+from huscf_flwr.data import LabelledImages, Population, population_of
+from huscf_flwr.flower.log_display import LOGGER
+from huscf_flwr.flower.messages import (
+    DESCRIBE,
+    JOIN,
+    Arrival,
+    DescribeReply,
+    DescribeRequest,
+    EvaluateReply,
+    EvaluateRequest,
+    Invitation,
+    TrainReply,
+    TrainRequest,
+    claim_of,
+)
+from huscf_flwr.flower.owner import Owner, owner_of, root_certificates_of
+from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.methods.contract import Client
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.process import prepare_process
+from huscf_flwr.run.checkpoint import client_folder
+from huscf_flwr.run.client_files import owners_folder
+from huscf_flwr.run.host import Host
+from huscf_flwr.run.host_timer import device_timer, host_timer
+from huscf_flwr.session import Channel, HostTimer, wire_type_of
+from huscf_flwr.session.wire import GrpcChannel, arrive
+
+_ARRIVE_SECONDS = 120.0
+
+app = ClientApp()
+
+
+@app.query(JOIN.partition(".")[2])
+def join(message: Message, context: Context) -> Message:
+    """Say which client this SuperNode owns, if any, and whether it can run beside the others."""
+    invitation = Invitation.from_records(message.content)
+    owner = owner_of(context)
+    admitted = True
+    if invitation.address is not None and invitation.token is not None:
+        roots = root_certificates_of(context)
+        admitted = arrive(invitation.address, invitation.token, str(context.node_id), _ARRIVE_SECONDS, roots)
+    arrival = Arrival(admitted=admitted, client=owner.client if owner else None)
+    return Message(arrival.to_records(), reply_to=message)
+
+
+@app.query(DESCRIBE.partition(".")[2])
+def describe(message: Message, context: Context) -> Message:
+    """Let the clients introduce themselves."""
+    config = _config(context)
+    clients = DescribeRequest.from_records(message.content).clients
+    owner = owner_of(context)
+    reply = DescribeReply({client: _client(config, owner, client).describe() for client in clients})
+    return Message(reply.to_records(method_named(config.method)), reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train one round, in lock-step with all other clients if the method wants it."""
+    config = _config(context)
+    method = method_named(config.method)
+    request = TrainRequest.from_records(message.content, method)
+    assignment = request.assignment
+    owner = owner_of(context)
+    _prepare_process(config, 1 if owner else request.neighbours)
+    host = Host(
+        config,
+        method,
+        lambda client: _client(config, owner, client),
+        owners_folder(owner.state_folder, assignment.training) if owner else client_folder(config.folder),
+        may_have_lost_files=owner is not None,
+    )
+    # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
+    with _channel(config, request, context, owner) as channel:
+        trained = host.train(assignment, channel, _timer(config, assignment.clients, owner))
+    for client, drop_out in trained.drop_outs.items():
+        LOGGER.warning("client %s dropped out of the round: %s", client, drop_out.reason)
+    reasons = {client: drop_out.reason for client, drop_out in trained.drop_outs.items()}
+    reply = TrainReply(assignment.round, assignment.attempt, trained.uploads, reasons)
+    return Message(reply.to_records(method), reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Judge a product on the test data of the client that this SuperNode owns."""
+    config = _config(context)
+    method = method_named(config.method)
+    request = EvaluateRequest.from_records(message.content, method)
+    owner = owner_of(context)
+    if owner is None or owner.client != request.client:
+        raise ValueError(f"client {request.client} is not owned by this SuperNode, which cannot judge for it")
+    scores, samples = owner.judge(config, method, request.product)
+    return Message(EvaluateReply(request.client, samples, scores).to_records(method), reply_to=message)
+
+
+def _config(context: Context) -> RunConfig:
+    return resolved(from_run_config(context.run_config))
+
+
+def _client(config: RunConfig, owner: Owner | None, client: int) -> Client:
+    images, device = _images(config, owner, client), _device(config, owner, client)
+    return method_named(config.method).client(client, images, device, config)
+
+
+def _images(config: RunConfig, owner: Owner | None, client: int) -> LabelledImages:
+    return owner.domain(model_spec_of(config)).train if owner else _population(config).images_of(client)
+
+
+def _device(config: RunConfig, owner: Owner | None, client: int) -> Device:
+    return owner.device() if owner else deal_devices(config)[client]
+
+
+@lru_cache(maxsize=1)
+def _population(config: RunConfig) -> Population:
+    return population_of(config, model_spec_of(config))
+
+
+def _channel(
+    config: RunConfig, request: TrainRequest, context: Context, owner: Owner | None
+) -> AbstractContextManager[Channel | None]:
+    """Return the stream to the executor, or None if messages are all that the method needs."""
+    stream = request.stream
+    if stream is None:
+        return nullcontext()
+    return GrpcChannel(
+        stream.address,
+        stream.token,
+        claim_of(request.assignment, context.run_id, context.node_id),
+        exchanges=method_named(config.method).crossing.exchanges,
+        wire=wire_type_of(config),
+        patience=stream.answer_seconds,
+        roots=root_certificates_of(context),
+        share_memory=owner is None and config.executor.shared_memory,
+    )
+
+
+def _timer(config: RunConfig, clients: tuple[int, ...], owner: Owner | None) -> HostTimer:
+    """Return a timer; a real device is never emulated."""
+    if owner is not None:
+        return device_timer(config)
+    devices = deal_devices(config)
+    return host_timer(config, {client: devices[client] for client in clients})
+
+
+def _prepare_process(config: RunConfig, neighbours: int) -> None:
+    cores = os.cpu_count() or 1
+    prepare_process(config.compute, threads=max(1, cores // max(1, neighbours)))

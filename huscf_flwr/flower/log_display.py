@@ -1,0 +1,39 @@
+"""A run's display inside a ServerApp: Flower's own log, which `flwr run --stream` and `flwr log` show."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from huscf_flwr.evaluation.tables import summary_table
+from huscf_flwr.run.display import round_line
+
+LOGGER = logging.getLogger("flwr.huscf")
+"""For what has to be known later too: shown in Flower's log, and kept in the run's own."""
+SHOWN = logging.getLogger("flwr")
+"""For what is only shown: the run's own log has it already, in another form."""
+
+
+class LogDisplay:
+    """Writes one line per round, and the table at the end; whoever watches the run's folder has a bar."""
+
+    def step(self, number: int, step: int, steps: int) -> None:
+        """Leave out what a log has no use for."""
+
+    def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """Log the round's line."""
+        SHOWN.info("\t├──> %s", round_line(metrics, rounds))
+
+    def note(self, text: str) -> None:
+        """Log a line."""
+        SHOWN.info("%s", text)
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Log the table."""
+        console = Console(width=100, record=True, file=None, quiet=True)
+        console.print(summary_table(summary))
+        for line in console.export_text().splitlines():
+            SHOWN.info("%s", line)

@@ -1,0 +1,233 @@
+"""A round: what hosts are told at its start, and what they send back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.app import RecordDict
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from huscf_flwr.flower.messages.records import Reading, facts_record, numbers_record, parts_records
+from huscf_flwr.methods.contract import CrossingError, Facts, Kept, Method, Order, Orders, Parts, Upload
+from huscf_flwr.run.host import Assignment
+from huscf_flwr.session import ClientTimes
+from huscf_flwr.session.wire import StreamClaim
+
+TRAIN = "train"
+
+_TIMES = ("compute", "exchange")
+
+
+class Stream(Facts):
+    """Where a host finds the executor, for one round."""
+
+    address: str
+    token: str
+    answer_seconds: NonNegativeFloat
+    """How long the executor may take to answer, the time that other hosts need included."""
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Server to SuperNode: train these clients for one round.
+
+    What several clients of a group are told alike travels once.
+    """
+
+    assignment: Assignment
+    neighbours: int
+    """SuperNodes without data of their own that compute at the same time, perhaps on the same machine."""
+    stream: Stream | None = None
+    """None if messages are all that the method needs."""
+
+    def to_records(self, method: type[Method]) -> RecordDict:
+        """Return the message's content; raises ``CrossingError`` if the method does not list all of it."""
+        assignment, orders = self.assignment, self.assignment.orders
+        told = _Round(
+            round=assignment.round,
+            attempt=assignment.attempt,
+            steps=assignment.steps,
+            training=assignment.training,
+            neighbours=self.neighbours,
+        )
+        records = RecordDict({"round": facts_record(told)})
+        if self.stream is not None:
+            records["stream"] = facts_record(self.stream)
+        records.update(_kept_records(assignment.kept))
+        for client, order in orders.clients.items():
+            method.crossing.check_order(order)
+            records[f"order/{client}"] = facts_record(order.facts)
+            records.update(parts_records(f"tensors/{client}", order.tensors))
+            if order.groups:
+                records[f"groups/{client}"] = facts_record(_Groups(names=order.groups))
+        for name, parts in orders.groups.items():
+            method.crossing.check_group(parts)
+            records.update(parts_records(f"group/{name}", parts))
+        return records
+
+    @classmethod
+    def from_records(cls, records: RecordDict, method: type[Method]) -> TrainRequest:
+        """Read the message's content; raises ``CrossingError`` if the method does not list all of it."""
+        reading = Reading(records)
+        told = reading.facts("round", _Round)
+        stream = reading.facts_if_any("stream", Stream)
+        kept = _kept(reading)
+        orders = _orders(reading, method)
+        reading.end()
+        assignment = Assignment(
+            round=told.round,
+            attempt=told.attempt,
+            steps=told.steps,
+            training=told.training,
+            kept=kept,
+            orders=orders,
+        )
+        return cls(assignment, told.neighbours, stream)
+
+
+@dataclass(frozen=True)
+class TrainReply:
+    """SuperNode to server: what its clients upload, and why the others have dropped out."""
+
+    round: int
+    attempt: int
+    uploads: Mapping[int, Upload]
+    drop_outs: Mapping[int, str] = field(default_factory=dict)
+    """Reasons, by client id."""
+
+    def to_records(self, method: type[Method]) -> RecordDict:
+        """Return the message's content; raises ``CrossingError`` if the method does not list all of it."""
+        told = _Attempt(round=self.round, attempt=self.attempt)
+        records = RecordDict({"round": facts_record(told)})
+        for client, upload in self.uploads.items():
+            method.crossing.check_upload(upload)
+            records[f"upload/{client}"] = facts_record(upload.facts)
+            records.update(parts_records(f"tensors/{client}", upload.tensors))
+            records[f"losses/{client}"] = numbers_record(
+                upload.losses, method.client.losses, f"losses of client {client}"
+            )
+            if upload.times is not None:
+                seconds = {"compute": upload.times.compute_s, "exchange": upload.times.exchange_s}
+                records[f"seconds/{client}"] = numbers_record(seconds, _TIMES, "seconds")
+        records.update(_kept_records({k: each.kept for k, each in self.uploads.items() if each.kept}))
+        for client, reason in self.drop_outs.items():
+            records[f"drop-out/{client}"] = facts_record(_Reason(reason=reason))
+        return records
+
+    @classmethod
+    def from_records(cls, records: RecordDict, method: type[Method]) -> TrainReply:
+        """Read the message's content; raises ``CrossingError`` if the method does not list all of it."""
+        reading = Reading(records)
+        told = reading.facts("round", _Attempt)
+        uploads = _uploads(reading, method)
+        drop_outs = reading.facts_of_clients("drop-out", _Reason)
+        reading.end()
+        reasons = {client: each.reason for client, each in drop_outs.items()}
+        return cls(told.round, told.attempt, uploads, reasons)
+
+
+def claim_of(assignment: Assignment, run: int, node: int) -> StreamClaim:
+    """Return what the token of a stream is bound to, in Flower's run ``run`` on the SuperNode ``node``."""
+    clients = tuple(sorted(assignment.orders.clients))
+    return StreamClaim(run, assignment.round, assignment.attempt, node, clients)
+
+
+class _Attempt(Facts):
+    round: PositiveInt
+    attempt: PositiveInt
+
+
+class _Round(_Attempt):
+    steps: NonNegativeInt
+    training: str
+    neighbours: NonNegativeInt
+
+
+class _Groups(Facts):
+    names: tuple[str, ...]
+
+
+class _KeptFile(Facts):
+    round: PositiveInt
+    sha256: str
+
+
+class _Reason(Facts):
+    reason: str
+
+
+def _orders(reading: Reading, method: type[Method]) -> Orders:
+    facts = reading.facts_of_clients("order", method.crossing.order)
+    groups_of = reading.facts_of_clients("groups", _Groups)
+    tensors = _of_clients(reading.parts("tensors"), facts)
+    _check_clients("groups", groups_of, facts)
+    orders = {
+        client: Order(
+            facts=own,
+            tensors=tensors.get(client, {}),
+            groups=groups_of[client].names if client in groups_of else (),
+        )
+        for client, own in facts.items()
+    }
+    groups: dict[str, Parts] = {name: {} for order in orders.values() for name in order.groups}
+    groups.update(reading.parts("group"))
+    for order in orders.values():
+        method.crossing.check_order(order)
+    for parts in groups.values():
+        method.crossing.check_group(parts)
+    return Orders(clients=orders, groups=groups)
+
+
+def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
+    facts = reading.facts_of_clients("upload", method.crossing.upload)
+    tensors = _of_clients(reading.parts("tensors"), facts)
+    losses = reading.numbers_of_clients("losses", method.client.losses)
+    times = {
+        client: ClientTimes(*(seconds[name] for name in _TIMES))
+        for client, seconds in reading.numbers_of_clients("seconds", _TIMES).items()
+    }
+    kept = _kept(reading)
+    for what, found in (("losses", losses), ("seconds", times), ("kept files", kept)):
+        _check_clients(what, found, facts)
+    uploads = {
+        client: Upload(
+            facts=own,
+            tensors=tensors.get(client, {}),
+            losses=losses.get(client, {}),
+            times=times.get(client),
+            kept=kept.get(client),
+        )
+        for client, own in facts.items()
+    }
+    for upload in uploads.values():
+        method.crossing.check_upload(upload)
+    return uploads
+
+
+def _kept_records(kept: Mapping[int, Kept]) -> RecordDict:
+    return RecordDict(
+        {
+            f"kept/{client}": facts_record(_KeptFile(round=each.round, sha256=each.sha256))
+            for client, each in kept.items()
+        }
+    )
+
+
+def _kept(reading: Reading) -> dict[int, Kept]:
+    found = reading.facts_of_clients("kept", _KeptFile)
+    return {client: Kept(each.round, each.sha256) for client, each in found.items()}
+
+
+def _of_clients(found: Mapping[str, Parts], clients: Mapping[int, Facts]) -> dict[int, Parts]:
+    """Return tensors by client id; raises ``CrossingError`` for any that are of nobody else's ``clients``."""
+    named = {str(client): client for client in clients}
+    _check_clients("tensors", found, named)
+    return {named[name]: parts for name, parts in found.items()}
+
+
+def _check_clients(what: str, found: Mapping[Any, object], clients: Mapping[Any, object]) -> None:
+    strangers = sorted(found.keys() - clients.keys())
+    if strangers:
+        raise CrossingError(f"a message with {what} of clients {strangers}, of which it has nothing else")

@@ -1,0 +1,102 @@
+"""A SuperNode that owns a client's data, as its node config says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from flwr.app import Context
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device, load_devices
+from huscf_flwr.data import Domain, DomainSource, load_domain
+from huscf_flwr.evaluation import judge_domain, load_or_train_judge
+from huscf_flwr.evaluation.judging import JUDGE_SEED, evaluation_settings
+from huscf_flwr.methods.contract import Method, Tensors
+from huscf_flwr.models import ModelSpec, model_spec_of
+from huscf_flwr.seeding import torch_stream
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One real client: who it is and where its private things lie."""
+
+    client: int
+    data_folder: Path
+    state_folder: Path
+    device_profile: str
+
+    def device(self) -> Device:
+        """Return the device profile that the node config names as ``FILE:NAME``.
+
+        Raises ``ValueError`` if the file has no such profile.
+        """
+        file, _, name = self.device_profile.rpartition(":")
+        profiles = {device.name: device for device in load_devices(file or "paper").devices}
+        if name not in profiles:
+            raise ValueError(
+                f"device-profile: '{name}' is not one of {', '.join(profiles)} in {file or 'paper'}"
+            )
+        return profiles[name]
+
+    def domain(self, spec: ModelSpec) -> Domain:
+        """Return the client's own images, training and test."""
+        return _load(self.data_folder, spec.image.channels, spec.image.size, spec.classes)
+
+    def judge(
+        self, config: RunConfig, method: type[Method], product: Tensors
+    ) -> tuple[dict[str, float], int]:
+        """Return how a product does on this client's test images, and their number.
+
+        Only scores that the method lists, where they can be known.
+        """
+        domain = self.domain(model_spec_of(config))
+        scores = judge_domain(
+            domain,
+            method.sampler(config, product),
+            load_or_train_judge(domain, seed=JUDGE_SEED, cache=self.state_folder),
+            evaluation_settings(config),
+            torch_stream(config.seed, "judging", self.client),
+        ).as_dict()
+        known = {name: scores.get(name) for name in method.crossing.scores}
+        return {name: value for name, value in known.items() if value is not None}, len(domain.test)
+
+
+def owner_of(context: Context) -> Owner | None:
+    """Return what the node config says about the client that it owns, or None for a host of virtual ones.
+
+    Raises ``ValueError`` if it has a `client-id` but no `data-folder`, or the other way round.
+    """
+    node = context.node_config
+    client, folder = node.get("client-id"), node.get("data-folder")
+    if client is None and folder is None:
+        return None
+    if client is None or folder is None:
+        raise ValueError("node config: client-id and data-folder go together; give both or neither")
+    data = Path(str(folder)).expanduser().absolute()
+    state = Path(str(node.get("state-folder", data.with_name(f"{data.name}-state")))).expanduser().absolute()
+    return Owner(int(client), data, state, str(node.get("device-profile", "paper:d4")))
+
+
+def root_certificates_of(context: Context) -> bytes | None:
+    """Return the certificates (PEM) that must vouch for the executor, or None if it need not have TLS.
+
+    Raises ``ValueError`` if the file that the node config names cannot be read.
+    """
+    file = context.node_config.get("root-certificates")
+    if file is None:
+        return None
+    try:
+        return Path(str(file)).expanduser().read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"node config: root-certificates: {file} cannot be read ({error.strerror}); "
+            f"give the file that flower-supernode --root-certificates has"
+        ) from error
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, channels: int, size: int, classes: int) -> Domain:
+    source = DomainSource(name="own", folder=folder, classes=classes)
+    return load_domain(source, root=None, cache=folder, image=(channels, size), classes=classes)

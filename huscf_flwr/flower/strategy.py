@@ -1,0 +1,292 @@
+"""A Flower Strategy that drives any method.
+
+Flower moves a few messages per round. For a lock-step method, the executor, in this process, besides moves
+activations and gradients while the clients' `train` handlers run: the strategy opens a session for it in
+`configure_train`. What came back is the method's to take in, in `aggregate_train`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data import population_of
+from huscf_flwr.evaluation.judging import Judging
+from huscf_flwr.flower.assembly import Assembly, addressed, assemble
+from huscf_flwr.flower.client_keys import write_client_keys
+from huscf_flwr.flower.collection import RoundHosts, collect, judgements
+from huscf_flwr.flower.log_display import SHOWN, LogDisplay
+from huscf_flwr.flower.messages import EVALUATE, TRAIN, EvaluateRequest, Stream, TrainRequest
+from huscf_flwr.flower.messages.records import tensors_record
+from huscf_flwr.flower.replies import answers
+from huscf_flwr.flower.session_grid import SessionGrid
+from huscf_flwr.flower.streams import listen, open_streams
+from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.methods.contract import Description, Method
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.run.check import is_lock_step
+from huscf_flwr.run.checkpoint import checkpoint_of
+from huscf_flwr.run.display import Display
+from huscf_flwr.run.run import Run
+from huscf_flwr.run.run_log import RunLog
+from huscf_flwr.session.wire import ExecutorServer
+
+MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]
+"""Makes the method from the run and from how its clients introduce themselves, by client id."""
+
+
+class MethodStrategy(Strategy):
+    """Federated training with any method.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The whole run; ``method`` names what the clients run.
+    make_method : optional (default: the class that ``method`` names)
+        Makes the server's half; an instance of the class that ``method`` names, or of one derived from it.
+    display : Display, optional (default: Flower's log)
+        Told how the run goes.
+    """
+
+    def __init__(
+        self, config: RunConfig, make_method: MakeMethod | None = None, *, display: Display | None = None
+    ) -> None:
+        self.config = resolved(config)
+        self.method = method_named(self.config.method)
+        self.log = RunLog(config.name)
+        """To be entered around the whole run."""
+        self._make_method: MakeMethod = make_method or self.method
+        self._display = display or LogDisplay()
+        self._server: ExecutorServer | None = None
+        self._assembly: Assembly | None = None
+        self._run: Run | None = None
+        self._run_id = 0
+        self._hosts: RoundHosts | None = None
+        self._lost: frozenset[int] = frozenset()
+
+    def prepare(self, grid: Grid) -> Grid:
+        """Assemble the clients, make the method and begin the run's folder.
+
+        Returns the grid to hand to ``start``: it does not wait for hosts that have been given up. Raises
+        ``AssemblyError``, or what the configuration is found wrong for.
+        """
+        config = self.config
+        if is_lock_step(self.method):
+            self._server = listen(config)
+        assembly = self._assembly = assemble(config, self.method, grid, self._server)
+        method = self._make_method(config, assembly.descriptions)
+        if not isinstance(method, self.method):
+            raise TypeError(
+                f"method: {config.method}, but the strategy makes a {type(method).__name__}, which is no "
+                f"{self.method.__name__}: clients would run another method than the server"
+            )
+        judging = None if assembly.owners else Judging(config, population_of(config, model_spec_of(config)))
+        self._run = Run(config, method, display=self._display, log=self.log, judging=judging)
+        self._run.begin(assembly.virtual_clients, checkpoint_of(config))
+        if assembly.keys:
+            write_client_keys(config.folder, assembly.keys)
+        self._run_id = grid.run.run_id
+        return SessionGrid(grid, self)
+
+    def initial_arrays(self) -> ArrayRecord:
+        """Return the arrays to hand to ``start``: all products of the method, as after a round."""
+        return self._products()
+
+    @property
+    def rounds_left(self) -> int:
+        """Rounds still to do; fewer than configured after a resume."""
+        return self._prepared().rounds_left
+
+    def summary(self) -> None:
+        """Log who trains what."""
+        assembly, config = self._assembled(), self.config
+        SHOWN.info("\t├──> Method: %s, mode %s, seed %s", config.method, config.mode, config.seed)
+        for node, clients in assembly.clients.items():
+            kind = "owns client" if node in assembly.owners else "hosts clients"
+            SHOWN.info("\t├──> SuperNode %s %s %s", node, kind, ", ".join(map(str, clients)))
+        SHOWN.info("\t└──> Run folder: %s", config.folder)
+
+    def configure_train(
+        self,
+        server_round: int,
+        arrays: ArrayRecord,  # noqa: ARG002 - the method has what each client is told
+        config: ConfigRecord,  # noqa: ARG002 - a request has all that a client needs
+        grid: Grid,
+    ) -> Iterable[Message]:
+        """Open the round; send each host its clients' orders, and where the executor is if they need it."""
+        assembly = self._assembled()
+        placement = assembly.placement(self._away(grid))
+        nodes = list(placement)
+        streams = self._open_round(placement)
+        opened = self._round_hosts().opened
+        neighbours = len(placement.keys() - assembly.owners)
+        contents = {
+            node: TrainRequest(opened.assignment(host), neighbours, streams[host]).to_records(self.method)
+            for host, node in enumerate(nodes)
+        }
+        return addressed(contents, TRAIN, group=str(server_round))
+
+    def aggregate_train(
+        self,
+        server_round: int,  # noqa: ARG002 - the run counts rounds over resumed runs too
+        replies: Iterable[Message],
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Let the method take in what the clients sent.
+
+        Clients that dropped out, or whose reply is not valid, are left out. If too few are left the round is
+        given up, and tried again by the next. Raises ``RoundFailedError`` with the reason if it must not be.
+        """
+        run, hosts = self._prepared(), self._round_hosts()
+        uploads = collect(answers(replies), run, hosts)
+        self._lost = self._lost_after(hosts)
+        # Who dropped out of the round may well answer the next message.
+        self._hosts = None
+        if hosts.opened.session.failure is not None or len(uploads) < self.config.min_clients:
+            run.give_up_round(hosts.opened, f"{len(uploads)} clients finished it")
+            return None, None
+        metrics = run.close_round(uploads)
+        return self._products(), _metric_record(metrics, run.method)
+
+    def configure_evaluate(
+        self,
+        server_round: int,
+        arrays: ArrayRecord,  # noqa: ARG002 - each client has a product of its own
+        config: ConfigRecord,  # noqa: ARG002 - a request has all that a client needs
+        grid: Grid,
+    ) -> Iterable[Message]:
+        """After the last round, ask clients that own data and are there to judge their product.
+
+        In a simulation the run itself judges, since it knows the domains.
+        """
+        run, assembly = self._prepared(), self._assembled()
+        if run.rounds_left or not self.method.crossing.product_kind:
+            return []
+        away = self._away(grid)
+        product_of = {k: each for each in reversed(run.method.products()) for k in each.clients}
+        requests = {
+            node: EvaluateRequest(client, product_of[client].tensors).to_records(self.method)
+            for node, (client, *_) in assembly.clients.items()
+            if node in assembly.owners and node not in away and client in product_of
+        }
+        return addressed(requests, EVALUATE, group=str(server_round))
+
+    def aggregate_evaluate(
+        self,
+        server_round: int,  # noqa: ARG002 - only the last round is judged
+        replies: Iterable[Message],
+    ) -> MetricRecord | None:
+        """Average the clients' scores by product, weighted by their test samples.
+
+        Scores of another's client, or that are none, are logged and left out.
+        """
+        judged = judgements(answers(replies), self._assembled().clients, self.method)
+        if not judged:
+            return None
+        scores = self._prepared().record_client_scores(judged)
+        return MetricRecord(
+            {f"{product}.{name}": value for product, own in scores.items() for name, value in own.items()}
+        )
+
+    def finish(self) -> dict[str, Any]:
+        """Judge thoroughly, write summary and report; return the summary."""
+        return self._prepared().finish()
+
+    def close(self) -> None:
+        """Stop the executor, if there is one."""
+        if self._server is not None:
+            self._server.stop()
+
+    def gone(self) -> Collection[int]:
+        """Return the SuperNodes that need not be waited for; see ``SessionWatch``."""
+        return self._hosts.gone() if self._hosts is not None else ()
+
+    def replied(self, node: int) -> None:
+        """Take note that a SuperNode has replied; see ``SessionWatch``."""
+        if self._hosts is not None:
+            self._hosts.replied(node)
+
+    def failed(self, node: int, reason: str) -> None:
+        """Take note that the handler of a SuperNode failed; see ``SessionWatch``."""
+        if self._hosts is not None:
+            self._hosts.failed(node, reason)
+
+    def _open_round(self, placement: Mapping[int, tuple[int, ...]]) -> list[Stream | None]:
+        """Open the next round; return how each host comes to the executor, if there is one."""
+        run, nodes, clients = self._prepared(), list(placement), list(placement.values())
+        if self._server is None:
+            self._hosts = RoundHosts(run.open_round(clients), nodes, round_seconds=self.config.round_seconds)
+            return [None] * len(nodes)
+        deadlines = run.deadlines()
+        opened = run.open_round(clients, deadlines)
+        # The clients' streams begin in the first exchange, or never.
+        lifetime = deadlines(None)
+        self._hosts = RoundHosts(opened, nodes, reply_seconds=lifetime)
+        virtual = placement.keys() - self._assembled().owners
+        share_memory = virtual if self.config.executor.shared_memory else ()
+        return [
+            *open_streams(
+                self._server,
+                opened,
+                nodes,
+                run_id=self._run_id,
+                lifetime=lifetime,
+                share_memory=share_memory,
+            )
+        ]
+
+    def _products(self) -> ArrayRecord:
+        products = self._prepared().method.products()
+        return tensors_record(
+            {f"{each.name}.{name}": value for each in products for name, value in each.tensors.items()}
+        )
+
+    def _away(self, grid: Grid) -> frozenset[int]:
+        """Return who cannot take part: lost hosts for good, owners while Flower does not see them."""
+        connected = set(grid.get_node_ids())
+        return self._lost | {node for node in self._assembled().owners if node not in connected}
+
+    def _lost_after(self, hosts: RoundHosts) -> frozenset[int]:
+        """Return the hosts of virtual clients not to count on any more; if all are lost, none is."""
+        virtual = self._assembled().clients.keys() - self._assembled().owners
+        lost = self._lost | {node for node in virtual if node in hosts.without_clients()}
+        return frozenset() if lost >= virtual else frozenset(lost)
+
+    def _prepared(self) -> Run:
+        if self._run is None:
+            raise RuntimeError("call prepare(grid) before start(), and hand its grid to start()")
+        return self._run
+
+    def _assembled(self) -> Assembly:
+        assert self._assembly is not None
+        return self._assembly
+
+    def _round_hosts(self) -> RoundHosts:
+        assert self._hosts is not None
+        return self._hosts
+
+
+def require_method(config: RunConfig, name: str) -> None:
+    """Raise ``ValueError`` if ``config`` is of another method than ``name``."""
+    if config.method != name:
+        raise ValueError(
+            f"method: {config.method}, but this strategy is that of {name}; set method to {name}, or take "
+            "another strategy"
+        )
+
+
+def _metric_record(metrics: Mapping[str, Any], method: Method) -> MetricRecord:
+    clusters = method.clusters()
+    return MetricRecord(
+        {
+            **{f"{name}-loss": value for name, value in metrics["losses"].items()},
+            **({"clusters": len(set(clusters.values()))} if clusters else {}),
+            "seconds": metrics["seconds"],
+            "bytes-up": sum(metrics["bytes"]["up"].values()),
+            "bytes-down": sum(metrics["bytes"]["down"].values()),
+        }
+    )

@@ -1,0 +1,118 @@
+"""Ways to train, one folder a method; ``contract`` says what a method is."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable
+
+from huscf_flwr.conf_files import ConfError, did_you_mean
+from huscf_flwr.config import MethodSettings, RunConfig
+from huscf_flwr.methods.contract import Method
+
+__all__ = ["BUILT_IN", "method_named", "resolved"]
+
+BUILT_IN = {
+    "huscf": "huscf_flwr.methods.huscf:HuSCF",
+    "fedgan": "huscf_flwr.methods.fedgan:FedGAN",
+}
+"""Where the classes of our own methods are, by name; each is imported when it is needed."""
+
+_SECTION = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def method_named(name: str) -> type[Method]:
+    """Return the class of a method.
+
+    Args:
+        name: ``huscf``, ``fedgan``, or a class of your own as ``my_package.mine:Mine``.
+
+    Raises:
+        ConfError: if there is no such method, or it is not one.
+    """
+    module_name, colon, class_name = BUILT_IN.get(name, name).partition(":")
+    if not (module_name and colon and class_name):
+        raise ConfError(
+            f"'method' is '{name}'{did_you_mean(name, BUILT_IN)}: write {' or '.join(sorted(BUILT_IN))}, or "
+            "a class of your own as my_package.mine:Mine"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfError(
+            f"'method' is '{name}': the module {module_name} cannot be imported ({error}); correct its name, "
+            "or install it where this process finds it"
+        ) from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        classes = (key for key, value in vars(module).items() if _is_method(value))
+        raise ConfError(
+            f"'method' is '{name}': {module_name} has no '{class_name}'{did_you_mean(class_name, classes)}"
+        )
+    if not _is_method(found):
+        raise ConfError(
+            f"'method' is '{name}': {class_name} is not a method; derive it from "
+            "huscf_flwr.methods.contract.Method"
+        )
+    _check(found, name)
+    return found  # type: ignore[no-any-return]  # _is_method has looked
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """Return the same run with all settings of its method, defaults included, and of no other method.
+
+    Sections of other known methods are checked before they are dropped, so that one file can serve several.
+
+    Raises:
+        ConfError: if there is no such method, a section belongs to none, or a setting cannot be.
+    """
+    method = method_named(config.method)
+    chosen = _settings_of(method)
+    _check_sections(config.sections, {*BUILT_IN, chosen.section})
+    for name in config.sections:
+        if name != chosen.section:
+            config.settings(_settings_of(method_named(name)))
+    return config.with_settings(config.settings(chosen))
+
+
+def _check_sections(sections: Iterable[str], known: set[str]) -> None:
+    common = set(RunConfig.model_fields)
+    for name in sections:
+        if name not in known:
+            raise ConfError(
+                f"unknown section '{name}'{did_you_mean(name, sorted(known | common))}: remove it or correct "
+                f"its name; sections of methods are {', '.join(sorted(known))}"
+            )
+
+
+def _is_method(found: object) -> bool:
+    return inspect.isclass(found) and issubclass(found, Method)
+
+
+def _settings_of(method: type[Method]) -> type[MethodSettings]:
+    settings = getattr(method, "Settings", None)
+    if not (inspect.isclass(settings) and issubclass(settings, MethodSettings)):
+        raise ConfError(
+            f"{method.__name__}.Settings is {settings!r}; derive it from huscf_flwr.config.MethodSettings"
+        )
+    return settings
+
+
+def _check(method: type[Method], named: str) -> None:
+    """Raise ``ConfError`` if a class is not a whole method."""
+    missing = sorted(getattr(method, "__abstractmethods__", ()))
+    if missing:
+        raise ConfError(f"'method' is '{named}': {method.__name__} does not define {', '.join(missing)}")
+    settings = _settings_of(method)
+    section, name = getattr(settings, "section", None), getattr(method, "name", None)
+    if section is None or section != name:
+        raise ConfError(
+            f"'method' is '{named}': {method.__name__}.name is {name!r}, but the section of its settings is "
+            f"{section!r} ({settings.__name__}.section); give both the same name"
+        )
+    if not _SECTION.fullmatch(section) or section in RunConfig.model_fields:
+        raise ConfError(
+            f"'method' is '{named}': its section cannot be called {section!r}; take lower-case letters, "
+            "digits and underscores, and no name of a common setting"
+        )

@@ -1,0 +1,47 @@
+"""The batches of one client in one round of adversarial training."""
+
+from __future__ import annotations
+
+import torch
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data import BatchSampler, FreshDraw, LabelledImages, ShuffledPasses, normalise
+from huscf_flwr.models import weight_dtype
+from huscf_flwr.process import dtype_of
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.split import Batch
+
+
+class RoundBatches:
+    """An endless stream of batches: the client's images and labels, with latent vectors.
+
+    Every draw comes from a stream of its own, named by seed, client and round, so that nothing depends on
+    which host the client lives on or who else is there. A round begins a new pass over the images.
+    """
+
+    def __init__(
+        self,
+        images: LabelledImages,
+        config: RunConfig,
+        *,
+        latent: int,
+        client: int,
+        number: int,
+        sampler: type[ShuffledPasses] | type[FreshDraw] = ShuffledPasses,
+    ) -> None:
+        """Begin round ``number``; latent vectors have ``latent`` numbers each."""
+        self._images = images
+        self._latent = latent
+        self._dtype = weight_dtype(dtype_of(config))
+        order = torch_stream(config.seed, "order", client, number)
+        self._sampler: BatchSampler = sampler(len(images), config.batch_size, order)
+        self._latents = torch_stream(config.seed, "latents", client, number)
+
+    def next(self) -> Batch:
+        """Draw the next batch."""
+        chosen = self._images.subset(self._sampler.next())
+        return Batch(
+            images=normalise(chosen.images, self._dtype),
+            labels=chosen.labels,
+            latents=torch.randn(len(chosen), self._latent, generator=self._latents, dtype=self._dtype),
+        )

@@ -1,0 +1,17 @@
+"""What crosses between FedGAN's clients and its server."""
+
+from __future__ import annotations
+
+from huscf_flwr.methods.contract import Crossing
+
+NETWORKS = "networks"
+"""All blocks of generator and discriminator: the average down, what the client trained up."""
+GENERATOR = "generator"
+"""The averaged generator."""
+
+CROSSING = Crossing(
+    order_kinds=(NETWORKS,),
+    upload_kinds=(NETWORKS,),
+    product_kind=GENERATOR,
+    scores=("tstr_accuracy", "tstr_f1"),
+)

@@ -1,0 +1,121 @@
+"""FedGAN's server: the average of all clients' networks, weighted by their sample counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.federation import aggregate
+from huscf_flwr.methods.contract import (
+    Collected,
+    Description,
+    Form,
+    Method,
+    Order,
+    Orders,
+    Outcome,
+    Product,
+    State,
+    Tensors,
+)
+from huscf_flwr.methods.fedgan.client import FedGANClient
+from huscf_flwr.methods.fedgan.crossing import CROSSING, NETWORKS
+from huscf_flwr.methods.fedgan.settings import FedGANSettings
+from huscf_flwr.models import (
+    BlockStates,
+    Sampler,
+    flatten_blocks,
+    initial_states,
+    model_spec_of,
+    sampler_of,
+    unflatten_blocks,
+    with_measured_statistics,
+)
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.session import TensorHeader
+
+_EVERYBODY = "everybody"
+"""The only group, and the only product's clients."""
+
+
+class FedGAN(Method):
+    """Federated training of a conditional GAN that every client keeps whole (arXiv 2006.07228).
+
+    The paper synchronises after K local steps and weighs by sample counts, p_i = n_i / N. Our reading: K is
+    the steps of ``local_epochs`` passes over a client's own images, which differ by client, and the moments
+    of the optimisers stay on the client from round to round.
+    """
+
+    name: ClassVar = "fedgan"
+    Settings: ClassVar = FedGANSettings
+    client: ClassVar = FedGANClient
+    crossing: ClassVar = CROSSING
+
+    def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
+        super().__init__(config, clients)
+        self.settings = config.settings(FedGANSettings)
+        self.spec = model_spec_of(config)
+        self.networks: BlockStates = initial_states(self.spec, seed=config.seed, dtype=dtype_of(config))
+
+    @classmethod
+    def check(cls, config: RunConfig) -> None:
+        """Raise ``ValueError`` if the configuration asks for what FedGAN cannot do."""
+        if config.cuts.emulate:
+            raise ValueError(
+                "cuts.emulate is true, but method is fedgan, which has no lock-step to emulate devices in; "
+                "set it to false"
+            )
+
+    @classmethod
+    def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
+        """Return what draws labelled images from the averaged generator."""
+        states, device = unflatten_blocks(product), device_of(config.compute)
+        return sampler_of(model_spec_of(config), states, dtype_of(config), device)
+
+    def steps(self, number: int) -> int:  # noqa: ARG002 - the same in all rounds
+        """Return the batches of the largest client."""
+        samples = max(description.samples for description in self.clients.values())
+        return self.config.local_epochs * math.ceil(samples / self.config.batch_size)
+
+    def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now
+        """Return the averaged networks, for everybody."""
+        return Orders(
+            clients={client: Order(groups=(_EVERYBODY,)) for client in clients},
+            groups={_EVERYBODY: {NETWORKS: flatten_blocks(self.networks)}},
+        )
+
+    def form(self, client: int) -> Form:  # noqa: ARG002 - the same for all
+        """Return types and shapes of both networks."""
+        tensors = flatten_blocks(self.networks)
+        return {NETWORKS: {name: TensorHeader(t.dtype, tuple(t.shape)) for name, t in tensors.items()}}
+
+    def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
+        """Average both networks over the clients that took part, weighted by their sample counts."""
+        samples = {client: self.clients[client].samples for client in sorted(collected.uploads)}
+        weights = {client: count / sum(samples.values()) for client, count in samples.items()}
+        together = dict.fromkeys(samples, 0)
+        blocks = {k: unflatten_blocks(upload.tensors[NETWORKS]) for k, upload in collected.uploads.items()}
+        averaged = aggregate(blocks, {}, together, weights, weights, buffers=self.settings.buffers)
+        (self.networks,) = averaged.clusters.values()
+        return Outcome(clients={client: {"weight": weight} for client, weight in weights.items()})
+
+    def products(self) -> list[Product]:
+        """Return the averaged generator, which is everybody's."""
+        return [Product("global", tuple(self.clients), flatten_blocks(self._generator()))]
+
+    def state(self) -> State:
+        """Return the averaged networks."""
+        return State({}, flatten_blocks(self.networks))
+
+    def load(self, state: State) -> None:
+        """Go on from the averaged networks of ``state``."""
+        self.networks = unflatten_blocks(state.tensors)
+
+    def _generator(self) -> BlockStates:
+        states = {key: state for key, state in self.networks.items() if key[0] == "generator"}
+        if self.settings.running_statistics == "averaged":
+            return states
+        dtype, device = dtype_of(self.config), device_of(self.config.compute)
+        return with_measured_statistics(self.spec, states, dtype, device, seed=self.config.seed)

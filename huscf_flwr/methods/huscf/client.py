@@ -1,0 +1,105 @@
+"""HuSCF-GAN's client: its images, its segments, and the order in which it takes its batches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.data import FreshDraw, LabelledImages, ShuffledPasses
+from huscf_flwr.methods.batches import RoundBatches
+from huscf_flwr.methods.contract import LockStepClient, Order, Tensors, Upload
+from huscf_flwr.methods.huscf.crossing import SEGMENTS, TAKEN_BLOCKS, TAKEN_MOMENTS, HuSCFOrder
+from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_blocks
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.session import ClientStep
+from huscf_flwr.split import SplitClient, adam_settings
+
+_SAMPLERS: dict[str, type[ShuffledPasses] | type[FreshDraw]] = {
+    "passes": ShuffledPasses,
+    "fresh-draw": FreshDraw,
+}
+
+
+class HuSCFClient(LockStepClient):
+    """A client's segments, and its batches of a round."""
+
+    losses: ClassVar = ("discriminator", "generator")
+
+    def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        super().__init__(client, images, device, config)
+        self._settings = config.settings(HuSCFSettings)
+        self._kept: Tensors = {}
+        self._split: SplitClient | None = None
+        self._batches: RoundBatches | None = None
+
+    @property
+    def split(self) -> SplitClient:
+        """The segments of the last order; raises ``RuntimeError`` before the first."""
+        if self._split is None:
+            raise RuntimeError(f"client {self.client} has not begun a round")
+        return self._split
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.split.device
+
+    def begin(self, number: int, order: Order) -> None:
+        """Take the order's blocks over, and begin a new pass over the images.
+
+        Without blocks its weights stay as they are, as in a first round from weights of its own.
+        """
+        assert isinstance(order.facts, HuSCFOrder)
+        cut = Cut(*order.facts.cut)
+        if self._split is None or self._split.cut != cut:
+            self._split = self._with_cut(cut)
+        segments = self._split.segments
+        blocks = {**order.tensors.get(SEGMENTS, {}), **order.tensors.get(TAKEN_BLOCKS, {})}
+        if SEGMENTS in order.tensors:
+            segments.load(unflatten_blocks(blocks))
+        segments.load_moments(order.tensors.get(TAKEN_MOMENTS, {}))
+        self._batches = RoundBatches(
+            self.images,
+            self.config,
+            latent=self._split.spec.latent,
+            client=self.client,
+            number=number,
+            sampler=_SAMPLERS[self._settings.batches],
+        )
+
+    def step(self) -> ClientStep:
+        """Return the step on the next batch; see ``SplitClient.step``."""
+        if self._batches is None:
+            raise RuntimeError(f"client {self.client} has not begun a round")
+        return self.split.hosted_step(self._batches.next())
+
+    def upload(self) -> Upload:
+        """Return the blocks that it keeps."""
+        return Upload(tensors={SEGMENTS: flatten_blocks(self.split.segments.states())})
+
+    def private(self) -> Tensors:
+        """Return the moments of its optimisers."""
+        return self._kept if self._split is None else self._split.segments.moments()
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with these moments; those of blocks that it does not keep any more are left out."""
+        self._kept = tensors
+
+    def _with_cut(self, cut: Cut) -> SplitClient:
+        """Return segments of ``cut`` that go on with the moments so far."""
+        split = SplitClient(
+            self.client,
+            model_spec_of(self.config),
+            cut,
+            seed=self.config.seed,
+            owner=self.client if self._settings.initialisation == "per-client" else "common",
+            adam=adam_settings(self.config),
+            dtype=dtype_of(self.config),
+            device=device_of(self.config.compute),
+        )
+        split.segments.load_moments(self.private())
+        return split

@@ -1,0 +1,128 @@
+"""The clusters, and the models that are put together for them from clients' averages and the server's bodies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.models import (
+    BlockKey,
+    BlockState,
+    BlockStates,
+    Cut,
+    ModelSpec,
+    all_block_keys,
+    client_block_keys,
+    initial_states,
+    with_measured_statistics,
+)
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.split import SplitExecutor
+
+
+class ClusterModels:
+    """Which client is in which cluster, and every cluster's average of the blocks that clients keep.
+
+    Attributes:
+        of_client: cluster by client id.
+        blocks: by cluster; empty before the first averaging where every client starts from its own weights.
+    """
+
+    def __init__(
+        self, config: RunConfig, spec: ModelSpec, clients: list[int], executor: SplitExecutor
+    ) -> None:
+        """Start with all clients in one cluster."""
+        self._config = config
+        self._spec = spec
+        self._executor = executor
+        self._settings = config.settings(HuSCFSettings)
+        self.of_client: dict[int, int] = dict.fromkeys(clients, 0)
+        self.blocks: dict[int, BlockStates] = {}
+        if self._settings.initialisation == "common":
+            self.blocks[0] = initial_states(spec, seed=config.seed, dtype=dtype_of(config))
+        self._generators: dict[tuple[int, Cut], BlockStates] = {}
+
+    @property
+    def names(self) -> list[int]:
+        """The clusters that have clients."""
+        return sorted(set(self.of_client.values()))
+
+    def members(self, cluster: int) -> tuple[int, ...]:
+        """Return the clients of a cluster."""
+        return tuple(sorted(client for client, name in self.of_client.items() if name == cluster))
+
+    def take(self, found: Mapping[int, int], blocks: Mapping[int, BlockStates]) -> None:
+        """Take over the clusters ``found`` in a round, in which some clients may have been absent."""
+        self.of_client = with_absent(self.of_client, found)
+        untouched = {name: own for name, own in self.blocks.items() if name in self.names}
+        self.load(self.of_client, {**untouched, **blocks})
+
+    def load(self, of_client: Mapping[int, int], blocks: Mapping[int, BlockStates]) -> None:
+        """Go on with these clusters and their blocks."""
+        self.of_client, self.blocks = dict(of_client), dict(blocks)
+        self.forget_generators()
+
+    def forget_generators(self) -> None:
+        """Take note that the bodies have changed."""
+        self._generators = {}
+
+    def averaged(self, cluster: int, key: BlockKey) -> BlockState:
+        """Return a block as a client of ``cluster`` starts with it.
+
+        It is the server's if nobody of the cluster trained it, since all who keep it had dropped out.
+        """
+        averaged = self.blocks[cluster]
+        return averaged[key] if key in averaged else self._body(cluster)[key]
+
+    def model_states(self, cluster: int, cut: Cut) -> BlockStates:
+        """Return a whole model: the blocks that ``cut`` keeps from the cluster, the others from the server.
+
+        With the largest cut it is the cluster's model; with a client's own, what that client would run. A
+        block that no client keeps is in no cluster's average: it is the server's.
+        """
+        averaged = self.blocks[cluster]
+        kept = {key for key in client_block_keys(self._spec, cut) if key in averaged}
+        body = self._body(cluster)
+        return {key: averaged[key] if key in kept else body[key] for key in all_block_keys(self._spec)}
+
+    def generator_states(self, cluster: int, cut: Cut) -> BlockStates:
+        """Return the generator of ``model_states`` as it is judged, exported and sampled."""
+        if (cluster, cut) not in self._generators:
+            self._generators[cluster, cut] = self._generator_states(cluster, cut)
+        return self._generators[cluster, cut]
+
+    def states_after_move(self, client: int, before: Cut, after: Cut) -> tuple[BlockStates, BlockStates]:
+        """Return the model that ``client`` ran with one cut, and the one that it will run with another."""
+        cluster = self.of_client[client]
+        kept = set(client_block_keys(self._spec, before)) & set(client_block_keys(self._spec, after))
+        body = self._body(cluster)
+        old = self.model_states(cluster, before)
+        return old, {key: state if key in kept else body.get(key, state) for key, state in old.items()}
+
+    def _body(self, cluster: int) -> BlockStates:
+        return self._executor.body_of(self.members(cluster)[0]).states()
+
+    def _generator_states(self, cluster: int, cut: Cut) -> BlockStates:
+        states = self.model_states(cluster, cut)
+        generator = {key: state for key, state in states.items() if key[0] == "generator"}
+        if self._settings.running_statistics == "averaged":
+            return generator
+        dtype, device = dtype_of(self._config), device_of(self._config.compute)
+        return with_measured_statistics(self._spec, generator, dtype, device, seed=self._config.seed)
+
+
+def with_absent(before: Mapping[int, int], now: Mapping[int, int]) -> dict[int, int]:
+    """Return the clusters of all clients, of which only those in ``now`` were clustered.
+
+    An absent client stays in its cluster. If that is there no more, it goes with most of those who were in
+    it.
+    """
+    clusters = {}
+    for client, cluster in before.items():
+        fellows = [name for other, name in now.items() if before[other] == cluster]
+        gone = cluster not in now.values() and bool(fellows)
+        stays = Counter(fellows).most_common(1)[0][0] if gone else cluster
+        clusters[client] = now.get(client, stays)
+    return clusters

@@ -1,0 +1,118 @@
+"""Cuts as the configuration wants them chosen, before a run and in the middle of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import (
+    Beliefs,
+    CutProblem,
+    CutSolver,
+    Device,
+    FixedCuts,
+    Reselection,
+    Server,
+    Solution,
+    load_devices,
+    reselect,
+    solver_named,
+)
+from huscf_flwr.models import Cut, ModelSpec
+from huscf_flwr.process import dtype_of
+from huscf_flwr.session import StepTimes, wire_type_of
+
+
+def choose_cuts(
+    config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device], solver: CutSolver | None = None
+) -> Solution:
+    """Choose a cut for every client in ``devices``, in the order of client ids.
+
+    Raises ``ValueError`` if a fixed cut is outside the network, or a device's limits leave it no cut.
+    """
+    problem = cut_problem(config, spec, declared(config, devices))
+    return (solver or _solver(config)).solve(problem, seed=config.seed)
+
+
+def declared(config: RunConfig, devices: Mapping[int, Device]) -> Beliefs:
+    """Return what is believed before anything was measured: the profiles as they are."""
+    return Beliefs(devices, load_devices(config.cuts.devices).server)
+
+
+def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProblem:
+    """Return the problem of choosing cuts, in the order of client ids, for devices as they are believed."""
+    devices = tuple(device for _, device in sorted(beliefs.devices.items()))
+    return CutProblem(
+        spec,
+        devices,
+        beliefs.server,
+        config.batch_size,
+        config.cuts.flops,
+        sent_bytes=(wire_type_of(config).sent or dtype_of(config)).itemsize,
+    )
+
+
+class CutReselection:
+    """Learns after every round how fast clients are, and says which cuts would now be better."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        spec: ModelSpec,
+        devices: Mapping[int, Device],
+        solver: CutSolver | None = None,
+    ) -> None:
+        self._config = config
+        self._spec = spec
+        self._solver = solver or _solver(config)
+        self.beliefs = declared(config, devices)
+
+    def learn(self, cuts: Mapping[int, Cut], times: Mapping[int, StepTimes], server_s: float) -> None:
+        """Take in the times of a step that clients and executor had on average in a round with ``cuts``."""
+        problem = cut_problem(self._config, self._spec, self.beliefs)
+        weight = self._config.cuts.newest_weight
+        self.beliefs = self.beliefs.learned(problem, cuts, times, server_s, weight=weight)
+
+    def better(self, cuts: Mapping[int, Cut], steps_left: int, seed: int) -> Reselection | None:
+        """Return cuts, in the order of client ids, that pay in the steps left of the run, or None."""
+        return reselect(
+            cut_problem(self._config, self._spec, self.beliefs),
+            [cut for _, cut in sorted(cuts.items())],
+            self._solver,
+            steps_left=steps_left,
+            least_gain=self._config.cuts.least_gain,
+            seed=seed,
+        )
+
+    def solution_of(self, cuts: Mapping[int, Cut]) -> Solution:
+        """Return what the solver once chose, with the latency that is now believed."""
+        problem = cut_problem(self._config, self._spec, self.beliefs)
+        in_order = [cut for _, cut in sorted(cuts.items())]
+        return problem.solution(in_order, solver=self._solver.name, started=time.perf_counter())
+
+    def state(self) -> dict[str, Any]:
+        """Return what is believed, as JSON, for a checkpoint."""
+        beliefs = self.beliefs
+        return {
+            "rounds": beliefs.rounds,
+            "unmeasured": sorted(beliefs.unmeasured),
+            "server": beliefs.server.model_dump(),
+            "devices": {str(client): device.model_dump() for client, device in beliefs.devices.items()},
+        }
+
+    def load_state(self, state: Any) -> None:
+        """Believe what ``state`` returned."""
+        devices = {int(client): Device.model_validate(entry) for client, entry in state["devices"].items()}
+        server = Server.model_validate(state["server"])
+        self.beliefs = Beliefs(devices, server, state["rounds"], frozenset(state["unmeasured"]))
+
+
+def _solver(config: RunConfig) -> CutSolver:
+    section = config.cuts
+    if section.solver == "fixed":
+        if section.fixed is None:
+            raise ValueError("cuts.solver: fixed needs cuts.fixed, such as 1,1,1,1")
+        return FixedCuts(cut=Cut(*section.fixed))
+    return solver_named(section.solver)

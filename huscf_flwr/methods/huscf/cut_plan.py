@@ -1,0 +1,112 @@
+"""The cut of every client: as it is, as it was in the round before, and as it will be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import CutSolver, Device, Reselection
+from huscf_flwr.methods.contract import Collected
+from huscf_flwr.methods.huscf.cut_choice import CutReselection, choose_cuts
+from huscf_flwr.models import NETWORKS, BlockKey, Cut, ModelSpec, client_block_keys
+from huscf_flwr.seeding import derive_seed
+
+
+class CutPlan:
+    """Which blocks every client keeps, and why.
+
+    Attributes:
+        now: cuts of the round that is next or under way, by client id.
+        before: cuts with which each client trained last; what a client keeps now and did not then, it takes
+            over from the server.
+        solution: what the solver chose, with the predicted seconds of a step.
+    """
+
+    def __init__(
+        self, config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device], solver: CutSolver | None
+    ) -> None:
+        """Choose the first cuts; raises ``ValueError`` if a device's limits leave it none."""
+        self._config = config
+        self._spec = spec
+        self._devices = devices
+        self._reselection = CutReselection(config, spec, devices, solver) if config.cuts.dynamic else None
+        self.solution = choose_cuts(config, spec, devices, solver)
+        self.now: dict[int, Cut] = dict(zip(sorted(devices), self.solution.cuts, strict=True))
+        self.before: dict[int, Cut] = dict(self.now)
+
+    def kept(self, client: int) -> set[BlockKey]:
+        """Return the blocks that a client keeps now and kept before."""
+        now, before = (client_block_keys(self._spec, cuts[client]) for cuts in (self.now, self.before))
+        return set(now) & set(before)
+
+    def taken(self, client: int) -> set[BlockKey]:
+        """Return the blocks that a client keeps now and did not before."""
+        return set(client_block_keys(self._spec, self.now[client])) - self.kept(client)
+
+    def trained(self, clients: Collection[int]) -> None:
+        """Take note that these clients have trained with their cuts; the others have taken over nothing yet."""
+        self.before |= {client: self.now[client] for client in clients}
+
+    def reselect(self, number: int, steps_left: int, collected: Collected) -> Reselection | None:
+        """Learn from the times of round ``number``, and change the cuts for the next one if that pays."""
+        if self._reselection is None:
+            return None
+        self._reselection.learn(self.now, collected.step_times, collected.executor_s)
+        seed = derive_seed(self._config.seed, "cuts", number) % 2**32
+        better = self._reselection.better(self.now, steps_left, seed)
+        if better is not None:
+            self.solution = better.solution
+            self.now = dict(zip(sorted(self.now), better.solution.cuts, strict=True))
+        return better
+
+    def document(self) -> dict[str, Any]:
+        """Return who has which device and cut, and the seconds that the model predicts for a step."""
+        devices = self._reselection.beliefs.devices if self._reselection else self._devices
+        blocks = {
+            name: {"count": len(network.blocks), "middle": network.middle_index}
+            for name, network in ((name, self._spec.network(name)) for name in NETWORKS)
+        }
+        clients = [
+            {"id": client, "device": devices[client].name, "cut": list(cut)}
+            for client, cut in sorted(self.now.items())
+        ]
+        solution = self.solution
+        return {
+            "solver": solution.solver,
+            "latency_s": solution.latency_s,
+            "gap": solution.gap,
+            "blocks": blocks,
+            "clients": clients,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return the cuts, and what is believed of the devices, as JSON."""
+        return {
+            "cuts": {str(client): list(cut) for client, cut in self.now.items()},
+            "cuts_before": {str(client): list(cut) for client, cut in self.before.items()},
+            "beliefs": self._reselection.state() if self._reselection else None,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``; raises ``ValueError`` if it is of other clients, or of other fixed cuts."""
+        now = _cuts(state["cuts"])
+        if now.keys() != self.now.keys():
+            raise ValueError(f"is of other clients: {_ids(now)}; this run has {_ids(self.now)}")
+        moved = [client for client, cut in self.now.items() if cut != now[client]]
+        if moved and self._reselection is None:
+            raise ValueError(
+                f"has other cuts for clients {_ids(moved)}: their device profiles or the solver have changed"
+            )
+        self.now, self.before = now, _cuts(state["cuts_before"])
+        if self._reselection is not None:
+            self._reselection.load_state(state["beliefs"])
+            self.solution = self._reselection.solution_of(now)
+
+
+def _cuts(state: Mapping[str, Any]) -> dict[int, Cut]:
+    return {int(client): Cut(*cut) for client, cut in state.items()}
+
+
+def _ids(clients: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(clients)))

@@ -1,0 +1,118 @@
+"""The one registry of what is measured: what a number is called, which way is better, how it is shown.
+
+Round lines, tables, charts and TensorBoard all ask it, and none of them has a list of its own. A number that
+nobody has registered appears too, under its own name, so that a new method needs nothing here; its author
+may ``register`` what is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of one number.
+
+    Attributes:
+        name: its key in ``metrics.jsonl`` and ``summary.json``.
+        title: as in running text; ``heading`` is the same at the start of a line.
+        better: which way is better; None if neither is.
+        digits: decimal places.
+        limits: lowest and highest value of a chart; None takes what the values need.
+        percent: tables show it as a share of one, in percent.
+        detail: left out where space is short.
+        chart: heading of the chart that it shares with others; empty for one of its own.
+        short: what it is called in a line of many numbers, if that is not the title.
+        meaning: a sentence or two for the reader of a report.
+    """
+
+    name: str
+    title: str
+    better: Better | None = None
+    digits: int = 3
+    limits: tuple[float | None, float | None] = (None, None)
+    percent: bool = False
+    detail: bool = False
+    chart: str = ""
+    short: str = ""
+    meaning: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title with a capital letter."""
+        return self.title[:1].upper() + self.title[1:]
+
+
+_REGISTERED: dict[str, Metric] = {}
+
+
+def register(metric: Metric) -> Metric:
+    """Make a metric known to everything that shows numbers, and return it.
+
+    Raises ``ValueError`` if another one has its name.
+    """
+    known = _REGISTERED.setdefault(metric.name, metric)
+    if known != metric:
+        raise ValueError(
+            f"the metric {metric.name} is registered already, as '{known.title}': take another name"
+        )
+    return metric
+
+
+def metric_named(name: str) -> Metric:
+    """Return the metric of a name; a plain one if nobody has registered it."""
+    return _REGISTERED.get(name) or Metric(name, name.replace("_", " "))
+
+
+def metrics_named(names: Iterable[str]) -> list[Metric]:
+    """Return the metrics of names, each once: registered ones first and in their order, then the others."""
+    found = dict.fromkeys(names)
+    known = [metric for name, metric in _REGISTERED.items() if name in found]
+    return known + [metric_named(name) for name in found if name not in _REGISTERED]
+
+
+_SHARE = (0.0, 1.0)
+
+for _metric in (
+    Metric(
+        "label_fidelity", "label fidelity", "higher", 3, _SHARE,
+        meaning="Label fidelity: share of generated images that a judge, trained on real training images, "
+        "takes for the label asked for.",
+    ),
+    Metric(
+        "tstr_accuracy", "TSTR accuracy", "higher", 3, _SHARE,
+        meaning="TSTR: a classifier trained on synthetic and tested on real images.",
+    ),
+    Metric("tstr_f1", "TSTR F1", "higher", 3, _SHARE),
+    Metric(
+        "generation_score", "generation score", "higher", 2, (1.0, None),
+        meaning="Generation score: 1 at worst, the number of classes at best.",
+    ),
+    Metric(
+        "fid", "FID", "lower", 1, (0.0, None),
+        meaning="FID: Fréchet distance between the judge’s features of generated and of real images; "
+        "comparable within a domain only.",
+    ),
+    Metric("tstr_precision", "TSTR precision", "higher", 3, _SHARE, detail=True),
+    Metric("tstr_recall", "TSTR recall", "higher", 3, _SHARE, detail=True),
+    Metric("tstr_fpr", "TSTR FPR", "lower", 3, _SHARE, detail=True),
+    Metric(
+        "ari", "adjusted Rand index", "higher", 2, (None, 1.02), chart="Clustering", short="ARI",
+        meaning="Adjusted Rand index: how well clusters agree with the true domains; 1 is perfect, 0 is "
+        "chance.",
+    ),
+    Metric("silhouette", "silhouette", "higher", 2, (None, 1.02), chart="Clustering"),
+    Metric("bodies", "bodies", None, 0, (0.0, None)),
+    Metric(
+        "weight", "weight", None, 3, _SHARE, percent=True,
+        meaning="Weight: the client’s part in the average.",
+    ),
+    Metric("global_weight", "weight among all clients", None, 3, _SHARE, percent=True, detail=True),
+    Metric("divergence", "divergence", None, 4, (0.0, None)),
+):  # fmt: skip
+    register(_metric)

@@ -1,0 +1,55 @@
+"""What can be found wrong with a run before anything starts; and what was loaded to find it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data import Population, population_of
+from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.methods.contract import LockStepClient, Method
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.process import device_of
+from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
+from huscf_flwr.run.tensorboard import check_tensorboard
+from huscf_flwr.session.wire import Endpoint
+
+
+@dataclass(frozen=True)
+class CheckedRun:
+    """A run that may start, with all that was loaded: nothing needs to be read twice."""
+
+    config: RunConfig
+    """With the method's settings complete."""
+    method: type[Method]
+    population: Population
+    checkpoint: Checkpoint | None
+
+
+def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
+    """Load and check all that a run with virtual clients is made of, once.
+
+    Raises ``ValueError`` naming the setting, the value found and what to do.
+    """
+    if hosts > config.clients:
+        raise ValueError(
+            f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
+        )
+    config = resolved(config)
+    method = method_named(config.method)
+    device_of(config.compute)
+    if is_lock_step(method):
+        executor = config.executor
+        parts = executor.bind, executor.advertise, executor.certificate, executor.key, executor.insecure
+        Endpoint(*parts).check()
+    method.check(config)
+    check_tensorboard(config)
+    checkpoint = checkpoint_of(config)
+    if checkpoint is not None:
+        checkpoint.check_same_run(config)
+    return CheckedRun(config, method, population_of(config, model_spec_of(config)), checkpoint)
+
+
+def is_lock_step(method: type[Method]) -> bool:
+    """Return whether the clients of a method train in lock-step, and need an executor."""
+    return issubclass(method.client, LockStepClient)

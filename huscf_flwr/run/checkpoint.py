@@ -1,0 +1,275 @@
+"""Checkpoints: all that the server needs to go on after a round as if nothing had happened.
+
+A round's checkpoint is two files: the tensors of the method's state, and a small one that has everything else
+and the checksums of both. The small one is written last: it makes the checkpoint. What clients hold privately
+is theirs to keep; see ``huscf_flwr.run.client_files``. In a simulation that lies beside the checkpoint.
+
+No random stream has a state to save: each is derived from the run's seed, what it is for, and, where it goes
+on, the client and the round (``huscf_flwr.seeding``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
+from huscf_flwr.methods.contract import Kept, State
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.run.client_files import ClientFileError, check_private, private_file
+from huscf_flwr.run.rounds import Rounds
+from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, write_tensors
+
+VERSION = 4
+_MAY_CHANGE = (
+    *("name", "output", "resume", "rounds", "min-hosts", "min-clients", "attempts", "tensorboard"),
+    *("round-seconds", "data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
+    *("compute.device", "compute.threads", "compute.keep-memory"),
+)
+_NAME = re.compile(r"\.?server-(\d+)\.")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used."""
+
+
+class ServerState(BaseModel):
+    """What is not a tensor."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int
+    training: str
+    round: int
+    model: dict[str, Any]
+    settings: dict[str, RunConfigValue]
+    clients: list[int]
+    kept: dict[int, Kept]
+    """By client id."""
+    facts: dict[str, Any]
+    """Of the method's state."""
+    tensors: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A round's checkpoint, read and found whole."""
+
+    run_folder: Path
+    state: ServerState
+    tensors: Mapping[str, Tensor]
+
+    def check_same_run(self, config: RunConfig) -> None:
+        """Raise ``CheckpointError`` if a run of ``config`` would not be the same training."""
+        spec = model_spec_of(config).model_dump(mode="json")
+        self._check(self.state.model == spec, "is of another network")
+        differing = _differences(self.state.settings, _settings(config))
+        self._check(not differing, f"is of a run with other settings: {', '.join(differing)}")
+        self._check(
+            self.state.round <= config.rounds,
+            f"is of round {self.state.round}, and rounds is {config.rounds}: take more",
+        )
+
+    def check_clients(self, clients: Collection[int]) -> None:
+        """Raise ``CheckpointError`` if it is of other clients."""
+        self._check(
+            self.state.clients == sorted(clients),
+            f"is of other clients: {_ids(self.state.clients)}; this run has {_ids(clients)}",
+        )
+
+    def check_private(self, clients: Collection[int]) -> None:
+        """Raise ``CheckpointError`` if what virtual ``clients`` kept does not lie beside it, as it was."""
+        for client in sorted(clients & self.state.kept.keys()):
+            try:
+                check_private(client_folder(self.run_folder), client, self.state.kept[client])
+            except ClientFileError as error:
+                raise CheckpointError(f"resume: {error}") from error
+
+    def restore(self, rounds: Rounds) -> None:
+        """Let ``rounds``, of this or another run, go on from here.
+
+        Raises ``CheckpointError`` naming what is wrong if it is of other networks, settings or clients, or
+        the method finds that it does not fit.
+        """
+        self.check_same_run(rounds.config)
+        self.check_clients(rounds.method.clients)
+        try:
+            rounds.method.load(State(self.state.facts, self.tensors))
+        except ValueError as error:
+            raise CheckpointError(f"resume: the checkpoint in {self._folder} {error}") from error
+        rounds.training = self.state.training
+        rounds.number = self.state.round
+        rounds.kept = dict(self.state.kept)
+
+    def take_over(self, run_folder: Path, *, keep_last: int) -> None:
+        """Make it the last checkpoint of the run in ``run_folder``, which keeps ``keep_last`` of its own."""
+        number, own, new = self.state.round, self._folder, checkpoint_folder(run_folder)
+        if own.resolve() == new.resolve():
+            _keep_last(own, number, keep_last)
+            return
+        client_folder(run_folder).mkdir(parents=True)
+        for client, kept in self.state.kept.items():
+            private = private_file(client_folder(self.run_folder), client, kept.round)
+            if private.is_file():
+                shutil.copy2(private, client_folder(run_folder))
+        for path in (own / self.state.tensors, _state_file(own, number)):
+            shutil.copy2(path, new)
+
+    @property
+    def _folder(self) -> Path:
+        return checkpoint_folder(self.run_folder)
+
+    def _check(self, condition: bool, problem: str) -> None:
+        _check(condition, self._folder, problem)
+
+
+def checkpoint_folder(run_folder: Path) -> Path:
+    """Return the folder of a run's checkpoints."""
+    return run_folder / "checkpoint"
+
+
+def client_folder(run_folder: Path) -> Path:
+    """Return the folder in which a simulation keeps what its virtual clients hold privately."""
+    return checkpoint_folder(run_folder) / "clients"
+
+
+def last_round(run_folder: Path) -> int | None:
+    """Return the round of a run's last checkpoint, or None if there is none."""
+    return max(_rounds(checkpoint_folder(run_folder)), default=None)
+
+
+def save_checkpoint(rounds: Rounds, run_folder: Path) -> None:
+    """Write the checkpoint of the round that is finished, and remove those that are not to be kept."""
+    folder, config, method = checkpoint_folder(run_folder), rounds.config, rounds.method
+    own = method.state()
+    path = _state_file(folder, rounds.number).with_suffix(".safetensors")
+    state = ServerState(
+        version=VERSION,
+        training=rounds.training,
+        round=rounds.number,
+        model=model_spec_of(config).model_dump(mode="json"),
+        settings=_settings(config),
+        clients=sorted(method.clients),
+        kept=rounds.kept,
+        facts=dict(own.facts),
+        tensors=path.name,
+        sha256=write_tensors(path, own.tensors),
+    ).model_dump(mode="json")
+    write_json(_state_file(folder, rounds.number), {**state, "checksum": _checksum(state)})
+    _keep_last(folder, rounds.number, config.checkpoint.keep_last)
+
+
+def checkpoint_of(config: RunConfig) -> Checkpoint | None:
+    """Return the checkpoint that ``resume`` and ``resume_round`` name, or None for a run from the start.
+
+    Raises ``CheckpointError`` as ``read_checkpoint`` does, and for a round of no run.
+    """
+    if config.resume is not None:
+        return read_checkpoint(config.resume, config.resume_round)
+    if config.resume_round is not None:
+        raise CheckpointError(f"resume_round: {config.resume_round}, but resume names no run; set both")
+    return None
+
+
+def read_checkpoint(run_folder: Path, number: int | None = None) -> Checkpoint:
+    """Return a run's last checkpoint, or that of round ``number``.
+
+    Raises ``CheckpointError`` naming what is wrong if there is none, it is damaged, or of another version.
+    """
+    folder = checkpoint_folder(run_folder)
+    kept = sorted(_rounds(folder))
+    if not kept:
+        raise CheckpointError(f"resume: {folder} has no checkpoint")
+    if number is not None and number not in kept:
+        raise CheckpointError(
+            f"resume_round: {folder} has no checkpoint of round {number}, only of {', '.join(map(str, kept))}"
+        )
+    state = _read_state(_state_file(folder, number or kept[-1]))
+    try:
+        tensors = read_exactly(folder / state.tensors, state.sha256)
+    except DamagedFileError as error:
+        raise CheckpointError(f"resume: the checkpoint in {folder} is damaged: {error}") from error
+    return Checkpoint(run_folder, state, tensors)
+
+
+def _read_state(path: Path) -> ServerState:
+    folder, damaged = path.parent, f"is damaged: {path.name}"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"resume: the checkpoint in {folder} {damaged}: {error}") from error
+    _check(isinstance(content, dict) and isinstance(content.get("version"), int), folder, damaged)
+    version = content["version"]
+    _check(version <= VERSION, folder, f"is of a newer version of this program: {version}, this is {VERSION}")
+    _check(
+        version >= VERSION,
+        folder,
+        f"is of an older version of this program: {version}, not {VERSION}; go on with the program that "
+        "wrote it, or begin anew without resume",
+    )
+    checksum = content.pop("checksum", None)
+    _check(checksum == _checksum(content), folder, f"{damaged} is not the file that was written")
+    try:
+        return ServerState.model_validate(content)
+    except ValidationError as error:
+        raise CheckpointError(f"resume: the checkpoint in {folder} {damaged}: {error}") from error
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _state_file(folder: Path, number: int) -> Path:
+    return folder / f"server-{number:04}.json"
+
+
+def _rounds(folder: Path) -> set[int]:
+    return {_round_of(path) for path in folder.glob("server-*.json")}
+
+
+def _round_of(path: Path) -> int:
+    match = _NAME.match(path.name)
+    return int(match[1]) if match else -1
+
+
+def _keep_last(folder: Path, newest: int, count: int) -> None:
+    """Remove the files of all but ``count`` rounds until ``newest``, and what a crash has left half written.
+
+    A checkpoint loses first what makes it one, and the newest goes first: where this is cut short, what is
+    left is a run that stopped earlier.
+    """
+    stale = [
+        path
+        for path in folder.glob("*server-*")
+        if path.name.startswith(".") or not newest - count < _round_of(path) <= newest
+    ]
+    for path in sorted(stale, key=lambda path: (path.suffix != ".json", -_round_of(path))):
+        path.unlink()
+
+
+def _ids(clients: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(clients)))
+
+
+def _settings(config: RunConfig) -> dict[str, RunConfigValue]:
+    """Return what must not change when a run is resumed, by its key in Flower's run config."""
+    return {key: value for key, value in to_run_config(config).items() if not key.startswith(_MAY_CHANGE)}
+
+
+def _differences(saved: Mapping[str, RunConfigValue], now: Mapping[str, RunConfigValue]) -> list[str]:
+    return sorted(key for key in saved.keys() | now.keys() if saved.get(key) != now.get(key))
+
+
+def _check(condition: bool, folder: Path, problem: str) -> None:
+    if not condition:
+        raise CheckpointError(f"resume: the checkpoint in {folder} {problem}")

@@ -1,0 +1,116 @@
+"""What a person sees while a run goes on: a bar within the round, one line per round, a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from huscf_flwr.evaluation.run_record import DIRECTIONS, byte_total, cluster_by_client, names_of, numbers
+from huscf_flwr.evaluation.tables import summary_table
+from huscf_flwr.metrics import metrics_named
+
+
+class Display(Protocol):
+    """Told how a run goes."""
+
+    def step(self, number: int, step: int, steps: int) -> None:
+        """``step`` of ``steps`` in round ``number`` is done."""
+        ...
+
+    def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """A round is over; ``metrics`` is its line of ``metrics.jsonl``."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth a line happened."""
+        ...
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """The run is over."""
+        ...
+
+
+class NoDisplay:
+    """Shows nothing."""
+
+    def step(self, number: int, step: int, steps: int) -> None:
+        """Show nothing."""
+
+    def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+
+class TerminalDisplay:
+    """Shows a run in the terminal; where there is none, the bar is left out."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._progress = Progress(
+            TextColumn("round {task.fields[number]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("", number=0, total=None, visible=False)
+
+    def step(self, number: int, step: int, steps: int) -> None:
+        """Move the bar."""
+        self._progress.start()
+        self._progress.update(self._task, number=number, completed=step, total=steps, visible=True)
+
+    def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """Print one line."""
+        self._progress.stop()
+        self._console.print(round_line(metrics, rounds), highlight=False)
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, highlight=False, markup=False)
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Print the table."""
+        self._progress.stop()
+        self._console.print(summary_table(summary))
+
+
+def round_line(metrics: Mapping[str, Any], rounds: int) -> str:
+    """Return a round in one line: losses, clusters and scores if there are any, seconds, bytes.
+
+    Of the scores of domains it has the first that is known, in the order of the registry.
+    """
+    parts = [f"round {metrics['round']:>{len(str(rounds))}}/{rounds}"]
+    losses = [f"{name} {value:.3f}" for name, value in numbers(metrics.get("losses"))]
+    clusters = len(set(cluster_by_client(metrics).values()))
+    parts += ["  ".join(losses)] if losses else []
+    parts += [f"{clusters} cluster{'s' if clusters != 1 else ''}"] if clusters else []
+    scores = dict(numbers(metrics.get("scores")))
+    for metric in metrics_named(scores):
+        parts.append(f"{metric.short or metric.title} {scores[metric.name]:.{metric.digits}f}")
+    parts.append(f"{metrics['seconds']:.1f} s")
+    parts.append(f"{sum(byte_total(metrics, direction) or 0 for direction in DIRECTIONS) / 1e6:,.0f} MB")
+    parts += _scores_by_domain(metrics.get("domains") or {})
+    return "  |  ".join(parts)
+
+
+def _scores_by_domain(domains: Mapping[str, Any]) -> list[str]:
+    known = {name: dict(numbers(scores)) for name, scores in domains.items()}
+    for metric in metrics_named(names_of(known.values()))[:1]:
+        found = [
+            f"{name} {scores[metric.name]:.{metric.digits}f}"
+            for name, scores in known.items()
+            if metric.name in scores
+        ]
+        return [f"{metric.title} {', '.join(found)}"]
+    return []

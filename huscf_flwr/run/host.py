@@ -1,0 +1,180 @@
+"""A host's round, whatever the method, in one process or in a ClientApp: begin, train, upload, keep."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.contract import (
+    Client,
+    Kept,
+    LockStepClient,
+    MessageClient,
+    Method,
+    Orders,
+    Tensors,
+    Upload,
+)
+from huscf_flwr.run.client_files import ClientFileError, load_private, save_private
+from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, TrainedSteps, run_steps
+
+_LOGGER = logging.getLogger(__name__)
+
+OpenClient = Callable[[int], Client]
+"""Makes the client with an id, with its own images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a host is told at the start of a round, for all of its clients."""
+
+    round: int
+    attempt: int
+    """At the round, from one."""
+    steps: int
+    training: str
+    """Names what is trained, over all runs that resume it."""
+    orders: Orders
+    kept: Mapping[int, Kept]
+    """What each client has kept last; a client that is not in it starts without."""
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        """The host's clients, by id."""
+        return tuple(sorted(self.orders.clients))
+
+
+@dataclass(frozen=True)
+class HostedRound:
+    """What became of a host's clients."""
+
+    uploads: Mapping[int, Upload]
+    """Of those that took part to the end."""
+    drop_outs: Mapping[int, DropOut]
+
+
+class Host:
+    """Runs some clients, round after round; a client lives on as long as its host and takes part to the end."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        method: type[Method],
+        open_client: OpenClient,
+        folder: Path,
+        *,
+        may_have_lost_files: bool = False,
+    ) -> None:
+        """Keep what clients hold privately in ``folder``.
+
+        A device ``may_have_lost_files``: its client then starts anew, and says so. In a simulation that is an
+        error.
+        """
+        self._config = config
+        self._method = method
+        self._open_client = open_client
+        self._folder = folder
+        self._may_have_lost_files = may_have_lost_files
+        self._clients: dict[int, Client] = {}
+
+    def train(
+        self,
+        assignment: Assignment,
+        channel: Channel | None,
+        timer: HostTimer,
+        after_batch: Callable[[], None] = lambda: None,
+    ) -> HostedRound:
+        """Train for one round, over ``channel`` if the method is a lock-step one.
+
+        ``after_batch`` is called between the batches of clients that train by themselves; what it raises ends
+        the round. Raises ``CrossingError`` for an order or an upload that has what the method does not list,
+        and ``ClientFileError`` if what a client kept is gone.
+        """
+        clients = {client: self._begun(client, assignment) for client in assignment.clients}
+        if channel is not None:
+            members = [member for member in clients.values() if isinstance(member, LockStepClient)]
+            trained = run_steps(members, channel, assignment.steps, timer)
+        else:
+            alone = {k: member for k, member in clients.items() if isinstance(member, MessageClient)}
+            trained = _train_alone(alone, timer, after_batch)
+        self._clients = {client: clients[client] for client in trained.losses}
+        uploads = {
+            client: self._upload(client, assignment, losses, timer)
+            for client, losses in trained.losses.items()
+        }
+        return HostedRound(uploads, trained.drop_outs)
+
+    def _begun(self, client: int, assignment: Assignment) -> Client:
+        order = assignment.orders.of(client)
+        self._method.crossing.check_order(order)
+        member = self._clients.get(client)
+        if member is None:
+            member = self._open_client(client)
+            kept = assignment.kept.get(client)
+            if kept is not None:
+                member.load_private(self._private(client, kept))
+        member.begin(assignment.round, order)
+        return member
+
+    def _private(self, client: int, kept: Kept) -> Tensors:
+        try:
+            return load_private(self._folder, client, kept)
+        except ClientFileError as error:
+            if not self._may_have_lost_files:
+                raise
+            _LOGGER.warning("%s; it starts anew", error, extra={"client": client})
+            return {}
+
+    def _upload(self, client: int, assignment: Assignment, losses: Losses, timer: HostTimer) -> Upload:
+        member = self._clients[client]
+        upload, private = member.upload(), member.private()
+        self._method.crossing.check_upload(upload)
+        kept = None
+        if private:
+            kept = save_private(
+                private,
+                self._folder,
+                client,
+                assignment.round,
+                before=assignment.kept.get(client),
+                keep_last=self._config.checkpoint.keep_last,
+            )
+        return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
+
+
+def _train_alone(
+    clients: Mapping[int, MessageClient], timer: HostTimer, after_batch: Callable[[], None]
+) -> TrainedSteps:
+    """Train one client after the other; one whose loss is not finite drops out."""
+    losses: dict[int, Losses] = {}
+    drop_outs: dict[int, DropOut] = {}
+    for client, member in clients.items():
+        outcome = _trained_alone(member, timer, after_batch)
+        if isinstance(outcome, DropOut):
+            drop_outs[client] = outcome
+        else:
+            losses[client] = outcome
+    return TrainedSteps(losses, drop_outs)
+
+
+def _trained_alone(
+    member: MessageClient, timer: HostTimer, after_batch: Callable[[], None]
+) -> Losses | DropOut:
+    totals = dict.fromkeys(member.losses, 0.0)
+    batches = 0
+    training = member.train()
+    while True:
+        with timer.computing(member.client):
+            losses = next(training, None)
+        if losses is None:
+            return {name: total / max(1, batches) for name, total in totals.items()}
+        batches += 1
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                return DropOut(f"client {member.client}: the {name}'s loss is {loss}")
+            totals[name] += loss
+        after_batch()

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM as a wish: the run ends its step, or is stopped in Flower, and says what is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from huscf_flwr.run.checkpoint import last_round
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTED = b"\nstopping; once more to stop without waiting\n"
+
+
+class InterruptedRunError(RuntimeError):
+    """Somebody stopped the run; its last checkpoint is whole."""
+
+    def __init__(self, cause: signal.Signals, number: int | None, folder: Path | None) -> None:
+        """``number`` is the round that was going on, ``folder`` the run's, if it had got so far."""
+        last = last_round(folder) if folder is not None else None
+        where = f" in round {number}" if number is not None else ""
+        kept = (
+            "no round is finished yet, so there is nothing to resume"
+            if last is None
+            else f"round {last} is the last that is kept: go on with --set resume={folder}"
+        )
+        super().__init__(f"stopped by {cause.name}{where}; {kept}")
+        self.exit_code = 128 + cause
+        """As shells report a process that a signal ended."""
+
+
+class StopRequest:
+    """Whether a run has been asked to stop, and by what."""
+
+    def __init__(self) -> None:
+        self.cause: signal.Signals | None = None
+
+    def take(self, number: int, frame: FrameType | None = None) -> None:  # noqa: ARG002 - as signal calls it
+        """Note the first signal; raise ``KeyboardInterrupt`` at the second."""
+        if self.cause is not None:
+            raise KeyboardInterrupt
+        self.cause = signal.Signals(number)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, _NOTED)
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Take note of Ctrl-C and SIGTERM; only in the main thread, as Python has it."""
+    request = StopRequest()
+    before = {number: signal.signal(number, request.take) for number in _SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

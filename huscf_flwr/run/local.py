@@ -1,0 +1,170 @@
+"""The local engine: a whole run in one process, without Flower.
+
+Hosts are threads. One host is the fastest; more are there to show that the number of hosts changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import Device, deal_devices
+from huscf_flwr.data import Population
+from huscf_flwr.evaluation.judging import Judging
+from huscf_flwr.methods.contract import Client, Description, Method
+from huscf_flwr.process import prepare_process
+from huscf_flwr.run.check import CheckedRun, check_run
+from huscf_flwr.run.checkpoint import client_folder
+from huscf_flwr.run.display import Display, TerminalDisplay
+from huscf_flwr.run.host import Host, HostedRound, OpenClient
+from huscf_flwr.run.host_timer import TimerFactory, host_timer
+from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
+from huscf_flwr.run.placement import spread
+from huscf_flwr.run.rounds import OpenRound
+from huscf_flwr.run.run import Run
+from huscf_flwr.run.run_log import RunLog
+from huscf_flwr.session import HostTimer, LocalChannel, LockStep, MessageSession
+
+_STOP_POLL_SECONDS = 0.2
+
+MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]
+"""Makes the server's half of a method for the clients that have described themselves."""
+
+
+def train_locally(
+    run: RunConfig | CheckedRun,
+    *,
+    hosts: int = 1,
+    display: Display | None = None,
+    make_method: MakeMethod | None = None,
+    make_timer: TimerFactory | None = None,
+    judged: bool = True,
+    stop: StopRequest | None = None,
+) -> dict[str, Any]:
+    """Train, judge and write the run's folder; return the summary.
+
+    ``make_method`` makes the server's half of the method where that is not to be the configured one alone;
+    ``make_timer`` the timer of a host from the number of a round and the host's clients; without being
+    ``judged`` a run is not scored. Raises ``InterruptedRunError`` after the step in which ``stop`` is asked
+    for.
+    """
+    checked = check_run(run, hosts) if isinstance(run, RunConfig) else run
+    config, population = checked.config, checked.population
+    prepare_process(config.compute)
+    with RunLog(config.name) as log:
+        placement = spread(range(config.clients), hosts)
+        devices = deal_devices(config)
+        open_client = _opener(checked, devices)
+        descriptions = {client: open_client(client).describe() for client in range(config.clients)}
+        method = (make_method or checked.method)(config, descriptions)
+        judging = Judging(config, population) if judged else None
+        going = Run(config, method, display=display or TerminalDisplay(), log=log, judging=judging)
+        going.begin(range(config.clients), checked.checkpoint)
+        make_timer = make_timer or (
+            lambda _, clients: host_timer(config, {client: devices[client] for client in clients})
+        )
+        folder = client_folder(going.folder.path)
+        engine = LocalEngine(
+            going,
+            [Host(config, checked.method, open_client, folder) for _ in placement],
+            placement,
+            make_timer,
+            stop or StopRequest(),
+        )
+        while going.rounds_left:
+            engine.train_round()
+        return going.finish()
+
+
+class LocalEngine:
+    """The hosts of a run in this process."""
+
+    def __init__(
+        self,
+        run: Run,
+        hosts: Sequence[Host],
+        placement: Sequence[Sequence[int]],
+        make_timer: TimerFactory,
+        stop: StopRequest,
+    ) -> None:
+        """Let each of ``hosts`` run the clients at its place in ``placement``."""
+        self._run = run
+        self._hosts = hosts
+        self._placement = placement
+        self._make_timer = make_timer
+        self._stop = stop
+
+    def train_round(self) -> dict[str, Any]:
+        """Train and close a round; return its metrics."""
+        if self._stop.cause is not None:
+            raise InterruptedRunError(self._stop.cause, None, self._run.folder.path)
+        # Timers may measure this machine, which nobody should wait for within the round.
+        number = self._run.rounds.number + 1
+        timers = [self._make_timer(number, clients) for clients in self._placement]
+        opened = self._run.open_round(self._placement)
+        with ThreadPoolExecutor(len(self._hosts)) as pool:
+            running = [
+                pool.submit(self._train_host, opened, host, timers[host]) for host in range(len(self._hosts))
+            ]
+            self._wait_for(running, opened)
+        uploads = {
+            client: upload for host in self._ended(running, opened) for client, upload in host.uploads.items()
+        }
+        return self._run.close_round(uploads)
+
+    def _wait_for(self, running: Sequence[Future[HostedRound]], opened: OpenRound) -> None:
+        session = opened.session
+        try:
+            while wait(running, _STOP_POLL_SECONDS).not_done:
+                if self._stop.cause is not None:
+                    cause, folder = self._stop.cause, self._run.folder.path
+                    session.stop(InterruptedRunError(cause, opened.number, folder))
+        except KeyboardInterrupt as interrupt:
+            session.abort(interrupt)
+            raise
+
+    def _ended(self, running: Sequence[Future[HostedRound]], opened: OpenRound) -> list[HostedRound]:
+        session = opened.session
+        errors = [host.exception() for host in running if host.exception() is not None]
+        for error in (session.failure, *errors):
+            if isinstance(error, InterruptedRunError):
+                raise error
+        if errors or session.failure is not None or not session.finished:
+            self._run.fail(opened, *errors[:1])
+        return [host.result() for host in running]
+
+    def _train_host(self, opened: OpenRound, host: int, timer: HostTimer) -> HostedRound:
+        session = opened.session
+        try:
+            if isinstance(session, LockStep):
+                return self._hosts[host].train(opened.assignment(host), LocalChannel(session, host), timer)
+            return self._train_alone(opened, session, host, timer)
+        except BaseException as error:
+            session.abort(error)
+            raise
+
+    def _train_alone(
+        self, opened: OpenRound, session: MessageSession, host: int, timer: HostTimer
+    ) -> HostedRound:
+        def after_batch() -> None:
+            if session.stopped is not None:
+                raise session.stopped
+
+        hosted = self._hosts[host].train(opened.assignment(host), None, timer, after_batch)
+        for client, drop_out in hosted.drop_outs.items():
+            session.drop(client, drop_out.reason)
+        for client in hosted.uploads:
+            session.done(client)
+        return hosted
+
+
+def _opener(checked: CheckedRun, devices: Mapping[int, Device]) -> OpenClient:
+    population: Population = checked.population
+
+    def open_client(client: int) -> Client:
+        images = population.images_of(client)
+        return checked.method.client(client, images, devices[client], checked.config)
+
+    return open_client

@@ -1,0 +1,109 @@
+"""What is written of a round and of a run: the objects of ``metrics.jsonl`` and ``summary.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+from huscf_flwr.methods.contract import Method
+from huscf_flwr.run.rounds import ClosedRound, Rounds
+
+WARM_UP_STEPS = 3
+"""First steps of a round in which hosts come one after the other and memory is taken."""
+
+Scores = Mapping[str, Any]
+
+
+def line_of(method: Method, closed: ClosedRound) -> dict[str, Any]:
+    """Return what is known of a round that is over, but for what only a judge knows."""
+    opened, collected = closed.opened, closed.collected
+    session, uploads = opened.session, collected.uploads
+    return {
+        "round": opened.number,
+        "seconds": round(closed.seconds, 3),
+        "steps": opened.steps,
+        "hosts": len(session.hosts),
+        "step_seconds": _step_seconds(session.step_seconds),
+        "server_step_seconds": collected.executor_s if session.step_seconds else None,
+        "losses": {
+            name: sum(upload.losses[name] for upload in uploads.values()) / len(uploads)
+            for name in method.client.losses
+        },
+        "bytes": {way: dict(opened.ledger.by_kind(way)) for way in ("up", "down")},
+        "facts": dict(closed.outcome.facts),
+        "clients": [_client(method, closed, client) for client in uploads],
+        "drop_outs": [
+            {"id": client, **asdict(dropped)} for client, dropped in sorted(session.dropped.items())
+        ],
+    }
+
+
+def summary_of(
+    rounds: Rounds,
+    lines: Sequence[Mapping[str, Any]],
+    *,
+    seconds: float,
+    scores: Scores | None,
+    domains: Scores | None,
+    client_scores: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """Return what is known of a run that is over; ``client_scores`` are by product, ``lines`` of all rounds."""
+    config, method = rounds.config, rounds.method
+    return {
+        "name": config.name,
+        "method": config.method,
+        "mode": config.mode,
+        "seed": config.seed,
+        "rounds": rounds.number,
+        "seconds": round(seconds, 1),
+        "bytes": {
+            way: sum(count for line in lines for count in line["bytes"][way].values())
+            for way in ("up", "down")
+        },
+        "products": {
+            product.name: {
+                "clients": list(product.clients),
+                **({"client_scores": dict(own)} if (own := client_scores.get(product.name)) else {}),
+            }
+            for product in method.products()
+        },
+        "clusters": _clusters(method, scores),
+        "domains": domains,
+    }
+
+
+def _client(method: Method, closed: ClosedRound, client: int) -> dict[str, Any]:
+    times = closed.collected.step_times.get(client)
+    ledger = closed.opened.ledger
+    return {
+        "id": client,
+        "samples": method.clients[client].samples,
+        "losses": dict(closed.collected.uploads[client].losses),
+        **({"step_seconds": asdict(times)} if times is not None else {}),
+        "bytes": {way: ledger.by_client(way).get(client, 0) for way in ("up", "down")},
+        **closed.outcome.clients.get(client, {}),
+    }
+
+
+def _clusters(method: Method, scores: Scores | None) -> dict[str, Any] | None:
+    clusters = method.clusters()
+    if not clusters:
+        return None
+    members: dict[str, list[int]] = {}
+    for client, cluster in sorted(clusters.items()):
+        members.setdefault(str(cluster), []).append(client)
+    return {"count": len(members), "ari": (scores or {}).get("ari"), "members": members}
+
+
+def _step_seconds(seconds: Sequence[float]) -> dict[str, Any] | None:
+    """Return what the steps of a round took, and those after the first ones, if it is that long."""
+    if not seconds:
+        return None
+    later = seconds[WARM_UP_STEPS:]
+    return {**_spread(seconds), **({"after_warm_up": _spread(later)} if later else {})}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": median(values), "least": min(values), "most": max(values)}

@@ -1,0 +1,261 @@
+"""The server's rounds, whatever the method: orders out, a session, uploads in; and back again if need be."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.contract import (
+    Collected,
+    Kept,
+    Method,
+    Orders,
+    Outcome,
+    State,
+    Upload,
+    byte_counts,
+)
+from huscf_flwr.run.host import Assignment
+from huscf_flwr.session import (
+    DroppedClient,
+    Ledger,
+    LockStep,
+    MessageSession,
+    Patience,
+    StepTimes,
+    wire_type_of,
+)
+
+Progress = Callable[[int], None]
+"""Called with the number of steps that all have finished, or, without lock-step, of clients that are done."""
+
+OnDropOut = Callable[[int, DroppedClient], None]
+"""Called with a client that drops out, and when and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRound:
+    """A round that is under way."""
+
+    number: int
+    attempt: int
+    steps: int
+    training: str
+    orders: Orders
+    kept: Mapping[int, Kept]
+    session: LockStep | MessageSession
+    ledger: Ledger
+    before: State
+    """The method's state, to take the round back."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def total(self) -> int:
+        """What progress counts up to: steps, or clients where each trains by itself."""
+        return self.steps if isinstance(self.session, LockStep) else len(self.orders.clients)
+
+    def assignment(self, host: int) -> Assignment:
+        """Return what a host is told, by its place in the session."""
+        clients = self.session.hosts[host]
+        return Assignment(
+            round=self.number,
+            attempt=self.attempt,
+            steps=self.steps,
+            training=self.training,
+            orders=self.orders.of_host(clients),
+            kept={client: self.kept[client] for client in clients if client in self.kept},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedRound:
+    """What is known of a round when it is over."""
+
+    opened: OpenRound
+    seconds: float
+    collected: Collected
+    outcome: Outcome
+
+
+class Rounds:
+    """The state of a run's server over its rounds.
+
+    Attributes:
+        training: name by which clients find what they keep for this training, over all runs that resume it.
+        number: of the round that is under way, or else of the last that is finished.
+        attempt: at the round that is next or under way, from one.
+        kept: what each client has last kept for itself, if anything.
+    """
+
+    def __init__(self, config: RunConfig, method: Method) -> None:
+        """Start before the first round."""
+        self.config = config
+        self.method = method
+        self.training = secrets.token_hex(16)
+        self.number = 0
+        self.attempt = 1
+        self.kept: dict[int, Kept] = {}
+        self.opened: OpenRound | None = None
+
+    @property
+    def left(self) -> int:
+        """Rounds still to do."""
+        return max(0, self.method.rounds() - self.number)
+
+    def open(
+        self,
+        hosts: Sequence[Sequence[int]],
+        *,
+        patience: Patience = lambda _: math.inf,
+        progress: Progress = lambda _: None,
+        on_drop_out: OnDropOut = lambda *_: None,
+    ) -> OpenRound:
+        """Begin the next round; ``hosts`` lists the client ids of each host, ``patience`` bounds them."""
+        self.number += 1
+        method, number = self.method, self.number
+        before = method.state().copied()
+        orders = method.orders(number, sorted(client for clients in hosts for client in clients))
+        _check_orders(method, orders)
+        ledger = Ledger()
+        for clients in hosts:
+            _record_orders(ledger, orders, clients)
+        session = self._session(hosts, ledger, patience, progress, on_drop_out)
+        self.opened = OpenRound(
+            number=number,
+            attempt=self.attempt,
+            steps=method.steps(number),
+            training=self.training,
+            orders=orders,
+            kept=dict(self.kept),
+            session=session,
+            ledger=ledger,
+            before=before,
+        )
+        return self.opened
+
+    def check_upload(self, client: int, upload: Upload) -> None:
+        """Raise ``ValueError`` unless ``upload`` is what this client is to send, and finite."""
+        self.method.crossing.check_upload(upload)
+        _check_form(self.method, client, upload)
+        if upload.losses.keys() != set(self.method.client.losses):
+            raise ValueError(f"client {client} sent losses {sorted(upload.losses)}")
+        if not all(math.isfinite(loss) for loss in upload.losses.values()):
+            raise ValueError(f"client {client} sent losses {dict(upload.losses)}, which are not finite")
+        times = () if upload.times is None else astuple(upload.times)
+        if not all(math.isfinite(seconds) and seconds >= 0 for seconds in times):
+            raise ValueError(f"client {client} took {times}, which are no seconds")
+
+    def close(self, uploads: Mapping[int, Upload]) -> ClosedRound:
+        """Let the method take in what came; clients without an upload have dropped out."""
+        opened = self._under_way()
+        for client, upload in uploads.items():
+            for kind, count in byte_counts(upload.tensors).items():
+                opened.ledger.record(client, "up", kind, count)
+        collected = Collected(
+            uploads=dict(sorted(uploads.items())),
+            step_times=_step_times(opened, uploads),
+            executor_s=opened.session.served_s / opened.steps,
+        )
+        outcome = self.method.close_round(opened.number, collected)
+        self.kept.update({k: upload.kept for k, upload in uploads.items() if upload.kept is not None})
+        self.attempt = 1
+        self.opened = None
+        seconds = time.monotonic() - opened.started
+        return ClosedRound(opened=opened, seconds=seconds, collected=collected, outcome=outcome)
+
+    def take_back(self) -> None:
+        """Undo all that the round under way did to the method's state, so that it can be tried again."""
+        opened = self._under_way()
+        opened.session.wait_until_idle()
+        self.method.load(opened.before)
+        self.number -= 1
+        self.attempt += 1
+        self.opened = None
+
+    def _session(
+        self,
+        hosts: Sequence[Sequence[int]],
+        ledger: Ledger,
+        patience: Patience,
+        progress: Progress,
+        on_drop_out: OnDropOut,
+    ) -> LockStep | MessageSession:
+        executor = self.method.executor(self.number)
+        least = self.config.min_clients
+        if executor is None:
+            return MessageSession(hosts, min_clients=least, progress=progress, on_drop_out=on_drop_out)
+        return LockStep(
+            executor,
+            hosts,
+            ledger=ledger,
+            steps=self.method.steps(self.number),
+            patience=patience,
+            min_clients=least,
+            largest_batch=self.config.batch_size,
+            progress=progress,
+            on_drop_out=on_drop_out,
+            wire=wire_type_of(self.config),
+        )
+
+    def _under_way(self) -> OpenRound:
+        if self.opened is None:
+            raise RuntimeError("no round is under way: open one first")
+        return self.opened
+
+
+def _check_orders(method: Method, orders: Orders) -> None:
+    for order in orders.clients.values():
+        method.crossing.check_order(order)
+    for tensors in orders.groups.values():
+        method.crossing.check_group(tensors)
+
+
+def _record_orders(ledger: Ledger, orders: Orders, clients: Sequence[int]) -> None:
+    """Count what goes to one host: a group once, for the first of its clients there."""
+    sent: set[str] = set()
+    for client in clients:
+        order = orders.clients[client]
+        new = [name for name in order.groups if name not in sent]
+        sent.update(new)
+        for parts in (*map(orders.groups.__getitem__, new), order.tensors):
+            for kind, count in byte_counts(parts).items():
+                ledger.record(client, "down", kind, count)
+
+
+def _check_form(method: Method, client: int, upload: Upload) -> None:
+    form = method.form(client)
+    for kind in sorted(form.keys() | upload.tensors.keys()):
+        tensors, expected = upload.tensors.get(kind, {}), form.get(kind, {})
+        if tensors.keys() != expected.keys():
+            raise ValueError(f"client {client} sent {kind} {sorted(tensors)}, not {sorted(expected)}")
+        for name, header in expected.items():
+            tensor = tensors[name]
+            if (tensor.dtype, tuple(tensor.shape)) != (header.dtype, header.shape):
+                raise ValueError(
+                    f"client {client} sent {kind} {name} as {tensor.dtype} {tuple(tensor.shape)}, "
+                    f"not {header.dtype} {header.shape}"
+                )
+            if not bool(tensor.isfinite().all()):
+                raise ValueError(f"client {client} sent {kind} {name} with numbers that are not finite")
+
+
+def _step_times(opened: OpenRound, uploads: Mapping[int, Upload]) -> dict[int, StepTimes]:
+    """Return the times of a step, with the time that frames waited here taken off their exchanges."""
+    session, steps = opened.session, opened.steps
+    waited = {
+        client: seconds
+        for clients, seconds in zip(session.hosts, session.waited, strict=True)
+        for client in clients
+    }
+    return {
+        client: StepTimes(
+            upload.times.compute_s / steps,
+            max(0.0, upload.times.exchange_s - waited[client]) / steps,
+        )
+        for client, upload in sorted(uploads.items())
+        if upload.times is not None
+    }

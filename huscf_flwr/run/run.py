@@ -1,0 +1,206 @@
+"""A run from its first to its last round, whatever the method, and whatever moves its messages.
+
+Flower's strategy and the local engine both do the same with it: open a round, let the hosts train, close the
+round with what came back, and finish.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.evaluation.judging import Judging
+from huscf_flwr.methods.contract import Method, Upload
+from huscf_flwr.run.checkpoint import Checkpoint
+from huscf_flwr.run.display import Display
+from huscf_flwr.run.metrics_line import line_of, summary_of
+from huscf_flwr.run.observers import Checkpoints, EventFiles, Logged, Observer, Pace, Shown
+from huscf_flwr.run.rounds import OpenRound, Rounds
+from huscf_flwr.run.run_folder import RunFolder, read_metrics
+from huscf_flwr.run.run_log import RunLog
+from huscf_flwr.run.tensorboard import check_tensorboard
+from huscf_flwr.session import Deadlines, DroppedClient, Patience, TooFewClientsError
+
+
+class RoundFailedError(RuntimeError):
+    """A round could not be finished; everything written before it is kept."""
+
+
+class Run:
+    """One run: a method's rounds, and those who are told of them."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        method: Method,
+        *,
+        display: Display,
+        log: RunLog,
+        judging: Judging | None = None,
+    ) -> None:
+        """Start the clock; without ``judging`` nothing that needs the domains is measured.
+
+        Raises ``ValueError`` if the configuration wants what is not installed.
+        """
+        check_tensorboard(config)
+        self.config = config
+        self.rounds = Rounds(config, method)
+        self.folder = RunFolder(config)
+        self._judging = judging
+        self._log = log
+        self._observers: list[Observer] = [
+            *(self.folder, Checkpoints(), Shown(display), Logged()),
+            *([EventFiles()] if config.tensorboard else []),
+        ]
+        self._started = time.monotonic()
+        self._pace = Pace()
+        self._client_scores: dict[str, dict[str, float]] = {}
+
+    @property
+    def method(self) -> Method:
+        """The server's half of the method."""
+        return self.rounds.method
+
+    @property
+    def rounds_left(self) -> int:
+        """Rounds still to do."""
+        return self.rounds.left
+
+    def begin(self, virtual: Collection[int], checkpoint: Checkpoint | None = None) -> None:
+        """Make the run's folder, and go on from ``checkpoint`` if there is one.
+
+        What the ``virtual`` clients keep for themselves must lie beside it, and is taken over.
+        """
+        if checkpoint is not None:
+            checkpoint.check_private(virtual)
+            checkpoint.restore(self.rounds)
+        self.folder.make(checkpoint)
+        self._log.write_to(self.folder.path)
+        if checkpoint is not None:
+            self._started -= sum(line["seconds"] for line in read_metrics(self.folder.path))
+        for observer in self._observers:
+            observer.begin(self.rounds, self.folder.path)
+        if checkpoint is not None:
+            self._note(f"resumed {checkpoint.run_folder} after round {self.rounds.number}")
+
+    def open_round(self, hosts: Sequence[Sequence[int]], patience: Patience = lambda _: math.inf) -> OpenRound:
+        """Begin the next round; ``hosts`` lists the client ids of each host, ``patience`` bounds them."""
+        self._log.round = self.rounds.number + 1
+        return self.rounds.open(
+            hosts, patience=patience, progress=self._progress, on_drop_out=self._note_drop_out
+        )
+
+    def check_upload(self, client: int, upload: Upload) -> None:
+        """Raise ``ValueError`` unless ``upload`` is what this client is to send, and finite."""
+        self.rounds.check_upload(client, upload)
+
+    def close_round(self, uploads: Mapping[int, Upload]) -> dict[str, Any]:
+        """Let the method take in what came, judge it, and tell everybody; return the round's metrics.
+
+        Clients without an upload have dropped out.
+        """
+        method = self.method
+        closed = self.rounds.close(uploads)
+        line = line_of(method, closed)
+        if self._judging is not None:
+            line["scores"] = self._judging.clustering(method)
+            every = self.config.evaluation.every
+            if every and closed.opened.number % every == 0:
+                line["domains"] = self._judging.domains(method, closed.opened.number, thoroughly=False)
+        for observer in self._observers:
+            observer.round(line, self.rounds)
+        for note in closed.outcome.notes:
+            self._note(note)
+        return line
+
+    def give_up_round(self, opened: OpenRound, why: str) -> None:
+        """Take the round back, to be tried again.
+
+        Raises ``RoundFailedError`` if it has been tried as often as the configuration allows, or ended for a
+        reason that another attempt would not change.
+        """
+        failure = opened.session.failure
+        if opened.attempt == self.config.attempts or not isinstance(failure, TooFewClientsError | None):
+            self.fail(opened, why)
+        self._note(
+            f"round {opened.number}, attempt {opened.attempt} of {self.config.attempts} is given up: "
+            f"{failure or why}"
+        )
+        self.rounds.take_back()
+
+    def fail(self, opened: OpenRound, why: BaseException | str | None = None) -> NoReturn:
+        """Give the round up because of ``why``, or of what ended its session first.
+
+        Raises ``RoundFailedError`` naming the round.
+        """
+        failure = opened.session.failure
+        raise RoundFailedError(f"round {opened.number}: {failure or why}") from failure
+
+    def deadlines(self) -> Deadlines:
+        """Return how long hosts that may be gone are waited for."""
+        section = self.config.executor
+        return Deadlines(
+            section.timeout, section.least_deadline, section.deadline_factor, self.method.predicted_step_s()
+        )
+
+    def record_client_scores(
+        self, scores: Mapping[int, tuple[int, Mapping[str, float]]]
+    ) -> dict[str, dict[str, float]]:
+        """Average the scores that clients gave to their product, weighted by their test samples.
+
+        ``scores`` are by client: number of test samples, and value by name. Returns the averages by product.
+        """
+        self._client_scores = {
+            product.name: _weighted_means([scores[k] for k in product.clients if k in scores])
+            for product in self.method.products()
+            if any(client in scores for client in product.clients)
+        }
+        return self._client_scores
+
+    def finish(self) -> dict[str, Any]:
+        """Judge thoroughly, and tell everybody the summary, which is returned.
+
+        Its seconds are those of this process and of the rounds that it took over.
+        """
+        scores = domains = None
+        if self._judging is not None:
+            scores = self._judging.clustering(self.method)
+            domains = self._judging.domains(self.method, self.rounds.number, thoroughly=True)
+        summary = summary_of(
+            self.rounds,
+            read_metrics(self.folder.path),
+            seconds=time.monotonic() - self._started,
+            scores=scores,
+            domains=domains,
+            client_scores=self._client_scores,
+        )
+        for observer in self._observers:
+            observer.end(summary)
+        return summary
+
+    def _progress(self, done: int) -> None:
+        opened = self.rounds.opened
+        if opened is not None and self._pace.is_due(done, opened.total):
+            for observer in self._observers:
+                observer.progress(opened.number, done, opened.total)
+
+    def _note_drop_out(self, client: int, dropped: DroppedClient) -> None:
+        where = "" if dropped.step is None else f" in step {dropped.step}, {dropped.exchange}"
+        text = f"client {client} dropped out of round {self.rounds.number}{where}: {dropped.reason}"
+        self._note(text, client, is_warning=True)
+
+    def _note(self, text: str, client: int | None = None, *, is_warning: bool = False) -> None:
+        for observer in self._observers:
+            observer.note(text, client, is_warning=is_warning)
+
+
+def _weighted_means(judged: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    names = sorted({name for _, scores in judged for name in scores})
+    means = {}
+    for name in names:
+        known = [(weight, scores[name]) for weight, scores in judged if name in scores]
+        means[name] = sum(weight * score for weight, score in known) / sum(weight for weight, _ in known)
+    return means

@@ -1,0 +1,150 @@
+"""What a run leaves behind: one folder, written as it goes, so that a run that dies keeps its past."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from huscf_flwr.atomic_file import append_durably, write_atomically
+from huscf_flwr.config import RunConfig, dump_config
+from huscf_flwr.evaluation import draw_images
+from huscf_flwr.evaluation.figures import sample_grid
+from huscf_flwr.evaluation.report import write_report
+from huscf_flwr.evaluation.run_record import read_run
+from huscf_flwr.methods.contract import Method, Product
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.run.checkpoint import Checkpoint
+from huscf_flwr.run.observers import Observer
+from huscf_flwr.run.rounds import Rounds
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.tensor_files import write_json, write_tensors
+
+
+class RunFolder(Observer):
+    """Writes configuration, clients, metrics, pictures, products, summary and report of one run."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self.path = config.folder
+
+    def make(self, resumed: Checkpoint | None = None) -> None:
+        """Make the folder; one of an earlier run with this name is moved aside, not lost.
+
+        A run that goes on from a checkpoint takes it over, with the metrics and pictures of all rounds until
+        then. If it goes on in its own folder, nothing is left there of later rounds.
+        """
+        goes_on = resumed is not None and resumed.run_folder.resolve() == self.path.resolve()
+        if not goes_on and self.path.exists() and any(self.path.iterdir()):
+            ended = time.strftime("%Y%m%d-%H%M%S", time.localtime(self.path.stat().st_mtime))
+            self.path.rename(
+                self.path.with_name(f"{self.path.name}-{ended}-{time.monotonic_ns() % 10**6:06}")
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        if resumed is not None:
+            self._take_over(resumed)
+        self._write("config.yaml", dump_config(self._config))
+
+    def begin(self, rounds: Rounds, folder: Path) -> None:  # noqa: ARG002 - its own
+        """Write who takes part, and, if rounds are already done, what there is to show."""
+        clients = [
+            {"id": client, "samples": description.samples, "device": description.device.name}
+            for client, description in rounds.method.clients.items()
+        ]
+        write_json(self.path / "clients.json", {"clients": clients})
+        self._write_documents(rounds.method)
+        if rounds.number:
+            self._write_products(rounds.method, rounds.number)
+
+    def progress(self, number: int, done: int, total: int) -> None:
+        """Write how far the current round is, for whoever watches the folder."""
+        content = {"round": number, "step": done, "steps": total}
+        with suppress(OSError):  # a full disk must not end the training that it only watches
+            write_atomically(self.path / "progress.json", json.dumps(content).encode(), durable=False)
+
+    def round(self, line: Mapping[str, Any], rounds: Rounds) -> None:
+        """Append the line to ``metrics.jsonl``, and write what there is to show now."""
+        append_durably(self.path / "metrics.jsonl", json.dumps(line) + "\n")
+        self._write_products(rounds.method, rounds.number)
+        self._write_documents(rounds.method)
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json`` and ``report.html``."""
+        write_json(self.path / "summary.json", summary)
+        (self.path / "progress.json").unlink(missing_ok=True)
+        write_report(self.path)
+
+    def _write_documents(self, method: Method) -> None:
+        for name, content in method.documents().items():
+            write_json(self.path / f"{name}.json", content)
+
+    def _write_products(self, method: Method, number: int) -> None:
+        """Write each product's tensors, and a grid of its images."""
+        products = method.products()
+        for product in products:
+            write_tensors(self.path / "generators" / f"{product.name}.safetensors", product.tensors)
+            self._write_samples(method, product, number)
+        names = {product.name for product in products}
+        for path in (self.path / "generators").glob("*.safetensors"):
+            if path.stem not in names:
+                path.unlink()
+
+    def _write_samples(self, method: Method, product: Product, number: int) -> None:
+        config, classes = self._config, model_spec_of(self._config).classes
+        columns = config.evaluation.sample_columns
+        # One stream for all rounds: the same latent vectors show what the round changed.
+        stream = torch_stream(config.seed, "sample grid", product.name)
+        labels = torch.arange(classes).repeat_interleave(columns)
+        sample_grid(
+            self.path / "samples" / f"round-{number:03}-{product.name}.png",
+            draw_images(method.sampler(config, product.tensors), labels, stream),
+            columns,
+            [str(label) for label in range(classes)],
+        )
+
+    def _take_over(self, resumed: Checkpoint) -> None:
+        number = resumed.state.round
+        # The checkpoint comes first: wherever this is cut short, there are as many metrics as it needs.
+        resumed.take_over(self.path, keep_last=self._config.checkpoint.keep_last)
+        record = read_run(resumed.run_folder)
+        lines = [json.dumps(line) + "\n" for line in record.rounds if line["round"] <= number]
+        self._write("metrics.jsonl", "".join(lines))
+        for name in ("summary.json", "progress.json"):
+            (self.path / name).unlink(missing_ok=True)
+        (self.path / "samples").mkdir(exist_ok=True)
+        for grid in record.samples:
+            own = self.path / "samples" / grid.path.name
+            if grid.round > number:
+                own.unlink(missing_ok=True)
+            elif not own.exists():
+                shutil.copy2(grid.path, own)
+
+    def _write(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, text.encode())
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of ``metrics.jsonl`` so far, without one that is half written."""
+    return [dict(line) for line in read_run(folder).rounds] if folder.is_dir() else []
+
+
+def read_progress(folder: Path) -> dict[str, int] | None:
+    """Return round, step and steps of a run that is under way."""
+    path = folder / "progress.json"
+    try:
+        progress: dict[str, int] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return progress
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return ``summary.json``."""
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    return summary

@@ -1,0 +1,84 @@
+"""A product of a run as a source of labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from huscf_flwr.conf_files import read_yaml, validate
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data import denormalise
+from huscf_flwr.evaluation import draw_images
+from huscf_flwr.evaluation.run_record import in_counting_order, read_run
+from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.tensor_files import read_tensors
+
+
+def draw_labelled_images(
+    run_folder: Path,
+    *,
+    label: int,
+    count: int,
+    output: Path,
+    product: str | None = None,
+    domain: str | None = None,
+    seed: int = 0,
+) -> Path:
+    """Draw ``count`` images of class ``label`` into ``output/<label>/``; return that folder.
+
+    They are of ``product``, or of the one that a simulation judged for ``domain``; a run with one product
+    needs neither. It computes on the CPU, whatever the run computed on. Raises ``ValueError`` for a product,
+    domain or label that the run does not have.
+    """
+    config = _config_of(run_folder)
+    classes = model_spec_of(config).classes
+    if not 0 <= label < classes:
+        raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}")
+    tensors = read_tensors(_file_of(run_folder, product, domain))
+    sampler = method_named(config.method).sampler(config, tensors)
+    stream = torch_stream(seed, "samples", label)
+    images = denormalise(draw_images(sampler, torch.full((count,), label), stream))
+    folder = output / str(label)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
+        Image.fromarray(pixels).save(folder / f"{number:05}.png")
+    return folder
+
+
+def _config_of(run_folder: Path) -> RunConfig:
+    path = run_folder / "config.yaml"
+    config = resolved(validate(RunConfig, read_yaml(path), str(path)))
+    return config.model_copy(update={"compute": config.compute.model_copy(update={"device": "cpu"})})
+
+
+def _file_of(run_folder: Path, product: str | None, domain: str | None) -> Path:
+    """Return the file of the product that is meant."""
+    files = {path.stem: path for path in (run_folder / "generators").glob("*.safetensors")}
+    known = ", ".join(sorted(files, key=in_counting_order)) or "none"
+    if product is not None and domain is not None:
+        raise ValueError("give either --product or --domain")
+    if domain is not None:
+        product = _judged_for(run_folder, domain)
+    elif product is None:
+        if len(files) != 1:
+            raise ValueError(f"give --product or --domain: {run_folder} has the products {known}")
+        (product,) = files
+    if product not in files:
+        raise ValueError(f"--product {product}: {run_folder} has the products {known}")
+    return files[product]
+
+
+def _judged_for(run_folder: Path, domain: str) -> str:
+    judged = {
+        name: str(scores["product"])
+        for name, scores in read_run(run_folder).domains.items()
+        if "product" in scores
+    }
+    if domain not in judged:
+        raise ValueError(f"--domain {domain}: {run_folder} has judged {', '.join(judged) or 'no domain'}")
+    return judged[domain]

@@ -1,0 +1,41 @@
+"""The step of one client that keeps both networks whole: what the split step is equal to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from huscf_flwr.models import weight_dtype
+from huscf_flwr.split.client import Batch
+from huscf_flwr.split.segments import Segments
+
+
+def unsplit_step(networks: Segments, batch: Batch) -> dict[str, Tensor]:
+    """Train both networks on one batch, the discriminator first; return their losses, scalars, by name.
+
+    ``networks`` have all blocks. The discriminator learns from detached fakes and real images; the generator
+    then from the same fakes, through the discriminator as it is now, which stays as it is.
+    """
+    generator, discriminator = networks.generator, networks.discriminator
+    batch = batch.to(networks.device)
+    labels = batch.labels
+    fakes = generator.blocks(batch.latents, labels)
+
+    loss = adversarial_loss(discriminator.blocks(fakes.detach(), labels), 0.0) + adversarial_loss(
+        discriminator.blocks(batch.images, labels), 1.0
+    )
+    torch.autograd.backward(loss)
+    discriminator.apply_gradients()
+
+    with discriminator.frozen():
+        generator_loss = adversarial_loss(discriminator.blocks(fakes, labels), 1.0)
+        torch.autograd.backward(generator_loss)
+    generator.apply_gradients()
+    return {"discriminator": loss.detach(), "generator": generator_loss.detach()}
+
+
+def adversarial_loss(logits: Tensor, target: float) -> Tensor:
+    """Return the mean binary cross entropy of ``logits`` against the same ``target`` for all."""
+    logits = logits.to(weight_dtype(logits.dtype))
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

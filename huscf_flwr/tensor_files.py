@@ -1,0 +1,64 @@
+"""Tensors and JSON in files that are written completely or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, load_file, save
+from torch import Tensor
+
+from huscf_flwr.atomic_file import write_atomically
+
+
+class DamagedFileError(ValueError):
+    """A file is missing, or is not the file that was written."""
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for readers: indented, with one trailing newline."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> str:
+    """Write named tensors as safetensors; return the file's SHA-256."""
+    contiguous = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    content = save(contiguous, dict(metadata or {}))
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read what ``write_tensors`` wrote."""
+    return load_file(path)
+
+
+def read_exactly(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Read the file that ``write_tensors`` wrote when it returned ``sha256``.
+
+    Raises ``DamagedFileError`` if the file is missing or has other content.
+    """
+    return load(_checked(path, sha256))
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise ``DamagedFileError`` if ``read_exactly`` would."""
+    _checked(path, sha256)
+
+
+def _checked(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path.name} is missing") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DamagedFileError(f"{path.name} is not the file that was written: its checksum differs")
+    return content

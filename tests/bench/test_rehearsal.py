@@ -1,0 +1,67 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from huscf_flwr.commands.main import app
+from huscf_flwr.cuts import CutProblem, Device, Server, load_devices
+from huscf_flwr.models import Cut, largest_cut, load_model_spec
+from huscf_flwr.training import rehearsal
+from huscf_flwr.bench.rehearsal import RehearsedStep, measured_step_seconds, varied_assignments
+
+SPEC = load_model_spec("authors-28", 0.02)
+SMALL = ["cuts", "measure", "--width", "0.02", "--batch-size", "2", "--steps", "1"]
+
+
+def problem_of(mbit_per_s):
+    device = Device(name="slow", gflops=1000, mbit_per_s=mbit_per_s, download_mbit_per_s=mbit_per_s)
+    return CutProblem(SPEC, (device,) * 2, Server(gflops=1, mbit_per_s=1000), 2)
+
+
+def test_a_step_lasts_at_least_as_long_as_the_links_need():
+    problem, cuts = problem_of(2.0), [Cut(), Cut()]
+    _, link_s = problem.model.client_seconds(cuts)
+    assert measured_step_seconds(problem, cuts, gflops_here=1.0, steps=2) >= 0.99 * link_s.max()
+
+
+def test_assignments_vary_all_parts_and_have_the_optimum():
+    problem = problem_of(1.0)
+    assignments = varied_assignments(problem)
+    assert {tuple(cuts) for cuts in assignments.values()} >= {(Cut(),) * 2, (largest_cut(SPEC),) * 2}
+    for part in range(4):
+        assert {cuts[0][part] for cuts in assignments.values()} == {1, 2}
+    assert problem.latency(assignments["optimum"]) == min(map(problem.latency, assignments.values()))
+
+
+def test_the_error_is_a_share_of_what_was_measured():
+    assert RehearsedStep("any", counted_s=1.0, predicted_s=1.5, measured_s=2.0).error == -0.25
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """Leave the links and the speed of this machine out: only what the command does is tested."""
+    monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
+
+
+@pytest.mark.usefixtures("quickly")
+def test_the_command_compares_and_draws(tmp_path):
+    picture = tmp_path / "predictions.png"
+    result = CliRunner().invoke(app, [*SMALL, "--format", "json", "--plot", str(picture)])
+    assert result.exit_code == 0, result.output
+    steps = json.loads(result.output)["steps"]
+    assert {step["name"] for step in steps} == set(varied_assignments(problem_of(1.0)))
+    assert {step["measured_s"] for step in steps if step["name"] == "heaviest cuts"} == {8}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    table = CliRunner().invoke(app, SMALL).output
+    assert table.index("lightest cuts") < table.index("heaviest cuts")
+
+
+def test_bad_input_is_refused():
+    for arguments in (["--clients", "0"], ["--devices", "nowhere"], ["--format", "xml"]):
+        result = CliRunner().invoke(app, [*SMALL, *arguments])
+        assert result.exit_code == 2
+        assert "error: " in result.output
+
+
+def test_the_slow_devices_are_slower_than_any_machine_that_emulates_them():
+    assert max(device.gflops for device in load_devices("slow").devices) <= 4

@@ -1,0 +1,18 @@
+import pytest
+
+from tests.commands.invoking import run_demo, succeeded
+from tests.run.builders import write_domains
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A folder with two domains, and the cache of their judges."""
+    return write_domains(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def trained(images, tmp_path_factory):
+    """The folder of a run of two clusters, and what the command showed."""
+    output = tmp_path_factory.mktemp("runs")
+    shown = succeeded(run_demo(images, output, **{"huscf.clusters": 2}))
+    return output / "small", shown

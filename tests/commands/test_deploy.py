@@ -1,0 +1,86 @@
+"""`huscf deploy`: what it writes, and what it is given to run."""
+
+import signal
+
+from huscf_flwr.commands import deploy as deploy_module
+from huscf_flwr.data import read_idx_folder
+from huscf_flwr.deployment import deployed_config, make_server_credentials
+from huscf_flwr.methods import resolved
+from huscf_flwr.run.interruption import InterruptedRunError
+from tests.commands.invoking import invoke, refused, settings_of, succeeded
+from tests.run.builders import small_run
+
+
+def deploy(*arguments):
+    return invoke("deploy", *arguments)
+
+
+def shown(result):
+    return succeeded(result).split()
+
+
+def test_certificates_says_what_it_wrote(tmp_path):
+    paths = shown(deploy("certificates", tmp_path / "made", "--name", "server.example", "--name", "10.0.0.1"))
+    assert paths == [str(tmp_path / "made" / name) for name in ("ca.crt", "server.pem", "server.key")]
+    assert all(
+        (tmp_path / "made" / name).stat().st_size > 0 for name in ("ca.crt", "server.pem", "server.key")
+    )
+
+
+def test_certificates_needs_a_name(tmp_path):
+    assert "--name" in refused(deploy("certificates", tmp_path / "made"))
+    assert not (tmp_path / "made").exists()
+
+
+def test_key_makes_both_halves_and_keeps_them(tmp_path):
+    assert shown(deploy("key", tmp_path / "node")) == [str(tmp_path / "node"), str(tmp_path / "node.pub")]
+    before = (tmp_path / "node").read_bytes()
+    shown(deploy("key", tmp_path / "node"))
+    assert (tmp_path / "node").read_bytes() == before
+    (tmp_path / "node.pub").unlink()
+    assert "only one half of this key is there" in refused(deploy("key", tmp_path / "node"))
+
+
+def test_data_writes_a_folder_for_every_client(images, tmp_path):
+    config = small_run(images, tmp_path)
+    paths = shown(deploy("data", tmp_path / "data", "demo", *settings_of(config)))
+    assert paths == [str(tmp_path / "data" / f"client-{client}") for client in range(4)]
+    for path in paths:
+        read_idx_folder(tmp_path / "data" / path)
+
+
+def test_demo_runs_what_it_is_told(images, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        deploy_module, "run_deployed", lambda config, app, display, stop: given.append((config, app, stop))
+    )
+    config = small_run(images, tmp_path)
+    shown(deploy("demo", "demo", *settings_of(config)))
+    ((run, app, stop),) = given
+    assert run == resolved(config)
+    assert (app / "pyproject.toml").is_file()
+    assert stop.cause is None
+
+
+def test_demo_stops_when_it_is_told_to(images, tmp_path, monkeypatch):
+    def interrupted(config, app, display, stop):
+        signal.raise_signal(signal.SIGTERM)
+        raise InterruptedRunError(stop.cause, 1, config.folder)
+
+    monkeypatch.setattr(deploy_module, "run_deployed", interrupted)
+    result = deploy("demo", "demo", *settings_of(small_run(images, tmp_path)))
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM in round 1; no round is finished yet" in result.output
+
+
+def test_demo_names_bad_input_before_anything_starts(images, tmp_path):
+    result = deploy("demo", "demo", *settings_of(small_run(images, tmp_path)), "--set", "rouns=3")
+    assert "did you mean 'rounds'" in refused(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deployment_waits_for_all_its_clients_and_has_tls(images, tmp_path):
+    credentials = make_server_credentials(tmp_path, ["localhost"])
+    config = deployed_config(small_run(images, tmp_path, clients=6), credentials)
+    assert config.min_hosts == 6
+    assert (config.executor.certificate, config.executor.key) == (credentials.certificate, credentials.key)

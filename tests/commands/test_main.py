@@ -1,0 +1,18 @@
+"""The `huscf` command as a whole."""
+
+from typer.testing import CliRunner
+
+from huscf_flwr.commands.main import app
+
+runner = CliRunner()
+
+
+def test_help_names_the_commands():
+    result = runner.invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for command in ("run", "sample", "cuts", "devices", "bench", "deploy", "soak"):
+        assert command in result.output
+
+
+def test_an_unknown_command_is_refused():
+    assert runner.invoke(app, ["trian"]).exit_code == 2

@@ -1,0 +1,145 @@
+"""`huscf run`: what it writes, and what it says to input that cannot work, before any training."""
+
+import gzip
+import shutil
+import struct
+
+import pytest
+
+from huscf_flwr.commands import run as run_module
+from huscf_flwr.flower import launch
+from tests.commands.invoking import invoke, refused, run_demo, succeeded
+from tests.run.builders import DOMAINS
+
+
+@pytest.fixture
+def own_images(images, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(images, tmp_path / "images", ignore=shutil.ignore_patterns("cache"))
+
+
+def test_a_run_shows_its_rounds_a_table_and_where_the_report_is(trained):
+    folder, output = trained
+    assert "round 1/2" in output
+    assert "round 2/2" in output
+    for domain in DOMAINS:
+        assert domain in output
+    assert "report.html" in output.replace("\n", "")
+    assert (folder / "report.html").stat().st_size > 0
+
+
+@pytest.mark.parametrize("engine", ["local", "flower"])
+@pytest.mark.parametrize(
+    ("settings", "messages"),
+    [
+        ({"data.domains": "digits,lettres"}, ["unknown domain 'lettres'", "did you mean 'letters'"]),
+        ({"data.root": "/no/such/folder"}, ["data.root", "/no/such/folder"]),
+        (
+            {"cuts.solver": "fixed", "cuts.fixed": "1,3,1,1"},
+            ["generator_tail keeps 3 blocks", "authors-28 allows 1 to 2"],
+        ),
+        ({"cuts.solver": "fixed", "cuts.fixed": "0,1,1,1"}, ["generator_head keeps 0 blocks"]),
+        ({"cuts.solver": "fixed"}, ["cuts.solver: fixed needs cuts.fixed"]),
+        ({"huscf.clusters": 5}, ["huscf.clusters: 5 clusters for 4 clients"]),
+        ({"rouns": 3}, ["unknown key 'rouns'", "did you mean 'rounds'"]),
+        ({"huscf.betta": 3}, ["unknown key 'huscf.betta'", "did you mean 'huscf.beta'"]),
+        ({"batch_size": 1}, ["'batch_size' is 1"]),
+        ({"model.spec": "authors-29"}, ["'authors-29'", "did you mean 'authors-28'"]),
+        ({"data.scenario": "dem"}, ["'dem'", "did you mean 'demo'"]),
+        ({"clients": 1}, ["client"]),
+        ({"clients": 130}, ["client"]),
+    ],
+)
+def test_bad_input_is_named_before_any_training(images, tmp_path, engine, settings, messages):
+    output = refused(run_demo(images, tmp_path, engine=engine, **settings))
+    for message in messages:
+        assert message in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_clients_than_hosts(images, tmp_path):
+    output = refused(run_demo(images, tmp_path, "--supernodes", "5", engine="flower"))
+    assert "clients: 4 clients for 5 SuperNodes" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def part(root, name):
+    return root / "letters" / f"{name}-ubyte.gz"
+
+
+def cut_short(root):
+    path = part(root, "train-images-idx3")
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1]))
+
+
+def cut_the_zip_short(root):
+    path = part(root, "train-images-idx3")
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def remove(root):
+    part(root, "t10k-labels-idx1").unlink()
+
+
+def relabel(label):
+    def change(root):
+        path = part(root, "train-labels-idx1")
+        labels = gzip.decompress(path.read_bytes())[8:]
+        header = struct.pack(">4BI", 0, 0, 8, 1, len(labels))
+        path.write_bytes(gzip.compress(header + bytes([label]) + labels[1:]))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "messages"),
+    [
+        (remove, ["t10k-labels-idx1-ubyte", "no such file"]),
+        (cut_short, ["train-images-idx3-ubyte.gz", "47040 bytes, but it holds 47039"]),
+        (cut_the_zip_short, ["train-images-idx3-ubyte.gz", "truncated"]),
+        (relabel(10), ["train-labels-idx1-ubyte.gz", "label 10 of sample 0 is out of range", "0..9"]),
+    ],
+)
+def test_damaged_data_is_named_before_any_training(own_images, tmp_path, damage, messages):
+    damage(own_images)
+    output = refused(run_demo(own_images, tmp_path / "runs"))
+    for message in messages:
+        assert message in output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_that_is_no_run_lists_those_that_are():
+    output = refused(invoke("run", "dem", "--engine", "local"))
+    assert "did you mean 'demo'" in output
+    assert "real-images" in output
+
+
+def test_a_run_that_diverges_says_where(images, tmp_path):
+    output = refused(run_demo(images, tmp_path, **{"optimiser.learning_rate": 1e30}))
+    output = " ".join(output.split())
+    assert "dropped out of round 1 in step 1, CRITICISE" in output
+    assert "numbers that are not finite or far too large" in output
+    assert "round 1: 0 clients are left, fewer than min_clients = 1" in output
+    assert (tmp_path / "small" / "config.yaml").is_file()
+
+
+def test_a_run_that_cannot_be_resumed_says_why(images, tmp_path):
+    assert "has no checkpoint" in refused(run_demo(images, tmp_path, resume=tmp_path / "nowhere"))
+
+
+def test_the_flower_engine_needs_a_checkout(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "_APP_FOLDER", tmp_path)
+    output = refused(run_demo(images, tmp_path / "runs", engine="flower"))
+    assert "use --engine local" in output
+
+
+def test_the_flower_engine_is_given_the_run_demo(images, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        run_module, "run_with_flower", lambda *positional, **named: given.append((positional, named))
+    )
+    succeeded(run_demo(images, tmp_path, "--supernodes", "3", engine="flower"))
+    (((config, folder), named),) = given
+    assert config == small_run_demo(images, tmp_path)
+    assert (folder / "pyproject.toml").is_file()
+    assert named["supernodes"] == 3

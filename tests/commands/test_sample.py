@@ -1,0 +1,32 @@
+"""`huscf sample`: what it writes, and what it says where a run has no such images."""
+
+import pytest
+
+from tests.commands.invoking import invoke, refused, succeeded
+
+
+def test_a_labelled_image_folder_is_written(trained, tmp_path):
+    folder, _ = trained
+    for choice in (("--domain", "digits"), ("--product", "cluster-1")):
+        output = tmp_path / choice[0]
+        shown = succeeded(invoke("sample", folder, *choice, "--label", 3, "-n", 5, "-o", output))
+        assert "5 images" in shown
+        assert len(list((output / "3").glob("*.png"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--product", "cluster-0", "--label", "10"], "--label 10: the run has the labels 0 to 9"),
+        (["--product", "cluster-9", "--label", "1"], "--product cluster-9"),
+        (["--domain", "kana", "--label", "1"], "--domain kana"),
+        (["--label", "1"], "--product or --domain"),
+    ],
+)
+def test_what_the_run_does_not_have_is_named(trained, arguments, message):
+    folder, _ = trained
+    assert message in refused(invoke("sample", folder, *arguments))
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    assert "config.yaml" in refused(invoke("sample", tmp_path, "--product", "cluster-0", "--label", 1))

@@ -1,0 +1,315 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from huscf_flwr.conf_files import ConfError, known_confs
+from huscf_flwr.config import RunConfig, dump_config, from_run_config, load_config, to_run_config
+from huscf_flwr.methods import BUILT_IN, resolved
+from tests.config.schema import all_keys, common_keys, method_keys
+
+CHANGED = {
+    "name": "other",
+    "method": "fedgan",
+    "mode": "parity",
+    "seed": 5,
+    "rounds": 3,
+    "local-epochs": 2,
+    "batch-size": 7,
+    "clients": 11,
+    "min-hosts": 2,
+    "min-clients": 2,
+    "attempts": 5,
+    "round-seconds": 600.0,
+    "resume": "/runs/old",
+    "resume-round": 4,
+    "tensorboard": True,
+    "output": "/elsewhere",
+    "model.spec": "colour-32",
+    "model.width": 0.125,
+    "data.scenario": "6",
+    "data.domains": "mnist,kmnist",
+    "data.root": "/images",
+    "data.cache": "/cache",
+    "data.id-offset": "authors",
+    "data.exclusion-pattern": "authors",
+    "cuts.devices": "real",
+    "cuts.solver": "genetic",
+    "cuts.fixed": "2,1,2,1",
+    "cuts.flops": "paper",
+    "cuts.dynamic": True,
+    "cuts.newest-weight": 0.25,
+    "cuts.least-gain": 0.5,
+    "cuts.emulate": True,
+    "optimiser.learning-rate": 0.001,
+    "optimiser.beta1": 0.75,
+    "optimiser.beta2": 0.9,
+    "huscf.initialisation": "per-client",
+    "huscf.batches": "fresh-draw",
+    "huscf.feature-window": "last-batch",
+    "huscf.clusters": 3,
+    "huscf.random-state": 7,
+    "huscf.feature-scaling": "clients",
+    "huscf.divergence": "spatial-softmax",
+    "huscf.beta": 0.5,
+    "huscf.weighting": "samples",
+    "huscf.buffers": "average",
+    "huscf.bodies": "shared",
+    "huscf.running-statistics": "averaged",
+    "huscf.plain-rounds": 4,
+    "huscf.clusters-in-plain-rounds": False,
+    "huscf.judged": "first-client",
+    "fedgan.buffers": "total-variance",
+    "fedgan.running-statistics": "averaged",
+    "evaluation.every": 0,
+    "evaluation.images": 123,
+    "evaluation.synthetic-images": 0,
+    "evaluation.sample-columns": 3,
+    "executor.bind": "0.0.0.0:9000",
+    "executor.advertise": "cloud.example:9000",
+    "executor.certificate": "/certificates/server.pem",
+    "executor.key": "/certificates/server.key",
+    "executor.insecure": True,
+    "executor.window": 5.5,
+    "executor.least-deadline": 3.5,
+    "executor.shared-memory": False,
+    "executor.deadline-factor": 4.5,
+    "executor.timeout": 60.0,
+    "checkpoint.keep-last": 5,
+    "compute.device": "auto",
+    "compute.precision": "bfloat16",
+    "compute.wire-dtype": "bfloat16",
+    "compute.threads": 4,
+    "compute.keep-memory": False,
+}
+
+
+def load(*overrides):
+    """The demo with these settings, and with all of the settings of the method that they are about."""
+    named = [f"method={name}" for name in BUILT_IN if any(key.startswith(f"{name}.") for key in overrides)]
+    return resolved(load_config("demo", [*named, *overrides]))
+
+
+def test_every_setting_is_in_the_list_of_changes():
+    assert CHANGED.keys() == all_keys()
+
+
+@pytest.mark.parametrize("key", CHANGED)
+def test_a_setting_survives_flowers_run_config_and_yaml(key, tmp_path):
+    changed = load(f"{key}={CHANGED[key]}")
+    method = changed.method
+    assert changed != load(f"method={method}") or key == "method"
+    flat = to_run_config(changed)
+    assert flat[key] == CHANGED[key]
+    assert flat.keys() == common_keys() | method_keys(method)
+    assert all(isinstance(value, bool | int | float | str) for value in flat.values())
+    assert resolved(from_run_config(flat)) == changed
+    path = tmp_path / "written.yaml"
+    path.write_text(dump_config(changed))
+    assert resolved(load_config(str(path))) == changed
+
+
+@pytest.mark.parametrize("method", BUILT_IN)
+def test_all_settings_at_once(method):
+    """But for two, of which each excludes the other."""
+    together = {**CHANGED, "compute.device": "cpu", "method": method}
+    everything = load_config("demo", [f"{key}={value}" for key, value in together.items()])
+    assert to_run_config(everything) == together
+    assert from_run_config(together) == everything
+    own = common_keys() | method_keys(method)
+    assert to_run_config(resolved(everything)) == {key: together[key] for key in own}
+
+
+def test_sections_are_read_alike_from_yaml_overrides_and_flower(tmp_path):
+    path = tmp_path / "demo.yaml"
+    path.write_text("huscf: {plain_rounds: 3, beta: 0.5}\nmine: {deep: {er: 1}}")
+    by_file = load_config(str(path))
+    empty = tmp_path / "empty" / "demo.yaml"
+    empty.parent.mkdir()
+    empty.write_text("{}")
+    by_override = load_config(str(empty), ["huscf.plain-rounds=3", "huscf.beta=0.5", "mine.deep.er=1"])
+    by_flower = from_run_config(
+        {"name": "demo", "huscf.plain-rounds": 3, "huscf.beta": 0.5, "huscf.weighting": "", "mine.deep.er": 1}
+    )
+    assert by_file == by_override == by_flower
+    assert by_file.sections == {"huscf": {"plain_rounds": 3, "beta": 0.5}, "mine": {"deep": {"er": 1}}}
+    assert from_run_config(to_run_config(by_file)) == by_file
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_devices_are_emulated_on_the_cpu(device):
+    with pytest.raises(ConfError, match=f"emulate is true, but compute.device is {device}.* take cpu"):
+        load_config("demo", ["cuts.emulate=true", f"compute.device={device}"])
+
+
+@pytest.mark.parametrize("name", known_confs("runs"))
+def test_every_run_that_we_ship_can_be_read(name):
+    assert load_config(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rouns=3", "unknown key 'rouns'.*did you mean 'rounds'"),
+        ("cache=here", r"unknown key 'cache' \(did you mean 'data\.cache'\?\)"),
+        ("evaluation.evry=2", r"did you mean 'evaluation\.every'"),
+        ("huscf=3", "unknown key 'huscf'"),
+        ("huscf=", "'huscf' is None: a section without settings: remove it"),
+        ("rounds", "--set rounds: write key=value"),
+        ("rounds.more=3", "--set rounds.more=3: 'rounds' is a value, not a section"),
+        ("name=[1", r"--set name=\[1: '\[1' cannot be read as a YAML value"),
+        ("rounds=", "'rounds' is None"),
+        ("cuts.flops=null", r"'cuts\.flops' is None: .*'exact' or 'paper'"),
+        ("round-seconds=0", "'round_seconds' is 0: .*greater than 0"),
+        ("rounds=0", "'rounds' is 0: .*greater than 0"),
+        ("rounds=many", "'rounds' is 'many'"),
+        ("batch-size=1", "'batch_size' is 1: .*greater than or equal to 2"),
+        ("seed=-1", "'seed' is -1"),
+        ("mode=faithful", "'mode' is 'faithful': .*neither a file nor a known name.*corrected, parity"),
+        ("mode=partiy", "'mode' is 'partiy': .*did you mean 'parity'"),
+        ("mode=3", "'mode' is 3: .*string"),
+        ("name=../elsewhere", r"'name' is '\.\./elsewhere'"),
+        ("model.width=0", r"'model\.width' is 0"),
+        ("optimiser.beta1=1", r"'optimiser\.beta1' is 1"),
+        ("cuts.solver=best", r"'cuts\.solver' is 'best'"),
+        ("cuts.fixed=1,2,3", r"'cuts\.fixed.*"),
+        ("cuts.fixed=a,b,c,d", r"'cuts\.fixed\.0' is 'a'"),
+        ("cuts.newest_weight=0", r"'cuts\.newest_weight' is 0"),
+        ("cuts.least_gain=1", r"'cuts\.least_gain' is 1"),
+        ("executor.window=60", r"'executor\.window' is 60: .*less than 30"),
+        ("compute.wire_dtype=float64", r"'compute\.wire_dtype' is 'float64'"),
+        ("compute.precision=float16", r"'compute\.precision' is 'float16'"),
+    ],
+)
+def test_what_cannot_be_is_named_with_its_value(override, message):
+    with pytest.raises(ConfError, match=message):
+        load_config("demo", [override])
+
+
+def test_dynamic_cuts_need_a_solver_that_chooses():
+    with pytest.raises(
+        ConfError, match="dynamic is true, but solver is fixed and chooses nothing; take greedy"
+    ):
+        load_config("demo", ["cuts.dynamic=true", "cuts.solver=fixed", "cuts.fixed=1,1,1,1"])
+
+
+@pytest.mark.parametrize(("precision", "wire"), [("bfloat16", "float32"), ("bfloat16", "float16")])
+def test_a_wire_that_saves_nothing_is_refused(precision, wire):
+    with pytest.raises(ConfError, match=rf"wire_dtype.* {wire}"):
+        load_config("demo", [f"compute.precision={precision}", f"compute.wire_dtype={wire}"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_wire_may_be_as_wide_as_the_computation(precision):
+    load_config("demo", [f"compute.precision={precision}", f"compute.wire_dtype={precision}"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("weighting", "huscf.weighting"), ("plain_rounds", "huscf.plain_rounds"), ("no-such", "huscf.no_such")],
+)
+def test_keys_of_before_are_refused_with_what_to_write_instead(old, new, tmp_path):
+    message = f"'method' names a method, .*: write '{new}'$"
+    with pytest.raises(ConfError, match=message):
+        load_config("demo", [f"method.{old}=1"])
+    with pytest.raises(ConfError, match=message):
+        from_run_config({f"method.{old}": 1})
+    with pytest.raises(ConfError, match=message):
+        from_run_config({"method": "huscf", f"method.{old}": 1})
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"method: {{{old.replace('-', '_')}: 1}}")
+    with pytest.raises(ConfError, match=rf"mine\.yaml: 'method' is {{.*}}: {message}"):
+        load_config(str(path))
+
+
+def test_an_old_key_that_says_nothing_is_no_error():
+    assert from_run_config({"method.weighting": ""}) == from_run_config({})
+
+
+def test_the_nearest_name_of_a_run_is_told():
+    with pytest.raises(ConfError, match=r"'dem'.*did you mean 'demo'"):
+        load_config("dem")
+
+
+def test_unknown_keys_of_flower_and_of_files_are_refused_too(tmp_path):
+    with pytest.raises(ConfError, match=r"run config: .*'local_epoch'.*did you mean 'local_epochs'"):
+        from_run_config({"local-epoch": 3})
+    path = tmp_path / "mine.yaml"
+    path.write_text("cliens: 3\n")
+    with pytest.raises(ConfError, match=r"mine\.yaml: .*'cliens'.*did you mean 'clients'"):
+        load_config(str(path))
+
+
+def test_overrides_add_to_a_section_of_the_file():
+    config = load_config("demo", ["model.spec=colour-32", "local-epochs=2", "data.domains=mnist, kmnist"])
+    assert config.model.width == load_config("demo").model.width
+    assert config.model.spec == "colour-32"
+    assert config.local_epochs == 2
+    assert config.data.domains == ("mnist", "kmnist")
+
+
+def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("model.yaml", "scenario.yaml", "devices.yaml"):
+        Path(name).write_text("")
+    Path("mode.yaml").write_text("rounds: 99")
+    config = load_config(
+        "demo",
+        [
+            "output=out",
+            "mode=mode.yaml",
+            "resume=~/old",
+            "data.root=images",
+            "data.cache=~/cache",
+            "model.spec=model.yaml",
+            "data.scenario=scenario.yaml",
+            "cuts.devices=./devices.yaml",
+            "executor.certificate=server.pem",
+            "executor.key=~/server.key",
+        ],
+    )
+    assert config.folder == tmp_path / "out" / "demo"
+    assert config.resume == tmp_path / "home" / "old"
+    assert config.executor.certificate == tmp_path / "server.pem"
+    assert config.executor.key == tmp_path / "home" / "server.key"
+    assert (config.data.root, config.data.cache) == (tmp_path / "images", tmp_path / "home" / "cache")
+    assert config.model.spec == str(tmp_path / "model.yaml")
+    assert config.data.scenario == str(tmp_path / "scenario.yaml")
+    assert config.cuts.devices == str(tmp_path / "devices.yaml")
+    assert config.mode == str(tmp_path / "mode.yaml")
+    monkeypatch.chdir("/")
+    assert from_run_config(to_run_config(config)) == config
+
+
+def test_names_in_conf_stay_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper").mkdir()
+    config = load_config("demo")
+    assert (config.model.spec, config.data.scenario, config.cuts.devices) == ("authors-28", "demo", "paper")
+    assert config.mode == "corrected"
+
+
+def test_the_cache_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert load_config("demo").data.cache == tmp_path / "huscf-flwr"
+
+
+@pytest.mark.parametrize("method", BUILT_IN)
+@pytest.mark.parametrize("mode", known_confs("modes"))
+def test_what_is_written_down_is_complete(method, mode):
+    """All is there, whatever was left to a default or to the mode, and what is None stays so."""
+    written = yaml.safe_load(dump_config(load(f"method={method}", f"mode={mode}")))
+    flat = to_run_config(RunConfig.model_validate(written))
+    assert common_keys() | method_keys(method) <= flat.keys()
+    assert {key for key, value in flat.items() if value == ""} == {
+        "resume",
+        "resume-round",
+        "data.domains",
+        "data.root",
+        "cuts.fixed",
+        "executor.advertise",
+        "executor.certificate",
+        "executor.key",
+        "compute.wire-dtype",
+    }

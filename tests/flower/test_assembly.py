@@ -1,0 +1,222 @@
+import json
+import logging
+
+import pytest
+from flwr.app import Message, RecordDict
+
+from huscf_flwr.flower.owner import root_certificates_of
+from huscf_flwr.cuts import load_devices
+from huscf_flwr.deployment import make_server_credentials
+from huscf_flwr.session.wire import ExecutorServer, arrive
+from strategies import assembly
+from huscf_flwr.flower.assembly import Assembly, AssemblyError, assemble
+from huscf_flwr.flower.client_keys import ClientKeyError, keys_of_nodes, write_client_keys
+from huscf_flwr.flower.messages import DESCRIBE, Arrival, DescribeRequest, Description, Invitation
+from tests.flower.in_process_grid import InProcessGrid
+from tests.run.builders import small_run
+
+DEVICE = load_devices("paper").devices[0]
+
+
+@pytest.fixture
+def server():
+    server = ExecutorServer("127.0.0.1:0")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """Assembles SuperNodes, given as client by node id, around an executor with TLS."""
+    credentials = make_server_credentials(tmp_path / "credentials", ["127.0.0.1"])
+    files = {"certificate": credentials.certificate, "key": credentials.key}
+    server = ExecutorServer("127.0.0.1:0", **files)
+    settings = {f"executor.{name}": path for name, path in files.items()}
+
+    def assembled_securely(clients, **more):
+        trusted = {"root-certificates": str(credentials.authority)}
+        nodes = {node: {"client-id": client, **trusted} for node, client in clients.items()}
+        return assembled(server, tmp_path, nodes, **settings, **more)
+
+    yield assembled_securely
+    server.stop()
+
+
+def fingerprint_of(node):
+    return keys_of_nodes(InProcessGrid({node: {}}, {}))[node]
+
+
+def handle(message, context):
+    """A SuperNode that says what its node config tells it to say, and fails where that tells it to fail."""
+    node = context.node_config
+    stage = "describe" if message.metadata.message_type == DESCRIBE else "rendezvous"
+    if node.get("fails-at") == stage:
+        raise OSError(f"cannot {stage}")
+    if stage == "describe":
+        clients = DescribeRequest.from_records(message.content).clients
+        samples = json.loads(node.get("samples", "null")) or {client: 10 + client for client in clients}
+        reply = Description(samples, dict.fromkeys(samples, DEVICE))
+    else:
+        invitation = Invitation.from_records(message.content)
+        admitted = not node.get("late") and arrive(
+            *(invitation.address, invitation.token, str(context.node_id), 30.0),
+            root_certificates_of(context),
+        )
+        reply = Arrival(admitted, node.get("client-id"))
+    content = RecordDict() if node.get("says-nothing-at") == stage else reply.to_records()
+    return Message(content, reply_to=message)
+
+
+def assembled(server, tmp_path, nodes, **settings):
+    config = small_run(tmp_path, tmp_path, **{"executor.window": 0.5, **settings})
+    grid = InProcessGrid(nodes, {}, app=handle)
+    try:
+        return assemble(config, grid, server)
+    finally:
+        grid.close()
+
+
+def test_virtual_clients_are_spread_over_the_hosts(server, tmp_path):
+    found = assembled(server, tmp_path, {21: {}, 22: {}}, clients=5)
+    assert sorted(map(sorted, found.clients.values())) == [[0, 2, 4], [1, 3]]
+    assert set(found.clients) == {21, 22}
+    assert found.owners == frozenset()
+    assert found.description.samples == {client: 10 + client for client in range(5)}
+    assert list(found.description.devices) == [0, 1, 2, 3, 4]
+
+
+def test_owners_have_their_client_and_hosts_the_others(server, tmp_path):
+    found = assembled(server, tmp_path, {21: {"client-id": 3}, 22: {}, 23: {"client-id": 1}}, clients=5)
+    assert found.clients == {23: (1,), 21: (3,), 22: (0, 2, 4)}
+    assert found.owners == {21, 23}
+
+
+def test_owners_alone_are_all_there_is(server, tmp_path):
+    found = assembled(server, tmp_path, {21: {"client-id": 7}, 22: {"client-id": 2}}, clients=5)
+    assert found.clients == {22: (2,), 21: (7,)}
+
+
+def test_two_owners_of_one_client_are_named(server, tmp_path):
+    with pytest.raises(AssemblyError, match=r"2[12] and 2[12] both say that they own client 3.*client-id"):
+        assembled(server, tmp_path, {21: {"client-id": 3}, 22: {"client-id": 3}})
+
+
+def test_with_tls_clients_are_bound_to_keys_and_doubles_named_with_theirs(secure):
+    found = secure({21: 3, 22: 2})
+    assert found.keys == {3: fingerprint_of(21), 2: fingerprint_of(22)}
+    key = r"\(key SHA256:[\w+/]{43}\)"
+    with pytest.raises(AssemblyError, match=rf"21 {key} and 22 {key} both say that they own client 3"):
+        secure({21: 3, 22: 3})
+
+
+def test_a_resumed_run_knows_its_clients(secure, tmp_path):
+    before = tmp_path / "before"
+    write_client_keys(before, {3: fingerprint_of(21), 9: "of one that is gone"})
+    found = secure({21: 3, 22: 2}, resume=before)
+    assert found.keys == {3: fingerprint_of(21), 9: "of one that is gone", 2: fingerprint_of(22)}
+    with pytest.raises(ClientKeyError, match=r"SuperNode 22 .*client 3.*client-keys\.json"):
+        secure({22: 3}, resume=before)
+
+
+def test_without_tls_keys_last_no_longer_than_a_process_and_nothing_is_bound(server, tmp_path):
+    assert assembled(server, tmp_path, {21: {"client-id": 3}}).keys == {}
+
+
+def test_a_late_owner_is_named_and_nobody_else_gets_its_client(server, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"client-id": 0, "late": True}, 22: {}}, clients=4)
+    assert found.clients == {22: (1, 2, 3)}
+    assert "SuperNode 21, which owns client 0, came too late" in caplog.text
+
+
+def test_hosts_that_cannot_run_beside_the_others_are_left_out_and_the_setting_is_told(
+    server, tmp_path, caplog
+):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"late": True}, 22: {}, 23: {"late": True}}, clients=4)
+    assert found.clients == {22: (0, 1, 2, 3)}
+    assert "1 of 3 SuperNodes can run at the same time" in caplog.text
+    assert "num-supernodes=3 client-resources-num-cpus=1 init-args-num-cpus=3" in caplog.text
+
+
+def test_who_does_not_come_is_named_and_the_others_go_on(server, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"fails-at": "rendezvous"}, 22: {}}, clients=4)
+    assert set(found.clients) == {22}
+    assert "SuperNode 21 failed: OSError: cannot rendezvous" in caplog.text
+    assert "SuperNode 21 did not come to the rendezvous" in caplog.text
+
+
+def test_who_says_nothing_of_its_arrival_has_not_come(server, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = assembled(server, tmp_path, {21: {"says-nothing-at": "rendezvous"}, 22: {}}, clients=4)
+    assert set(found.clients) == {22}
+    assert "SuperNode 21 sent a reply that cannot be read (KeyError" in caplog.text
+
+
+def test_who_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):
+    with pytest.raises(AssemblyError, match=r"SuperNodes \[21\] could not describe their clients"):
+        assembled(server, tmp_path, {21: {"fails-at": "describe"}, 22: {}})
+    assert "SuperNode 21 failed: OSError: cannot describe" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ({"2": 9, "3": 9}, r"a reply for clients \[2, 3\], not \[2\]"),
+        ({"3": 9}, r"a reply for clients \[3\], not \[2\]"),
+        ({"2": 0}, "0 training images of client 2, at least 1 is needed"),
+        ({"2": -5}, "-5 training images of client 2"),
+        ({"2": "many"}, "a reply that cannot be read"),
+    ],
+)
+def test_who_describes_others_clients_or_none_that_can_train_ends_the_run(server, tmp_path, samples, message):
+    nodes = {21: {"client-id": 2, "samples": json.dumps(samples)}, 22: {}}
+    with pytest.raises(AssemblyError, match=f"SuperNode 21 described its clients with {message}"):
+        assembled(server, tmp_path, nodes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "settings", "message"),
+    [
+        ({21: {}, 22: {}, 23: {}}, {"clients": 2}, "clients: 2 clients for 3 hosts"),
+        ({21: {"late": True}}, {}, "no SuperNode came to the rendezvous"),
+        ({21: {}, 22: {"late": True}}, {"min_hosts": 2}, "min_hosts: 2, but 1 SuperNodes can take part"),
+    ],
+)
+def test_a_run_that_cannot_start_says_why(server, tmp_path, nodes, settings, message):
+    with pytest.raises((AssemblyError, ValueError), match=message):
+        assembled(server, tmp_path, nodes, **settings)
+
+
+def test_too_few_connected_supernodes_are_waited_for_and_then_named(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(assembly, "_NODES_SECONDS", 0.0)
+    with pytest.raises(AssemblyError, match=r"min_hosts: 3, but only 1 SuperNodes are connected.*start more"):
+        assembled(server, tmp_path, {21: {}}, min_hosts=3)
+
+
+DESCRIPTION = Description({}, {})
+MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), DESCRIPTION, {})
+
+
+def test_a_round_with_everybody_is_as_it_was_assembled():
+    assert MIXED.placement([]) == MIXED.clients
+    assert list(MIXED.placement([])) == list(MIXED.clients)
+
+
+def test_a_lost_hosts_clients_move_to_the_others():
+    assert MIXED.placement([12]) == {11: (5,), 13: (0, 1, 2, 3, 4), 14: (6,)}
+
+
+def test_a_lost_owners_client_stays_away():
+    assert MIXED.placement([11]) == {12: (0, 2, 4), 13: (1, 3), 14: (6,)}
+
+
+def test_where_all_hosts_are_lost_all_are_tried_again():
+    assert MIXED.placement([12, 13, 14]) == {11: (5,), 12: (0, 2, 4), 13: (1, 3)}
+
+
+def test_owners_alone_may_be_lost():
+    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), DESCRIPTION, {})
+    assert owners.placement([12]) == {11: (0,)}
+    assert owners.placement([11, 12]) == {}

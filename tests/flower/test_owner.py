@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+from flwr.app import Context, RecordDict
+
+from huscf_flwr.flower.owner import owner_of, root_certificates_of
+from huscf_flwr.cuts import load_devices
+from huscf_flwr.data import DataError
+from huscf_flwr.models import build_network
+from huscf_flwr.methods.huscf.parts import model_spec_of
+from tests.run.builders import small_run, write_domains
+
+
+def context(**node_config):
+    named = {key.replace("_", "-"): value for key, value in node_config.items()}
+    return Context(1, 2, named, RecordDict(), {})
+
+
+def test_without_data_of_its_own_a_supernode_is_a_host():
+    assert owner_of(context()) is None
+    assert owner_of(context(partition_id=3, num_partitions=8)) is None
+
+
+def test_an_owner_is_what_the_node_config_says(tmp_path):
+    owner = owner_of(
+        context(
+            client_id=3,
+            data_folder=str(tmp_path / "data"),
+            state_folder=str(tmp_path / "state"),
+            device_profile="paper:d3",
+        )
+    )
+    assert owner.client == 3
+    assert owner.data_folder == tmp_path / "data"
+    assert owner.state_folder == tmp_path / "state"
+    assert owner.device() == next(d for d in load_devices("paper").devices if d.name == "d3")
+
+
+def test_state_lies_beside_the_data_if_nothing_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    owner = owner_of(context(client_id=0, data_folder="mine"))
+    assert owner.data_folder == tmp_path / "mine"
+    assert owner.state_folder == tmp_path / "mine-state"
+    assert owner.state_folder.is_absolute()
+    assert owner.device() in load_devices("paper").devices
+
+
+@pytest.mark.parametrize("given", [{"client_id": 3}, {"data_folder": "/data"}])
+def test_a_client_id_and_a_data_folder_go_together(given):
+    with pytest.raises(ValueError, match="node config: client-id and data-folder go together"):
+        owner_of(context(**given))
+
+
+def test_an_unknown_device_profile_is_named():
+    owner = owner_of(context(client_id=0, data_folder="/data", device_profile="paper:d9"))
+    with pytest.raises(
+        ValueError, match="device-profile: 'd9' is not one of d1, d2, d3, d4, d5, d6, d7 in paper"
+    ):
+        owner.device()
+
+
+@pytest.fixture
+def owner(tmp_path):
+    write_domains(tmp_path)
+    return owner_of(context(client_id=0, data_folder=str(tmp_path / "digits")))
+
+
+def test_an_owner_loads_its_own_images(owner, tmp_path):
+    spec = model_spec_of(small_run(tmp_path, tmp_path))
+    domain = owner.domain(spec)
+    assert (len(domain.train), len(domain.test)) == (60, 20)
+    assert owner.domain(spec) is domain
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    owner = owner_of(context(client_id=0, data_folder=str(tmp_path / "nothing")))
+    with pytest.raises(DataError, match="nothing"):
+        owner.domain(model_spec_of(small_run(tmp_path, tmp_path)))
+
+
+def test_an_owner_that_lacks_the_last_classes_may_take_part(tmp_path):
+    """Its labels end at 2, the networks have ten classes."""
+    write_domains(tmp_path, classes=3)
+    owner = owner_of(context(client_id=0, data_folder=str(tmp_path / "digits")))
+    assert owner.domain(model_spec_of(small_run(tmp_path, tmp_path))).classes == 10
+
+
+def test_an_owner_judges_on_its_own_test_images_and_keeps_its_judge(owner, tmp_path):
+    config = small_run(tmp_path, tmp_path)
+    spec = model_spec_of(config)
+    generator = build_network(spec, "generator").states()
+    scores, samples = owner.judge(config, spec, generator)
+    assert samples == 20
+    assert set(scores) == {"tstr_accuracy", "tstr_f1"}
+    assert owner.judge(config, spec, generator) == (scores, samples)
+    assert {path.relative_to(tmp_path).parts[0] for path in Path(tmp_path).rglob("*judge*")} <= {
+        "digits-state"
+    }
+
+
+def test_what_cannot_be_known_is_left_out(owner, tmp_path):
+    config = small_run(tmp_path, tmp_path, **{"evaluation.synthetic_images": 0})
+    spec = model_spec_of(config)
+    scores, _ = owner.judge(config, spec, build_network(spec, "generator").states())
+    assert scores == {}
+
+
+def test_root_certificates_are_read_where_the_node_config_names_them(tmp_path):
+    (tmp_path / "ca.crt").write_bytes(b"PEM")
+    assert root_certificates_of(context()) is None
+    assert root_certificates_of(context(root_certificates=str(tmp_path / "ca.crt"))) == b"PEM"
+    with pytest.raises(ValueError, match=r"node config: root-certificates: .*nowhere cannot be read"):
+        root_certificates_of(context(root_certificates=str(tmp_path / "nowhere")))

@@ -1,0 +1,116 @@
+"""The server dies between any two changes of the disk, and the run is resumed as if nothing had happened."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.training import run_folder
+from huscf_flwr.run.checkpoint import last_round
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.run import RoundFailedError
+from huscf_flwr.run.run_folder import read_metrics
+from tests.run.builders import SilentDisplay, small_run
+from tests.run.test_local import assert_same_to_the_bit, client_moments, repeatable, server_tensors
+
+TINY = {
+    "clients": 2,
+    "batch_size": 30,
+    "model.width": 0.03,
+    "method.clusters": 1,
+    "method.running_statistics": "averaged",
+    "evaluation.every": 0,
+    "evaluation.images": 2,
+    "evaluation.synthetic_images": 0,
+}
+
+
+class Death(BaseException):
+    """Nothing of ours catches it."""
+
+
+class Disk:
+    """Counts the calls that change the disk for good; the process dies before one of them.
+
+    A dead process changes nothing any more: every later call, such as one that would tidy up, dies too.
+    """
+
+    CALLS = ("fsync", "replace", "rename", "unlink", "mkdir")
+
+    def __init__(self, monkeypatch, dies_at=None):
+        self.calls = 0
+        self._dies_at = dies_at
+        for name in self.CALLS:
+            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
+
+    def _counted(self, call):
+        def counted(*arguments, **named):
+            self.calls += 1
+            if self._dies_at is not None and self.calls >= self._dies_at:
+                raise Death
+            return call(*arguments, **named)
+
+        return counted
+
+
+def tiny_run(images, place, rounds, **settings):
+    return small_run(images, place, rounds=rounds, **{**TINY, **settings})
+
+
+def train(config):
+    train_locally(config, display=SilentDisplay())
+
+
+@pytest.fixture(scope="module")
+def plain_pages():
+    """Pictures and reports as files whose drawing takes no time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run_folder, "sample_grid", lambda path, *_: write_atomically(path, b"grid"))
+        patched.setattr(run_folder, "write_report", lambda path: write_atomically(path / "report", b"page"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(images, plain_pages, tmp_path_factory):
+    """A run of two rounds, one of three, and how often the round between them changes the disk."""
+    place = tmp_path_factory.mktemp("runs")
+    train(tiny_run(images, place, 2, name="two"))
+    shutil.copytree(place / "two", place / "three")
+    with pytest.MonkeyPatch.context() as patched:
+        disk = Disk(patched)
+        train(tiny_run(images, place, 3, name="three", resume=place / "three"))
+    return place, disk.calls
+
+
+def assert_equal_runs(found, expected):
+    assert_same_to_the_bit(server_tensors(found), server_tensors(expected))
+    assert_same_to_the_bit(client_moments(found), client_moments(expected))
+    assert repeatable(read_metrics(found)) == repeatable(read_metrics(expected))
+    for folder in ("checkpoint", "samples", "generators"):
+        names = [
+            sorted(str(p.relative_to(run)) for p in (run / folder).rglob("*")) for run in (found, expected)
+        ]
+        assert names[0] == names[1]
+
+
+@pytest.mark.slow
+def test_wherever_the_server_dies_the_run_is_resumed_to_the_bit(images, runs, tmp_path):
+    place, calls = runs
+    assert calls > 40
+    rounds = set()
+    for dies_at in range(1, calls + 1):
+        folder = tmp_path / f"dies-at-{dies_at}"
+        shutil.copytree(place / "two", folder)
+        config = tiny_run(images, tmp_path, 3, name=folder.name, resume=folder)
+        with pytest.MonkeyPatch.context() as patched:
+            Disk(patched, dies_at)
+            with pytest.raises((Death, RoundFailedError)):
+                train(config)
+        rounds.add(last_round(folder))
+        torch.manual_seed(dies_at)
+        train(config)
+        assert_equal_runs(folder, place / "three")
+        shutil.rmtree(folder)
+    assert rounds == {2, 3}

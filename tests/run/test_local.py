@@ -1,0 +1,422 @@
+import json
+import shutil
+import threading
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from huscf_flwr.session import TooFewClientsError
+from huscf_flwr.run.checkpoint import CheckpointError, checkpoint_folder, read_checkpoint
+from huscf_flwr.run.local import spread, train_locally
+from huscf_flwr.methods.huscf.participant import Participant
+from huscf_flwr.run.run import RoundFailedError
+from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
+from tests.run.builders import DOMAINS, SilentDisplay, small_run, write_domains
+
+SCORES = {
+    "label_fidelity",
+    "generation_score",
+    "fid",
+    "tstr_accuracy",
+    "tstr_precision",
+    "tstr_recall",
+    "tstr_f1",
+    "tstr_fpr",
+}
+UNREPEATABLE = {"seconds", "hosts", "step_seconds", "server_step_seconds"}
+
+
+def train(config, **arguments):
+    display = SilentDisplay()
+    return train_locally(config, display=display, **arguments), display
+
+
+@pytest.fixture(scope="module")
+def finished(images, tmp_path_factory):
+    """A run of two rounds that was judged after each and at the end."""
+    config = small_run(images, tmp_path_factory.mktemp("finished"), **{"method.clusters": 2})
+    summary, display = train(config)
+    return config, summary, display
+
+
+def server_tensors(folder):
+    (path,) = checkpoint_folder(folder).glob("server-*.safetensors")
+    return load_file(path)
+
+
+def client_moments(folder):
+    paths = (checkpoint_folder(folder) / "clients").iterdir()
+    return {f"{path.stem}/{name}": tensor for path in paths for name, tensor in load_file(path).items()}
+
+
+def assert_same_to_the_bit(found, expected):
+    assert found.keys() == expected.keys()
+    assert expected
+    different = [name for name, tensor in expected.items() if not torch.equal(found[name], tensor)]
+    assert different == []
+
+
+def repeatable(lines):
+    """Without what the clock says."""
+    return [
+        {key: _without_times(value) for key, value in line.items() if key not in UNREPEATABLE}
+        for line in lines
+    ]
+
+
+def _without_times(value):
+    if isinstance(value, list):
+        return [_without_times(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: entry for key, entry in value.items() if key != "step_seconds"}
+    return value
+
+
+def test_a_run_leaves_all_its_files(finished):
+    config, summary, _ = finished
+    found = {str(path.relative_to(config.folder)) for path in config.folder.rglob("*") if path.is_file()}
+    clusters = summary["clusters"]["members"]
+    assert found >= {
+        "config.yaml",
+        "cuts.json",
+        "metrics.jsonl",
+        "summary.json",
+        "report.html",
+        "checkpoint/server-0002.json",
+        "log.jsonl",
+        *(f"generators/{cluster}.safetensors" for cluster in clusters),
+        *(f"samples/round-002-cluster-{cluster}.png" for cluster in clusters),
+        *(f"checkpoint/clients/client-{client}-round-0002.safetensors" for client in range(config.clients)),
+    }
+    assert any(name.startswith("samples/round-001-") for name in found)
+    assert read_progress(config.folder) is None
+    assert all((config.folder / name).stat().st_size > 0 for name in found)
+
+
+def test_the_summary_has_what_was_promised(finished):
+    config, summary, display = finished
+    assert summary == read_summary(config.folder) == display.summaries[0]
+    assert (summary["rounds"], summary["mode"], summary["seed"]) == (2, "corrected", 0)
+    assert summary["seconds"] > 0
+    assert set(summary["bytes"]) == {"up", "down"}
+    assert -1 <= summary["clusters"]["ari"] <= 1
+    members = summary["clusters"]["members"]
+    assert summary["clusters"]["count"] == len(members) == 2
+    assert sorted(client for ids in members.values() for client in ids) == list(range(config.clients))
+    assert set(summary["domains"]) == set(DOMAINS)
+    for scores in summary["domains"].values():
+        assert set(scores) == SCORES | {"cluster"}
+        assert None not in scores.values()
+        assert str(scores["cluster"]) in members
+
+
+def test_every_round_has_a_line(finished):
+    config, summary, display = finished
+    lines = read_metrics(config.folder)
+    assert lines == display.rounds
+    assert [line["round"] for line in lines] == [1, 2]
+    for line in lines:
+        assert line["steps"] == 4  # 30 images a client, 8 a batch
+        assert [client["id"] for client in line["clients"]] == list(range(config.clients))
+        assert [client["cluster"] for client in line["clients"]] == line["clusters"]
+        for network in ("generator", "discriminator"):
+            mean = sum(client["losses"][network] for client in line["clients"]) / config.clients
+            assert line["losses"][network] == pytest.approx(mean)
+        assert sum(line["global_weights"]) == pytest.approx(1)
+        assert sum(line["bytes"]["kinds"].values()) == line["bytes"]["up"] + line["bytes"]["down"]
+        assert set(line["domains"]) == set(DOMAINS)
+    for way in ("up", "down"):
+        assert summary["bytes"][way] == sum(line["bytes"][way] for line in lines)
+
+
+def test_progress_ends_with_the_last_step_of_each_round(finished):
+    *_, display = finished
+    assert (1, 4, 4) in display.steps
+    assert display.steps[-1] == (2, 4, 4)
+
+
+def test_cuts_are_written_with_their_devices(finished):
+    config, *_ = finished
+    cuts = json.loads((config.folder / "cuts.json").read_text())
+    assert cuts["solver"] == "greedy"
+    assert cuts["latency_s"] > 0
+    assert [client["id"] for client in cuts["clients"]] == list(range(config.clients))
+    assert all(len(client["cut"]) == 4 and client["device"] for client in cuts["clients"])
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, finished, tmp_path):
+    whole, *_ = finished
+    settings = {"method.clusters": 2}
+    train(small_run(images, tmp_path, name="half", rounds=1, **settings))
+    first_round_took(tmp_path / "half", 5000.0)
+    resumed = small_run(images, tmp_path, name="rest", resume=tmp_path / "half", **settings)
+    summary, display = train(resumed)
+
+    assert [line["round"] for line in display.rounds] == [2]
+    assert any("after round 1" in note for note in display.notes)
+    assert summary["rounds"] == 2
+    assert_same_to_the_bit(server_tensors(resumed.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(resumed.folder), client_moments(whole.folder))
+    assert repeatable(read_metrics(resumed.folder)) == repeatable(read_metrics(whole.folder))
+    assert summary["domains"] == read_summary(whole.folder)["domains"]
+    assert summary["bytes"] == read_summary(whole.folder)["bytes"]
+    assert summary["seconds"] > 5000
+
+
+def first_round_took(folder, seconds):
+    """Let it look as if the round had taken so long."""
+    (line,) = read_metrics(folder)
+    (folder / "metrics.jsonl").write_text(json.dumps({**line, "seconds": seconds}) + "\n")
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
+    settings = {"mode": "parity", "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
+    half = small_run(images, tmp_path, name="half", rounds=stop, **settings)
+    rest = small_run(images, tmp_path, name="rest", rounds=4, resume=half.folder, **settings)
+    for config in (whole, half, rest):
+        train(config)
+    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+
+
+@pytest.mark.parametrize("stop", ["before they part", "afterwards"])
+def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
+    """Which rounds agree is found out first; then a run stops right before they part, or after that."""
+    settings = {
+        "method.bodies": "parted",
+        "method.clusters": 2,
+        "rounds": 6,
+        "evaluation.every": 0,
+        "evaluation.synthetic_images": 0,
+    }
+    whole = small_run(images, tmp_path, name="whole", **settings)
+    _, display = train(whole)
+    bodies = [line["bodies"] for line in display.rounds]
+    assert sorted(bodies) == bodies
+    assert set(bodies) == {1, 2}
+    last_shared = bodies.count(1)
+    (note,) = (note for note in display.notes if "bodies of its own" in note)
+    assert "the same 2 clusters" in note
+
+    rounds = last_shared - 1 if stop == "before they part" else last_shared
+    half = small_run(images, tmp_path, name="half", **{**settings, "rounds": rounds})
+    rest = small_run(images, tmp_path, name="rest", resume=half.folder, **settings)
+    for config in (half, rest):
+        train(config)
+    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+
+
+@pytest.mark.parametrize("name", ["whole", "other"])
+def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
+    """In its own folder or another's: what it trains anew is what it had trained."""
+    settings = {"checkpoint.keep_last": 3, "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
+    train(whole)
+    expected = read_checkpoint(whole.folder).tensors
+    moments = client_moments(whole.folder)
+    back = small_run(images, tmp_path, name=name, rounds=4, resume=whole.folder, resume_round=2, **settings)
+    _, display = train(back)
+    assert [line["round"] for line in display.rounds] == [3, 4]
+    assert_same_to_the_bit(read_checkpoint(back.folder).tensors, expected)
+    if name == "whole":
+        assert_same_to_the_bit(client_moments(back.folder), moments)
+
+
+def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0}))
+    before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
+    (tmp_path / "small" / "checkpoint" / "clients" / "client-2-round-0001.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"resume: .*client 2 kept after round 1: .* is missing"):
+        train(small_run(images, tmp_path, resume=tmp_path / "small", **{"evaluation.every": 0}))
+    assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    train(small_run(images, tmp_path, rounds=2, **settings))
+    lines = [json.loads(line) for line in (tmp_path / "small" / "log.jsonl").read_text().splitlines()]
+    assert {line["run"] for line in lines} == {"small"}
+    assert {line["round"] for line in lines} == {None, 1, 2}
+    assert any(line["round"] == 1 and line["message"].startswith("round 1/2") for line in lines)
+    assert lines[-1]["message"].startswith("finished after")
+    with pytest.raises(RoundFailedError):
+        train(small_run(images, tmp_path, name="bad", **settings, **{"optimiser.learning_rate": 1e30}))
+    last = json.loads((tmp_path / "bad" / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["level"], last["round"]) == ("ERROR", 1)
+    assert "0 clients are left" in last["message"]
+
+
+def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1))
+    summary, _ = train(small_run(images, tmp_path, rounds=2, resume=tmp_path / "small"))
+    assert summary["rounds"] == 2
+    assert [line["round"] for line in read_metrics(tmp_path / "small")] == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_path):
+    train(small_run(images, tmp_path, rounds=1))
+    before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match="is of another network"):
+        train(small_run(images, tmp_path, resume=tmp_path / "small", **{"model.width": 0.06}))
+    with pytest.raises(CheckpointError, match="has no checkpoint"):
+        train(small_run(images, tmp_path, resume=tmp_path / "nowhere"))
+    assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path):
+    for seed in (0, 1):
+        train(small_run(images, tmp_path, rounds=1, seed=seed, **{"evaluation.every": 0}))
+    assert read_summary(tmp_path / "small")["seed"] == 1
+    (aside,) = [path for path in tmp_path.iterdir() if path.name != "small"]
+    assert read_summary(aside)["seed"] == 0
+
+
+def test_the_number_of_hosts_changes_nothing(images, tmp_path):
+    weights = {}
+    for hosts in (1, 2, 4):
+        settings = {"compute.precision": "float64", "evaluation.every": 0, "evaluation.synthetic_images": 0}
+        config = small_run(images, tmp_path, name=f"hosts-{hosts}", **settings)
+        train(config, hosts=hosts)
+        weights[hosts] = server_tensors(config.folder)
+        assert [line["hosts"] for line in read_metrics(config.folder)] == [hosts, hosts]
+    for hosts in (2, 4):
+        assert weights[hosts].keys() == weights[1].keys()
+        for name, tensor in weights[1].items():
+            torch.testing.assert_close(weights[hosts][name], tensor, rtol=0, atol=1e-9, msg=name)
+
+
+def test_another_seed_is_another_run(images, finished, tmp_path):
+    config = small_run(images, tmp_path, seed=1, rounds=1, **{"evaluation.every": 0})
+    train(config)
+    assert read_metrics(config.folder)[0]["losses"] != read_metrics(finished[0].folder)[0]["losses"]
+
+
+def test_parity_mode_trains_too(images, tmp_path):
+    summary, _ = train(small_run(images, tmp_path, mode="parity", rounds=3))
+    assert summary["mode"] == "parity"
+    assert summary["clusters"]["count"] == 2
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_diverging_run_names_round_step_and_client_and_keeps_what_it_wrote(images, tmp_path, hosts):
+    """The discriminator's weights are 1e30 when it looks at the fakes once more."""
+    config = small_run(images, tmp_path, **{"optimiser.learning_rate": 1e30})
+    before = threading.active_count()
+    with pytest.raises(
+        RoundFailedError,
+        match=r"round 1: 0 clients are left, fewer than min_clients = 1; .* client \d, CRITICISE up: numbers "
+        "that are not finite or far too large",
+    ) as caught:
+        train(config, hosts=hosts)
+    assert isinstance(caught.value.__cause__, TooFewClientsError)
+    assert threading.active_count() == before
+    assert (config.folder / "config.yaml").is_file()
+    assert (config.folder / "cuts.json").is_file()
+
+
+def poison(monkeypatch, client, number):
+    """Break the discriminator of a client at the start of a round."""
+    begin_round = Participant.begin_round
+
+    def begin_broken_round(participant, current):
+        if (participant.split.client, current) == (client, number):
+            with torch.no_grad():
+                participant.split.segments.discriminator.blocks.at(4).main.bias.fill_(float("nan"))
+        return begin_round(participant, current)
+
+    monkeypatch.setattr(Participant, "begin_round", begin_broken_round)
+
+
+def test_a_run_that_loses_too_many_clients_keeps_its_rounds_and_can_be_resumed(images, tmp_path, monkeypatch):
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0, "min_clients": 4}
+    with monkeypatch.context() as patched:
+        poison(patched, client=1, number=2)
+        with pytest.raises(
+            RoundFailedError,
+            match=r"round 2: 3 clients are left, .* client 1: the discriminator's loss is nan",
+        ):
+            train(small_run(images, tmp_path, name="broken", **settings))
+    assert [line["round"] for line in read_metrics(tmp_path / "broken")] == [1]
+
+    resumed = small_run(images, tmp_path, name="mended", resume=tmp_path / "broken", **settings)
+    whole = small_run(images, tmp_path, name="whole", **settings)
+    for config in (resumed, whole):
+        train(config)
+    assert_same_to_the_bit(server_tensors(resumed.folder), server_tensors(whole.folder))
+    assert_same_to_the_bit(client_moments(resumed.folder), client_moments(whole.folder))
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(
+    images, tmp_path, monkeypatch, hosts
+):
+    poison(monkeypatch, client=1, number=2)
+    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    config = small_run(images, tmp_path, rounds=3, **settings)
+    train(config, hosts=hosts)
+    first, second, third = read_metrics(config.folder)
+    reason = "client 1: the discriminator's loss is nan"
+    assert second["drop_outs"] == [
+        {"id": 1, "step": 1, "exchange": "DISCRIMINATOR_BACKWARD", "reason": reason}
+    ]
+    assert first["drop_outs"] == third["drop_outs"] == []
+    assert [[client["id"] for client in line["clients"]] for line in (first, second, third)] == [
+        [0, 1, 2, 3],
+        [0, 2, 3],
+        [0, 1, 2, 3],
+    ]
+    assert all(tensor.isfinite().all() for tensor in server_tensors(config.folder).values())
+
+
+def test_more_hosts_than_clients_are_refused_before_anything_starts(images, tmp_path):
+    with pytest.raises(ValueError, match="clients: 4 clients for 5 hosts"):
+        train(small_run(images, tmp_path), hosts=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_clients_with_few_samples_or_one_class_work(tmp_path, classes):
+    """Thirty and ten images a domain, for two clients each: half a batch and less."""
+    root = write_domains(tmp_path / "images", classes)
+    summary, _ = train(small_run(root, tmp_path, rounds=1, batch_size=32, **{"method.clusters": 2}))
+    (line,) = read_metrics(tmp_path / "small")
+    assert line["steps"] == 1
+    assert [client["samples"] for client in line["clients"]] == [3 * classes] * 4
+    assert summary["domains"]["digits"]["label_fidelity"] is not None
+
+
+def test_clients_of_different_sizes_work(images, tmp_path):
+    shutil.copytree(images, tmp_path / "images")
+    scenario = tmp_path / "skewed.yaml"
+    scenario.write_text(
+        "description: skewed\n"
+        f"domains: [{', '.join(DOMAINS)}]\n"
+        "labels: {kind: dirichlet, alpha: 0.1, minimum: 1}\n"
+        "cap_total: null\n"
+    )
+    settings = {"data.scenario": scenario, "batch_size": 16, "clients": 6}
+    train(small_run(tmp_path / "images", tmp_path, rounds=1, **settings))
+    sizes = [client["samples"] for client in read_metrics(tmp_path / "small")[0]["clients"]]
+    assert sum(sizes) == 120
+    assert min(sizes) < 16 < max(sizes)
+
+
+def test_a_run_that_is_not_judged_trains_no_judge(images, tmp_path):
+    config = small_run(images, tmp_path, rounds=1, **{"data.cache": tmp_path / "cache"})
+    summary = train_locally(config, display=SilentDisplay(), judged=False)
+    assert summary["domains"] is None
+    assert summary["rounds"] == 1
+    assert not (tmp_path / "cache" / "judges").exists()
+
+
+def test_clients_are_dealt_in_turn():
+    assert spread([0, 1, 2, 3, 4], 2) == [(0, 2, 4), (1, 3)]
+    assert spread([3, 5], 2) == [(3,), (5,)]
+    with pytest.raises(ValueError, match="clients: 1 clients for 2 hosts; take more clients or fewer hosts"):
+        spread([3], 2)

@@ -1,0 +1,132 @@
+"""Rules of the house that no other tool holds: short files, and classes that one can survey.
+
+A class has as many attributes as its methods assign to ``self``, and fields if it is a dataclass, those of
+its base classes included. Twelve are enough for what does work. Plain data may have more: frozen dataclasses,
+pydantic models, enumerations, named tuples and protocols.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("huscf_flwr", "strategies", "client_apps", "server_app")
+MOST_LINES = 400
+MOST_ATTRIBUTES = 12
+DATA = {"BaseModel", "Enum", "IntEnum", "StrEnum", "NamedTuple", "TypedDict", "Protocol"}
+
+
+def python_files():
+    """Those that people write; a report's page is HTML that happens to lie in a Python file."""
+    found = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return sorted(path for path in found if "_pb2" not in path.name and path.name != "report_page.py")
+
+
+def classes_of(source):
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+
+
+def name_of(expression):
+    """The last part of a dotted name; of ``Generic[T]`` and ``dataclass(...)``, what stands before."""
+    if isinstance(expression, ast.Subscript):
+        return name_of(expression.value)
+    if isinstance(expression, ast.Call):
+        return name_of(expression.func)
+    return expression.attr if isinstance(expression, ast.Attribute) else getattr(expression, "id", "")
+
+
+def dataclass_decorator(node):
+    return next((each for each in node.decorator_list if name_of(each) == "dataclass"), None)
+
+
+def is_frozen(node):
+    decorator = dataclass_decorator(node)
+    arguments = decorator.keywords if isinstance(decorator, ast.Call) else ()
+    return any(each.arg == "frozen" and getattr(each.value, "value", False) for each in arguments)
+
+
+def lineage(node, known):
+    """The class and its base classes, as far as they are the product's; and the names of all bases."""
+    nodes, names, waiting = [], set(), [node]
+    while waiting:
+        current = waiting.pop()
+        nodes.append(current)
+        for name in map(name_of, current.bases):
+            if name not in names:
+                names.add(name)
+                waiting += known.get(name, [])[:1]
+    return nodes, names
+
+
+def own_attributes(node):
+    assigned = {
+        each.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute)
+        and isinstance(each.ctx, ast.Store)
+        and isinstance(each.value, ast.Name)
+        and each.value.id == "self"
+    }
+    if dataclass_decorator(node) is None:
+        return assigned
+    fields = (
+        each for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    )
+    return assigned | {each.target.id for each in fields if "ClassVar" not in ast.unparse(each.annotation)}
+
+
+def attributes_of(node, known):
+    """The attributes that count; none if the class is plain data."""
+    nodes, names = lineage(node, known)
+    if names & DATA or any(map(is_frozen, nodes)):
+        return set()
+    return set().union(*map(own_attributes, nodes))
+
+
+def by_name(classes):
+    known = {}
+    for node in classes:
+        known.setdefault(node.name, []).append(node)
+    return known
+
+
+def counted(source):
+    classes = classes_of(source)
+    return {node.name: len(attributes_of(node, by_name(classes))) for node in classes}
+
+
+def test_no_file_is_too_long_to_read():
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in python_files()}
+    too_long = {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > MOST_LINES}
+    assert too_long == {}
+
+
+def test_no_class_that_does_work_has_too_many_attributes():
+    classes = {path: classes_of(path.read_text("utf-8")) for path in python_files()}
+    known = by_name([node for of_file in classes.values() for node in of_file])
+    too_many = {}
+    for path, of_file in classes.items():
+        for node in of_file:
+            attributes = attributes_of(node, {**known, **by_name(of_file)})
+            if len(attributes) > MOST_ATTRIBUTES:
+                too_many[f"{path.relative_to(ROOT)}: {node.name}"] = sorted(attributes)
+    assert too_many == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("class A:\n def __init__(self):\n  self.x, self.y = 1, 2\n def more(self):\n  self.x += 1", 2),
+        ("class A:\n def go(self):\n  with open('f') as self.f: pass\n  for self.i in (1,): pass", 2),
+        ("class A:\n def go(self, other):\n  other.x = 1\n  return self.y", 0),
+        ("@dataclass\nclass A:\n x: int\n y: int = 2\n z: ClassVar[int] = 3", 2),
+        ("@dataclasses.dataclass(kw_only=True)\nclass A:\n x: int\n def go(self):\n  self.y = 1", 2),
+        ("@dataclass(frozen=True)\nclass A:\n x: int", 0),
+        ("class S(BaseModel): pass\nclass A(S):\n x: int\n def go(self):\n  self.y = 1", 0),
+        ("class A(Protocol[T]):\n def go(self):\n  self.y = 1", 0),
+        ("class B:\n def go(self):\n  self.x = 1\nclass A(B):\n def stop(self):\n  self.y = 1", 2),
+    ],
+)
+def test_attributes_are_counted_as_the_rule_says(source, count):
+    assert counted(source)["A"] == count

@@ -1,0 +1,84 @@
+import json
+import os
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.models import all_block_keys
+from huscf_flwr.tensor_files import (
+    flatten_blocks,
+    read_tensors,
+    unflatten_blocks,
+    write_json,
+    write_tensors,
+)
+from tests.split.builders import three_block_spec
+
+KEYS = list(all_block_keys(three_block_spec()))
+entries = st.text("abc._", min_size=1).filter(lambda name: name.strip("."))
+states = st.dictionaries(
+    st.sampled_from(KEYS),
+    st.dictionaries(entries, st.integers(-9, 9).map(torch.tensor), min_size=1, max_size=3),
+)
+
+
+def fail(*arguments):
+    raise OSError("no space left on device")
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch, step):
+    path = tmp_path / "new" / "a.json"
+    write_atomically(path, b"old")
+    if step == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
+    else:
+        monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_atomically(path, b"new content")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_replaces_the_old_content(tmp_path):
+    for content in (b"a long old content", b"new"):
+        write_atomically(tmp_path / "a", content)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_json_is_for_people(tmp_path):
+    write_json(tmp_path / "a.json", {"a": [1, None]})
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == {"a": [1, None]}
+    assert text.endswith("}\n")
+
+
+def test_tensors_come_back_equal_whatever_their_layout(tmp_path):
+    stream = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 3, 4, 5, generator=stream)
+    tensors = {
+        "as it is": image,
+        "channels last": image.contiguous(memory_format=torch.channels_last),
+        "a view": image[0].transpose(0, 2),
+        "the same again": image,
+        "half": image.to(torch.bfloat16),
+        "double": image.double().requires_grad_(),
+        "count": torch.tensor(3),
+    }
+    write_tensors(tmp_path / "a.safetensors", tensors)
+    found = read_tensors(tmp_path / "a.safetensors")
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor.detach()), name
+
+
+@given(states, states)
+def test_blocks_come_back_from_the_names_of_their_tensors(first, second):
+    flat = {**flatten_blocks(first, "first/"), **flatten_blocks(second, "second/")}
+    assert unflatten_blocks(flat, "first/") == first
+    assert unflatten_blocks(flat, "second/") == second
