@@ -110,7 +110,7 @@ for _metric in (
     Metric("bodies", "bodies", None, 0, (0.0, None)),
     Metric(
         "weight", "weight", None, 3, _SHARE, percent=True,
-        meaning="Weight: the client’s part in the average.",
+        meaning="Weight: the client’s part in the average that it gets.",
     ),
     Metric("global_weight", "weight among all clients", None, 3, _SHARE, percent=True, detail=True),
     Metric("divergence", "divergence", None, 4, (0.0, None)),

@@ -158,8 +158,13 @@ def _be_a_host() -> int:
     config = resolved(from_run_config(order["config"]))
     prepare_process(config.compute, order["threads"])
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
-    wire, share_memory = wire_type_of(config), config.executor.shared_memory
-    with GrpcChannel(order["address"], order["token"], wire=wire, share_memory=share_memory) as channel:
+    with GrpcChannel(
+        order["address"],
+        order["token"],
+        exchanges=EXCHANGES,
+        wire=wire_type_of(config),
+        share_memory=config.executor.shared_memory,
+    ) as channel:
         run_steps(_hosted(config, cuts), channel, order["steps"])
     return peak_bytes()
 

@@ -1,6 +1,6 @@
 """How much of each network every client keeps, chosen from its device's speed and link."""
 
-from huscf_flwr.cuts.beliefs import Beliefs, StepTimes
+from huscf_flwr.cuts.beliefs import Beliefs
 from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
 from huscf_flwr.cuts.devices import Device, DeviceFile, Server, deal, deal_devices, load_devices
 from huscf_flwr.cuts.latency import LatencyModel, LatencyOptions
@@ -35,7 +35,6 @@ __all__ = [
     "Reselection",
     "Server",
     "Solution",
-    "StepTimes",
     "deal",
     "deal_devices",
     "load_devices",

@@ -16,18 +16,10 @@ from huscf_flwr.cuts.costs import ModelCosts
 from huscf_flwr.cuts.devices import Device, Server
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.models import NETWORKS, Cut
+from huscf_flwr.session import StepTimes
 
 _LEAST_SECONDS = 1e-9
 _MBIT = 1e6 / 8
-
-
-@dataclass(frozen=True)
-class StepTimes:
-    """Seconds of one client in a step, the mean of a round; waiting for others is in neither."""
-
-    compute_s: float
-    transfer_s: float
-    """Up and down together."""
 
 
 @dataclass(frozen=True)

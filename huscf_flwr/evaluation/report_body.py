@@ -78,7 +78,7 @@ BODY = """\
   {% if domains.rows %}
   <p class="lead">
     {%- if domains.judged|length > 1 %}Each domain is judged by the product that most of its clients have.
-    {%- elif domains.rows|length > 1 %}All domains are judged by the same product, which all clients share.
+    {%- elif domains.rows|length > 1 %}All domains are judged by the same product.
     {%- else %}The domain is judged by the product that most of its clients have.{% endif %}</p>
   {{ scores(domains, "Domain", true) }}
   {{ meanings(domains.metrics) }}
@@ -172,9 +172,9 @@ BODY = """\
     {%- if solver %}Cuts chosen by the {{ solver }} solver
     {%- if latency is not none %}, which predicts {{ latency|decimal(2) }} s a step{% endif %}. {% endif %}
     {%- for metric in clients.metrics if metric.meaning %}{{ metric.meaning }} {% endfor %}
-    {%- if clients.has("share") %}The share of the images is that among all clients
-    {%- if figures.clusters %} of the same cluster{% endif %}
-    {%- if clients.metrics %}, which is what plain averaging would go by{% endif %}.{% endif %}</p>
+    {%- if clients.has("share") %}Share of images: the client’s part in all images
+    {%- if figures.clusters %} of its cluster{% endif %}
+    {%- if clients.metrics %}, which would be its weight in a plain average{% endif %}.{% endif %}</p>
   <div class="scroll"><table>
     <thead><tr><th class="text">Client</th>
       {% if clients.has("cluster") %}
@@ -249,7 +249,7 @@ BODY = """\
     last column is how much the client’s generated images changed across the switch: the root mean square of
     the change of its pixels, which are from −1 to 1.</p>
   <div class="scroll"><table>
-    <thead><tr><th>After round</th><th>Client</th>
+    <thead><tr><th class="text">After round</th><th>Client</th>
       {% for network in clients.networks %}
       <th class="text">{{ network|capitalize }}</th>
       {% endfor %}
@@ -278,7 +278,7 @@ BODY = """\
     average.
     {%- if in_a_step %} What they sent in the steps before stays in what the server trains.{% endif %}</p>
   <div class="scroll"><table>
-    <thead><tr><th>Round</th><th>Client</th>
+    <thead><tr><th class="text">Round</th><th>Client</th>
       {% if in_a_step %}
       <th>Step</th><th class="text">Exchange</th>
       {% endif %}

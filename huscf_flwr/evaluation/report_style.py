@@ -38,7 +38,7 @@ section { margin-top: 80px; }
 .state { display: inline-block; margin-top: 16px; padding: 3px 10px; border-radius: 999px; font-size: 13px;
          border: 1px solid var(--c1); color: var(--c1); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(122px, 1fr)); gap: 28px 20px;
-           margin: 44px 0 0; padding: 28px 0 0; border-top: 1px solid var(--line); }
+           align-items: end; margin: 44px 0 0; padding: 28px 0 0; border-top: 1px solid var(--line); }
 .figures dt { color: var(--soft); font-size: 13px; }
 .figures dd { margin: 2px 0 0; font-size: 24px; line-height: 1.3; font-weight: 500; letter-spacing: -0.015em;
               white-space: nowrap; }

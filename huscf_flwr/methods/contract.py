@@ -57,6 +57,9 @@ class NoFacts(Facts):
     """Nothing."""
 
 
+NOTHING = NoFacts()
+
+
 class Description(Facts):
     """How a client introduces itself before the first round. A method that asks for more adds a field."""
 
@@ -78,7 +81,7 @@ class Kept:
 class Order:
     """What one client is told at the start of a round."""
 
-    facts: Facts = NoFacts()
+    facts: Facts = NOTHING
     tensors: Parts = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     """Names of groups whose tensors are for it too."""
@@ -101,14 +104,15 @@ class Orders:
     def of(self, client: int) -> Order:
         """Return the order of one client with the tensors of its groups in it."""
         order = self.clients[client]
-        return Order(facts=order.facts, tensors=joined(*map(self.groups.__getitem__, order.groups), order.tensors))
+        shared = [self.groups[name] for name in order.groups]
+        return Order(facts=order.facts, tensors=joined(*shared, order.tensors))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
     """What one client sends at the end of a round; all but the first two are its host's to add."""
 
-    facts: Facts = NoFacts()
+    facts: Facts = NOTHING
     tensors: Parts = field(default_factory=dict)
     losses: Losses = field(default_factory=dict)
     """Means over the round."""
@@ -188,7 +192,7 @@ class Crossing:
 
     def check_group(self, tensors: Parts) -> None:
         """Raise ``CrossingError`` if a group has anything that is not listed."""
-        _check("a group", NoFacts(), NoFacts, tensors, self.order_kinds)
+        _check("a group", NOTHING, NoFacts, tensors, self.order_kinds)
 
     def check_upload(self, upload: Upload) -> None:
         """Raise ``CrossingError`` if an upload has anything that is not listed."""
@@ -269,7 +273,7 @@ class Method(ABC):
         self.config = config
         self.clients = dict(sorted(clients.items()))
 
-    @classmethod
+    @classmethod  # noqa: B027 - many methods have nothing to find
     def check(cls, config: RunConfig) -> None:
         """Raise ``ValueError`` for what can be found wrong before anybody is there."""
 
@@ -291,7 +295,7 @@ class Method(ABC):
         """Return what ``clients`` are told at the start of round ``number``."""
 
     def executor(self, number: int) -> Executor | None:  # noqa: ARG002 - most methods need none
-        """Return what the clients of round ``number`` train with in lock-step; None if messages are enough."""
+        """Return what the clients of round ``number`` train with in lock-step; None if each trains alone."""
         return None
 
     @abstractmethod
@@ -307,7 +311,7 @@ class Method(ABC):
         """Return what there is to show now."""
 
     def judged_for(self, clients: Sequence[int]) -> Product | None:
-        """Return the product to judge for ``clients``: the one that most of them have, the first of equals."""
+        """Return the product to judge for ``clients``: what most of them have, the first of equals."""
         found = self.products()
         votes = Counter(
             place for client in clients for place, product in enumerate(found) if client in product.clients

@@ -58,7 +58,7 @@ class HostedRound:
 
 
 class Host:
-    """Runs some clients, round after round; a client lives on as long as its host and takes part to the end."""
+    """Runs some clients, round after round; a client lives as long as it takes part to the end."""
 
     def __init__(
         self,

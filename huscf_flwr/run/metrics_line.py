@@ -49,7 +49,7 @@ def summary_of(
     domains: Scores | None,
     client_scores: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """Return what is known of a run that is over; ``client_scores`` are by product, ``lines`` of all rounds."""
+    """Return what is known of a run; ``client_scores`` are by product, ``lines`` those of all rounds."""
     config, method = rounds.config, rounds.method
     return {
         "name": config.name,

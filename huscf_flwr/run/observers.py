@@ -24,7 +24,7 @@ class Observer:
         """The run's folder is there, and its method as it was if it is resumed."""
 
     def progress(self, number: int, done: int, total: int) -> None:
-        """``done`` of ``total`` steps, or clients, of round ``number`` are done; not more than twice a second."""
+        """``done`` of ``total`` steps, or clients, of round ``number`` are done; told twice a second."""
 
     def note(self, text: str, client: int | None = None, *, is_warning: bool = False) -> None:
         """Something worth a line happened, perhaps to a client."""

@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass, field
 from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.contract import (
     Collected,
+    CrossingError,
     Kept,
     Method,
     Orders,
@@ -22,6 +23,7 @@ from huscf_flwr.methods.contract import (
 from huscf_flwr.run.host import Assignment
 from huscf_flwr.session import (
     DroppedClient,
+    Executor,
     Ledger,
     LockStep,
     MessageSession,
@@ -186,6 +188,7 @@ class Rounds:
     ) -> LockStep | MessageSession:
         executor = self.method.executor(self.number)
         least = self.config.min_clients
+        _check_exchanges(self.method, executor)
         if executor is None:
             return MessageSession(hosts, min_clients=least, progress=progress, on_drop_out=on_drop_out)
         return LockStep(
@@ -205,6 +208,15 @@ class Rounds:
         if self.opened is None:
             raise RuntimeError("no round is under way: open one first")
         return self.opened
+
+
+def _check_exchanges(method: Method, executor: Executor | None) -> None:
+    has = () if executor is None else executor.exchanges
+    if tuple(has) != method.crossing.exchanges:
+        raise CrossingError(
+            f"{method.name} lists the exchanges {[each.name for each in method.crossing.exchanges]}, its "
+            f"executor has {[each.name for each in has]}"
+        )
 
 
 def _check_orders(method: Method, orders: Orders) -> None:

@@ -86,7 +86,9 @@ class Run:
         if checkpoint is not None:
             self._note(f"resumed {checkpoint.run_folder} after round {self.rounds.number}")
 
-    def open_round(self, hosts: Sequence[Sequence[int]], patience: Patience = lambda _: math.inf) -> OpenRound:
+    def open_round(
+        self, hosts: Sequence[Sequence[int]], patience: Patience = lambda _: math.inf
+    ) -> OpenRound:
         """Begin the next round; ``hosts`` lists the client ids of each host, ``patience`` bounds them."""
         self._log.round = self.rounds.number + 1
         return self.rounds.open(

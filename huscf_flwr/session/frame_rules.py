@@ -68,10 +68,9 @@ class FrameRules:
         known = {client: parcel for client, parcel in parcels.items() if client in self._executor.clients}
         checked = {client: self._due(client, exchange, parcel) for client, parcel in known.items()}
         frames = {client: parcel for client, parcel in checked.items() if not isinstance(parcel, DropOut)}
+        harm = "numbers that are not finite, too large, or out of range"
         harmful = {
-            client: DropOut(
-                f"client {client}, {exchange.name} up: numbers that are not finite, too large, or out of range"
-            )
+            client: DropOut(f"client {client}, {exchange.name} up: {harm}")
             for client in clients_out_of_bounds(frames, exchange)
         }
         return {**parcels, **checked, **harmful}

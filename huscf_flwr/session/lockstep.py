@@ -143,6 +143,12 @@ class LockStep:
         with self._changed:
             return self._attendance.of(host)
 
+    @property
+    def arrived(self) -> frozenset[int]:
+        """The hosts that have come to the exchange that is due."""
+        with self._changed:
+            return frozenset(self._turn.arrived)
+
     def tensor_bytes(self, host: int, direction: Direction) -> list[int] | None:
         """Return the most bytes on the wire of each tensor of one step of ``host``.
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from huscf_flwr.session import LockStep
 from huscf_flwr.soak.client import Order
@@ -50,11 +50,10 @@ class ClientProcesses:
         found: dict[int, Mapping[str, Any]] = {}
         waiting = dict(self._processes)
         while waiting:
-            ready, _, _ = select.select([each.stdout for each in waiting.values()], [], [], _LOOK_SECONDS)
+            ready, _, _ = select.select(list(map(_output, waiting.values())), [], [], _LOOK_SECONDS)
             for client, process in list(waiting.items()):
-                if process.stdout in ready:
-                    line = process.stdout.readline()
-                    if line:
+                if _output(process) in ready:
+                    if line := _output(process).readline():
                         found[client] = json.loads(line)
                 elif _is_stopped(process.pid):
                     session.leave(session.hosts.index((client,)), "its process is stopped")
@@ -78,6 +77,11 @@ class ClientProcesses:
         if process is not None:
             process.kill()
             process.communicate()
+
+
+def _output(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
 
 
 def _is_stopped(process: int) -> bool:

@@ -10,9 +10,10 @@ from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, t
 from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.commands.main import app
 from huscf_flwr.flower.launch import FlowerRunError
+from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.local import train_locally
-from huscf_flwr.methods.huscf.parts import model_spec_of
-from huscf_flwr.run.run_folder import WARM_UP_STEPS, read_metrics
+from huscf_flwr.run.metrics_line import WARM_UP_STEPS
+from huscf_flwr.run.run_folder import read_metrics
 
 
 def small(**settings):

@@ -1,16 +1,9 @@
-import json
-
-import pytest
-from typer.testing import CliRunner
-
-from huscf_flwr.commands.main import app
+from huscf_flwr.bench import rehearsal
+from huscf_flwr.bench.rehearsal import RehearsedStep, measured_step_seconds, varied_assignments
 from huscf_flwr.cuts import CutProblem, Device, Server, load_devices
 from huscf_flwr.models import Cut, largest_cut, load_model_spec
-from huscf_flwr.training import rehearsal
-from huscf_flwr.bench.rehearsal import RehearsedStep, measured_step_seconds, varied_assignments
 
 SPEC = load_model_spec("authors-28", 0.02)
-SMALL = ["cuts", "measure", "--width", "0.02", "--batch-size", "2", "--steps", "1"]
 
 
 def problem_of(mbit_per_s):
@@ -37,30 +30,15 @@ def test_the_error_is_a_share_of_what_was_measured():
     assert RehearsedStep("any", counted_s=1.0, predicted_s=1.5, measured_s=2.0).error == -0.25
 
 
-@pytest.fixture
-def quickly(monkeypatch):
-    """Leave the links and the speed of this machine out: only what the command does is tested."""
+def test_every_assignment_is_predicted_and_measured(monkeypatch):
+    """The links and the speed of this machine are left out."""
     monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
-
-
-@pytest.mark.usefixtures("quickly")
-def test_the_command_compares_and_draws(tmp_path):
-    picture = tmp_path / "predictions.png"
-    result = CliRunner().invoke(app, [*SMALL, "--format", "json", "--plot", str(picture)])
-    assert result.exit_code == 0, result.output
-    steps = json.loads(result.output)["steps"]
-    assert {step["name"] for step in steps} == set(varied_assignments(problem_of(1.0)))
-    assert {step["measured_s"] for step in steps if step["name"] == "heaviest cuts"} == {8}
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    table = CliRunner().invoke(app, SMALL).output
-    assert table.index("lightest cuts") < table.index("heaviest cuts")
-
-
-def test_bad_input_is_refused():
-    for arguments in (["--clients", "0"], ["--devices", "nowhere"], ["--format", "xml"]):
-        result = CliRunner().invoke(app, [*SMALL, *arguments])
-        assert result.exit_code == 2
-        assert "error: " in result.output
+    assignments = varied_assignments(problem_of(1.0))
+    rehearsed = rehearsal.rehearse(problem_of(1.0), assignments, steps=1)
+    assert {step.name: step.measured_s for step in rehearsed} == {
+        name: sum(cuts[0]) for name, cuts in assignments.items()
+    }
+    assert all(step.predicted_s > 0 and step.counted_s > 0 for step in rehearsed)
 
 
 def test_the_slow_devices_are_slower_than_any_machine_that_emulates_them():

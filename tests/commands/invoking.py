@@ -31,4 +31,4 @@ def succeeded(result):
 def refused(result):
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
-    return result.stderr
+    return result.output

@@ -3,6 +3,7 @@ import json
 import pytest
 import yaml
 
+from huscf_flwr.bench import rehearsal
 from tests.commands.invoking import invoke, refused, succeeded
 
 
@@ -154,3 +155,34 @@ def test_bad_input_is_refused_with_what_to_do(arguments, message):
 def test_bad_profiles_are_refused_with_the_device_and_the_field(tmp_path, device, message):
     path = write_devices(tmp_path / "devices.yaml", [device])
     assert message in refused(invoke("cuts", "--devices", path, "--clients", 2))
+
+
+REHEARSAL = ("cuts", "measure", "--width", 0.02, "--batch-size", 2, "--steps", 1)
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """Leave the links and the speed of this machine out: only what the command does is tested."""
+    monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
+
+
+@pytest.mark.usefixtures("quickly")
+def test_a_rehearsal_compares_and_draws(tmp_path):
+    picture = tmp_path / "predictions.png"
+    steps = json.loads(succeed(*REHEARSAL, "--format", "json", "--plot", picture))["steps"]
+    assert {step["measured_s"] for step in steps if step["name"] == "heaviest cuts"} == {8}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    table = succeed(*REHEARSAL)
+    assert table.index("lightest cuts") < table.index("heaviest cuts")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--clients", 0], "clients is 0"),
+        (["--devices", "nowhere"], "nowhere"),
+        (["--format", "xml"], "'xml' is not one of"),
+    ],
+)
+def test_a_rehearsal_of_bad_input_is_refused(arguments, message):
+    assert message in refused(invoke(*REHEARSAL, *arguments))

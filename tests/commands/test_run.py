@@ -8,8 +8,9 @@ import pytest
 
 from huscf_flwr.commands import run as run_module
 from huscf_flwr.flower import launch
+from huscf_flwr.methods import resolved
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
-from tests.run.builders import DOMAINS
+from tests.run.builders import DOMAINS, small_run
 
 
 @pytest.fixture
@@ -140,6 +141,6 @@ def test_the_flower_engine_is_given_the_run_demo(images, tmp_path, monkeypatch):
     )
     succeeded(run_demo(images, tmp_path, "--supernodes", "3", engine="flower"))
     (((config, folder), named),) = given
-    assert config == small_run_demo(images, tmp_path)
+    assert config == resolved(small_run(images, tmp_path))
     assert (folder / "pyproject.toml").is_file()
     assert named["supernodes"] == 3

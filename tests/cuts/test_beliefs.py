@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.cuts import Beliefs, CutProblem, Device, Server, StepTimes
+from huscf_flwr.cuts import Beliefs, CutProblem, Device, Server
 from huscf_flwr.cuts.beliefs import server_gflop
 from huscf_flwr.models import Cut, legal_cuts, load_model_spec
+from huscf_flwr.session import StepTimes
 
 SPEC = load_model_spec("authors-28", 0.05)
 SERVER = Server(gflops=50, mbit_per_s=800)

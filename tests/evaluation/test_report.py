@@ -7,19 +7,29 @@ import pytest
 import yaml
 
 from huscf_flwr.evaluation.report import write_report
+from huscf_flwr.evaluation.report_charts import charts
+from huscf_flwr.evaluation.report_clients import client_table, cut_changes, drop_outs, membership
 from huscf_flwr.evaluation.report_sections import (
-    charts,
-    client_rows,
-    cluster_samples,
-    cut_changes,
-    drop_outs,
+    client_scores,
+    colours,
+    domain_scores,
     key_figures,
-    membership,
+    product_samples,
     settings,
     traffic,
 )
 from huscf_flwr.evaluation.run_record import read_run
-from tests.evaluation.run_folders import DOMAINS, cuts, round_record, write_metrics, write_run
+from tests.evaluation.run_folders import (
+    DOMAINS,
+    KINDS,
+    clusters_of,
+    cuts,
+    fedgan_round_record,
+    round_record,
+    write_fedgan_run,
+    write_metrics,
+    write_run,
+)
 
 
 class Page(HTMLParser):
@@ -68,6 +78,14 @@ def html(finished):
     return report_of(finished)
 
 
+def in_clusters(number, *clusters):
+    """A round of as many clients as there are clusters given."""
+    record = round_record(number, clients=len(clusters))
+    for client, cluster in zip(record["clients"], clusters, strict=True):
+        client["cluster"] = cluster
+    return record
+
+
 ALL_SECTIONS = ["quality", "samples", "curves", "clusters", "clients", "traffic", "configuration"]
 
 
@@ -113,20 +131,26 @@ def test_every_value_is_escaped(tmp_path):
     folder = write_run(tmp_path / "run", rounds=2, pictured=())
     first, second = round_record(1), round_record(2)
     for record in first, second:
-        record["domains"] = {evil: {"cluster": 0, "label_fidelity": 0.5}}
-        record["bytes"]["kinds"] = {evil: 10}
+        record["domains"] = {evil: {"product": evil, evil: 0.5}}
+        record["bytes"]["up"] = {evil: 10}
+        record["losses"] = record["facts"] = record["scores"] = {evil: 1.0}
+        record["clients"][0][evil] = 2.0
     write_metrics(folder, [first, second])
     (folder / "config.yaml").write_text(yaml.safe_dump({"name": evil, evil: {evil: [evil]}}))
-    clients = [{"id": 0, "device": evil, "cut": [1, 1, 1, 1]}]
-    (folder / "cuts.json").write_text(json.dumps({"solver": evil, "clients": clients}))
+    (folder / "clients.json").write_text(json.dumps({"clients": [{"id": 0, "device": evil}]}))
+    blocks = {evil: {"count": 5, "middle": 2}}
+    held = [{"id": 0, "cut": [1, 1]}]
+    (folder / "cuts.json").write_text(json.dumps({"solver": evil, "blocks": blocks, "clients": held}))
     summary = json.loads((folder / "summary.json").read_text())
-    (folder / "summary.json").write_text(json.dumps(summary | {"name": evil, "domains": first["domains"]}))
+    (folder / "summary.json").write_text(
+        json.dumps(summary | {"name": evil, "method": evil, "domains": first["domains"]})
+    )
     page = Page(report_of(folder))
     assert "script" not in page.tags
-    assert page.text.count(evil) >= 6
+    assert page.text.count(evil) >= 12
 
 
-PARTS = ["config.yaml", "cuts.json", "metrics.jsonl", "summary.json", "samples"]
+PARTS = ["config.yaml", "clients.json", "cuts.json", "metrics.jsonl", "summary.json", "samples"]
 
 
 @pytest.mark.parametrize("missing", [*PARTS, "everything"])
@@ -143,6 +167,7 @@ def test_a_part_that_is_missing_is_left_out(tmp_path, missing):
     page = Page(report_of(folder))
     without = {
         "config.yaml": {"configuration"},
+        "clients.json": set(),
         "cuts.json": set(),
         "metrics.jsonl": {"curves", "clusters", "traffic"},
         "summary.json": set(),
@@ -153,26 +178,92 @@ def test_a_part_that_is_missing_is_left_out(tmp_path, missing):
     assert ("Not finished" in page.text) == (missing in {"summary.json", "everything"})
 
 
-def test_a_deployment_shows_dashes_and_never_zeros(tmp_path):
-    unknown = {
-        "domains": None,
-        "ari": None,
-        "silhouette": None,
-        "weights": None,
-        "divergences": [None] * 8,
-        "clients": None,
-    }
-    folder = write_run(tmp_path / "run", rounds=2, pictured=())
-    write_metrics(folder, [round_record(1) | unknown, round_record(2) | unknown])
-    (folder / "summary.json").write_text(
-        json.dumps({"name": "edge", "rounds": 2, "clusters": {"ari": None}, "domains": {}})
-    )
-    (folder / "cuts.json").unlink()
+def edge_run(folder, *, client_scores):
+    """Two rounds of a deployment: nobody knows the domains."""
+    write_run(folder, rounds=2, pictured=())
+    records = [round_record(1), round_record(2)]
+    for record in records:
+        del record["scores"], record["domains"]
+    write_metrics(folder, records)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["clusters"]["ari"] = summary["domains"] = None
+    if client_scores:
+        for place, product in enumerate(summary["products"].values()):
+            product["client_scores"] = {"tstr_accuracy": 0.75 + place / 8, "tstr_f1": None}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def test_a_deployment_says_nothing_of_what_nobody_knows(tmp_path):
+    folder = edge_run(tmp_path / "run", client_scores=False)
     page = Page(report_of(folder))
     assert "No domain has been judged" in page.text
-    assert key_figures(read_run(folder)).ari is None
-    # Images, share, weight, divergence, device and both cuts of eight clients.
-    assert page.cells.count("—") == 8 * 7
+    assert key_figures(read_run(folder)).scores == {}
+    assert "Rand" not in page.text
+
+
+def test_scores_of_clients_have_their_section(tmp_path):
+    folder = edge_run(tmp_path / "run", client_scores=True)
+    page = Page(report_of(folder))
+    assert page.sections[0] == "client-scores"
+    assert "quality" not in page.sections
+    table = client_scores(read_run(folder))
+    assert [metric.name for metric in table.metrics] == ["tstr_accuracy"]
+    assert [(name, values["tstr_accuracy"]) for name, _, values in table.rows] == [
+        ("cluster-0", 0.75),
+        ("cluster-1", 0.875),
+    ]
+
+
+def test_what_is_known_of_some_is_a_dash_for_the_others(tmp_path):
+    record = round_record(1, clients=2)
+    del record["clients"][1]["divergence"], record["clients"][1]["samples"], record["clients"][1]["bytes"]
+    write_metrics(tmp_path, [record])
+    table = client_table(read_run(tmp_path))
+    assert [row.facts.get("divergence") for row in table.rows] == [0.0, None]
+    assert [row.share for row in table.rows] == [None, None]
+    assert not table.has("share")
+    # Images, divergence, sent up and down of the second client.
+    assert Page(report_of(tmp_path)).cells.count("—") == 4
+
+
+def test_a_method_without_clusters_and_cuts_reads_as_if_made_for_it(tmp_path):
+    folder = write_fedgan_run(tmp_path / "run", rounds=3, pictured=(1, 3))
+    record, page = read_run(folder), Page(report_of(folder))
+    assert page.sections == ["quality", "samples", "curves", "clients", "traffic", "configuration"]
+    assert "—" not in page.cells
+    assert "A run of fedgan" in page.text
+    for word in ("Cluster", "cluster", "cut", "Rand", "solver", "server trains", "HuSCF"):
+        assert word not in page.text, word
+    assert [samples.product for samples in product_samples(record)] == ["global"]
+    assert product_samples(record)[0].domains == DOMAINS
+    assert client_table(record).rows[1].share == pytest.approx(165 / (2 * 630))
+    assert domain_scores(record).judged == ("global",)
+
+
+def test_drop_outs_of_a_method_without_steps_have_no_step(tmp_path):
+    record = fedgan_round_record(1, rounds=1)
+    record["drop_outs"] = [{"id": 5, "step": None, "exchange": None, "reason": "left"}]
+    write_metrics(tmp_path, [record])
+    page = Page(report_of(tmp_path))
+    assert drop_outs(read_run(tmp_path))[0].exchange is None
+    assert "drop-outs" in page.sections
+    assert "Exchange" not in page.text
+    assert page.cells.count("left") == 1
+
+
+def test_numbers_of_a_strangers_method_have_charts_and_columns(tmp_path):
+    record = fedgan_round_record(1, rounds=1)
+    record["losses"] = {"critic": 1.0}
+    record["facts"] = {"mean_roundness": 0.5, "shape": "round"}
+    record["clients"][0]["taste"] = 2.5
+    record["domains"] = {"digits": {"product": "global", "crispness": 0.25}}
+    again = record | {"round": 2}
+    write_metrics(tmp_path, [record, again])
+    read = read_run(tmp_path)
+    assert [chart.title for chart in charts(read)] == ["Loss", "Crispness", "Mean roundness"]
+    assert [metric.name for metric in client_table(read).metrics] == ["taste"]
+    assert {"0.250", "2.500"} <= set(Page(report_of(tmp_path)).cells)
 
 
 def test_a_run_that_died_tells_how_far_it_came(tmp_path):
@@ -183,7 +274,7 @@ def test_a_run_that_died_tells_how_far_it_came(tmp_path):
     assert figures.rounds == 2
     assert figures.seconds == pytest.approx(12.8 + 13.1)
     assert (figures.up, figures.down) == (820_000_000, 840_000_000)
-    assert (figures.clients, figures.clusters, figures.ari) == (8, 2, 1.0)
+    assert (figures.clients, figures.clusters, figures.scores) == (8, 2, {"ari": 1.0})
     assert "after 2 rounds" in report_of(folder)
 
 
@@ -196,16 +287,18 @@ def test_scores_are_curves_and_what_is_known_once_is_none(finished):
         "Loss",
         "Label fidelity",
         "Generation score",
-        "Fréchet distance",
+        "FID",
         "Clustering",
+        "Bodies",
     ]
 
 
 def test_samples_show_the_latest_round_and_some_before(tmp_path):
     folder = write_run(tmp_path / "run", rounds=20, pictured=tuple(range(1, 21)))
-    first, second = cluster_samples(read_run(folder))
-    assert (first.cluster, first.latest_round, first.clients, first.domains) == (0, 20, 4, ("digits",))
-    assert (second.cluster, second.domains) == (1, ("letters",))
+    first, second = product_samples(read_run(folder))
+    assert (first.product, first.latest_round, first.clients) == ("cluster-0", 20, 4)
+    assert first.domains == ("digits",)
+    assert (second.product, second.domains) == ("cluster-1", ("letters",))
     assert first.height == 2 * 56 + 3
     rounds = [number for number, _ in first.earlier]
     assert rounds[0] == 1
@@ -214,16 +307,14 @@ def test_samples_show_the_latest_round_and_some_before(tmp_path):
     assert max(rounds) < 20
 
 
-def test_a_cluster_that_is_gone_is_not_shown(finished, tmp_path):
+def test_a_product_that_is_gone_is_not_shown(finished, tmp_path):
     folder = write_run(tmp_path / "run", rounds=2, pictured=(1, 2))
     (folder / "samples" / "round-002-cluster-1.png").unlink()
-    assert [samples.cluster for samples in cluster_samples(read_run(folder))] == [0]
+    assert [samples.product for samples in product_samples(read_run(folder))] == ["cluster-0"]
 
 
 def test_clients_of_a_cluster_stand_together(tmp_path):
-    write_metrics(
-        tmp_path, [round_record(1) | {"clusters": [0, 0, 0]}, round_record(2) | {"clusters": [1, 0, 1]}]
-    )
+    write_metrics(tmp_path, [in_clusters(1, 0, 0, 0), in_clusters(2, 1, 0, 1)])
     table = membership(read_run(tmp_path))
     assert table.rounds == (1, 2)
     assert table.rows == ((1, (0, 0)), (0, (0, 1)), (2, (0, 1)))
@@ -231,49 +322,81 @@ def test_clients_of_a_cluster_stand_together(tmp_path):
 
 @pytest.mark.parametrize(("bodies", "parted"), [((1, 1, 1), None), ((1, 2, 2), 2)])
 def test_the_page_says_when_clusters_parted_their_bodies(bodies, parted, tmp_path):
-    write_metrics(tmp_path, [round_record(i) | {"bodies": n} for i, n in enumerate(bodies, start=1)])
+    write_metrics(tmp_path, [round_record(i) | {"facts": {"bodies": n}} for i, n in enumerate(bodies, 1)])
     assert membership(read_run(tmp_path)).parted == parted
     assert (f"From round {parted} on" in Page(report_of(tmp_path)).text) == (parted is not None)
 
 
 def test_a_client_that_came_later_was_nowhere_before(tmp_path):
-    write_metrics(tmp_path, [round_record(1) | {"clusters": [0]}, round_record(2) | {"clusters": [0, 0]}])
+    write_metrics(tmp_path, [in_clusters(1, 0), in_clusters(2, 0, 0)])
     assert membership(read_run(tmp_path)).rows == ((0, (0, 0)), (1, (None, 0)))
 
 
 def test_clients_have_weights_shares_and_cuts(finished):
-    rows = client_rows(read_run(finished))
+    table = client_table(read_run(finished))
+    rows = table.rows
+    assert [metric.name for metric in table.metrics] == ["weight", "divergence"]
+    assert table.networks == ("generator", "discriminator")
     assert [row.client for row in rows] == list(range(8))
     assert rows[1].device == "d5"
     assert rows[1].samples == 165
     assert rows[1].share == pytest.approx(165 / (180 + 165 + 150 + 135))
-    assert rows[1].weight == pytest.approx(1.1 * 165 / 630)
+    assert rows[1].facts["weight"] == pytest.approx(1.1 * 165 / 630)
+    assert rows[1].sent == {"up": 20_000_000, "down": 40_000_000}
     generator, discriminator = rows[1].cuts
     assert generator.places == ("client", "server", "middle", "server", "client")
     assert discriminator.places == ("client", "client", "middle", "server", "client")
     assert discriminator.words == "discriminator: blocks 1, 2, 5 of 5 on the client"
 
 
-@pytest.mark.parametrize("spec", ["no-such-model", None])
-def test_a_model_that_is_gone_is_drawn_with_the_papers_blocks(tmp_path, spec):
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": {"spec": spec}}))
-    (tmp_path / "cuts.json").write_text(json.dumps(cuts(1)))
-    (row,) = client_rows(read_run(tmp_path))
-    assert [len(drawing.places) for drawing in row.cuts] == [5, 5]
+@pytest.mark.parametrize(("count", "middle"), [(5, 2), (7, 3)])
+def test_cuts_are_drawn_with_the_blocks_that_the_file_names(tmp_path, count, middle):
+    blocks = {"generator": {"count": count, "middle": middle}}
+    held = [{"id": 0, "cut": [1, 2]}]
+    (tmp_path / "cuts.json").write_text(json.dumps({"blocks": blocks, "clients": held}))
+    (row,) = client_table(read_run(tmp_path)).rows
+    (drawing,) = row.cuts
+    assert len(drawing.places) == count
+    assert drawing.places.index("middle") == middle
+    assert drawing.words == f"generator: blocks 1, {count - 1}, {count} of {count} on the client"
+
+
+@pytest.mark.parametrize("blocks", [None, [], {"generator": {"count": 5}}, {"generator": None}])
+def test_a_cut_whose_blocks_are_not_known_is_not_drawn(tmp_path, blocks):
+    (tmp_path / "cuts.json").write_text(json.dumps(cuts(1) | {"blocks": blocks}))
+    (row,) = client_table(read_run(tmp_path)).rows
+    assert row.cuts == ()
+    assert report_of(tmp_path)
+
+
+def test_a_product_has_the_colour_of_its_cluster(tmp_path):
+    folder = write_run(tmp_path / "run", rounds=2, pictured=(2,))
+    assert colours(read_run(folder)) == {"cluster-0": 0, "cluster-1": 1}
+    clusters = [3 if cluster == 0 else 1 for cluster in clusters_of(2, 8)]
+    write_metrics(folder, [in_clusters(1, *clusters)])
+    assert colours(read_run(folder)) == {"cluster-0": 3, "cluster-1": 1}
 
 
 def test_traffic_is_summed_over_rounds_and_sorted_by_direction(tmp_path):
-    kinds = {"segments": 30, "generator tail input": 20, "generator head output": 10, "fake head output": 15}
-    records = [round_record(n) | {"bytes": {"up": 1, "down": 1, "kinds": kinds}} for n in (1, 2)]
-    write_metrics(tmp_path, records)
-    rows = [(row.kind, row.direction, row.total) for row in traffic(read_run(tmp_path))]
-    assert rows == [
+    kinds = {
+        "up": {"segments": 30, "fake head output": 15, "mask": 30},
+        "down": {"segments": 31, "labels": 40},
+    }
+    write_metrics(tmp_path, [round_record(n) | {"bytes": kinds} for n in (1, 2)])
+    record = read_run(tmp_path)
+    assert [(row.kind, row.direction, row.total) for row in traffic(record)] == [
+        ("mask", "up", 60),
+        ("segments", "up", 60),
         ("fake head output", "up", 30),
-        ("generator head output", "up", 20),
-        ("generator tail input", "down", 40),
-        ("segments", "both", 60),
+        ("labels", "down", 80),
+        ("segments", "down", 62),
     ]
-    assert sum(row.share for row in traffic(read_run(tmp_path))) == pytest.approx(1)
+    assert sum(row.share for row in traffic(record)) == pytest.approx(1)
+    assert (key_figures(record).up, key_figures(record).down) == (150, 142)
+
+
+def test_the_page_has_every_kind_that_crossed(html):
+    assert {kind for kinds in KINDS.values() for kind in kinds} <= set(Page(html).text.split("\n"))
 
 
 def test_settings_are_grouped_by_section(finished):
@@ -288,9 +411,9 @@ def eventful_run(folder):
     write_run(folder, rounds=3)
     records = [round_record(number, rounds=3) for number in (1, 2, 3)]
     records[1]["drop_outs"] = [
-        {"id": 5, "step": 7, "exchange": "CRITICISE", "reason": "left <after> 6 steps"}
+        {"id": 5, "step": 7, "exchange": "criticise", "reason": "left <after> 6 steps"}
     ]
-    records[1]["new_cuts"] = {
+    records[1]["facts"]["new_cuts"] = {
         "clients": [{"id": 5, "before": [1, 1, 2, 2], "after": [2, 1, 1, 2], "output_change": 0.125}]
     }
     write_metrics(folder, records)
@@ -299,7 +422,7 @@ def eventful_run(folder):
 
 def test_drop_outs_have_their_reason(tmp_path):
     (row,) = drop_outs(read_run(eventful_run(tmp_path)))
-    assert (row.round, row.client, row.step, row.exchange) == (2, 5, 7, "CRITICISE")
+    assert (row.round, row.client, row.step, row.exchange) == (2, 5, 7, "criticise")
     assert row.reason == "left <after> 6 steps"
 
 

@@ -69,7 +69,12 @@ def test_a_damaged_part_counts_as_missing(tmp_path, name, content):
     folder = write_run(tmp_path / "demo", rounds=2, pictured=())
     (folder / name).write_text(content)
     record = read_run(folder)
-    parts = {"config.yaml": "config", "clients.json": "described", "cuts.json": "cuts", "summary.json": "summary"}
+    parts = {
+        "config.yaml": "config",
+        "clients.json": "described",
+        "cuts.json": "cuts",
+        "summary.json": "summary",
+    }
     assert not getattr(record, parts[name])
     assert record.clusters
 
@@ -77,7 +82,10 @@ def test_a_damaged_part_counts_as_missing(tmp_path, name, content):
 def test_the_last_known_score_counts(tmp_path):
     first, second, third = (round_record(n) | {"domains": {}} for n in (1, 2, 3))
     first["domains"] = {"digits": {"product": "cluster-0", "fid": 50.0, "label_fidelity": 0.2}}
-    second["domains"] = {"digits": {"product": "cluster-1", "fid": None, "label_fidelity": 0.6}, "letters": None}
+    second["domains"] = {
+        "digits": {"product": "cluster-1", "fid": None, "label_fidelity": 0.6},
+        "letters": None,
+    }
     write_metrics(tmp_path, [first, second, third])
     assert read_run(tmp_path).domains == {
         "digits": {"product": "cluster-1", "fid": 50.0, "label_fidelity": 0.6},

@@ -24,7 +24,9 @@ def test_it_has_a_row_for_each_domain_and_the_run_around_them():
 
 
 def rows(text):
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
+    return [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line
+    ]
 
 
 def test_a_method_without_clusters_says_nothing_of_them():

@@ -1,68 +1,130 @@
-"""All that may be in a Flower message of ours: by message type, record and key."""
+"""All that may cross, written out by hand: what each method declares, then message type by message type.
+
+A method that declares more, or less, than is written here does not pass; nor does a message that holds more.
+"""
 
 import re
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 
-CLIENT = r"client-\d+"
-CLUSTER = r"cluster-\d+"
 ENTRY = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 BLOCK = rf"(generator|discriminator)\.\d+\.(embedding|main|norm)\.{ENTRY}"
 MOMENT = rf"{BLOCK}\.(step|exp_avg|exp_avg_sq)"
 GENERATOR = BLOCK.replace("|discriminator", "")
 
-DEVICE = {
-    "name",
-    "gflops",
-    "mbit_per_s",
-    "download_mbit_per_s",
-    "memory_mib",
-    "joule_per_gflop",
-    "joule_per_megabyte",
-    "energy_joule_per_step",
-    "minimum_discriminator_head",
+DESCRIPTION = {
+    "samples",
+    "device.name",
+    "device.gflops",
+    "device.mbit_per_s",
+    "device.download_mbit_per_s",
+    "device.memory_mib",
+    "device.joule_per_gflop",
+    "device.joule_per_megabyte",
+    "device.energy_joule_per_step",
+    "device.minimum_discriminator_head",
 }
 
-KEPT = (ConfigRecord, {"round", "sha256"})
-
-SESSION = {"round", "attempt"}
-
-DOWN = {
-    "query.rendezvous": {"invitation": (ConfigRecord, {"address", "token"})},
-    "query.describe": {"clients": (ConfigRecord, {"ids"})},
-    "train": {
-        "session": (
-            ConfigRecord,
-            SESSION | {"steps", "answer-seconds", "address", "token", "neighbours", "training"},
-        ),
-        r"kept-\d+": KEPT,
-        CLIENT: (ConfigRecord, {"cut", "cluster"}),
-        CLUSTER: (ArrayRecord, BLOCK),
-        r"taken-\d+": (ArrayRecord, BLOCK),
-        r"moments-\d+": (ArrayRecord, MOMENT),
+DECLARED = {
+    "huscf": {
+        "description": DESCRIPTION,
+        "order": {"cut"},
+        "order kinds": {
+            "segments": BLOCK,
+            "blocks that change sides": BLOCK,
+            "moments that change sides": MOMENT,
+        },
+        "exchanges": [
+            ("GENERATE", ["generator head output"], ["generator tail input"]),
+            (
+                "DISCRIMINATE",
+                ["fake head output", "real head output"],
+                ["fake tail input", "real tail input"],
+            ),
+            (
+                "DISCRIMINATOR_BACKWARD",
+                ["gradient of fake tail input", "gradient of real tail input"],
+                ["gradient of fake head output", "gradient of real head output"],
+            ),
+            ("CRITICISE", ["fake head output"], ["fake tail input"]),
+            ("CRITICISM_BACKWARD", ["gradient of fake tail input"], ["gradient of fake head output"]),
+            (
+                "GENERATOR_BACKWARD",
+                ["gradient of generator tail input"],
+                ["gradient of generator head output"],
+            ),
+        ],
+        "upload": set(),
+        "upload kinds": {"segments": BLOCK},
+        "losses": {"discriminator", "generator"},
+        "product": {"generator": GENERATOR},
+        "scores": {"tstr_accuracy", "tstr_f1"},
     },
-    "evaluate": {
-        "request": (ConfigRecord, {"client-id"}),
-        "generator": (ArrayRecord, GENERATOR),
+    "fedgan": {
+        "description": DESCRIPTION,
+        "order": set(),
+        "order kinds": {"networks": BLOCK},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"networks": BLOCK},
+        "losses": {"discriminator", "generator"},
+        "product": {"generator": GENERATOR},
+        "scores": {"tstr_accuracy", "tstr_f1"},
     },
 }
-UP = {
-    "query.rendezvous": {"arrival": (ConfigRecord, {"admitted", "client-id"})},
-    "query.describe": {CLIENT: (ConfigRecord, {"samples"} | DEVICE)},
-    "train": {
-        "session": (ConfigRecord, SESSION),
-        CLIENT: (ArrayRecord, BLOCK),
-        r"kept-\d+": KEPT,
-        r"losses-\d+": (MetricRecord, {"discriminator", "generator"}),
-        r"seconds-\d+": (MetricRecord, {"compute", "exchange"}),
-    },
-    "evaluate": {"scores": (MetricRecord, {"client-id", "test-samples", "tstr_accuracy", "tstr_f1"})},
-}
+
+GROUPS = {"huscf": r"cluster-\d+/(generator|discriminator)\.\d+", "fedgan": "everybody"}
+"""Names of the groups of clients that are told the same."""
+
+CLIENT = r"\d+"
+KEPT = {rf"kept/{CLIENT}": (ConfigRecord, {"round", "sha256"})}
 
 
-def unlisted(records, message_type, direction):
+def envelope(method):
+    """Records of each message type, down and up: a type, and the keys that it may have."""
+    listed = DECLARED[method]
+    down = {
+        "query.join": {"invitation": (ConfigRecord, {"address", "token"})},
+        "query.describe": {"request": (ConfigRecord, {"clients"})},
+        "train": {
+            "round": (ConfigRecord, {"round", "attempt", "steps", "training", "neighbours"}),
+            rf"order/{CLIENT}": (ConfigRecord, listed["order"]),
+            rf"groups/{CLIENT}": (ConfigRecord, {"names"}),
+            **tensors(rf"tensors/{CLIENT}", listed["order kinds"]),
+            **tensors(f"group/{GROUPS[method]}", listed["order kinds"]),
+            **KEPT,
+        },
+        "evaluate": {"request": (ConfigRecord, {"client"}), **tensors("product", listed["product"])},
+    }
+    if listed["exchanges"]:
+        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
+    up = {
+        "query.join": {"arrival": (ConfigRecord, {"admitted", "client"})},
+        "query.describe": {rf"description/{CLIENT}": (ConfigRecord, listed["description"])},
+        "train": {
+            "round": (ConfigRecord, {"round", "attempt"}),
+            rf"upload/{CLIENT}": (ConfigRecord, listed["upload"]),
+            **tensors(rf"tensors/{CLIENT}", listed["upload kinds"]),
+            rf"losses/{CLIENT}": (MetricRecord, listed["losses"]),
+            rf"seconds/{CLIENT}": (MetricRecord, {"compute", "exchange"}),
+            rf"drop-out/{CLIENT}": (ConfigRecord, {"reason"}),
+            **KEPT,
+        },
+        "evaluate": {
+            "judged": (ConfigRecord, {"client", "test_samples"}),
+            "scores": (MetricRecord, listed["scores"]),
+        },
+    }
+    return {"down": down, "up": up}
+
+
+def tensors(scope, kinds):
+    return {f"{scope}/{kind}": (ArrayRecord, names) for kind, names in kinds.items()}
+
+
+def unlisted(records, message_type, direction, method):
     """Names of records and keys, or values, of a message that the list does not have."""
-    listed = (UP if direction == "up" else DOWN)[message_type]
+    listed = envelope(method)[direction][message_type]
     found = []
     for name, record in records.items():
         rules = [rule for pattern, rule in listed.items() if re.fullmatch(pattern, name)]

@@ -4,14 +4,16 @@ import logging
 import pytest
 from flwr.app import Message, RecordDict
 
-from huscf_flwr.flower.owner import root_certificates_of
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.deployment import make_server_credentials
-from huscf_flwr.session.wire import ExecutorServer, arrive
-from strategies import assembly
+from huscf_flwr.flower import assembly
 from huscf_flwr.flower.assembly import Assembly, AssemblyError, assemble
 from huscf_flwr.flower.client_keys import ClientKeyError, keys_of_nodes, write_client_keys
-from huscf_flwr.flower.messages import DESCRIBE, Arrival, DescribeRequest, Description, Invitation
+from huscf_flwr.flower.messages import DESCRIBE, Arrival, DescribeReply, DescribeRequest, Invitation
+from huscf_flwr.flower.owner import root_certificates_of
+from huscf_flwr.methods import method_named
+from huscf_flwr.methods.contract import Description
+from huscf_flwr.session.wire import ExecutorServer, arrive
 from tests.flower.in_process_grid import InProcessGrid
 from tests.run.builders import small_run
 
@@ -46,32 +48,47 @@ def fingerprint_of(node):
     return keys_of_nodes(InProcessGrid({node: {}}, {}))[node]
 
 
+METHOD = method_named("huscf")
+"""As far as the assembly knows: its descriptions are those of most methods."""
+
+
 def handle(message, context):
     """A SuperNode that says what its node config tells it to say, and fails where that tells it to fail."""
     node = context.node_config
-    stage = "describe" if message.metadata.message_type == DESCRIBE else "rendezvous"
+    stage = "describe" if message.metadata.message_type == DESCRIBE else "join"
     if node.get("fails-at") == stage:
         raise OSError(f"cannot {stage}")
-    if stage == "describe":
-        clients = DescribeRequest.from_records(message.content).clients
-        samples = json.loads(node.get("samples", "null")) or {client: 10 + client for client in clients}
-        reply = Description(samples, dict.fromkeys(samples, DEVICE))
-    else:
-        invitation = Invitation.from_records(message.content)
-        admitted = not node.get("late") and arrive(
+    content = described(message.content, node) if stage == "describe" else joined(message.content, context)
+    return Message(RecordDict() if node.get("says-nothing-at") == stage else content, reply_to=message)
+
+
+def described(content, node):
+    clients = json.loads(node.get("describes", "null")) or DescribeRequest.from_records(content).clients
+    known = {client: Description(samples=10 + client, device=DEVICE) for client in clients}
+    records = DescribeReply(known).to_records(METHOD)
+    for record in records.values():
+        record.update(json.loads(node.get("says", "{}")))
+    return records
+
+
+def joined(content, context):
+    invitation = Invitation.from_records(content)
+    node = context.node_config
+    admitted = invitation.address is None or (
+        not node.get("late")
+        and arrive(
             *(invitation.address, invitation.token, str(context.node_id), 30.0),
             root_certificates_of(context),
         )
-        reply = Arrival(admitted, node.get("client-id"))
-    content = RecordDict() if node.get("says-nothing-at") == stage else reply.to_records()
-    return Message(content, reply_to=message)
+    )
+    return Arrival(admitted=admitted, client=node.get("client-id")).to_records()
 
 
-def assembled(server, tmp_path, nodes, **settings):
+def assembled(server, tmp_path, nodes, at_once=None, **settings):
     config = small_run(tmp_path, tmp_path, **{"executor.window": 0.5, **settings})
-    grid = InProcessGrid(nodes, {}, app=handle)
+    grid = InProcessGrid(nodes, {}, app=handle, at_once=at_once)
     try:
-        return assemble(config, grid, server)
+        return assemble(config, METHOD, grid, server)
     finally:
         grid.close()
 
@@ -81,8 +98,17 @@ def test_virtual_clients_are_spread_over_the_hosts(server, tmp_path):
     assert sorted(map(sorted, found.clients.values())) == [[0, 2, 4], [1, 3]]
     assert set(found.clients) == {21, 22}
     assert found.owners == frozenset()
-    assert found.description.samples == {client: 10 + client for client in range(5)}
-    assert list(found.description.devices) == [0, 1, 2, 3, 4]
+    assert list(found.descriptions) == [0, 1, 2, 3, 4]
+    assert [each.samples for each in found.descriptions.values()] == [10, 11, 12, 13, 14]
+
+
+def test_without_a_rendezvous_supernodes_may_queue_and_all_take_part(tmp_path):
+    """One worker for three SuperNodes: nobody waits for anybody, and nobody is late."""
+    nodes = {21: {}, 22: {"client-id": 3, "late": True}, 23: {}}
+    found = assembled(None, tmp_path, nodes, at_once=1, clients=5)
+    assert found.clients == {22: (3,), 21: (0, 2), 23: (1, 4)}
+    assert found.owners == {22}
+    assert list(found.descriptions) == [0, 1, 2, 3, 4]
 
 
 def test_owners_have_their_client_and_hosts_the_others(server, tmp_path):
@@ -141,17 +167,17 @@ def test_hosts_that_cannot_run_beside_the_others_are_left_out_and_the_setting_is
 
 def test_who_does_not_come_is_named_and_the_others_go_on(server, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        found = assembled(server, tmp_path, {21: {"fails-at": "rendezvous"}, 22: {}}, clients=4)
+        found = assembled(server, tmp_path, {21: {"fails-at": "join"}, 22: {}}, clients=4)
     assert set(found.clients) == {22}
-    assert "SuperNode 21 failed: OSError: cannot rendezvous" in caplog.text
-    assert "SuperNode 21 did not come to the rendezvous" in caplog.text
+    assert "SuperNode 21 failed: OSError: cannot join" in caplog.text
+    assert "SuperNode 21 did not join" in caplog.text
 
 
 def test_who_says_nothing_of_its_arrival_has_not_come(server, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        found = assembled(server, tmp_path, {21: {"says-nothing-at": "rendezvous"}, 22: {}}, clients=4)
+        found = assembled(server, tmp_path, {21: {"says-nothing-at": "join"}, 22: {}}, clients=4)
     assert set(found.clients) == {22}
-    assert "SuperNode 21 sent a reply that cannot be read (KeyError" in caplog.text
+    assert "SuperNode 21 sent a reply that cannot be read (CrossingError" in caplog.text
 
 
 def test_who_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):
@@ -161,17 +187,19 @@ def test_who_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("samples", "message"),
+    ("node", "message"),
     [
-        ({"2": 9, "3": 9}, r"a reply for clients \[2, 3\], not \[2\]"),
-        ({"3": 9}, r"a reply for clients \[3\], not \[2\]"),
-        ({"2": 0}, "0 training images of client 2, at least 1 is needed"),
-        ({"2": -5}, "-5 training images of client 2"),
-        ({"2": "many"}, "a reply that cannot be read"),
+        ({"describes": [2, 3]}, r"a reply for clients \[2, 3\], not \[2\]"),
+        ({"describes": [3]}, r"a reply for clients \[3\], not \[2\]"),
+        ({"says": {"samples": 0}}, ".*samples: Input should be greater than 0"),
+        ({"says": {"samples": -5}}, ".*samples: Input should be greater than 0"),
+        ({"says": {"samples": "many"}}, ".*samples: Input should be a valid integer"),
+        ({"says": {"labels": [1, 2]}}, ".*labels: Extra inputs are not permitted"),
     ],
 )
-def test_who_describes_others_clients_or_none_that_can_train_ends_the_run(server, tmp_path, samples, message):
-    nodes = {21: {"client-id": 2, "samples": json.dumps(samples)}, 22: {}}
+def test_who_describes_others_clients_or_none_that_can_train_ends_the_run(server, tmp_path, node, message):
+    said = {name: json.dumps(value) for name, value in node.items()}
+    nodes = {21: {"client-id": 2, **said}, 22: {}}
     with pytest.raises(AssemblyError, match=f"SuperNode 21 described its clients with {message}"):
         assembled(server, tmp_path, nodes)
 
@@ -180,7 +208,7 @@ def test_who_describes_others_clients_or_none_that_can_train_ends_the_run(server
     ("nodes", "settings", "message"),
     [
         ({21: {}, 22: {}, 23: {}}, {"clients": 2}, "clients: 2 clients for 3 hosts"),
-        ({21: {"late": True}}, {}, "no SuperNode came to the rendezvous"),
+        ({21: {"late": True}}, {}, "no SuperNode joined"),
         ({21: {}, 22: {"late": True}}, {"min_hosts": 2}, "min_hosts: 2, but 1 SuperNodes can take part"),
     ],
 )
@@ -195,8 +223,7 @@ def test_too_few_connected_supernodes_are_waited_for_and_then_named(server, tmp_
         assembled(server, tmp_path, {21: {}}, min_hosts=3)
 
 
-DESCRIPTION = Description({}, {})
-MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), DESCRIPTION, {})
+MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), {}, {})
 
 
 def test_a_round_with_everybody_is_as_it_was_assembled():
@@ -217,6 +244,6 @@ def test_where_all_hosts_are_lost_all_are_tried_again():
 
 
 def test_owners_alone_may_be_lost():
-    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), DESCRIPTION, {})
+    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), {}, {})
     assert owners.placement([12]) == {11: (0,)}
     assert owners.placement([11, 12]) == {}

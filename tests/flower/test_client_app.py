@@ -9,15 +9,11 @@ import pytest
 import torch
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from huscf_flwr.methods.huscf.parts import model_spec_of
 
 from client_apps import app
 from huscf_flwr.config import to_run_config
 from huscf_flwr.cuts import load_devices
-from huscf_flwr.models import Cut, build_network
-from huscf_flwr.session import SessionError
-from huscf_flwr.session.wire import ExecutorServer, Rendezvous, StreamClaim
-from huscf_flwr.methods.huscf.parts import model_spec_of
-from huscf_flwr.run.client_files import MomentsError
 from huscf_flwr.flower.messages import (
     DESCRIBE,
     EVALUATE,
@@ -31,6 +27,10 @@ from huscf_flwr.flower.messages import (
     TrainReply,
     TrainRequest,
 )
+from huscf_flwr.models import Cut, build_network
+from huscf_flwr.run.client_files import MomentsError
+from huscf_flwr.session import SessionError
+from huscf_flwr.session.wire import ExecutorServer, Rendezvous, StreamClaim
 from tests.run.builders import coordinator_of, small_run, write_domains
 
 CUT = Cut(1, 1, 1, 1)

@@ -17,11 +17,11 @@ import pytest
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment import deploy, deployed_config
 from huscf_flwr.flower.launch import flower_environment, run_on
+from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
 from huscf_flwr.session.wire import StreamClaim
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
 from huscf_flwr.session.wire.endpoint import open_channel
 from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
-from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
 from tests.run.builders import SilentDisplay, small_run, write_domains
 
 APP = Path(__file__).resolve().parents[2]

@@ -9,13 +9,13 @@ import torch
 
 from huscf_flwr.background_process import free_ports
 from huscf_flwr.deployment import deploy, deployed_config, make_node_key, supernode
+from huscf_flwr.flower.client_keys import read_client_keys
 from huscf_flwr.flower.launch import run_on
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
 from huscf_flwr.tensor_files import read_tensors
-from huscf_flwr.run.local import train_locally
-from huscf_flwr.run.run_folder import read_metrics, read_summary
-from huscf_flwr.flower.client_keys import read_client_keys
 from tests.flower.processes import processes_of
 from tests.run.builders import SilentDisplay, small_run, write_domains
 

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 from flwr.app import Context, RecordDict
+from huscf_flwr.methods.huscf.parts import model_spec_of
 
-from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import DataError
+from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.models import build_network
-from huscf_flwr.methods.huscf.parts import model_spec_of
 from tests.run.builders import small_run, write_domains
 
 

@@ -1,12 +1,13 @@
 import pytest
-from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
+from flwr.app import Array, ArrayRecord, Error, Message
 
-from huscf_flwr.flower.messages import DESCRIBE, DescribeRequest, EvaluateReply, TrainReply
+from huscf_flwr.flower.messages import DESCRIBE, Arrival, DescribeRequest, EvaluateRequest
 from huscf_flwr.flower.replies import answers, check_clients, read_reply
+from tests.flower.messages.methods import LISTING
 
 
 def test_a_failure_that_the_superlink_reports_is_no_supernodes_own(caplog):
-    sent = Message(DescribeRequest((0,)).to_records(), dst_node_id=21, message_type=DESCRIBE)
+    sent = Message(DescribeRequest(clients=(0,)).to_records(), dst_node_id=21, message_type=DESCRIBE)
     reply = Message(Error(3, "Node Unavailable"), reply_to=sent)
     assert answers([reply]) == {}
     assert "SuperNode 21 failed: Node Unavailable" in caplog.text
@@ -16,18 +17,18 @@ def test_a_failure_that_the_superlink_reports_is_no_supernodes_own(caplog):
 
 
 def test_a_reply_is_read_as_it_was_sent():
-    reply = EvaluateReply(3, 20, {"tstr_accuracy": 0.5})
-    assert read_reply(EvaluateReply.from_records, reply.to_records()) == reply
+    reply = Arrival(admitted=True, client=3)
+    assert read_reply(Arrival.from_records, reply.to_records()) == reply
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"PK\x03\x04", b"\x80\x04pickle", b"\x93NUMPY\x01\x00\x08\x00{'descr:"]
 )
 def test_bytes_that_are_no_array_cannot_be_read(data):
-    array = Array("float32", (1,), "numpy.ndarray", data)
-    records = RecordDict({"client-0": ArrayRecord({"generator.0.main.weight": array})})
+    records = EvaluateRequest(0, {}).to_records(LISTING)
+    records["product/model"] = ArrayRecord({"main.weight": Array("float32", (1,), "numpy.ndarray", data)})
     with pytest.raises(ValueError, match="a reply that cannot be read"):
-        read_reply(TrainReply.from_records, records)
+        read_reply(lambda each: EvaluateRequest.from_records(each, LISTING), records)
 
 
 @pytest.mark.parametrize("told", [[], [1], [1, 2, 3]])

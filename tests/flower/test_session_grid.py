@@ -3,7 +3,7 @@ import threading
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
-from strategies import session_grid
+from huscf_flwr.flower import session_grid
 from huscf_flwr.flower.session_grid import SessionGrid
 from tests.flower.in_process_grid import InProcessGrid
 
@@ -52,10 +52,13 @@ class Watch:
 
     def __init__(self, gone=()):
         self._gone = gone
-        self.failures = []
+        self.failures, self.replies = [], []
 
     def gone(self):
         return self._gone
+
+    def replied(self, node):
+        self.replies.append(node)
 
     def failed(self, node, reason):
         self.failures.append((node, reason))
@@ -105,6 +108,22 @@ def test_that_a_handler_failed_is_told_before_the_others_have_answered(blocked):
     grid.close()
     assert senders(replies) == [11, 12, 13]
     assert watch.failures == [(11, "OSError: no data")]
+    assert sorted(watch.replies) == [12, 13]
+
+
+def test_that_a_host_replied_is_told_before_the_others_have(grid, blocked):
+    """Those that train by themselves are done then, and shown as such."""
+    watch = Watch()
+
+    def release(node):
+        watch.replies.append(node)
+        if len(watch.replies) == 2:
+            blocked.set()
+
+    watch.replied = release
+    SessionGrid(grid, watch).send_and_receive(messages(), timeout=PATIENCE)
+    assert sorted(watch.replies[:2]) == [11, 13]
+    assert watch.replies[2:] == [12]
 
 
 def test_everything_else_is_the_grids(grid):

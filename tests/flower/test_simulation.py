@@ -16,9 +16,9 @@ from huscf_flwr.config import RunConfig, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
 from huscf_flwr.flower.launch import FlowerRunError, run_with_flower
 from huscf_flwr.run.checkpoint import client_folder, last_round
-from huscf_flwr.tensor_files import read_tensors
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
+from huscf_flwr.tensor_files import read_tensors
 from tests.flower.processes import left_of
 from tests.run.builders import SilentDisplay
 

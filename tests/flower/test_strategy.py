@@ -7,6 +7,8 @@ import threading
 import pytest
 import torch
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from huscf_flwr.methods.huscf.participant import Participant
+from huscf_flwr.methods.huscf.parts import model_spec_of
 from safetensors.torch import load_file
 
 import client_apps
@@ -14,22 +16,20 @@ import huscf_flwr.flower.client_app as huscf_client
 from huscf_flwr.config import to_run_config
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.federation import Clustering, SampleWeighting
+from huscf_flwr.flower.client_keys import keys_of_nodes, read_client_keys
 from huscf_flwr.models import Cut, client_block_keys
-from huscf_flwr.session.wire import channel, server
-from huscf_flwr.session.wire.endpoint import PortTakenError
 from huscf_flwr.run.checkpoint import read_checkpoint
 from huscf_flwr.run.local import train_locally
-from huscf_flwr.methods.huscf.parts import model_spec_of
-from huscf_flwr.methods.huscf.participant import Participant
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics, read_summary
+from huscf_flwr.session.wire import channel, server
+from huscf_flwr.session.wire.endpoint import PortTakenError
 from server_app import make_server_app
 from strategies import HuSCF, session_grid
-from huscf_flwr.flower.client_keys import keys_of_nodes, read_client_keys
 from tests.flower.closed_list import unlisted
 from tests.flower.in_process_grid import RUN_ID, SERVER, InProcessGrid
-from tests.run.builders import DOMAINS, SilentDisplay, small_run, write_domains
 from tests.methods.huscf.scripted_cuts import script_cuts
+from tests.run.builders import DOMAINS, SilentDisplay, small_run, write_domains
 
 FAST = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 

@@ -1,22 +1,32 @@
-"""A run so small that it takes seconds: two domains of a few images, networks of a few channels."""
+"""A run so small that it takes seconds: two domains of a few images, networks of a few channels.
 
+``small_run`` is a whole run's configuration. ``Training`` trains single rounds of a method without a ``Run``:
+through ``Rounds``, one ``Host`` and, for a lock-step method, a ``LocalChannel``.
+"""
+
+import time
 from itertools import cycle
 
 import torch
+from safetensors.torch import load_file
 
 from huscf_flwr.config import load_config
+from huscf_flwr.cuts import Device
 from huscf_flwr.data import LabelledImages, write_idx_folder
-from huscf_flwr.models import legal_cuts
-from huscf_flwr.session import HostedClient, LocalChannel, run_steps
-from huscf_flwr.split import SplitClient
-from huscf_flwr.methods.huscf.coordinator import Coordinator
-from huscf_flwr.methods.huscf.parts import method_of, model_spec_of
-from huscf_flwr.methods.huscf.participant import dtype_of
-from huscf_flwr.methods.huscf.taken_blocks import TakenBlocks, begin_round
-from tests.split.builders import random_batch
+from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.methods.contract import Description
+from huscf_flwr.models import legal_cuts, model_spec_of
+from huscf_flwr.run.checkpoint import checkpoint_folder, client_folder
+from huscf_flwr.run.host import Host
+from huscf_flwr.run.rounds import Rounds
+from huscf_flwr.session import HostTimer, LocalChannel, LockStep
 
 DOMAINS = ("digits", "letters")
 PER_CLASS = {"train": 6, "test": 2}
+SAMPLES = {0: 16, 1: 9, 2: 5}
+DEVICE = Device(name="any", gflops=1.0, mbit_per_s=10.0)
+UNJUDGED = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+"""Settings of a run that scores as little as a run can."""
 
 
 def striped_images(name, per_class, classes=10):
@@ -58,52 +68,140 @@ def small_run(root, output, **settings):
     return load_config("demo", [f"{key}={value}" for key, value in {**defaults, **settings}.items()])
 
 
-SAMPLES = {0: 16, 1: 9, 2: 5}
+def descriptions(samples=SAMPLES, device=DEVICE):
+    """What clients with these sample counts say of themselves."""
+    return {client: Description(samples=count, device=device) for client, count in samples.items()}
 
 
-def coordinator_of(config, *, samples=SAMPLES, cuts=None, method=None):
-    """A coordinator of clients whose cuts are the lightest, the heaviest, and one in between."""
-    spec = model_spec_of(config)
-    legal = legal_cuts(spec)
-    cuts = cuts or dict(zip(samples, cycle((legal[0], legal[-1], legal[5])), strict=False))
-    return Coordinator(config, spec, samples=samples, cuts=cuts, method=method or method_of(config))
+def images_of_client(client, count):
+    """Images of one client's own, at random; half of the clients hold either domain."""
+    domain = striped_images(DOMAINS[client % 2], max(2, count))
+    stream = torch.Generator().manual_seed(client)
+    return domain.subset(torch.randperm(len(domain), generator=stream)[:count])
 
 
-def split_clients(coordinator):
-    """The clients with the cuts of the round to come, each with weights of its own."""
-    config = coordinator.config
-    return {
-        client: SplitClient(
-            client, coordinator.spec, cut, seed=config.seed, owner=client, dtype=dtype_of(config)
-        )
-        for client, cut in coordinator.cuts.items()
-    }
+class GivenCuts:
+    """A cut solver that gives every client the cut that it is told, in the order of client ids."""
+
+    name = "given"
+
+    def __init__(self, cuts):
+        self.cuts = cuts
+
+    def solve(self, problem, *, seed):
+        cuts = [cut for _, cut in sorted(self.cuts.items())]
+        return problem.solution(cuts, solver=self.name, started=time.perf_counter())
 
 
-def train_round(coordinator, absent=()):
-    """Train one round on random images, all clients on one host; return what is known of it.
+def mixed_cuts(config, clients=SAMPLES):
+    """For each client the lightest cut, the heaviest, or one in between, in turn."""
+    legal = legal_cuts(model_spec_of(config))
+    return dict(zip(clients, cycle((legal[0], legal[-1], legal[5])), strict=False))
 
-    The replies of ``absent`` clients do not come.
+
+def method_of(config, *, samples=SAMPLES, cuts=None, **parts):
+    """The server's half of the configured method; HuSCF's clients have ``cuts``, or ``mixed_cuts``.
+
+    ``parts`` take the place of the configured objects of HuSCF.
     """
-    clients, trained = begin_training(coordinator)
-    losses = {k: own for k, own in trained.losses.items() if k not in absent}
-    blocks = {k: clients[k].segments.states() for k in losses}
-    return coordinator.close_round(blocks, losses)
+    config = resolved(config)
+    if config.method == "huscf":
+        parts = {"cut_solver": GivenCuts(cuts or mixed_cuts(config, samples)), **parts}
+    return method_named(config.method)(config, descriptions(samples), **parts)
 
 
-def begin_training(coordinator):
-    """Train one round and leave it open; return the clients, and what became of them."""
-    spec, clients = coordinator.spec, split_clients(coordinator)
-    blocks, taken = coordinator.blocks_for(sorted(clients)), coordinator.taken_by(sorted(clients))
-    for client, split in clients.items():
-        own = blocks.get(coordinator.clusters[client])
-        begin_round(split.segments, own, taken.get(client, TakenBlocks()))
-    session = coordinator.open_round([sorted(clients)])
-    members = [
-        HostedClient(split, lambda k=k: random_batch(spec, 2 + k, 10 * coordinator.round + k, torch.float32))
-        for k, split in clients.items()
+class Training:
+    """The rounds of a method whose clients are all on one host; what they keep lies in the run's folder."""
+
+    def __init__(self, method, may_have_lost_files=False):
+        self.method, self.config = method, method.config
+        self.rounds = Rounds(method.config, method)
+        self.folder = client_folder(method.config.folder)
+        self.lost = may_have_lost_files
+        self.new_host()
+
+    @property
+    def clients(self):
+        """The ids of all clients."""
+        return sorted(self.method.clients)
+
+    def new_host(self):
+        """Start the host's process anew: clients are made again, with what they have kept."""
+        self.host = Host(
+            self.config, type(self.method), self.make_client, self.folder, may_have_lost_files=self.lost
+        )
+
+    def make_client(self, client):
+        description = self.method.clients[client]
+        images = images_of_client(client, description.samples)
+        return type(self.method).client(client, images, description.device, self.config)
+
+    def begin(self, **arguments):
+        """Train a round and leave it open; return it, and what became of the clients."""
+        opened = self.rounds.open([self.clients], **arguments)
+        locked = isinstance(opened.session, LockStep)
+        channel = LocalChannel(opened.session) if locked else None
+        hosted = self.host.train(opened.assignment(0), channel, HostTimer())
+        if not locked:
+            for client, drop_out in hosted.drop_outs.items():
+                opened.session.drop(client, drop_out.reason)
+            for client in hosted.uploads:
+                opened.session.done(client)
+        return opened, hosted
+
+    def train(self, absent=()):
+        """Train and close a round; return what is known of it. The uploads of ``absent`` do not come."""
+        _, hosted = self.begin()
+        uploads = {client: upload for client, upload in hosted.uploads.items() if client not in absent}
+        for client, upload in uploads.items():
+            self.rounds.check_upload(client, upload)
+        return self.rounds.close(uploads)
+
+
+def training_of(config, **arguments):
+    """The rounds of ``method_of(config, **arguments)``."""
+    return Training(method_of(config, **arguments))
+
+
+def server_tensors(folder):
+    """The tensors of the only checkpoint that a run has kept."""
+    (path,) = checkpoint_folder(folder).glob("server-*.safetensors")
+    return load_file(path)
+
+
+def private_tensors(folder):
+    """What all clients of a run have kept for themselves, by file and name."""
+    paths = client_folder(folder).glob("*.safetensors")
+    return {f"{path.stem}/{name}": tensor for path in paths for name, tensor in load_file(path).items()}
+
+
+def assert_same_to_the_bit(found, expected):
+    """Compare tensors by name; there must be some."""
+    assert found.keys() == expected.keys()
+    assert expected
+    different = [name for name, tensor in expected.items() if not torch.equal(found[name], tensor)]
+    assert different == []
+
+
+def assert_same_run(found, expected):
+    """Compare the checkpoints of two runs, and what their clients have kept, to the bit."""
+    assert_same_to_the_bit(server_tensors(found), server_tensors(expected))
+    assert_same_to_the_bit(private_tensors(found), private_tensors(expected))
+
+
+def repeatable(lines):
+    """Lines of ``metrics.jsonl`` without what the clock and the number of hosts say."""
+    clock = {"seconds", "hosts", "step_seconds", "server_step_seconds"}
+    return [
+        {
+            **{key: value for key, value in line.items() if key not in clock},
+            "clients": [
+                {key: value for key, value in client.items() if key not in clock}
+                for client in line["clients"]
+            ],
+        }
+        for line in lines
     ]
-    return clients, run_steps(members, LocalChannel(session), coordinator.steps)
 
 
 class SilentDisplay:

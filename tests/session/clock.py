@@ -1,5 +1,7 @@
 """Time that passes only where a test says so."""
 
+from huscf_flwr.split import EXCHANGES
+
 
 class Clock:
     def __init__(self):
@@ -16,6 +18,8 @@ class Clock:
 
 class SlowChannel:
     """Answers all clients that sent something with the same frame, after some seconds."""
+
+    exchanges = EXCHANGES
 
     def __init__(self, clock, seconds, answer=()):
         self._clock, self._seconds, self._answer = clock, seconds, answer

@@ -28,6 +28,7 @@ class LeavingChannel:
 
     def __init__(self, session, host, exchange, says_so):
         self._channel = LocalChannel(session, host)
+        self.exchanges = session.exchanges
         self._session, self._host = session, host
         self._exchange, self._says_so = exchange, says_so
         self.receive = self._channel.receive
@@ -69,10 +70,10 @@ def test_the_others_train_as_if_the_missing_gradients_were_zero(name, exchange, 
     assert [error for error in errors if error is not None and not isinstance(error, Leaves)] == []
     assert session.finished
     dropped = session.dropped[LEAVER]
-    assert (dropped.step, dropped.exchange, dropped.reason) == (2, exchange, "gone")
+    assert (dropped.step, dropped.exchange, dropped.reason) == (2, exchange.name, "gone")
 
     oracle.step(batches_of(spec, 0, [0, 1, 2]))
-    oracle.step(batches_of(spec, 1, [0, 1, 2]), gone={LEAVER: exchange.value})
+    oracle.step(batches_of(spec, 1, [0, 1, 2]), gone={LEAVER: exchange.number})
     oracle.step(batches_of(spec, 2, [0, 2]))
     assert differences(executor, [clients[0], clients[2]], oracle) == {}
 
@@ -85,7 +86,7 @@ def test_each_exchange_makes_a_difference():
     for exchange in EXCHANGES:
         executor, clients = build(spec, {0: cut, 1: cut})
         oracle = UnsplitStep(executor, clients)
-        oracle.step(batches_of(spec, 0, [0, 1]), gone={LEAVER: exchange.value})
+        oracle.step(batches_of(spec, 0, [0, 1]), gone={LEAVER: exchange.number})
         outcomes.append(oracle)
     for (i, one), (j, other) in product(enumerate(outcomes), repeat=2):
         same = all(
@@ -103,8 +104,8 @@ def test_a_client_that_drops_out_while_the_executor_computes_took_part_in_it(mon
     session = open_session(executor, [[0], [1]])
     serve = executor.step
 
-    def leaving(observe):
-        serving = serve(observe)
+    def leaving(number):
+        serving = serve(number)
         frames = yield next(serving)
         for current in EXCHANGES:
             if current is CRITICISE:
@@ -119,4 +120,4 @@ def test_a_client_that_drops_out_while_the_executor_computes_took_part_in_it(mon
         return run_steps(members, LocalChannel(session, host), 1)
 
     assert errors_of(lambda: run(0), lambda: run(1)) == [None, None]
-    assert session.dropped[1].exchange is CRITICISM_BACKWARD
+    assert session.dropped[1].exchange == CRITICISM_BACKWARD.name

@@ -2,15 +2,16 @@
 
 from itertools import groupby, pairwise
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.session import DropOut, StepLosses, run_step
+from huscf_flwr.session import DropOut, FrameError, run_step, run_steps
 from huscf_flwr.session.exchange import Computed
-from huscf_flwr.split import CRITICISM_BACKWARD, DISCRIMINATOR_BACKWARD, EXCHANGES, HostedClient
+from huscf_flwr.split import CRITICISM_BACKWARD, DISCRIMINATOR_BACKWARD, EXCHANGES
 
-LOSSES = StepLosses(0.5, 0.25)
+LOSSES = {"discriminator": 0.5, "generator": 0.25}
 LOSS_OF = {DISCRIMINATOR_BACKWARD: 0.5, CRITICISM_BACKWARD: 0.25}
 WHOSE = {DISCRIMINATOR_BACKWARD: "discriminator", CRITICISM_BACKWARD: "generator"}
 
@@ -21,17 +22,19 @@ class Client:
     def __init__(self, client, log, fails_at, device):
         self.client, self._log, self._fails_at, self.device = client, log, fails_at, torch.device(device)
 
-    def hosted_step(self, batch):
+    def step(self):
         for exchange in EXCHANGES:
             self._log.append(("computes", self.client))
             loss = LOSS_OF.get(exchange) if exchange is not self._fails_at else float("nan")
-            computed = Computed((exchange, self.client), None if loss is None else torch.tensor(loss))
-            assert (yield computed) == ("answer", exchange, self.client)
+            losses = {} if loss is None else {WHOSE[exchange]: torch.tensor(loss)}
+            assert (yield Computed((exchange, self.client), losses)) == ("answer", exchange, self.client)
         self._log.append(("computes", self.client))
 
 
 class Channel:
     """Answers in any order, and gives some clients up in an exchange."""
+
+    exchanges = EXCHANGES
 
     def __init__(self, log, order, given_up):
         self._log, self._order, self._given_up = log, order, given_up
@@ -57,7 +60,7 @@ class Channel:
 
 def run(clients, order=min, fails_at=None, given_up=None, device="cpu"):
     log = []
-    hosted = [HostedClient(Client(k, log, (fails_at or {}).get(k), device), lambda: None) for k in clients]
+    hosted = [Client(k, log, (fails_at or {}).get(k), device) for k in clients]
     return run_step(hosted, Channel(log, order, given_up or {})), log
 
 
@@ -86,8 +89,8 @@ leaving = st.dictionaries(st.integers(0, 9), st.sampled_from(EXCHANGES))
 def test_in_any_order_of_answers_each_client_runs_until_its_end(clients, fails_at, given_up, device, random):
     outcome, log = run(clients, random.choice, fails_at, given_up, device)
     for client in clients:
-        failure = fails_at[client].value if client in fails_at else 7
-        loss = given_up[client].value if client in given_up else 7
+        failure = fails_at[client].number if client in fails_at else 7
+        loss = given_up[client].number if client in given_up else 7
         # One that fails says so, and is answered; one that is given up hears it in place of an answer.
         failed = failure <= loss and failure < 7
         reason = f"client {client}: the {WHOSE[fails_at[client]]}'s loss is nan" if failed else "late"
@@ -110,3 +113,42 @@ def test_nobody_computes_while_a_frame_that_is_computed_waits(clients, random):
     received = [client for what, client in log if what == "receives"]
     turns = [set(received[start : start + len(clients)]) for start in range(0, len(received), len(clients))]
     assert [key for key, _ in groupby(turns)] == [clients]
+
+
+class Anything:
+    """A channel of one client that answers everything with nothing."""
+
+    exchanges = EXCHANGES
+
+    def send(self, exchange, client, parcel):
+        self._client = client
+
+    def receive(self, exchange):
+        return self._client, ()
+
+
+class Endless(Client):
+    def step(self):
+        while True:
+            yield Computed(())
+
+
+def test_a_client_that_sends_more_than_the_step_has_exchanges_is_refused():
+    with pytest.raises(FrameError, match="client 0 has more to send than the step has exchanges"):
+        run_step([Endless(0, [], None, "cpu")], Anything())
+
+
+class TwoLosses(Client):
+    """Has two losses at once, which grow with every exchange, and none in the end."""
+
+    def step(self):
+        for exchange in EXCHANGES[:-1]:
+            number = float(exchange.number)
+            yield Computed((), {"fit": torch.tensor(number), "prior": torch.tensor(-number)})
+        yield Computed(())
+
+
+def test_several_losses_may_come_at_once_and_the_last_of_a_name_counts():
+    expected = {3: {"fit": 5.0, "prior": -5.0}}
+    assert run_step([TwoLosses(3, [], None, "cpu")], Anything()) == expected
+    assert run_steps([TwoLosses(3, [], None, "cpu")], Anything(), 4).losses == expected

@@ -31,9 +31,13 @@ def test_totals_are_sums_over_what_matches(records):
             assert ledger.total(client=client, direction=direction) == sum(
                 count for who, way, _, count in records if (who, way) == (client, direction)
             )
-    assert sum(ledger.by_kind().values()) == ledger.total()
-    for kind, count in ledger.by_kind().items():
-        assert count == ledger.total(kind=kind)
+    for direction in ("up", "down"):
+        kinds, clients = ledger.by_kind(direction), ledger.by_client(direction)
+        assert sum(kinds.values()) == sum(clients.values()) == ledger.total(direction=direction)
+        for kind, count in kinds.items():
+            assert count == ledger.total(kind=kind, direction=direction)
+        for client, count in clients.items():
+            assert count == ledger.total(client=client, direction=direction)
 
 
 def test_a_frame_counts_the_bytes_of_each_of_its_tensors():

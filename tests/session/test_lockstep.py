@@ -1,5 +1,4 @@
 import re
-import time
 
 import pytest
 import torch
@@ -23,11 +22,13 @@ from huscf_flwr.split import (
     GENERATE,
     HostedClient,
 )
-from tests.session.threads import PATIENCE, errors_of
+from tests.session.clock import Clock
+from tests.session.threads import PATIENCE, errors_of, wait_until
 from tests.split.builders import build, open_session, random_batch, small_specs
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]
+LOSSES = ("discriminator", "generator")
 
 
 def head_output(batch=2):
@@ -57,7 +58,7 @@ def test_a_host_that_breaks_the_protocol_loses_its_clients_and_nobody_else_any(e
     with pytest.raises(SessionError, match=message):
         raise guilty
     assert session.failure is None
-    assert session.dropped[1] == DroppedClient(1, GENERATE, str(guilty))
+    assert session.dropped[1] == DroppedClient(1, GENERATE.name, str(guilty))
     assert session.present(0) == (0,)
 
 
@@ -105,37 +106,70 @@ def test_a_batch_may_not_change_within_a_step():
     assert "gradient of fake tail input up: shape (2, 4" in received[1].reason
 
 
+def late(session, clock, seconds):
+    """Let some time pass, and let the session see who is late."""
+    clock.now += seconds
+    session.give_up_late()
+
+
 def test_a_host_that_does_not_come_in_time_loses_its_clients():
-    session = session_of([[0], [1], [2]], patience=0.05)
+    clock = Clock()
+    session = session_of([[0], [1], [2]], patience=PATIENCE, clock=clock)
     errors = errors_of(
         lambda: session.exchange(0, GENERATE, {0: head_output()}),
         lambda: session.exchange(1, GENERATE, {1: head_output()}),
+        lambda: (wait_until(lambda: session.arrived == {0, 1}), late(session, clock, PATIENCE)),
     )
-    assert errors == [None, None]
-    reason = "did not come to GENERATE within 0.05 s"
-    assert session.dropped == {2: DroppedClient(1, GENERATE, reason)}
-    (late,) = errors_of(lambda: session.exchange(2, GENERATE, {2: head_output()}))
-    assert str(late) == "host 2 sent GENERATE, but DISCRIMINATE is due"
+    assert errors == [None] * 3
+    reason = f"did not come to GENERATE within {PATIENCE:.3g} s"
+    assert session.dropped == {2: DroppedClient(1, GENERATE.name, reason)}
+    (refused,) = errors_of(lambda: session.exchange(2, GENERATE, {2: head_output()}))
+    assert str(refused) == "host 2 sent GENERATE, but DISCRIMINATE is due"
 
 
 def test_where_nobody_comes_somebody_else_gives_all_up():
-    session = session_of([[0], [1]], patience=0.01)
-    session.give_up_late()
+    clock = Clock()
+    session = session_of([[0], [1]], patience=5.0, clock=clock)
+    late(session, clock, 4.9)
     assert session.dropped == {}
-    time.sleep(0.02)
-    session.give_up_late()
+    late(session, clock, 0.1)
     assert set(session.dropped) == {0, 1}
     assert isinstance(session.failure, TooFewClientsError)
 
 
 def test_a_host_that_waits_is_not_late():
-    """The deadline is that of the others; what the executor takes is nobody's fault."""
-    session = session_of([[0], [1]], patience=0.05)
+    """The deadline is that of the others."""
+    clock = Clock()
+    session = session_of([[0], [1]], patience=5.0, clock=clock)
     waiting, _ = errors_of(
         lambda: session.exchange(0, GENERATE, {0: head_output()}),
-        lambda: time.sleep(0.1),
+        lambda: (wait_until(lambda: session.arrived == {0}), late(session, clock, 100.0)),
     )
     assert waiting is None
+    assert set(session.dropped) == {1}
+
+
+def test_the_executors_own_time_makes_nobody_late(monkeypatch):
+    clock = Clock()
+    executor, _ = build(SPEC, {0: CUT})
+    session = open_session(executor, [[0]], patience=5.0, clock=clock)
+    serve = executor.step
+
+    def slow(number):
+        serving = serve(number)
+        frames = yield next(serving)
+        late(session, clock, 100.0)
+        yield serving.send(frames)
+
+    monkeypatch.setattr(executor, "step", slow)
+    session.exchange(0, GENERATE, {0: head_output()})
+    assert session.dropped == {}
+
+
+def test_a_deadline_ends_a_wait_by_itself():
+    """Nobody else looks; the clock of this session is the real one, and a short time is enough."""
+    session = session_of([[0], [1]], patience=0.05)
+    assert errors_of(lambda: session.exchange(0, GENERATE, {0: head_output()})) == [None]
     assert set(session.dropped) == {1}
 
 
@@ -177,8 +211,8 @@ def test_an_executor_that_fails_ends_the_session_for_all(monkeypatch, hosts, exc
     session = open_session(executor, hosts, patience=PATIENCE)
     serve = executor.step
 
-    def fail(observe):
-        serving = serve(observe)
+    def fail(number):
+        serving = serve(number)
         frames = yield next(serving)
         for current in EXCHANGES:
             if current is exchange:
@@ -222,7 +256,7 @@ def test_a_loss_that_is_not_finite_goes_no_further_than_its_client(hosts):
     assert errors_of(*(lambda host=host: run(host) for host in range(len(hosts)))) == [None] * len(hosts)
     reason = "client 3: the discriminator's loss is nan"
     assert session.finished
-    assert session.dropped == {3: DroppedClient(3, DISCRIMINATOR_BACKWARD, reason)}
+    assert session.dropped == {3: DroppedClient(3, DISCRIMINATOR_BACKWARD.name, reason)}
     drop_outs = {k: out for result in results.values() for k, out in result.drop_outs.items()}
     losses = {k: loss for result in results.values() for k, loss in result.losses.items()}
     assert drop_outs == {3: DropOut(reason)}
@@ -239,7 +273,7 @@ def test_numbers_that_become_infinite_in_a_body_end_the_session():
     members = [HostedClient(client, lambda: random_batch(SPEC, 2, 1)) for client in clients]
     (error,) = errors_of(lambda: run_steps(members, LocalChannel(session), 1))
     assert session.failure is error
-    assert str(error) == "the bodies' numbers are not finite any more"
+    assert str(error) == "the executor's numbers are not finite any more"
 
 
 def test_a_generators_loss_that_is_not_finite_is_named_too():
@@ -269,8 +303,7 @@ def test_losses_are_means_over_the_steps():
 
     first, second = losses_of(1, 1)
     (both,) = losses_of(2)
-    assert both.discriminator == pytest.approx((first.discriminator + second.discriminator) / 2)
-    assert both.generator == pytest.approx((first.generator + second.generator) / 2)
+    assert both == pytest.approx({name: (first[name] + second[name]) / 2 for name in LOSSES})
     assert first != second
 
 
@@ -310,15 +343,8 @@ def test_the_first_reason_to_end_stays():
 def test_observers_and_progress_follow_the_steps():
     executor, clients = build(SPEC, {0: CUT, 2: CUT})
     seen, done = [], []
-    session = LockStep(
-        executor,
-        [[0, 2]],
-        ledger=Ledger(),
-        steps=3,
-        patience=lambda _: PATIENCE,
-        observe=lambda step: (lambda client, x: seen.append((step, client, x))) if step > 1 else None,
-        progress=done.append,
-    )
+    executor.observe = lambda step: (lambda client, x: seen.append((step, client, x))) if step > 1 else None
+    session = open_session(executor, [[0, 2]], steps=3, patience=PATIENCE, progress=done.append)
     members = [
         HostedClient(client, lambda k=client.client: random_batch(SPEC, 2 + k, 1)) for client in clients
     ]
@@ -336,15 +362,8 @@ def test_a_session_that_is_stopped_ends_its_step_first(hosts):
     executor, clients = build(SPEC, dict.fromkeys((0, 1), CUT))
     reason = RuntimeError("enough")
     finished = []
-    session = LockStep(
-        executor,
-        hosts,
-        ledger=Ledger(),
-        steps=5,
-        patience=lambda _: PATIENCE,
-        observe=lambda step: session.stop(reason) if step == 2 else None,
-        progress=finished.append,
-    )
+    session = open_session(executor, hosts, steps=5, patience=PATIENCE, progress=finished.append)
+    executor.observe = lambda step: session.stop(reason) if step == 2 else None
     members = [[HostedClient(clients[k], lambda k=k: random_batch(SPEC, 2, k)) for k in ids] for ids in hosts]
     errors = errors_of(
         *(
@@ -354,5 +373,5 @@ def test_a_session_that_is_stopped_ends_its_step_first(hosts):
     )
     assert finished == [1, 2]
     assert session.finished_steps == 2
-    assert session.failure is reason
+    assert session.failure is session.stopped is reason
     assert all(error is reason or isinstance(error, SessionError) for error in errors)

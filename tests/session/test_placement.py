@@ -8,7 +8,7 @@ import torch
 from huscf_flwr.models import legal_cuts, weight_dtype
 from huscf_flwr.session import Ledger, LocalChannel, WireType, run_steps
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
-from huscf_flwr.split import HostedClient
+from huscf_flwr.split import EXCHANGES, HostedClient
 from tests.split.builders import build, open_session, random_batch, small_specs
 
 SPEC = small_specs()["authors-28"]
@@ -37,7 +37,9 @@ def train(hosts, channel, dtype=torch.float64, wire=None):
         try:
             if server:
                 address, token = server.address, tokens[host]
-                with GrpcChannel(address, token, wire=wire, share_memory=sharing) as stream:
+                with GrpcChannel(
+                    address, token, wire=wire, share_memory=sharing, exchanges=EXCHANGES
+                ) as stream:
                     run_steps(hosted, stream, STEPS)
             else:
                 run_steps(hosted, LocalChannel(session, host), STEPS)

@@ -7,7 +7,7 @@ from huscf_flwr.models import legal_cuts
 from huscf_flwr.session import DropOut, LocalChannel, WireType, run_steps
 from huscf_flwr.session.recording import side_by_side
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
-from huscf_flwr.split import DISCRIMINATE, HostedClient
+from huscf_flwr.split import DISCRIMINATE, EXCHANGES, HostedClient
 from tests.session.threads import errors_of
 from tests.split.builders import build, open_session, random_batch, small_specs
 
@@ -135,7 +135,7 @@ def test_over_the_network(share_memory):
     session = open_session(executor, [list(cuts)], steps=len(SIZES), largest_batch=max(SIZES))
     server = ExecutorServer("127.0.0.1:0")
     (token,) = server.open_session(session, share_memory=[0] if share_memory else [])
-    with GrpcChannel(server.address, token, share_memory=share_memory) as channel:
+    with GrpcChannel(server.address, token, share_memory=share_memory, exchanges=EXCHANGES) as channel:
         run_steps(hosted(members), channel, len(SIZES))
     server.stop()
     assert differing(expected, everything(executor, members)) == {}

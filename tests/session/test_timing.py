@@ -16,7 +16,7 @@ def test_clients_are_timed_apart_and_their_exchanges_together():
     for client, seconds in ((0, 1.0), (1, 2.0), (0, 3.0)):
         with timer.computing(client):
             clock.now += seconds
-        clock.now += 7.0  # what is neither is nobody's
+        clock.now += 7.0  # what is neither is not counted
         timer.send(channel, GENERATE, client, ())
         timer.receive(channel, GENERATE)
     assert timer.times() == {0: ClientTimes(4.0, 15.0), 1: ClientTimes(2.0, 15.0)}

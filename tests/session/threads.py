@@ -1,6 +1,7 @@
 """Hosts side by side, in tests where one that waits for ever must fail the test and not stop it."""
 
 import threading
+import time
 
 PATIENCE = 30.0
 
@@ -24,3 +25,11 @@ def errors_of(*calls, patience=PATIENCE):
         thread.join(patience)
     assert not any(thread.is_alive() for thread in threads)
     return errors
+
+
+def wait_until(condition):
+    """Wait for what other threads bring about."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

@@ -84,7 +84,7 @@ def open_session(executor, hosts, *, steps=1, ledger=None, patience=30.0, wire=N
         hosts,
         ledger=ledger or Ledger(),
         steps=steps,
-        patience=lambda _: patience,
+        patience=patience if callable(patience) else lambda _: patience,
         wire=wire,
         **settings,
     )

@@ -8,11 +8,12 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from torch.nn import functional
 
 from huscf_flwr.models import legal_cuts
-from huscf_flwr.session import Exchange, Ledger, run_steps
+from huscf_flwr.session import Ledger, run_steps
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel, Rendezvous, arrive, channel, server
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import FrameReader
 from huscf_flwr.split import EXCHANGES, Batch, HostedClient
+from huscf_flwr.split.exchanges import shape_of
 from tests.split.builders import DOUBLE, build, open_session, small_specs
 
 FIELDS = {
@@ -100,7 +101,7 @@ class Recorded:
             members = [
                 HostedClient(self.clients[k], self._batches(self.clients[k])) for k in session.hosts[number]
             ]
-            with GrpcChannel(executor.address, tokens[number]) as stream:
+            with GrpcChannel(executor.address, tokens[number], exchanges=EXCHANGES) as stream:
                 run_steps(members, stream, STEPS)
 
         with ThreadPoolExecutor(len(HOSTS)) as pool:
@@ -141,7 +142,7 @@ def packets_of(sent):
 
 
 def read(sent):
-    reader = FrameReader(lambda *_: None)
+    reader = FrameReader(EXCHANGES, lambda *_: None)
     return [reader.add(packet) for packet in packets_of(sent)][-1]
 
 
@@ -171,7 +172,7 @@ def test_tensors_are_floating_point_with_the_shapes_of_spec_cut_and_batch(record
             kinds = exchange.kinds(direction)
             assert len(frame) == len(kinds)
             for kind, tensor in zip(kinds, frame, strict=True):
-                shape = kind.shape(recorded.spec, recorded.cuts[client])
+                shape = shape_of(kind, recorded.spec, recorded.cuts[client])
                 assert tuple(tensor.shape) == (2 + client, *shape)
                 assert tensor.dtype == DOUBLE
 
@@ -198,7 +199,7 @@ def test_the_ledger_has_the_bytes_that_were_serialised(recorded):
     for direction, sent in (("up", recorded.up), ("down", recorded.down)):
         for packets in map(packets_of, sent):
             frame, numbers = packets[0].frame, b"".join(packet.data for packet in packets)
-            kinds = Exchange(frame.exchange).kinds(direction)
+            kinds = EXCHANGES[frame.exchange - 1].kinds(direction)
             # Frames with two tensors have twice the same.
             assert len({tuple(tensor.shape) for tensor in frame.tensors}) == 1
             for kind in kinds:

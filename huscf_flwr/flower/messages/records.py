@@ -36,7 +36,7 @@ def read_facts(record: ConfigRecord, listed: type[FactsType], name: str) -> Fact
         problems = "; ".join(
             f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}" for each in error.errors()
         )
-        raise CrossingError(f"{name} is no {listed.__name__}: {problems}") from error
+        raise CrossingError(f"{name} is no {listed.__name__.lstrip('_')}: {problems}") from error
 
 
 def tensors_record(tensors: Tensors) -> ArrayRecord:

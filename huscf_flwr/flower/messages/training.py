@@ -184,10 +184,8 @@ def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
     facts = reading.facts_of_clients("upload", method.crossing.upload)
     tensors = _of_clients(reading.parts("tensors"), facts)
     losses = reading.numbers_of_clients("losses", method.client.losses)
-    times = {
-        client: ClientTimes(*(seconds[name] for name in _TIMES))
-        for client, seconds in reading.numbers_of_clients("seconds", _TIMES).items()
-    }
+    seconds = reading.numbers_of_clients("seconds", _TIMES)
+    times = {client: _times(client, own) for client, own in seconds.items()}
     kept = _kept(reading)
     for what, found in (("losses", losses), ("seconds", times), ("kept files", kept)):
         _check_clients(what, found, facts)
@@ -204,6 +202,13 @@ def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
     for upload in uploads.values():
         method.crossing.check_upload(upload)
     return uploads
+
+
+def _times(client: int, seconds: Mapping[str, float]) -> ClientTimes:
+    missing = sorted(set(_TIMES) - set(seconds))
+    if missing:
+        raise CrossingError(f"seconds/{client} has no {missing}")
+    return ClientTimes(seconds["compute"], seconds["exchange"])
 
 
 def _kept_records(kept: Mapping[int, Kept]) -> RecordDict:

@@ -1,4 +1,4 @@
-"""HuSCF-GAN: ``method`` is the server's half, ``client`` the client's, ``crossing`` what passes between them."""
+"""HuSCF-GAN: ``method`` is the server's half, ``client`` the client's, ``crossing`` what passes between."""
 
 from huscf_flwr.methods.huscf.client import HuSCFClient
 from huscf_flwr.methods.huscf.method import HuSCF

@@ -1,4 +1,4 @@
-"""The clusters, and the models that are put together for them from clients' averages and the server's bodies."""
+"""The clusters and their models: clients' averages and the server's bodies, put together."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class CutPlan:
         return set(client_block_keys(self._spec, self.now[client])) - self.kept(client)
 
     def trained(self, clients: Collection[int]) -> None:
-        """Take note that these clients have trained with their cuts; the others have taken over nothing yet."""
+        """Take note that these clients have trained with their cuts; others have taken over nothing yet."""
         self.before |= {client: self.now[client] for client in clients}
 
     def reselect(self, number: int, steps_left: int, collected: Collected) -> Reselection | None:

@@ -138,7 +138,7 @@ class HuSCF(Method):
                 if name not in groups:
                     groups[name] = {SEGMENTS: flatten_blocks({key: self.models.averaged(cluster, key)})}
             orders[client] = Order(
-                facts=HuSCFOrder(cut=tuple(self.cuts.now[client])),
+                facts=HuSCFOrder(cut=self.cuts.now[client]),
                 tensors=self._taken(client),
                 groups=tuple(_group(cluster, key) for key in needed),
             )
@@ -184,7 +184,7 @@ class HuSCF(Method):
         return [self._product(cluster, largest_cut(self.spec)) for cluster in self.models.names]
 
     def judged_for(self, clients: Sequence[int]) -> Product | None:
-        """Return the generator of most of ``clients``; with ``judged: first-client`` what the first one runs."""
+        """Return the generator of most of ``clients``, or, as ``judged`` says, what the first one runs."""
         if self.settings.judged == "cluster":
             return super().judged_for(clients)
         first = min(clients)
@@ -273,6 +273,7 @@ class HuSCF(Method):
         statistics = {client: self._observed[client].statistics() for client in present}
         samples = {client: self.clients[client].samples for client in present}
         blocks = {k: unflatten_blocks(upload.tensors[SEGMENTS]) for k, upload in collected.uploads.items()}
+        bodies = {name: body.states() for name, body in self.bodies.bodies.items()}
         if self.bodies.parted:
             return self.averaging.after_round_apart(
                 number,
@@ -280,7 +281,7 @@ class HuSCF(Method):
                 samples=samples,
                 clusters=self.models.of_client,
                 client_blocks=blocks,
-                bodies={name: body.states() for name, body in self.bodies.bodies.items()},
+                bodies=bodies,
             )
         return self.averaging.after_round(
             number,
@@ -288,7 +289,7 @@ class HuSCF(Method):
             samples=samples,
             previous_clusters=self.models.of_client if number > 1 else {},
             client_blocks=blocks,
-            bodies={name: body.states() for name, body in self.bodies.bodies.items()},
+            bodies=bodies,
             seed=derive_seed(self.config.seed, "clustering", number) % 2**32,
         )
 

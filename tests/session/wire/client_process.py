@@ -6,7 +6,7 @@ from huscf_flwr.models import legal_cuts
 from huscf_flwr.session import run_steps
 from huscf_flwr.session.wire import GrpcChannel
 from huscf_flwr.soak.faults import FaultyChannel
-from huscf_flwr.split import HostedClient
+from huscf_flwr.split import EXCHANGES, HostedClient
 from tests.session.threads import PATIENCE
 from tests.split.builders import build, random_batch, small_specs
 
@@ -27,6 +27,6 @@ def train(address, token, client, fault=None, member=None):
     """Train one client over a stream; return what became of it."""
     member = member or build(SPEC, CUTS)[1][client]
     steps = iter(range(STEPS))
-    with GrpcChannel(address, token, patience=3 * PATIENCE) as stream:
+    with GrpcChannel(address, token, patience=3 * PATIENCE, exchanges=EXCHANGES) as stream:
         channel = FaultyChannel(stream, fault) if fault else stream
         return run_steps([HostedClient(member, lambda: batch_of(client, next(steps)))], channel, STEPS)

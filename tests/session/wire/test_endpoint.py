@@ -18,7 +18,7 @@ from huscf_flwr.session.wire import Endpoint, EndpointError, ExecutorServer, Grp
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
 from huscf_flwr.session.wire.endpoint import is_on_this_machine
-from huscf_flwr.split import HostedClient
+from huscf_flwr.split import EXCHANGES, HostedClient
 from tests.session.threads import PATIENCE
 from tests.split.builders import build, open_session, random_batch, small_specs
 
@@ -61,7 +61,8 @@ class Training:
         self.session = open_session(executor, [[0], [1]], steps=steps)
         self._hosted = [HostedClient(c, lambda k=c.client: random_batch(SPEC, 2, k)) for c in clients]
         self._channels = [
-            GrpcChannel(server.address, token, roots=roots) for token in server.open_session(self.session)
+            GrpcChannel(server.address, token, roots=roots, exchanges=EXCHANGES)
+            for token in server.open_session(self.session)
         ]
 
     def step(self):
@@ -146,7 +147,7 @@ def test_a_server_that_is_not_the_one_is_found_out_at_once(credentials, others, 
     with pytest.raises(
         SessionError, match=r"not whom this SuperNode trusts \(.*certificate.*root-certificates"
     ):
-        GrpcChannel(server.address, "token", roots=roots)
+        GrpcChannel(server.address, "token", roots=roots, exchanges=EXCHANGES)
     server.stop()
     assert time.monotonic() - begun < PATIENCE
 
@@ -163,7 +164,7 @@ def test_a_certificate_for_another_name_is_refused(tmp_path):
 def test_an_address_cannot_turn_tls_off(roots):
     server = ExecutorServer("127.0.0.1:0")
     with pytest.raises(SessionError, match=r"has no TLS, but .*root-certificates; set executor\.certificate"):
-        GrpcChannel(server.address, "token", roots=roots)
+        GrpcChannel(server.address, "token", roots=roots, exchanges=EXCHANGES)
     server.stop()
 
 

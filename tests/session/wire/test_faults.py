@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from huscf_flwr.session import Exchange
 from huscf_flwr.session.wire import ExecutorServer
 from huscf_flwr.soak.faults import MALFORMED, Fault
 from huscf_flwr.split import (
@@ -51,8 +50,8 @@ def weights_after(server, fault):
     """Train three steps; return the executor, all clients and the session."""
     executor, clients = build(SPEC, CUTS)
     oracle = UnsplitStep(executor, clients)
-    session = open_session(executor, [[client] for client in CUTS], steps=STEPS, largest_batch=8)
-    session._patience = patience
+    hosts = [[client] for client in CUTS]
+    session = open_session(executor, hosts, steps=STEPS, largest_batch=8, patience=patience)
     tokens = server.open_session(session)
     faulty = PROCESSES.Process(target=train, args=(server.address, tokens[FAULTY], FAULTY, fault))
     faulty.start()
@@ -78,7 +77,7 @@ def steps_of_the_oracle(oracle, gone):
     for step in range(STEPS):
         present = [client for client in CUTS if client != FAULTY or gone is None or step + 1 <= gone[0]]
         batches = {client: batch_of(client, step) for client in present}
-        last = {FAULTY: gone[1].value} if gone is not None and step + 1 == gone[0] else None
+        last = {FAULTY: gone[1].number} if gone is not None and step + 1 == gone[0] else None
         oracle.step(batches, gone=last)
 
 
@@ -89,7 +88,7 @@ def check(server, fault, gone, reason):
         assert dropped == {}
     else:
         assert set(dropped) == {FAULTY}
-        assert (dropped[FAULTY].step, dropped[FAULTY].exchange) == gone
+        assert (dropped[FAULTY].step, dropped[FAULTY].exchange) == (gone[0], gone[1].name)
         assert reason in dropped[FAULTY].reason
     steps_of_the_oracle(oracle, gone)
     assert differences(executor, [clients[client] for client in OTHERS], oracle) == {}
@@ -97,7 +96,7 @@ def check(server, fault, gone, reason):
 
 def following(exchange):
     """Step and exchange that come after an exchange of the second step."""
-    return (3, GENERATE) if exchange is GENERATOR_BACKWARD else (2, Exchange(exchange.value + 1))
+    return (3, GENERATE) if exchange is GENERATOR_BACKWARD else (2, EXCHANGES[exchange.number])
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)

@@ -7,7 +7,7 @@ import torch
 
 from huscf_flwr.models import legal_cuts, load_model_spec
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
-from huscf_flwr.split import GENERATE, SplitExecutor
+from huscf_flwr.split import EXCHANGES, GENERATE, SplitExecutor
 from tests.session.threads import errors_of
 from tests.split.builders import exchanged, open_session
 
@@ -18,7 +18,7 @@ BATCH = 240
 MEGABYTE = 2**20
 
 
-def echo(observe):
+def echo(number):
     """An executor that has nothing to compute: one tensor for everybody."""
     tail = torch.zeros(BATCH, *SPEC.generator_shapes[4])
     frames = yield {}
@@ -40,7 +40,7 @@ def test_many_streams_with_large_frames(monkeypatch):
     before = peak_megabytes()
 
     def run(token, client):
-        with GrpcChannel(server.address, token) as channel:
+        with GrpcChannel(server.address, token, exchanges=EXCHANGES) as channel:
             ((tensor,),) = exchanged(channel, GENERATE, {client: (head,)}).values()
             assert tensor.shape == (BATCH, *SPEC.generator_shapes[4])
 

@@ -31,7 +31,9 @@ class Hosted:
         members = [HostedClient(client, lambda: random_batch(SPEC, 2, 0)) for client in self.clients]
 
         def train():
-            with GrpcChannel(server.address, token, share_memory=self._share_memory) as channel:
+            with GrpcChannel(
+                server.address, token, share_memory=self._share_memory, exchanges=EXCHANGES
+            ) as channel:
                 run_steps(members, channel, 1)
 
         assert errors_of(train) == [None]
@@ -94,7 +96,7 @@ def test_an_answer_has_been_worked_on_and_replied_to_before_the_next_is_sent(hos
 
     def watched(incoming):
         for packet in incoming:
-            if packet.frame.exchange == DISCRIMINATE.value:
+            if packet.frame.exchange == DISCRIMINATE.number:
                 replied.set()
             yield packet
 

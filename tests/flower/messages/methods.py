@@ -1,0 +1,45 @@
+"""A method as far as messages know one: what it lists."""
+
+from types import SimpleNamespace
+
+from huscf_flwr.methods.contract import Crossing, Description, Facts
+
+
+class Place(Facts):
+    x: float
+    y: float | None = None
+
+
+class Told(Facts):
+    """Facts of all shapes that can cross."""
+
+    cut: tuple[int, ...]
+    shares: tuple[float, ...] = ()
+    place: Place | None = None
+    name: str = ""
+    is_last: bool = False
+
+
+class Sent(Facts):
+    counts: tuple[int, ...]
+
+
+class Age(Description):
+    years: int
+
+
+LISTING = SimpleNamespace(
+    name="listing",
+    client=SimpleNamespace(losses=("loss", "other loss")),
+    crossing=Crossing(
+        description=Age,
+        order=Told,
+        order_kinds=("weights", "moments that move"),
+        upload=Sent,
+        upload_kinds=("weights",),
+        product_kind="model",
+        scores=("accuracy", "f1"),
+    ),
+)
+BARE = SimpleNamespace(name="bare", client=SimpleNamespace(losses=()), crossing=Crossing())
+"""Lists nothing."""
