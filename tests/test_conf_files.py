@@ -27,7 +27,7 @@ class Outer(BaseModel):
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """A package in a checkout, with `conf/` both beside it and (as in a wheel) in it."""
+    """A package in a checkout, with `conf/` both beside it and, as in a wheel, in it."""
     package = tmp_path / "checkout" / "package"
     beside, within = package.parent / "conf" / "models", package / "conf" / "models"
     beside.mkdir(parents=True)
@@ -39,15 +39,15 @@ def folders(tmp_path, monkeypatch):
     return within, beside
 
 
-def test_within_the_package_wins_over_beside(folders):
-    """A wheel's own files must not be hidden by a `conf` folder of somebody else in site-packages."""
+def test_conf_in_the_package_takes_precedence(folders):
+    """Another project's `conf` folder in site-packages must not hide a wheel's own files."""
     within, beside = folders
     assert find_conf("models", "small") == within / "small.yaml"
     assert find_conf("models", "large") == beside / "large.yaml"
     assert known_confs("models") == ("large", "small")
 
 
-def test_an_existing_file_wins_over_a_name(folders, tmp_path, monkeypatch):
+def test_an_existing_file_takes_precedence_over_a_name(folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small").write_text("size: 4")
     assert find_conf("models", "small") == Path("small")
@@ -60,24 +60,24 @@ def test_a_folder_of_the_same_name_does_not_hide_a_name(folders, tmp_path, monke
 
 
 @pytest.mark.usefixtures("folders")
-def test_an_unknown_name_lists_the_known_and_the_nearest():
+def test_an_unknown_name_lists_the_known_ones_and_suggests_the_nearest():
     with pytest.raises(ConfError, match=r"'smal'.*did you mean 'small'.*Known: large, small"):
         find_conf("models", "smal")
 
 
-def test_nothing_near_suggests_nothing():
+def test_without_a_similar_name_there_is_no_suggestion():
     assert did_you_mean("zzzz", ["small", "large"]) == ""
 
 
 @pytest.mark.parametrize("content", ["- a\n- b", "just words", ""])
-def test_yaml_that_is_no_mapping_is_refused(content, tmp_path):
+def test_yaml_that_is_not_a_mapping_is_refused(content, tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(content)
     with pytest.raises(ConfError, match="expected 'key: value' lines"):
         read_yaml(path)
 
 
-def test_what_is_not_yaml_is_refused_by_name(tmp_path):
+def test_a_file_that_is_not_yaml_is_refused_by_name(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("a: [1")
     with pytest.raises(ConfError, match=r"a\.yaml: cannot be read"):

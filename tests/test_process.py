@@ -21,9 +21,9 @@ def test_a_cuda_device_is_used_where_there_is_one(monkeypatch, setting, found):
     assert device_of(ComputeSection(device=setting)) == torch.device("cuda:1" if found else "cpu")
 
 
-def test_a_cuda_device_that_is_not_there_is_named_before_anything_starts(monkeypatch):
+def test_a_missing_cuda_device_is_reported_before_anything_starts(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"compute.device: cuda, .* take cpu or auto.*num-gpus"):
+    with pytest.raises(ValueError, match=r"compute.device: cuda, .* use cpu or auto.*num-gpus"):
         prepare_process(ComputeSection(device="cuda"))
 
 
@@ -56,20 +56,20 @@ print(json.dumps([torch.get_num_threads(), min(after - before for before, after 
 
 
 def printed_by(script, keep_memory):
-    """Return what ``script`` prints in a process of its own."""
+    """Return what ``script`` prints in a new process."""
     command = [sys.executable, "-c", script, str(keep_memory)]
     return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
-def prepared(keep_memory):
-    """Return PyTorch's threads, and the fewest page faults of a thread that takes 192 MB again and again."""
+def threads_and_faults(keep_memory):
+    """Return the number of PyTorch's threads, and the fewest page faults while reallocating 192 MB."""
     return printed_by(FAULTS, keep_memory)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faults are counted on Linux")
-def test_memory_that_was_freed_is_there_at_once_the_next_time():
-    assert prepared(keep_memory=False)[1] > 100
-    threads, faults = prepared(keep_memory=True)
+def test_freed_memory_is_reused_without_page_faults():
+    assert threads_and_faults(keep_memory=False)[1] > 100
+    threads, faults = threads_and_faults(keep_memory=True)
     assert threads == 1
     assert faults < 100
 
@@ -92,28 +92,28 @@ for line in open("/proc/self/smaps"):
 """
 
 
-def advised(keep_memory):
-    """Return whether a process has asked for large pages where it keeps a tensor."""
+def asks_for_large_pages(keep_memory):
+    """Return whether a process has asked for large pages in the memory of a tensor."""
     return printed_by(LARGE_PAGES, keep_memory)
 
 
 @pytest.mark.skipif(
     not Path("/sys/kernel/mm/transparent_hugepage").exists()
     or Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2",
-    reason="this system has no large pages to give, or counts addresses as memory",
+    reason="this system has no large pages, or counts reserved addresses as memory",
 )
-def test_tensors_lie_in_large_pages_where_memory_is_kept():
-    assert advised(keep_memory=False) is False
-    assert advised(keep_memory=True) is True
+def test_kept_memory_lies_in_large_pages():
+    assert asks_for_large_pages(keep_memory=False) is False
+    assert asks_for_large_pages(keep_memory=True) is True
 
 
-def test_a_c_library_without_that_setting_is_left_as_it_is(monkeypatch):
+def test_a_c_library_without_mallopt_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert keep_freed_memory() is False
 
 
 @pytest.mark.parametrize(("setting", "share", "expected"), [(2, 1, 2), (0, 1, 1), (0, 0, None)])
-def test_the_setting_decides_about_threads_and_a_share_where_it_leaves_them_open(setting, share, expected):
+def test_threads_come_from_the_setting_or_else_from_the_share(setting, share, expected):
     before = torch.get_num_threads()
     try:
         prepare_process(ComputeSection(threads=setting, keep_memory=False), share)

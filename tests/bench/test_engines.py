@@ -43,6 +43,7 @@ def test_a_device_that_is_not_there_is_an_error():
     assert "compute.device: cuda, but PyTorch finds no CUDA device" in printed.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "grpc"])
 def test_an_engine_says_what_it_measured(engine):
     printed = bench_step("--engine", engine, "--wire-dtype", "float16", "--cuts", "greedy")
@@ -54,6 +55,7 @@ def test_an_engine_says_what_it_measured(engine):
     assert figures["peak_memory_bytes"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_local_and_grpc_send_the_same_bytes(precision):
     config = small(**{"compute.precision": precision})
@@ -64,6 +66,7 @@ def test_local_and_grpc_send_the_same_bytes(precision):
     assert grpc.bytes_per_step == local.bytes_per_step > 0
 
 
+@pytest.mark.slow
 def test_memory_over_grpc_is_that_of_all_processes(monkeypatch):
     """Of this one nothing is known here: it has whatever the tests before took."""
     of_hosts, host_process = [], engines._host_process

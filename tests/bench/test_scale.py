@@ -11,6 +11,7 @@ def bench_scale(*arguments):
     return CliRunner().invoke(app, ["bench", "scale", *arguments])
 
 
+@pytest.mark.slow
 def test_a_whole_round_is_measured_for_each_number_of_clients(tmp_path):
     picture = tmp_path / "scale.png"
     printed = bench_scale(

@@ -44,6 +44,8 @@ def test_a_run_shows_its_rounds_a_table_and_where_the_report_is(trained):
         ({"huscf.clusters": 5}, ["huscf.clusters: 5 clusters for 4 clients"]),
         ({"rouns": 3}, ["unknown key 'rouns'", "did you mean 'rounds'"]),
         ({"huscf.betta": 3}, ["unknown key 'huscf.betta'", "did you mean 'huscf.beta'"]),
+        ({"method.beta": 3}, ["method.beta", "huscf.beta"]),
+        ({"method": "huskf"}, ["'huskf'", "did you mean 'huscf'"]),
         ({"batch_size": 1}, ["'batch_size' is 1"]),
         ({"model.spec": "authors-29"}, ["'authors-29'", "did you mean 'authors-28'"]),
         ({"data.scenario": "dem"}, ["'dem'", "did you mean 'demo'"]),
@@ -119,7 +121,7 @@ def test_a_run_that_diverges_says_where(images, tmp_path):
     output = refused(run_demo(images, tmp_path, **{"optimiser.learning_rate": 1e30}))
     output = " ".join(output.split())
     assert "dropped out of round 1 in step 1, CRITICISE" in output
-    assert "numbers that are not finite or far too large" in output
+    assert "numbers that are not finite, too large, or out of range" in output
     assert "round 1: 0 clients are left, fewer than min_clients = 1" in output
     assert (tmp_path / "small" / "config.yaml").is_file()
 
@@ -134,7 +136,7 @@ def test_the_flower_engine_needs_a_checkout(images, tmp_path, monkeypatch):
     assert "use --engine local" in output
 
 
-def test_the_flower_engine_is_given_the_run_demo(images, tmp_path, monkeypatch):
+def test_the_flower_engine_is_given_the_run(images, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(
         run_module, "run_with_flower", lambda *positional, **named: given.append((positional, named))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.commands.invoking import invoke, refused, succeeded
+from tests.commands.invoking import invoke, refused, run_demo, succeeded
 
 
 def test_a_labelled_image_folder_is_written(trained, tmp_path):
@@ -30,3 +30,9 @@ def test_what_the_run_does_not_have_is_named(trained, arguments, message):
 
 def test_a_folder_without_a_run_is_named(tmp_path):
     assert "config.yaml" in refused(invoke("sample", tmp_path, "--product", "cluster-0", "--label", 1))
+
+
+def test_a_run_with_one_product_needs_no_choice(images, tmp_path):
+    succeeded(run_demo(images, tmp_path / "runs", **{"method": "fedgan", "evaluation.synthetic-images": 0}))
+    succeeded(invoke("sample", tmp_path / "runs" / "small", "--label", 0, "-n", 2, "-o", tmp_path / "out"))
+    assert len(list((tmp_path / "out" / "0").glob("*.png"))) == 2

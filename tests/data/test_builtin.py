@@ -34,7 +34,7 @@ def rows(data: LabelledImages) -> list[bytes]:
 
 
 @NAMES
-def test_all_ten_classes_are_there_in_like_numbers(name, domains):
+def test_all_ten_classes_have_similar_numbers_of_images(name, domains):
     for data in (domains[name].train, domains[name].test):
         assert data.images.shape[1:] == (1, 28, 28)
         counts = torch.bincount(data.labels, minlength=10)
@@ -43,7 +43,7 @@ def test_all_ten_classes_are_there_in_like_numbers(name, domains):
 
 
 @NAMES
-def test_a_simple_classifier_goes_from_training_to_test_images(name, domains):
+def test_a_simple_classifier_generalises_to_the_test_images(name, domains):
     train, test = domains[name].train, domains[name].test
     judge = SVC(C=10).fit(train.images.flatten(1).numpy() / 255, train.labels.numpy())
     assert judge.score(test.images.flatten(1).numpy() / 255, test.labels.numpy()) >= 0.98
@@ -56,10 +56,10 @@ def test_no_image_is_in_both_parts(name, domains):
 
 @NAMES
 def test_images_look_like_mnist(name, domains):
-    """Black at the rim, white somewhere, ink on a tenth to a third, its mass near the middle."""
+    """Black at the border, white somewhere, a tenth to a third of ink, centred near the middle."""
     images = domains[name].train.images.double() / 255
-    rim = torch.cat([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], -1)
-    assert rim.mean() < 0.01
+    border = torch.cat([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], -1)
+    assert border.mean() < 0.01
     assert (images.flatten(1).max(dim=1).values > 0.9).double().mean() > 0.99
     assert 0.1 < images.mean() < 1 / 3
     places = torch.arange(28, dtype=torch.float64)

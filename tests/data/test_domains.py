@@ -80,7 +80,7 @@ def test_a_domains_own_folder_wins_over_root(tmp_path, cache):
 
 
 @pytest.mark.parametrize("image", [(1, 28), (3, 32), (1, 16)])
-def test_images_come_in_the_form_that_the_network_expects(image, tmp_path, cache):
+def test_images_have_the_form_that_the_network_expects(image, tmp_path, cache):
     folder = folder_of(tmp_path / "x", size=9, channels=3)
     domain = load_domain(DomainSource(name="x", folder=folder), root=None, cache=cache, image=image)
     channels, size = image
@@ -88,19 +88,19 @@ def test_images_come_in_the_form_that_the_network_expects(image, tmp_path, cache
     assert domain.test.images.shape == (10, channels, size, size)
 
 
-def test_an_unknown_domain_names_the_nearest_and_the_way_out(tmp_path, cache):
+def test_an_unknown_domain_suggests_the_nearest_name_and_a_folder(tmp_path, cache):
     with pytest.raises(DataError, match=r"'letter' \(did you mean 'letters'\?\).*folder: DIR"):
         load_domain("letter", root=tmp_path, cache=cache, image=GREY)
 
 
-def test_notmnist_says_where_it_must_come_from(tmp_path, cache):
+def test_notmnist_says_that_its_files_must_be_given(tmp_path, cache):
     with pytest.raises(DataError, match=r"notmnist.*data\.root"):
         load_domain("notmnist", root=tmp_path, cache=cache, image=GREY)
     folder_of(tmp_path / "notMNIST" / "raw")
     assert len(load_domain("notmnist", root=tmp_path, cache=cache, image=GREY).train) == 20
 
 
-def test_a_root_that_is_not_there_is_named(tmp_path, cache):
+def test_a_missing_root_is_named(tmp_path, cache):
     with pytest.raises(DataError, match=r"data\.root: no such folder: .*nowhere"):
         load_domain("digits", root=tmp_path / "nowhere", cache=cache, image=GREY)
 
@@ -127,7 +127,7 @@ def test_a_test_label_that_training_lacks_asks_for_the_number_of_classes(tmp_pat
 
 
 @pytest.mark.usefixtures("registry")
-def test_users_add_their_own(cache):
+def test_users_can_register_a_domain(cache):
     @register_domain("stripes", classes=10)
     def load(folder: Path) -> tuple[LabelledImages, LabelledImages]:
         assert folder == cache
@@ -135,12 +135,12 @@ def test_users_add_their_own(cache):
 
     domain = load_domain("stripes", root=None, cache=cache, image=GREY)
     assert domain.train.images.shape == (12, 1, 28, 28)
-    with pytest.raises(DataError, match="'stripes' is registered already"):
+    with pytest.raises(DataError, match="'stripes' is already registered"):
         register_domain("stripes", classes=2)(load)
 
 
 def fake_dataset(form: str, calls: list[dict[str, Any]]) -> Any:
-    """Return a stand-in for a torchvision class whose pixel values are all different."""
+    """Return a stand-in for a torchvision class whose pixels have varying values."""
     shapes = {"grey": (4, 28, 28), "last": (4, 32, 32, 3), "first": (4, 3, 32, 32)}
     pixels = (np.arange(np.prod(shapes[form])) % 251).astype(np.uint8).reshape(shapes[form])
     labels = np.array([3, 1, 4, 1])
@@ -166,7 +166,7 @@ def fake_dataset(form: str, calls: list[dict[str, Any]]) -> Any:
         ("svhn", "SVHN", "first", 32),
     ],
 )
-def test_downloads_go_through_torchvision(name, class_name, form, size, cache, monkeypatch):
+def test_torchvision_downloads_the_images(name, class_name, form, size, cache, monkeypatch):
     calls: list[dict[str, Any]] = []
     made = fake_dataset(form, calls)
     monkeypatch.setattr(datasets, class_name, made)

@@ -16,7 +16,7 @@ def of(images: torch.Tensor) -> LabelledImages:
     return LabelledImages(images, torch.zeros(len(images), dtype=torch.int64))
 
 
-def test_normalise_reaches_both_ends_of_tanh_and_its_middle():
+def test_normalise_covers_the_range_of_tanh():
     pixels = torch.tensor([0, 255], dtype=torch.uint8)
     assert normalise(pixels).tolist() == [-1.0, 1.0]
     assert normalise(pixels).dtype == torch.float32
@@ -28,11 +28,11 @@ def test_denormalise_undoes_normalise_for_every_byte():
     assert torch.equal(denormalise(normalise(pixels)), pixels)
 
 
-def test_denormalise_clips():
+def test_denormalise_clips_values_out_of_range():
     assert denormalise(torch.tensor([-1.5, 1.5])).tolist() == [0, 255]
 
 
-def test_subset_keeps_order_and_pairs():
+def test_a_subset_keeps_order_and_labels():
     data = LabelledImages(
         torch.arange(4, dtype=torch.uint8).reshape(4, 1, 1, 1), torch.tensor([10, 11, 12, 13])
     )
@@ -52,7 +52,7 @@ def test_subset_keeps_order_and_pairs():
         (torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)),
     ],
 )
-def test_only_well_formed_images_exist(images, labels):
+def test_malformed_images_are_refused(images, labels):
     with pytest.raises(DataError):
         LabelledImages(images, labels)
 
@@ -87,6 +87,6 @@ def test_many_images_are_converted_like_one():
         assert torch.equal(together[index : index + 1], alone)
 
 
-def test_other_channels_are_refused():
+def test_other_numbers_of_channels_are_refused():
     with pytest.raises(DataError, match="4 channels"):
         convert(of(torch.zeros(1, 4, 2, 2, dtype=torch.uint8)), 3, 2)

@@ -55,7 +55,7 @@ def cases(draw: st.DrawFn) -> tuple[Scenario, dict[str, Tensor], int, int]:
 
 @settings(deadline=None)
 @given(case=cases())
-def test_clients_are_disjoint_complete_and_not_empty(case):
+def test_all_clients_have_images_and_share_none(case):
     scenario, labels, clients, seed = case
     parts = partition(scenario, labels, clients=clients, seed=seed)
     assert [part.client for part in parts] == list(range(clients))
@@ -79,7 +79,7 @@ def test_the_same_seed_deals_the_same(case):
 
 
 @pytest.mark.parametrize("rule", LABEL_RULES, ids=lambda rule: str(rule["kind"]))
-def test_another_seed_deals_otherwise(rule):
+def test_another_seed_deals_differently(rule):
     left, right = (
         partition(scenario_of(("a",), rule), {"a": balanced(400)}, clients=4, seed=seed) for seed in (1, 2)
     )
@@ -123,7 +123,7 @@ def test_each_client_lacks_as_many_labels_as_the_rule_allows(counts, seed):
         assert abs(len(part.indices) - kept) < 120 and len(part.indices) <= share
 
 
-def test_the_counts_come_up_as_often_as_their_odds_say():
+def test_counts_of_excluded_labels_follow_their_odds():
     """400 clients; odds 1/3, 0.4, 2/15, 2/15, each with a standard deviation below 2.5 %."""
     labels = {"mnist": balanced(80_000)}
     parts = partition(load_scenario("2"), labels, clients=400, seed=0)
@@ -132,9 +132,9 @@ def test_the_counts_come_up_as_often_as_their_odds_say():
 
 
 def test_sizes_of_scenario_four_with_eighty_clients():
-    """60,000 a domain over 40 clients are 1,500 each; the cap is 60000 // 80 = 750, or 500.
+    """60,000 per domain over 40 clients are 1,500 each; the cap is 60000 // 80 = 750, or 500.
 
-    A client that lacks four labels still has about 900, so every client is filled up to its cap.
+    A client that lacks four labels still has about 900, so every client reaches its cap.
     """
     labels = {"mnist": balanced(60_000), "fashion-mnist": balanced(60_000)}
     parts = partition(load_scenario("4"), labels, clients=80, seed=3)
@@ -157,7 +157,7 @@ def test_scenario_six_uses_a_quarter_of_each_domain():
     assert {len(part.indices) for part in parts} == {750}
 
 
-def test_fractions_matter_in_a_domain_that_is_smaller_than_the_cap():
+def test_fractions_apply_in_a_domain_smaller_than_the_cap():
     """7,000 over 4 clients are 1,750; the cap, 60000 // 4, is above that; two thirds are 1,166."""
     scenario = scenario_of(("a",), {"kind": "all"}, sizes={"fractions": [0.6666667, 1.0], "odds": [1, 1]})
     sizes = [
@@ -168,7 +168,7 @@ def test_fractions_matter_in_a_domain_that_is_smaller_than_the_cap():
     assert set(sizes) == {1166, 1750}
 
 
-def test_without_cap_and_exclusions_everything_is_dealt():
+def test_without_cap_and_exclusions_all_images_are_dealt():
     scenario = scenario_of(("a",), {"kind": "all"}, cap_total=None)
     parts = partition(scenario, {"a": balanced(103)}, clients=10, seed=0)
     assert sorted(len(part.indices) for part in parts) == [10] * 7 + [11] * 3
@@ -176,7 +176,7 @@ def test_without_cap_and_exclusions_everything_is_dealt():
 
 @settings(deadline=None)
 @given(clients=st.integers(2, 12), seed=SEEDS)
-def test_the_demo_leaves_each_class_to_someone(clients, seed):
+def test_in_the_demo_some_client_has_each_class(clients, seed):
     labels = {"digits": balanced(1437), "letters": balanced(2000)}
     parts = partition(load_scenario("demo"), labels, clients=clients, seed=seed)
     for name in labels:
@@ -185,13 +185,13 @@ def test_the_demo_leaves_each_class_to_someone(clients, seed):
         assert max(len(one) for one in lacks) <= 2
 
 
-def test_classes_that_nobody_could_keep_are_an_error():
+def test_a_class_that_no_client_can_keep_is_an_error():
     rule = {"kind": "excluded", "counts": [2], "odds": [1], "keep_every_class": True}
-    with pytest.raises(DataError, match=r"keep_every_class.*take more clients"):
+    with pytest.raises(DataError, match=r"keep_every_class.*use more clients"):
         partition(scenario_of(("a",), rule), {"a": balanced(50)}, clients=1, seed=0)
 
 
-def test_a_client_keeps_one_class_at_least():
+def test_a_client_keeps_at_least_one_class():
     rule = {"kind": "excluded", "counts": [3], "odds": [1]}
     with pytest.raises(DataError, match="cannot lack 3 of 3 classes"):
         partition(scenario_of(("a",), rule), {"a": balanced(60, classes=3)}, clients=2, seed=0)
@@ -204,14 +204,14 @@ def test_a_single_class_works():
         assert len(lacking(part, labels)) == 2
 
 
-def test_a_client_that_loses_everything_is_an_error():
+def test_a_client_left_without_images_is_an_error():
     rule = {"kind": "excluded", "counts": [9], "odds": [1]}
     with pytest.raises(DataError, match=r"client \d+ of domain 'a' has no sample left"):
         partition(scenario_of(("a",), rule), {"a": balanced(20)}, clients=20, seed=0)
 
 
 def imbalance(alpha: float) -> float:
-    """Mean over clients of the share that a client's commonest label has."""
+    """Mean over clients of the share of a client's most common label."""
     rule = {"kind": "dirichlet", "alpha": alpha, "minimum": 10}
     labels = {"a": balanced(5000)}
     parts = partition(scenario_of(("a",), rule, cap_total=None), labels, clients=10, seed=0)
@@ -238,7 +238,7 @@ def test_no_client_is_below_the_minimum(alpha, minimum, seed):
 
 def test_a_minimum_beyond_the_data_is_an_error():
     rule = {"kind": "dirichlet", "alpha": 1, "minimum": 11}
-    with pytest.raises(DataError, match=r"labels\.minimum.*need 110, the domain has 100"):
+    with pytest.raises(DataError, match=r"labels\.minimum.*need 110, but the domain has 100"):
         partition(scenario_of(("a",), rule), {"a": balanced(100)}, clients=10, seed=0)
 
 
@@ -247,13 +247,13 @@ def test_more_clients_than_samples_is_an_error():
         partition(scenario_of(("a",), {"kind": "all"}), {"a": balanced(5)}, clients=6, seed=0)
 
 
-def test_a_domain_without_labels_names_the_nearest():
+def test_a_domain_without_labels_suggests_the_nearest():
     with pytest.raises(DataError, match=r"'digits' .did you mean 'digit'"):
         partition(load_scenario("demo"), {"digit": balanced(50)}, clients=2, seed=0)
 
 
 def four_domains(rules: PartitionRules, seed: int = 1) -> tuple[Partition, ...]:
-    """Scenario 4's rules on the authors' four domains, 6 clients each, 200 samples a class."""
+    """Scenario 4's rules on the authors' four domains, 6 clients each, 200 samples per class."""
     scenario = load_scenario("4", domains=AUTHORS)
     labels = {name: balanced(12_000) for name in AUTHORS}
     return partition(scenario, labels, clients=24, seed=seed, rules=rules)
@@ -264,7 +264,7 @@ def exclusions(parts: tuple[Partition, ...]) -> list[frozenset[int]]:
     return [lacking(part, labels) for part in parts]
 
 
-def test_the_authors_id_offset_costs_the_third_and_fourth_domain_their_exclusions():
+def test_the_authors_id_offset_loses_the_exclusions_of_the_third_and_fourth_domain():
     corrected = exclusions(four_domains(PartitionRules()))
     authors = exclusions(four_domains(PartitionRules(id_offset="authors")))
     assert authors[:12] == corrected[:12]
@@ -273,8 +273,8 @@ def test_the_authors_id_offset_costs_the_third_and_fourth_domain_their_exclusion
     assert not any(authors[12:])
 
 
-def test_the_authors_id_offset_gives_others_amounts():
-    """kmnist client i looks under 6 + i (a fashion-mnist client), notmnist's under 12 + i."""
+def test_the_authors_id_offset_gives_the_amounts_of_other_clients():
+    """kmnist client i looks up 6 + i (a fashion-mnist client), notmnist client i looks up 12 + i."""
     iid_labels = {name: balanced(12_000) for name in AUTHORS}
     scenario = scenario_of(AUTHORS, {"kind": "all"}, sizes={"fractions": [0.5, 1.0], "odds": [1, 1]})
     corrected, authors = (
@@ -287,8 +287,8 @@ def test_the_authors_id_offset_gives_others_amounts():
     assert authors != corrected
 
 
-def test_the_offset_is_right_by_chance_for_two_equal_domains():
-    """Without fashion-mnist, kmnist's own number of clients equals mnist's: the mistake hides."""
+def test_the_authors_id_offset_is_right_by_chance_for_two_equal_domains():
+    """Without fashion-mnist, kmnist's own number of clients equals mnist's."""
     scenario = load_scenario("4", domains=["mnist", "kmnist"])
     labels = {"mnist": balanced(2000), "kmnist": balanced(2000)}
     corrected, authors = (
@@ -299,7 +299,7 @@ def test_the_offset_is_right_by_chance_for_two_equal_domains():
         assert np.array_equal(left.indices, right.indices)
 
 
-def test_where_the_authors_code_stops_so_do_we():
+def test_an_amount_missing_in_the_authors_code_is_an_error():
     scenario = load_scenario("2", domains=["kmnist"])
     authors = PartitionRules(id_offset="authors", exclusion_pattern="authors")
     with pytest.raises(DataError, match=r"amount of client 0 .*under client 4"):

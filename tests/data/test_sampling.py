@@ -22,8 +22,8 @@ def take(sampler: BatchSampler, count: int) -> list[list[int]]:
 
 
 @given(samples=SAMPLES.filter(lambda n: n > 1), batch_size=BATCH_SIZES, seed=SEEDS)
-def test_no_sample_comes_again_before_its_pass_is_over(samples, batch_size, seed):
-    """Cut the stream into runs of n: each must be a permutation of all n samples."""
+def test_no_sample_is_repeated_within_a_pass(samples, batch_size, seed):
+    """Split the stream into runs of n: each must be a permutation of all n samples."""
     sampler = ShuffledPasses(samples, batch_size, stream(seed))
     drawn = [index for batch in take(sampler, 40) for index in batch]
     for start in range(0, len(drawn) - samples + 1, samples):
@@ -32,14 +32,14 @@ def test_no_sample_comes_again_before_its_pass_is_over(samples, batch_size, seed
 
 
 @given(samples=SAMPLES.filter(lambda n: n > 1), batch_size=BATCH_SIZES, seed=SEEDS)
-def test_batches_have_two_or_more_distinct_samples_and_no_more_than_fit(samples, batch_size, seed):
+def test_batches_have_two_to_batch_size_distinct_samples(samples, batch_size, seed):
     for batch in take(ShuffledPasses(samples, batch_size, stream(seed)), 40):
         assert 2 <= len(batch) <= min(samples, batch_size)
         assert len(set(batch)) == len(batch)
 
 
 @given(samples=SAMPLES, batch_size=BATCH_SIZES, seed=SEEDS)
-def test_a_pass_is_over_after_samples_by_batch_size_batches(samples, batch_size, seed):
+def test_a_pass_takes_samples_divided_by_batch_size_batches(samples, batch_size, seed):
     sampler = ShuffledPasses(samples, batch_size, stream(seed))
     seen = {index for batch in take(sampler, -(-samples // batch_size)) for index in batch}
     assert seen == set(range(samples))
@@ -48,20 +48,20 @@ def test_a_pass_is_over_after_samples_by_batch_size_batches(samples, batch_size,
 @pytest.mark.parametrize(
     ("samples", "sizes"),
     [
-        (7, [3, 3, 2, 3, 3, 3, 3, 2]),  # one left over takes one, so the next pass has six left
+        (7, [3, 3, 2, 3, 3, 3, 3, 2]),  # a single one left over is joined by one of the next pass
         (8, [3, 3, 2, 3, 3, 2]),
         (9, [3, 3, 3, 3]),
         (2, [2, 2]),
         (1, [2, 2]),
     ],
 )
-def test_batch_sizes_by_hand_for_batches_of_three(samples, sizes):
+def test_hand_worked_batch_sizes_with_batches_of_three(samples, sizes):
     batches = take(ShuffledPasses(samples, 3, stream(0)), len(sizes))
     assert [len(batch) for batch in batches] == sizes
 
 
 @BOTH
-def test_the_only_sample_comes_twice(kind):
+def test_an_only_sample_is_taken_twice(kind):
     sampler = kind(1, 8, stream(0))
     assert take(sampler, 3) == [[0, 0]] * 3
 
@@ -119,6 +119,6 @@ def test_fresh_draws_leave_samples_out_as_the_authors_code_does():
     ("samples", "batch_size", "message"),
     [(0, 4, "0 samples"), (5, 1, "batch_size is 1"), (5, 0, "batch_size is 0")],
 )
-def test_bad_numbers_are_refused(kind, samples, batch_size, message):
+def test_invalid_numbers_are_refused(kind, samples, batch_size, message):
     with pytest.raises(DataError, match=message):
         kind(samples, batch_size, stream(0))

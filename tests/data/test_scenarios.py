@@ -18,7 +18,7 @@ def test_every_file_is_valid_and_described(name):
     assert scenario.domains
 
 
-def test_the_six_of_the_paper_are_reached_by_number():
+def test_the_six_of_the_paper_can_be_given_by_number():
     for number, name in enumerate(PAPER_SCENARIOS, start=1):
         assert load_scenario(str(number)) == load_scenario(name)
     assert [len(load_scenario(name).domains) for name in PAPER_SCENARIOS] == [1, 1, 2, 2, 2, 4]
@@ -56,7 +56,7 @@ def test_the_highly_non_iid_one_has_the_odds_of_the_spec():
     }
 
 
-def test_the_demo_needs_no_network_and_is_mild():
+def test_the_demo_works_offline_and_excludes_few_labels():
     scenario = load_scenario("demo")
     assert scenario.domain_names == ("digits", "letters")
     assert isinstance(scenario.labels, ExcludedLabels)
@@ -101,7 +101,7 @@ def test_an_unknown_scenario_lists_the_known(name):
         ("sizes: {fractions: [1.5], odds: [1]}", "less than or equal to 1"),
         ("sizes: {fractions: [0.5, 1], odds: [1]}", "2 fractions but 1 odds"),
         ("cap_total: 0", "cap_total"),
-        ("domains: [mnist, mnist]", "named once only"),
+        ("domains: [mnist, mnist]", "named only once"),
         ("domains: []", "at least 1"),
         ("domains: mnist", "list of domains"),
         ("domains: [{name: a/b}]", "name"),

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from huscf_flwr.data import load_domain, read_idx_folder
+from huscf_flwr.data import load_domain, population_of, read_idx_folder
 from huscf_flwr.deployment import write_client_data
-from huscf_flwr.methods.huscf.parts import model_spec_of, population_of
+from huscf_flwr.models import model_spec_of
 from tests.run.builders import DOMAINS, small_run, write_domains
 
 

@@ -1,63 +1,125 @@
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 import pytest
+import torch
 
-from huscf_flwr.models import Cut, largest_cut
-from huscf_flwr.evaluation.judging import Harness
-from huscf_flwr.methods.huscf.parts import model_spec_of, population_of
-from tests.run.builders import DOMAINS, coordinator_of, small_run, train_round
+from huscf_flwr.config import DataSection, EvaluationSection, MethodSettings, RunConfig
+from huscf_flwr.cuts import load_devices
+from huscf_flwr.data import Partition, Population
+from huscf_flwr.evaluation import judge_domain, judge_quickly, load_or_train_judge
+from huscf_flwr.evaluation.judging import JUDGE_SEED, Judging, evaluation_settings
+from huscf_flwr.methods.contract import Crossing, Description, MessageClient, Method, Product
+from huscf_flwr.seeding import torch_stream
+from tests.evaluation.domains import digits_8x8, real_sampler
 
-SAMPLES = dict.fromkeys(range(4), 30)
-
-
-@pytest.fixture
-def make(images, tmp_path):
-    def harness_and_coordinator(**settings):
-        config = small_run(images, tmp_path, **{"model.width": 0.03, **settings})
-        harness = Harness(config, population_of(config, model_spec_of(config)))
-        return harness, coordinator_of(config, samples=SAMPLES)
-
-    return harness_and_coordinator
+FEW = digits_8x8().train.subset(torch.arange(400))
+DOMAINS = {name: replace(digits_8x8(), name=name, train=FEW) for name in ("digits", "letters")}
+OWNERS = ("digits", "digits", "letters", "letters")
 
 
-def test_domains_are_judged_by_the_cluster_of_most_of_their_clients(make):
-    """Clients 0 and 1 hold digits, 2 and 3 letters."""
-    harness, coordinator = make()
-    train_round(coordinator)
-    (blocks,) = {id(b): b for b in coordinator.cluster_blocks.values()}.values()
-    coordinator.cluster_blocks = dict.fromkeys((0, 1), blocks)
-    coordinator.clusters = {0: 1, 1: 1, 2: 0, 3: 0}
-    judged = harness.judge(coordinator, thoroughly=False)
-    assert {name: scores["cluster"] for name, scores in judged.items()} == dict(
-        zip(DOMAINS, (1, 0), strict=True)
+class Shelf(Method):
+    """Its products draw real images of another label, so many further as their tensor says."""
+
+    name = "shelf"
+    Settings = MethodSettings
+    client = MessageClient
+    crossing = Crossing()
+
+    def __init__(self, config, clients, products, clusters):
+        super().__init__(config, clients)
+        self._products, self._clusters = products, clusters
+
+    @classmethod
+    def sampler(cls, config, product):
+        return real_sampler(digits_8x8(), label_shift=int(product["shift"]))
+
+    def steps(self, number):
+        raise NotImplementedError
+
+    orders = form = close_round = state = load = steps
+
+    def products(self):
+        return self._products
+
+    def clusters(self):
+        return self._clusters
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return RunConfig(
+        seed=3,
+        data=DataSection(cache=tmp_path_factory.mktemp("cache")),
+        evaluation=EvaluationSection(images=60, synthetic_images=40),
     )
-    assert harness.adjusted_rand_index(coordinator) == 1.0
-    coordinator.clusters = dict.fromkeys(range(4), 0)
-    assert harness.adjusted_rand_index(coordinator) == 0.0
 
 
-def test_a_quick_look_leaves_out_what_takes_long(make):
-    harness, coordinator = make()
-    train_round(coordinator)
-    quick = harness.judge(coordinator, thoroughly=False)["digits"]
+@pytest.fixture(scope="module")
+def judging(config):
+    parts = [Partition(client, owner, np.arange(5)) for client, owner in enumerate(OWNERS)]
+    return Judging(config, Population(DOMAINS, tuple(parts)))
+
+
+def shelf(config, products: Mapping[str, tuple[tuple[int, ...], int]], clusters=None):
+    """Products by name: for whom, and by how much their labels are wrong."""
+    device = load_devices("paper").devices[0]
+    clients = dict.fromkeys(range(len(OWNERS)), Description(samples=5, device=device))
+    made = [Product(name, own, {"shift": torch.tensor(shift)}) for name, (own, shift) in products.items()]
+    return Shelf(config, clients, made, clusters or {})
+
+
+def test_a_domain_is_judged_by_the_product_of_most_of_its_clients(judging, config):
+    method = shelf(config, {"right": ((2, 3), 0), "wrong": ((0, 1), 1)})
+    judged = judging.domains(method, 1, thoroughly=False)
+    assert {name: scores["product"] for name, scores in judged.items()} == {
+        "digits": "wrong",
+        "letters": "right",
+    }
+    assert judged["digits"]["label_fidelity"] < 0.3
+    assert judged["letters"]["label_fidelity"] > 0.5
+
+
+def test_a_domain_without_a_product_is_left_out(judging, config):
+    method = shelf(config, {"right": ((2,), 0)})
+    assert list(judging.domains(method, 1, thoroughly=False)) == ["letters"]
+
+
+def test_a_quick_look_leaves_out_what_takes_long(judging, config):
+    method = shelf(config, {"global": ((0, 1, 2, 3), 0)})
+    quick = judging.domains(method, 2, thoroughly=False)["digits"]
     assert quick["label_fidelity"] is not None
     assert quick["tstr_accuracy"] is None
-    thorough = harness.judge(coordinator, thoroughly=True)["digits"]
+    thorough = judging.domains(method, 2, thoroughly=True)["digits"]
     assert None not in thorough.values()
-    assert harness.judge(coordinator, thoroughly=True)["digits"] == thorough
+    assert judging.domains(method, 2, thoroughly=True)["digits"] == thorough
 
 
-def test_parity_judges_with_the_cut_of_a_domains_first_client(make):
-    """Bodies are averaged over all clients and blocks of a cluster over its own: from the second round on it
-    matters to whom a block belongs.
-    """
-    harness, coordinator = make(**{"method.judged": "first-client", "method.clusters": 2})
-    by_cluster, _ = make()
-    train_round(coordinator)
-    train_round(coordinator)
+@pytest.mark.parametrize("thoroughly", [False, True])
+def test_scores_are_those_of_a_stream_of_domain_and_round(judging, config, thoroughly):
+    method = shelf(config, {"global": ((0, 1, 2, 3), 0)})
+    look = judge_domain if thoroughly else judge_quickly
+    expected = look(
+        DOMAINS["letters"],
+        real_sampler(digits_8x8()),
+        load_or_train_judge(DOMAINS["letters"], seed=JUDGE_SEED, cache=config.data.cache),
+        evaluation_settings(config),
+        torch_stream(config.seed, "judging", "letters", 4),
+    )
+    judged = judging.domains(method, 4, thoroughly=thoroughly)["letters"]
+    assert judged == {"product": "global", **expected.as_dict()}
 
-    def distance(judging):
-        return judging.judge(coordinator, thoroughly=True)["digits"]["fid"]
 
-    coordinator.cuts[0] = Cut(1, 1, 1, 1)
-    assert distance(harness) != distance(by_cluster)
-    coordinator.cuts[0] = largest_cut(coordinator.spec)
-    assert distance(harness) == distance(by_cluster)
+def test_clusters_are_scored_against_the_domains(judging, config):
+    products = {"global": ((0, 1, 2, 3), 0)}
+    assert judging.clustering(shelf(config, products, {0: 5, 1: 5, 2: 0, 3: 0})) == {"ari": 1.0}
+    assert judging.clustering(shelf(config, products, dict.fromkeys(range(4), 0))) == {"ari": 0.0}
+
+
+def test_a_method_without_clusters_has_no_such_score(judging, config):
+    assert judging.clustering(shelf(config, {"global": ((0, 1, 2, 3), 0)})) == {}
+
+
+def test_a_client_of_no_known_domain_leaves_the_clusters_unscored(judging, config):
+    assert judging.clustering(shelf(config, {}, {0: 0, 1: 0, 9: 1})) == {}

@@ -121,7 +121,7 @@ def test_equals_brute_force(buffers, federation):
 
 @settings(deadline=None, max_examples=25)
 @given(federation=federations())
-def test_blocks_that_nobody_keeps_stay_in_the_body_as_they_are(federation):
+def test_blocks_that_no_client_keeps_stay_as_they_are_in_the_body(federation):
     cuts, clusters, cluster_weights, global_weights, seed = federation
     client_blocks, body = model(cuts, seed)
     found = aggregate(
@@ -182,7 +182,7 @@ def test_order_of_clients_does_not_matter(federation, data):
         assert as_lists(blocks) == as_lists(second.clusters[cluster])
 
 
-def test_hand_worked_average_with_the_servers_copy_standing_in():
+def test_hand_worked_average_in_which_the_servers_copy_stands_for_clients():
     key = ("generator", 1)
     client_blocks = {
         0: {key: {"w": torch.tensor([1.0])}},
@@ -201,7 +201,7 @@ def test_hand_worked_average_with_the_servers_copy_standing_in():
     )
     assert found.clusters[0][key]["w"].item() == 0.75 * 1 + 0.25 * 5
     assert found.clusters[1][key]["w"].item() == 9
-    assert found.clusters[2][key]["w"].item() == 5  # kept by nobody of this cluster
+    assert found.clusters[2][key]["w"].item() == 5  # no client of this cluster keeps it
     assert found.body[key]["w"].item() == pytest.approx(0.1 * 1 + 0.6 * 5 + 0.3 * 9)
 
 
@@ -235,7 +235,7 @@ def test_total_variance_adds_the_variance_between_means():
     }
 
 
-def test_plain_average_of_all_entries_truncates_the_counter():
+def test_the_average_of_all_entries_truncates_the_counter():
     # 0.25 * 10 + 0.75 * 13 = 12.25
     assert average_of_two("average") == {
         "norm.running_mean": 2.0,
@@ -252,7 +252,7 @@ def test_total_variance_gives_the_statistics_of_all_samples_together():
         layer = nn.BatchNorm1d(3, momentum=1.0, dtype=torch.float64)
         layer(batch)
         state = layer.state_dict()
-        state["running_var"] *= (len(batch) - 1) / len(batch)  # torch keeps the unbiased one
+        state["running_var"] *= (len(batch) - 1) / len(batch)  # PyTorch stores the unbiased variance
         states[client] = {("generator", 0): state}
     weights, clusters = {0: 0.25, 1: 0.75}, {0: 0, 1: 0}
     found = aggregate(states, {}, clusters, weights, weights, buffers="total-variance")
@@ -310,7 +310,7 @@ def two_clients():
         ({"body": {}}, r"neither by clients \[1\] nor by the server"),
     ],
 )
-def test_impossible_input_is_an_error(changes, message):
+def test_invalid_input_is_an_error(changes, message):
     with pytest.raises(ValueError, match=message):
         aggregate(**{**two_clients(), **changes}, buffers="average")
 

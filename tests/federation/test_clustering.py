@@ -9,7 +9,7 @@ from huscf_flwr.federation.clustering import KMeans, SilhouetteKMeans, match_clu
 
 
 def groups(sizes, *, distance=6.0, features=40, seed=0):
-    """Clients around centres in random directions, with noise of length one."""
+    """Clients around centres in random directions, with noise of norm one."""
     stream = torch.Generator().manual_seed(seed)
     rows = []
     for size in sizes:
@@ -41,7 +41,7 @@ def test_one_group_stays_one_cluster(clients, seed):
 
 
 def test_one_group_with_very_different_clients_stays_one_cluster():
-    # Few samples make a client's mean noisy: spreads of one to four times that of the largest.
+    # A client with few samples has a noisy mean: spreads are one to four times the smallest.
     stream = torch.Generator().manual_seed(3)
     spread = torch.tensor([1.0, 1, 1, 1, 2, 2, 4, 4], dtype=torch.float64)
     features = spread[:, None] * torch.randn(8, 500, generator=stream, dtype=torch.float64)
@@ -74,7 +74,7 @@ def test_max_clusters_is_a_bound():
     assert set(SilhouetteKMeans(max_clusters=1)(groups((4, 4)), seed=0).labels) == {0}
 
 
-def test_threshold_decides():
+def test_a_partition_below_the_threshold_is_not_used():
     features = groups((4, 4), distance=1.4)
     silhouette = KMeans(2)(features, seed=0).silhouette
     assert set(SilhouetteKMeans(threshold=silhouette - 0.01)(features, seed=0).labels) == {0, 1}
@@ -89,11 +89,14 @@ def test_order_of_clients_does_not_matter(order):
     assert len(set(zip(found, (truth[i] for i in order), strict=True))) == len(set(found)) == 3
 
 
-def test_same_seed_same_clusters_and_fixed_state_ignores_the_seed():
+def test_the_same_seed_gives_the_same_clusters_and_a_random_state_replaces_it():
     features = groups([30])
     assert KMeans(5)(features, seed=3) == KMeans(5)(features, seed=3)
     fixed = KMeans(5, random_state=42)
     assert fixed(features, seed=1) == fixed(features, seed=2) == KMeans(5)(features, seed=42)
+    features = groups((6, 6, 6), distance=2)
+    fixed = SilhouetteKMeans(threshold=-1, random_state=42)
+    assert fixed(features, seed=1) == SilhouetteKMeans(threshold=-1)(features, seed=42)
 
 
 def test_one_cluster_and_as_many_as_clients_have_no_silhouette():
@@ -109,7 +112,7 @@ def test_equal_clients_are_not_split_and_do_not_warn(recwarn):
     assert not recwarn.list
 
 
-def test_seed_of_any_size_is_taken():
+def test_seeds_of_any_size_are_accepted():
     assert KMeans(2)(groups((3, 3)), seed=2**62 + 5).labels == expected_labels((3, 3))
 
 
@@ -118,7 +121,7 @@ def test_fewer_clients_than_clusters_are_one_cluster_each():
 
 
 @pytest.mark.parametrize("clusterer", [KMeans(2), SilhouetteKMeans()])
-def test_impossible_features_are_an_error(clusterer):
+def test_invalid_features_are_an_error(clusterer):
     with pytest.raises(ValueError, match="not finite"):
         clusterer(torch.tensor([[1.0], [float("nan")], [2.0]]), seed=0)
     with pytest.raises(ValueError, match="must be"):
@@ -127,7 +130,7 @@ def test_impossible_features_are_an_error(clusterer):
         clusterer(torch.zeros(3), seed=0)
 
 
-def test_impossible_settings_are_an_error():
+def test_invalid_settings_are_an_error():
     with pytest.raises(ValueError, match="clusters is 0"):
         KMeans(0)
     with pytest.raises(ValueError, match="max_clusters is 0"):
@@ -150,15 +153,15 @@ def test_swapped_numbers_keep_their_names():
     assert match_clusters(named(0, 0, 1, 1), named(1, 1, 0, 0)) == named(0, 0, 1, 1)
 
 
-def test_one_client_that_moves_renames_nobody_else():
+def test_a_client_that_changes_its_cluster_renames_no_cluster():
     assert match_clusters(named(0, 0, 0, 1, 1), named(1, 1, 0, 0, 0)) == named(0, 0, 1, 1, 1)
 
 
-def test_a_split_keeps_the_name_in_the_larger_part():
+def test_after_a_split_the_larger_part_keeps_the_name():
     assert match_clusters(named(0, 0, 0, 0, 0), named(0, 0, 1, 1, 1)) == named(1, 1, 0, 0, 0)
 
 
-def test_a_merger_keeps_the_name_of_the_larger_part():
+def test_a_merged_cluster_has_the_name_of_the_larger_part():
     assert match_clusters(named(0, 0, 1, 1, 1), named(0, 0, 0, 0, 0)) == named(1, 1, 1, 1, 1)
 
 
@@ -177,7 +180,7 @@ def test_a_new_cluster_does_not_get_the_name_of_one_with_an_absent_client():
     assert match_clusters(previous, labels) == {0: 0, 1: 0, 2: 0, 6: 0, 7: 0, 4: 2, 5: 2}
 
 
-def test_all_new_clients_are_as_in_a_first_round():
+def test_with_only_new_clients_names_are_as_in_a_first_round():
     assert match_clusters({0: 5, 1: 6}, {2: 1, 3: 0}) == {2: 0, 3: 1}
 
 

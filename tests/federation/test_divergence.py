@@ -72,21 +72,21 @@ def test_the_odd_one_out_diverges_most(divergence):
 
 
 @pytest.mark.parametrize("divergence", EVERY)
-def test_dead_activations_give_numbers(divergence):
+def test_dead_activations_give_finite_divergences(divergence):
     dead = statistics([[0.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]])
     other = statistics([[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]])
     assert bool(divergence([dead, dead, other]).isfinite().all())
     assert divergence([dead, dead]).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("divergence", [*EVERY])
+@pytest.mark.parametrize("divergence", EVERY)
 def test_different_shapes_are_an_error(divergence):
     with pytest.raises(ValueError, match="differ in shape"):
         divergence([*clients(1), *clients(1, shape=(3, 2, 3))])
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_gaussian_equals_torchs_own_divergence(direction):
+def test_gaussian_equals_the_divergence_of_pytorch(direction):
     group = clients(4)
     found = GaussianDivergence(direction=direction, floor=1e-12)(group)
     for index, one in enumerate(group):
@@ -148,7 +148,7 @@ def test_softmax_hand_worked():
     assert SpatialSoftmax()(group)[0].item() == pytest.approx(peers_from_client, abs=1e-7)
 
 
-def test_softmax_over_positions_does_not_see_the_energy_of_a_channel():
+def test_softmax_over_positions_ignores_the_energy_of_a_channel():
     group = clients(3)
     louder = [
         ActivationStatistics(one.mean + 5 * index, one.variance, one.samples)

@@ -99,12 +99,12 @@ def test_features_scaled_by_clients_have_unit_variance_and_constant_ones_are_zer
 @pytest.mark.parametrize("shape", [(3,), (2, 2, 2), (10, 4, 4)])
 @settings(deadline=None, max_examples=25)
 @given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=4).filter(any), seed=st.integers(0, 999))
-def test_sketch_is_the_moments_of_all_samples_in_fixed_directions(shape, sizes, seed):
+def test_a_sketch_has_the_moments_of_all_samples_in_fixed_directions(shape, sizes, seed):
     stream = torch.Generator().manual_seed(seed)
     batches = [100 + torch.randn(n, *shape, generator=stream, dtype=torch.float64) for n in sizes]
     together = torch.cat(batches).flatten(1)
     found = observe(*batches).sketch
-    # What the directions are does not matter, only that they are the same for everybody.
+    # Any directions will do, as long as they are the same for all clients.
     axes = torch.eye(together.shape[1], dtype=torch.float64).view(-1, *shape)
     directions = torch.stack([observe(axis[None]).sketch.mean for axis in axes])
     projected = together @ directions
@@ -123,8 +123,8 @@ def test_sketch_keeps_distances_of_large_activations():
     assert distance.item() == pytest.approx(expected.item(), rel=0.25)
 
 
-def test_scaling_by_samples_hides_label_skew_and_shows_the_domain():
-    """Two domains whose two labels differ far more than the domains do, in another direction."""
+def test_scaling_by_samples_suppresses_label_skew_relative_to_domains():
+    """Two labels that differ far more than the two domains do, and in another direction."""
     stream = torch.Generator().manual_seed(1)
 
     def client(domain, share_of_first_label):
@@ -154,7 +154,7 @@ def test_scaling_by_samples_does_not_depend_on_the_scale_of_a_layer(scale):
     torch.testing.assert_close(torch.cdist(scaled, scaled), torch.cdist(features, features))
 
 
-def test_scaling_by_samples_without_spread_gives_numbers():
+def test_scaling_by_samples_without_spread_gives_finite_features():
     features = clustering_features([observe(torch.ones(1, 3)), observe(torch.zeros(1, 3))], "samples")
     assert features.tolist() == [[1, 1, 1], [0, 0, 0]]
 

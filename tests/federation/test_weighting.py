@@ -17,7 +17,7 @@ def columns(rows):
 
 @settings(deadline=None)
 @given(rows=clients, beta=st.floats(0, 1e3))
-def test_weights_are_a_distribution(rows, beta):
+def test_weights_are_not_negative_and_sum_to_one(rows, beta):
     for weighting in (KLDWeighting(beta), SampleWeighting()):
         weights = weighting(*columns(rows))
         assert weights.dtype == torch.float64
@@ -53,7 +53,7 @@ def test_divergences_too_large_for_the_exponential_still_give_weights():
     assert weights.tolist() == pytest.approx([1 / (1 + math.exp(-1)), 1 / (1 + math.e)])
 
 
-def test_client_without_samples_counts_nothing():
+def test_a_client_without_samples_has_weight_zero():
     for weighting in (KLDWeighting(1), SampleWeighting()):
         assert weighting(torch.tensor([0, 5]), torch.zeros(2)).tolist() == [0, 1]
 
@@ -69,12 +69,12 @@ def test_client_without_samples_counts_nothing():
         ([], [], "at least one client"),
     ],
 )
-def test_impossible_input_is_an_error(weighting, samples, divergences, message):
+def test_invalid_input_is_an_error(weighting, samples, divergences, message):
     with pytest.raises(ValueError, match=message):
         weighting(torch.tensor(samples), torch.tensor(divergences))
 
 
 @pytest.mark.parametrize("beta", [-1.0, math.nan, math.inf])
-def test_impossible_beta_is_an_error(beta):
+def test_invalid_beta_is_an_error(beta):
     with pytest.raises(ValueError, match="beta"):
         KLDWeighting(beta)

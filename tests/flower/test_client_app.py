@@ -1,15 +1,16 @@
 """The ClientApp's handlers one by one; together they are tested in tests/flower/test_strategy.py."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
-from huscf_flwr.methods.huscf.parts import model_spec_of
 
 from client_apps import app
 from huscf_flwr.config import to_run_config
@@ -17,23 +18,30 @@ from huscf_flwr.cuts import load_devices
 from huscf_flwr.flower.messages import (
     DESCRIBE,
     EVALUATE,
-    RENDEZVOUS,
+    JOIN,
     TRAIN,
     Arrival,
+    DescribeReply,
     DescribeRequest,
-    Description,
     EvaluateRequest,
     Invitation,
+    Stream,
     TrainReply,
     TrainRequest,
+    claim_of,
 )
-from huscf_flwr.models import Cut, build_network
-from huscf_flwr.run.client_files import MomentsError
-from huscf_flwr.session import SessionError
-from huscf_flwr.session.wire import ExecutorServer, Rendezvous, StreamClaim
-from tests.run.builders import coordinator_of, small_run, write_domains
+from huscf_flwr.methods import method_named
+from huscf_flwr.methods.contract import Description, Orders
+from huscf_flwr.methods.huscf.crossing import HuSCFOrder
+from huscf_flwr.models import Cut
+from huscf_flwr.run.client_files import ClientFileError
+from huscf_flwr.run.rounds import Rounds
+from huscf_flwr.session import LockStep, SessionError
+from huscf_flwr.session.wire import ExecutorServer, Rendezvous
+from tests.run.builders import method_of, small_run, write_domains
 
 CUT = Cut(1, 1, 1, 1)
+METHODS = ["huscf", "fedgan"]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,11 @@ def images(tmp_path_factory):
 @pytest.fixture
 def config(images, tmp_path):
     return small_run(images, tmp_path)
+
+
+@pytest.fixture(params=METHODS)
+def any_config(images, tmp_path, request):
+    return small_run(images, tmp_path, method=request.param)
 
 
 @pytest.fixture
@@ -65,75 +78,86 @@ def context(config, run_id=7, **node_config):
     return Context(run_id, 42, named, RecordDict(), to_run_config(config))
 
 
-def ask(content, message_type, where):
+def ask(records, message_type, where):
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 0, 7, 1
-    message = Message(content.to_records(), dst_node_id=42, message_type=message_type)
+    message = Message(records, dst_node_id=42, message_type=message_type)
     return app(message, where).content
 
 
 def test_a_supernode_says_whether_it_was_admitted_and_whom_it_owns(config, images, server):
-    invitation = Invitation(server.address, server.open_rendezvous(Rendezvous(1, 1.0)))
-    records = ask(invitation, RENDEZVOUS, context(config))
-    assert Arrival.from_records(records) == Arrival(True, None)
+    invitation = Invitation(address=server.address, token=server.open_rendezvous(Rendezvous(1, 1.0)))
+    records = ask(invitation.to_records(), JOIN, context(config))
+    assert Arrival.from_records(records) == Arrival(admitted=True)
     late = context(config, client_id=5, data_folder=str(images / "digits"))
-    assert Arrival.from_records(ask(invitation, RENDEZVOUS, late)) == Arrival(False, 5)
+    found = Arrival.from_records(ask(invitation.to_records(), JOIN, late))
+    assert found == Arrival(admitted=False, client=5)
 
 
-def test_hosts_tell_counts_and_profiles_of_their_virtual_clients(config):
-    found = Description.from_records(ask(DescribeRequest((1, 3)), DESCRIBE, context(config)))
+def test_without_a_rendezvous_every_supernode_takes_part(config, images):
+    own = context(config, client_id=5, data_folder=str(images / "digits"))
+    for where, client in ((context(config), None), (own, 5)):
+        records = ask(Invitation().to_records(), JOIN, where)
+        assert Arrival.from_records(records) == Arrival(admitted=True, client=client)
+
+
+def described(clients, where, config):
+    records = ask(DescribeRequest(clients=clients).to_records(), DESCRIBE, where)
+    return DescribeReply.from_records(records, method_named(config.method)).clients
+
+
+def test_hosts_describe_their_virtual_clients(any_config):
     profiles = load_devices("paper").devices
-    assert found == Description({1: 30, 3: 30}, {1: profiles[1], 3: profiles[3]})
+    assert described((1, 3), context(any_config), any_config) == {
+        1: Description(samples=30, device=profiles[1]),
+        3: Description(samples=30, device=profiles[3]),
+    }
 
 
-def test_owners_tell_their_own(config, images):
-    own = context(config, client_id=9, data_folder=str(images / "letters"), device_profile="paper:d7")
-    found = Description.from_records(ask(DescribeRequest((9,)), DESCRIBE, own))
-    assert found.samples == {9: 60}
-    assert found.devices[9].name == "d7"
+def test_owners_describe_their_own(any_config, images):
+    own = context(any_config, client_id=9, data_folder=str(images / "letters"), device_profile="paper:d7")
+    found = described((9,), own, any_config)
+    assert found[9].samples == 60
+    assert found[9].device.name == "d7"
 
 
-class Server:
-    """A coordinator with one host, round after round."""
+class Service:
+    """The server's rounds, with one host, node 42."""
 
     def __init__(self, config, server, samples):
         self.server = server
-        self.coordinator = coordinator_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT))
+        self.method = method_named(config.method)
+        self.rounds = Rounds(config, method_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT)))
 
-    def request(self, run_id=7, **changes):
-        coordinator, clients = self.coordinator, list(self.coordinator.samples)
-        blocks = coordinator.blocks_for(clients)
-        self.session = coordinator.open_round([clients])
-        claim = StreamClaim(run_id, coordinator.round, 1, 42, tuple(sorted(clients)))
-        (token,) = self.server.open_session(self.session, [claim])
-        given = {
-            "round": coordinator.round,
-            "attempt": 1,
-            "answer_seconds": 30.0,
-            "steps": coordinator.steps,
-            "address": self.server.address,
-            "token": token,
-            "cuts": dict.fromkeys(clients, CUT),
-            "clusters": dict.fromkeys(clients, 0),
-            "blocks": blocks,
-            "taken": {},
-            "neighbours": 1,
-            "training": coordinator.training,
-            "kept": {},
-        }
-        return TrainRequest(**{**given, **changes})
+    @property
+    def session(self):
+        return self.rounds.opened.session
+
+    def request(self, run_id=7, neighbours=1, **changes):
+        """Open the next round; return the message for its host."""
+        opened = self.rounds.open([sorted(self.rounds.method.clients)])
+        assignment = opened.assignment(0)
+        stream = None
+        if isinstance(opened.session, LockStep):
+            (token,) = self.server.open_session(opened.session, [claim_of(assignment, run_id, 42)])
+            stream = Stream(address=self.server.address, token=token, answer_seconds=30.0)
+        request = TrainRequest(replace(assignment, **changes), neighbours, stream)
+        return request.to_records(self.method)
+
+    def ask(self, request, where):
+        return TrainReply.from_records(ask(request, TRAIN, where), self.method)
 
 
-def test_a_round_brings_back_trained_blocks_and_losses(config, server):
-    service = Server(config, server, {0: 30, 1: 30})
-    where = context(config)
-    request = service.request()
-    reply = TrainReply.from_records(ask(request, TRAIN, where))
-    assert set(reply.blocks) == set(reply.losses) == {0, 1}
-    for states in reply.blocks.values():
-        assert len(states) == sum(CUT)
-        sent = request.blocks[0]["generator", 0]["main.weight"]
-        assert not torch.equal(states["generator", 0]["main.weight"], sent)
-    assert {client: kept.round for client, kept in reply.kept.items()} == {0: 1, 1: 1}
+def test_a_round_brings_back_trained_tensors_and_losses(any_config, server):
+    service = Service(any_config, server, {0: 30, 1: 30})
+    reply = service.ask(service.request(), context(any_config))
+    assert reply.uploads.keys() == {0, 1}
+    assert reply.drop_outs == {}
+    assert len({str(upload.losses) for upload in reply.uploads.values()}) == 2
+    for client, upload in reply.uploads.items():
+        service.rounds.check_upload(client, upload)
+        assert upload.kept.round == 1
+        assert upload.times.compute_s > 0
+    assert service.session.dropped == {}
 
 
 def damage(file):
@@ -141,19 +165,20 @@ def damage(file):
 
 
 @pytest.mark.parametrize("lose", [damage, Path.unlink])
-def test_a_simulation_whose_moments_are_lost_does_not_go_on(config, server, tmp_path, lose):
-    service = Server(config, server, {0: 30})
-    kept = TrainReply.from_records(ask(service.request(), TRAIN, context(config))).kept
+def test_a_simulation_that_has_lost_what_a_client_kept_does_not_go_on(any_config, server, tmp_path, lose):
+    service = Service(any_config, server, {0: 30})
+    _, kept = trained(service, context(any_config))
     (file,) = (tmp_path / "small" / "checkpoint" / "clients").iterdir()
     lose(file)
-    with pytest.raises(MomentsError, match="does not have the moments that client 0 kept after round 1"):
-        ask(service.request(kept=kept), TRAIN, context(config))
+    with pytest.raises(ClientFileError, match="does not have what client 0 kept after round 1"):
+        trained(service, context(any_config), kept=kept)
 
 
 def trained(service, where, **changes):
-    """Losses of a round, and what the client kept."""
-    reply = TrainReply.from_records(ask(service.request(where.run_id, **changes), TRAIN, where))
-    return reply.losses, reply.kept
+    """Losses of a round, and what the clients kept."""
+    reply = service.ask(service.request(where.run_id, **changes), where)
+    losses = {client: upload.losses for client, upload in reply.uploads.items()}
+    return losses, {client: upload.kept for client, upload in reply.uploads.items()}
 
 
 @pytest.fixture
@@ -161,31 +186,32 @@ def own(images, tmp_path):
     return {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path / "state")}
 
 
-def test_an_owner_goes_on_with_its_moments_in_another_run(config, server, own):
+def test_an_owner_goes_on_with_what_it_kept_in_another_run(any_config, server, own):
     """The same two rounds: in one Flower run, and in two."""
     losses = []
     for second_run in (7, 8):
-        service = Server(config, server, {0: 60})
-        _, kept = trained(service, context(config, **own))
-        losses.append(trained(service, context(config, run_id=second_run, **own), kept=kept)[0])
+        service = Service(any_config, server, {0: 60})
+        _, kept = trained(service, context(any_config, **own))
+        losses.append(trained(service, context(any_config, run_id=second_run, **own), kept=kept)[0])
     assert losses[0] == losses[1]
 
 
-def test_an_owners_moments_of_another_training_are_not_taken_for_its_own(config, server, own, tmp_path):
-    services = [Server(config, server, {0: 60}) for _ in range(2)]
-    assert trained(services[0], context(config, **own))[0] == trained(services[1], context(config, **own))[0]
+def test_what_an_owner_kept_of_another_training_is_not_taken(any_config, server, own, tmp_path):
+    services = [Service(any_config, server, {0: 60}) for _ in range(2)]
+    first, second = (trained(service, context(any_config, **own))[0] for service in services)
+    assert first == second
     folders = {path.name for path in (tmp_path / "state").iterdir()}
-    assert folders == {service.coordinator.training for service in services}
+    assert folders == {service.rounds.training for service in services}
 
 
 @pytest.mark.parametrize("lose", [damage, Path.unlink])
-def test_an_owner_that_has_lost_its_moments_says_so_and_starts_them_anew(
+def test_an_owner_that_has_lost_what_it_kept_says_so_and_starts_anew(
     config, server, own, tmp_path, caplog, lose
 ):
     def two_rounds(prepare, *, told):
-        service = Server(config, server, {0: 60})
+        service = Service(config, server, {0: 60})
         _, kept = trained(service, context(config, **own))
-        (file,) = (tmp_path / "state" / service.coordinator.training).iterdir()
+        (file,) = (tmp_path / "state" / service.rounds.training).iterdir()
         prepare(file)
         return trained(service, context(config, **own), kept=kept if told else {})[0]
 
@@ -195,33 +221,53 @@ def test_an_owner_that_has_lost_its_moments_says_so_and_starts_them_anew(
     assert two_rounds(lose, told=True) == anew
     (warning,) = caplog.records
     assert warning.levelname == "WARNING"
-    assert "the moments that client 0 kept after round 1" in warning.getMessage()
-    assert warning.getMessage().endswith("they start anew")
+    assert "what client 0 kept after round 1" in warning.getMessage()
+    assert warning.getMessage().endswith("it starts anew")
 
 
 @pytest.mark.parametrize("name", ["../../elsewhere", "", "AB" * 16, "ab" * 15])
-def test_a_training_whose_name_is_no_folders_is_refused(config, server, own, tmp_path, name):
-    service = Server(config, server, {0: 60})
+def test_a_training_whose_name_is_no_folders_is_refused(any_config, server, own, tmp_path, name):
+    service = Service(any_config, server, {0: 60})
     with pytest.raises(ValueError, match="is not the name of a training"):
-        ask(service.request(training=name), TRAIN, context(config, **own))
+        service.ask(service.request(training=name), context(any_config, **own))
     assert not (tmp_path / "state").exists()
 
 
 def test_a_failure_reaches_the_executor_before_anybody_waits(config, server):
-    service = Server(config, server, {0: 30})
+    service = Service(config, server, {0: 30})
+    order = replace(service.rounds.method.orders(1, [0]).clients[0], facts=HuSCFOrder(cut=(9, 1, 1, 1)))
     with pytest.raises(ValueError, match="generator_head keeps 9 blocks"):
-        ask(service.request(cuts={0: Cut(9, 1, 1, 1)}), TRAIN, context(config))
+        service.ask(service.request(orders=Orders(clients={0: replace(order, groups=())})), context(config))
     assert isinstance(service.session.failure, SessionError)
     assert service.session.dropped[0].reason == "ValueError"
 
 
-def test_a_message_that_is_delivered_twice_trains_once(config, server):
-    service = Server(config, server, {0: 30})
+def test_a_message_that_is_delivered_twice_trains_once_in_lock_step(config, server):
+    service = Service(config, server, {0: 30})
     request = service.request()
-    ask(request, TRAIN, context(config))
+    service.ask(request, context(config))
     with pytest.raises(SessionError, match="the token has been used"):
-        ask(request, TRAIN, context(config))
+        service.ask(request, context(config))
     assert service.session.failure is None
+
+
+def test_a_message_that_is_delivered_twice_is_answered_alike_without_lock_step(images, tmp_path, server):
+    """Also after the file that the second delivery would write is there already."""
+    config = small_run(images, tmp_path, method="fedgan")
+    service = Service(config, server, {0: 30})
+    request = service.request()
+    first, second = (service.ask(request, context(config)).uploads[0] for _ in range(2))
+    assert (first.losses, first.kept) == (second.losses, second.kept)
+
+
+def test_a_client_that_diverges_is_told_to_have_dropped_out(images, tmp_path, server):
+    """The server cannot see it by itself where there is no lock-step."""
+    config = small_run(images, tmp_path, method="fedgan", **{"optimiser.learning_rate": 1e30})
+    service = Service(config, server, {0: 30, 1: 30})
+    reply = service.ask(service.request(), context(config))
+    assert reply.uploads == {}
+    assert reply.drop_outs.keys() == {0, 1}
+    assert re.fullmatch(r"client 1: the \w+'s loss is (nan|inf)", reply.drop_outs[1])
 
 
 @pytest.mark.parametrize(
@@ -244,37 +290,40 @@ def test_cores_are_shared_among_hosts_and_a_real_device_has_its_own(
     node = (
         {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path)} if own else {}
     )
-    service = Server(config, server, {0: 60 if own else 30})
-    ask(service.request(neighbours=neighbours), TRAIN, context(config, **node))
+    service = Service(config, server, {0: 60 if own else 30})
+    service.ask(service.request(neighbours=neighbours), context(config, **node))
     assert used == [expected]
 
 
 @pytest.mark.parametrize("own", [{}, {"client_id": 1, "data_folder": "/data"}])
-def test_only_the_owner_of_a_client_judges_for_it(config, own):
-    spec = model_spec_of(config)
-    request = EvaluateRequest(0, build_network(spec, "generator").states())
+def test_only_the_owner_of_a_client_judges_for_it(any_config, own):
+    request = EvaluateRequest(0, {}).to_records(method_named(any_config.method))
     with pytest.raises(ValueError, match="client 0 is not owned by this SuperNode"):
-        ask(request, EVALUATE, context(config, **own))
+        ask(request, EVALUATE, context(any_config, **own))
 
 
 def test_a_bad_run_config_is_named(config):
     where = context(config)
     where.run_config["rouns"] = 3
     with pytest.raises(ValueError, match=r"run config: .*'rouns'.*did you mean 'rounds'"):
-        ask(DescribeRequest((0,)), DESCRIBE, where)
+        described((0,), where, config)
 
 
-def test_no_state_travels_with_the_messages(config, server):
-    service = Server(config, server, {0: 30})
-    where = context(config)
-    ask(service.request(), TRAIN, where)
+def test_no_state_travels_with_the_messages(any_config, server):
+    service = Service(any_config, server, {0: 30})
+    where = context(any_config)
+    service.ask(service.request(), where)
     assert dict(where.state) == {}
 
 
-def test_a_clientapp_starts_without_what_only_a_server_needs():
+@pytest.mark.parametrize("method", METHODS)
+def test_a_clientapp_starts_without_what_only_a_server_needs(method):
     """In a deployment every message starts a process."""
-    script = "import client_apps, sys; print(*sys.modules)"
+    script = (
+        "import client_apps, sys; from huscf_flwr.methods import method_named; "
+        f"method_named({method!r}); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert {"torch", "huscf_flwr.flower.client_app"} <= loaded
+    assert {"torch", "huscf_flwr.flower.client_app", f"huscf_flwr.methods.{method}"} <= loaded
     assert loaded & {"sklearn", "scipy.optimize", "matplotlib", "huscf_flwr.flower.strategy"} == set()

@@ -1,45 +1,121 @@
 import logging
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
-from flwr.app import MetricRecord, RecordDict
+from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
-from huscf_flwr.flower.collection import judgements
+from huscf_flwr.flower.collection import RoundHosts, judgements
 from huscf_flwr.flower.messages import EvaluateReply
+from huscf_flwr.session import MessageSession, TooFewClientsError
+from tests.flower.messages.methods import LISTING
 
 CLIENTS = {21: (3,), 22: (5,)}
-FINE = EvaluateReply(5, 40, {"tstr_accuracy": 0.5, "tstr_f1": 0.25})
+FINE = EvaluateReply(5, 40, {"accuracy": 0.5, "f1": 0.25})
+
+
+class Hosts(RoundHosts):
+    """Nodes 21 and 22 with two clients each that train by themselves, and a clock that stands still."""
+
+    def __init__(self, **settings):
+        self.done, self.now = [], 0.0
+        self.session = MessageSession([(0, 2), (1, 3)], progress=self.done.append, **settings)
+        opened = SimpleNamespace(session=self.session)
+        super().__init__(opened, [21, 22], round_seconds=60.0, clock=lambda: self.now)
+
+
+def reasons(hosts):
+    return {client: dropped.reason for client, dropped in hosts.session.dropped.items()}
+
+
+def test_nobody_is_gone_while_there_is_time():
+    hosts = Hosts()
+    hosts.now = 60.0
+    assert set(hosts.gone()) == set()
+    assert reasons(hosts) == {}
+
+
+def test_who_has_not_replied_when_the_round_is_over_has_dropped_out():
+    hosts = Hosts()
+    hosts.replied(21)
+    hosts.now = 60.1
+    assert set(hosts.gone()) == {22}
+    assert reasons(hosts) == dict.fromkeys((1, 3), "SuperNode 22: no reply within 60 s")
+    assert hosts.session.finished
+    assert hosts.clients(21) == (0, 2)
+
+
+def test_clients_are_done_when_their_supernode_has_replied():
+    hosts = Hosts()
+    hosts.replied(22)
+    assert hosts.done == [1, 2]
+    hosts.session.drop(0, "its loss is nan")
+    hosts.replied(21)
+    assert hosts.done == [1, 2, 3]
+    assert hosts.session.finished
+
+
+def test_a_supernode_whose_handler_failed_loses_its_clients_and_strangers_cost_nobody_anything():
+    hosts = Hosts()
+    hosts.failed(21, "MemoryError")
+    hosts.failed(99, "who is that")
+    hosts.replied(99)
+    assert reasons(hosts) == dict.fromkeys((0, 2), "SuperNode 21: MemoryError")
+    assert set(hosts.gone()) == hosts.without_clients() == {21}
+    assert hosts.clients(99) == ()
+
+
+def test_once_too_few_are_left_nobody_is_waited_for():
+    hosts = Hosts(min_clients=3)
+    hosts.failed(21, "MemoryError")
+    assert isinstance(hosts.session.failure, TooFewClientsError)
+    assert set(hosts.gone()) == {21, 22}
+
+
+@pytest.mark.parametrize(
+    ("finished", "idle", "gone"), [(True, 9.0, {21, 22}), (True, 8.0, set()), (False, 9.0, set())]
+)
+def test_a_reply_that_takes_too_long_after_the_last_step_is_not_waited_for(finished, idle, gone):
+    """A lock-step says when its last step was; whoever hangs after it would be waited for for hours."""
+    session = SimpleNamespace(
+        finished=finished, idle_s=idle, failure=None, present=lambda host: [(0, 2), (1, 3)][host]
+    )
+    hosts = RoundHosts(SimpleNamespace(session=session), [21, 22], reply_seconds=8.0)
+    assert set(hosts.gone()) == gone
 
 
 def test_scores_are_found_by_client():
-    absent = EvaluateReply(3, 7, {})
-    found = judgements({21: absent.to_records(), 22: FINE.to_records()}, CLIENTS)
-    assert found == {3: (7, {}), 5: (40, {"tstr_accuracy": 0.5, "tstr_f1": 0.25})}
+    found = {21: EvaluateReply(3, 7, {}).to_records(LISTING), 22: FINE.to_records(LISTING)}
+    assert judgements(found, CLIENTS, LISTING) == {3: (7, {}), 5: (40, {"accuracy": 0.5, "f1": 0.25})}
+
+
+def reply(client=3, samples=9, **scores):
+    judged = ConfigRecord({"client": client, "test_samples": samples})
+    return RecordDict({"judged": judged, "scores": MetricRecord(scores)})
 
 
 @pytest.mark.parametrize(
     ("records", "problem"),
     [
-        (EvaluateReply(5, 9, {"tstr_f1": 1.0}).to_records(), r"a reply for clients \[5\], not \[3\]"),
-        (EvaluateReply(3, 0, {"tstr_f1": 1.0}).to_records(), "scores on 0 test samples"),
-        (EvaluateReply(3, -9, {"tstr_f1": 1.0}).to_records(), "scores on -9 test samples"),
-        (
-            EvaluateReply(3, 9, {"tstr_f1": math.nan}).to_records(),
-            "tstr_f1 is nan, which is no finite number",
-        ),
-        (EvaluateReply(3, 9, {"tstr_f1": [1.0]}).to_records(), r"tstr_f1 is \[1.0\], which is no finite"),
-        (EvaluateReply(3, math.inf, {}).to_records(), r"cannot be read \(OverflowError"),
-        (RecordDict({"scores": MetricRecord({"tstr_f1": 1.0})}), r"cannot be read \(KeyError"),
-        (RecordDict(), r"cannot be read \(KeyError"),
+        (reply(client=5, f1=1.0), r"a reply for clients \[5\], not \[3\]"),
+        (reply(samples=0, f1=1.0), "test_samples: Input should be greater than 0"),
+        (reply(samples=-9, f1=1.0), "test_samples: Input should be greater than 0"),
+        (reply(samples=math.inf), "test_samples: Input should be a finite number"),
+        (reply(f1=math.nan), "f1 is nan, which is no finite number"),
+        (reply(f1=[1.0]), r"f1 is \[1.0\], which is no number"),
+        (reply(fid=1.0), r"scores has \['fid'\], the method lists"),
+        (RecordDict({"scores": MetricRecord({"f1": 1.0})}), "a message without 'judged'"),
+        (RecordDict(), "a message without 'judged'"),
     ],
 )
 @pytest.mark.parametrize("first", [21, 22])
 def test_scores_that_cannot_be_used_are_logged_and_harm_nobody(caplog, records, problem, first):
     """Whether they come before or after those of the others."""
-    found = {21: records, 22: FINE.to_records()}
+    found = {21: records, 22: FINE.to_records(LISTING)}
     with caplog.at_level(logging.WARNING):
-        usable = judgements(dict(sorted(found.items(), key=lambda each: each[0] != first)), CLIENTS)
+        in_turn = dict(sorted(found.items(), key=lambda each: each[0] != first))
+        usable = judgements(in_turn, CLIENTS, LISTING)
     assert usable == {5: (FINE.test_samples, FINE.scores)}
     (record,) = caplog.records
     assert re.search(f"SuperNode 21: .*{problem}.*; its scores do not count", record.getMessage())

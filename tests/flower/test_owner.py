@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 from flwr.app import Context, RecordDict
-from huscf_flwr.methods.huscf.parts import model_spec_of
 
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import DataError
 from huscf_flwr.flower.owner import owner_of, root_certificates_of
-from huscf_flwr.models import build_network
+from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
 from tests.run.builders import small_run, write_domains
 
 
@@ -85,24 +85,27 @@ def test_an_owner_that_lacks_the_last_classes_may_take_part(tmp_path):
     assert owner.domain(model_spec_of(small_run(tmp_path, tmp_path))).classes == 10
 
 
-def test_an_owner_judges_on_its_own_test_images_and_keeps_its_judge(owner, tmp_path):
-    config = small_run(tmp_path, tmp_path)
-    spec = model_spec_of(config)
-    generator = build_network(spec, "generator").states()
-    scores, samples = owner.judge(config, spec, generator)
+def judged(owner, config):
+    """What an owner says of a generator that nobody has trained."""
+    generator = build_network(model_spec_of(config), "generator").states()
+    return owner.judge(config, method_named(config.method), flatten_blocks(generator))
+
+
+@pytest.mark.parametrize("method", ["huscf", "fedgan"])
+def test_an_owner_judges_on_its_own_test_images_and_keeps_its_judge(owner, tmp_path, method):
+    config = resolved(small_run(tmp_path, tmp_path, method=method))
+    scores, samples = judged(owner, config)
     assert samples == 20
     assert set(scores) == {"tstr_accuracy", "tstr_f1"}
-    assert owner.judge(config, spec, generator) == (scores, samples)
+    assert judged(owner, config) == (scores, samples)
     assert {path.relative_to(tmp_path).parts[0] for path in Path(tmp_path).rglob("*judge*")} <= {
         "digits-state"
     }
 
 
 def test_what_cannot_be_known_is_left_out(owner, tmp_path):
-    config = small_run(tmp_path, tmp_path, **{"evaluation.synthetic_images": 0})
-    spec = model_spec_of(config)
-    scores, _ = owner.judge(config, spec, build_network(spec, "generator").states())
-    assert scores == {}
+    config = resolved(small_run(tmp_path, tmp_path, **{"evaluation.synthetic_images": 0}))
+    assert judged(owner, config)[0] == {}
 
 
 def test_root_certificates_are_read_where_the_node_config_names_them(tmp_path):

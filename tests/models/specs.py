@@ -1,4 +1,4 @@
-"""Architectures that the tests of the networks go through."""
+"""Architectures for the tests of the networks."""
 
 from huscf_flwr.conf_files import known_confs
 from huscf_flwr.models import load_model_spec
@@ -8,5 +8,5 @@ NAMES = known_confs("models")
 
 
 def architectures():
-    """Every network that we ship, narrow, and the smallest that there can be."""
+    """All networks in conf/models, narrow, and the smallest possible one."""
     return [*(load_model_spec(name, width=0.03) for name in NAMES), three_block_spec()]

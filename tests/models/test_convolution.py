@@ -7,14 +7,14 @@ from torch import nn
 from huscf_flwr.models import convolution
 from huscf_flwr.models.convolution import Convolution, TransposedConvolution, kernel_gradient, wide_from
 
-PYTORCHS = {Convolution: nn.Conv2d, TransposedConvolution: nn.ConvTranspose2d}
-PRODUCTS_OF_MATRICES = {"_FEW_POSITIONS": 144, "_MANY_CHANNELS": 1, "_PATCHES_BYTES": 1}
+PYTORCH_LAYERS = {Convolution: nn.Conv2d, TransposedConvolution: nn.ConvTranspose2d}
+MATRIX_PRODUCTS = {"_FEW_POSITIONS": 144, "_MANY_CHANNELS": 1, "_PATCHES_BYTES": 1}
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     layer=st.sampled_from([Convolution, TransposedConvolution]),
-    forms=st.sampled_from([{}, PRODUCTS_OF_MATRICES]),
+    forms=st.sampled_from([{}, MATRIX_PRODUCTS]),
     stride=st.integers(1, 3),
     kernel=st.integers(1, 5),
     padding=st.integers(0, 5),
@@ -22,15 +22,15 @@ PRODUCTS_OF_MATRICES = {"_FEW_POSITIONS": 144, "_MANY_CHANNELS": 1, "_PATCHES_BY
     size=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12)),
     seed=st.integers(0, 2**16),
 )
-def test_values_and_gradients_are_those_of_pytorchs_layer(
+def test_values_and_gradients_equal_those_of_pytorchs_layer(
     layer, forms, stride, kernel, padding, channels, size, seed
 ):
-    """Whichever form an operation takes: the fastest for its size, or always products of matrices."""
+    """In every form of an operation: the fastest for its size, or always matrix products."""
     batch, height, width = size
     assume(all(_output_size(layer, side, kernel, stride, padding) >= 1 for side in (height, width)))
     stream = torch.Generator().manual_seed(seed)
     ours = layer(*channels, kernel, stride, padding).double()
-    theirs = PYTORCHS[layer](*channels, kernel, stride, padding).double()
+    theirs = PYTORCH_LAYERS[layer](*channels, kernel, stride, padding).double()
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.normal_(generator=stream)
@@ -53,15 +53,15 @@ def test_values_and_gradients_are_those_of_pytorchs_layer(
         torch.testing.assert_close(mine, expected, rtol=0, atol=1e-10)
 
 
-def test_products_of_matrices_in_bfloat16_are_rounded_as_little_as_the_librarys(monkeypatch):
-    """Both stay within half a percent of the float64 results, whose own scale is the yardstick."""
+def test_matrix_products_in_bfloat16_are_as_exact_as_the_librarys(monkeypatch):
+    """Both stay within half a per cent of the float64 results, relative to their norm."""
     stream = torch.Generator().manual_seed(0)
     wide = torch.randn(8, 32, 7, 7, generator=stream, dtype=torch.float64)
     narrow = torch.randn(8, 128, 3, 3, generator=stream, dtype=torch.float64)
     kernel = torch.randn(128, 32, 4, 4, generator=stream, dtype=torch.float64)
     exact = wide_from(narrow, kernel, 2, 1, (7, 7)), kernel_gradient(wide, narrow, kernel, 2, 1)
     wide, narrow, kernel = (tensor.bfloat16() for tensor in (wide, narrow, kernel))
-    for limits in ({"_FEW_POSITIONS": 0}, PRODUCTS_OF_MATRICES):
+    for limits in ({"_FEW_POSITIONS": 0}, MATRIX_PRODUCTS):
         for name, limit in limits.items():
             monkeypatch.setattr(convolution, name, limit)
         rounded = wide_from(narrow, kernel, 2, 1, (7, 7)), kernel_gradient(wide, narrow, kernel, 2, 1)

@@ -38,7 +38,7 @@ def test_the_authors_networks_have_sixteen_cuts():
 
 
 @given(specs, st.tuples(*[st.integers(-1, 8)] * 4))
-def test_a_cut_is_legal_just_if_it_is_listed(spec, kept):
+def test_a_cut_is_legal_if_and_only_if_it_is_listed(spec, kept):
     cut = Cut(*kept)
     if cut in legal_cuts(spec):
         check_cut(spec, cut)
@@ -60,7 +60,7 @@ def test_the_four_numbers_are_independent(spec):
 
 
 @given(specs_and_cuts())
-def test_head_body_and_tail_are_the_network_in_order(spec_and_cut):
+def test_head_body_and_tail_form_the_network_in_order(spec_and_cut):
     spec, cut = spec_and_cut
     for network in NETWORKS:
         head, body, tail = (
@@ -75,7 +75,7 @@ def test_head_body_and_tail_are_the_network_in_order(spec_and_cut):
 
 
 @given(specs_and_cuts())
-def test_every_block_is_the_clients_or_the_servers(spec_and_cut):
+def test_every_block_belongs_to_either_the_client_or_the_server(spec_and_cut):
     spec, cut = spec_and_cut
     client = client_block_keys(spec, cut)
     body = {(network, index) for network in NETWORKS for index in body_indices(spec, cut, network)}
@@ -85,7 +85,7 @@ def test_every_block_is_the_clients_or_the_servers(spec_and_cut):
 
 
 @given(specs)
-def test_the_server_builds_what_any_cut_may_leave_to_it(spec):
+def test_the_server_builds_every_block_that_a_cut_may_leave_to_it(spec):
     left = {
         (network, index)
         for cut in legal_cuts(spec)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from huscf_flwr.models import build_network, load_model_spec
-from huscf_flwr.seeding import torch_stream
 from huscf_flwr.models.generators import build_generator, sampler_of, with_measured_statistics
+from huscf_flwr.seeding import torch_stream
 
 SPEC = load_model_spec("authors-28", width=0.1)
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -11,7 +11,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 @pytest.fixture
 def drifted():
-    """A generator whose running statistics fit nothing, as after averaging networks that drifted apart."""
+    """A generator with wrong running statistics, as after averaging networks that have drifted apart."""
     states = build_network(SPEC, "generator", seed=3, dtype=torch.float64).states()
     for state in states.values():
         if "norm.running_var" in state:
@@ -24,7 +24,7 @@ def measured(states, seed=0):
     return with_measured_statistics(SPEC, states, torch.float64, seed=seed)
 
 
-def test_weights_stay_and_only_running_statistics_change(drifted):
+def test_only_running_statistics_change(drifted):
     after = measured(drifted)
     assert after.keys() == drifted.keys()
     for key, state in drifted.items():
@@ -33,7 +33,7 @@ def test_weights_stay_and_only_running_statistics_change(drifted):
             assert same is not name.endswith(BUFFERS), (key, name)
 
 
-def test_what_goes_in_is_left_as_it_was(drifted):
+def test_the_input_is_not_changed(drifted):
     before = {key: {name: tensor.clone() for name, tensor in state.items()} for key, state in drifted.items()}
     measured(drifted)
     for key, state in before.items():
@@ -41,8 +41,8 @@ def test_what_goes_in_is_left_as_it_was(drifted):
             assert torch.equal(tensor, drifted[key][name])
 
 
-def test_normalisations_see_mean_zero_and_variance_one_on_fresh_latents(drifted):
-    """In evaluation mode a BatchNorm gives (x - mean) / deviation, times weight one, plus bias zero here."""
+def test_normalised_activations_have_mean_zero_and_variance_one_on_new_latents(drifted):
+    """In evaluation mode, BatchNorm with weight one and bias zero returns (x - mean) / deviation."""
     generator = build_generator(SPEC, measured(drifted), torch.float64)
     seen = []
     for block in generator.values():
@@ -58,14 +58,14 @@ def test_normalisations_see_mean_zero_and_variance_one_on_fresh_latents(drifted)
         assert (outputs.var(axes).log().abs() < 0.4).all()
 
 
-def test_the_same_seed_measures_the_same(drifted):
+def test_the_same_seed_measures_the_same_statistics(drifted):
     first, second, other = measured(drifted), measured(drifted), measured(drifted, seed=1)
     key = ("generator", 1)
     assert torch.equal(first[key]["norm.running_var"], second[key]["norm.running_var"])
     assert not torch.equal(first[key]["norm.running_var"], other[key]["norm.running_var"])
 
 
-def test_a_sampler_draws_from_its_stream_alone(drifted):
+def test_a_sampler_draws_only_from_its_stream(drifted):
     sample = sampler_of(SPEC, measured(drifted), torch.float64)
     labels = torch.arange(6)
     images = [sample(labels, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
@@ -76,7 +76,7 @@ def test_a_sampler_draws_from_its_stream_alone(drifted):
 
 
 def test_measured_statistics_are_those_of_the_generators_own_activations(drifted):
-    """Of the first block's linear layer, over the latent vectors and labels of four batches of 256."""
+    """Checked for the first block's linear layer, on four batches of 256 latent vectors and labels."""
     block = build_generator(SPEC, drifted, torch.float64).at(0)
     stream = torch_stream(3, "running statistics")
     means, variances = [], []
@@ -91,7 +91,7 @@ def test_measured_statistics_are_those_of_the_generators_own_activations(drifted
     torch.testing.assert_close(found["norm.running_var"], torch.stack(variances).mean(0))
 
 
-def test_drawing_does_not_change_the_generator_and_nobody_depends_on_the_others_in_a_batch(drifted):
+def test_drawing_changes_nothing_and_images_do_not_depend_on_the_rest_of_the_batch(drifted):
     generator = build_generator(SPEC, drifted, torch.float64)
     labels = torch.tensor([4, 5])
     latents = torch.randn(2, SPEC.latent, generator=torch.Generator(), dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_drawing_does_not_change_the_generator_and_nobody_depends_on_the_others_
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_images_are_float32_between_minus_one_and_one_whatever_the_run_computed_in(precision):
+def test_images_are_float32_between_minus_one_and_one_with_any_precision(precision):
     states = build_network(SPEC, "generator", dtype=precision).states()
     images = sampler_of(SPEC, states, precision)(torch.tensor([0, 1]), torch.Generator())
     assert images.dtype == torch.float32

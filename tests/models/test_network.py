@@ -9,7 +9,9 @@ from huscf_flwr.models import (
     all_block_keys,
     build_blocks,
     build_network,
+    flatten_blocks,
     load_model_spec,
+    unflatten_blocks,
     weight_dtype,
 )
 from huscf_flwr.models.blocks import Block
@@ -18,14 +20,19 @@ from tests.models.specs import architectures
 from tests.split.builders import small_specs
 
 SPECS = small_specs()
+ENTRIES = st.text("abc._", min_size=1).filter(lambda name: name.strip("."))
+STATES = st.dictionaries(
+    st.sampled_from(list(all_block_keys(SPECS["three-blocks"]))),
+    st.dictionaries(ENTRIES, st.integers(-9, 9).map(torch.tensor), min_size=1, max_size=3),
+)
 
 
 def parameters_by_block(network):
     return [sum(p.numel() for p in block.parameters()) for block in network.values()]
 
 
-def test_the_authors_networks_have_the_parameters_of_theirs():
-    """Weights + biases + the two of each normalised channel; k x k kernels as in spec 1.3.
+def test_the_authors_networks_have_the_right_numbers_of_parameters():
+    """Weights + biases + two per normalised channel, with k x k kernels.
 
     Generator: 10 x 10 embedded; 110 x 12544 + 12544 + 2 x 12544; 256 x 128 x 16 + 128 + 256;
     128 x 128 x 9 + 128 + 256; 128 x 64 x 16 + 64 + 128; 64 x 1 x 9 + 1.
@@ -57,8 +64,8 @@ def test_the_authors_activations():
 
 
 @pytest.mark.parametrize("spec", architectures(), ids=lambda spec: spec.name)
-def test_weights_are_those_that_pytorch_draws_from_the_stream_of_the_block(spec):
-    """PyTorch's layers draw from the global stream: seed that, in a fork, as the block's own is seeded."""
+def test_weights_equal_those_that_pytorch_draws_from_the_stream_of_the_block(spec):
+    """PyTorch's layers draw from the global stream, which is seeded here like the block's own, in a fork."""
     for network, index in all_block_keys(spec):
         built = build_blocks(spec, network, [index], seed=5, owner=3).at(index)
         with torch.random.fork_rng():
@@ -70,7 +77,7 @@ def test_weights_are_those_that_pytorch_draws_from_the_stream_of_the_block(spec)
 
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(sorted(SPECS)), st.sampled_from(NETWORKS), st.data())
-def test_weights_do_not_depend_on_what_else_is_built(name, network, data):
+def test_weights_do_not_depend_on_which_other_blocks_are_built(name, network, data):
     spec = SPECS[name]
     whole = build_network(spec, network, seed=1)
     chosen = data.draw(st.lists(st.sampled_from([int(index) for index in whole]), unique=True))
@@ -84,7 +91,7 @@ def test_weights_do_not_depend_on_what_else_is_built(name, network, data):
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"seed": 0, "owner": 0}, {"seed": 0, "owner": "0"}])
-def test_another_seed_or_owner_has_other_weights(other):
+def test_another_seed_or_owner_gives_other_weights(other):
     spec = SPECS["authors-28"]
     common = build_blocks(spec, "generator", [0, 1], seed=0)
     different = build_blocks(spec, "generator", [0, 1], **other)
@@ -92,7 +99,7 @@ def test_another_seed_or_owner_has_other_weights(other):
         assert not torch.equal(common.at(index).main.weight, different.at(index).main.weight)
 
 
-def test_states_are_live_and_load_copies():
+def test_states_share_memory_and_load_copies():
     spec = SPECS["authors-28"]
     first, second = build_network(spec, "generator", seed=0), build_network(spec, "generator", seed=1)
     second.load(first.states())
@@ -110,7 +117,7 @@ def test_load_needs_every_block():
         network.load(states)
 
 
-def test_running_in_parts_is_running_the_whole():
+def test_running_parts_in_turn_equals_running_the_whole():
     spec = SPECS["colour-32"]
     network = build_network(spec, "discriminator", dtype=torch.float64).eval()
     stream = torch.Generator().manual_seed(0)
@@ -120,7 +127,7 @@ def test_running_in_parts_is_running_the_whole():
     assert torch.equal(in_parts, network(images, labels))
 
 
-def test_labels_matter_and_a_first_block_needs_them():
+def test_labels_change_the_output_and_a_first_block_needs_them():
     network = build_network(SPECS["authors-28"], "generator").eval()
     latents = torch.ones(2, 100)
     images = network(latents, torch.tensor([3, 4]))
@@ -150,7 +157,7 @@ def test_weights_statistics_and_gradients_are_never_coarser_than_float32(computa
         assert {tensor.dtype for tensor in tensors} == {weights} == {weight_dtype(computation)}
 
 
-def test_a_bias_is_learned_unless_the_normalisation_takes_it_away():
+def test_a_bias_is_trained_unless_a_normalisation_cancels_it():
     spec = SPECS["authors-28"]
     for network in NETWORKS:
         blocks = build_network(spec, network, dtype=torch.float64)
@@ -168,3 +175,10 @@ def test_a_bias_is_learned_unless_the_normalisation_takes_it_away():
 def test_an_empty_set_of_blocks_is_the_identity():
     inputs = torch.ones(2, 3)
     assert torch.equal(Blocks("generator", {})(inputs), inputs)
+
+
+@given(STATES, STATES)
+def test_flattened_blocks_are_restored_from_the_names_of_their_tensors(first, second):
+    flat = {**flatten_blocks(first, "first/"), **flatten_blocks(second, "second/")}
+    assert unflatten_blocks(flat, "first/") == first
+    assert unflatten_blocks(flat, "second/") == second

@@ -16,7 +16,7 @@ LINEAR = {"kind": "linear", "features": 1}
 
 
 def spec_with(network=None, position=None, block=None, **changes):
-    """The three-block model with one of its blocks, or top-level entries, replaced."""
+    """The three-block model with one block, or top-level entries, replaced."""
     content = {**three_block_spec().model_dump(mode="json"), **changes}
     if network is not None:
         content[network]["blocks"][position - 1] = block
@@ -46,7 +46,7 @@ def network(middle, *blocks):
         ({"width": 2}, "width"),
     ],
 )
-def test_networks_that_cannot_be_are_refused_by_name(changes, message):
+def test_invalid_networks_are_refused_with_the_reason(changes, message):
     with pytest.raises(ValidationError, match=message):
         spec_with(**changes)
 
@@ -67,12 +67,12 @@ def test_networks_that_cannot_be_are_refused_by_name(changes, message):
         ("generator", 2, {**TRANSPOSED, "kernels": 3}, "kernels"),
     ],
 )
-def test_blocks_that_do_not_fit_are_refused_by_name(network, position, block, message):
+def test_blocks_that_do_not_fit_are_refused_with_the_reason(network, position, block, message):
     with pytest.raises(ValidationError, match=message):
         spec_with(network, position, block)
 
 
-def test_a_convolution_takes_no_vector():
+def test_a_convolution_does_not_take_a_vector():
     with pytest.raises(ValidationError, match=r"a convolution takes a feature map, not \(1,\)"):
         spec_with(discriminator=network(2, {**CONVOLUTION, "label_plane": True}, LINEAR, CONVOLUTION))
 
@@ -83,21 +83,21 @@ def test_a_width_is_positive(width):
         load_model_spec("authors-28", width)
 
 
-def test_a_file_that_is_no_yaml_is_named(tmp_path):
+def test_a_file_that_is_not_yaml_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("generator: [")
     with pytest.raises(ConfError, match=r"mine\.yaml: cannot be read as YAML"):
         load_model_spec(str(path))
 
 
-def test_an_unknown_model_lists_the_known():
+def test_an_unknown_model_suggests_the_nearest():
     with pytest.raises(ConfError, match=r"'authors-29'.*did you mean 'authors-28'"):
         load_model_spec("authors-29")
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(NAMES), st.floats(0.001, 0.2), st.integers(2, 4))
-def test_the_shapes_that_a_spec_tells_are_those_of_the_networks(name, width, batch):
+def test_the_shapes_of_a_spec_are_those_of_the_network(name, width, batch):
     spec = load_model_spec(name, width)
     labels = torch.arange(batch) % spec.classes
     for part in NETWORKS:
@@ -110,7 +110,7 @@ def test_the_shapes_that_a_spec_tells_are_those_of_the_networks(name, width, bat
 
 
 @given(st.sampled_from(NAMES), st.floats(0.001, 4))
-def test_a_width_changes_channels_and_neither_ends_nor_sizes(name, width):
+def test_a_width_changes_only_inner_channels(name, width):
     whole, scaled = load_model_spec(name), load_model_spec(name, width)
     for part in NETWORKS:
         assert scaled.shapes(part)[0] == whole.shapes(part)[0]
@@ -119,6 +119,6 @@ def test_a_width_changes_channels_and_neither_ends_nor_sizes(name, width):
             assert shape == (max(1, round(full[0] * width)), *full[1:])
 
 
-def test_width_one_is_the_spec_itself():
+def test_width_one_changes_nothing():
     for name in NAMES:
         assert load_model_spec(name, 1.0) == load_model_spec(name)

@@ -6,22 +6,41 @@ METRICS = {
     "round": 3,
     "seconds": 12.34,
     "losses": {"discriminator": 1.25, "generator": 0.5},
-    "clusters": [0, 0, 1],
-    "ari": 1.0,
-    "bytes": {"up": 2_000_000, "down": 1_400_000},
-    "domains": {"digits": {"label_fidelity": 0.987}},
+    "bytes": {"up": {"segments": 1_500_000, "fakes": 500_000}, "down": {"segments": 1_400_000}},
+    "facts": {"silhouette": 0.5},
+    "scores": {"ari": 1.0},
+    "domains": {
+        "digits": {"product": "cluster-0", "label_fidelity": 0.987, "generation_score": 9.1, "fid": None},
+        "letters": {"product": "cluster-1", "label_fidelity": 0.5},
+    },
+    "clients": [{"id": 0, "cluster": 0}, {"id": 1, "cluster": 0}, {"id": 2, "cluster": 1}],
 }
 
 
-def test_a_round_is_one_line_with_losses_clusters_seconds_and_bytes():
+def test_a_round_is_one_line_with_what_is_worth_watching():
     assert round_line(METRICS, 12) == (
-        "round  3/12  |  D 1.250  G 0.500  |  2 clusters  |  ARI 1.00  |  12.3 s  |  3 MB  |  digits 0.99"
+        "round  3/12  |  discriminator 1.250  generator 0.500  |  2 clusters  |  ARI 1.00  |  12.3 s  |  3 MB"
+        "  |  label fidelity digits 0.987, letters 0.500"
     )
 
 
 def test_what_is_not_known_is_left_out():
-    line = round_line({**METRICS, "ari": None, "clusters": [0, 0], "domains": {}}, 3)
-    assert line == "round 3/3  |  D 1.250  G 0.500  |  1 cluster  |  12.3 s  |  3 MB"
+    unknown = {"scores": {"ari": None}, "domains": {}, "clients": METRICS["clients"][:2]}
+    line = round_line({**METRICS, **unknown}, 3)
+    assert line == "round 3/3  |  discriminator 1.250  generator 0.500  |  1 cluster  |  12.3 s  |  3 MB"
+
+
+def test_a_method_without_clusters_and_judge_has_its_own_losses():
+    metrics = {"round": 1, "seconds": 2.0, "losses": {"critic": 0.25}, "bytes": {"up": {}, "down": {}}}
+    assert (
+        round_line({**metrics, "clients": [{"id": 0}]}, 10)
+        == "round  1/10  |  critic 0.250  |  2.0 s  |  0 MB"
+    )
+
+
+def test_a_score_that_nobody_registered_is_shown_if_there_is_no_other():
+    metrics = {**METRICS, "domains": {"digits": {"product": "global", "crispness": 0.25}}}
+    assert round_line(metrics, 3).endswith("  |  crispness digits 0.250")
 
 
 def test_a_file_gets_the_lines_and_no_bar():

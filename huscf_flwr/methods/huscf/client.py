@@ -57,6 +57,7 @@ class HuSCFClient(LockStepClient):
         cut = Cut(*order.facts.cut)
         if self._split is None or self._split.cut != cut:
             self._split = self._with_cut(cut)
+            self._kept = {}
         segments = self._split.segments
         blocks = {**order.tensors.get(SEGMENTS, {}), **order.tensors.get(TAKEN_BLOCKS, {})}
         if SEGMENTS in order.tensors:

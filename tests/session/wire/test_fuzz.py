@@ -4,36 +4,79 @@ import random
 from contextlib import suppress
 
 import pytest
+import torch
 from google.protobuf.message import DecodeError
 
 from huscf_flwr.models import legal_cuts
-from huscf_flwr.session import FrameError, SessionError
+from huscf_flwr.session import FrameError, LocalChannel, SessionError, TooFewClientsError, run_step
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import encode_frame
 from huscf_flwr.session.wire.server import _serve
-from huscf_flwr.split import EXCHANGES
-from tests.split.builders import build, local_step, open_session, random_batch, small_specs
+from huscf_flwr.split import HostedClient
+from tests.session.two_exchanges import build_painter
+from tests.split.builders import build, open_session, random_batch, small_specs
 
-SPEC = small_specs()["three-blocks"]
-CUT = legal_cuts(SPEC)[0]
 STREAMS = 10_000
+"""Of each method."""
 
 
-def packets_of_a_step():
+class Split:
+    """HuSCF-GAN's step, of one client."""
+
+    def __init__(self):
+        spec = small_specs()["three-blocks"]
+        self.executor, (client,) = build(spec, {0: legal_cuts(spec)[0]})
+        self._batch = random_batch(spec, 2, 1)
+        self.member = HostedClient(client, lambda: self._batch)
+
+    def tensors(self):
+        states = self.executor.segments.states()
+        return [tensor for state in states.values() for tensor in state.values()]
+
+    def copied(self):
+        states = self.executor.segments.states()
+        return {key: {name: t.clone() for name, t in state.items()} for key, state in states.items()}
+
+    def restore(self, states):
+        self.executor.segments.load(states)
+        self.executor.segments.forget_moments()
+
+
+class Painted:
+    """The step of two exchanges, of one client."""
+
+    def __init__(self):
+        self.executor, critics = build_painter([0])
+        self.member = critics[0]
+
+    def tensors(self):
+        return self.executor.tensors()
+
+    def copied(self):
+        return [tensor.clone() for tensor in self.tensors()]
+
+    def restore(self, tensors):
+        for tensor, before in zip(self.tensors(), tensors, strict=True):
+            tensor.copy_(before)
+        self.executor.optimiser.state.clear()
+
+
+METHODS = {"split": Split, "painted": Painted}
+
+
+def packets_of_a_step(method):
     """What an honest client sends in a step, as bytes."""
-    executor, (client,) = build(SPEC, {0: CUT})
-    step = client.step(random_batch(SPEC, 2, 1))
-    serving = executor.step()
+    step, serving = method.member.step(), method.executor.step(1)
     next(serving)
     frame, sent = next(step).frame, []
-    for exchange in EXCHANGES:
+    for exchange in method.executor.exchanges:
         sent += [packet.SerializeToString() for packet in encode_frame(exchange, 0, frame)]
         with suppress(StopIteration):
             frame = step.send(serving.send({0: frame})[0]).frame
     return sent
 
 
-HONEST = packets_of_a_step()
+HONEST = {name: packets_of_a_step(method()) for name, method in METHODS.items()}
 
 
 def flipped(chance, packet):
@@ -74,9 +117,9 @@ def redescribed(chance, packet):
 MUTATIONS = [flipped, cut_short, noise, lengthened, redescribed]
 
 
-def stream(chance):
+def stream(chance, honest):
     """An honest stream in which one packet is another, or that has some left out, doubled or exchanged."""
-    packets = list(HONEST)
+    packets = list(honest)
     place = chance.randrange(len(packets))
     change = chance.choice([*MUTATIONS, "leave out", "double", "exchange"])
     if change == "leave out":
@@ -101,38 +144,37 @@ def incoming(packets):
 
 
 @pytest.mark.slow
-def test_generated_streams_cost_nobody_else_anything():
-    executor, clients = build(SPEC, {0: CUT})
-    states = {key: {n: t.clone() for n, t in s.items()} for key, s in executor.segments.states().items()}
+@pytest.mark.parametrize("name", METHODS)
+def test_generated_streams_cost_nobody_else_anything(name):
+    method = METHODS[name]()
+    before = method.copied()
     chance = random.Random(0)
     ended = {"whole": 0, "refused": 0, "dropped": 0}
     for number in range(STREAMS):
-        session = open_session(executor, [[0]], largest_batch=4)
+        session = open_session(method.executor, [[0]], largest_batch=4)
         try:
-            for _ in _serve(session, 0, incoming(stream(chance)), lambda: None):
+            for _ in _serve(session, 0, incoming(stream(chance, HONEST[name])), lambda: None):
                 pass
         except (FrameError, SessionError):
             ended["refused"] += 1
         else:
             ended["whole" if session.finished else "dropped"] += 1
-        assert all(t.isfinite().all() for s in executor.segments.states().values() for t in s.values()), (
-            number
-        )
+        assert session.failure is None or isinstance(session.failure, TooFewClientsError), number
+        assert all(tensor.isfinite().all() for tensor in method.tensors()), number
     # The streams are of many kinds: most are refused, some change numbers only.
     assert ended["refused"] > STREAMS / 2
     assert ended["whole"] > STREAMS / 100
 
-    executor.segments.load(states)
-    executor.segments.forget_moments()
-    reference, others = build(SPEC, {0: CUT})
-    for trained, members in ((executor, clients), (reference, others)):
-        local_step(trained, members, {0: random_batch(SPEC, 3, 5)})
-    for key, state in reference.segments.states().items():
-        for name, tensor in state.items():
-            assert (executor.segments.states()[key][name] == tensor).all(), (key, name)
+    method.restore(before)
+    reference = METHODS[name]()
+    for one in (method, reference):
+        run_step([METHODS[name]().member], LocalChannel(open_session(one.executor, [[0]])))
+    for tensor, expected in zip(method.tensors(), reference.tensors(), strict=True):
+        assert torch.equal(tensor, expected)
 
 
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_each_mutation_changes_packets(mutation):
+def test_each_mutation_changes_packets(mutation, name):
     chance = random.Random(1)
-    assert any(mutation(chance, packet) != packet for packet in HONEST)
+    assert any(mutation(chance, packet) != packet for packet in HONEST[name])
