@@ -107,7 +107,7 @@ for _metric in (
         "chance.",
     ),
     Metric("silhouette", "silhouette", "higher", 2, (None, 1.02), chart="Clustering"),
-    Metric("bodies", "bodies", None, 0, (0.0, None)),
+    Metric("bodies", "bodies", None, 0, (0.0, None), detail=True),
     Metric(
         "weight", "weight", None, 3, _SHARE, percent=True,
         meaning="Weight: the client’s part in the average that it gets.",

@@ -54,6 +54,8 @@ def _round_panels(record: RunRecord) -> Iterator[Panel]:
     group_of = {name: group for group in ("facts", "scores") for name in _names(record, group)}
     panels: dict[str, Panel] = {}
     for metric in metrics_named(group_of):
+        if metric.detail:
+            continue
         title = metric.chart or metric.heading
         empty = Panel(title, {}, metric.limits, metric.digits, first_colour=_ROUND_COLOUR)
         panel = panels.get(title, empty)

@@ -48,7 +48,7 @@ _TRACEBACK = re.compile(
 """The first one of a log, whose lines may have the names of Ray's actors before them."""
 BIN = Path(sys.executable).parent
 """Where Flower's commands are."""
-_APP_FOLDER = Path(__file__).resolve().parent.parent
+_APP_FOLDER = Path(__file__).resolve().parents[2]
 
 
 class FlowerRunError(RuntimeError):

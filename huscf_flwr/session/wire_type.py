@@ -72,6 +72,8 @@ def wire_type_of(config: RunConfig) -> WireType:
 
 
 def _exponent(tensor: Tensor) -> int:
+    if tensor.numel() == 0:
+        return 0
     largest = float(torch.linalg.vector_norm(tensor, math.inf))
     if largest == 0 or not math.isfinite(largest):
         return 0

@@ -50,16 +50,23 @@ def test_a_run_leaves_what_the_local_engine_leaves(images, tmp_path, method):
     assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2]
 
 
+@pytest.fixture(scope="module")
+def local(images, tmp_path_factory):
+    """What the local engine trains with each method in two rounds, in float64."""
+    folder = tmp_path_factory.mktemp("local")
+    runs = {each: small_run(images, folder, name=each, method=each, **UNJUDGED, **DOUBLE) for each in METHODS}
+    for config in runs.values():
+        train_locally(config, display=SilentDisplay())
+    return {method: server_tensors(config.folder) for method, config in runs.items()}
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tmp_path, count, method):
-    settings = {**UNJUDGED, **DOUBLE, "method": method}
-    config = small_run(images, tmp_path, name="flower", **settings)
-    local = small_run(images, tmp_path, name="local", **settings)
+def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tmp_path, local, count, method):
+    config = small_run(images, tmp_path, method=method, **UNJUDGED, **DOUBLE)
     run(config, hosts(count))
-    train_locally(local, display=SilentDisplay())
     assert [line["hosts"] for line in read_metrics(config.folder)] == [count, count]
-    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+    assert_close(server_tensors(config.folder), local[method])
 
 
 def test_what_crosses_is_rounded_as_on_the_local_engine(images, tmp_path):
@@ -88,16 +95,13 @@ def test_supernodes_that_cannot_run_side_by_side_leave_a_lock_step_to_those_that
     assert trained_in(config) == [[0, 1, 2, 3]]
 
 
-def test_without_lock_step_there_are_more_supernodes_than_workers(images, tmp_path):
+def test_without_lock_step_there_are_more_supernodes_than_workers(images, tmp_path, local):
     """Their messages queue, and all clients take part as if all had run side by side."""
-    settings = {**UNJUDGED, **DOUBLE, "method": "fedgan"}
-    config = small_run(images, tmp_path, name="flower", **settings)
-    local = small_run(images, tmp_path, name="local", **settings)
+    config = small_run(images, tmp_path, method="fedgan", **UNJUDGED, **DOUBLE)
     display = SilentDisplay()
     run(config, hosts(4), at_once=1, display=display)
-    train_locally(local, display=SilentDisplay())
     assert [line["hosts"] for line in read_metrics(config.folder)] == [4, 4]
-    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+    assert_close(server_tensors(config.folder), local["fedgan"])
     assert display.steps[-1] == (2, 4, 4)
 
 
@@ -110,6 +114,10 @@ def test_without_lock_step_no_port_is_opened(images, tmp_path, monkeypatch):
     grid = run(config, hosts(2))
     assert all("stream" not in content for content in contents(grid, "train"))
     assert [dict(content["invitation"]) for content in contents(grid, "query.join")] == [{}, {}]
+
+
+def halved(tensor):
+    return tensor / 2 if tensor.is_floating_point() else tensor
 
 
 class Halved(FedGANMethod):
@@ -133,9 +141,8 @@ def test_a_method_of_ones_own_is_named_by_where_it_is(images, tmp_path):
     plain = small_run(images, tmp_path, name="plain", method="fedgan", **settings)
     for each in (config, plain):
         run(each, hosts(2))
-    expected = server_tensors(plain.folder)
-    halves = {name: value / 2 if value.is_floating_point() else value for name, value in expected.items()}
-    assert_close(server_tensors(config.folder), halves)
+    expected = {name: halved(tensor) for name, tensor in server_tensors(plain.folder).items()}
+    assert_close(server_tensors(config.folder), expected)
     assert read_summary(config.folder)["method"] == f"{__name__}:Halved"
 
 

@@ -6,13 +6,21 @@ from huscf_flwr.conf_files import ConfError
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_summary
 from huscf_flwr.run.sampling import draw_labelled_images
-from tests.run.builders import SilentDisplay, small_run
+from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
 
 @pytest.fixture(scope="module")
 def run_folder(images, tmp_path_factory):
-    config = small_run(images, tmp_path_factory.mktemp("runs"), **{"method.clusters": 2})
+    config = small_run(images, tmp_path_factory.mktemp("runs"), **{"huscf.clusters": 2})
     train_locally(config, display=SilentDisplay())
+    return config.folder
+
+
+@pytest.fixture(scope="module")
+def single_product(images, tmp_path_factory):
+    settings = {"method": "fedgan", "rounds": 1, **UNJUDGED}
+    config = small_run(images, tmp_path_factory.mktemp("fedgan"), **settings)
+    train_locally(config, display=SilentDisplay(), judged=False)
     return config.folder
 
 
@@ -21,7 +29,7 @@ def pixels(folder):
 
 
 def test_images_lie_in_the_folder_of_their_label(run_folder, tmp_path):
-    folder = draw_labelled_images(run_folder, label=3, count=5, output=tmp_path, cluster=0)
+    folder = draw_labelled_images(run_folder, label=3, count=5, output=tmp_path, product="cluster-0")
     assert folder == tmp_path / "3"
     drawn = pixels(folder)
     assert drawn.shape == (5, 28, 28)
@@ -31,34 +39,50 @@ def test_images_lie_in_the_folder_of_their_label(run_folder, tmp_path):
 
 def test_a_seed_draws_the_same_images_again(run_folder, tmp_path):
     def draw(place, **changes):
-        given = {"label": 3, "count": 4, "cluster": 0, "seed": 5, **changes}
+        given = {"label": 3, "count": 4, "product": "cluster-0", "seed": 5, **changes}
         return pixels(draw_labelled_images(run_folder, output=tmp_path / place, **given))
 
     reference = draw("first")
     assert np.array_equal(draw("again"), reference)
-    for place, change in (("seed", {"seed": 6}), ("cluster", {"cluster": 1}), ("label", {"label": 4})):
+    for place, change in (
+        ("seed", {"seed": 6}),
+        ("product", {"product": "cluster-1"}),
+        ("label", {"label": 4}),
+    ):
         assert not np.array_equal(draw(place, **change), reference), place
 
 
-def test_a_domain_is_drawn_by_the_cluster_that_was_judged_for_it(run_folder, tmp_path):
-    cluster = read_summary(run_folder)["domains"]["letters"]["cluster"]
+def test_a_domain_is_drawn_by_the_product_that_was_judged_for_it(run_folder, tmp_path):
+    product = read_summary(run_folder)["domains"]["letters"]["product"]
     by_domain = draw_labelled_images(run_folder, label=0, count=2, output=tmp_path / "a", domain="letters")
-    by_cluster = draw_labelled_images(run_folder, label=0, count=2, output=tmp_path / "b", cluster=cluster)
-    assert np.array_equal(pixels(by_domain), pixels(by_cluster))
+    by_product = draw_labelled_images(run_folder, label=0, count=2, output=tmp_path / "b", product=product)
+    assert np.array_equal(pixels(by_domain), pixels(by_product))
+
+
+def test_a_run_with_one_product_needs_no_choice(single_product, tmp_path):
+    alone = draw_labelled_images(single_product, label=1, count=2, output=tmp_path / "a")
+    named = draw_labelled_images(single_product, label=1, count=2, output=tmp_path / "b", product="global")
+    assert np.array_equal(pixels(alone), pixels(named))
+
+
+def test_a_run_that_nobody_judged_has_no_domain_to_draw(single_product, tmp_path):
+    with pytest.raises(ValueError, match="--domain digits: .* has judged no domain"):
+        draw_labelled_images(single_product, label=1, count=2, output=tmp_path, domain="digits")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"label": 10}, "--label 10: the run has the labels 0 to 9"),
-        ({"cluster": 7}, "--cluster 7: .* has the clusters 0, 1"),
-        ({"cluster": None}, "give either --cluster or --domain"),
-        ({"domain": "letters"}, "give either --cluster or --domain"),
-        ({"cluster": None, "domain": "kana"}, "--domain kana: .* has judged digits, letters"),
+        ({"label": -1}, "--label -1: the run has the labels 0 to 9"),
+        ({"product": "cluster-7"}, "--product cluster-7: .* has the products cluster-0, cluster-1"),
+        ({"product": None}, "give --product or --domain: .* has the products cluster-0, cluster-1"),
+        ({"domain": "letters"}, "give either --product or --domain"),
+        ({"product": None, "domain": "kana"}, "--domain kana: .* has judged digits, letters"),
     ],
 )
 def test_what_the_run_does_not_have_is_named(run_folder, tmp_path, changes, message):
-    given = {"label": 0, "count": 1, "cluster": 0, "output": tmp_path / "out", **changes}
+    given = {"label": 0, "count": 1, "product": "cluster-0", "output": tmp_path / "out", **changes}
     with pytest.raises(ValueError, match=message):
         draw_labelled_images(run_folder, **given)
     assert not (tmp_path / "out").exists()
@@ -66,4 +90,4 @@ def test_what_the_run_does_not_have_is_named(run_folder, tmp_path, changes, mess
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(ConfError, match=r"config\.yaml: cannot be read"):
-        draw_labelled_images(tmp_path, label=0, count=1, cluster=0, output=tmp_path / "out")
+        draw_labelled_images(tmp_path, label=0, count=1, product="cluster-0", output=tmp_path / "out")

@@ -7,10 +7,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
-from huscf_flwr.run.tensorboard import FOLDER_NAME, check_tensorboard, scalars_of
+from huscf_flwr.run.tensorboard import FOLDER_NAME, TensorBoard, check_tensorboard, scalars_of
 from tests.run.builders import DOMAINS, SilentDisplay, small_run
 
-SETTINGS = {"tensorboard": "true", "method.clusters": 2}
+SETTINGS = {"tensorboard": "true", "huscf.clusters": 2}
 
 
 def events_of(folder):
@@ -46,26 +46,55 @@ def test_what_was_promised_has_a_curve(finished):
         "loss/generator",
         "loss/discriminator",
         "clusters/count",
-        "clusters/ari",
+        "round/adjusted Rand index",
+        "round/silhouette",
         "seconds/round",
         "bytes/up",
         "bytes/down",
-        *(f"score {domain}/label_fidelity" for domain in DOMAINS),
+        "bytes up/segments",
+        *(f"score {domain}/label fidelity" for domain in DOMAINS),
     }
+
+
+def test_numbers_of_a_strangers_method_have_curves():
+    line = {
+        "losses": {"critic": 0.5},
+        "facts": {"mean_roundness": 0.25, "shape": "round", "unknown": None},
+        "seconds": 2.0,
+        "server_step_seconds": None,
+        "bytes": {"up": {"masks": 3}, "down": {}},
+        "domains": {"digits": {"product": "global", "crispness": 0.75}},
+        "clients": [{"id": 0}],
+    }
+    assert dict(scalars_of(line)) == {
+        "loss/critic": 0.5,
+        "round/mean roundness": 0.25,
+        "seconds/round": 2.0,
+        "bytes/up": 3,
+        "bytes/down": 0,
+        "bytes up/masks": 3,
+        "score digits/crispness": 0.75,
+    }
+
+
+def test_scores_of_clients_are_written_by_product(tmp_path):
+    products = {"global": {"clients": [0], "client_scores": {"tstr_f1": 0.5}}, "other": {"clients": [1]}}
+    TensorBoard(tmp_path).end({"rounds": 3, "domains": None, "products": products})
+    assert curve(events_of(tmp_path), "final on clients global/TSTR F1") == [(3, 0.5)]
 
 
 def test_the_last_judgement_is_there(finished):
     config, summary, events = finished
     for domain, scores in summary["domains"].items():
-        ((step, value),) = curve(events, f"final {domain}/tstr_accuracy")
+        ((step, value),) = curve(events, f"final {domain}/TSTR accuracy")
         assert step == config.rounds
         assert value == pytest.approx(scores["tstr_accuracy"], rel=1e-6)
 
 
-def test_every_round_has_a_picture_of_every_cluster(finished):
+def test_every_round_has_a_picture_of_every_product(finished):
     *_, events = finished
     for cluster in (0, 1):
-        pictures = events.Images(f"samples/cluster {cluster}")
+        pictures = events.Images(f"samples/cluster-{cluster}")
         assert [picture.step for picture in pictures] == [1, 2]
         assert all(np.frombuffer(p.encoded_image_string, np.uint8).size > 100 for p in pictures)
 

@@ -161,8 +161,9 @@ def test_generated_streams_cost_nobody_else_anything(name):
             ended["whole" if session.finished else "dropped"] += 1
         assert session.failure is None or isinstance(session.failure, TooFewClientsError), number
         assert all(tensor.isfinite().all() for tensor in method.tensors()), number
-    # The streams are of many kinds: most are refused, some change numbers only.
-    assert ended["refused"] > STREAMS / 2
+    # The streams are of many kinds: most cost the session, some change numbers only.
+    assert ended["refused"] > STREAMS / 3
+    assert ended["refused"] + ended["dropped"] > STREAMS / 2
     assert ended["whole"] > STREAMS / 100
 
     method.restore(before)

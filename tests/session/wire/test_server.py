@@ -333,7 +333,7 @@ def test_one_client_of_a_host_drops_out_and_the_other_goes_on(server):
         assert received[1] == DropOut("no battery")
         assert isinstance(received[0], tuple)
         with pytest.raises(SessionError, match="host 0 sent client 1, which is not one of"):
-            exchanged(channel, DISCRIMINATE, {1: head_output()})
+            exchanged(channel, DISCRIMINATE, {1: head_output() * 2})
 
 
 def test_an_executor_that_fails_ends_all_streams(server, monkeypatch):

@@ -122,7 +122,7 @@ def test_a_frame_without_tensors_has_a_place_too():
 def test_a_frame_that_finds_no_room_goes_by_the_stream():
     offer, (up, _) = pair(128, 64)
     large, small = torch.ones(17), torch.ones(16)
-    packets = [next(encode_frame(GENERATE, 0, (t,), region=up)) for t in (small, large, small)]
+    packets = [next(encode_frame(GENERATE, k, (t,), region=up)) for k, t in enumerate((small, large, small))]
     assert [packet.frame.HasField("place") for packet in packets] == [True, False, True]
     assert len(packets[1].data) == 68
     offer.close()

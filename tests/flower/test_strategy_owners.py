@@ -1,0 +1,157 @@
+"""Runs with SuperNodes that own their clients' data: what they keep, how they judge, and runs that resume."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+import client_apps
+from huscf_flwr.deployment import make_server_credentials
+from huscf_flwr.flower.client_keys import keys_of_nodes, read_client_keys
+from huscf_flwr.run.run_folder import read_metrics, read_summary
+from tests.flower.grid_runs import (
+    METHODS,
+    asked,
+    assert_close,
+    client_files,
+    contents,
+    hosts,
+    owners,
+    run,
+    trained_in,
+    training_of,
+)
+from tests.flower.in_process_grid import InProcessGrid
+from tests.run.builders import UNJUDGED, assert_same_to_the_bit, server_tensors, small_run, write_domains
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return write_domains(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def owned(request, images, tmp_path_factory):
+    """Two owners and a host of virtual clients, two rounds."""
+    place = tmp_path_factory.mktemp("owned")
+    config = small_run(images, place, method=request.param)
+    return config, run(config, {**owners(images, place), **hosts(1)}), place
+
+
+def test_owners_train_beside_virtual_clients(owned):
+    config, *_ = owned
+    line = read_metrics(config.folder)[-1]
+    assert [client["id"] for client in line["clients"]] == [0, 1, 2, 3]
+    assert [client["samples"] for client in line["clients"]] == [60, 60, 30, 30]
+    known = json.loads((config.folder / "clients.json").read_text())["clients"]
+    assert [client["device"] for client in known][:2] == ["d2", "d2"]
+
+
+def test_where_nobody_knows_the_domains_nothing_is_invented(owned):
+    config, *_ = owned
+    summary = read_summary(config.folder)
+    assert summary["domains"] is None
+    assert (summary["clusters"] or {}).get("ari") is None
+    assert all("domains" not in line for line in read_metrics(config.folder))
+
+
+def scores_of(config):
+    products = read_summary(config.folder)["products"].values()
+    return [product["client_scores"] for product in products if "client_scores" in product]
+
+
+def test_owners_judge_on_their_own_test_data_at_the_end(owned):
+    config, grid, _ = owned
+    assert asked(grid, "evaluate") == [200, 201]
+    assert scores_of(config)
+    for judged in scores_of(config):
+        assert set(judged) == {"tstr_accuracy", "tstr_f1"}
+        assert 0 <= judged["tstr_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("claimed", [0, 9])
+def test_who_judges_for_another_client_is_not_heard(images, tmp_path, claimed):
+    def handle(message, context):
+        reply = client_apps.app(message, context)
+        if message.metadata.message_type == "evaluate" and context.node_id == 201:
+            reply.content["judged"]["client"] = claimed
+            reply.content["scores"]["tstr_accuracy"] = 123.0
+        return reply
+
+    config = small_run(images, tmp_path, method="fedgan", clients=2, rounds=1, **{"evaluation.every": 0})
+    grid = run(config, owners(images, tmp_path), app=handle)
+    own = next(
+        content["scores"]
+        for content in contents(grid, "evaluate", "up")
+        if content["judged"]["client"] == 0 and content["scores"]["tstr_accuracy"] != 123.0
+    )
+    assert [scores["tstr_accuracy"] for scores in scores_of(config)] == [own["tstr_accuracy"]]
+
+
+def test_owners_that_are_not_there_at_the_end_are_not_asked_to_judge(images, tmp_path, monkeypatch):
+    """Flower would say only after half a minute or more that they are not there."""
+    node_ids = InProcessGrid.get_node_ids
+
+    def without_one_at_the_end(grid):
+        trained = sum(reply.metadata.message_type == "train" for reply in grid.received)
+        return [node for node in node_ids(grid) if node != 201 or trained < 4]
+
+    monkeypatch.setattr(InProcessGrid, "get_node_ids", without_one_at_the_end)
+    config = small_run(images, tmp_path, clients=2, **UNJUDGED)
+    grid = run(config, owners(images, tmp_path))
+    assert trained_in(config) == [[0, 1], [0, 1]]
+    assert asked(grid, "evaluate") == [200]
+
+
+def test_a_deployment_with_tls_is_the_same_run_and_remembers_whose_client_is_whose(images, owned, tmp_path):
+    plain, *_ = owned
+    credentials = make_server_credentials(tmp_path, ["127.0.0.1"])
+    files = {"executor.certificate": credentials.certificate, "executor.key": credentials.key}
+    config = small_run(images, tmp_path, method=plain.method, **files)
+    trusted = {"root-certificates": str(credentials.authority)}
+    nodes = {**owners(images, tmp_path), **hosts(1)}
+    grid = run(config, {node: {**given, **trusted} for node, given in nodes.items()})
+    assert_close(server_tensors(config.folder), server_tensors(plain.folder))
+    assert read_client_keys(config.folder) == {node - 200: keys_of_nodes(grid)[node] for node in (200, 201)}
+    assert read_client_keys(plain.folder) == {}
+
+
+def test_owners_keep_what_is_theirs_in_their_state_folder(owned):
+    config, grid, place = owned
+    training = training_of(config)
+    for client in (0, 1):
+        files = sorted(path.name for path in (place / f"state-{client}" / training).iterdir())
+        assert files == [f"client-{client}-round-000{number}.safetensors" for number in (1, 2)]
+        assert dict(grid.contexts[200 + client].state) == {}
+    kept = (config.folder / "checkpoint" / "clients").iterdir()
+    assert {path.name.split("-")[1] for path in kept} == {"2", "3"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_run_goes_on_to_the_bit(images, tmp_path, method):
+    settings = {**UNJUDGED, "method": method}
+    whole = small_run(images, tmp_path, name="whole", **settings)
+    half = small_run(images, tmp_path, name="half", rounds=1, **settings)
+    rest = small_run(images, tmp_path, name="rest", resume=half.folder, **settings)
+    for config in (whole, half, rest):
+        run(config, hosts(2))
+    assert read_summary(rest.folder)["rounds"] == 2
+    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
+    for found, expected in zip(*[iter(client_files(rest.folder, whole.folder, number=2))] * 2, strict=True):
+        assert_same_to_the_bit(load_file(found), load_file(expected))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_owners_go_on_with_what_they_kept_in_a_resumed_run(images, tmp_path, method):
+    """Each run is another of Flower's, and knows nothing of the one before but its folder."""
+    for name, parts in (("whole", [2]), ("halves", [1, 2])):
+        for rounds in parts:
+            resume = {"resume": tmp_path / name} if rounds > parts[0] else {}
+            config = small_run(
+                images, tmp_path, name=name, method=method, rounds=rounds, **resume, **UNJUDGED
+            )
+            run(config, {**owners(images, tmp_path / f"state of {name}"), **hosts(1)})
+    assert_same_to_the_bit(server_tensors(tmp_path / "halves"), server_tensors(tmp_path / "whole"))
+    for client in (0, 1):
+        state = tmp_path / "state of halves" / f"state-{client}"
+        assert [path.name for path in state.iterdir() if len(path.name) == 32] == [training_of(config)]
