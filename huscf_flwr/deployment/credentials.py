@@ -1,7 +1,8 @@
 """Certificates for the server and a key for every SuperNode, without openssl.
 
 The server's certificate is signed by an authority that is made for it, and whose own key is thrown away: it
-can sign nothing else. For a longer life than ``days``, make new ones or take those of a real authority. A SuperNode's key is an elliptic-curve key of the curve P-384, in the formats that Flower reads.
+can sign nothing else. For a longer life than ``days``, make new ones, or take those of a real authority. A
+SuperNode's key is an elliptic-curve key of the curve P-384, in the formats that Flower reads.
 """
 
 from __future__ import annotations

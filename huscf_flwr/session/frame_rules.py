@@ -68,7 +68,7 @@ class FrameRules:
         known = {client: parcel for client, parcel in parcels.items() if client in self._executor.clients}
         checked = {client: self._due(client, exchange, parcel) for client, parcel in known.items()}
         frames = {client: parcel for client, parcel in checked.items() if not isinstance(parcel, DropOut)}
-        harm = "numbers that are not finite, too large, or out of range"
+        harm = "numbers that are not finite or far too large, or integers out of range"
         harmful = {
             client: DropOut(f"client {client}, {exchange.name} up: {harm}")
             for client in clients_out_of_bounds(frames, exchange)

@@ -104,7 +104,7 @@ class MessageSession:
             self._attendance.fail(reason)
 
     def stop(self, reason: BaseException) -> None:
-        """Let no further client begin because of ``reason``: whoever trains looks at ``stopped``."""
+        """Let no further client begin because of ``reason``: hosts look at ``stopped`` before each."""
         self.stopped = reason
 
     def wait_until_idle(self) -> None:

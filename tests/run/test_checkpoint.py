@@ -2,9 +2,9 @@ import json
 
 import pytest
 import torch
+from huscf_flwr.training import checkpoint
 
 from huscf_flwr.models import Cut
-from huscf_flwr.training import checkpoint
 from huscf_flwr.run.checkpoint import (
     VERSION,
     CheckpointError,

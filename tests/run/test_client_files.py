@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from huscf_flwr.split import Segments
 from huscf_flwr.run.client_files import (
     KeptMoments,
     MomentsError,
@@ -11,6 +10,7 @@ from huscf_flwr.run.client_files import (
     owners_folder,
     save_moments,
 )
+from huscf_flwr.split import Segments
 from tests.run.builders import SAMPLES, coordinator_of, small_run, train_round
 
 

@@ -7,20 +7,19 @@ import pytest
 import torch
 
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.training import run_folder
+from huscf_flwr.run import run_folder
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
-from tests.run.builders import SilentDisplay, small_run
-from tests.run.test_local import assert_same_to_the_bit, client_moments, repeatable, server_tensors
+from tests.run.builders import SilentDisplay, assert_same_run, repeatable, small_run
 
 TINY = {
     "clients": 2,
     "batch_size": 30,
     "model.width": 0.03,
-    "method.clusters": 1,
-    "method.running_statistics": "averaged",
+    "huscf.clusters": 1,
+    "huscf.running_statistics": "averaged",
     "evaluation.every": 0,
     "evaluation.images": 2,
     "evaluation.synthetic_images": 0,
@@ -85,8 +84,7 @@ def runs(images, plain_pages, tmp_path_factory):
 
 
 def assert_equal_runs(found, expected):
-    assert_same_to_the_bit(server_tensors(found), server_tensors(expected))
-    assert_same_to_the_bit(client_moments(found), client_moments(expected))
+    assert_same_run(found, expected)
     assert repeatable(read_metrics(found)) == repeatable(read_metrics(expected))
     for folder in ("checkpoint", "samples", "generators"):
         names = [

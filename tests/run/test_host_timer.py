@@ -1,12 +1,12 @@
 import pytest
 import torch
+from huscf_flwr.methods.huscf.parts import model_spec_of
+from huscf_flwr.training import host_timer as module
 
 from huscf_flwr.cuts import Device, Server
-from huscf_flwr.session import EmulatedTimer, HostTimer
-from huscf_flwr.training import host_timer as module
 from huscf_flwr.methods.huscf.cut_choice import deal_devices
 from huscf_flwr.run.host_timer import emulated, host_timer
-from huscf_flwr.methods.huscf.parts import model_spec_of
+from huscf_flwr.session import EmulatedTimer, HostTimer
 from tests.run.builders import small_run
 
 

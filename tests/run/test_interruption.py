@@ -14,8 +14,7 @@ from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_progress
-from tests.run.builders import SilentDisplay, small_run
-from tests.run.test_local import assert_same_to_the_bit, client_moments, server_tensors
+from tests.run.builders import SilentDisplay, assert_same_run, small_run
 
 FAST = {"evaluation.every": 0, "evaluation.images": 2, "evaluation.synthetic_images": 0, "batch_size": 4}
 
@@ -38,7 +37,7 @@ class Stopper(SilentDisplay):
 
 @pytest.fixture
 def every_step_is_shown(monkeypatch):
-    monkeypatch.setattr("huscf_flwr.run.run._PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("huscf_flwr.run.observers._PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr("huscf_flwr.run.local._STOP_POLL_SECONDS", 0.001)
 
 
@@ -64,8 +63,7 @@ def test_a_run_that_is_asked_to_stop_ends_its_step_and_is_resumed_to_the_bit(ima
     whole = small_run(images, tmp_path, name="whole", rounds=3, **FAST)
     for config in (rest, whole):
         train_locally(config, hosts=hosts, display=SilentDisplay())
-    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
-    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+    assert_same_run(rest.folder, whole.folder)
 
 
 @pytest.mark.usefixtures("every_step_is_shown")

@@ -4,15 +4,25 @@ import threading
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from huscf_flwr.session import TooFewClientsError
-from huscf_flwr.run.checkpoint import CheckpointError, checkpoint_folder, read_checkpoint
-from huscf_flwr.run.local import spread, train_locally
-from huscf_flwr.methods.huscf.participant import Participant
+from huscf_flwr.methods.huscf import HuSCFClient
+from huscf_flwr.run.checkpoint import CheckpointError, read_checkpoint
+from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
-from tests.run.builders import DOMAINS, SilentDisplay, small_run, write_domains
+from huscf_flwr.session import TooFewClientsError
+from tests.run.builders import (
+    DOMAINS,
+    UNJUDGED,
+    SilentDisplay,
+    assert_same_run,
+    assert_same_to_the_bit,
+    private_tensors,
+    repeatable,
+    server_tensors,
+    small_run,
+    write_domains,
+)
 
 SCORES = {
     "label_fidelity",
@@ -24,7 +34,6 @@ SCORES = {
     "tstr_f1",
     "tstr_fpr",
 }
-UNREPEATABLE = {"seconds", "hosts", "step_seconds", "server_step_seconds"}
 
 
 def train(config, **arguments):
@@ -35,58 +44,26 @@ def train(config, **arguments):
 @pytest.fixture(scope="module")
 def finished(images, tmp_path_factory):
     """A run of two rounds that was judged after each and at the end."""
-    config = small_run(images, tmp_path_factory.mktemp("finished"), **{"method.clusters": 2})
+    config = small_run(images, tmp_path_factory.mktemp("finished"), **{"huscf.clusters": 2})
     summary, display = train(config)
     return config, summary, display
-
-
-def server_tensors(folder):
-    (path,) = checkpoint_folder(folder).glob("server-*.safetensors")
-    return load_file(path)
-
-
-def client_moments(folder):
-    paths = (checkpoint_folder(folder) / "clients").iterdir()
-    return {f"{path.stem}/{name}": tensor for path in paths for name, tensor in load_file(path).items()}
-
-
-def assert_same_to_the_bit(found, expected):
-    assert found.keys() == expected.keys()
-    assert expected
-    different = [name for name, tensor in expected.items() if not torch.equal(found[name], tensor)]
-    assert different == []
-
-
-def repeatable(lines):
-    """Without what the clock says."""
-    return [
-        {key: _without_times(value) for key, value in line.items() if key not in UNREPEATABLE}
-        for line in lines
-    ]
-
-
-def _without_times(value):
-    if isinstance(value, list):
-        return [_without_times(entry) for entry in value]
-    if isinstance(value, dict):
-        return {key: entry for key, entry in value.items() if key != "step_seconds"}
-    return value
 
 
 def test_a_run_leaves_all_its_files(finished):
     config, summary, _ = finished
     found = {str(path.relative_to(config.folder)) for path in config.folder.rglob("*") if path.is_file()}
-    clusters = summary["clusters"]["members"]
+    products = summary["products"]
     assert found >= {
         "config.yaml",
+        "clients.json",
         "cuts.json",
         "metrics.jsonl",
         "summary.json",
         "report.html",
         "checkpoint/server-0002.json",
         "log.jsonl",
-        *(f"generators/{cluster}.safetensors" for cluster in clusters),
-        *(f"samples/round-002-cluster-{cluster}.png" for cluster in clusters),
+        *(f"generators/{product}.safetensors" for product in products),
+        *(f"samples/round-002-{product}.png" for product in products),
         *(f"checkpoint/clients/client-{client}-round-0002.safetensors" for client in range(config.clients)),
     }
     assert any(name.startswith("samples/round-001-") for name in found)
@@ -97,18 +74,21 @@ def test_a_run_leaves_all_its_files(finished):
 def test_the_summary_has_what_was_promised(finished):
     config, summary, display = finished
     assert summary == read_summary(config.folder) == display.summaries[0]
-    assert (summary["rounds"], summary["mode"], summary["seed"]) == (2, "corrected", 0)
+    assert (summary["method"], summary["mode"], summary["seed"]) == ("huscf", "corrected", 0)
+    assert summary["rounds"] == 2
     assert summary["seconds"] > 0
     assert set(summary["bytes"]) == {"up", "down"}
     assert -1 <= summary["clusters"]["ari"] <= 1
-    members = summary["clusters"]["members"]
-    assert summary["clusters"]["count"] == len(members) == 2
-    assert sorted(client for ids in members.values() for client in ids) == list(range(config.clients))
+    products = summary["products"]
+    assert summary["clusters"]["count"] == len(products) == 2
+    assert set(products) == {"cluster-0", "cluster-1"}
+    members = [client for product in products.values() for client in product["clients"]]
+    assert sorted(members) == list(range(config.clients))
     assert set(summary["domains"]) == set(DOMAINS)
     for scores in summary["domains"].values():
-        assert set(scores) == SCORES | {"cluster"}
+        assert set(scores) == SCORES | {"product"}
         assert None not in scores.values()
-        assert str(scores["cluster"]) in members
+        assert scores["product"] in products
 
 
 def test_every_round_has_a_line(finished):
@@ -119,15 +99,18 @@ def test_every_round_has_a_line(finished):
     for line in lines:
         assert line["steps"] == 4  # 30 images a client, 8 a batch
         assert [client["id"] for client in line["clients"]] == list(range(config.clients))
-        assert [client["cluster"] for client in line["clients"]] == line["clusters"]
         for network in ("generator", "discriminator"):
             mean = sum(client["losses"][network] for client in line["clients"]) / config.clients
             assert line["losses"][network] == pytest.approx(mean)
-        assert sum(line["global_weights"]) == pytest.approx(1)
-        assert sum(line["bytes"]["kinds"].values()) == line["bytes"]["up"] + line["bytes"]["down"]
+        assert sum(client["global_weight"] for client in line["clients"]) == pytest.approx(1)
+        assert set(line["facts"]) >= {"silhouette", "bodies"}
+        assert set(line["scores"]) == {"ari"}
+        for way in ("up", "down"):
+            by_client = sum(client["bytes"][way] for client in line["clients"])
+            assert by_client == sum(line["bytes"][way].values()) > 0
         assert set(line["domains"]) == set(DOMAINS)
     for way in ("up", "down"):
-        assert summary["bytes"][way] == sum(line["bytes"][way] for line in lines)
+        assert summary["bytes"][way] == sum(sum(line["bytes"][way].values()) for line in lines)
 
 
 def test_progress_ends_with_the_last_step_of_each_round(finished):
@@ -147,7 +130,7 @@ def test_cuts_are_written_with_their_devices(finished):
 
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, finished, tmp_path):
     whole, *_ = finished
-    settings = {"method.clusters": 2}
+    settings = {"huscf.clusters": 2}
     train(small_run(images, tmp_path, name="half", rounds=1, **settings))
     first_round_took(tmp_path / "half", 5000.0)
     resumed = small_run(images, tmp_path, name="rest", resume=tmp_path / "half", **settings)
@@ -156,8 +139,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, finished,
     assert [line["round"] for line in display.rounds] == [2]
     assert any("after round 1" in note for note in display.notes)
     assert summary["rounds"] == 2
-    assert_same_to_the_bit(server_tensors(resumed.folder), server_tensors(whole.folder))
-    assert_same_to_the_bit(client_moments(resumed.folder), client_moments(whole.folder))
+    assert_same_run(resumed.folder, whole.folder)
     assert repeatable(read_metrics(resumed.folder)) == repeatable(read_metrics(whole.folder))
     assert summary["domains"] == read_summary(whole.folder)["domains"]
     assert summary["bytes"] == read_summary(whole.folder)["bytes"]
@@ -172,29 +154,27 @@ def first_round_took(folder, seconds):
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
-    settings = {"mode": "parity", "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    settings = {"mode": "parity", **UNJUDGED}
     whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
     half = small_run(images, tmp_path, name="half", rounds=stop, **settings)
     rest = small_run(images, tmp_path, name="rest", rounds=4, resume=half.folder, **settings)
     for config in (whole, half, rest):
         train(config)
-    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
-    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+    assert_same_run(rest.folder, whole.folder)
 
 
 @pytest.mark.parametrize("stop", ["before they part", "afterwards"])
 def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
     """Which rounds agree is found out first; then a run stops right before they part, or after that."""
     settings = {
-        "method.bodies": "parted",
-        "method.clusters": 2,
+        "huscf.bodies": "parted",
+        "huscf.clusters": 2,
         "rounds": 6,
-        "evaluation.every": 0,
-        "evaluation.synthetic_images": 0,
+        **UNJUDGED,
     }
     whole = small_run(images, tmp_path, name="whole", **settings)
     _, display = train(whole)
-    bodies = [line["bodies"] for line in display.rounds]
+    bodies = [line["facts"]["bodies"] for line in display.rounds]
     assert sorted(bodies) == bodies
     assert set(bodies) == {1, 2}
     last_shared = bodies.count(1)
@@ -206,24 +186,23 @@ def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
     rest = small_run(images, tmp_path, name="rest", resume=half.folder, **settings)
     for config in (half, rest):
         train(config)
-    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
-    assert_same_to_the_bit(client_moments(rest.folder), client_moments(whole.folder))
+    assert_same_run(rest.folder, whole.folder)
 
 
 @pytest.mark.parametrize("name", ["whole", "other"])
 def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
     """In its own folder or another's: what it trains anew is what it had trained."""
-    settings = {"checkpoint.keep_last": 3, "evaluation.every": 0, "evaluation.synthetic_images": 0}
+    settings = {"checkpoint.keep_last": 3, **UNJUDGED}
     whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
     train(whole)
     expected = read_checkpoint(whole.folder).tensors
-    moments = client_moments(whole.folder)
+    moments = private_tensors(whole.folder)
     back = small_run(images, tmp_path, name=name, rounds=4, resume=whole.folder, resume_round=2, **settings)
     _, display = train(back)
     assert [line["round"] for line in display.rounds] == [3, 4]
     assert_same_to_the_bit(read_checkpoint(back.folder).tensors, expected)
     if name == "whole":
-        assert_same_to_the_bit(client_moments(back.folder), moments)
+        assert_same_to_the_bit(private_tensors(back.folder), moments)
 
 
 def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path):
@@ -236,7 +215,7 @@ def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_
 
 
 def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):
-    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    settings = UNJUDGED
     train(small_run(images, tmp_path, rounds=2, **settings))
     lines = [json.loads(line) for line in (tmp_path / "small" / "log.jsonl").read_text().splitlines()]
     assert {line["run"] for line in lines} == {"small"}
@@ -280,7 +259,7 @@ def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path):
 def test_the_number_of_hosts_changes_nothing(images, tmp_path):
     weights = {}
     for hosts in (1, 2, 4):
-        settings = {"compute.precision": "float64", "evaluation.every": 0, "evaluation.synthetic_images": 0}
+        settings = {"compute.precision": "float64", **UNJUDGED}
         config = small_run(images, tmp_path, name=f"hosts-{hosts}", **settings)
         train(config, hosts=hosts)
         weights[hosts] = server_tensors(config.folder)
@@ -322,19 +301,19 @@ def test_a_diverging_run_names_round_step_and_client_and_keeps_what_it_wrote(ima
 
 def poison(monkeypatch, client, number):
     """Break the discriminator of a client at the start of a round."""
-    begin_round = Participant.begin_round
+    begin = HuSCFClient.begin
 
-    def begin_broken_round(participant, current):
-        if (participant.split.client, current) == (client, number):
+    def begin_broken_round(member, current, order):
+        begin(member, current, order)
+        if (member.client, current) == (client, number):
             with torch.no_grad():
-                participant.split.segments.discriminator.blocks.at(4).main.bias.fill_(float("nan"))
-        return begin_round(participant, current)
+                member.split.segments.discriminator.blocks.at(4).main.bias.fill_(float("nan"))
 
-    monkeypatch.setattr(Participant, "begin_round", begin_broken_round)
+    monkeypatch.setattr(HuSCFClient, "begin", begin_broken_round)
 
 
 def test_a_run_that_loses_too_many_clients_keeps_its_rounds_and_can_be_resumed(images, tmp_path, monkeypatch):
-    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0, "min_clients": 4}
+    settings = {**UNJUDGED, "min_clients": 4}
     with monkeypatch.context() as patched:
         poison(patched, client=1, number=2)
         with pytest.raises(
@@ -348,8 +327,7 @@ def test_a_run_that_loses_too_many_clients_keeps_its_rounds_and_can_be_resumed(i
     whole = small_run(images, tmp_path, name="whole", **settings)
     for config in (resumed, whole):
         train(config)
-    assert_same_to_the_bit(server_tensors(resumed.folder), server_tensors(whole.folder))
-    assert_same_to_the_bit(client_moments(resumed.folder), client_moments(whole.folder))
+    assert_same_run(resumed.folder, whole.folder)
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
@@ -357,7 +335,7 @@ def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(
     images, tmp_path, monkeypatch, hosts
 ):
     poison(monkeypatch, client=1, number=2)
-    settings = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
+    settings = UNJUDGED
     config = small_run(images, tmp_path, rounds=3, **settings)
     train(config, hosts=hosts)
     first, second, third = read_metrics(config.folder)
@@ -375,7 +353,7 @@ def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(
 
 
 def test_more_hosts_than_clients_are_refused_before_anything_starts(images, tmp_path):
-    with pytest.raises(ValueError, match="clients: 4 clients for 5 hosts"):
+    with pytest.raises(ValueError, match="clients: 4 clients for 5 SuperNodes"):
         train(small_run(images, tmp_path), hosts=5)
     assert list(tmp_path.iterdir()) == []
 
@@ -384,7 +362,7 @@ def test_more_hosts_than_clients_are_refused_before_anything_starts(images, tmp_
 def test_clients_with_few_samples_or_one_class_work(tmp_path, classes):
     """Thirty and ten images a domain, for two clients each: half a batch and less."""
     root = write_domains(tmp_path / "images", classes)
-    summary, _ = train(small_run(root, tmp_path, rounds=1, batch_size=32, **{"method.clusters": 2}))
+    summary, _ = train(small_run(root, tmp_path, rounds=1, batch_size=32, **{"huscf.clusters": 2}))
     (line,) = read_metrics(tmp_path / "small")
     assert line["steps"] == 1
     assert [client["samples"] for client in line["clients"]] == [3 * classes] * 4
@@ -413,10 +391,3 @@ def test_a_run_that_is_not_judged_trains_no_judge(images, tmp_path):
     assert summary["domains"] is None
     assert summary["rounds"] == 1
     assert not (tmp_path / "cache" / "judges").exists()
-
-
-def test_clients_are_dealt_in_turn():
-    assert spread([0, 1, 2, 3, 4], 2) == [(0, 2, 4), (1, 3)]
-    assert spread([3, 5], 2) == [(3,), (5,)]
-    with pytest.raises(ValueError, match="clients: 1 clients for 2 hosts; take more clients or fewer hosts"):
-        spread([3], 2)

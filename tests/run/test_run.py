@@ -1,9 +1,9 @@
 import pytest
 
-from huscf_flwr.session import SessionError
 from huscf_flwr.run.run import RoundFailedError, Run
 from huscf_flwr.run.run_folder import RunFolder
 from huscf_flwr.run.run_log import RunLog
+from huscf_flwr.session import SessionError
 from tests.run.builders import SilentDisplay, coordinator_of, small_run
 
 

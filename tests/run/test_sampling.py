@@ -66,7 +66,7 @@ def test_a_run_with_one_product_needs_no_choice(single_product, tmp_path):
 
 
 def test_a_run_that_nobody_judged_has_no_domain_to_draw(single_product, tmp_path):
-    with pytest.raises(ValueError, match="--domain digits: .* has judged no domain"):
+    with pytest.raises(ValueError, match=r"--domain digits: .* has judged no domain"):
         draw_labelled_images(single_product, label=1, count=2, output=tmp_path, domain="digits")
 
 

@@ -35,8 +35,8 @@ def test_what_grows_is_named():
 def test_a_short_soak_accounts_for_all(tmp_path):
     """Nobody fails but by a fault, who fails is found out, and the round is finished without them.
 
-    The seed gives, among others, a client that is killed, one that hangs and one that is slow, and one round in
-    which fewer than two clients are left.
+    The seed gives, among others, a client that is killed, one that hangs and one that is slow, and one round
+    in which fewer than two clients are left.
     """
     with soak(clients=4, rate=0.4, seed=82, folder=tmp_path) as prepared:
         for _ in range(5):

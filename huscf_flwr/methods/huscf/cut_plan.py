@@ -20,6 +20,7 @@ class CutPlan:
         now: cuts of the round that is next or under way, by client id.
         before: cuts with which each client trained last; what a client keeps now and did not then, it takes
             over from the server.
+        of_last_round: cuts of the round that ended last, of clients that dropped out of it too.
         solution: what the solver chose, with the predicted seconds of a step.
     """
 
@@ -34,6 +35,7 @@ class CutPlan:
         self.solution = choose_cuts(config, spec, devices, solver)
         self.now: dict[int, Cut] = dict(zip(sorted(devices), self.solution.cuts, strict=True))
         self.before: dict[int, Cut] = dict(self.now)
+        self.of_last_round: dict[int, Cut] = dict(self.now)
 
     def kept(self, client: int) -> set[BlockKey]:
         """Return the blocks that a client keeps now and kept before."""
@@ -47,6 +49,7 @@ class CutPlan:
     def trained(self, clients: Collection[int]) -> None:
         """Take note that these clients have trained with their cuts; others have taken over nothing yet."""
         self.before |= {client: self.now[client] for client in clients}
+        self.of_last_round = dict(self.now)
 
     def reselect(self, number: int, steps_left: int, collected: Collected) -> Reselection | None:
         """Learn from the times of round ``number``, and change the cuts for the next one if that pays."""
@@ -99,6 +102,7 @@ class CutPlan:
                 f"has other cuts for clients {_ids(moved)}: their device profiles or the solver have changed"
             )
         self.now, self.before = now, _cuts(state["cuts_before"])
+        self.of_last_round = dict(now)
         if self._reselection is not None:
             self._reselection.load_state(state["beliefs"])
             self.solution = self._reselection.solution_of(now)

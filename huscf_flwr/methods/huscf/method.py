@@ -188,7 +188,7 @@ class HuSCF(Method):
         if self.settings.judged == "cluster":
             return super().judged_for(clients)
         first = min(clients)
-        return self._product(self.models.of_client[first], self.cuts.before[first])
+        return self._product(self.models.of_client[first], self.cuts.of_last_round[first])
 
     def clusters(self) -> Mapping[int, int]:
         """Return the cluster of every client."""

@@ -10,7 +10,7 @@ _TOKEN, _CLAIM = "huscf-token", "huscf-claim"
 
 @dataclass(frozen=True)
 class StreamClaim:
-    """Who says to be who: the one session of one SuperNode for which a token is good."""
+    """What a token is good for: one session of one SuperNode, for these clients."""
 
     run: int = 0
     round: int = 0

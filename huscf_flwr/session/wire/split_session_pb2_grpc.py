@@ -52,7 +52,7 @@ class SplitExecutorServicer:
     """
 
     def Arrive(self, request, context):
-        """Waits until all expected hosts have come or the window is over. Who comes later is not admitted.
+        """Waits until all expected hosts have come or the window is over. A host that comes later is not admitted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,8 +4,8 @@ import json
 from collections import Counter
 
 from huscf_flwr.cuts import Reselection
-from huscf_flwr.session import ClientTimes, Exchange, HostTimer
 from huscf_flwr.methods.huscf.cut_choice import CutReselection, cut_problem
+from huscf_flwr.session import ClientTimes, Exchange, HostTimer
 
 
 def script_cuts(monkeypatch, changes):

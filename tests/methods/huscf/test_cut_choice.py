@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from huscf_flwr.cuts import ExactSolver, StepTimes, load_devices
-from huscf_flwr.models import Cut, legal_cuts
-from huscf_flwr.methods.huscf.cut_choice import CutReselection, choose_cuts, deal_devices
-from huscf_flwr.methods.huscf.parts import model_spec_of
+from huscf_flwr.cuts import ExactSolver, deal_devices, load_devices
+from huscf_flwr.methods.huscf.cut_choice import CutReselection, choose_cuts
+from huscf_flwr.models import Cut, legal_cuts, model_spec_of
+from huscf_flwr.session import StepTimes
 from tests.run.builders import small_run
 
 

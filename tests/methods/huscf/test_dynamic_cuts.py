@@ -4,16 +4,17 @@ import json
 
 import pytest
 import torch
+from huscf_flwr.methods.huscf.coordinator import TAKEN_KIND
+from huscf_flwr.methods.huscf.parts import model_spec_of
+from huscf_flwr.methods.huscf.taken_blocks import TakenBlocks, begin_round
 from safetensors.torch import load_file
 
 from huscf_flwr.cuts import CutProblem, load_devices
 from huscf_flwr.models import Cut, client_block_keys
 from huscf_flwr.run.checkpoint import client_folder
-from huscf_flwr.methods.huscf.coordinator import TAKEN_KIND
 from huscf_flwr.run.local import train_locally
-from huscf_flwr.methods.huscf.parts import model_spec_of
 from huscf_flwr.run.run_folder import read_metrics
-from huscf_flwr.methods.huscf.taken_blocks import TakenBlocks, begin_round
+from tests.methods.huscf.scripted_cuts import ScriptedTimer, script_cuts
 from tests.run.builders import (
     SilentDisplay,
     coordinator_of,
@@ -22,7 +23,6 @@ from tests.run.builders import (
     train_round,
     write_domains,
 )
-from tests.methods.huscf.scripted_cuts import ScriptedTimer, script_cuts
 
 FAST = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 DYNAMIC = {**FAST, "cuts.dynamic": "true"}

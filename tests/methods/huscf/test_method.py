@@ -3,7 +3,7 @@ import threading
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huscf_flwr.federation import ActivationAccumulator, SampleWeighting
@@ -30,9 +30,10 @@ from tests.run.builders import SAMPLES, assert_same_to_the_bit, method_of, mixed
 
 @pytest.fixture
 def make(tmp_path):
-    return lambda **settings: huscf_training(tmp_path, **settings)
+    return lambda **given: huscf_training(tmp_path, **given)
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 999), min_size=1, max_size=3), st.integers(1, 5), st.integers(2, 64))
 def test_a_round_has_as_many_steps_as_the_largest_client_has_batches(tmp_path_factory, sizes, epochs, batch):
     root = tmp_path_factory.getbasetemp()
@@ -64,6 +65,7 @@ def test_nothing_is_sent_before_the_first_averaging_where_each_has_its_own_weigh
     assert all(order.tensors == {} and order.groups == () for order in orders.clients.values())
 
 
+@settings(max_examples=25)
 @given(st.data())
 def test_each_block_travels_once_for_all_of_a_cluster_that_keep_it(tmp_path_factory, data):
     root = tmp_path_factory.getbasetemp()
@@ -207,10 +209,10 @@ def test_an_outcome_tells_clusters_weights_divergences_and_cuts(make):
     }
 
 
-def parting(make, *rounds, **settings):
+def parting(make, *rounds, **other):
     """A training that found the clusters ``rounds``, and after which of them its bodies had parted."""
-    settings = {"huscf.bodies": "parted", **settings}
-    training = make(parts={"clusterer": ScriptedClusters(*rounds)}, **settings)
+    given = {"huscf.bodies": "parted", **other}
+    training = make(parts={"clusterer": ScriptedClusters(*rounds)}, **given)
     parted, notes = [], []
     for _ in rounds:
         notes.append(training.train().outcome.notes)
