@@ -4,8 +4,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from huscf_flwr.config import load_config
+from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
-from huscf_flwr.methods.huscf.parts import model_spec_of, population_of
 from huscf_flwr.run.run_folder import read_metrics
 from tests.run.builders import SilentDisplay
 
@@ -20,10 +20,10 @@ def clusters_and_domains(tmp_path):
         config = load_config(
             "demo", ["rounds=3", "local_epochs=1", f"output={tmp_path}", f"data.cache={tmp_path}", *settings]
         )
-        population = population_of(config, model_spec_of(config))
-        train_locally(config, display=SilentDisplay(), population=population, judged=False)
-        domains = population.domain_of()
-        clusters = [line["clusters"] for line in read_metrics(config.folder)]
+        checked = check_run(config)
+        train_locally(checked, display=SilentDisplay(), judged=False)
+        domains = checked.population.domain_of()
+        clusters = [[client["cluster"] for client in line["clients"]] for line in read_metrics(config.folder)]
         return clusters, [domains[client] for client in sorted(domains)]
 
     return train

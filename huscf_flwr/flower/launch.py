@@ -211,10 +211,11 @@ def run_on(
     stop = stop or StopRequest()
     settings = superlink.home / "run-config.toml"
     settings.write_text(_toml(config), "utf-8")
+    shown = _rounds_before(config, display)
     started = time.time()
     run_id = _submit(superlink, app, settings, federation)
     try:
-        status = _watch(superlink, run_id, config, display, started, stop)
+        status = _watch(superlink, run_id, config, display, started, shown, stop)
     except KeyboardInterrupt:
         superlink.stop(run_id)
         raise
@@ -293,9 +294,9 @@ def _watch(
     config: RunConfig,
     display: Display,
     started: float,
+    shown: int,
     stop: StopRequest,
 ) -> str:
-    shown = _rounds_before(config, display)
     question = _StatusQuestion(superlink, run_id)
     is_stopping = False
     while True:

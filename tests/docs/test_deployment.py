@@ -12,8 +12,8 @@ from flwr.supercore.cli.flower_superexec import _parse_args as superexec_argumen
 from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink as superlink_arguments
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode as supernode_arguments
 
-from huscf_flwr.flower.owner import owner_of
 from huscf_flwr.config import from_run_config
+from huscf_flwr.flower.owner import owner_of
 from huscf_flwr.session.wire import Endpoint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -221,7 +221,6 @@ def test_scores_are_curves_and_what_is_known_once_is_none(finished):
         "Generation score",
         "FID",
         "Clustering",
-        "Bodies",
     ]
 
 

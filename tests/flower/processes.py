@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 30.0
+PATIENCE = 300.0
 
 
 def processes_of(home):
@@ -18,7 +18,7 @@ def processes_of(home):
 
 
 def left_of(home):
-    """The processes of ``home`` that do not end by themselves within half a minute."""
+    """The processes of ``home`` that do not end by themselves, as they have been told to."""
     deadline = time.monotonic() + PATIENCE
     while (found := processes_of(home)) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,42 +1,56 @@
-"""A real deployment: TLS, SuperNode authentication, and a SuperNode with data of its own for each client."""
+"""A real deployment: TLS, SuperNode authentication, and a SuperNode with data of its own for each client.
 
+It is started once, and serves all methods in turn: first undisturbed, with strangers at its doors, then with
+SuperNodes that are killed in mid-round. Of five clients of HuSCF-GAN, client 0 is killed in round 2 before
+the first step, client 1 during a step, and client 2 after the last, before its reply is there; client 0 is
+started again, and takes part in round 3. Then client 3 is killed while it trains with FedGAN.
+
+Nothing waits for a clock: clients halt where they are to be killed (``troubled_methods``), and the deadlines
+of the product are far away.
+"""
+
+import os
+import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
 import pytest
 import torch
 
-from huscf_flwr.background_process import free_ports
+from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment import deploy, deployed_config, make_node_key, supernode
 from huscf_flwr.flower.client_keys import read_client_keys
-from huscf_flwr.flower.launch import run_on
+from huscf_flwr.flower.launch import flower_environment, run_on
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
+from huscf_flwr.session.wire import StreamClaim
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
-from huscf_flwr.tensor_files import read_tensors
+from huscf_flwr.session.wire.endpoint import open_channel
+from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
+from tests.flower.grid_runs import DOUBLE, METHODS, dropped_in, trained_in
 from tests.flower.processes import processes_of
-from tests.run.builders import SilentDisplay, small_run, write_domains
+from tests.flower.troubled_methods import STEP, waits
+from tests.run.builders import UNJUDGED, SilentDisplay, server_tensors, small_run, write_domains
 
 APP = Path(__file__).resolve().parents[2]
-PATIENCE = 120.0
+FAR_AWAY = 3600.0
+TROUBLED = "tests.flower.troubled_methods:Troubled"
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_domains(tmp_path_factory.mktemp("images"))
-
-
-class Intruders(SilentDisplay):
+class Strangers(SilentDisplay):
     """As soon as the first round is on its way, those who must be refused try to come in."""
 
     def __init__(self, deployment, executor):
         super().__init__()
         self._deployment, self._executor = deployment, executor
-        self.outcomes = {}
+        self.fared = {}
 
     def step(self, number, step, steps):
         super().step(number, step, steps)
@@ -47,8 +61,8 @@ class Intruders(SilentDisplay):
         self._try_all()
 
     def _try_all(self):
-        if not self.outcomes:
-            self.outcomes = {
+        if not self.fared:
+            self.fared = {
                 "plaintext to the SuperLink": plaintext_http(self._deployment.superlink.address),
                 "plaintext to the executor": plaintext_grpc(self._executor),
                 "a SuperNode with an unregistered key": unregistered(self._deployment),
@@ -58,7 +72,7 @@ class Intruders(SilentDisplay):
 def plaintext_http(address):
     """What a server answers to a request without TLS."""
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), FAR_AWAY) as connection:
         connection.sendall(f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         try:
             return connection.recv(4096)
@@ -70,7 +84,7 @@ def plaintext_grpc(address):
     """How an executor ends a call without TLS."""
     with grpc.insecure_channel(address) as channel:
         try:
-            return services.SplitExecutorStub(channel).Arrive(messages.Arrival(host="a"), timeout=PATIENCE)
+            return services.SplitExecutorStub(channel).Arrive(messages.Arrival(host="a"), timeout=FAR_AWAY)
         except grpc.RpcError as error:
             return error.code()
 
@@ -82,73 +96,217 @@ def unregistered(deployment):
     trusted = deployment.credentials.authority
     node_config = {"client-id": 0, "data-folder": str(home), "root-certificates": str(trusted)}
     with supernode(deployment.superlink, home, trusted, key, node_config) as intruder:
-        return intruder.process.wait(PATIENCE), intruder.log.read_text()
+        return intruder.process.wait(), intruder.log.read_text()
+
+
+def stream(address, token, roots):
+    """How the executor ends a stream with this token."""
+    claim = StreamClaim(round=2, attempt=1, clients=(3,))
+    with open_channel(address, roots, CHANNEL_OPTIONS) as channel:
+        try:
+            return list(services.SplitExecutorStub(channel).Session(iter([]), metadata=claim.metadata(token)))
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+
+
+def knock(address, roots):
+    return {
+        "no token": stream(f"tls://{address}", "", roots),
+        "a wrong token": stream(f"tls://{address}", "wrong", roots),
+        "plaintext": stream(address, "wrong", None),
+    }
+
+
+def kill(node):
+    """As if the device lost its power: no process of it says goodbye."""
+    os.killpg(node.process.pid, signal.SIGKILL)
+
+
+class Deployed:
+    """A deployment, and the runs that it has served."""
+
+    def __init__(self, images, output, stack):
+        (port,) = free_ports(1)
+        self.executor = f"127.0.0.1:{port}"
+        self.settings = {**UNJUDGED, **DOUBLE, "clients": 5, "local_epochs": 2}
+        self._images, self._output, self._stack = images, output, stack
+        self._pool = stack.enter_context(ThreadPoolExecutor(1))
+        self.deployment = stack.enter_context(deploy(self.config("deployment")))
+
+    def config(self, name, **settings):
+        far = dict.fromkeys(("timeout", "least_deadline"), FAR_AWAY)
+        executor = {f"executor.{key}": value for key, value in {"bind": self.executor, **far}.items()}
+        return small_run(self._images, self._output, name=name, **self.settings, **executor, **settings)
+
+    def local(self, method):
+        """Train the same on the local engine; return the configuration."""
+        config = self.config(f"local-{method}", method=method)
+        train_locally(config, display=SilentDisplay())
+        return config
+
+    def run(self, config, display, cause_trouble=lambda ended: None, min_hosts=5):
+        """Run to the end; return what ``cause_trouble`` made of it meanwhile."""
+        secured = deployed_config(config, self.deployment.credentials)
+        secured = secured.model_copy(update={"min_hosts": min_hosts})
+        ended = self._pool.submit(run_on, self.deployment.superlink, secured, APP, display)
+        found = cause_trouble(ended)
+        ended.result().summary(display)
+        return found
+
+    def kill_when_it_waits(self, config, client, ended):
+        while not waits(config.folder, client).exists():
+            assert not ended.done(), ended.result().log.read_text()
+            time.sleep(0.05)
+        kill(self.deployment.supernodes[client])
+
+    def started_again(self, client, ended):
+        """Start a SuperNode that was killed, as often as it takes; return what it says once it is let in.
+
+        Flower lets a key in again when the heartbeats of the process that had it before are missed.
+        """
+        node = self.deployment.supernodes[client]
+        log = node.log.with_name("again.log")
+        while not ended.done():
+            tree = ProcessTree(flower_environment(node.log.parent))
+            process = self._stack.enter_context(background_process(node.process.args, tree, log))
+            while process.poll() is None:
+                if "SuperNode ID" in log.read_text():
+                    return log.read_text()
+                time.sleep(0.1)
+        raise AssertionError(log.read_text())
+
+
+class Ran:
+    """All that the tests look at."""
+
+    def __init__(self, images, output):
+        with ExitStack() as stack:
+            deployed = Deployed(images, output, stack)
+            self.deployment = deployed.deployment
+            home = self.deployment.superlink.home
+            self.configs = {method: deployed.config(method, method=method) for method in METHODS}
+            strangers = Strangers(self.deployment, deployed.executor)
+            for config in self.configs.values():
+                deployed.run(config, strangers if config.method == "huscf" else SilentDisplay())
+            self.strangers = strangers.fared
+            self.running = processes_of(home)
+            self.troubled_huscf(deployed)
+            self.troubled_fedgan(deployed)
+        self.left = processes_of(home)
+        self.local = {method: deployed.local(method) for method in METHODS}
+
+    def troubled_huscf(self, deployed):
+        config = self.huscf = deployed.config("troubled-huscf", method=f"{TROUBLED}HuSCF", rounds=3)
+
+        def trouble(ended):
+            deployed.kill_when_it_waits(config, 0, ended)
+            # The others go on without client 0 once Flower has missed it, and without client 1 at once.
+            deployed.kill_when_it_waits(config, 1, ended)
+            roots = self.deployment.credentials.authority.read_bytes()
+            self.knocked = knock(deployed.executor, roots)
+            self.again = deployed.started_again(0, ended)
+            deployed.kill_when_it_waits(config, 2, ended)
+
+        self.display = SilentDisplay()
+        deployed.run(config, self.display, trouble)
+
+    def troubled_fedgan(self, deployed):
+        config = self.fedgan = deployed.config("troubled-fedgan", method=f"{TROUBLED}FedGAN")
+        deployed.run(
+            config,
+            SilentDisplay(),
+            lambda ended: deployed.kill_when_it_waits(config, 3, ended),
+            min_hosts=3,
+        )
 
 
 @pytest.fixture(scope="module")
-def deployed(images, tmp_path_factory):
-    """Two rounds of a deployment, with intruders; and what the local engine trains on the same images."""
-    output = tmp_path_factory.mktemp("deployed")
-    (port,) = free_ports(1)
-    settings = {"compute.precision": "float64", "evaluation.every": 0}
-    config = small_run(images, output, **settings, **{"executor.bind": f"127.0.0.1:{port}"})
-    with deploy(config) as deployment:
-        display = Intruders(deployment, f"127.0.0.1:{port}")
-        ended = run_on(deployment.superlink, deployed_config(config, deployment.credentials), APP, display)
-        running = processes_of(deployment.superlink.home)
-    ended.summary(display)
-    left = processes_of(deployment.superlink.home)
-    local = small_run(images, output, name="local", **settings)
-    train_locally(local, display=SilentDisplay())
-    return config, deployment, display, local, (running, left)
+def ran(tmp_path_factory):
+    images = write_domains(tmp_path_factory.mktemp("images"))
+    return Ran(images, tmp_path_factory.mktemp("deployed"))
 
 
-def weights(folder):
-    """All that the server holds at the end: bodies, moments, and the blocks of every cluster."""
-    (path,) = (folder / "checkpoint").glob("server-*.safetensors")
-    return read_tensors(path)
-
-
-def test_a_deployment_trains_what_the_local_engine_trains(deployed):
-    config, _, _, local, _ = deployed
-    found, expected = weights(config.folder), weights(local.folder)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_deployment_trains_what_the_local_engine_trains(ran, method):
+    config = ran.configs[method]
+    found, expected = server_tensors(config.folder), server_tensors(ran.local[method].folder)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.allclose(found[name].double(), tensor.double(), rtol=0, atol=1e-6), name
-    assert [line["hosts"] for line in read_metrics(config.folder)] == [4, 4]
-    assert read_summary(config.folder)["clusters"]["client_scores"]
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [5, 5]
 
 
-def test_plaintext_is_refused_by_superlink_and_executor(deployed):
-    outcomes = deployed[2].outcomes
-    assert not outcomes["plaintext to the SuperLink"].startswith(b"HTTP/1.1 200")
-    assert outcomes["plaintext to the executor"] is grpc.StatusCode.UNAVAILABLE
+@pytest.mark.parametrize("method", METHODS)
+def test_clients_judge_at_the_end(ran, method):
+    products = read_summary(ran.configs[method].folder)["products"].values()
+    assert all("client_scores" in product for product in products)
 
 
-def test_a_supernode_with_an_unregistered_key_is_refused(deployed):
-    returned, log = deployed[2].outcomes["a SuperNode with an unregistered key"]
+def test_plaintext_is_refused_by_superlink_and_executor(ran):
+    assert not ran.strangers["plaintext to the SuperLink"].startswith(b"HTTP/1.1 200")
+    assert ran.strangers["plaintext to the executor"] is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_supernode_with_an_unregistered_key_is_refused(ran):
+    returned, log = ran.strangers["a SuperNode with an unregistered key"]
     assert returned != 0
     assert "SuperNode ID" not in log
     assert "Failed to activate SuperNode" in log
 
 
-def test_each_client_is_bound_to_the_key_of_its_supernode(deployed):
-    config, deployment, *_ = deployed
-    keys = read_client_keys(config.folder)
-    assert list(keys) == list(deployment.node_ids) == [0, 1, 2, 3]
-    assert len(set(keys.values())) == 4
+@pytest.mark.parametrize("method", METHODS)
+def test_each_client_is_bound_to_the_key_of_its_supernode(ran, method):
+    keys = read_client_keys(ran.configs[method].folder)
+    assert list(keys) == list(ran.deployment.node_ids) == [0, 1, 2, 3, 4]
+    assert len(set(keys.values())) == 5
 
 
-def test_what_was_started_is_stopped(deployed):
-    *_, (running, left) = deployed
-    assert sum("flower-supernode" in command for command in running) == 4
-    assert sum("flower-superlink" in command for command in running) == 1
-    assert left == []
+def test_what_was_started_is_stopped(ran):
+    assert sum("flower-supernode" in command for command in ran.running) == 5
+    assert sum("flower-superlink" in command for command in ran.running) == 1
+    assert ran.left == []
 
 
-def test_images_and_state_stay_where_the_node_config_says(deployed):
-    config, deployment, *_ = deployed
-    for client in range(config.clients):
-        state = deployment.superlink.home / "state" / f"client-{client}"
+@pytest.mark.parametrize("method", METHODS)
+def test_images_and_state_stay_where_the_node_config_says(ran, method):
+    for client in range(5):
+        state = ran.deployment.superlink.home / "state" / f"client-{client}"
         assert list(state.rglob(f"client-{client}-round-0002.safetensors"))
-    assert not (config.folder / "checkpoint" / "clients").exists()
+    assert not (ran.configs[method].folder / "checkpoint" / "clients").exists()
+
+
+def test_the_run_finishes_without_those_that_were_killed(ran):
+    assert trained_in(ran.huscf) == [[0, 1, 2, 3, 4], [3, 4], [0, 3, 4]]
+    assert read_summary(ran.huscf.folder)["rounds"] == 3
+
+
+def test_it_is_told_when_and_why_each_dropped_out(ran):
+    line = read_metrics(ran.huscf.folder)[1]
+    before, during, after = line["drop_outs"]
+    assert [dropped["id"] for dropped in line["drop_outs"]] == [0, 1, 2]
+    assert (before["step"], before["exchange"]) == (1, "GENERATE")
+    assert before["reason"].startswith(f"SuperNode {ran.deployment.node_ids[0]}: ")
+    assert (during["step"], during["exchange"]) == (STEP, "GENERATE")
+    assert f"left after {STEP - 1} steps" in during["reason"]
+    assert after["step"] == line["steps"] + 1
+    assert after["reason"].startswith(f"SuperNode {ran.deployment.node_ids[2]}: ")
+    assert ran.display.rounds[1]["drop_outs"] == line["drop_outs"]
+
+
+def test_a_client_whose_supernode_is_started_again_takes_part_again(ran):
+    assert f"SuperNode ID: {ran.deployment.node_ids[0]}" in ran.again
+    assert 0 in trained_in(ran.huscf)[2]
+
+
+def test_strangers_are_refused_while_training_goes_on(ran):
+    refused = (grpc.StatusCode.UNAUTHENTICATED, "no session for this token")
+    assert ran.knocked["no token"] == ran.knocked["a wrong token"] == refused
+    assert ran.knocked["plaintext"][0] is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_client_that_is_killed_while_it_trains_by_itself_is_left_out(ran):
+    assert trained_in(ran.fedgan) == [[0, 4], [0, 4]]
+    assert dropped_in(ran.fedgan) == [[3], []]
+    (dropped,) = read_metrics(ran.fedgan.folder)[0]["drop_outs"]
+    assert dropped["reason"].startswith(f"SuperNode {ran.deployment.node_ids[3]}: ")
+    assert (dropped["step"], dropped["exchange"]) == (None, None)

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from huscf_flwr import flower_run
 from huscf_flwr.config import load_config
+from huscf_flwr.flower import launch
 from huscf_flwr.flower.launch import (
     FlowerRunError,
     PrivateSuperLink,
@@ -23,7 +23,7 @@ from tests.run.builders import SilentDisplay
 @pytest.fixture
 def superlink(tmp_path, monkeypatch):
     """A SuperLink whose ``flwr`` prints the content of a file, which may be a command's own."""
-    monkeypatch.setattr(flower_run, "BIN", tmp_path)
+    monkeypatch.setattr(launch, "BIN", tmp_path)
     command = tmp_path / "flwr"
     command.write_text(
         f"#!{sys.executable}\n"
@@ -74,9 +74,9 @@ def not_started(monkeypatch):
     """Families of SuperLinks that are not started, so that nobody listens at their addresses."""
     trees = []
     monkeypatch.setattr(
-        flower_run, "background_process", lambda command, tree, log: nullcontext(trees.append(tree))
+        launch, "background_process", lambda command, tree, log: nullcontext(trees.append(tree))
     )
-    monkeypatch.setattr(flower_run, "_wait_until_up", lambda *given: None)
+    monkeypatch.setattr(launch, "_wait_until_up", lambda *given: None)
     yield trees
     for tree in trees:
         tree.kill()
@@ -105,9 +105,9 @@ def test_what_a_command_starts_ends_with_the_superlink(not_started, tmp_path):
 @pytest.fixture
 def silent(superlink, monkeypatch):
     """A SuperLink whose ``flwr`` does not come to an end."""
-    command = flower_run.BIN / "flwr"
+    command = launch.BIN / "flwr"
     command.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
-    monkeypatch.setattr(flower_run, "_COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr(launch, "_COMMAND_SECONDS", 0.2)
     return superlink
 
 
@@ -149,13 +149,13 @@ class Answers:
 
 def watch(answers, tmp_path):
     config = load_config("demo", [f"output={tmp_path}"])
-    return flower_run._watch(answers, "3", config, SilentDisplay(), 0.0, StopRequest())
+    return launch._watch(answers, "3", config, SilentDisplay(), 0.0, 0, StopRequest())
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(flower_run, "_POLL_SECONDS", 0.0)
-    monkeypatch.setattr(flower_run, "_STATUS_SECONDS", -1.0)
+    monkeypatch.setattr(launch, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(launch, "_STATUS_SECONDS", -1.0)
 
 
 def test_a_run_goes_on_though_flower_fails_to_answer_twice(impatient, tmp_path):
@@ -179,7 +179,7 @@ def test_of_a_failed_run_the_first_traceback_is_shown_and_the_end_of_its_log():
     )
     second = 'Traceback (most recent call last):\n  File "x.py"\nRuntimeError: the others left'
     log = "\n".join(["INFO: begins", first, *["INFO: waits"] * 40, second, "ERROR: exit code 1"])
-    reason = flower_run._reason(log)
+    reason = launch._reason(log)
     assert reason.startswith(first + "\n")
     assert reason.endswith("ERROR: exit code 1")
     assert len(reason.splitlines()) < 25
@@ -195,8 +195,8 @@ def test_of_a_failed_run_the_first_traceback_is_shown_and_the_end_of_its_log():
 def test_a_run_is_submitted_once_more_only_if_ray_did_not_start(
     superlink, tmp_path, monkeypatch, log, submitted
 ):
-    monkeypatch.setattr(flower_run, "private_superlink", lambda home: nullcontext(superlink))
-    monkeypatch.setattr(flower_run, "_STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(launch, "private_superlink", lambda home: nullcontext(superlink))
+    monkeypatch.setattr(launch, "_STATUS_SECONDS", 0.0)
     (tmp_path / "answer-run").write_text('{"success": true, "run-id": 3}')
     (tmp_path / "answer-list").write_text('{"success": true, "runs": [{"status": "finished:failed"}]}')
     (tmp_path / "answer-log").write_text(log)
@@ -225,12 +225,25 @@ def test_supernodes_share_the_gpus_of_the_machine(tmp_path, monkeypatch, device,
         told.extend(federation)
         raise FlowerRunError("that is all")
 
-    monkeypatch.setattr(flower_run.torch.cuda, "device_count", lambda: found)
-    monkeypatch.setattr(flower_run, "private_superlink", lambda home: nullcontext())
-    monkeypatch.setattr(flower_run, "run_on", submit)
+    monkeypatch.setattr(launch.torch.cuda, "device_count", lambda: found)
+    monkeypatch.setattr(launch, "private_superlink", lambda home: nullcontext())
+    monkeypatch.setattr(launch, "run_on", submit)
     config = load_config("demo", [f"compute.device={device}", f"output={tmp_path}"])
     with pytest.raises(FlowerRunError, match="that is all"):
         run_with_flower(config, tmp_path, supernodes=supernodes, display=SilentDisplay())
     settings = dict(part.split("=") for part in told[1].split())
     assert told[0] == "--federation-config"
     assert settings.get("client-resources-num-gpus") == (None if share is None else str(share))
+
+
+def test_rounds_that_a_run_takes_over_are_known_without_reading_its_checkpoint(tmp_path):
+    """Which is read once, by the run itself."""
+    before, display = tmp_path / "before", SilentDisplay()
+    (before / "checkpoint").mkdir(parents=True)
+    for number in (3, 4):
+        (before / "checkpoint" / f"server-{number:04}.json").write_text("damaged")
+    for settings, rounds in (([], 4), (["resume_round=3"], 3)):
+        config = load_config("demo", [f"output={tmp_path}", f"resume={before}", *settings])
+        assert launch._rounds_before(config, display) == rounds
+        assert display.notes[-1] == f"goes on from {before} after round {rounds}"
+    assert launch._rounds_before(load_config("demo"), display) == 0

@@ -16,8 +16,7 @@ from huscf_flwr.models import (
 )
 from huscf_flwr.models.blocks import Block
 from huscf_flwr.seeding import derive_seed
-from tests.models.specs import architectures
-from tests.split.builders import small_specs
+from tests.models.specs import architectures, small_specs
 
 SPECS = small_specs()
 ENTRIES = st.text("abc._", min_size=1).filter(lambda name: name.strip("."))

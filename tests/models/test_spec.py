@@ -6,8 +6,7 @@ from pydantic import ValidationError
 
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.models import NETWORKS, ModelSpec, build_network, load_model_spec
-from tests.models.specs import NAMES
-from tests.split.builders import three_block_spec
+from tests.models.specs import NAMES, three_block_spec
 
 CONVOLUTION = {"kind": "convolution", "channels": 2, "kernel": 3, "padding": 1}
 TRANSPOSED = {"kind": "transposed_convolution", "channels": 2, "kernel": 3, "padding": 1}

@@ -1,10 +1,14 @@
+import importlib
+from collections import Counter
+
 import pytest
 
 from huscf_flwr.data import DataError
+from huscf_flwr.methods.huscf import HuSCF, HuSCFSettings
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.checkpoint import CheckpointError
 from huscf_flwr.run.local import train_locally
-from tests.run.builders import SilentDisplay, small_run
+from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
 
 def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_path):
@@ -16,7 +20,7 @@ def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_
     ("settings", "hosts", "message"),
     [
         ({}, 5, "clients: 4 clients for 5 SuperNodes"),
-        ({"method.clusters": 5}, 1, "method.clusters: 5 clusters for 4 clients"),
+        ({"huscf.clusters": 5}, 1, "huscf.clusters: 5 clusters for 4 clients"),
         ({"cuts.solver": "fixed"}, 1, "cuts.solver: fixed needs cuts.fixed"),
         ({"cuts.solver": "fixed", "cuts.fixed": "1,1,1,3"}, 1, "discriminator_tail keeps 3 blocks"),
         ({"model.spec": "authors-29"}, 1, "did you mean 'authors-28'"),
@@ -57,8 +61,49 @@ def test_a_checkpoint_that_cannot_be_resumed_is_found_out_before_anything_starts
             check_run(small_run(images, tmp_path, resume=half.folder, **settings))
 
 
-def test_the_population_of_the_check_is_the_one_that_is_trained_on(images, tmp_path, monkeypatch):
-    config = small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0})
-    population = check_run(config)
-    monkeypatch.setattr("huscf_flwr.run.local.population_of", None)
-    train_locally(config, display=SilentDisplay(), population=population)
+def test_it_returns_all_that_was_loaded(images, tmp_path):
+    checked = check_run(small_run(images, tmp_path))
+    assert checked.method is HuSCF
+    assert checked.config.settings(HuSCFSettings) is checked.config.sections["huscf"]
+    assert [len(checked.population.images_of(client)) for client in range(4)] == [30] * 4
+    assert checked.checkpoint is None
+
+
+@pytest.mark.parametrize("method", ["huscf", "fedgan"])
+def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
+    """The run's file, the mode's, the checkpoint and each domain's images: by check and training together."""
+    half = small_run(images, tmp_path, name="half", method=method, rounds=1, **UNJUDGED)
+    train_locally(half, display=SilentDisplay())
+    calls = Counter()
+    count(monkeypatch, calls, "huscf_flwr.config.reading.read_yaml", "run")
+    count(monkeypatch, calls, "huscf_flwr.config.modes.read_yaml", "mode")
+    count(monkeypatch, calls, "huscf_flwr.run.checkpoint._read_state", "state of the checkpoint")
+    count(monkeypatch, calls, "huscf_flwr.run.checkpoint.read_exactly", "tensors of the checkpoint")
+    count(monkeypatch, calls, "huscf_flwr.data.population.load_population", "population")
+    count(monkeypatch, calls, "huscf_flwr.data.population.load_domain", "domain")
+    count(monkeypatch, calls, "huscf_flwr.data.population.partition", "partition")
+
+    config = small_run(images, tmp_path, method=method, resume=half.folder, **UNJUDGED)
+    train_locally(check_run(config), display=SilentDisplay())
+    assert calls == {
+        "run": 1,
+        "mode": 1,
+        "state of the checkpoint": 1,
+        "tensors of the checkpoint": 1,
+        "population": 1,
+        "domain": 2,
+        "partition": 1,
+    }
+
+
+def count(monkeypatch, calls, place, name):
+    """Count the calls of a function where it is looked up."""
+    module_name, _, function_name = place.rpartition(".")
+    module = importlib.import_module(module_name)
+    function = getattr(module, function_name)
+
+    def counted(*arguments, **named):
+        calls[name] += 1
+        return function(*arguments, **named)
+
+    monkeypatch.setattr(module, function_name, counted)

@@ -1,10 +1,8 @@
 import pytest
 import torch
-from huscf_flwr.methods.huscf.parts import model_spec_of
-from huscf_flwr.training import host_timer as module
 
-from huscf_flwr.cuts import Device, Server
-from huscf_flwr.methods.huscf.cut_choice import deal_devices
+from huscf_flwr.cuts import Device, Server, deal_devices
+from huscf_flwr.run import host_timer as module
 from huscf_flwr.run.host_timer import emulated, host_timer
 from huscf_flwr.session import EmulatedTimer, HostTimer
 from tests.run.builders import small_run
@@ -14,7 +12,7 @@ def test_devices_are_emulated_only_where_that_is_asked_for(tmp_path, monkeypatch
     monkeypatch.setattr(module, "_speed_here", lambda *_: 48.0)
     for asked, kind in (("false", HostTimer), ("true", EmulatedTimer)):
         config = small_run(tmp_path, tmp_path, **{"cuts.emulate": asked})
-        assert type(host_timer(config, model_spec_of(config), deal_devices(config))) is kind
+        assert type(host_timer(config, deal_devices(config))) is kind
 
 
 @pytest.mark.parametrize(("device", "dynamic"), [("cuda", True), ("cuda", False), ("cpu", True)])
@@ -25,7 +23,7 @@ def test_a_gpu_is_waited_for_only_where_cuts_are_chosen_by_the_clients_times(
     monkeypatch.setattr(module, "device_of", lambda _: torch.device(device))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(device))
     config = small_run(tmp_path, tmp_path, **{"cuts.dynamic": str(dynamic).lower()})
-    with host_timer(config, model_spec_of(config), deal_devices(config)).computing(0):
+    with host_timer(config, deal_devices(config)).computing(0):
         pass
     assert bool(waited) is (device == "cuda" and dynamic)
 
@@ -50,5 +48,5 @@ def test_an_emulated_run_reports_the_times_of_its_devices(tmp_path, monkeypatch)
 
     monkeypatch.setattr(module, "_speed_here", measured)
     config = small_run(tmp_path, tmp_path, **{"cuts.emulate": "true", "cuts.flops": "paper"})
-    host_timer(config, model_spec_of(config), deal_devices(config))
+    host_timer(config, deal_devices(config))
     assert asked == [(config.batch_size, "paper")]

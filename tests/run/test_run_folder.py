@@ -1,16 +1,19 @@
 import json
-from dataclasses import replace
 
 import pytest
 
-from huscf_flwr.run.checkpoint import read_checkpoint, save_server
-from huscf_flwr.run.run_folder import WARM_UP_STEPS, RunFolder, read_metrics, read_progress
-from tests.run.builders import coordinator_of, small_run, train_round
+from huscf_flwr.methods import resolved
+from huscf_flwr.run.checkpoint import read_checkpoint, save_checkpoint
+from huscf_flwr.run.run_folder import RunFolder, read_metrics, read_progress
+from tests.run.builders import small_run, training_of
 
 
 @pytest.fixture
 def make(tmp_path):
-    return lambda name="small", **settings: RunFolder(small_run(tmp_path, tmp_path, name=name, **settings))
+    def folder(name="small", **settings):
+        return RunFolder(resolved(small_run(tmp_path, tmp_path, name=name, **settings)))
+
+    return folder
 
 
 def lines_of(*numbers):
@@ -19,7 +22,7 @@ def lines_of(*numbers):
 
 def test_a_new_folder_has_the_whole_configuration(make):
     folder = make(seed=7)
-    folder.begin()
+    folder.make()
     text = (folder.path / "config.yaml").read_text()
     assert "seed: 7\n" in text
     assert "plain_rounds: 0\n" in text
@@ -28,7 +31,7 @@ def test_a_new_folder_has_the_whole_configuration(make):
 def test_every_earlier_run_of_the_name_is_kept(make, tmp_path):
     for number in range(3):
         folder = make()
-        folder.begin()
+        folder.make()
         (folder.path / "mine").write_text(str(number))
     found = sorted((path / "mine").read_text() for path in tmp_path.iterdir())
     assert found == ["0", "1", "2"]
@@ -37,7 +40,7 @@ def test_every_earlier_run_of_the_name_is_kept(make, tmp_path):
 
 def test_an_empty_folder_is_used_as_it_is(make, tmp_path):
     (tmp_path / "small").mkdir()
-    make().begin()
+    make().make()
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
@@ -45,7 +48,7 @@ def test_an_empty_folder_is_used_as_it_is(make, tmp_path):
 def finished(make, tmp_path):
     """A folder with three rounds, two pictures of each, and the checkpoint of the second."""
     folder = make("old", clients=3)
-    folder.begin()
+    folder.make()
     (folder.path / "metrics.jsonl").write_text(lines_of(1, 2, 3))
     for name in ("summary.json", "progress.json"):
         (folder.path / name).write_text("{}")
@@ -53,9 +56,9 @@ def finished(make, tmp_path):
     for number in (1, 2, 3):
         for cluster in (0, 1):
             (folder.path / "samples" / f"round-00{number}-cluster-{cluster}.png").write_text(str(number))
-    coordinator = coordinator_of(small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03}))
-    coordinator.round = 2
-    save_server(coordinator, folder.path)
+    training = training_of(small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03}))
+    training.rounds.number = 2
+    save_checkpoint(training.rounds, folder.path)
     return folder.path
 
 
@@ -63,7 +66,7 @@ def finished(make, tmp_path):
 def test_a_resumed_run_takes_over_the_rounds_of_the_checkpoint_only(make, finished, name):
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     folder = make(name, clients=3)
-    folder.begin(read_checkpoint(finished))
+    folder.make(read_checkpoint(finished))
     assert [line["round"] for line in read_metrics(folder.path)] == [1, 2]
     assert read_checkpoint(folder.path).state.round == 2
     assert not (folder.path / "summary.json").exists()
@@ -76,34 +79,54 @@ def test_a_resumed_run_takes_over_the_rounds_of_the_checkpoint_only(make, finish
 
 def test_a_folder_by_another_way_is_still_its_own(make, finished, tmp_path):
     (tmp_path / "way").symlink_to(finished)
-    make("old", clients=3).begin(read_checkpoint(tmp_path / "way"))
+    make("old", clients=3).make(read_checkpoint(tmp_path / "way"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "way"]
 
 
 def test_progress_can_be_read_while_it_is_there(make):
     folder = make()
-    folder.begin()
+    folder.make()
     assert read_progress(folder.path) is None
-    folder.write_progress(2, 5, 40)
+    folder.progress(2, 5, 40)
     assert read_progress(folder.path) == {"round": 2, "step": 5, "steps": 40}
 
 
-@pytest.mark.parametrize(
-    ("later", "expected"),
-    [
-        ([1.0, 3.0, 7.0], {"after_warm_up": {"median": 3.0, "least": 1.0, "most": 7.0}}),
-        ([], {}),
-    ],
-)
-def test_what_the_first_steps_took_can_be_left_out(make, tmp_path, later, expected):
-    folder = make()
-    folder.begin()
-    coordinator = coordinator_of(small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03}))
-    seconds = [9.0] * WARM_UP_STEPS + later
-    line = folder.write_round(replace(train_round(coordinator), step_seconds=seconds), None, None)
-    found = {"median": line["step_seconds"]["median"], "least": min(seconds), "most": 9.0, **expected}
-    assert line["step_seconds"] == found
-    assert read_metrics(folder.path) == [line]
+@pytest.mark.parametrize("method", ["huscf", "fedgan"])
+def test_who_takes_part_and_what_there_is_to_show_are_written(make, tmp_path, method):
+    config = small_run(tmp_path, tmp_path, method=method, clients=3, **{"model.width": 0.03})
+    training = training_of(config)
+    folder = RunFolder(training.config)
+    folder.make()
+    folder.begin(training.rounds, folder.path)
+    found = json.loads((folder.path / "clients.json").read_text())
+    assert found == {
+        "clients": [
+            {"id": client, "samples": samples, "device": "any"}
+            for client, samples in ((0, 16), (1, 9), (2, 5))
+        ]
+    }
+    assert (folder.path / "cuts.json").exists() == (method == "huscf")
+    assert not (folder.path / "generators").exists()
+    training.train()
+    folder.round({"round": 1}, training.rounds)
+    assert read_metrics(folder.path) == [{"round": 1}]
+    products = {product.name for product in training.method.products()}
+    assert {path.stem for path in (folder.path / "generators").iterdir()} == products
+    assert {path.name for path in (folder.path / "samples").iterdir()} == {
+        f"round-001-{name}.png" for name in products
+    }
+
+
+def test_the_generator_of_a_product_that_is_no_more_goes(make, tmp_path):
+    training = training_of(small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03}))
+    folder = RunFolder(training.config)
+    folder.make()
+    training.train()
+    folder.round({"round": 1}, training.rounds)
+    (folder.path / "generators" / "cluster-7.safetensors").write_bytes(b"old")
+    folder.round({"round": 2}, training.rounds)
+    products = {product.name for product in training.method.products()}
+    assert {path.stem for path in (folder.path / "generators").iterdir()} == products
 
 
 def test_a_folder_without_metrics_has_no_rounds(tmp_path):

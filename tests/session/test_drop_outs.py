@@ -7,8 +7,9 @@ import pytest
 from huscf_flwr.models import legal_cuts
 from huscf_flwr.session import DropOut, LocalChannel, run_steps
 from huscf_flwr.split import CRITICISE, CRITICISM_BACKWARD, EXCHANGES, HostedClient
+from tests.models.specs import small_specs
 from tests.session.threads import errors_of
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, open_session, random_batch
 from tests.split.unsplit import UnsplitStep, differences
 
 SPECS = small_specs()

@@ -8,7 +8,7 @@ from huscf_flwr.session import Exchange, FrameError
 from huscf_flwr.session.exchange import Kind, all_finite, check_frame, check_listed, clients_out_of_bounds
 from huscf_flwr.split import CRITICISE, DISCRIMINATE, EXCHANGES, GENERATE
 from huscf_flwr.split.exchanges import place_of, shape_of
-from tests.split.builders import small_specs
+from tests.models.specs import small_specs
 
 SPECS = small_specs()
 SPEC = SPECS["authors-28"]

@@ -22,9 +22,10 @@ from huscf_flwr.split import (
     GENERATE,
     HostedClient,
 )
+from tests.models.specs import small_specs
 from tests.session.clock import Clock
 from tests.session.threads import PATIENCE, errors_of, wait_until
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, open_session, random_batch
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]

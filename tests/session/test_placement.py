@@ -9,7 +9,8 @@ from huscf_flwr.models import legal_cuts, weight_dtype
 from huscf_flwr.session import Ledger, LocalChannel, WireType, run_steps
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
 from huscf_flwr.split import EXCHANGES, HostedClient
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.models.specs import small_specs
+from tests.split.builders import build, open_session, random_batch
 
 SPEC = small_specs()["authors-28"]
 CUTS = dict(enumerate([legal_cuts(SPEC)[place] for place in (0, 5, 10, 15)]))

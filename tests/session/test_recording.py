@@ -8,8 +8,9 @@ from huscf_flwr.session import DropOut, LocalChannel, WireType, run_steps
 from huscf_flwr.session.recording import side_by_side
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
 from huscf_flwr.split import DISCRIMINATE, EXCHANGES, HostedClient
+from tests.models.specs import small_specs
 from tests.session.threads import errors_of
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, open_session, random_batch
 
 SPECS = small_specs()
 GPU = torch.device("cuda", 0)

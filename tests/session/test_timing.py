@@ -3,8 +3,9 @@ import pytest
 from huscf_flwr.models import legal_cuts
 from huscf_flwr.session import ClientTimes, HostTimer, LocalChannel, run_steps
 from huscf_flwr.split import GENERATE, HostedClient
+from tests.models.specs import small_specs
 from tests.session.clock import Clock, SlowChannel
-from tests.split.builders import DOUBLE, build, open_session, random_batch, small_specs
+from tests.split.builders import DOUBLE, build, open_session, random_batch
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]

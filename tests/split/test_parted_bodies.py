@@ -6,7 +6,8 @@ import torch
 from huscf_flwr.models import legal_cuts
 from huscf_flwr.session import DropOut, LocalChannel, run_steps
 from huscf_flwr.split import CRITICISE, GENERATE, GENERATOR_BACKWARD, HostedClient
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.models.specs import small_specs
+from tests.split.builders import build, open_session, random_batch
 
 SPECS = small_specs()
 GROUPS = {0: 0, 1: 3, 2: 0, 3: 3, 4: 3}

@@ -3,7 +3,8 @@ import torch
 
 from huscf_flwr.models import Cut, client_block_keys, largest_cut
 from huscf_flwr.split import AdamSettings, Segments, SplitClient, SplitExecutor
-from tests.split.builders import build, local_step, random_batch, small_specs
+from tests.models.specs import small_specs
+from tests.split.builders import build, local_step, random_batch
 
 SPEC = small_specs()["authors-28"]
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huscf_flwr.models import Cut, legal_cuts
-from tests.split.builders import build, local_step, random_batch, small_specs
+from tests.models.specs import small_specs
+from tests.split.builders import build, local_step, random_batch
 from tests.split.unsplit import UnsplitStep, differences
 
 SPECS = small_specs()

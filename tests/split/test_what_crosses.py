@@ -14,7 +14,8 @@ from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import FrameReader
 from huscf_flwr.split import EXCHANGES, Batch, HostedClient
 from huscf_flwr.split.exchanges import shape_of
-from tests.split.builders import DOUBLE, build, open_session, small_specs
+from tests.models.specs import small_specs
+from tests.split.builders import DOUBLE, build, open_session
 
 FIELDS = {
     "Tensor": {"dtype", "shape", "channels_last", "exponent"},

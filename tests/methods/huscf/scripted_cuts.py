@@ -5,7 +5,7 @@ from collections import Counter
 
 from huscf_flwr.cuts import Reselection
 from huscf_flwr.methods.huscf.cut_choice import CutReselection, cut_problem
-from huscf_flwr.session import ClientTimes, Exchange, HostTimer
+from huscf_flwr.session import ClientTimes, HostTimer
 
 
 def script_cuts(monkeypatch, changes):
@@ -35,7 +35,7 @@ class ScriptedTimer(HostTimer):
         self._steps = Counter()
 
     def send(self, channel, exchange, client, parcel):
-        self._steps[client] += exchange is Exchange.GENERATE
+        self._steps[client] += exchange.number == 1
         super().send(channel, exchange, client, parcel)
 
     def times(self):

@@ -4,26 +4,18 @@ import json
 
 import pytest
 import torch
-from huscf_flwr.methods.huscf.coordinator import TAKEN_KIND
-from huscf_flwr.methods.huscf.parts import model_spec_of
-from huscf_flwr.methods.huscf.taken_blocks import TakenBlocks, begin_round
 from safetensors.torch import load_file
 
 from huscf_flwr.cuts import CutProblem, load_devices
-from huscf_flwr.models import Cut, client_block_keys
+from huscf_flwr.models import Cut, client_block_keys, flatten_blocks, model_spec_of
 from huscf_flwr.run.checkpoint import client_folder
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
+from tests.methods.huscf.builders import huscf_training
 from tests.methods.huscf.scripted_cuts import ScriptedTimer, script_cuts
-from tests.run.builders import (
-    SilentDisplay,
-    coordinator_of,
-    small_run,
-    split_clients,
-    train_round,
-    write_domains,
-)
+from tests.run.builders import SilentDisplay, assert_same_to_the_bit, small_run, write_domains
 
+TAKEN_BLOCKS, TAKEN_MOMENTS = "blocks that change sides", "moments that change sides"
 FAST = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 DYNAMIC = {**FAST, "cuts.dynamic": "true"}
 BEFORE = {0: Cut(1, 1, 1, 1), 1: Cut(2, 1, 2, 2), 2: Cut(2, 2, 1, 1)}
@@ -109,11 +101,13 @@ def test_clients_that_are_as_fast_as_before_stay(slowed):
 
 def test_a_change_is_logged_and_written_where_reports_look(slowed):
     config, _, display = slowed
-    lines = [line for line in read_metrics(config.folder) if "new_cuts" in line]
+    lines = [line for line in read_metrics(config.folder) if "new_cuts" in line["facts"]]
     (line,) = lines
-    (change,) = line["new_cuts"]["clients"]
+    (change,) = line["facts"]["new_cuts"]["clients"]
     assert change["id"] == 0
-    assert line["new_cuts"]["step_seconds_predicted"] < line["new_cuts"]["step_seconds_before"]
+    assert (
+        line["facts"]["new_cuts"]["step_seconds_predicted"] < line["facts"]["new_cuts"]["step_seconds_before"]
+    )
     (note,) = [note for note in display.notes if "new cuts" in note]
     assert f"client 0 from {' '.join(map(str, change['before']))}" in note
     assert f"{change['output_change']:.4f}" in note
@@ -121,7 +115,7 @@ def test_a_change_is_logged_and_written_where_reports_look(slowed):
     assert [entry["cut"] for entry in cuts["clients"]] == [
         list(cut) for cut in cuts_by_round(config.folder)[-1]
     ]
-    assert cuts["latency_s"] == line["new_cuts"]["step_seconds_predicted"]
+    assert cuts["latency_s"] == line["facts"]["new_cuts"]["step_seconds_predicted"]
 
 
 def test_times_of_every_client_are_in_the_metrics(slowed):
@@ -146,82 +140,88 @@ def test_cuts_stay_where_they_are_not_dynamic(images, tmp_path):
 
 @pytest.fixture
 def switched(tmp_path):
-    """A coordinator after a round, before and after its cuts change."""
-    config = small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03})
-    coordinator = coordinator_of(config, cuts=BEFORE)
-    train_round(coordinator)
-    return coordinator
+    """A training after a round, before its cuts change."""
+    training = huscf_training(tmp_path, cuts=BEFORE)
+    training.train()
+    return training
 
 
-def copied(states):
-    return {key: {name: value.clone() for name, value in state.items()} for key, state in states.items()}
+def change_cuts(training):
+    training.method.cuts.now, training.method.cuts.before = dict(AFTER), dict(BEFORE)
 
 
-def same(found, expected):
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+def taken_by(training):
+    """What each client is told to take over from the server, of those that are told to take anything."""
+    orders = training.method.orders(2, [0, 1, 2])
+    return {
+        client: {kind: tensors for kind, tensors in order.tensors.items() if kind != "segments"}
+        for client, order in orders.clients.items()
+        if set(order.tensors) - {"segments"}
+    }
+
+
+def copied(tensors):
+    return {name: value.clone() for name, value in tensors.items()}
+
+
+def of_moved_blocks(tensors):
+    """What client 0 takes over: one block of its generator's head, one of its discriminator's tail."""
+    names = ("generator.1.", "discriminator.3.")
+    return {name: value for name, value in tensors.items() if name.startswith(names)}
 
 
 def test_what_a_client_takes_over_is_the_servers_copy_with_its_moments(switched):
-    body, moments = copied(switched.executor.segments.states()), switched.executor.segments.moments()
-    switched.take_cuts(AFTER, before=BEFORE)
-    taken = switched.taken_by([0, 1, 2])
+    server = switched.method.bodies.segments
+    body, moments = copied(flatten_blocks(server.states())), copied(server.moments())
+    change_cuts(switched)
+    taken = taken_by(switched)
     assert set(taken) == {0}
-    keys = {("generator", 1), ("discriminator", 3)}
-    assert set(taken[0].states) == keys
-    for key in keys:
-        same(taken[0].states[key], body[key])
-    wanted = {
-        name: value
-        for name, value in moments.items()
-        if name.startswith(("generator.1.", "discriminator.3."))
-    }
-    assert wanted
-    same(taken[0].moments, wanted)
+    assert set(taken[0]) == {TAKEN_BLOCKS, TAKEN_MOMENTS}
+    assert_same_to_the_bit(taken[0][TAKEN_BLOCKS], of_moved_blocks(body))
+    assert_same_to_the_bit(taken[0][TAKEN_MOMENTS], of_moved_blocks(moments))
 
 
 def test_every_other_tensor_is_unchanged_to_the_bit(switched):
     """Clients' blocks and moments, the bodies and theirs: with and without the change, tensor by tensor."""
-    server = switched.executor.segments
-    body, body_moments = copied(server.states()), {k: v.clone() for k, v in server.moments().items()}
-    stay, moved = split_clients(switched), None
-    start(switched, stay)
-    switched.take_cuts(AFTER, before=BEFORE)
-    moved = split_clients(switched)
-    for client, split in moved.items():
-        split.segments.load_moments(stay[client].segments.moments())
-    start(switched, moved)
-    for key, state in body.items():
-        same(server.states()[key], state)
-    same(server.moments(), body_moments)
-    for client, split in moved.items():
-        own = stay[client].segments.states()
-        for key, state in split.segments.states().items():
-            same(state, own[key] if key in own else body[key])
-        assert set(split.segments.states()) == set(client_block_keys(switched.spec, AFTER[client]))
-
-
-def start(coordinator, clients):
-    blocks, taken = coordinator.blocks_for(sorted(clients)), coordinator.taken_by(sorted(clients))
-    for client, split in clients.items():
-        own = blocks[coordinator.clusters[client]]
-        begin_round(split.segments, own, taken.get(client, TakenBlocks()))
+    server = switched.method.bodies.segments
+    body, body_moments = copied(flatten_blocks(server.states())), copied(server.moments())
+    moved, stay = dict(switched.host._clients), {k: switched.make_client(k) for k in (0, 1, 2)}
+    orders = switched.method.orders(2, [0, 1, 2])
+    for client, member in stay.items():
+        member.load_private(copied(moved[client].private()))
+        member.begin(2, orders.of(client))
+    change_cuts(switched)
+    orders = switched.method.orders(2, [0, 1, 2])
+    for client, member in moved.items():
+        member.begin(2, orders.of(client))
+    assert_same_to_the_bit(flatten_blocks(server.states()), body)
+    assert_same_to_the_bit(server.moments(), body_moments)
+    for client, member in moved.items():
+        segments, before = member.split.segments, stay[client].split.segments
+        assert set(segments.states()) == set(client_block_keys(switched.method.spec, AFTER[client]))
+        found, own = flatten_blocks(segments.states()), flatten_blocks(before.states())
+        assert_same_to_the_bit(found, {name: own.get(name, body.get(name)) for name in found})
+        found, own = segments.moments(), before.moments()
+        assert_same_to_the_bit(found, {name: own.get(name, body_moments.get(name)) for name in found})
 
 
 def test_what_is_taken_over_is_taken_once(switched):
-    switched.take_cuts(AFTER, before=BEFORE)
-    finished = train_round(switched)
-    assert finished.ledger.total(kind=TAKEN_KIND) == finished.ledger.total(kind=TAKEN_KIND, client=0) > 0
-    assert switched.taken_by([0, 1, 2]) == {}
-    assert train_round(switched).ledger.total(kind=TAKEN_KIND) == 0
+    change_cuts(switched)
+    ledger = switched.train().opened.ledger
+    for kind in (TAKEN_BLOCKS, TAKEN_MOMENTS):
+        assert ledger.total(kind=kind) == ledger.total(kind=kind, client=0) > 0
+    assert taken_by(switched) == {}
+    assert switched.train().opened.ledger.total(kind=TAKEN_BLOCKS) == 0
 
 
 def test_who_drops_out_when_it_should_take_over_takes_over_in_the_next_round(switched):
-    switched.take_cuts(AFTER, before=BEFORE)
-    train_round(switched, absent=(0,))
-    assert set(switched.taken_by([0, 1, 2])[0].states) == {("generator", 1), ("discriminator", 3)}
-    assert train_round(switched).ledger.total(kind=TAKEN_KIND) > 0
-    assert switched.taken_by([0, 1, 2]) == {}
+    change_cuts(switched)
+    switched.train(absent=(0,))
+    taken = taken_by(switched)
+    assert set(taken) == {0}
+    assert taken[0][TAKEN_BLOCKS] == of_moved_blocks(taken[0][TAKEN_BLOCKS])
+    assert switched.train().opened.ledger.total(kind=TAKEN_BLOCKS) > 0
+    assert taken_by(switched) == {}
 
 
 CHANGES = {
@@ -254,7 +254,11 @@ def test_a_client_whose_blocks_were_the_servers_copy_draws_the_same_images(image
     script_cuts(monkeypatch, {1: {0: Cut(2, 1, 1, 1)}, 2: {0: Cut(1, 1, 1, 1)}})
     config = scripted_run(images, tmp_path, **{"cuts.devices": one_slow_device(tmp_path)})
     train_locally(config, display=SilentDisplay())
-    lines = [line["new_cuts"]["clients"] for line in read_metrics(config.folder) if "new_cuts" in line]
+    lines = [
+        line["facts"]["new_cuts"]["clients"]
+        for line in read_metrics(config.folder)
+        if "new_cuts" in line["facts"]
+    ]
     assert [entry["output_change"] for (entry,) in lines] == [0.0, pytest.approx(0.0, abs=0.5)]
 
 
@@ -285,6 +289,6 @@ def test_a_resumed_run_goes_on_to_the_bit_with_the_cuts_and_beliefs_it_had(
     assert cuts_by_round(rest.folder) == cuts_by_round(whole.folder)
     assert_close(checkpoint_of(rest), checkpoint_of(whole), 0)
     state = json.loads((rest.folder / "checkpoint" / "server-0003.json").read_text())
-    assert state["beliefs"]["rounds"] == 3
+    assert state["facts"]["beliefs"]["rounds"] == 3
     listed = json.loads((rest.folder / "cuts.json").read_text())["clients"]
     assert [Cut(*entry["cut"]) for entry in listed] == cuts_by_round(rest.folder)[-1]

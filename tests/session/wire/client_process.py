@@ -7,8 +7,9 @@ from huscf_flwr.session import run_steps
 from huscf_flwr.session.wire import GrpcChannel
 from huscf_flwr.soak.faults import FaultyChannel
 from huscf_flwr.split import EXCHANGES, HostedClient
+from tests.models.specs import small_specs
 from tests.session.threads import PATIENCE
-from tests.split.builders import build, random_batch, small_specs
+from tests.split.builders import build, random_batch
 
 SPEC = small_specs()["three-blocks"]
 CUTS = dict.fromkeys([0, 1, 2], legal_cuts(SPEC)[0])

@@ -19,8 +19,9 @@ from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
 from huscf_flwr.session.wire.endpoint import is_on_this_machine
 from huscf_flwr.split import EXCHANGES, HostedClient
+from tests.models.specs import small_specs
 from tests.session.threads import PATIENCE
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, open_session, random_batch
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]

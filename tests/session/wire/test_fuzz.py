@@ -13,8 +13,9 @@ from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import encode_frame
 from huscf_flwr.session.wire.server import _serve
 from huscf_flwr.split import HostedClient
+from tests.models.specs import small_specs
 from tests.session.two_exchanges import build_painter
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, open_session, random_batch
 
 STREAMS = 10_000
 """Of each method."""

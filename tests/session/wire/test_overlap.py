@@ -9,8 +9,9 @@ from huscf_flwr.session import run_steps
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
 from huscf_flwr.session.wire import server as executors_end
 from huscf_flwr.split import DISCRIMINATE, EXCHANGES, GENERATE, HostedClient
+from tests.models.specs import small_specs
 from tests.session.threads import PATIENCE, errors_of
-from tests.split.builders import build, open_session, random_batch, small_specs
+from tests.split.builders import build, open_session, random_batch
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]

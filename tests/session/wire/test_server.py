@@ -15,8 +15,9 @@ from huscf_flwr.session.wire import split_session_pb2_grpc as services
 from huscf_flwr.session.wire.codec import MESSAGE_BYTES, REASON_CHARACTERS, encode_frame
 from huscf_flwr.session.wire.endpoint import PortTakenError
 from huscf_flwr.split import DISCRIMINATE, DISCRIMINATOR_BACKWARD, EXCHANGES, GENERATE, HostedClient
+from tests.models.specs import small_specs
 from tests.session.threads import PATIENCE, errors_of, wait_until
-from tests.split.builders import build, exchanged, open_session, random_batch, small_specs
+from tests.split.builders import build, exchanged, open_session, random_batch
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]

@@ -20,8 +20,9 @@ from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import FrameReader, encode_frame
 from huscf_flwr.session.wire.shared_memory import MemoryOffer, offer_memory, room_for, take_memory
 from huscf_flwr.split import CRITICISE, DISCRIMINATE, EXCHANGES, GENERATE, HostedClient
+from tests.models.specs import small_specs
 from tests.session.threads import errors_of
-from tests.split.builders import build, exchanged, open_session, random_batch, small_specs
+from tests.split.builders import build, exchanged, open_session, random_batch
 
 SPEC = small_specs()["three-blocks"]
 CUT = legal_cuts(SPEC)[0]
