@@ -304,7 +304,8 @@ BODY = """\
 <section id="traffic">
   <h2>Traffic</h2>
   <p class="lead">Everything that crossed between clients and server in
-  {{ one(figures.rounds, "round") }}: {{ figures.up|bytes }} up, {{ figures.down|bytes }} down.</p>
+  {{ one(figures.rounds, "round") }}: {{ figures.up|bytes }} up, {{ figures.down|bytes }} down.
+  What several clients of one SuperNode are told alike travels once, and is counted for the first of them.</p>
   <div class="scroll"><table>
     <thead><tr><th class="text">Kind</th><th class="text">Direction</th><th>Total</th><th>A round</th>
       <th>Share</th><th></th></tr></thead>

@@ -80,6 +80,7 @@ class Host:
         self._folder = folder
         self._may_have_lost_files = may_have_lost_files
         self._clients: dict[int, Client] = {}
+        self._kept: dict[int, Kept | None] = {}
 
     def train(
         self,
@@ -95,26 +96,27 @@ class Host:
         and ``ClientFileError`` if what a client kept is gone.
         """
         clients = {client: self._begun(client, assignment) for client in assignment.clients}
+        self._clients = {}  # of a round that fails none lives on
         if channel is not None:
             members = [member for member in clients.values() if isinstance(member, LockStepClient)]
             trained = run_steps(members, channel, assignment.steps, timer)
         else:
             alone = {k: member for k, member in clients.items() if isinstance(member, MessageClient)}
             trained = _train_alone(alone, timer, after_batch)
-        self._clients = {client: clients[client] for client in trained.losses}
         uploads = {
-            client: self._upload(client, assignment, losses, timer)
+            client: self._upload(clients[client], assignment, losses, timer)
             for client, losses in trained.losses.items()
         }
+        self._clients = {client: clients[client] for client in uploads}
         return HostedRound(uploads, trained.drop_outs)
 
     def _begun(self, client: int, assignment: Assignment) -> Client:
         order = assignment.orders.of(client)
         self._method.crossing.check_order(order)
-        member = self._clients.get(client)
-        if member is None:
+        member, kept = self._clients.get(client), assignment.kept.get(client)
+        # What a client has trained in a round that the server has taken back must not go on.
+        if member is None or self._kept[client] != kept:
             member = self._open_client(client)
-            kept = assignment.kept.get(client)
             if kept is not None:
                 member.load_private(self._private(client, kept))
         member.begin(assignment.round, order)
@@ -129,9 +131,8 @@ class Host:
             _LOGGER.warning("%s; it starts anew", error, extra={"client": client})
             return {}
 
-    def _upload(self, client: int, assignment: Assignment, losses: Losses, timer: HostTimer) -> Upload:
-        member = self._clients[client]
-        upload, private = member.upload(), member.private()
+    def _upload(self, member: Client, assignment: Assignment, losses: Losses, timer: HostTimer) -> Upload:
+        client, upload, private = member.client, member.upload(), member.private()
         self._method.crossing.check_upload(upload)
         kept = None
         if private:
@@ -143,6 +144,7 @@ class Host:
                 before=assignment.kept.get(client),
                 keep_last=self._config.checkpoint.keep_last,
             )
+        self._kept[client] = kept
         return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
 
 

@@ -1,8 +1,9 @@
 """What a small run computes is what it computed before the program was last rebuilt.
 
-``expected`` was written by the commit ``7afb06c``, by two hosts in float64 with one thread. On the machine
-that wrote it all is equal to the bit; other processors round otherwise, and draw normal numbers with other
-last digits.
+``expected`` was written by the commit ``7afb06c``, with two hosts, in float64 and one thread. On the machine
+that wrote it, all is equal to the bit; other processors round otherwise, and draw normal numbers with other
+last digits. Adam makes a full step of the least gradient, whose sign may be such a digit's: the small learning
+rate keeps that small.
 """
 
 import json
@@ -21,6 +22,12 @@ CHANGES = {
     1: {0: Cut(2, 2, 2, 2), 1: Cut(1, 1, 1, 1)},
     2: {1: Cut(2, 1, 1, 2), 2: Cut(1, 2, 2, 1), 0: Cut(1, 2, 2, 1)},
 }
+COMMON = {
+    "rounds": 3,
+    "compute.precision": "float64",
+    "checkpoint.keep_last": 3,
+    "optimiser.learning_rate": 0.00005,
+}
 RUNS = {
     "corrected": {"huscf.clusters": 2},
     "parity": {"mode": "parity"},
@@ -28,15 +35,15 @@ RUNS = {
 }
 EXACT = ("id", "cluster", "cut")
 NUMBERS = ("weight", "global_weight", "divergence")
-FIRST_ROUND, LATER = 1e-6, 1e-3
+TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module", params=RUNS)
 def run(request, images, tmp_path_factory):
     """The folder of a run of three rounds, and what is expected of it."""
     expected = json.loads((Path(__file__).parent / "expected" / f"{request.param}.json").read_text())
-    settings = {"rounds": 3, "compute.precision": "float64", "checkpoint.keep_last": 3, **UNJUDGED}
-    config = small_run(images, tmp_path_factory.mktemp("same"), **settings, **RUNS[request.param])
+    settings = {**COMMON, **UNJUDGED, **RUNS[request.param]}
+    config = small_run(images, tmp_path_factory.mktemp("same"), **settings)
     with pytest.MonkeyPatch.context() as patched:
         script_cuts(patched, CHANGES)
         train_locally(config, hosts=2, display=SilentDisplay(), judged=False)
@@ -55,12 +62,11 @@ def test_clusters_cuts_and_bytes_are_the_same(run):
 
 def test_losses_weights_and_divergences_are_the_same(run):
     folder, expected = run
-    tolerances = (FIRST_ROUND, LATER, LATER)
-    for line, before, tolerance in zip(read_metrics(folder), expected["rounds"], tolerances, strict=True):
+    for line, before in zip(read_metrics(folder), expected["rounds"], strict=True):
         for client, known in zip(line["clients"], before["clients"], strict=True):
-            assert client["losses"] == pytest.approx(known["losses"], rel=0, abs=tolerance)
+            assert client["losses"] == pytest.approx(known["losses"], rel=0, abs=TOLERANCE)
             for name in NUMBERS:
-                assert client[name] == pytest.approx(known[name], rel=0, abs=tolerance)
+                assert client[name] == pytest.approx(known[name], rel=0, abs=TOLERANCE)
 
 
 def test_the_first_rounds_models_and_moments_are_the_same(run):
@@ -71,7 +77,7 @@ def test_the_first_rounds_models_and_moments_are_the_same(run):
         block = ".".join(name.split(".")[:2])
         squares[block] = squares.get(block, 0.0) + float(tensor.double().square().sum())
     norms = {block: square**0.5 for block, square in squares.items()}
-    assert norms == pytest.approx(expected["norms"], rel=FIRST_ROUND, abs=FIRST_ROUND)
+    assert norms == pytest.approx(expected["norms"], rel=TOLERANCE, abs=TOLERANCE)
 
 
 def _chosen(line, names):
