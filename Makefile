@@ -33,8 +33,11 @@ deploy-demo: $(READY)
 test: check
 	$(PYTEST)
 
+# What starts Flower, measures, or lets processes of its own fail is left to `make test`.
+NOT_QUICK := tests/flower tests/soak tests/docs tests/bench tests/session/wire/test_faults.py
+
 quick: check
-	$(PYTEST) -m 'not slow' --ignore tests/flower --ignore tests/soak --ignore tests/docs
+	$(PYTEST) -m 'not slow' $(addprefix --ignore=,$(NOT_QUICK))
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -96,7 +96,6 @@ class Host:
         and ``ClientFileError`` if what a client kept is gone.
         """
         clients = {client: self._begun(client, assignment) for client in assignment.clients}
-        self._clients = {}  # of a round that fails none lives on
         if channel is not None:
             members = [member for member in clients.values() if isinstance(member, LockStepClient)]
             trained = run_steps(members, channel, assignment.steps, timer)
@@ -113,8 +112,8 @@ class Host:
     def _begun(self, client: int, assignment: Assignment) -> Client:
         order = assignment.orders.of(client)
         self._method.crossing.check_order(order)
-        member, kept = self._clients.get(client), assignment.kept.get(client)
-        # What a client has trained in a round that the server has taken back must not go on.
+        # Of a round that fails no client lives on; nor of one that the server has taken back.
+        member, kept = self._clients.pop(client, None), assignment.kept.get(client)
         if member is None or self._kept[client] != kept:
             member = self._open_client(client)
             if kept is not None:

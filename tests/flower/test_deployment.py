@@ -1,7 +1,7 @@
 """A real deployment: TLS, SuperNode authentication, and a SuperNode with data of its own for each client.
 
 It is started once, and serves all methods in turn: first undisturbed, with strangers at its doors, then with
-SuperNodes that are killed in mid-round. Of five clients of HuSCF-GAN, client 0 is killed in round 2 before
+SuperNodes that are killed in mid-round. Of four clients of HuSCF-GAN, client 0 is killed in round 2 before
 the first step, client 1 during a step, and client 2 after the last, before its reply is there; client 0 is
 started again, and takes part in round 3. Then client 3 is killed while it trains with FedGAN.
 
@@ -35,7 +35,7 @@ from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
 from tests.flower.grid_runs import DOUBLE, METHODS, dropped_in, trained_in
 from tests.flower.processes import processes_of
 from tests.flower.troubled_methods import STEP, waits
-from tests.run.builders import UNJUDGED, SilentDisplay, server_tensors, small_run, write_domains
+from tests.run.builders import SilentDisplay, server_tensors, small_run, write_domains
 
 APP = Path(__file__).resolve().parents[2]
 FAR_AWAY = 3600.0
@@ -128,7 +128,7 @@ class Deployed:
     def __init__(self, images, output, stack):
         (port,) = free_ports(1)
         self.executor = f"127.0.0.1:{port}"
-        self.settings = {**UNJUDGED, **DOUBLE, "clients": 5, "local_epochs": 2}
+        self.settings = {**DOUBLE, "clients": 4, "local_epochs": 2, "evaluation.every": 0}
         self._images, self._output, self._stack = images, output, stack
         self._pool = stack.enter_context(ThreadPoolExecutor(1))
         self.deployment = stack.enter_context(deploy(self.config("deployment")))
@@ -144,7 +144,7 @@ class Deployed:
         train_locally(config, display=SilentDisplay())
         return config
 
-    def run(self, config, display, cause_trouble=lambda ended: None, min_hosts=5):
+    def run(self, config, display, cause_trouble=lambda ended: None, min_hosts=4):
         """Run to the end; return what ``cause_trouble`` made of it meanwhile."""
         secured = deployed_config(config, self.deployment.credentials)
         secured = secured.model_copy(update={"min_hosts": min_hosts})
@@ -200,7 +200,6 @@ class Ran:
 
         def trouble(ended):
             deployed.kill_when_it_waits(config, 0, ended)
-            # The others go on without client 0 once Flower has missed it, and without client 1 at once.
             deployed.kill_when_it_waits(config, 1, ended)
             roots = self.deployment.credentials.authority.read_bytes()
             self.knocked = knock(deployed.executor, roots)
@@ -211,12 +210,12 @@ class Ran:
         deployed.run(config, self.display, trouble)
 
     def troubled_fedgan(self, deployed):
-        config = self.fedgan = deployed.config("troubled-fedgan", method=f"{TROUBLED}FedGAN")
+        config = self.fedgan = deployed.config("troubled-fedgan", method=f"{TROUBLED}FedGAN", rounds=1)
         deployed.run(
             config,
             SilentDisplay(),
             lambda ended: deployed.kill_when_it_waits(config, 3, ended),
-            min_hosts=3,
+            min_hosts=2,
         )
 
 
@@ -233,7 +232,7 @@ def test_a_deployment_trains_what_the_local_engine_trains(ran, method):
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.allclose(found[name].double(), tensor.double(), rtol=0, atol=1e-6), name
-    assert [line["hosts"] for line in read_metrics(config.folder)] == [5, 5]
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [4, 4]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -257,26 +256,26 @@ def test_a_supernode_with_an_unregistered_key_is_refused(ran):
 @pytest.mark.parametrize("method", METHODS)
 def test_each_client_is_bound_to_the_key_of_its_supernode(ran, method):
     keys = read_client_keys(ran.configs[method].folder)
-    assert list(keys) == list(ran.deployment.node_ids) == [0, 1, 2, 3, 4]
-    assert len(set(keys.values())) == 5
+    assert list(keys) == list(ran.deployment.node_ids) == [0, 1, 2, 3]
+    assert len(set(keys.values())) == 4
 
 
 def test_what_was_started_is_stopped(ran):
-    assert sum("flower-supernode" in command for command in ran.running) == 5
+    assert sum("flower-supernode" in command for command in ran.running) == 4
     assert sum("flower-superlink" in command for command in ran.running) == 1
     assert ran.left == []
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_images_and_state_stay_where_the_node_config_says(ran, method):
-    for client in range(5):
+    for client in range(4):
         state = ran.deployment.superlink.home / "state" / f"client-{client}"
         assert list(state.rglob(f"client-{client}-round-0002.safetensors"))
     assert not (ran.configs[method].folder / "checkpoint" / "clients").exists()
 
 
 def test_the_run_finishes_without_those_that_were_killed(ran):
-    assert trained_in(ran.huscf) == [[0, 1, 2, 3, 4], [3, 4], [0, 3, 4]]
+    assert trained_in(ran.huscf) == [[0, 1, 2, 3], [3], [0, 3]]
     assert read_summary(ran.huscf.folder)["rounds"] == 3
 
 
@@ -285,7 +284,8 @@ def test_it_is_told_when_and_why_each_dropped_out(ran):
     before, during, after = line["drop_outs"]
     assert [dropped["id"] for dropped in line["drop_outs"]] == [0, 1, 2]
     assert (before["step"], before["exchange"]) == (1, "GENERATE")
-    assert before["reason"].startswith(f"SuperNode {ran.deployment.node_ids[0]}: ")
+    # Whichever comes first: its stream breaks, or Flower misses its heartbeats.
+    assert before["reason"].startswith(("left after 0 steps", f"SuperNode {ran.deployment.node_ids[0]}: "))
     assert (during["step"], during["exchange"]) == (STEP, "GENERATE")
     assert f"left after {STEP - 1} steps" in during["reason"]
     assert after["step"] == line["steps"] + 1
@@ -305,8 +305,8 @@ def test_strangers_are_refused_while_training_goes_on(ran):
 
 
 def test_a_client_that_is_killed_while_it_trains_by_itself_is_left_out(ran):
-    assert trained_in(ran.fedgan) == [[0, 4], [0, 4]]
-    assert dropped_in(ran.fedgan) == [[3], []]
+    assert trained_in(ran.fedgan) == [[0]]
+    assert dropped_in(ran.fedgan) == [[3]]
     (dropped,) = read_metrics(ran.fedgan.folder)[0]["drop_outs"]
     assert dropped["reason"].startswith(f"SuperNode {ran.deployment.node_ids[3]}: ")
     assert (dropped["step"], dropped["exchange"]) == (None, None)

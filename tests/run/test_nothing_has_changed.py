@@ -1,9 +1,9 @@
 """What a small run computes is what it computed before the program was last rebuilt.
 
 ``expected`` was written by the commit ``7afb06c``, with two hosts, in float64 and one thread. On the machine
-that wrote it, all is equal to the bit; other processors round otherwise, and draw normal numbers with other
-last digits. Adam makes a full step of the least gradient, whose sign may be such a digit's: the small learning
-rate keeps that small.
+that wrote it, all is equal to the bit (``compare_versions`` shows that of two checkouts); other processors
+round otherwise, and draw normal numbers with other last digits. Adam makes a full step of the least gradient,
+whose sign such a digit may decide: the small learning rate keeps that small.
 """
 
 import json
