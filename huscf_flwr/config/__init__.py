@@ -1,6 +1,6 @@
 """The configuration of a run: one schema for YAML files, ``--set`` and Flower's run config.
 
-What counts is what was said, then the mode (a file in ``conf/modes``), then the defaults of the schema. A
+What the user sets comes first, then the mode (a file in ``conf/modes``), then the defaults of the schema. A
 method's settings stand in a section named after it, and ``huscf_flwr.methods.resolved`` checks and completes
 them.
 

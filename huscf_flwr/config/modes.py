@@ -11,7 +11,7 @@ from huscf_flwr.conf_files import find_conf, read_yaml
 
 
 def over_mode(mode: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of ``mode`` with everything that was ``said`` in place of theirs.
+    """Return the settings of ``mode``, overridden by those that the user ``said``.
 
     Args:
         mode: name in ``conf/modes`` or path of a YAML file.

@@ -37,7 +37,7 @@ def to_run_config(config: RunConfig) -> dict[str, RunConfigValue]:
 
 
 def from_run_config(flat: Mapping[str, RunConfigValue]) -> RunConfig:
-    """Read Flower's run config; the opposite of ``to_run_config``. An empty string means not said.
+    """Read Flower's run config; the opposite of ``to_run_config``. An empty string means "not set".
 
     Raises ``ConfError`` naming the key, the value and what would be right.
     """

@@ -54,7 +54,7 @@ def _method_name(value: object) -> object:
 
 
 def _method_section(value: object) -> object:
-    """Take a section of a method, and refuse anything else as the unknown key that it is."""
+    """Accept a method's section; refuse any other unknown key."""
     if isinstance(value, MethodSettings):
         return value
     if isinstance(value, Mapping):
@@ -67,7 +67,7 @@ def _method_section(value: object) -> object:
 class RunConfig(Section):
     """A whole run.
 
-    Settings that are not said are those of ``mode``, and where a mode says nothing, the defaults here. A
+    Settings that are left out come from ``mode``, and where the mode has none, from the defaults here. A
     method's settings stand in a section of their own, beside the common ones. What may stand there only the
     method knows: ``settings`` checks it.
 

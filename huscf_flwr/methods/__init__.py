@@ -29,7 +29,7 @@ def method_named(name: str) -> type[Method]:
         name: ``huscf``, ``fedgan``, or a class of your own as ``my_package.mine:Mine``.
 
     Raises:
-        ConfError: if there is no such method, or it is not one.
+        ConfError: if there is no such class, or it is not a method.
     """
     module_name, colon, class_name = BUILT_IN.get(name, name).partition(":")
     if not (module_name and colon and class_name):

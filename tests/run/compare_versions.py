@@ -18,11 +18,20 @@ from safetensors.torch import load_file
 
 from tests.run.builders import write_domains
 
-SETTINGS = (
-    "local_epochs=1 batch_size=8 clients=4 model.width=0.05 data.scenario=two-domains-iid "
-    "data.domains=digits,letters compute.threads=1 compute.precision=float64 checkpoint.keep_last=4 rounds=4 "
-    "evaluation.every=0 evaluation.synthetic_images=0"
-).split()
+SETTINGS = [
+    "local_epochs=1",
+    "batch_size=8",
+    "clients=4",
+    "model.width=0.05",
+    "data.scenario=two-domains-iid",
+    "data.domains=digits,letters",
+    "compute.threads=1",
+    "compute.precision=float64",
+    "checkpoint.keep_last=4",
+    "rounds=4",
+    "evaluation.every=0",
+    "evaluation.synthetic_images=0",
+]
 RUNS = {
     "parted bodies": (2, ["huscf.clusters=2"]),
     "shared bodies": (1, ["huscf.clusters=2", "huscf.bodies=shared"]),

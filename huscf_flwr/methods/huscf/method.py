@@ -254,7 +254,7 @@ class HuSCF(Method):
         return (lambda client, seen: self._observed[client].observe(seen)) if step in observed else None
 
     def _taken(self, client: int) -> dict[str, Tensors]:
-        """Return what a client takes over whose cut has grown: it goes on with what the server ran for it.
+        """Return what a client takes over if its cut has grown: it goes on with what the server ran for it.
 
         A block that a client gives up needs nothing: its weights went into the server's copy when the round
         was averaged, and its moments stay behind. A block that the server never trained has no moments.
@@ -294,7 +294,7 @@ class HuSCF(Method):
         )
 
     def _should_part(self, number: int, before: Mapping[int, int], found: Mapping[int, int]) -> bool:
-        """Return whether clusters that two rounds in a row agree on are to have bodies of their own now.
+        """Return whether each cluster gets bodies of its own now: two rounds in a row agree on the clusters.
 
         The round must have ``found`` each of them: of a cluster whose clients are absent nothing was seen.
         While rounds average all clients, none parts.
