@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from huscf_flwr.conf_files import find_conf, read_yaml
+from huscf_flwr.conf_files import find_conf, known_confs, read_yaml
 
 
 def over_mode(mode: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,6 +22,11 @@ def over_mode(mode: str, said: Mapping[str, Any]) -> dict[str, Any]:
         ConfError: if there is no such mode, or its file cannot be read.
     """
     return _over(read_yaml(find_conf("modes", mode)), said)
+
+
+def label_of(mode: str) -> str:
+    """Return what to call a mode whose settings have been read: its name, or that of its file."""
+    return mode if mode in known_confs("modes") else Path(mode).stem
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

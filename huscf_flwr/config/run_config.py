@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from huscf_flwr.conf_files import ConfError, validate
-from huscf_flwr.config.modes import over_mode
+from huscf_flwr.config.modes import label_of, over_mode
 from huscf_flwr.config.sections import (
     CheckpointSection,
     ComputeSection,
@@ -76,6 +76,8 @@ class RunConfig(Section):
         method: ``huscf``, ``fedgan``, or a class of your own as ``my_package.mine:Mine``.
         mode: name in ``conf/modes``, or path of a YAML file: ``corrected``, or ``parity`` with the authors'
             code.
+        resolved: everything is set, the mode's settings included: ``mode`` is only a name, and nothing is read
+            from its file any more. Runs set this themselves, in what they write down and send.
         seed: of every random stream.
         rounds: federated rounds.
         local_epochs: epochs in a round; an epoch has as many steps as the largest client has batches.
@@ -99,6 +101,7 @@ class RunConfig(Section):
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     method: Annotated[str, BeforeValidator(_method_name)] = "huscf"
     mode: str = _DEFAULT_MODE
+    resolved: bool = Field(default=False, strict=True)
     seed: NonNegativeInt = 0
     rounds: PositiveInt = 10
     local_epochs: PositiveInt = 5
@@ -125,7 +128,7 @@ class RunConfig(Section):
     @classmethod
     def _over_the_mode(cls, said: Any) -> Any:
         mode = said.get("mode", _DEFAULT_MODE) if isinstance(said, Mapping) else None
-        if not isinstance(mode, str):
+        if not isinstance(mode, str) or said.get("resolved") is True:
             return said
         try:
             return over_mode(mode, said)
@@ -153,25 +156,28 @@ class RunConfig(Section):
         """Sections of methods by name: as they were said, or as settings once a method has checked them."""
         return MappingProxyType(self.__pydantic_extra__)
 
-    def settings(self, kind: type[_Settings]) -> _Settings:
+    def settings(self, settings_type: type[_Settings]) -> _Settings:
         """Return the settings of a method, with its defaults where nothing was said.
 
         Args:
-            kind: class of the method's settings, such as ``HuSCFSettings``. If a method has been derived from
-                another and its section holds settings of a derived class, they are meant.
+            settings_type: class of the method's settings, such as ``HuSCFSettings``. If a method has been
+                derived from another, its section may hold settings of a derived class: they are returned.
 
         Raises:
             ConfError: naming the key, the value and what would be right.
         """
         for section in self.sections.values():
-            if isinstance(section, kind):
+            if isinstance(section, settings_type):
                 return section
-        said = self.sections.get(kind.section, {})
+        said = self.sections.get(settings_type.section, {})
         content = said.model_dump() if isinstance(said, MethodSettings) else said
-        return validate(kind, content, f"settings of {kind.section}", section=kind.section)
+        name = settings_type.section
+        return validate(settings_type, content, f"settings of {name}", section=name)
 
     def with_settings(self, settings: MethodSettings) -> RunConfig:
-        """Return the same run with ``settings`` as its only section of a method."""
+        """Return the same run with ``settings`` as its only section of a method: it is ``resolved``."""
         common = {key: getattr(self, key) for key in type(self).model_fields}
+        if not self.resolved:
+            common |= {"resolved": True, "mode": label_of(self.mode)}
         said = self.model_fields_set & common.keys()
         return type(self).model_construct(said, **common, **{settings.section: settings})

@@ -11,6 +11,8 @@ the file by which either knows the split executor, usually the one by which
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
@@ -92,7 +94,8 @@ def train(message: Message, context: Context) -> Message:
     )
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     with _channel(config, request, context, owner) as channel:
-        trained = host.train(assignment, channel, _timer(config, assignment.clients, owner))
+        timer = _timer(config, assignment.clients, owner)
+        trained = host.train(assignment, channel, timer, _stop_after(config.round_seconds))
     for client, drop_out in trained.drop_outs.items():
         LOGGER.warning("client %s dropped out of the round: %s", client, drop_out.reason)
     reasons = {client: drop_out.reason for client, drop_out in trained.drop_outs.items()}
@@ -160,6 +163,17 @@ def _timer(config: RunConfig, clients: tuple[int, ...], owner: Owner | None) -> 
         return device_timer(config)
     devices = deal_devices(config)
     return host_timer(config, {client: devices[client] for client in clients})
+
+
+def _stop_after(seconds: float) -> Callable[[], None]:
+    """Return what ends a round that has lasted longer: nobody waits for its reply any more."""
+    ends = time.monotonic() + seconds
+
+    def after_batch() -> None:
+        if time.monotonic() > ends:
+            raise TimeoutError(f"the round has lasted longer than round_seconds = {seconds:g}")
+
+    return after_batch
 
 
 def _prepare_process(config: RunConfig, neighbours: int) -> None:

@@ -282,9 +282,10 @@ class Method(ABC):
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from the tensors of a product."""
 
-    def rounds(self) -> int:
-        """Return how many rounds the method takes."""
-        return self.config.rounds
+    @classmethod
+    def rounds(cls, config: RunConfig) -> int:
+        """Return how many rounds a run takes."""
+        return config.rounds
 
     @abstractmethod
     def steps(self, number: int) -> int:
@@ -295,7 +296,11 @@ class Method(ABC):
         """Return what ``clients`` are told at the start of round ``number``."""
 
     def executor(self, number: int) -> Executor | None:  # noqa: ARG002 - most methods need none
-        """Return what the clients of round ``number`` train with in lock-step; None if each trains alone."""
+        """Return what the clients of round ``number`` train with in lock-step.
+
+        It has the exchanges that ``crossing`` lists, in every round; without any, it is None in every round,
+        and each client trains alone.
+        """
         return None
 
     @abstractmethod
@@ -308,7 +313,7 @@ class Method(ABC):
 
     @abstractmethod
     def products(self) -> Sequence[Product]:
-        """Return what there is to show now."""
+        """Return what there is to show now; before the first round that may be nothing."""
 
     def judged_for(self, clients: Sequence[int]) -> Product | None:
         """Return the product to judge for ``clients``: what most of them have, the first of equals."""

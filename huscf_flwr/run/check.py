@@ -38,6 +38,7 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
     config = resolved(config)
     method = method_named(config.method)
     device_of(config.compute)
+    check_emulation(config, method)
     if is_lock_step(method):
         executor = config.executor
         parts = executor.bind, executor.advertise, executor.certificate, executor.key, executor.insecure
@@ -48,6 +49,15 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
     if checkpoint is not None:
         checkpoint.check_same_run(config)
     return CheckedRun(config, method, population_of(config, model_spec_of(config)), checkpoint)
+
+
+def check_emulation(config: RunConfig, method: type[Method]) -> None:
+    """Raise ``ValueError`` if devices are to be emulated where there is no lock-step to emulate them in."""
+    if config.cuts.emulate and not is_lock_step(method):
+        raise ValueError(
+            f"cuts.emulate is true, but clients of {config.method} train without lock-step, in which devices "
+            "are emulated; set it to false"
+        )
 
 
 def is_lock_step(method: type[Method]) -> bool:

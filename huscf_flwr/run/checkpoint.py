@@ -23,9 +23,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
+from huscf_flwr.methods import method_named
 from huscf_flwr.methods.contract import Kept, State
 from huscf_flwr.models import model_spec_of
-from huscf_flwr.run.client_files import ClientFileError, check_private, private_file
+from huscf_flwr.run.client_files import ClientFileError, check_private, private_file, remove_later_than
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, write_tensors
 
@@ -75,9 +76,10 @@ class Checkpoint:
         self._check(self.state.model == spec, "is of another network")
         differing = _differences(self.state.settings, _settings(config))
         self._check(not differing, f"is of a run with other settings: {', '.join(differing)}")
+        rounds = method_named(config.method).rounds(config)
         self._check(
-            self.state.round <= config.rounds,
-            f"is of round {self.state.round}, and rounds is {config.rounds}: take more",
+            self.state.round <= rounds,
+            f"is of round {self.state.round}, and this run has {rounds}: set rounds to more",
         )
 
     def check_clients(self, clients: Collection[int]) -> None:
@@ -116,6 +118,7 @@ class Checkpoint:
         number, own, new = self.state.round, self._folder, checkpoint_folder(run_folder)
         if own.resolve() == new.resolve():
             _keep_last(own, number, keep_last)
+            remove_later_than(client_folder(run_folder), number)
             return
         client_folder(run_folder).mkdir(parents=True)
         for client, kept in self.state.kept.items():

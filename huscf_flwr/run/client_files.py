@@ -28,12 +28,13 @@ def save_private(
 
     Beside it stay that file and those of the ``keep_last - 1`` rounds before: the checkpoints that are kept
     need all but the oldest, and that one is needed as long as the server has not finished this round. Files
-    of rounds in between belong to replies that the server never took, and are removed.
+    of rounds in between belong to replies that the server never took, and are removed. Files of later rounds
+    stay: whoever writes late must not remove what the server has taken since.
     """
     sha256 = write_tensors(private_file(folder, client, number), private)
     found = sorted((int(path.stem.rpartition("-")[2]), path) for path in _files(folder, client))
     taken = [path for of_round, path in found if before is not None and of_round <= before.round]
-    never_taken = [path for of_round, path in found if path not in taken and of_round != number]
+    never_taken = [path for of_round, path in found if path not in taken and of_round < number]
     left_by_a_crash = list(folder.glob(f".client-{client}-round-*"))
     for path in (*taken[:-keep_last], *never_taken, *left_by_a_crash):
         path.unlink()
@@ -49,6 +50,13 @@ def load_private(folder: Path, client: int, kept: Kept) -> Tensors:
         return read_exactly(private_file(folder, client, kept.round), kept.sha256)
     except DamagedFileError as error:
         raise _lost(folder, client, kept, error) from error
+
+
+def remove_later_than(folder: Path, number: int) -> None:
+    """Remove what clients kept after later rounds than ``number``, when a run goes on from there."""
+    for path in folder.glob("client-*-round-*.safetensors"):
+        if int(path.stem.rpartition("-")[2]) > number:
+            path.unlink()
 
 
 def check_private(folder: Path, client: int, kept: Kept) -> None:

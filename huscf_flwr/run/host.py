@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.contract import (
     Client,
+    CrossingError,
     Kept,
     LockStepClient,
     MessageClient,
@@ -97,11 +98,9 @@ class Host:
         """
         clients = {client: self._begun(client, assignment) for client in assignment.clients}
         if channel is not None:
-            members = [member for member in clients.values() if isinstance(member, LockStepClient)]
-            trained = run_steps(members, channel, assignment.steps, timer)
+            trained = run_steps(_lock_step(clients), channel, assignment.steps, timer)
         else:
-            alone = {k: member for k, member in clients.items() if isinstance(member, MessageClient)}
-            trained = _train_alone(alone, timer, after_batch)
+            trained = _train_alone(_alone(clients), timer, after_batch)
         uploads = {
             client: self._upload(clients[client], assignment, losses, timer)
             for client, losses in trained.losses.items()
@@ -133,6 +132,7 @@ class Host:
     def _upload(self, member: Client, assignment: Assignment, losses: Losses, timer: HostTimer) -> Upload:
         client, upload, private = member.client, member.upload(), member.private()
         self._method.crossing.check_upload(upload)
+        _check_losses(member, losses)
         kept = None
         if private:
             kept = save_private(
@@ -147,18 +147,36 @@ class Host:
         return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
 
 
+def _lock_step(clients: Mapping[int, Client]) -> list[LockStepClient]:
+    found = [member for member in clients.values() if isinstance(member, LockStepClient)]
+    _check_all(found, clients, LockStepClient.__name__)
+    return found
+
+
+def _alone(clients: Mapping[int, Client]) -> list[MessageClient]:
+    found = [member for member in clients.values() if isinstance(member, MessageClient)]
+    _check_all(found, clients, MessageClient.__name__)
+    return found
+
+
+def _check_all(found: Sequence[Client], clients: Mapping[int, Client], base: str) -> None:
+    if len(found) < len(clients):
+        names = sorted({type(member).__name__ for member in clients.values()})
+        raise TypeError(f"{', '.join(names)}: clients that train this way are derived from {base}")
+
+
 def _train_alone(
-    clients: Mapping[int, MessageClient], timer: HostTimer, after_batch: Callable[[], None]
+    clients: Sequence[MessageClient], timer: HostTimer, after_batch: Callable[[], None]
 ) -> TrainedSteps:
     """Train one client after the other; one whose loss is not finite drops out."""
     losses: dict[int, Losses] = {}
     drop_outs: dict[int, DropOut] = {}
-    for client, member in clients.items():
+    for member in clients:
         outcome = _trained_alone(member, timer, after_batch)
         if isinstance(outcome, DropOut):
-            drop_outs[client] = outcome
+            drop_outs[member.client] = outcome
         else:
-            losses[client] = outcome
+            losses[member.client] = outcome
     return TrainedSteps(losses, drop_outs)
 
 
@@ -172,10 +190,22 @@ def _trained_alone(
         with timer.computing(member.client):
             losses = next(training, None)
         if losses is None:
-            return {name: total / max(1, batches) for name, total in totals.items()}
+            break
+        _check_losses(member, losses)
         batches += 1
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 return DropOut(f"client {member.client}: the {name}'s loss is {loss}")
             totals[name] += loss
         after_batch()
+    if totals and not batches:
+        return DropOut(f"client {member.client} has trained on no batch")
+    return {name: total / batches for name, total in totals.items()}
+
+
+def _check_losses(member: Client, losses: Losses) -> None:
+    """Raise ``CrossingError`` unless the losses are those that the method's clients declare."""
+    if losses.keys() != set(member.losses):
+        raise CrossingError(
+            f"client {member.client} has losses {sorted(losses)}, its method declares {sorted(member.losses)}"
+        )

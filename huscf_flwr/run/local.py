@@ -25,7 +25,7 @@ from huscf_flwr.run.placement import spread
 from huscf_flwr.run.rounds import OpenRound
 from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
-from huscf_flwr.session import HostTimer, LocalChannel, LockStep, MessageSession
+from huscf_flwr.session import HostTimer, LocalChannel, LockStep, MessageSession, SessionError
 
 _STOP_POLL_SECONDS = 0.2
 
@@ -109,9 +109,11 @@ class LocalEngine:
                 pool.submit(self._train_host, opened, host, timers[host]) for host in range(len(self._hosts))
             ]
             self._wait_for(running, opened)
-        uploads = {
-            client: upload for host in self._ended(running, opened) for client, upload in host.uploads.items()
-        }
+        hosted = self._ended(running, opened)
+        uploads = self._run.usable({k: upload for host in hosted for k, upload in host.uploads.items()})
+        least = self._run.config.min_clients
+        if len(uploads) < least:
+            self._run.fail(opened, f"{len(uploads)} clients finished it, fewer than min_clients = {least}")
         return self._run.close_round(uploads)
 
     def _wait_for(self, running: Sequence[Future[HostedRound]], opened: OpenRound) -> None:
@@ -151,6 +153,8 @@ class LocalEngine:
         def after_batch() -> None:
             if session.stopped is not None:
                 raise session.stopped
+            if session.failure is not None:
+                raise SessionError("the round has failed") from session.failure
 
         hosted = self._hosts[host].train(opened.assignment(host), None, timer, after_batch)
         for client, drop_out in hosted.drop_outs.items():

@@ -76,12 +76,13 @@ def summary_of(
 
 def _client(method: Method, closed: ClosedRound, client: int) -> dict[str, Any]:
     times = closed.collected.step_times.get(client)
-    ledger = closed.opened.ledger
+    ledger, upload = closed.opened.ledger, closed.collected.uploads[client]
     return {
         "id": client,
         "samples": method.clients[client].samples,
-        "losses": dict(closed.collected.uploads[client].losses),
+        "losses": dict(upload.losses),
         **({"step_seconds": asdict(times)} if times is not None else {}),
+        **({"round_seconds": asdict(upload.times)} if upload.times is not None else {}),
         "bytes": {way: ledger.by_client(way).get(client, 0) for way in ("up", "down")},
         **closed.outcome.clients.get(client, {}),
     }

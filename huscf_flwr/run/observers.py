@@ -1,4 +1,4 @@
-"""Whoever is told how a run goes: each looks at what it cares about, and none is a branch in the run."""
+"""Whoever is told how a run goes; each looks at what it cares about."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Shown(Observer):
 
     def round(self, line: Mapping[str, Any], rounds: Rounds) -> None:
         """Show the round's line."""
-        self._display.round(line, rounds.method.rounds())
+        self._display.round(line, rounds.method.rounds(rounds.config))
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Show the table."""
@@ -89,7 +89,7 @@ class Logged(Observer):
 
     def round(self, line: Mapping[str, Any], rounds: Rounds) -> None:
         """Log the round's line."""
-        _LOGGER.info("%s", round_line(line, rounds.method.rounds()))
+        _LOGGER.info("%s", round_line(line, rounds.method.rounds(rounds.config)))
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Log how long it took."""

@@ -106,7 +106,7 @@ class Rounds:
     @property
     def left(self) -> int:
         """Rounds still to do."""
-        return max(0, self.method.rounds() - self.number)
+        return max(0, self.method.rounds(self.config) - self.number)
 
     def open(
         self,
@@ -150,6 +150,18 @@ class Rounds:
         times = () if upload.times is None else astuple(upload.times)
         if not all(math.isfinite(seconds) and seconds >= 0 for seconds in times):
             raise ValueError(f"client {client} took {times}, which are no seconds")
+
+    def usable(self, uploads: Mapping[int, Upload]) -> dict[int, Upload]:
+        """Return the uploads that are what they should be; clients that sent others drop out."""
+        opened, usable = self._under_way(), {}
+        for client, upload in uploads.items():
+            try:
+                self.check_upload(client, upload)
+            except ValueError as error:
+                opened.session.drop(client, str(error))
+            else:
+                usable[client] = upload
+        return usable
 
     def close(self, uploads: Mapping[int, Upload]) -> ClosedRound:
         """Let the method take in what came; clients without an upload have dropped out."""
@@ -256,7 +268,12 @@ def _check_form(method: Method, client: int, upload: Upload) -> None:
 
 
 def _step_times(opened: OpenRound, uploads: Mapping[int, Upload]) -> dict[int, StepTimes]:
-    """Return the times of a step, with the time that frames waited here taken off their exchanges."""
+    """Return the times of a step, with the time that frames waited here taken off their exchanges.
+
+    There are none without lock-step: then no two clients need have the same number of steps.
+    """
+    if not isinstance(opened.session, LockStep):
+        return {}
     session, steps = opened.session, opened.steps
     waited = {
         client: seconds

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.methods.contract import Method, Upload
+from huscf_flwr.run.check import check_emulation
 from huscf_flwr.run.checkpoint import Checkpoint
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.metrics_line import line_of, summary_of
@@ -40,12 +41,15 @@ class Run:
         display: Display,
         log: RunLog,
         judging: Judging | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Start the clock; without ``judging`` nothing that needs the domains is measured.
 
+        What the judge says is in the line and in the summary that all ``observers`` are told, ours first.
         Raises ``ValueError`` if the configuration wants what is not installed.
         """
         check_tensorboard(config)
+        check_emulation(config, type(method))
         self.config = config
         self.rounds = Rounds(config, method)
         self.folder = RunFolder(config)
@@ -54,6 +58,7 @@ class Run:
         self._observers: list[Observer] = [
             *(self.folder, Checkpoints(), Shown(display), Logged()),
             *([EventFiles()] if config.tensorboard else []),
+            *observers,
         ]
         self._started = time.monotonic()
         self._pace = Pace()
@@ -98,6 +103,10 @@ class Run:
     def check_upload(self, client: int, upload: Upload) -> None:
         """Raise ``ValueError`` unless ``upload`` is what this client is to send, and finite."""
         self.rounds.check_upload(client, upload)
+
+    def usable(self, uploads: Mapping[int, Upload]) -> dict[int, Upload]:
+        """Return the uploads that are what they should be; clients that sent others drop out."""
+        return self.rounds.usable(uploads)
 
     def close_round(self, uploads: Mapping[int, Upload]) -> dict[str, Any]:
         """Let the method take in what came, judge it, and tell everybody; return the round's metrics.

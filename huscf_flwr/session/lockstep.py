@@ -321,6 +321,8 @@ class LockStep:
             self._rules.check_answers(exchange, down)
         except (FrameError, FloatingPointError) as error:
             raise SessionError(str(error)) from error
+        if self._turn.is_last:
+            self._serving.end_step()
         return down
 
     def _answer(self, client: int) -> Parcel:

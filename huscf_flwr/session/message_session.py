@@ -40,7 +40,7 @@ class MessageSession:
         self._clock = clock
         self._done: set[int] = set()
         self._last_done = clock()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.stopped: BaseException | None = None
         """Why no further client should begin, if the session was stopped."""
         self.waited = [0.0] * len(hosts)

@@ -19,6 +19,12 @@ class Serving:
         self.served_s = 0.0
         """Seconds that the executor computed."""
 
+    def end_step(self) -> None:
+        """Let the executor do what it does after its last answer; raises ``SessionError`` if it goes on."""
+        assert self._step is not None
+        for _ in self._step:
+            raise SessionError("the executor's step has more exchanges than it declares")
+
     def begin_step(self, number: int) -> None:
         """Begin step ``number``; raises the reason if the session was stopped."""
         if self.stopped is not None:

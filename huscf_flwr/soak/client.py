@@ -1,4 +1,4 @@
-"""The process of one client: takes orders for rounds from its standard input, one JSON object a line.
+"""The process of one client: reads rounds from its standard input, one JSON object a line.
 
 It answers each with a line: its losses, when its blocks lie where it was told to put them, or why it is out.
 """
@@ -28,7 +28,7 @@ ANSWER_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Order:
+class SoakRound:
     """A round for one client."""
 
     address: str
@@ -41,7 +41,7 @@ class Order:
     fault: Fault | None
 
     def to_line(self) -> str:
-        """Return the order as one line."""
+        """Return the round as one line."""
         fault = None if self.fault is None else {**asdict(self.fault), "exchange": self.fault.exchange.number}
         return json.dumps({**asdict(self), "blocks": str(self.blocks), "fault": fault}) + "\n"
 
@@ -61,33 +61,33 @@ class Order:
         )
 
 
-def train(order: Order) -> dict[str, Any]:
-    """Carry out an order; return the answer."""
-    (client,) = order.claim.clients
+def train(given: SoakRound) -> dict[str, Any]:
+    """Train a round; return the answer."""
+    (client,) = given.claim.clients
     spec = load_model_spec(MODEL, WIDTH)
-    member = SplitClient(client, spec, order.cut, seed=0)
-    member.segments.load(unflatten_blocks(read_tensors(order.blocks)))
-    stream = torch_stream(0, "soak", client, order.claim.round)
+    member = SplitClient(client, spec, given.cut, seed=0)
+    member.segments.load(unflatten_blocks(read_tensors(given.blocks)))
+    stream = torch_stream(0, "soak", client, given.claim.round)
     batch = noise_batch(spec, BATCH_SIZE, stream)
     try:
         with GrpcChannel(
-            order.address, order.token, order.claim, exchanges=EXCHANGES, patience=ANSWER_SECONDS
+            given.address, given.token, given.claim, exchanges=EXCHANGES, patience=ANSWER_SECONDS
         ) as opened:
-            channel: Channel = FaultyChannel(opened, order.fault) if order.fault else opened
-            trained = run_steps([HostedClient(member, lambda: batch)], channel, order.steps)
+            channel: Channel = FaultyChannel(opened, given.fault) if given.fault else opened
+            trained = run_steps([HostedClient(member, lambda: batch)], channel, given.steps)
     except SessionError as error:
         return {"left": str(error)}
     if client in trained.drop_outs:
         return {"left": trained.drop_outs[client].reason}
-    write_tensors(order.blocks, flatten_blocks(member.segments.states()))
+    write_tensors(given.blocks, flatten_blocks(member.segments.states()))
     return {"losses": dict(trained.losses[client])}
 
 
 def main() -> None:
-    """Carry out orders until there are no more."""
+    """Train rounds until there are no more."""
     torch.set_num_threads(1)
     for line in sys.stdin:
-        print(json.dumps(train(Order.from_line(line))), flush=True)
+        print(json.dumps(train(SoakRound.from_line(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from huscf_flwr.session import LockStep
-from huscf_flwr.soak.client import Order
+from huscf_flwr.soak.client import SoakRound
 
 _LOOK_SECONDS = 0.1
 
@@ -21,13 +21,13 @@ Answers = Mapping[int, Mapping[str, Any]]
 
 
 class ClientProcesses:
-    """One process for each client; one that has ended is started anew for its next order."""
+    """One process for each client; one that has ended is started again for its next round."""
 
     def __init__(self) -> None:
         self._processes: dict[int, subprocess.Popen[str]] = {}
 
-    def send(self, client: int, order: Order) -> None:
-        """Hand an order to a client."""
+    def send(self, client: int, given: SoakRound) -> None:
+        """Hand a round to a client."""
         process = self._processes.get(client)
         if process is None or process.poll() is not None:
             self._end(client)
@@ -39,7 +39,7 @@ class ClientProcesses:
                 bufsize=1,
             )
         assert process.stdin is not None
-        process.stdin.write(order.to_line())
+        process.stdin.write(given.to_line())
 
     def answers(self, session: LockStep) -> Answers:
         """Wait until every client has answered, died or hangs, and the session is over; return the answers.

@@ -21,7 +21,7 @@ from huscf_flwr.models import Cut
 from huscf_flwr.run.rounds import OpenRound, Rounds
 from huscf_flwr.session import Deadlines, LockStep, TooFewClientsError
 from huscf_flwr.session.wire import ExecutorServer, StreamClaim
-from huscf_flwr.soak.client import ANSWER_SECONDS, BATCH_SIZE, MODEL, WIDTH, Order
+from huscf_flwr.soak.client import ANSWER_SECONDS, BATCH_SIZE, MODEL, WIDTH, SoakRound
 from huscf_flwr.soak.faults import KINDS, Fault
 from huscf_flwr.soak.processes import Answers, ClientProcesses
 from huscf_flwr.soak.resources import Resources
@@ -111,7 +111,7 @@ class Soak:
             order, blocks = opened.orders.of(client), self._blocks_file(client)
             assert isinstance(order.facts, HuSCFOrder)
             write_tensors(blocks, order.tensors[SEGMENTS])
-            told = Order(
+            told = SoakRound(
                 self._server.address,
                 token,
                 claim,

@@ -13,7 +13,7 @@ from huscf_flwr.split.exchanges import (
 from huscf_flwr.split.executor import SHARED, Observer, SplitExecutor
 from huscf_flwr.split.noise import noise_batch
 from huscf_flwr.split.segments import AdamSettings, Segments, adam_settings
-from huscf_flwr.split.unsplit import adversarial_loss, unsplit_step
+from huscf_flwr.split.unsplit import unsplit_step
 
 __all__ = [
     "CRITICISE",
@@ -32,7 +32,6 @@ __all__ = [
     "SplitClient",
     "SplitExecutor",
     "adam_settings",
-    "adversarial_loss",
     "noise_batch",
     "unsplit_step",
 ]

@@ -112,7 +112,7 @@ class SplitClient:
         fake_received, real_received = yield Computed((fake_head.detach(), real_head.detach()))
 
         fake_tail, real_tail = self._leaf(fake_received), self._leaf(real_received)
-        loss = _loss(self._tail(discriminator, fake_tail), 0.0) + _loss(
+        loss = adversarial_loss(self._tail(discriminator, fake_tail), 0.0) + adversarial_loss(
             self._tail(discriminator, real_tail), 1.0
         )
         torch.autograd.backward(loss)
@@ -126,7 +126,7 @@ class SplitClient:
             fake_head = self._head(discriminator, fakes, labels)
             (received,) = yield Computed((fake_head.detach(),))
             fake_tail = self._leaf(received)
-            loss = _loss(self._tail(discriminator, fake_tail), 1.0)
+            loss = adversarial_loss(self._tail(discriminator, fake_tail), 1.0)
             torch.autograd.backward(loss)
         gradients = yield Computed((_gradient(fake_tail),), {"generator": loss.detach()})
         self._backward((fake_head,), gradients)
@@ -175,6 +175,7 @@ def _gradient(leaf: Tensor) -> Tensor:
     return leaf.grad
 
 
-def _loss(logits: Tensor, target: float) -> Tensor:
+def adversarial_loss(logits: Tensor, target: float) -> Tensor:
+    """Return the mean binary cross entropy of ``logits`` against the same ``target`` for all."""
     logits = logits.to(weight_dtype(logits.dtype))
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

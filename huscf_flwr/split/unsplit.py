@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from huscf_flwr.models import weight_dtype
-from huscf_flwr.split.client import Batch
+from huscf_flwr.split.client import Batch, adversarial_loss
 from huscf_flwr.split.segments import Segments
 
 
@@ -33,9 +31,3 @@ def unsplit_step(networks: Segments, batch: Batch) -> dict[str, Tensor]:
         torch.autograd.backward(generator_loss)
     generator.apply_gradients()
     return {"discriminator": loss.detach(), "generator": generator_loss.detach()}
-
-
-def adversarial_loss(logits: Tensor, target: float) -> Tensor:
-    """Return the mean binary cross entropy of ``logits`` against the same ``target`` for all."""
-    logits = logits.to(weight_dtype(logits.dtype))
-    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

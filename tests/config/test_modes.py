@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huscf_flwr.conf_files import ConfError, find_conf, known_confs, read_yaml
-from huscf_flwr.config import CutsSection, DataSection, RunConfig, from_run_config, load_config, to_run_config
+from huscf_flwr.config import (
+    CutsSection,
+    DataSection,
+    RunConfig,
+    dump_config,
+    from_run_config,
+    load_config,
+    to_run_config,
+)
 from huscf_flwr.methods import BUILT_IN, resolved
 from tests.config.schema import all_keys, flat
 
@@ -146,9 +154,33 @@ def test_a_mode_of_ones_own(tmp_path):
     found = to_run_config(config)
     plain = to_run_config(resolved(load_config("demo")))
     differing = {key: value for key, value in found.items() if value != plain[key]}
-    assert differing == {"mode": str(path), "cuts.solver": "exact", "huscf.bodies": "shared"}
+    assert differing == {"mode": "half", "cuts.solver": "exact", "huscf.bodies": "shared"}
     bare = from_run_config({"mode": str(path)})
     assert (bare.rounds, bare.model.width) == (3, 0.5)
+
+
+def test_what_is_resolved_needs_the_modes_file_no_more(tmp_path):
+    """What was cleared stays so, too: in Flower's run config that looks like not set."""
+    path = tmp_path / "half.yaml"
+    path.write_text("compute: {wire_dtype: float16}\ncuts: {solver: exact}\nhuscf: {bodies: shared}\n")
+    config = resolved(load_config("demo", [f"mode={path}", "compute.wire_dtype=null"]))
+    written = tmp_path / "config.yaml"
+    written.write_text(dump_config(config))
+    for there_is_a_file in (True, False):
+        assert path.exists() is there_is_a_file
+        assert resolved(from_run_config(to_run_config(config))) == config
+        assert resolved(load_config(str(written))) == config
+        path.unlink(missing_ok=True)
+    assert (config.mode, config.cuts.solver, config.compute.wire_dtype) == ("half", "exact", None)
+    assert config.sections["huscf"].bodies == "shared"
+
+
+def test_a_file_is_no_known_mode_for_having_its_name(tmp_path):
+    path = tmp_path / "parity.yaml"
+    path.write_text("cuts: {solver: exact}")
+    config = resolved(load_config("demo", [f"mode={path}"]))
+    assert resolved(from_run_config(to_run_config(config))) == config
+    assert config.cuts.flops == "exact"
 
 
 def test_a_mode_that_cannot_be_read_is_named(tmp_path):

@@ -76,7 +76,7 @@ def test_one_section_may_take_the_place_of_all():
     assert alone.settings(MineSettings) is settings
     assert alone.settings(HuSCFSettings) == HuSCFSettings()
     assert alone.with_settings(HuSCFSettings(beta=3)).sections == {"huscf": HuSCFSettings(beta=3)}
-    common = {key: value for key, value in config if key not in config.sections}
+    common = {key: value for key, value in config if key not in config.sections} | {"resolved": True}
     assert {key: value for key, value in alone if key not in alone.sections} == common
     assert config.sections.keys() == {"huscf", "mine"}
 

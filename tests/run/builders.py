@@ -191,7 +191,7 @@ def assert_same_run(found, expected):
 
 def repeatable(lines):
     """Lines of ``metrics.jsonl`` without what the clock and the number of hosts say."""
-    clock = {"seconds", "hosts", "step_seconds", "server_step_seconds"}
+    clock = {"seconds", "hosts", "step_seconds", "round_seconds", "server_step_seconds"}
     return [
         {
             **{key: value for key, value in line.items() if key not in clock},

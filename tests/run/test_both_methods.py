@@ -1,5 +1,7 @@
 """What every method can rely on, on the local engine: ours, and one of the tests' own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -94,6 +96,44 @@ def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(mak
     assert dropped["id"] == 1
     assert "client 1" in dropped["reason"]
     assert "nan" in dropped["reason"]
+    assert all(tensor.isfinite().all() for tensor in server_tensors(folder).values())
+
+
+def upload_spoilt(begin, upload):
+    """Client 1 sends a number that is none at the end of its second round, though its losses were finite."""
+    rounds = {}
+
+    def begin_counted(member, number, order):
+        rounds[member.client] = number
+        begin(member, number, order)
+
+    def upload_broken(member):
+        sent = upload(member)
+        if rounds[member.client] != 2 or member.client != 1:
+            return sent
+        tensors = {
+            kind: {
+                name: torch.full_like(tensor, float("nan")) if tensor.is_floating_point() else tensor
+                for name, tensor in part.items()
+            }
+            for kind, part in sent.tensors.items()
+        }
+        return replace(sent, tensors=tensors)
+
+    return begin_counted, upload_broken
+
+
+def test_an_upload_that_is_not_finite_is_in_no_average(make, monkeypatch):
+    for kind in POISONED:
+        begin, upload = upload_spoilt(kind.begin, kind.upload)
+        monkeypatch.setattr(kind, "begin", begin)
+        monkeypatch.setattr(kind, "upload", upload)
+    folder = train(make("spoilt", rounds=3))
+    second = read_metrics(folder)[1]
+    assert [client["id"] for client in second["clients"]] == [0, 2, 3]
+    (dropped,) = second["drop_outs"]
+    assert dropped["id"] == 1
+    assert "not finite" in dropped["reason"]
     assert all(tensor.isfinite().all() for tensor in server_tensors(folder).values())
 
 

@@ -36,6 +36,7 @@ def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_
         ),
         ({"executor.certificate": "a.pem"}, 1, r"executor\.certificate is .*a\.pem, but executor\.key"),
         ({"resume_round": 3}, 1, "resume_round: 3, but resume names no run"),
+        ({"method": "fedgan", "cuts.emulate": True}, 1, r"cuts\.emulate is true, but clients of fedgan"),
     ],
 )
 def test_what_is_wrong_is_named(images, tmp_path, settings, hosts, message):

@@ -8,6 +8,7 @@ from huscf_flwr.run.client_files import (
     load_private,
     owners_folder,
     private_file,
+    remove_later_than,
     save_private,
 )
 from tests.run.builders import assert_same_to_the_bit
@@ -72,11 +73,20 @@ def test_files_that_the_server_never_took_give_way_and_the_one_it_took_stays(pri
     assert names(tmp_path) == [private_file(tmp_path, 7, number).name for number in (*taken_rounds[-1:], 5)]
 
 
-def test_a_round_that_is_trained_anew_leaves_nothing_of_later_ones(private, tmp_path):
+def test_who_writes_late_removes_nothing_of_later_rounds(private, tmp_path):
+    """A host that was given up finishes round 2 when another has taken its client through round 3."""
     first = save_rounds(private, tmp_path, 7, (1,), keep_last=3)
-    save_rounds(private, tmp_path, 7, (2, 3), keep_last=3, before=first)
+    last = save_rounds(private, tmp_path, 7, (2, 3), keep_last=3, before=first)
     save_private(private, tmp_path, 7, 2, before=first, keep_last=3)
-    assert names(tmp_path) == [private_file(tmp_path, 7, number).name for number in (1, 2)]
+    check_private(tmp_path, 7, last)
+
+
+def test_a_run_that_goes_on_from_an_earlier_round_removes_what_clients_kept_later(private, tmp_path):
+    save_rounds(private, tmp_path, 7, (1, 2, 3), keep_last=3)
+    save_rounds(private, tmp_path, 8, (2, 3), keep_last=3)
+    remove_later_than(tmp_path, 2)
+    expected = [private_file(tmp_path, 7, number).name for number in (1, 2)]
+    assert names(tmp_path) == [*expected, private_file(tmp_path, 8, 2).name]
 
 
 def test_what_a_crash_left_half_written_is_removed(private, tmp_path):

@@ -288,6 +288,42 @@ def test_an_executor_that_answers_what_is_not_listed_ends_the_session(answers, m
     assert re.search(message, str(session.failure))
 
 
+def stepping(step):
+    """A session of one step with an executor that has nothing to send but is asked twice."""
+    painter, _ = build_painter([0])
+    painter.step = step
+    return open_session(painter, [[0]])
+
+
+def test_what_an_executor_does_after_its_last_answer_belongs_to_the_step():
+    done = []
+
+    def step(number):
+        yield {}
+        yield {0: (gradients(), votes())}
+        yield {0: ()}
+        done.append(number)
+
+    session = stepping(step)
+    session.exchange(0, DRAW, {0: ()})
+    assert done == []
+    session.exchange(0, JUDGE, {0: (gradients(), votes())})
+    assert done == [1]
+
+
+def test_an_executor_with_more_exchanges_than_it_declares_ends_the_session():
+    def step(number):
+        yield {}
+        yield {0: (gradients(), votes())}
+        yield {0: ()}
+        yield {0: ()}
+
+    session = stepping(step)
+    session.exchange(0, DRAW, {0: ()})
+    with pytest.raises(SessionError, match="more exchanges than it declares"):
+        session.exchange(0, JUDGE, {0: (gradients(), votes())})
+
+
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("hosts", [[[0, 1, 2]], [[0, 2], [1]]])
 def test_a_step_may_have_a_single_exchange(channel, hosts):

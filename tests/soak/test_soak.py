@@ -4,7 +4,7 @@ import pytest
 
 from huscf_flwr.models import Cut
 from huscf_flwr.session.wire import StreamClaim
-from huscf_flwr.soak.client import Order
+from huscf_flwr.soak.client import SoakRound
 from huscf_flwr.soak.faults import KINDS, Fault
 from huscf_flwr.soak.resources import Resources, grown
 from huscf_flwr.soak.rounds import soak
@@ -12,12 +12,12 @@ from huscf_flwr.split import CRITICISE
 
 
 @pytest.mark.parametrize("fault", [None, Fault("kill", CRITICISE, "during", 1)])
-def test_an_order_is_one_line(fault):
+def test_a_round_is_one_line(fault):
     claim = StreamClaim(1, 2, 3, 4, (5,))
-    order = Order("localhost:1", "token", claim, Cut(1, 2, 1, 2), 3, Path("/tmp/blocks"), fault)
-    line = order.to_line()
+    given = SoakRound("localhost:1", "token", claim, Cut(1, 2, 1, 2), 3, Path("/tmp/blocks"), fault)
+    line = given.to_line()
     assert line.count("\n") == 1
-    assert Order.from_line(line) == order
+    assert SoakRound.from_line(line) == given
 
 
 def test_what_grows_is_named():

@@ -58,15 +58,7 @@ class FedGAN(Method):
         self.settings = config.settings(FedGANSettings)
         self.spec = model_spec_of(config)
         self.networks: BlockStates = initial_states(self.spec, seed=config.seed, dtype=dtype_of(config))
-
-    @classmethod
-    def check(cls, config: RunConfig) -> None:
-        """Raise ``ValueError`` if the configuration asks for what FedGAN cannot do."""
-        if config.cuts.emulate:
-            raise ValueError(
-                "cuts.emulate is true, but method is fedgan, which has no lock-step to emulate devices in; "
-                "set it to false"
-            )
+        self._measured: BlockStates | None = None
 
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
@@ -98,7 +90,8 @@ class FedGAN(Method):
         together = dict.fromkeys(samples, 0)
         blocks = {k: unflatten_blocks(upload.tensors[NETWORKS]) for k, upload in collected.uploads.items()}
         averaged = aggregate(blocks, {}, together, weights, weights, buffers=self.settings.buffers)
-        (self.networks,) = averaged.clusters.values()
+        (networks,) = averaged.clusters.values()
+        self._take(networks)
         return Outcome(clients={client: {"weight": weight} for client, weight in weights.items()})
 
     def products(self) -> list[Product]:
@@ -111,9 +104,17 @@ class FedGAN(Method):
 
     def load(self, state: State) -> None:
         """Go on from the averaged networks of ``state``."""
-        self.networks = unflatten_blocks(state.tensors)
+        self._take(unflatten_blocks(state.tensors))
+
+    def _take(self, networks: BlockStates) -> None:
+        self.networks, self._measured = networks, None
 
     def _generator(self) -> BlockStates:
+        if self._measured is None:
+            self._measured = self._measured_generator()
+        return self._measured
+
+    def _measured_generator(self) -> BlockStates:
         states = {key: state for key, state in self.networks.items() if key[0] == "generator"}
         if self.settings.running_statistics == "averaged":
             return states

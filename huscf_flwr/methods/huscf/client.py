@@ -32,7 +32,7 @@ class HuSCFClient(LockStepClient):
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
         self._settings = config.settings(HuSCFSettings)
-        self._kept: Tensors = {}
+        self._private_tensors: Tensors = {}
         self._split: SplitClient | None = None
         self._batches: RoundBatches | None = None
 
@@ -57,7 +57,7 @@ class HuSCFClient(LockStepClient):
         cut = Cut(*order.facts.cut)
         if self._split is None or self._split.cut != cut:
             self._split = self._with_cut(cut)
-            self._kept = {}
+            self._private_tensors = {}
         segments = self._split.segments
         blocks = {**order.tensors.get(SEGMENTS, {}), **order.tensors.get(TAKEN_BLOCKS, {})}
         if SEGMENTS in order.tensors:
@@ -84,11 +84,11 @@ class HuSCFClient(LockStepClient):
 
     def private(self) -> Tensors:
         """Return the moments of its optimisers."""
-        return self._kept if self._split is None else self._split.segments.moments()
+        return self._private_tensors if self._split is None else self._split.segments.moments()
 
     def load_private(self, tensors: Tensors) -> None:
         """Go on with these moments; those of blocks that it does not keep any more are left out."""
-        self._kept = tensors
+        self._private_tensors = tensors
 
     def _with_cut(self, cut: Cut) -> SplitClient:
         """Return segments of ``cut`` that go on with the moments so far."""

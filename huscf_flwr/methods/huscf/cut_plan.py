@@ -37,14 +37,14 @@ class CutPlan:
         self.before: dict[int, Cut] = dict(self.now)
         self.of_last_round: dict[int, Cut] = dict(self.now)
 
-    def kept(self, client: int) -> set[BlockKey]:
+    def kept_blocks(self, client: int) -> set[BlockKey]:
         """Return the blocks that a client keeps now and kept before."""
         now, before = (client_block_keys(self._spec, cuts[client]) for cuts in (self.now, self.before))
         return set(now) & set(before)
 
-    def taken(self, client: int) -> set[BlockKey]:
+    def taken_blocks(self, client: int) -> set[BlockKey]:
         """Return the blocks that a client keeps now and did not before."""
-        return set(client_block_keys(self._spec, self.now[client])) - self.kept(client)
+        return set(client_block_keys(self._spec, self.now[client])) - self.kept_blocks(client)
 
     def trained(self, clients: Collection[int]) -> None:
         """Take note that these clients have trained with their cuts; others have taken over nothing yet."""

@@ -132,7 +132,7 @@ class HuSCF(Method):
         orders = {}
         for client in clients:
             cluster = self.models.of_client[client]
-            needed = sorted(self.cuts.kept(client)) if cluster in self.models.blocks else []
+            needed = sorted(self.cuts.kept_blocks(client)) if cluster in self.models.blocks else []
             for key in needed:
                 name = _group(cluster, key)
                 if name not in groups:
@@ -172,7 +172,7 @@ class HuSCF(Method):
         facts, clients = self._facts(result), self._facts_of_clients(result)
         notes = [] if self.bodies.parted == parted_before else [_parted(len(self.bodies.bodies))]
         trained_with = dict(self.cuts.now)
-        steps_left = self.steps(number) * (self.rounds() - number)
+        steps_left = self.steps(number) * (self.rounds(self.config) - number)
         reselection = self.cuts.reselect(number, steps_left, collected)
         if reselection is not None:
             facts["new_cuts"] = self._new_cuts(reselection, trained_with)
@@ -180,8 +180,9 @@ class HuSCF(Method):
         return Outcome(facts=facts, clients=clients, notes=tuple(notes))
 
     def products(self) -> list[Product]:
-        """Return each cluster's generator."""
-        return [self._product(cluster, largest_cut(self.spec)) for cluster in self.models.names]
+        """Return each cluster's generator; none before clients that start apart were first averaged."""
+        averaged = [cluster for cluster in self.models.names if cluster in self.models.blocks]
+        return [self._product(cluster, largest_cut(self.spec)) for cluster in averaged]
 
     def judged_for(self, clients: Sequence[int]) -> Product | None:
         """Return the generator of most of ``clients``, or, as ``judged`` says, what the first one runs."""
@@ -259,7 +260,7 @@ class HuSCF(Method):
         A block that a client gives up needs nothing: its weights went into the server's copy when the round
         was averaged, and its moments stay behind. A block that the server never trained has no moments.
         """
-        keys = self.cuts.taken(client)
+        keys = self.cuts.taken_blocks(client)
         if not keys:
             return {}
         body = self.bodies.body_of(client)

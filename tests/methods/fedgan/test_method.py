@@ -5,6 +5,7 @@ import torch
 
 from huscf_flwr.methods.contract import State
 from huscf_flwr.methods.fedgan import FedGAN
+from huscf_flwr.methods.fedgan import method as method_module
 from huscf_flwr.models import flatten_blocks
 from tests.run.builders import SAMPLES, assert_same_to_the_bit, small_run, training_of
 
@@ -109,7 +110,15 @@ def test_a_product_draws_labelled_images(make):
     assert images.abs().max() <= 1
 
 
-def test_devices_cannot_be_emulated_without_lock_step(tmp_path):
-    FedGAN.check(small_run(tmp_path, tmp_path, method="fedgan"))
-    with pytest.raises(ValueError, match=r"cuts\.emulate is true, but method is fedgan, .*; set it to false"):
-        FedGAN.check(small_run(tmp_path, tmp_path, method="fedgan", **{"cuts.emulate": "true"}))
+def test_the_generator_is_measured_once_a_round(make, monkeypatch):
+    training, measured = make(), []
+    monkeypatch.setattr(
+        method_module,
+        "with_measured_statistics",
+        lambda spec, states, *_, **__: measured.append(1) or states,
+    )
+    for _ in range(2):
+        training.train()
+        for _ in range(3):
+            training.method.products()
+    assert len(measured) == 2

@@ -7,11 +7,12 @@ from huscf_flwr.models import (
     Cut,
     all_block_keys,
     client_block_keys,
+    flatten_blocks,
     largest_cut,
     unflatten_blocks,
 )
 from tests.methods.huscf.builders import ScriptedClusters, huscf_training
-from tests.run.builders import SAMPLES
+from tests.run.builders import SAMPLES, assert_same_to_the_bit
 
 
 @pytest.fixture
@@ -114,3 +115,29 @@ def test_a_clusters_model_has_its_own_body(make):
 def test_who_is_absent_stays_or_goes_with_most_of_its_cluster(before, now, after):
     """The second: its cluster is gone, and two of its three fellows are in cluster 2."""
     assert with_absent(before, now) == after
+
+
+def test_the_first_client_is_judged_by_what_it_runs_under_the_name_of_its_cluster(make):
+    """Bodies are averaged over all clients, blocks over a cluster's own: whose a block is matters."""
+    clusterer = ScriptedClusters((1, 1, 0), (1, 1, 0))
+    settings = {
+        "huscf.judged": "first-client",
+        "huscf.bodies": "shared",
+        "huscf.running_statistics": "averaged",
+    }
+    method = make(rounds=2, parts={"clusterer": clusterer}, **settings).method
+    product = method.judged_for([2, 0])
+    cut = method.cuts.of_last_round[0]
+    assert cut != largest_cut(method.spec)
+    assert (product.name, product.clients) == ("cluster-1", (0, 1))
+    model = method.models.model_states(1, cut)
+    own = {key: state for key, state in model.items() if key[0] == "generator"}
+    assert_same_to_the_bit(product.tensors, flatten_blocks(own))
+    whole = next(each for each in method.products() if each.name == product.name)
+    assert any(not torch.equal(tensor, whole.tensors[name]) for name, tensor in product.tensors.items())
+
+
+def test_others_are_judged_by_the_model_of_most_of_them(make):
+    method = make(parts={"clusterer": ScriptedClusters((0, 1, 1))}).method
+    (_, second) = method.products()
+    assert_same_to_the_bit(method.judged_for([0, 1, 2]).tensors, second.tensors)
