@@ -289,7 +289,7 @@ def test_a_run_that_goes_back_in_its_own_folder_forgets_what_came_later(make, tm
 def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
     saved.train()
     save_checkpoint(saved.rounds, tmp_path)
-    with pytest.raises(CheckpointError, match="is of round 2, and rounds is 1: take more"):
+    with pytest.raises(CheckpointError, match="is of round 2, and this run has 1: set rounds to more"):
         restored(make(rounds=1), tmp_path)
 
 

@@ -33,13 +33,17 @@ COMMON = {
     *("round", "seconds", "steps", "hosts", "step_seconds", "server_step_seconds"),
     *("losses", "bytes", "facts", "clients", "drop_outs"),
 }
-OF_A_CLIENT = {"id", "samples", "losses", "step_seconds", "bytes"}
+OF_A_CLIENT = {"id", "samples", "losses", "round_seconds", "bytes"}
 
 
 @pytest.mark.parametrize(
     ("method", "facts", "of_a_client"),
     [
-        ("huscf", {"silhouette", "bodies"}, {"cluster", "cut", "weight", "global_weight", "divergence"}),
+        (
+            "huscf",
+            {"silhouette", "bodies"},
+            {"step_seconds", "cluster", "cut", "weight", "global_weight", "divergence"},
+        ),
         ("fedgan", set(), {"weight"}),
     ],
 )

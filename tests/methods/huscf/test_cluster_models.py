@@ -119,18 +119,17 @@ def test_who_is_absent_stays_or_goes_with_most_of_its_cluster(before, now, after
 
 def test_the_first_client_is_judged_by_what_it_runs_under_the_name_of_its_cluster(make):
     """Bodies are averaged over all clients, blocks over a cluster's own: whose a block is matters."""
-    clusterer = ScriptedClusters((1, 1, 0), (1, 1, 0))
+    clusterer = ScriptedClusters((0, 1, 1), (0, 1, 1))
+    cuts = {0: Cut(2, 2, 2, 2), 1: Cut(1, 1, 1, 1), 2: Cut(2, 2, 2, 2)}
     settings = {
         "huscf.judged": "first-client",
         "huscf.bodies": "shared",
         "huscf.running_statistics": "averaged",
     }
-    method = make(rounds=2, parts={"clusterer": clusterer}, **settings).method
-    product = method.judged_for([2, 0])
-    cut = method.cuts.of_last_round[0]
-    assert cut != largest_cut(method.spec)
-    assert (product.name, product.clients) == ("cluster-1", (0, 1))
-    model = method.models.model_states(1, cut)
+    method = make(rounds=2, cuts=cuts, parts={"clusterer": clusterer}, **settings).method
+    product = method.judged_for([2, 1])
+    assert (product.name, product.clients) == ("cluster-1", (1, 2))
+    model = method.models.model_states(1, cuts[1])
     own = {key: state for key, state in model.items() if key[0] == "generator"}
     assert_same_to_the_bit(product.tensors, flatten_blocks(own))
     whole = next(each for each in method.products() if each.name == product.name)
