@@ -15,9 +15,6 @@ from huscf_flwr.process import prepare_process
 from huscf_flwr.run.display import Display
 from strategies import MethodStrategy
 
-_ROUND_SECONDS = 12 * 3600.0
-"""Flower's own time-to-live of a message; whoever is gone is found out much earlier."""
-
 
 def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerApp:
     """Return a ServerApp that trains with the method that the run config names.
@@ -42,7 +39,7 @@ def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerAp
                         session_grid,
                         strategy.initial_arrays(),
                         num_rounds=strategy.rounds_left,
-                        timeout=_ROUND_SECONDS,
+                        timeout=config.round_seconds,
                     )
                 strategy.finish()
             finally:

@@ -88,10 +88,12 @@ def assemble(config: RunConfig, method: type[Method], grid: Grid, server: Execut
     return Assembly(clients, owners, _described(method, grid, clients), keys)
 
 
-def addressed(contents: Mapping[int, RecordDict], message_type: str, group: str = "") -> Iterable[Message]:
-    """Return one message for each node id."""
+def addressed(
+    contents: Mapping[int, RecordDict], message_type: str, group: str = "", seconds: float | None = None
+) -> Iterable[Message]:
+    """Return one message for each node id; it lives for ``seconds``, or as long as Flower lets it."""
     return [
-        Message(content=records, dst_node_id=node, message_type=message_type, group_id=group)
+        Message(content=records, dst_node_id=node, message_type=message_type, group_id=group, ttl=seconds)
         for node, records in contents.items()
     ]
 
@@ -177,7 +179,7 @@ def _bind(config: RunConfig, owned: Mapping[int, int], keys: Mapping[int, str]) 
 def _place(
     config: RunConfig, admitted: Mapping[int, Arrival], owned: Mapping[int, int]
 ) -> dict[int, tuple[int, ...]]:
-    """Give each owner its client, and the hosts all others; a late owner's client is nobody else's."""
+    """Give each owner its client, and the hosts all that have no owner, not even one that came late."""
     clients: dict[int, tuple[int, ...]] = {
         node: (client,) for client, node in sorted(owned.items()) if node in admitted
     }
@@ -215,6 +217,6 @@ def _read_description(
         check_clients(described, clients)
     except ValueError as error:
         raise AssemblyError(
-            f"SuperNode {node} described its clients with {error}; mend it, or run without it"
+            f"SuperNode {node} described its clients with {error}; fix it, or run without it"
         ) from error
     return described

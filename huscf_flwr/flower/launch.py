@@ -28,7 +28,8 @@ from typing import Any
 import torch
 
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
-from huscf_flwr.config import RunConfig, to_run_config
+from huscf_flwr.config import RunConfig
+from huscf_flwr.flower.run_settings import listed_settings, overriding
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
@@ -210,7 +211,7 @@ def run_on(
     """
     stop = stop or StopRequest()
     settings = superlink.home / "run-config.toml"
-    settings.write_text(_toml(config), "utf-8")
+    settings.write_text(_toml(config, app), "utf-8")
     shown = _rounds_before(config, display)
     started = time.time()
     run_id = _submit(superlink, app, settings, federation)
@@ -374,8 +375,13 @@ def _reason(log: str) -> str:
     return "\n".join([first[0] if first else "\n".join(errors[:5]), "", *lines[-15:]])
 
 
-def _toml(config: RunConfig) -> str:
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in to_run_config(config).items())
+def _toml(config: RunConfig, app: Path) -> str:
+    settings, lost = overriding(config, listed_settings(app))
+    if lost:
+        raise FlowerRunError(
+            f"Flower does not carry {', '.join(lost)}: add them to [tool.flwr.app.config] in pyproject.toml"
+        )
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], address: str, log: Path, trusted: Path | None) -> None:

@@ -129,7 +129,7 @@ class MethodStrategy(Strategy):
             node: TrainRequest(opened.assignment(host), neighbours, streams[host]).to_records(self.method)
             for host, node in enumerate(nodes)
         }
-        return addressed(contents, TRAIN, group=str(server_round))
+        return addressed(contents, TRAIN, str(server_round), self.config.round_seconds)
 
     def aggregate_train(
         self,
@@ -173,7 +173,7 @@ class MethodStrategy(Strategy):
             for node, (client, *_) in assembly.clients.items()
             if node in assembly.owners and node not in away and client in product_of
         }
-        return addressed(requests, EVALUATE, group=str(server_round))
+        return addressed(requests, EVALUATE, str(server_round), self.config.round_seconds)
 
     def aggregate_evaluate(
         self,

@@ -48,7 +48,11 @@ Json = Any
 
 
 class Facts(BaseModel):
-    """Small values that cross: a subclass lists them, and none else may; numbers are finite."""
+    """Small values that cross: a subclass lists them, and none else may; numbers are finite.
+
+    A field is a text, a number of at most 64 bits, a bool, a tuple of one of these, or facts again. One that
+    may be None has None as its default: it is then not sent.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -185,6 +189,13 @@ class Crossing:
     """What clients that judge for themselves are sent: the tensors of a product."""
     scores: tuple[str, ...] = ()
     """What they answer."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for a kind that cannot be part of a name such as ``tensors/3/<kind>``."""
+        judged = (self.product_kind,) if self.product_kind else ()
+        for kind in (*self.order_kinds, *self.upload_kinds, *judged):
+            if not kind or "/" in kind:
+                raise ValueError(f"'{kind}' cannot be a kind of tensors: give it a name without '/'")
 
     def check_order(self, order: Order) -> None:
         """Raise ``CrossingError`` if an order has anything that is not listed."""

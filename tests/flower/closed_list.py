@@ -90,6 +90,7 @@ def envelope(method):
             "round": (ConfigRecord, {"round", "attempt", "steps", "training", "neighbours"}),
             rf"order/{CLIENT}": (ConfigRecord, listed["order"]),
             rf"groups/{CLIENT}": (ConfigRecord, {"names"}),
+            "empty-groups": (ConfigRecord, {"names"}),
             **tensors(rf"tensors/{CLIENT}", listed["order kinds"]),
             **tensors(f"group/{GROUPS[method]}", listed["order kinds"]),
             **KEPT,

@@ -12,8 +12,10 @@ from huscf_flwr.flower import launch
 from huscf_flwr.flower.launch import (
     FlowerRunError,
     PrivateSuperLink,
+    app_folder,
     flower_environment,
     private_superlink,
+    run_on,
     run_with_flower,
 )
 from huscf_flwr.run.interruption import StopRequest
@@ -202,8 +204,20 @@ def test_a_run_is_submitted_once_more_only_if_ray_did_not_start(
     (tmp_path / "answer-log").write_text(log)
     config = load_config("demo", [f"output={tmp_path}"])
     with pytest.raises(FlowerRunError, match=r"finished:failed(.|\n)*Error"):
-        run_with_flower(config, tmp_path, supernodes=2, display=SilentDisplay())
+        run_with_flower(config, app_folder(), supernodes=2, display=SilentDisplay())
     assert (tmp_path / "asked").read_text().split().count("run") == submitted
+
+
+def test_a_run_is_not_submitted_if_flower_would_not_carry_all_its_settings(superlink, tmp_path):
+    method = "tests.methods.two_exchanges:TwoExchanges"
+    settings = [f"output={tmp_path}", f"method={method}", "two_exchanges.steps=5"]
+    config = load_config("demo", settings)
+    problem = (
+        r"Flower does not carry two-exchanges\.steps: add .* to \[tool\.flwr\.app\.config\] in pyproject"
+    )
+    with pytest.raises(FlowerRunError, match=problem):
+        run_on(superlink, config, app_folder(), SilentDisplay())
+    assert not (tmp_path / "asked").exists()
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,16 @@ def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tm
     assert_close(server_tensors(config.folder), local[method])
 
 
+def test_parity_mode_trains_what_the_local_engine_trains(images, tmp_path):
+    """Its clients start apart, so that before the first round there is nothing to show."""
+    settings = {"mode": "parity", "rounds": 3, **UNJUDGED, **DOUBLE}
+    config, local = (small_run(images, tmp_path, name=name, **settings) for name in ("flower", "local"))
+    run(config, hosts(2))
+    train_locally(local, display=SilentDisplay())
+    assert read_summary(config.folder)["mode"] == "parity"
+    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+
+
 def test_what_crosses_is_rounded_as_on_the_local_engine(images, tmp_path):
     settings = {**UNJUDGED, **DOUBLE, "rounds": 1, "cuts.solver": "fixed", "cuts.fixed": "2,1,1,2"}
     narrow = {**settings, "compute.wire_dtype": "float16"}

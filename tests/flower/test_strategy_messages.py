@@ -3,6 +3,7 @@
 import pytest
 from flwr.app import ArrayRecord
 
+from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.methods import method_named
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.closed_list import unlisted
@@ -96,6 +97,22 @@ def test_tokens_are_fresh_in_every_round_and_for_every_host(images, tmp_path):
     requests = contents(grid, "train")
     assert len({request["stream"]["token"] for request in requests}) == len(requests) == 4
     assert {request["round"]["neighbours"] for request in requests} == {2}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_messages_live_as_long_as_a_round_may_take(images, tmp_path, monkeypatch, method):
+    waited, send = [], SessionGrid.send_and_receive
+
+    def watched(grid, messages, *, timeout=None):
+        waited.append(timeout)
+        return send(grid, messages, timeout=timeout)
+
+    monkeypatch.setattr(SessionGrid, "send_and_receive", watched)
+    config = small_run(images, tmp_path, method=method, rounds=1, clients=2, round_seconds=90.0, **UNJUDGED)
+    sent = run(config, owners(images, tmp_path)).sent
+    types = [message.metadata.message_type for message in sent if message.metadata.ttl == 90.0]
+    assert types == ["train", "train", "evaluate", "evaluate"]
+    assert waited == [90.0, 90.0]
 
 
 def test_the_ledger_counts_tensors_as_they_cross(simulated):

@@ -83,6 +83,16 @@ def test_facts_are_those_that_are_listed_and_their_numbers_are_finite(wrong):
         Told.model_validate(wrong)
 
 
+@pytest.mark.parametrize("kind", ["", "a/b", "/"])
+@pytest.mark.parametrize("listed", ["order_kinds", "upload_kinds", "product_kind"])
+def test_kinds_are_parts_of_names(kind, listed):
+    if listed == "product_kind":
+        assert Crossing(product_kind="").product_kind == ""  # there is none
+        kind = kind or "/"
+    with pytest.raises(ValueError, match=f"'{kind}' cannot be a kind of tensors: give it a name without '/'"):
+        Crossing(**{listed: kind if listed == "product_kind" else ("fine", kind)})
+
+
 def test_a_client_without_images_cannot_describe_itself():
     with pytest.raises(ValidationError):
         Description(samples=0, device=DEVICE)

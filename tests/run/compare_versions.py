@@ -4,6 +4,11 @@
 
 Each version trains the same small runs, in float64 and one thread, in a process of its own. Compared are the
 tensors of all checkpoints, clients' private files and generators, and what both say of rounds and clients.
+
+    python -m tests.run.compare_versions --write
+
+trains the runs of ``test_nothing_has_changed`` and writes what it expects: after a change of results that is
+intended, or for a new processor.
 """
 
 import json
@@ -11,12 +16,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 from tests.run.builders import write_domains
+from tests.run.test_nothing_has_changed import EXPECTED, RUNS, results_of, train_small
 
 SETTINGS = [
     "local_epochs=1",
@@ -32,27 +39,42 @@ SETTINGS = [
     "evaluation.every=0",
     "evaluation.synthetic_images=0",
 ]
-RUNS = {
+COMPARED = {
     "parted bodies": (2, ["huscf.clusters=2"]),
     "shared bodies": (1, ["huscf.clusters=2", "huscf.bodies=shared"]),
     "parity": (2, ["mode=parity"]),
     "fixed cuts": (1, ["cuts.solver=fixed", "cuts.fixed=2,1,1,2"]),
+    "changing cuts": (2, ["cuts.dynamic=true", "cuts.newest_weight=1"]),
 }
 TRAIN = """
 import sys
 from huscf_flwr.config import load_config
+from huscf_flwr.cuts import Beliefs
 try:
     from huscf_flwr.run.local import train_locally
 except ModuleNotFoundError:  # as it was until the commit 7afb06c
     from huscf_flwr.training.local import train_locally
     sys.argv = [word.replace("huscf.", "method.", 1) for word in sys.argv]
+
+learned = Beliefs.learned
+
+def scripted(self, problem, cuts, times, server_s, *, weight):
+    # The clock must not decide about cuts: clients and server are slow in turn.
+    slow, server_s = (1.0, 100.0) if self.rounds % 2 else (100.0, 0.1)
+    scripted = {k: type(own)(slow if k % 2 else 1.0, 1.0) for k, own in times.items()}
+    return learned(self, problem, cuts, scripted, server_s, weight=weight)
+
+Beliefs.learned = scripted
 hosts, *settings = sys.argv[1:]
 train_locally(load_config("demo", settings), hosts=int(hosts), judged=False)
 """
+OF_ROUNDS = ("silhouette", "bodies", "new_cuts")
+OF_CLIENTS = ("cluster", "samples", "cut", "losses")
+NUMBERS = ("weight", "global_weight", "divergence")
 
 
 def trained(checkout, hosts, settings):
-    """Train in ``checkout``; return the run's tensors, and what is known of its clients by round and id."""
+    """Train in ``checkout``; return tensors by file and name, and values by round and what they are."""
     with tempfile.TemporaryDirectory() as place:
         words = [
             *SETTINGS,
@@ -74,18 +96,42 @@ def trained(checkout, hosts, settings):
             for name, tensor in load_file(path).items()
         }
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    clients = {
-        (line["round"], client["id"]): [client[key] for key in ("cluster", "samples", "cut", "losses")]
-        for line in lines
-        for client in line["clients"]
+    return tensors, {
+        (line["round"], what): value for line in lines for what, value in values_of(line).items()
     }
-    return tensors, clients
+
+
+def values_of(line):
+    """Return what a line of ``metrics.jsonl`` of either version says, but for seconds."""
+    facts = line.get("facts", line)
+    found = {"losses": line["losses"], **{key: facts.get(key) for key in OF_ROUNDS}}
+    found |= {("bytes", kind): count for kind, count in bytes_of(line["bytes"]).items()}
+    for place, client in enumerate(line["clients"]):
+        for key in OF_CLIENTS:
+            found[client["id"], key] = client[key]
+        for key, in_old_line in zip(NUMBERS, ("weights", "global_weights", "divergences"), strict=True):
+            found[client["id"], key] = client[key] if key in client else line[in_old_line][place]
+    return found
+
+
+def bytes_of(count):
+    """Return bytes by direction, and by kind in both directions; the older version does not tell them apart.
+
+    Nor does it tell moments of blocks that change sides from the blocks.
+    """
+    if "kinds" in count:
+        ways, kinds = {way: count[way] for way in ("up", "down")}, Counter(count["kinds"])
+    else:
+        ways = {way: sum(kinds.values()) for way, kinds in count.items()}
+        kinds = sum(map(Counter, count.values()), Counter())
+    kinds["blocks that change sides"] += kinds.pop("moments that change sides", 0)
+    return {**ways, **kinds}
 
 
 def differences(before, now):
     """Return the names of what is not the same in both."""
     names = before.keys() ^ now.keys()
-    return sorted(names | {name for name in before.keys() & now.keys() if not _same(before[name], now[name])})
+    return [*names, *(name for name in before.keys() & now.keys() if not _same(before[name], now[name]))]
 
 
 def _same(before, now):
@@ -94,16 +140,30 @@ def _same(before, now):
     return before == now
 
 
-def main(older):
+def compare(older):
     """Compare all runs; return the status to exit with."""
     found = 0
-    for name, (hosts, settings) in RUNS.items():
+    for name, (hosts, settings) in COMPARED.items():
         before, now = (trained(checkout, hosts, settings) for checkout in (older, Path.cwd()))
         different = [part for pair in zip(before, now, strict=True) for part in differences(*pair)]
         found += len(different)
-        print(f"{name}: {len(before[0])} tensors, {len(different)} differences", *different[:10], sep="\n  ")
+        tensors, values = map(len, before)
+        print(f"{name}: {tensors} tensors, {values} values, {len(different)} differences")
+        print(*(f"  {part}\n" for part in different[:10]), sep="", end="")
     return min(found, 1)
 
 
+def write_expected(folder):
+    """Write anew what ``test_nothing_has_changed`` expects."""
+    for name in RUNS:
+        with tempfile.TemporaryDirectory() as place:
+            images = write_domains(Path(place) / "images")
+            results = results_of(train_small(name, images, Path(place)))
+        (folder / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    if sys.argv[1:] == ["--write"]:
+        write_expected(EXPECTED)
+    else:
+        sys.exit(compare(Path(sys.argv[1])))

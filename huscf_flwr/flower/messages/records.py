@@ -1,13 +1,16 @@
 """How facts, numbers and tensors become Flower's records, and how listed ones are read again.
 
 Facts are flattened: nested fields have dotted keys (``device.gflops``), and what is None is left out, so that
-a field that may be None needs that default. A record is named by what it is about, such as ``order/3`` for
-client 3, and one of tensors by their kind too, such as ``tensors/3/segments``. Whoever reads a message takes
-out of it what may be there; what is then left was not listed.
+a field that may be None needs that default. They are read strictly: "3" is no number and "yes" no bool, but
+a list may stand for a tuple, which Flower does not have, and 3 for 3.0. A record is named by what it is
+about, such as ``order/3`` for client 3, and one of tensors by their kind too, such as
+``tensors/3/segments``. Whoever reads a message takes out of it what may be there; what is then left was not
+listed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -24,14 +27,24 @@ _CLIENT = "0|[1-9][0-9]*"
 
 
 def facts_record(facts: Facts) -> ConfigRecord:
-    """Return facts as Flower carries them."""
-    return ConfigRecord(dict(_flattened(facts.model_dump(mode="json", exclude_none=True))))
+    """Return facts as Flower carries them; raises ``CrossingError`` if they could not be read again."""
+    name = type(facts).__name__
+    try:
+        record = ConfigRecord(dict(_flattened(facts.model_dump(mode="json", exclude_none=True))))
+    except TypeError as error:
+        raise CrossingError(f"{name} cannot cross: {error}") from error
+    if read_facts(record, type(facts), f"what would cross of {name}") != facts:
+        raise CrossingError(f"{name} cannot cross: it would not be read as it is; see Facts")
+    return record
 
 
 def read_facts(record: ConfigRecord, listed: type[FactsType], name: str) -> FactsType:
     """Return the facts that ``facts_record`` made; raises ``CrossingError`` for what is not ``listed``."""
     try:
-        return listed.model_validate(_nested(record))
+        # Of JSON, strict reading takes lists for tuples and mappings for nested facts.
+        return listed.model_validate_json(json.dumps(_nested(record)), strict=True)
+    except TypeError as error:
+        raise CrossingError(f"{name} is no {listed.__name__.lstrip('_')}: it has bytes") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}" for each in error.errors()

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import RecordDict
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from huscf_flwr.flower.messages.records import Reading, facts_record, numbers_record, parts_records
 from huscf_flwr.methods.contract import CrossingError, Facts, Kept, Method, Order, Orders, Parts, Upload
 from huscf_flwr.run.host import Assignment
 from huscf_flwr.session import ClientTimes
 from huscf_flwr.session.wire import StreamClaim
+from huscf_flwr.session.wire.codec import REASON_CHARACTERS
 
 TRAIN = "train"
 
@@ -40,11 +41,12 @@ class TrainRequest:
     neighbours: int
     """SuperNodes without data of their own that compute at the same time, perhaps on the same machine."""
     stream: Stream | None = None
-    """None if messages are all that the method needs."""
+    """None if messages are all that the method needs, so that it lists no exchanges."""
 
     def to_records(self, method: type[Method]) -> RecordDict:
         """Return the message's content; raises ``CrossingError`` if the method does not list all of it."""
         assignment, orders = self.assignment, self.assignment.orders
+        self._check(method)
         told = _Round(
             round=assignment.round,
             attempt=assignment.attempt,
@@ -57,14 +59,15 @@ class TrainRequest:
             records["stream"] = facts_record(self.stream)
         records.update(_kept_records(assignment.kept))
         for client, order in orders.clients.items():
-            method.crossing.check_order(order)
             records[f"order/{client}"] = facts_record(order.facts)
             records.update(parts_records(f"tensors/{client}", order.tensors))
             if order.groups:
                 records[f"groups/{client}"] = facts_record(_Groups(names=order.groups))
         for name, parts in orders.groups.items():
-            method.crossing.check_group(parts)
             records.update(parts_records(f"group/{name}", parts))
+        empty = tuple(name for name, parts in orders.groups.items() if not parts)
+        if empty:
+            records["empty-groups"] = facts_record(_Groups(names=empty))
         return records
 
     @classmethod
@@ -84,7 +87,27 @@ class TrainRequest:
             kept=kept,
             orders=orders,
         )
-        return cls(assignment, told.neighbours, stream)
+        request = cls(assignment, told.neighbours, stream)
+        request._check(method)
+        return request
+
+    def _check(self, method: type[Method]) -> None:
+        """Raise ``CrossingError`` unless this is all that the method lists, for clients with an order."""
+        if (self.stream is not None) != bool(method.crossing.exchanges):
+            found = "without" if self.stream is None else "with"
+            listed = [exchange.name for exchange in method.crossing.exchanges]
+            raise CrossingError(f"a request {found} a stream, but {method.name} lists exchanges {listed}")
+        orders = self.assignment.orders
+        _check_clients("kept files", self.assignment.kept, orders.clients)
+        for order in orders.clients.values():
+            method.crossing.check_order(order)
+        named = {name for order in orders.clients.values() for name in order.groups}
+        if named != orders.groups.keys():
+            raise CrossingError(
+                f"orders name the groups {sorted(named)}, but those sent are {sorted(orders.groups)}"
+            )
+        for parts in orders.groups.values():
+            method.crossing.check_group(parts)
 
 
 @dataclass(frozen=True)
@@ -95,7 +118,7 @@ class TrainReply:
     attempt: int
     uploads: Mapping[int, Upload]
     drop_outs: Mapping[int, str] = field(default_factory=dict)
-    """Reasons, by client id."""
+    """Reasons, by client id; no more than ``REASON_CHARACTERS`` of each cross."""
 
     def to_records(self, method: type[Method]) -> RecordDict:
         """Return the message's content; raises ``CrossingError`` if the method does not list all of it."""
@@ -113,7 +136,7 @@ class TrainReply:
                 records[f"seconds/{client}"] = numbers_record(seconds, _TIMES, "seconds")
         records.update(_kept_records({k: each.kept for k, each in self.uploads.items() if each.kept}))
         for client, reason in self.drop_outs.items():
-            records[f"drop-out/{client}"] = facts_record(_Reason(reason=reason))
+            records[f"drop-out/{client}"] = facts_record(_Reason(reason=reason[:REASON_CHARACTERS]))
         return records
 
     @classmethod
@@ -155,7 +178,7 @@ class _KeptFile(Facts):
 
 
 class _Reason(Facts):
-    reason: str
+    reason: str = Field(max_length=REASON_CHARACTERS)
 
 
 def _orders(reading: Reading, method: type[Method]) -> Orders:
@@ -171,13 +194,9 @@ def _orders(reading: Reading, method: type[Method]) -> Orders:
         )
         for client, own in facts.items()
     }
-    groups: dict[str, Parts] = {name: {} for order in orders.values() for name in order.groups}
-    groups.update(reading.parts("group"))
-    for order in orders.values():
-        method.crossing.check_order(order)
-    for parts in groups.values():
-        method.crossing.check_group(parts)
-    return Orders(clients=orders, groups=groups)
+    empty = reading.facts_if_any("empty-groups", _Groups)
+    groups: dict[str, Parts] = {name: {} for name in empty.names} if empty else {}
+    return Orders(clients=orders, groups={**groups, **reading.parts("group")})
 
 
 def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
@@ -226,7 +245,7 @@ def _kept(reading: Reading) -> dict[int, Kept]:
 
 
 def _of_clients(found: Mapping[str, Parts], clients: Mapping[int, Facts]) -> dict[int, Parts]:
-    """Return tensors by client id; raises ``CrossingError`` for any that are of nobody else's ``clients``."""
+    """Return tensors by client id; raises ``CrossingError`` for any that are of none of the ``clients``."""
     named = {str(client): client for client in clients}
     _check_clients("tensors", found, named)
     return {named[name]: parts for name, parts in found.items()}

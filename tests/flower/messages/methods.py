@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from huscf_flwr.methods.contract import Crossing, Description, Facts
+from tests.session.two_exchanges import DRAW, JUDGE
 
 
 class Place(Facts):
@@ -37,6 +38,7 @@ LISTING = SimpleNamespace(
         order_kinds=("weights", "moments that move"),
         upload=Sent,
         upload_kinds=("weights",),
+        exchanges=(DRAW, JUDGE),
         product_kind="model",
         scores=("accuracy", "f1"),
     ),

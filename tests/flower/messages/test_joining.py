@@ -67,6 +67,19 @@ def test_a_key_that_nobody_lists_is_refused(key):
         DescribeReply.from_records(records, BARE)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("samples", "4"), ("samples", 4.0), ("device.gflops", "1"), ("device.gflops", True), ("device.name", 7)],
+)
+def test_a_device_of_other_types_is_refused(key, value):
+    records = DescribeReply({3: Description(samples=4, device=DEVICES[0])}).to_records(BARE)
+    records["description/3"][key] = value
+    with pytest.raises(
+        CrossingError, match=f"description/3 is no Description: {key}: Input should be a valid"
+    ):
+        DescribeReply.from_records(records, BARE)
+
+
 @pytest.mark.parametrize("message", [Invitation(), Arrival(admitted=True), DescribeRequest(clients=())])
 def test_a_record_that_nobody_lists_is_refused(message):
     records = RecordDict({**message.to_records(), "domain": ConfigRecord({"name": "mnist"})})

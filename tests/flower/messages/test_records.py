@@ -59,6 +59,65 @@ def test_names_that_cannot_be_told_from_nested_ones_are_refused():
         facts_record(Named(by_name={"a.b": 1.0}))
 
 
+class Odd(Facts):
+    """What Flower's records cannot hold, or what would not be read as it was."""
+
+    pairs: tuple[tuple[int, int], ...] = ()
+    mixed: tuple[int | str, ...] = ()
+    by_name: dict[str, float] | None = None
+    note: str | None = "something"
+
+
+@pytest.mark.parametrize(
+    ("odd", "problem"),
+    [
+        ({"pairs": ((1, 2),)}, "Odd cannot cross: Not all values are of valid type"),
+        ({"mixed": (1, "a")}, "Odd cannot cross: All values in a list must be of the same"),
+        ({"by_name": {}}, "Odd cannot cross: it would not be read as it is"),
+        ({"note": None}, "Odd cannot cross: it would not be read as it is"),
+    ],
+)
+def test_facts_that_could_not_be_read_again_are_not_sent(odd, problem):
+    assert there_and_back(Odd()) == Odd()
+    with pytest.raises(CrossingError, match=problem):
+        facts_record(Odd(**odd))
+
+
+def test_facts_within_facts_that_say_nothing_are_not_sent():
+    class Within(Facts):
+        nothing: NoFacts
+
+    with pytest.raises(CrossingError, match=r"what would cross of Within is no Within: nothing: Field requ"):
+        facts_record(Within(nothing=NoFacts()))
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        ({"cut": ["3"]}, r"cut\.0: Input should be a valid integer"),
+        ({"cut": [3.0]}, r"cut\.0: Input should be a valid integer"),
+        ({"cut": [True]}, r"cut\.0: Input should be a valid integer"),
+        ({"cut": 3}, "cut: Input should be a valid array"),
+        ({"cut": [], "is_last": "yes"}, "is_last: Input should be a valid boolean"),
+        ({"cut": [], "is_last": 1}, "is_last: Input should be a valid boolean"),
+        ({"cut": [], "name": 3}, "name: Input should be a valid string"),
+        ({"cut": [], "name": b"three"}, "told is no Told: it has bytes"),
+        ({"cut": [], "place.x": "3"}, r"place\.x: Input should be a valid number"),
+        ({"cut": [], "place.x": True}, r"place\.x: Input should be a valid number"),
+    ],
+)
+def test_facts_of_another_type_are_refused(record, problem):
+    with pytest.raises(CrossingError, match=problem):
+        read_facts(ConfigRecord(record), Told, "told")
+
+
+def test_lists_stand_for_tuples_and_integers_for_floats():
+    record = ConfigRecord({"cut": [1, 2], "shares": [1, 2], "place.x": 3})
+    found = read_facts(record, Told, "told")
+    assert found == Told(cut=(1, 2), shares=(1.0, 2.0), place=Place(x=3.0))
+    assert [type(share) for share in found.shares] == [float, float]
+
+
 @pytest.mark.parametrize(
     ("record", "problem"),
     [

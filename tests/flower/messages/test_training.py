@@ -1,3 +1,6 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
@@ -8,6 +11,7 @@ from huscf_flwr.flower.messages import Stream, TrainReply, TrainRequest, claim_o
 from huscf_flwr.methods.contract import CrossingError, Kept, NoFacts, Order, Orders, Upload
 from huscf_flwr.run.host import Assignment
 from huscf_flwr.session import ClientTimes
+from huscf_flwr.session.wire.codec import REASON_CHARACTERS
 from tests.flower.in_process_grid import crossed
 from tests.flower.messages.methods import BARE, LISTING, Sent, Told
 
@@ -48,17 +52,17 @@ def assert_same_parts(found, expected):
 
 
 @settings(max_examples=50)
-@given(st.data(), st.dictionaries(clients, orders, max_size=3), st.none() | st.just(STREAM))
-def test_train_request(data, clients, stream):
+@given(st.data(), st.dictionaries(clients, orders, max_size=3))
+def test_train_request(data, clients):
     named = sorted({name for order in clients.values() for name in order.groups})
     groups = {name: data.draw(down) for name in named}
     given = assignment(
         Orders(clients=clients, groups=groups),
         kept=data.draw(st.dictionaries(st.sampled_from(list(clients)), kept) if clients else st.just({})),
     )
-    message = TrainRequest(given, neighbours=2, stream=stream)
+    message = TrainRequest(given, neighbours=2, stream=STREAM)
     found = TrainRequest.from_records(crossed(message.to_records(LISTING)), LISTING)
-    assert (found.neighbours, found.stream) == (2, stream)
+    assert (found.neighbours, found.stream) == (2, STREAM)
     arrived = found.assignment
     assert (arrived.round, arrived.attempt, arrived.steps, arrived.training) == (3, 2, 40, "ab" * 16)
     assert arrived.kept == given.kept
@@ -97,7 +101,7 @@ def test_what_a_group_is_told_travels_once():
     parts = {"weights": {"a": torch.ones(1000)}}
     order = Order(facts=Told(cut=()), groups=("everybody",))
     given = assignment(Orders(clients=dict.fromkeys((1, 2, 3), order), groups={"everybody": parts}))
-    records = TrainRequest(given, 1).to_records(LISTING)
+    records = TrainRequest(given, 1, STREAM).to_records(LISTING)
     assert list(records.array_records) == ["group/everybody/weights"]
 
 
@@ -115,11 +119,54 @@ WEIGHTS = {"weights": {"a": torch.zeros(2)}}
             Orders(clients={1: Order(facts=TOLD, groups=("all",))}, groups={"all": IMAGES}),
             r"a group has tensors \['images'\]",
         ),
+        (Orders(clients={1: Order(facts=TOLD)}, groups={"all": WEIGHTS}), r"groups \[\], but .* \['all'\]"),
+        (Orders(clients={1: Order(facts=TOLD, groups=("all",))}), r"groups \['all'\], but .* \[\]"),
     ],
 )
 def test_an_order_that_the_method_does_not_list_is_not_sent(orders, problem):
     with pytest.raises(CrossingError, match=problem):
-        TrainRequest(assignment(orders), 1).to_records(LISTING)
+        TrainRequest(assignment(orders), 1, STREAM).to_records(LISTING)
+
+
+def test_what_a_client_without_an_order_keeps_is_not_sent():
+    given = assignment(Orders(clients={1: Order(facts=TOLD)}), kept={2: Kept(1, "ab")})
+    with pytest.raises(CrossingError, match=r"kept files of clients \[2\], of which it has nothing else"):
+        TrainRequest(given, 1, STREAM).to_records(LISTING)
+
+
+ALONE = SimpleNamespace(name="alone", crossing=replace(LISTING.crossing, exchanges=()))
+"""Lists what LISTING does, but no exchanges."""
+
+
+@pytest.mark.parametrize(
+    ("stream", "method", "others", "problem"),
+    [
+        (None, LISTING, ALONE, r"without a stream, but listing lists exchanges \['\w+', '\w+'\]"),
+        (STREAM, ALONE, LISTING, r"with a stream, but alone lists exchanges \[\]"),
+    ],
+)
+def test_there_is_a_stream_if_the_method_lists_exchanges_and_only_then(stream, method, others, problem):
+    request = TrainRequest(assignment(Orders(clients={})), 1, stream)
+    with pytest.raises(CrossingError, match=problem):
+        request.to_records(method)
+    with pytest.raises(CrossingError, match=problem):
+        TrainRequest.from_records(request.to_records(others), method)
+    assert TrainRequest.from_records(request.to_records(others), others) == request
+
+
+def test_groups_without_tensors_are_named_as_such():
+    records = request_records(groups={"all": {}})
+    assert TrainRequest.from_records(records, LISTING).assignment.orders.groups == {"all": {}}
+    del records["empty-groups"]
+    with pytest.raises(CrossingError, match=r"orders name the groups \['all'\], but those sent are \[\]"):
+        TrainRequest.from_records(records, LISTING)
+
+
+def test_a_group_whose_tensors_are_missing_is_not_taken():
+    records = request_records()
+    del records["group/all/weights"]
+    with pytest.raises(CrossingError, match=r"orders name the groups \['all'\], but those sent are \[\]"):
+        TrainRequest.from_records(records, LISTING)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +182,9 @@ def test_an_upload_that_the_method_does_not_list_is_not_sent(upload, problem):
         TrainReply(1, 1, {1: upload}).to_records(LISTING)
 
 
-def request_records():
+def request_records(groups=None):
     order = Order(facts=TOLD, tensors=WEIGHTS, groups=("all",))
-    orders = Orders(clients={1: order}, groups={"all": WEIGHTS})
+    orders = Orders(clients={1: order}, groups=groups or {"all": WEIGHTS})
     return TrainRequest(assignment(orders), 1, STREAM).to_records(LISTING)
 
 
@@ -151,7 +198,13 @@ def reply_records():
     [
         ("tensors/1/images", ArrayRecord({}), r"an order has tensors \['images'\]"),
         ("group/all/images", ArrayRecord({}), r"a group has tensors \['images'\]"),
-        ("group/others/images", ArrayRecord({}), r"a group has tensors \['images'\]"),
+        (
+            "group/others/weights",
+            ArrayRecord({}),
+            r"groups \['all'\], but those sent are \['all', 'others'\]",
+        ),
+        ("empty-groups", ConfigRecord({"names": ["none"]}), r"those sent are \['all', 'none'\]"),
+        ("kept/2", ConfigRecord({"round": 1, "sha256": "0"}), r"kept files of clients \[2\]"),
         ("tensors/2/weights", ArrayRecord({}), r"tensors of clients \['2'\], of which it has nothing else"),
         ("groups/2", ConfigRecord({"names": ["all"]}), r"groups of clients \[2\]"),
         ("order/2", ConfigRecord({"cut": [1], "label": 1}), "order/2 is no Told: label: Extra inputs"),
@@ -182,7 +235,13 @@ def test_an_order_that_the_method_does_not_list_is_not_taken(name, record, probl
         ("seconds/1", MetricRecord({"compute": 1.0}), r"seconds/1 has no \['exchange'\]"),
         ("kept/2", ConfigRecord({"round": 1, "sha256": "0"}), r"kept files of clients \[2\]"),
         ("kept/1", ConfigRecord({"round": 1, "sha256": "0", "path": "/home"}), "path: Extra inputs"),
-        ("drop-out/1", ConfigRecord({"reason": "none", "image": b""}), "image: Extra inputs"),
+        ("drop-out/1", ConfigRecord({"reason": "none", "image": [1]}), "image: Extra inputs"),
+        (
+            "drop-out/1",
+            ConfigRecord({"reason": "none", "image": b""}),
+            "drop-out/1 is no Reason: it has bytes",
+        ),
+        ("drop-out/1", ConfigRecord({"reason": "x" * (REASON_CHARACTERS + 1)}), "at most 500 characters"),
         ("group/all/weights", ArrayRecord({}), r"a message with \['group/all/weights'\]"),
     ],
 )
@@ -191,6 +250,12 @@ def test_an_upload_that_the_method_does_not_list_is_not_taken(name, record, prob
     records[name] = record
     with pytest.raises(CrossingError, match=problem):
         TrainReply.from_records(records, LISTING)
+
+
+def test_a_reason_to_drop_out_is_cut_to_what_may_cross():
+    reason = "x" * (REASON_CHARACTERS + 1)
+    records = crossed(TrainReply(1, 1, {}, {1: reason}).to_records(LISTING))
+    assert TrainReply.from_records(records, LISTING).drop_outs == {1: reason[:-1]}
 
 
 def test_a_message_of_another_method_is_not_taken():
