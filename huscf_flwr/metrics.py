@@ -1,8 +1,8 @@
 """The one registry of what is measured: what a number is called, which way is better, how it is shown.
 
-Round lines, tables, charts and TensorBoard all ask it, and none of them has a list of its own. A number that
-nobody has registered appears too, under its own name, so that a new method needs nothing here; its author
-may ``register`` what is known of it.
+Round lines, tables, charts and TensorBoard all ask it, and none of them has a list of its own. An
+unregistered number appears too, under its own name, so that a new method needs nothing here; its author
+may ``register`` what is known about it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def register(metric: Metric) -> Metric:
 
 
 def metric_named(name: str) -> Metric:
-    """Return the metric of a name; a plain one if nobody has registered it."""
+    """Return the metric of a name; a plain one if it is not registered."""
     return _REGISTERED.get(name) or Metric(name, name.replace("_", " "))
 
 

@@ -1,4 +1,4 @@
-"""What one step's traffic takes when nobody computes anything: the channels alone.
+"""How long one step's traffic takes without any computation: the channels alone.
 
 Clients and executor send frames of the right shapes that were made beforehand. Over gRPC the clients are a
 process of their own, as they would be; the executor is in this one.

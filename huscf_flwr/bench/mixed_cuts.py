@@ -1,4 +1,4 @@
-"""Cuts that differ from client to client, whatever their devices: what is measured with, and soaked."""
+"""Cuts that differ from client to client, whatever their devices: for benchmarks and the soak test."""
 
 from __future__ import annotations
 

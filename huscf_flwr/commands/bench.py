@@ -250,7 +250,7 @@ def exchange(
     repeats: Annotated[int, typer.Option(min=1, help="steps that count, after one that does not")] = 5,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Time one step's traffic by channel and wire type, computed in float32, while nobody computes."""
+    """Time one step's traffic by channel and wire type, in float32, without any computation."""
     with errors_as_messages():
         spec = load_model_spec(model, width)
         cuts = mixed_cuts(spec, clients)

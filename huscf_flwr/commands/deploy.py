@@ -37,7 +37,7 @@ def certificates(
     name: Annotated[list[str], typer.Option(help="DNS name or address of the server, as devices write it")],
     days: Annotated[int, typer.Option(help="how long they are valid")] = 365,
 ) -> None:
-    """Make a certificate for the server; ca.crt goes to all devices, server.key to nobody."""
+    """Make a certificate for the server; ca.crt goes to all devices, server.key stays here."""
     with errors_as_messages():
         made = make_server_credentials(folder.absolute(), name, days=days)
         _print_paths(made.authority, made.certificate, made.key)

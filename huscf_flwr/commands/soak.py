@@ -24,9 +24,9 @@ def soak_command(
 ) -> None:
     """Train with clients that fail at random, and see that nothing is lost, left over or unaccounted for.
 
-    Each client is a process with a stream of its own that is killed, hangs, is slow or sends what is no
-    frame. Whoever fails must have dropped out of its round, and nobody else; memory, descriptors and threads
-    of the server must not grow. Exit code 1 if any of that is not so.
+    Each client is a process with a stream of its own that may be killed, hang, be slow or send invalid
+    frames. The clients that fail must drop out of their rounds, and no others; memory, descriptors and
+    threads of the server must not grow. Otherwise the exit code is 1.
     """
     with (
         tempfile.TemporaryDirectory() as folder,

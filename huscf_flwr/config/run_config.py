@@ -76,7 +76,7 @@ class RunConfig(Section):
         method: ``huscf``, ``fedgan``, or a class of your own as ``my_package.mine:Mine``.
         mode: name in ``conf/modes``, or path of a YAML file: ``corrected``, or ``parity`` with the authors'
             code.
-        resolved: everything is set, the mode's settings included: ``mode`` is only a name, and its file is not
+        resolved: everything is set, the mode's settings included: ``mode`` is only a name, whose file is not
             read any more. Runs set this themselves, in what they write down and send.
         seed: of every random stream.
         rounds: federated rounds.

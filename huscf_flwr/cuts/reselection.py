@@ -1,4 +1,4 @@
-"""Choosing cuts anew in the middle of a run: only if it pays, and only where it does."""
+"""Choosing new cuts in the middle of a run: only if it pays, and only where it does."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ BODY = """\
   {{ scores(domains, "Domain", true) }}
   {{ meanings(domains.metrics) }}
   {% else %}
-  <p class="lead">No domain has been judged: nobody who knows the true domains has looked at this run
+  <p class="lead">No domain has been judged: the true domains are unknown to this run
   {{- "" if finished else " yet" }}.</p>
   {% endif %}
 </section>
@@ -92,7 +92,7 @@ BODY = """\
 {% if client_scores.rows %}
 <section id="client-scores">
   <h2>Scores on clients</h2>
-  <p class="lead">What clients found on their own test images, which they show to nobody: the mean over the
+  <p class="lead">What clients found on their own test images, which never leave them: the mean over the
     clients of each product, weighted by their test images.</p>
   {{ scores(client_scores, "Product", false) }}
   {{ meanings(client_scores.metrics) }}
@@ -305,7 +305,7 @@ BODY = """\
   <h2>Traffic</h2>
   <p class="lead">Everything that crossed between clients and server in
   {{ one(figures.rounds, "round") }}: {{ figures.up|bytes }} up, {{ figures.down|bytes }} down.
-  What several clients of one SuperNode are told alike travels once, and is counted for the first of them.</p>
+  What several clients of one SuperNode receive in common travels once, and counts for the first of them.</p>
   <div class="scroll"><table>
     <thead><tr><th class="text">Kind</th><th class="text">Direction</th><th>Total</th><th>A round</th>
       <th>Share</th><th></th></tr></thead>

@@ -172,7 +172,7 @@ def cluster_by_client(record: Json) -> dict[int, int]:
 
 
 def byte_total(record: Json, direction: str) -> float | None:
-    """Return the bytes of all kinds that crossed in a round; `None` if nobody counted."""
+    """Return the bytes of all kinds that crossed in a round; `None` if they were not counted."""
     counted = [value for _, value in numbers(part(record, "bytes", direction))]
     return sum(counted) if counted else None
 

@@ -142,7 +142,7 @@ def adjusted_rand_index(clusters: Sequence[int], domains: Sequence[str | None]) 
 
     Args:
         clusters: the cluster of each client.
-        domains: the domain of each client, in the same order; `None` where nobody knows it.
+        domains: the domain of each client, in the same order; `None` where it is unknown.
 
     Returns:
         The index, or `None` if there are no clients or the domain of any of them is not known.

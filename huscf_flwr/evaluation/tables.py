@@ -16,7 +16,7 @@ from huscf_flwr.metrics import Metric, metric_named, metrics_named
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Return the table of what `summary.json` says: one row a domain, the run as a whole above and below.
 
-    Where nobody knows the domains there is one row a product, with the means of its clients' own scores. The
+    If the domains are unknown, there is one row per product, with the means of its clients' own scores. The
     columns are what was measured, without details. What is not known is a dash; without anything judged
     there is one row of dashes.
     """

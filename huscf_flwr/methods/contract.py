@@ -3,8 +3,8 @@
 A method has two halves, ``Method`` on the server and ``Client`` beside the images. A run drives them in
 rounds, in one process or through Flower, and neither half knows which:
 
-1. ``Method.orders`` says what each client is told; what several are told alike is a *group*, and travels once
-   to each host.
+1. ``Method.orders`` says what each client is told; what several of them have in common is a *group*, and
+   travels once to each host.
 2. ``Client.begin`` takes its order, and the client trains: by itself (``MessageClient.train``), or in
    lock-step with an executor on the server (``LockStepClient.step`` and ``Method.executor``).
 3. ``Client.upload`` says what goes back.
@@ -48,7 +48,7 @@ Json = Any
 
 
 class Facts(BaseModel):
-    """Small values that cross: a subclass lists them, and none else may; numbers are finite.
+    """Small values that cross: a subclass lists them, and no others may; numbers are finite.
 
     A field is a text, a number of at most 64 bits, a bool, a tuple of one of these, or facts again. One that
     may be None has None as its default: it is then not sent.
@@ -114,7 +114,7 @@ class Orders:
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """What one client sends at the end of a round; all but the first two are its host's to add."""
+    """What one client sends at the end of a round; its host adds all but the first two fields."""
 
     facts: Facts = NOTHING
     tensors: Parts = field(default_factory=dict)
@@ -131,7 +131,7 @@ class Collected:
     uploads: Mapping[int, Upload]
     """Of the clients that took part to the end, by client id; the others have dropped out."""
     step_times: Mapping[int, StepTimes] = field(default_factory=dict)
-    """Seconds that a step took each client; empty if nobody measured."""
+    """Seconds that a step took each client; empty if they were not measured."""
     executor_s: float = 0.0
     """Seconds that the executor computed in a step."""
 
@@ -237,7 +237,7 @@ class Client(ABC):
 
     @abstractmethod
     def upload(self) -> Upload:
-        """Return what goes back at the end of the round; live tensors will do."""
+        """Return what goes back at the end of the round; the tensors may be live."""
 
     def private(self) -> Tensors:
         """Return what it keeps for itself between rounds, on its own disk."""
@@ -286,7 +286,7 @@ class Method(ABC):
 
     @classmethod  # noqa: B027 - many methods have nothing to find
     def check(cls, config: RunConfig) -> None:
-        """Raise ``ValueError`` for what can be found wrong before anybody is there."""
+        """Raise ``ValueError`` for settings that can be rejected before any client has joined."""
 
     @classmethod
     @abstractmethod
@@ -350,7 +350,7 @@ class Method(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """Return everything that a checkpoint must hold; live tensors will do."""
+        """Return everything that a checkpoint must hold; the tensors may be live."""
 
     @abstractmethod
     def load(self, state: State) -> None:

@@ -73,9 +73,9 @@ class Checkpoint:
     def check_same_run(self, config: RunConfig) -> None:
         """Raise ``CheckpointError`` if a run of ``config`` would not be the same training."""
         spec = model_spec_of(config).model_dump(mode="json")
-        self._check(self.state.model == spec, "is of another network")
+        self._check(self.state.model == spec, "belongs to another network")
         differing = _differences(self.state.settings, _settings(config))
-        self._check(not differing, f"is of a run with other settings: {', '.join(differing)}")
+        self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
         rounds = method_named(config.method).rounds(config)
         self._check(
             self.state.round <= rounds,
@@ -83,10 +83,10 @@ class Checkpoint:
         )
 
     def check_clients(self, clients: Collection[int]) -> None:
-        """Raise ``CheckpointError`` if it is of other clients."""
+        """Raise ``CheckpointError`` if it belongs to other clients."""
         self._check(
             self.state.clients == sorted(clients),
-            f"is of other clients: {_ids(self.state.clients)}; this run has {_ids(clients)}",
+            f"belongs to other clients: {_ids(self.state.clients)}; this run has {_ids(clients)}",
         )
 
     def check_private(self, clients: Collection[int]) -> None:
@@ -100,7 +100,7 @@ class Checkpoint:
     def restore(self, rounds: Rounds) -> None:
         """Let ``rounds``, of this or another run, go on from here.
 
-        Raises ``CheckpointError`` naming what is wrong if it is of other networks, settings or clients, or
+        Raises ``CheckpointError`` naming what is wrong if it is for other networks, settings or clients, or
         the method finds that it does not fit.
         """
         self.check_same_run(rounds.config)
@@ -213,12 +213,12 @@ def _read_state(path: Path) -> ServerState:
         raise CheckpointError(f"resume: the checkpoint in {folder} {damaged}: {error}") from error
     _check(isinstance(content, dict) and isinstance(content.get("version"), int), folder, damaged)
     version = content["version"]
-    _check(version <= VERSION, folder, f"is of a newer version of this program: {version}, this is {VERSION}")
+    _check(version <= VERSION, folder, f"is by a newer version of this program: {version}, this is {VERSION}")
     _check(
         version >= VERSION,
         folder,
-        f"is of an older version of this program: {version}, not {VERSION}; go on with the program that "
-        "wrote it, or begin anew without resume",
+        f"is by an older version of this program: {version}, not {VERSION}; go on with the program that "
+        "wrote it, or start again without resume",
     )
     checksum = content.pop("checksum", None)
     _check(checksum == _checksum(content), folder, f"{damaged} is not the file that was written")

@@ -1,4 +1,4 @@
-"""Whoever is told how a run goes; each looks at what it cares about."""
+"""Observers of a run: checkpoints, display, log and TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PROGRESS_SECONDS = 0.5
 
 
 class Observer:
-    """Told how a run goes; does nothing but what a subclass does."""
+    """Called as a run goes on; a subclass overrides the calls that it needs."""
 
     def begin(self, rounds: Rounds, folder: Path) -> None:
         """The run's folder is there, and its method as it was if it is resumed."""
 
     def progress(self, number: int, done: int, total: int) -> None:
-        """``done`` of ``total`` steps, or clients, of round ``number`` are done; told twice a second."""
+        """``done`` of ``total`` steps, or clients, of round ``number`` are done; called twice a second."""
 
     def note(self, text: str, client: int | None = None, *, is_warning: bool = False) -> None:
         """Something worth a line happened, perhaps to a client."""
@@ -119,7 +119,7 @@ class Pace:
         self._last = 0.0
 
     def is_due(self, done: int, total: int) -> bool:
-        """Return whether this much progress is to be told."""
+        """Return whether this progress should be reported."""
         now = time.monotonic()
         if done < total and now - self._last < _PROGRESS_SECONDS:
             return False

@@ -63,9 +63,9 @@ class RunFolder(Observer):
             self._write_products(rounds.method, rounds.number)
 
     def progress(self, number: int, done: int, total: int) -> None:
-        """Write how far the current round is, for whoever watches the folder."""
+        """Write the progress of the current round, for anyone watching the folder."""
         content = {"round": number, "step": done, "steps": total}
-        with suppress(OSError):  # a full disk must not end the training that it only watches
+        with suppress(OSError):  # a full disk must not stop the training; this file only shows how far it is
             write_atomically(self.path / "progress.json", json.dumps(content).encode(), durable=False)
 
     def round(self, line: Mapping[str, Any], rounds: Rounds) -> None:

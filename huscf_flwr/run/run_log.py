@@ -1,6 +1,6 @@
 """The structured log of a run: what the program has to say, one JSON object a line, in the run's folder.
 
-Whoever has something to say uses Python's ``logging`` as everywhere; a line about one client says so with
+Code logs with Python's ``logging``, as everywhere; a line about one client says so with
 ``extra={"client": client}``, as for a client that drops out and why. What is said before the run's folder is
 there waits in memory.
 """
@@ -76,7 +76,7 @@ class RunLog(logging.Handler):
             else:
                 self._file.write(line)
                 self._file.flush()
-        except Exception:  # a full disk must not end the training that is only watched
+        except Exception:  # a full disk must not stop the training
             self.handleError(record)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ class Channel(Protocol):
         ...
 
     def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
-        """Send up what is of one client, which must not change before the answer has come."""
+        """Send up one client's tensors, which must not change before the answer has come."""
         ...
 
     def receive(self, exchange: Exchange) -> tuple[int, Parcel]:

@@ -1,4 +1,4 @@
-"""Lock-step: hosts bring the frames of their clients, and nobody goes on before all have come.
+"""Lock-step: hosts bring the frames of their clients, and no host goes on before all have come.
 
 A *host* is whoever runs some of the clients: a SuperNode, or a thread of this process. One of those that
 arrived runs the executor's part of an exchange when the last has come, and every host leaves with what is
@@ -62,8 +62,8 @@ class LockStep:
 
         ``hosts`` lists the client ids of each host; a host that does not come to an exchange within its
         ``patience``, by ``clock``, has dropped out, and below ``min_clients`` the session fails;
-        ``largest_batch`` bounds the samples in a frame; ``on_drop_out`` is told of every client that drops
-        out; ``wire`` is how numbers cross, on every channel.
+        ``largest_batch`` bounds the samples in a frame; ``on_drop_out`` is called with every client that
+        drops out; ``wire`` is how numbers cross, on every channel.
         """
         self._steps = steps
         self._ledger = ledger

@@ -12,9 +12,9 @@ from huscf_flwr.session.lockstep import Progress
 
 
 class MessageSession:
-    """One round of clients that train by themselves, with the face of ``LockStep`` to those who drive it.
+    """One round of clients that train by themselves, with the same interface as ``LockStep``.
 
-    Nobody waits for anybody: hosts may come one after the other, in any order.
+    No host waits for another: they may come one after the other, in any order.
     """
 
     step_seconds: Sequence[float] = ()
@@ -33,7 +33,7 @@ class MessageSession:
     ) -> None:
         """Open a round of the clients of all ``hosts``; with fewer than ``min_clients`` it fails.
 
-        ``progress`` is told how many clients are done, ``on_drop_out`` of every one that drops out.
+        ``progress`` is called with the number of clients that are done, ``on_drop_out`` with each drop-out.
         """
         self._attendance = Attendance(hosts, min_clients=min_clients, on_drop_out=on_drop_out)
         self._progress = progress

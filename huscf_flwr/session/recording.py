@@ -136,14 +136,14 @@ class _Part:
 
     graph: torch.cuda.CUDAGraph
     computed: Computed | None
-    """What comes of it, written anew by every replay; nothing after the last exchange."""
+    """Its results, overwritten by every replay; empty after the last exchange."""
     held: Frame
     """What it computes from."""
 
 
 @contextmanager
 def _recording(stream: torch.cuda.Stream) -> Iterator[None]:
-    """Let one thread at a time record, and nobody collect garbage: recordings cannot be freed meanwhile."""
+    """Let one thread at a time record, without garbage collection: recordings cannot be freed meanwhile."""
     with _one_records:
         collecting = gc.isenabled()
         gc.disable()

@@ -24,7 +24,7 @@ from huscf_flwr.tensor_files import read_tensors, write_tensors
 MODEL, WIDTH = "authors-28", 0.05
 BATCH_SIZE = 8
 ANSWER_SECONDS = 600.0
-"""More than the executor waits for anybody: a client that waits with it must not leave before that."""
+"""Longer than the executor waits for any client: the others must not give up before it does."""
 
 
 @dataclass(frozen=True)

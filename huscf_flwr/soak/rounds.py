@@ -1,4 +1,4 @@
-"""Rounds with random faults: whoever fails must have dropped out, and nobody else."""
+"""Rounds with random faults: the clients that fail must drop out, and no others."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Soak:
         self._processes = ClientProcesses()
 
     def run(self, seconds: float, progress: Callable[[float, Books], None]) -> Books:
-        """Train rounds for ``seconds``; ``progress`` is told the seconds so far after each."""
+        """Train rounds for ``seconds``; ``progress`` is called after each with the seconds so far."""
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             self.round()

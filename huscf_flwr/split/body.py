@@ -89,7 +89,7 @@ def run_body(
 def _regroup(
     held: _Held | None, members: tuple[int, ...], current: dict[int, Tensor], sizes: Mapping[int, int]
 ) -> _Held:
-    """Return the batch of ``members``; it is cut up and joined anew only where somebody joins or leaves."""
+    """Return the batch of ``members``; it is split and joined again only if a client joins or leaves."""
     if held is not None and held.members == members:
         return held
     if held is not None:

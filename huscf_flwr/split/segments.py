@@ -81,7 +81,7 @@ class TrainedBlocks:
         }
 
     def forget_moments(self) -> None:
-        """Start all parameters anew."""
+        """Forget the moments of all parameters."""
         self._optimiser.state.clear()
 
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
@@ -140,7 +140,7 @@ class Segments:
         return {**self.generator.moments(), **self.discriminator.moments()}
 
     def forget_moments(self) -> None:
-        """Start both optimisers anew."""
+        """Forget the moments of both optimisers."""
         self.generator.forget_moments()
         self.discriminator.forget_moments()
 

@@ -50,14 +50,13 @@ def test_a_setting_of_ones_own_must_be_listed_to_be_carried(listed):
     assert carried["two-exchanges.steps"] == 5
 
 
-def test_a_setting_that_a_mode_changes_is_carried_by_the_mode(listed, tmp_path):
+def test_a_setting_that_a_mode_changes_must_be_listed_too(listed, tmp_path):
+    """The processes are told what the mode means, and do not read its file."""
     mode = tmp_path / "mine.yaml"
     mode.write_text("two_exchanges: {steps: 5}\n")
     method = [f"method={OWN}", f"mode={mode}"]
-    assert overriding(load_config("demo", method), listed)[1] == []
-    assert overriding(load_config("demo", [*method, "two_exchanges.steps=3"]), listed)[1] == [
-        "two-exchanges.steps"
-    ]
+    assert overriding(load_config("demo", method), listed)[1] == ["two-exchanges.steps"]
+    assert overriding(load_config("demo", [*method, "two_exchanges.steps=3"]), listed)[1] == []
 
 
 def test_a_setting_without_a_default_must_be_listed(listed):

@@ -54,8 +54,8 @@ def test_a_checkpoint_that_cannot_be_resumed_is_found_out_before_anything_starts
     train_locally(half, display=SilentDisplay())
     check_run(small_run(images, tmp_path, resume=half.folder))
     for settings, message in (
-        ({"model.width": 0.06}, "is of another network"),
-        ({"seed": 1}, "is of a run with other settings: seed"),
+        ({"model.width": 0.06}, "belongs to another network"),
+        ({"seed": 1}, "belongs to a run with other settings: seed"),
         ({"resume_round": 2}, "no checkpoint of round 2, only of 1"),
     ):
         with pytest.raises(CheckpointError, match=message):

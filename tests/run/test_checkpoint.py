@@ -195,10 +195,10 @@ def test_no_checkpoint(make, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model.width": 0.04}, "is of another network"),
-        ({"model.spec": "colour-32"}, "is of another network"),
+        ({"model.width": 0.04}, "belongs to another network"),
+        ({"model.spec": "colour-32"}, "belongs to another network"),
         ({"cuts": dict.fromkeys(SAMPLES, Cut())}, "has other cuts for clients 1, 2: their device profiles"),
-        ({"samples": {0: 1, 1: 1, 3: 1}}, "is of other clients: 0, 1, 2; this run has 0, 1, 3"),
+        ({"samples": {0: 1, 1: 1, 3: 1}}, "belongs to other clients: 0, 1, 2; this run has 0, 1, 3"),
     ],
 )
 def test_another_runs_checkpoint_is_refused(saved, make, tmp_path, settings, message):
@@ -222,9 +222,9 @@ def test_another_runs_checkpoint_is_refused(saved, make, tmp_path, settings, mes
         (lambda place: flip_a_byte(tensor_file(place)), "is damaged: server-0001.safetensors is not"),
         (lambda place: cut_short(tensor_file(place)), "is damaged: server-0001.safetensors is not"),
         (lambda place: tensor_file(place).unlink(), "is damaged: server-0001.safetensors is missing"),
-        (lambda place: change_state(place, version=99), f"is of a newer version .*: 99, this is {VERSION}"),
-        (lambda place: change_state(place, version=3), f"is of an older version .*: 3, not {VERSION}"),
-        (lambda place: change_state(place, version=1), "go on with the program that wrote it, or begin anew"),
+        (lambda place: change_state(place, version=99), f"by a newer version .*: 99, this is {VERSION}"),
+        (lambda place: change_state(place, version=3), f"by an older version .*: 3, not {VERSION}"),
+        (lambda place: change_state(place, version=1), "the program that wrote it, or start again"),
     ],
 )
 def test_a_damaged_checkpoint_or_one_of_another_version_is_refused(saved, tmp_path, damage, message):
@@ -305,7 +305,7 @@ def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
     ],
 )
 def test_another_runs_settings_are_refused_by_name(saved, make, tmp_path, settings, named):
-    with pytest.raises(CheckpointError, match=f"is of a run with other settings: .*{named}"):
+    with pytest.raises(CheckpointError, match=f"belongs to a run with other settings: .*{named}"):
         restored(make(**settings), tmp_path)
 
 
@@ -330,7 +330,7 @@ def test_a_checkpoint_of_the_version_before_is_refused_whatever_it_has(tmp_path)
     checkpoint_folder(tmp_path).mkdir()
     old = {"version": 3, "training": "ab" * 16, "round": 1, "clusters": {"0": 0}, "method": {"beta": 10}}
     state_file(tmp_path).write_text(json.dumps(old))
-    with pytest.raises(CheckpointError, match=f"is of an older version of this program: 3, not {VERSION}; "):
+    with pytest.raises(CheckpointError, match=f"by an older version of this program: 3, not {VERSION}; "):
         read_checkpoint(tmp_path)
 
 

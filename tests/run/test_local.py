@@ -240,7 +240,7 @@ def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
 def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_path):
     train(small_run(images, tmp_path, rounds=1))
     before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
-    with pytest.raises(CheckpointError, match="is of another network"):
+    with pytest.raises(CheckpointError, match="belongs to another network"):
         train(small_run(images, tmp_path, resume=tmp_path / "small", **{"model.width": 0.06}))
     with pytest.raises(CheckpointError, match="has no checkpoint"):
         train(small_run(images, tmp_path, resume=tmp_path / "nowhere"))

@@ -71,7 +71,7 @@ class ClusterModels:
     def averaged(self, cluster: int, key: BlockKey) -> BlockState:
         """Return a block as a client of ``cluster`` starts with it.
 
-        It is the server's if nobody of the cluster trained it, since all who keep it had dropped out.
+        It is the server's if no client of the cluster trained it, because all that keep it had dropped out.
         """
         averaged = self.blocks[cluster]
         return averaged[key] if key in averaged else self._body(cluster)[key]
@@ -116,8 +116,8 @@ class ClusterModels:
 def with_absent(before: Mapping[int, int], now: Mapping[int, int]) -> dict[int, int]:
     """Return the clusters of all clients, of which only those in ``now`` were clustered.
 
-    An absent client stays in its cluster. If that is there no more, it goes with most of those who were in
-    it.
+    An absent client stays in its cluster. If that cluster no longer exists, it follows most of the clients
+    that were in it.
     """
     clusters = {}
     for client, cluster in before.items():

@@ -92,10 +92,10 @@ class CutPlan:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``; raises ``ValueError`` if it is of other clients, or of other fixed cuts."""
+        """Go on from ``state``; raises ``ValueError`` if it belongs to other clients or fixed cuts."""
         now = _cuts(state["cuts"])
         if now.keys() != self.now.keys():
-            raise ValueError(f"is of other clients: {_ids(now)}; this run has {_ids(self.now)}")
+            raise ValueError(f"belongs to other clients: {_ids(now)}; this run has {_ids(self.now)}")
         moved = [client for client, cut in self.now.items() if cut != now[client]]
         if moved and self._reselection is None:
             raise ValueError(

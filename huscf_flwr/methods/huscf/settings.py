@@ -63,7 +63,7 @@ class HuSCFSettings(MethodSettings):
         weighting: ``kld``, or ``samples`` for plain averaging by sample counts.
         buffers: BatchNorm's running statistics are averaged with the variance between clients
             (``total-variance``), or like weights (``average``), as the authors do (HuSCFGAN.py:229-328).
-        running_statistics: ``measured``: a cluster's generator has its running statistics measured anew, on
+        running_statistics: ``measured``: a cluster's generator has its running statistics measured again, on
             drawn latent vectors and labels, before it is judged or exported, since averaged statistics do not
             fit averaged weights. ``averaged``: it keeps the averaged ones, as the authors do
             (evaluation.py:96-98), though pictures that they draw in training mode move those of every fourth

@@ -69,7 +69,7 @@ class GrpcChannel:
         and is on this machine: see ``shared_memory``.
 
         ``patience`` is how many seconds an answer may take, the time that other hosts need included. Raises
-        ``SessionError`` if nobody listens at ``address``, or ``roots`` do not vouch for who does; a refused
+        ``SessionError`` if nothing listens at ``address``, or ``roots`` do not vouch for it; a refused
         token shows in the first exchange.
         """
         self.exchanges = exchanges
@@ -81,7 +81,7 @@ class GrpcChannel:
         self._answers: deque[tuple[int, Parcel]] = deque()
 
     def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
-        """Send up what is of one client; over a network that is done while this host goes on.
+        """Send up one client's tensors; over a network, while this host goes on.
 
         What goes by shared memory is held back until the host has nothing else to do: cores that copy are
         cores that do not compute, and there is no link to keep busy. Raises ``FrameError`` for a tensor that

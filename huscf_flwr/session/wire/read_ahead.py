@@ -1,8 +1,8 @@
-"""Packets that are taken off a stream before anybody asks for them.
+"""Packets that are taken off a stream before they are asked for.
 
 A host works on its first answer, and sends what comes of it, while the server is still sending it the others.
-Whoever answers does not listen meanwhile, and what comes would stop at the door: both ways of the network are
-in use only if somebody else takes it in.
+A host that sends answers does not read meanwhile, and what arrives would stop at its door: both directions of
+the network are in use only if another thread reads.
 """
 
 from __future__ import annotations

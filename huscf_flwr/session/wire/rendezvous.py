@@ -1,9 +1,9 @@
 """Who can take part at the same time.
 
 Lock-step needs all hosts at once, but a simulation may not have the processors to run all SuperNodes side by
-side: one that waits for another which has not started waits for ever. So before the first round all hosts
-come to a rendezvous. It ends when everybody is there, or a window after the first arrival; whoever comes
-later could only start because somebody else had finished, is not admitted, and hosts nobody.
+side, and one that waits for another which cannot start waits for ever. So all hosts come to a rendezvous
+before the first round. It ends when all are there, or a window after the first arrival. A host that comes
+later could start only because another had finished: it is not admitted, and hosts no clients.
 """
 
 from __future__ import annotations

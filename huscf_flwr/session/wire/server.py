@@ -193,7 +193,7 @@ class ExecutorServer(services.SplitExecutorServicer):
             _refuse(stream, "the token has been used")
 
     def _mine(self, ticket: _Ticket, stream: object) -> bool:
-        """Return whether the token is this stream's, which uses it up if nobody has yet."""
+        """Return whether the token is this stream's; an unused token becomes so."""
         with self._lock:
             ticket.used_by = ticket.used_by or stream
             return ticket.used_by is stream

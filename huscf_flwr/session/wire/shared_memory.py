@@ -2,16 +2,16 @@
 
 The executor offers a host of a simulation memory for the frames of one step, one region for each direction. A
 frame is copied once, into the region, and is used from there: what stays in the stream is where it lies. It
-lies there until the next step begins, when nobody uses it any more: a host sends the first frame of a step
+lies there until the next step begins, when it is no longer in use: a host sends the first frame of a step
 only when all of its clients have worked on the last answer of the one before, and the first answer comes when
 all of them have sent. So the pages are the same in every step. A step has begun where the number of
 the exchange is less than that of the last frame, or where a client has a second frame in the same exchange.
 
 The memory has no name, so nothing can be left behind by a process that is killed: the host opens it among the
-executor's open files, and the kernel frees it with the last process that has it mapped. The file there says a
+executor's open files, and the kernel frees it with the last process that has it mapped. The file holds a
 secret that came with the offer, so that a host on another machine, or in another container, cannot take
-another file for it. Its pages are set aside before anybody writes. Where any of this cannot be had, frames
-go through the stream, as does a frame that finds no room.
+another file for it. Its pages are set aside before anything is written. Where any of this cannot be had,
+frames go through the stream, as does a frame that finds no room.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Region:
         return found
 
     def _note(self, exchange: int, client: int) -> None:
-        """Begin anew where a step does, and remember whose frames are there of which exchange."""
+        """Start again where a step begins, and note which clients' frames of which exchange are there."""
         if exchange < self._exchange or (exchange == self._exchange and client in self._written):
             self._used = 0
             self._written.clear()
@@ -113,7 +113,7 @@ class MemoryOffer:
         return f"{os.getpid()}:{self._file}:{self._name}:{self._sizes[0]}:{self._sizes[1]}"
 
     def close(self) -> None:
-        """Let nobody else open it; those that have mapped it keep it."""
+        """Let no other process open it; those that have mapped it keep it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
