@@ -101,7 +101,7 @@ def reply(client=3, samples=9, **scores):
         (reply(client=5, f1=1.0), r"a reply for clients \[5\], not \[3\]"),
         (reply(samples=0, f1=1.0), "test_samples: Input should be greater than 0"),
         (reply(samples=-9, f1=1.0), "test_samples: Input should be greater than 0"),
-        (reply(samples=math.inf), "test_samples: Input should be a finite number"),
+        (reply(samples=math.inf), "test_samples: Input should be a valid integer"),
         (reply(f1=math.nan), "f1 is nan, which is no finite number"),
         (reply(f1=[1.0]), r"f1 is \[1.0\], which is no number"),
         (reply(fid=1.0), r"scores has \['fid'\], the method lists"),
