@@ -15,6 +15,9 @@ from huscf_flwr.process import prepare_process
 from huscf_flwr.run.display import Display
 from strategies import MethodStrategy
 
+_LATER_SECONDS = 60.0
+"""By how much Flower's own limit comes after ours, which says who was late."""
+
 
 def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerApp:
     """Return a ServerApp that trains with the method that the run config names.
@@ -39,7 +42,7 @@ def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerAp
                         session_grid,
                         strategy.initial_arrays(),
                         num_rounds=strategy.rounds_left,
-                        timeout=config.round_seconds,
+                        timeout=config.round_seconds + _LATER_SECONDS,
                     )
                 strategy.finish()
             finally:

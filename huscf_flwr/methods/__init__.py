@@ -82,7 +82,7 @@ def _check_sections(sections: Iterable[str], known: set[str]) -> None:
         if name not in known:
             raise ConfError(
                 f"unknown section '{name}'{did_you_mean(name, sorted(known | common))}: remove it or correct "
-                f"its name; sections of methods are {', '.join(sorted(known))}"
+                f"its name, or choose the method that it belongs to; known are {', '.join(sorted(known))}"
             )
 
 

@@ -7,7 +7,8 @@ import torch
 from flwr.app import Array, Message, RecordDict
 
 import client_apps
-from huscf_flwr.flower import session_grid
+from huscf_flwr.flower import session_grid, strategy
+from huscf_flwr.flower.collection import RoundHosts
 from huscf_flwr.methods import method_named
 from huscf_flwr.run import host
 from huscf_flwr.run.local import train_locally
@@ -131,9 +132,21 @@ def test_an_owner_that_dropped_out_of_the_last_round_judges_all_the_same(images,
     assert sorted(judged) == [200, 201]
 
 
+class HoursLater(RoundHosts):
+    """Once the first reply is there, hours have passed."""
+
+    def __init__(self, *arguments, **limits):
+        self._hours = 0.0
+        super().__init__(*arguments, **limits, clock=lambda: self._hours)
+
+    def replied(self, node):
+        super().replied(node)
+        self._hours = 3600.0
+
+
 TOO_LATE = {
-    "huscf": ({"executor.timeout": 5}, "SuperNode 201: no reply"),
-    "fedgan": ({"round_seconds": 5}, "SuperNode 201: no reply within 5 s"),
+    "huscf": ({"executor.timeout": 10}, "SuperNode 201: no reply"),
+    "fedgan": ({"round_seconds": 3000}, "SuperNode 201: no reply within 3000 s"),
 }
 
 
@@ -153,6 +166,8 @@ def test_a_reply_that_takes_too_long_is_not_waited_for(images, tmp_path, monkeyp
             over.set()
 
     monkeypatch.setattr(host, "save_private", hanging)
+    if method == "fedgan":
+        monkeypatch.setattr(strategy, "RoundHosts", HoursLater)
     settings, reason = TOO_LATE[method]
     config = small_run(images, tmp_path, method=method, clients=2, rounds=1, **UNJUDGED, **settings)
     display = Display()
