@@ -163,7 +163,7 @@ def test_a_section_of_nobody_is_refused(section, nearest):
 def test_a_section_of_another_than_the_chosen_is_refused():
     """Only our own are known without being named."""
     config = RunConfig.model_validate({"mine": {"flavour": "sour"}})
-    with pytest.raises(ConfError, match=r"unknown section 'mine'.*sections of methods are fedgan, huscf"):
+    with pytest.raises(ConfError, match=r"unknown section 'mine'.*known are fedgan, huscf"):
         resolved(config)
 
 
