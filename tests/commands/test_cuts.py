@@ -104,6 +104,7 @@ def test_own_device_and_model_files(tmp_path):
     assert [client["device"] for client in found["clients"]] == ["desk", "desk"]
 
 
+@pytest.mark.slow
 def test_benchmark_times_the_search():
     searches = json.loads(succeed("cuts", "benchmark", "--clients", 7, "--seeds", 2, "--format", "json"))[
         "searches"
@@ -166,6 +167,7 @@ def quickly(monkeypatch):
     monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quickly")
 def test_a_rehearsal_compares_and_draws(tmp_path):
     picture = tmp_path / "predictions.png"

@@ -18,6 +18,7 @@ def states_equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow
 def test_a_judge_knows_its_domain(tmp_path):
     domain = load_domain("digits", root=None, cache=tmp_path, image=(1, 28))
     judge = train_judge(domain, seed=0)

@@ -16,6 +16,8 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_progress
 from tests.run.builders import SilentDisplay, assert_same_run, small_run
 
+pytestmark = pytest.mark.slow
+
 FAST = {"evaluation.every": 0, "evaluation.images": 2, "evaluation.synthetic_images": 0, "batch_size": 4}
 
 

@@ -11,6 +11,7 @@ from tests.cuts.test_latency import paper_problem
 QUICK = GeneticSearch(population=40, generations=30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clients", [80, 100])
 def test_default_settings_come_within_three_percent_over_ten_seeds(clients):
     problem = paper_problem(clients)

@@ -15,6 +15,8 @@ from tests.methods.huscf.builders import huscf_training
 from tests.methods.huscf.scripted_cuts import ScriptedTimer, script_cuts
 from tests.run.builders import SilentDisplay, assert_same_to_the_bit, small_run, write_domains
 
+pytestmark = pytest.mark.slow
+
 TAKEN_BLOCKS, TAKEN_MOMENTS = "blocks that change sides", "moments that change sides"
 FAST = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 DYNAMIC = {**FAST, "cuts.dynamic": "true"}
