@@ -7,7 +7,7 @@ activations and gradients while the clients' `train` handlers run: the strategy 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -27,7 +27,7 @@ from huscf_flwr.flower.replies import answers
 from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.flower.streams import listen, open_streams
 from huscf_flwr.methods import method_named, resolved
-from huscf_flwr.methods.contract import Description, Method
+from huscf_flwr.methods.contract import MakeMethod, Method
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.check import is_lock_step
 from huscf_flwr.run.checkpoint import checkpoint_of
@@ -35,9 +35,6 @@ from huscf_flwr.run.display import Display
 from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.session.wire import ExecutorServer
-
-MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]
-"""Makes the method from the run and from how its clients introduce themselves, by client id."""
 
 
 class MethodStrategy(Strategy):

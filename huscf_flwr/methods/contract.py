@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -358,6 +358,10 @@ class Method(ABC):
 
         Raises ``ValueError`` if it is of other clients or does not fit.
         """
+
+
+MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]
+"""Makes the server's half of a method for the clients that have described themselves, by client id."""
 
 
 def joined(*parts: Parts) -> dict[str, dict[str, Tensor]]:

@@ -5,7 +5,7 @@ Hosts are threads. One host is the fastest; more are there to show that the numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -13,7 +13,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import Device, deal_devices
 from huscf_flwr.data import Population
 from huscf_flwr.evaluation.judging import Judging
-from huscf_flwr.methods.contract import Client, Description, Method
+from huscf_flwr.methods.contract import Client, MakeMethod
 from huscf_flwr.process import prepare_process
 from huscf_flwr.run.check import CheckedRun, check_run
 from huscf_flwr.run.checkpoint import client_folder
@@ -28,9 +28,6 @@ from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.session import HostTimer, LocalChannel, LockStep, MessageSession, SessionError
 
 _STOP_POLL_SECONDS = 0.2
-
-MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]
-"""Makes the server's half of a method for the clients that have described themselves."""
 
 
 def train_locally(
