@@ -100,7 +100,9 @@ def test_tokens_are_fresh_in_every_round_and_for_every_host(images, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_messages_live_as_long_as_a_round_may_take(images, tmp_path, monkeypatch, method):
+def test_messages_live_as_long_as_a_round_may_take_and_late_replies_are_still_collected(
+    images, tmp_path, monkeypatch, method
+):
     waited, send = [], SessionGrid.send_and_receive
 
     def watched(grid, messages, *, timeout=None):
@@ -112,7 +114,8 @@ def test_messages_live_as_long_as_a_round_may_take(images, tmp_path, monkeypatch
     sent = run(config, owners(images, tmp_path)).sent
     types = [message.metadata.message_type for message in sent if message.metadata.ttl == 90.0]
     assert types == ["train", "train", "evaluate", "evaluate"]
-    assert waited == [90.0, 90.0]
+    assert len(waited) == 2
+    assert min(waited) > 90.0
 
 
 def test_the_ledger_counts_tensors_as_they_cross(simulated):
