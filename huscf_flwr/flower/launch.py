@@ -168,8 +168,7 @@ def run_with_flower(
     """Run the Flower app in folder ``app`` with ``config`` on ``supernodes`` virtual SuperNodes.
 
     Ray sets ``cores_each`` of the machine's cores aside for each; with one, all of them run side by side.
-    Unless ``compute.device`` is ``cpu``, they share its GPUs. If Ray does not start, the run is submitted
-    once more.
+    Unless ``compute.device`` is ``cpu``, they share its GPUs.
     Returns the run's summary. Raises ``FlowerRunError`` with the end of the log if the run does not finish,
     and ``InterruptedRunError`` once Flower has stopped it because ``stop`` was asked for.
     """
@@ -177,9 +176,6 @@ def run_with_flower(
     federation = _federation(supernodes, cores_each, gpus)
     with private_superlink(private_home(config)) as superlink:
         ended = run_on(superlink, config, app, display, *federation, stop=stop)
-        if ended.lacked_ray:
-            display.note(f"Ray did not start ({ended.log} says why); trying once more")
-            ended = run_on(superlink, config, app, display, *federation, stop=stop)
     return ended.summary(display)
 
 
@@ -207,8 +203,24 @@ def run_on(
 ) -> EndedRun:
     """Submit the Flower app in folder ``app`` with ``config``, and watch the run until it is over.
 
-    ``federation`` are further arguments of ``flwr run``. ``stop`` lets Flower stop the run.
+    ``federation`` are further arguments of ``flwr run``. ``stop`` lets Flower stop the run. If Ray does not
+    start, as on a machine that is busy, the run is submitted once more.
     """
+    ended = _submit_and_watch(superlink, config, app, display, *federation, stop=stop)
+    if ended.lacked_ray:
+        display.note(f"Ray did not start ({ended.log} says why); trying once more")
+        ended = _submit_and_watch(superlink, config, app, display, *federation, stop=stop)
+    return ended
+
+
+def _submit_and_watch(
+    superlink: PrivateSuperLink,
+    config: RunConfig,
+    app: Path,
+    display: Display,
+    *federation: str,
+    stop: StopRequest | None,
+) -> EndedRun:
     stop = stop or StopRequest()
     settings = superlink.home / "run-config.toml"
     settings.write_text(_toml(config, app), "utf-8")
