@@ -80,6 +80,25 @@ _SHARE = (0.0, 1.0)
 
 for _metric in (
     Metric(
+        "accuracy", "accuracy", "higher", 3, _SHARE,
+        meaning="Accuracy: share of real images that a client’s own classifier gets right.",
+    ),
+    Metric(
+        "f1", "F1", "higher", 3, _SHARE,
+        meaning="F1: mean over the classes of the harmonic mean of precision and recall of a client’s own "
+        "classifier.",
+    ),
+    Metric(
+        "loss", "cross-entropy", "lower", 3, (0.0, None), detail=True,
+        meaning="Cross-entropy: mean of −ln p of the true class, by a client’s own classifier.",
+    ),
+    Metric(
+        "prototype_accuracy", "prototype accuracy", "higher", 3, _SHARE,
+        meaning="Prototype accuracy: the same if the client takes the class with the nearest prototype.",
+    ),
+    Metric("prototype_f1", "prototype F1", "higher", 3, _SHARE),
+    Metric("prototype_loss", "prototype cross-entropy", "lower", 3, (0.0, None), detail=True),
+    Metric(
         "label_fidelity", "label fidelity", "higher", 3, _SHARE,
         meaning="Label fidelity: share of generated images that a judge, trained on real training images, "
         "takes for the label asked for.",

@@ -10,7 +10,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from huscf_flwr.config import from_run_config
-from huscf_flwr.methods import method_named
+from huscf_flwr.methods import method_of
 from huscf_flwr.process import prepare_process
 from huscf_flwr.run.display import Display
 from strategies import MethodStrategy
@@ -31,7 +31,7 @@ def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerAp
     def main(grid: Grid, context: Context) -> None:
         config = from_run_config(context.run_config)
         prepare_process(config.compute)
-        method = method_named(config.method)
+        method = method_of(config)
         inspect.signature(method).bind(config, {}, **parts)
         strategy = MethodStrategy(config, partial(method, **parts), display=display)
         with strategy.log:

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from huscf_flwr.flower.strategy import MethodStrategy
     from strategies.fedgan import FedGAN
+    from strategies.fedproto import FedProto
     from strategies.huscf import HuSCF
+    from strategies.local import Local
 
-__all__ = ["FedGAN", "HuSCF", "MethodStrategy"]
+__all__ = ["FedGAN", "FedProto", "HuSCF", "Local", "MethodStrategy"]
 
 _MODULES = {
     "FedGAN": "strategies.fedgan",
+    "FedProto": "strategies.fedproto",
     "HuSCF": "strategies.huscf",
+    "Local": "strategies.local",
     "MethodStrategy": "huscf_flwr.flower.strategy",
 }
 

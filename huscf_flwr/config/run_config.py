@@ -24,6 +24,7 @@ from huscf_flwr.conf_files import ConfError, validate
 from huscf_flwr.config.modes import label_of, over_mode
 from huscf_flwr.config.sections import (
     CheckpointSection,
+    ClassifierSection,
     ComputeSection,
     CutsSection,
     DataSection,
@@ -86,6 +87,11 @@ class RunConfig(Section):
         min_hosts: SuperNodes to wait for before the run starts.
         min_clients: a round with fewer clients left is given up and, with Flower, tried again; in one process
             it would fail again, and the run ends.
+        fraction_train: share of the clients that takes part in a round, drawn from the seed. As in Flower's
+            strategies it is one of those that are there, rounded down, and at least ``min_train_clients``.
+        min_train_clients: least number of clients that a round begins with, if so many are there.
+        fraction_evaluate: share of the clients that evaluates models of its own, where the method has some;
+            at least one client does.
         attempts: how often a round is tried before the run ends.
         round_seconds: the longest that a round of a method without executor may take. SuperNodes that have
             not replied by then have dropped out of it. With Flower also how long a round's messages live.
@@ -109,6 +115,9 @@ class RunConfig(Section):
     clients: PositiveInt = 8
     min_hosts: PositiveInt = 1
     min_clients: PositiveInt = 1
+    fraction_train: float = Field(default=1.0, gt=0, le=1)
+    min_train_clients: PositiveInt = 1
+    fraction_evaluate: float = Field(default=1.0, gt=0, le=1)
     attempts: PositiveInt = 3
     round_seconds: PositiveFloat = 43_200.0
     resume: Path | None = None
@@ -116,6 +125,7 @@ class RunConfig(Section):
     tensorboard: bool = False
     output: Path = Path("runs")
     model: ModelSection = ModelSection()
+    classifier: ClassifierSection = ClassifierSection()
     data: DataSection = DataSection()
     cuts: CutsSection = CutsSection()
     optimiser: OptimiserSection = OptimiserSection()

@@ -61,6 +61,21 @@ class ModelSection(Section):
     width: PositiveFloat = 1.0
 
 
+class ClassifierSection(Section):
+    """The classifiers of methods that train some, each client its own; the defaults are FedProto's.
+
+    Attributes:
+        family: name in ``conf/classifiers`` or path of a YAML file: architectures that are dealt to the
+            clients in turn.
+        learning_rate: of stochastic gradient descent (0.01 in FedProto's official code).
+        momentum: share of the last step that is in the next one (0.5 there).
+    """
+
+    family: str = "family5"
+    learning_rate: PositiveFloat = 0.01
+    momentum: float = Field(default=0.5, ge=0, lt=1)
+
+
 class DataSection(Section):
     """Where images come from and who holds which.
 
@@ -71,6 +86,8 @@ class DataSection(Section):
         cache: folder for downloads, rendered images and judges.
         id_offset: ``authors`` repeats a mistake of theirs: see ``huscf_flwr.data.PartitionRules``.
         exclusion_pattern: ``authors`` repeats another one: see there.
+        held_out: share of a client's own images that it does not train on, and on which its own model is
+            scored; rounded down, and at least one image is left to train on.
     """
 
     scenario: Annotated[str, BeforeValidator(str)] = "demo"
@@ -79,6 +96,7 @@ class DataSection(Section):
     cache: Path = Field(default_factory=_default_cache)
     id_offset: Literal["corrected", "authors"] = "corrected"
     exclusion_pattern: Literal["per-domain", "authors"] = "per-domain"
+    held_out: float = Field(default=0.0, ge=0, lt=1)
 
 
 class CutsSection(Section):

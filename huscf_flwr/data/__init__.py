@@ -1,12 +1,13 @@
-"""Data: domains, scenarios, the partition of images over clients, and the order of batches.
+"""Data: domains, scenarios, the partition of images over clients, what a client has, the order of batches.
 
 All of it runs where the data is: on a client, or in a simulation, which holds the data of all clients and
 judges the result. Nothing here sends anything.
 """
 
+from huscf_flwr.data.client_data import ClientData, split_held_out
 from huscf_flwr.data.domains import Domain, DomainSource, load_domain
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
-from huscf_flwr.data.images import DataError, LabelledImages, convert, denormalise, normalise
+from huscf_flwr.data.images import DataError, LabelledImages, PooledImages, convert, denormalise, normalise
 from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
 from huscf_flwr.data.population import Population, load_population, population_of, scenario_of
 from huscf_flwr.data.registry import register_domain, registered_names
@@ -15,6 +16,7 @@ from huscf_flwr.data.scenarios import Scenario, load_scenario
 
 __all__ = [
     "BatchSampler",
+    "ClientData",
     "DataError",
     "Domain",
     "DomainSource",
@@ -22,6 +24,7 @@ __all__ = [
     "LabelledImages",
     "Partition",
     "PartitionRules",
+    "PooledImages",
     "Population",
     "Scenario",
     "ShuffledPasses",
@@ -39,6 +42,7 @@ __all__ = [
     "register_domain",
     "registered_names",
     "scenario_of",
+    "split_held_out",
     "write_idx",
     "write_idx_folder",
 ]

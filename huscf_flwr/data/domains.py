@@ -43,7 +43,10 @@ class DomainSource(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """A loaded domain: images in the size that the network expects, labels 0..classes-1."""
+    """A loaded domain: images in the size that the network expects, labels 0..classes-1.
+
+    The domain of one real client may have no test images.
+    """
 
     name: str
     classes: int
@@ -58,6 +61,7 @@ def load_domain(
     cache: Path,
     image: tuple[int, int],
     classes: int | None = None,
+    needs_test: bool = True,
 ) -> Domain:
     """Load a domain and convert its images to the form that the network expects.
 
@@ -67,6 +71,7 @@ def load_domain(
         cache: folder for downloads and rendered images, created if needed.
         image: the network's (channels, size).
         classes: the network's number of classes; the domain must not have more.
+        needs_test: a folder without test images is an error.
 
     Raises:
         DataError: if the domain is unknown, or if its files are missing, damaged or do not fit. The
@@ -77,7 +82,7 @@ def load_domain(
     expected = source.classes or (registered.classes if registered else None)
     folder = source.folder or _folder_below(root, source.name)
     if folder is not None:
-        train, test = read_idx_folder(folder, expected)
+        train, test = read_idx_folder(folder, expected, needs_test=needs_test)
     elif registered is not None:
         train, test = registered.load(cache)
     else:
@@ -110,7 +115,7 @@ def _unknown(name: str, root: Path | None) -> str:
 
 
 def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | None) -> None:
-    highest = int(test.labels.max())
+    highest = max(test.labels.tolist(), default=-1)
     if highest >= found:
         raise DataError(
             f"domain '{name}': a test image has label {highest}, but the training labels end at "

@@ -78,12 +78,15 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     write_atomically(path, content, durable=False)
 
 
-def read_idx_folder(folder: Path, classes: int | None = None) -> tuple[LabelledImages, LabelledImages]:
+def read_idx_folder(
+    folder: Path, classes: int | None = None, *, needs_test: bool = True
+) -> tuple[LabelledImages, LabelledImages]:
     """Return the training and the test images of a folder in MNIST's file format.
 
     Args:
         folder: has the four files, directly or under ``raw/``.
         classes: labels must be less than this; None allows any.
+        needs_test: no test images are an error. Otherwise both test files may be missing, or hold none.
 
     Raises:
         DataError: if a file is missing, damaged, has the wrong shape, or has a label out of range. The
@@ -92,7 +95,10 @@ def read_idx_folder(folder: Path, classes: int | None = None) -> tuple[LabelledI
     place = folder / "raw" if (folder / "raw").is_dir() else folder
     if not place.is_dir():
         raise DataError(f"{folder}: no such folder; give one with files in MNIST's format")
-    return _read_part(place, "train", classes), _read_part(place, "t10k", classes)
+    train = _read_part(place, "train", classes)
+    if not needs_test and not list(place.glob("t10k-*")):
+        return train, train.none
+    return train, _read_part(place, "t10k", classes, may_be_empty=not needs_test)
 
 
 def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) -> None:
@@ -145,10 +151,10 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, ...]:
     return struct.unpack(f">{dimensions}I", lengths)
 
 
-def _read_part(folder: Path, part: str, classes: int | None) -> LabelledImages:
+def _read_part(folder: Path, part: str, classes: int | None, *, may_be_empty: bool = False) -> LabelledImages:
     images_file = _find(folder, part, "images", "idx[34]")
     labels_file = _find(folder, part, "labels", "idx1")
-    images, labels = _read_images(images_file), _read_labels(labels_file, classes)
+    images, labels = _read_images(images_file, int(not may_be_empty)), _read_labels(labels_file, classes)
     if len(images) != len(labels):
         raise DataError(
             f"{labels_file}: {len(labels)} labels for the {len(images)} images of "
@@ -168,14 +174,15 @@ def _find(folder: Path, part: str, what: str, form: str) -> Path:
     return found[0]
 
 
-def _read_images(path: Path) -> NDArray[np.uint8]:
+def _read_images(path: Path, least: int) -> NDArray[np.uint8]:
     images = read_idx(path)
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+    wrong_form = images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]
+    if wrong_form or len(images) < least:
         raise DataError(
             f"{path}: shape {list(images.shape)} is neither grey images [N, H, W] nor colour "
-            f"images [N, H, W, 3] with N >= 1"
+            f"images [N, H, W, 3] with N >= {least}"
         )
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 

@@ -50,9 +50,33 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def none(self) -> LabelledImages:
+        """No images, of the same channels and size."""
+        return LabelledImages(self.images[:0], self.labels[:0])
+
     def subset(self, indices: Tensor) -> LabelledImages:
         """Return a copy of the images and labels at ``indices`` (int64 tensor [M]), in that order."""
         return LabelledImages(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class PooledImages(LabelledImages):
+    """Images that several clients hold, one client's after the other's.
+
+    Attributes:
+        shares: number of images of each client, in their order.
+
+    Raises:
+        DataError: as for ``LabelledImages``, or if the shares do not add up to the number of images.
+    """
+
+    shares: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if sum(self.shares) != len(self.labels):
+            raise DataError(f"shares of {sum(self.shares)} images, but {len(self.labels)} images")
 
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -82,6 +106,8 @@ def convert(data: LabelledImages, channels: int, size: int) -> LabelledImages:
         )
     if data.images.shape[1:] == (channels, size, size):
         return data
+    if not len(data):
+        return LabelledImages(data.images.new_empty((0, channels, size, size)), data.labels)
     parts = torch.split(data.images, _IMAGES_AT_ONCE)
     return LabelledImages(torch.cat([_convert(part, channels, size) for part in parts]), data.labels)
 

@@ -11,8 +11,9 @@ The result depends only on the scenario, the labels, the number of clients and t
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -34,11 +35,22 @@ _MOST_DRAWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """One client's share: ``indices`` (int64, ascending) into its domain's training images."""
+    """One client's share of its domain's training images.
+
+    Attributes:
+        client: its id.
+        domain: name of the domain.
+        indices: of the images that it trains on, int64, ascending unless they are pooled.
+        held_out: of the images that it holds and does not train on, likewise.
+        shares: if it stands for several clients whose images are pooled: how many of ``indices`` each of them
+            has brought.
+    """
 
     client: int
     domain: str
     indices: Indices
+    held_out: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    shares: tuple[int, ...] | None = None
 
 
 class PartitionRules(BaseModel):
@@ -201,12 +213,18 @@ def _deal_dirichlet(
 
 
 def _top_up(shares: list[Indices], minimum: int) -> list[Indices]:
-    """Move samples one by one from the largest share until no share is below ``minimum``."""
+    """Move samples one by one from the largest share until no share is below ``minimum``.
+
+    The largest is above ``minimum`` as long as one is below, so no share is on both sides.
+    """
+    rich = [(-len(share), client) for client, share in enumerate(shares) if len(share) > minimum]
+    heapq.heapify(rich)
     for poor in range(len(shares)):
         while len(shares[poor]) < minimum:
-            rich = max(range(len(shares)), key=lambda client: len(shares[client]))
-            shares[poor] = np.append(shares[poor], shares[rich][-1])
-            shares[rich] = shares[rich][:-1]
+            size, client = rich[0]
+            shares[poor] = np.append(shares[poor], shares[client][-1])
+            shares[client] = shares[client][:-1]
+            heapq.heapreplace(rich, (size + 1, client))
     return shares
 
 

@@ -8,34 +8,82 @@ simulation does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.data.client_data import ClientData, held_out_places
 from huscf_flwr.data.domains import Domain, DomainSource, load_domain
-from huscf_flwr.data.images import LabelledImages
-from huscf_flwr.data.partition import Partition, PartitionRules, partition
+from huscf_flwr.data.images import LabelledImages, PooledImages
+from huscf_flwr.data.partition import Indices, Partition, PartitionRules, partition
 from huscf_flwr.data.scenarios import Scenario, load_scenario
 from huscf_flwr.models import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """All virtual clients and the domains that their images come from."""
+    """All virtual clients and the domains that their images come from.
+
+    Attributes:
+        domains: by name, in the scenario's order.
+        partitions: of all clients, in the order of their ids, which count from 0.
+    """
 
     domains: Mapping[str, Domain]
     partitions: tuple[Partition, ...]
 
     def images_of(self, client: int) -> LabelledImages:
-        """Return the training images that ``client`` holds."""
+        """Return the images that ``client`` trains on; ``PooledImages`` if it stands for several."""
         part = self.partitions[client]
-        return self.domains[part.domain].train.subset(torch.from_numpy(part.indices))
+        images = self._training_images(part, part.indices)
+        if part.shares is None:
+            return images
+        return PooledImages(images.images, images.labels, part.shares)
+
+    def data_of(self, client: int) -> ClientData:
+        """Return what ``client`` has: images to train on, those held out, and its domain's test set."""
+        part = self.partitions[client]
+        domain = self.domains[part.domain]
+        held_out = self._training_images(part, part.held_out)
+        return ClientData(self.images_of(client), held_out, domain.test, domain)
+
+    def held_by(self, client: int) -> LabelledImages:
+        """Return all images that ``client`` holds, those held out among them, in the order of its domain."""
+        part = self.partitions[client]
+        return self._training_images(part, np.sort(np.concatenate([part.indices, part.held_out])))
 
     def domain_of(self) -> dict[int, str]:
         """Return the domain of each client, which the server is never told."""
         return {part.client: part.domain for part in self.partitions}
+
+    def pooled(self) -> Population:
+        """Return the population in which each domain is one client, as if images might leave their clients.
+
+        Client i is the i-th domain. It trains on what the domain's clients would train on, one client's
+        images after the other's in the order of their ids, and holds out what they would hold out.
+        """
+        members: dict[str, list[Partition]] = {name: [] for name in self.domains}
+        for part in self.partitions:
+            members[part.domain].append(part)
+        return replace(
+            self,
+            partitions=tuple(
+                Partition(
+                    client,
+                    name,
+                    np.concatenate([part.indices for part in parts]),
+                    np.concatenate([part.held_out for part in parts]),
+                    tuple(len(part.indices) for part in parts),
+                )
+                for client, (name, parts) in enumerate(members.items())
+            ),
+        )
+
+    def _training_images(self, part: Partition, indices: Indices) -> LabelledImages:
+        return self.domains[part.domain].train.subset(torch.from_numpy(indices))
 
 
 def load_population(
@@ -48,10 +96,12 @@ def load_population(
     root: Path | None,
     cache: Path,
     rules: PartitionRules,
+    held_out: float = 0.0,
 ) -> Population:
     """Load the domains of ``scenario`` and deal their training images to ``clients`` clients.
 
-    Raises ``DataError`` as ``load_domain`` and ``partition`` do.
+    Each holds out the share ``held_out`` of its images (see ``split_held_out``). Raises ``DataError`` as
+    ``load_domain`` and ``partition`` do.
     """
     domains = {
         source.name: load_domain(source, root=root, cache=cache, image=image, classes=classes)
@@ -59,7 +109,7 @@ def load_population(
     }
     labels = {name: domain.train.labels for name, domain in domains.items()}
     parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules)
-    return Population(domains, parts)
+    return Population(domains, tuple(_split(part, held_out, seed) for part in parts))
 
 
 def scenario_of(config: RunConfig) -> Scenario:
@@ -83,4 +133,12 @@ def population_of(config: RunConfig, spec: ModelSpec) -> Population:
         rules=PartitionRules(
             id_offset=config.data.id_offset, exclusion_pattern=config.data.exclusion_pattern
         ),
+        held_out=config.data.held_out,
     )
+
+
+def _split(part: Partition, fraction: float, seed: int) -> Partition:
+    held_out = held_out_places(len(part.indices), fraction, seed=seed, client=part.client).numpy()
+    if not held_out.any():
+        return part
+    return replace(part, indices=part.indices[~held_out], held_out=part.indices[held_out])

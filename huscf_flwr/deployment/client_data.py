@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,20 +16,19 @@ from huscf_flwr.models import model_spec_of
 def write_client_data(config: RunConfig, root: Path) -> dict[int, Path]:
     """Write a folder in MNIST's file format below ``root`` for each client; return them by client.
 
-    A client gets the training images that it has in a simulation, in their order, and its share of its
-    domain's test images. Folders that are there are replaced.
+    A client gets the images that it holds in a simulation, in their order, those that it will hold out among
+    them, and its share of its domain's test images. Folders that are there are replaced.
     """
     population = population_of(config, model_spec_of(config))
     folders = {client: root / f"client-{client}" for client in range(config.clients)}
     for client, folder in folders.items():
         shutil.rmtree(folder, ignore_errors=True)
-        _write(population, client, folder)
+        _write(population, population.domain_of(), client, folder)
     return folders
 
 
-def _write(population: Population, client: int, folder: Path) -> None:
-    domain_of = population.domain_of()
+def _write(population: Population, domain_of: Mapping[int, str], client: int, folder: Path) -> None:
     members = [other for other, domain in domain_of.items() if domain == domain_of[client]]
     test = population.domains[domain_of[client]].test
     own = torch.arange(members.index(client), len(test), len(members))
-    write_idx_folder(folder, population.images_of(client), test.subset(own))
+    write_idx_folder(folder, population.held_by(client), test.subset(own))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment.credentials import NodeKey, ServerCredentials
-from huscf_flwr.flower.launch import BIN, PrivateSuperLink, flower_environment, private_superlink
+from huscf_flwr.flower.superlink import BIN, PrivateSuperLink, flower_environment, private_superlink
 
 
 @dataclass(frozen=True)

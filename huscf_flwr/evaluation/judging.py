@@ -6,6 +6,7 @@ is no such judge: what it would have measured is then absent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from huscf_flwr.config import RunConfig
@@ -17,6 +18,7 @@ from huscf_flwr.evaluation.domain_scores import (
     judge_quickly,
 )
 from huscf_flwr.evaluation.judge import load_or_train_judge
+from huscf_flwr.evaluation.own_models import Judged, spread_of
 from huscf_flwr.evaluation.scores import adjusted_rand_index
 from huscf_flwr.methods.contract import Method
 from huscf_flwr.models import Sampler
@@ -68,6 +70,19 @@ class Judging:
                 scores = self._scores(name, sampler, number, thoroughly)
                 judged[name] = {"product": product.name, **scores.as_dict()}
         return judged
+
+    def own_models(self, judged: Mapping[int, Mapping[str, Judged]]) -> dict[str, dict[str, Any]]:
+        """Return, by domain, the means of what its clients scored on test images, ``judged`` by client id."""
+        by_domain: dict[str, dict[int, Mapping[str, Judged]]] = {}
+        for client, own in judged.items():
+            by_domain.setdefault(self._domain_of[client], {})[client] = own
+        return {
+            name: {
+                "product": "own models",
+                **{metric: spread["mean"] for metric, spread in spread_of(own).get("test", {}).items()},
+            }
+            for name, own in sorted(by_domain.items())
+        }
 
     def _clients_by_domain(self, method: Method) -> dict[str, list[int]]:
         by_domain: dict[str, list[int]] = {}

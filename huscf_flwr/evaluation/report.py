@@ -18,6 +18,7 @@ from huscf_flwr.evaluation.report_sections import (
     colours,
     domain_scores,
     key_figures,
+    own_models,
     product_samples,
     settings,
     traffic,
@@ -25,6 +26,8 @@ from huscf_flwr.evaluation.report_sections import (
 from huscf_flwr.evaluation.run_record import RunRecord, read_run
 
 REPORT_NAME = "report.html"
+MOST_CLIENTS = 200
+"""Rows that a table of clients has at most; ten thousand would be more than a browser likes."""
 
 
 def write_report(run_folder: Path) -> Path:
@@ -53,6 +56,7 @@ def report_page(record: RunRecord) -> str:
             "colours": colours(record),
             "domains": domain_scores(record),
             "client_scores": client_scores(record),
+            "own_models": own_models(record),
             "samples": product_samples(record),
             "charts": charts(record),
             "membership": membership(record),
@@ -63,5 +67,6 @@ def report_page(record: RunRecord) -> str:
             "drop_outs": drop_outs(record),
             "traffic": traffic(record),
             "settings": settings(record),
+            "most_clients": MOST_CLIENTS,
         }
     )

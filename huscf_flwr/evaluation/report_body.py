@@ -16,6 +16,10 @@ BODY = """\
 {% macro one(number, word) -%}
 {{ number|count }} {{ word }}{{ "" if number == 1 else "s" }}
 {%- endmacro %}
+{% macro first_of(rows) -%}
+{% if rows|length > most_clients %} Shown are the first {{ most_clients }} of
+{{ rows|length|count }} clients.{% endif %}
+{%- endmacro %}
 {% macro heading(metric) -%}
 {{ metric.heading.split(" ", 1)|join("<br>"|safe) }}
 {%- if metric.better %} {{ "↑" if metric.better == "higher" else "↓" }}{% endif %}
@@ -77,7 +81,9 @@ BODY = """\
   <h2>Quality by domain</h2>
   {% if domains.rows %}
   <p class="lead">
-    {%- if domains.judged|length > 1 %}Each domain is judged by the product that most of its clients have.
+    {%- if own_models.rows and domains.judged == ("own models",) %}Each client judged a model of its own; a
+      domain has the means of its clients.
+    {%- elif domains.judged|length > 1 %}Each domain is judged by the product that most of its clients have.
     {%- elif domains.rows|length > 1 %}All domains are judged by the same product.
     {%- else %}The domain is judged by the product that most of its clients have.{% endif %}</p>
   {{ scores(domains, "Domain", true) }}
@@ -86,6 +92,33 @@ BODY = """\
   <p class="lead">No domain has been judged: the true domains are unknown to this run
   {{- "" if finished else " yet" }}.</p>
   {% endif %}
+</section>
+{% endif %}
+
+{% if own_models.rows %}
+<section id="own-models">
+  <h2>Models that stay on clients</h2>
+  <p class="lead">What {{ one(own_models.clients, "client") }} found of models of their own after round
+    {{ own_models.round }}, on images that they did not train on: over the clients, the mean, the worst, and
+    the spread (standard deviation). Only the scores left them.</p>
+  <div class="scroll"><table class="scores">
+    <thead><tr><th class="text">Images</th><th class="text">Over clients</th>
+      {% for metric in own_models.metrics %}
+      <th>{{ heading(metric) }}</th>
+      {% endfor %}
+    </tr></thead>
+    <tbody>
+    {% for images, statistic, values in own_models.rows %}
+    <tr>
+      <th>{{ images }}</th><td class="text">{{ statistic }}</td>
+      {% for metric in own_models.metrics %}
+      <td class="{{ "" if metric.detail else "key" }}">{{ values.get(metric.name)|of_metric(metric) }}</td>
+      {% endfor %}
+    </tr>
+    {% endfor %}
+    </tbody>
+  </table></div>
+  {{ meanings(own_models.metrics) }}
 </section>
 {% endif %}
 
@@ -141,7 +174,7 @@ BODY = """\
 <section id="clusters">
   <h2>Clusters through the rounds</h2>
   <p class="lead">Each row is a client, each column a round. Clients that ended in the same cluster are
-  together.{% if membership.parted %}
+  together.{{ first_of(membership.rows) }}{% if membership.parted %}
   From round {{ membership.parted }} on each cluster had bodies of its own, and its clients stayed in it.
   {% endif %}</p>
   <div class="scroll"><table class="members {{ "many" if membership.rounds|length > 26 }}">
@@ -151,7 +184,7 @@ BODY = """\
     {% endfor %}
     </tr></thead>
     <tbody>
-    {% for client, clusters in membership.rows %}
+    {% for client, clusters in membership.rows[:most_clients] %}
     <tr><th>client {{ client }}</th>
       {% for cluster in clusters %}
       {% if cluster is none %}<td><span class="none">{{ unknown }}</span></td>
@@ -174,7 +207,8 @@ BODY = """\
     {%- for metric in clients.metrics if metric.meaning %}{{ metric.meaning }} {% endfor %}
     {%- if clients.has("share") %}Share of images: the client’s part in all images
     {%- if figures.clusters %} of its cluster{% endif %}
-    {%- if clients.metrics %}, which would be its weight in a plain average{% endif %}.{% endif %}</p>
+    {%- if clients.metrics %}, which would be its weight in a plain average{% endif %}.{% endif %}
+    {{- first_of(clients.rows) }}</p>
   <div class="scroll"><table>
     <thead><tr><th class="text">Client</th>
       {% if clients.has("cluster") %}
@@ -200,7 +234,7 @@ BODY = """\
       {% endfor %}
     </tr></thead>
     <tbody>
-    {% for row in clients.rows %}
+    {% for row in clients.rows[:most_clients] %}
     <tr>
       <th>{{ row.client }}</th>
       {% if clients.has("cluster") %}

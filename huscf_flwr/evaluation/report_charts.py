@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from huscf_flwr.evaluation.figures import Panel, curves, themed_svg
 from huscf_flwr.evaluation.formats import known_number
@@ -36,6 +37,7 @@ def _panels(record: RunRecord) -> Iterable[Panel]:
     losses = {name: _series(record, "losses", name) for name in _names(record, "losses")}
     yield Panel("Loss", losses, digits=3, first_colour=_ROUND_COLOUR)
     yield from _domain_panels(record)
+    yield from _own_model_panels(record)
     yield from _round_panels(record)
 
 
@@ -47,6 +49,22 @@ def _domain_panels(record: RunRecord) -> Iterator[Panel]:
         # An empty curve stays, so that each domain has the same colour in all panels.
         shown = {name: points if len(points) > 1 else [] for name, points in series.items()}
         yield Panel(metric.heading, shown, metric.limits, metric.digits)
+
+
+def _own_model_panels(record: RunRecord) -> Iterator[Panel]:
+    """Yield one panel for each score of models that stay on clients: means over clients, and the worst."""
+    groups = names_of(part(line, "scores") or {} for line in record.evaluations)
+    names = names_of(part(line, "scores", on) or {} for line in record.evaluations for on in groups)
+    for metric in metrics_named(names):
+        series = {
+            f"{on.replace('_', ' ')}, {statistic}": _points(
+                record.evaluations, "scores", on, metric.name, statistic
+            )
+            for on in groups
+            for statistic in ("mean", "worst")
+        }
+        title = f"{metric.heading} of own models"
+        yield Panel(title, series, metric.limits, metric.digits, first_colour=_ROUND_COLOUR)
 
 
 def _round_panels(record: RunRecord) -> Iterator[Panel]:
@@ -70,7 +88,11 @@ def _names(record: RunRecord, group: str) -> list[str]:
 
 def _series(record: RunRecord, *keys: str) -> _Points:
     """Return (round, value) of the rounds where it is known: a score of every third round is a curve too."""
-    points = [(float(entry["round"]), known_number(part(entry, *keys))) for entry in record.rounds]
+    return _points(record.rounds, *keys)
+
+
+def _points(lines: Iterable[Mapping[str, Any]], *keys: str) -> _Points:
+    points = [(float(line["round"]), known_number(part(line, *keys))) for line in lines]
     return [(number, value) for number, value in points if value is not None]
 
 

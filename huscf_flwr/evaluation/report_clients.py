@@ -115,20 +115,20 @@ def membership(record: RunRecord) -> Membership:
 
 
 def client_table(record: RunRecord) -> ClientTable:
-    """Return one row for each client, by id."""
-    last = record.rounds[-1] if record.rounds else {}
-    facts = {int(entry["id"]): _facts(entry) for entry in items(last, "clients")}
+    """Return one row for each client, by id, with what the last round in which it took part says of it."""
+    facts = {int(own["id"]): _facts(own) for entry in record.rounds for own in items(entry, "clients")}
     described = {int(entry["id"]): entry for entry in items(record.described, "clients")}
     held = {int(entry["id"]): entry for entry in items(record.cuts, "clients")}
     samples, sent = _samples(record), _sent(record)
     clusters, blocks = record.clusters, _blocks(record)
+    shares = _shares(record.clients, clusters, samples)
     rows = tuple(
         ClientRow(
             client=client,
             cluster=clusters.get(client),
             device=described.get(client, {}).get("device") or held.get(client, {}).get("device"),
             samples=samples.get(client),
-            share=_share(client, record.clients, clusters, samples),
+            share=shares.get(client),
             facts=facts.get(client, {}),
             sent=sent.get(client, {}),
             cuts=_cut_drawings(held.get(client, {}).get("cut"), blocks),
@@ -198,17 +198,24 @@ def _sent(record: RunRecord) -> dict[int, dict[str, float]]:
     return found
 
 
-def _share(
-    client: int, clients: Sequence[int], clusters: Mapping[int, int], samples: Mapping[int, float]
-) -> float | None:
-    """Return the part of its cluster's samples that a client holds; without clusters, of all samples."""
-    if clusters and client not in clusters:
-        return None
-    together = [samples.get(other) for other in clients if clusters.get(other) == clusters.get(client)]
-    known = [value for value in together if value is not None]
-    if client not in samples or len(known) < len(together) or not sum(known):
-        return None
-    return samples[client] / sum(known)
+def _shares(
+    clients: Sequence[int], clusters: Mapping[int, int], samples: Mapping[int, float]
+) -> dict[int, float]:
+    """Return the part of its cluster's samples that each client holds; without clusters, of all samples.
+
+    It is known only where the samples of all clients of the cluster are.
+    """
+    together: dict[int | None, list[int]] = {}
+    for client in clients:
+        if client in clusters or not clusters:
+            together.setdefault(clusters.get(client), []).append(client)
+    shares: dict[int, float] = {}
+    for members in together.values():
+        known = [samples[client] for client in members if client in samples]
+        total = sum(known)
+        if len(known) == len(members) and total:
+            shares |= {client: samples[client] / total for client in members}
+    return shares
 
 
 def _blocks(record: RunRecord) -> dict[str, tuple[int, int]]:

@@ -18,6 +18,7 @@ from huscf_flwr.evaluation.run_record import (
     SampleGrid,
     byte_total,
     in_counting_order,
+    items,
     names_of,
     numbers,
     part,
@@ -57,6 +58,17 @@ class ScoreTable:
     def judged(self) -> tuple[str, ...]:
         """The products that were judged, each once."""
         return tuple(dict.fromkeys(product for _, product, _ in self.rows if product is not None))
+
+
+@dataclass(frozen=True)
+class OwnModels:
+    """How clients found models of their own, after a round."""
+
+    round: int | None
+    metrics: tuple[Metric, ...]
+    rows: tuple[tuple[str, str, Mapping[str, float]], ...]
+    """Which images, which statistic over the clients, values by metric."""
+    clients: int
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,22 @@ def client_scores(record: RunRecord) -> ScoreTable:
     return _score_table([(name, None, scores) for name, scores in record.client_scores.items()])
 
 
+def own_models(record: RunRecord) -> OwnModels:
+    """Return how clients last found models of their own."""
+    line = record.evaluations[-1] if record.evaluations else {}
+    scores = part(line, "scores") or {}
+    return OwnModels(
+        round=line.get("round"),
+        metrics=tuple(metrics_named(names_of(scores.values()))),
+        rows=tuple(
+            (on.replace("_", " "), statistic, _statistic(spreads, statistic))
+            for on, spreads in scores.items()
+            for statistic in ("mean", "worst", "spread")
+        ),
+        clients=len(items(line, "clients")),
+    )
+
+
 def colours(record: RunRecord) -> dict[str, int]:
     """Return the place in the palette of each product: that of its cluster, if all its clients are of one."""
     judged = [scores["product"] for scores in record.domains.values() if "product" in scores]
@@ -154,6 +182,11 @@ def settings(record: RunRecord) -> tuple[tuple[str, tuple[tuple[str, Any], ...]]
     sections = {key: value for key, value in record.config.items() if isinstance(value, Mapping)}
     groups = {"run": own, **sections}
     return tuple((name, tuple(_flat(group))) for name, group in groups.items() if group)
+
+
+def _statistic(spreads: Mapping[str, Any], statistic: str) -> dict[str, float]:
+    found = {name: known_number(part(spread, statistic)) for name, spread in spreads.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _score_table(rows: Sequence[tuple[str, str | None, Mapping[str, float]]]) -> ScoreTable:

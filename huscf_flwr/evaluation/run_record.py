@@ -48,6 +48,7 @@ class RunRecord:
         cuts: `cuts.json`, which only methods with cuts write.
         rounds: `metrics.jsonl`, one a round and in their order; a round that was repeated after a resume
             appears once, as it was last.
+        evaluations: `evaluations.jsonl`, what clients found of models of their own, in the order of rounds.
         summary: `summary.json`, which a run writes when it ends well.
         samples: the pictures in `samples/`, by product and round.
     """
@@ -57,6 +58,7 @@ class RunRecord:
     described: Json
     cuts: Json
     rounds: tuple[Json, ...]
+    evaluations: tuple[Json, ...]
     summary: Json
     samples: tuple[SampleGrid, ...]
 
@@ -131,6 +133,7 @@ def read_run(folder: Path) -> RunRecord:
         described=_mapping(folder / "clients.json", json.loads),
         cuts=_mapping(folder / "cuts.json", json.loads),
         rounds=_rounds(folder / "metrics.jsonl"),
+        evaluations=_rounds(folder / "evaluations.jsonl"),
         summary=_mapping(folder / "summary.json", json.loads),
         samples=_samples(folder / "samples"),
     )

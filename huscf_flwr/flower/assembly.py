@@ -10,6 +10,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.data import scenario_of
 from huscf_flwr.flower.client_keys import bind, keys_file, keys_of_nodes, read_client_keys
 from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.flower.messages import DESCRIBE, JOIN, Arrival, DescribeReply, DescribeRequest, Invitation
@@ -46,20 +47,31 @@ class Assembly:
             client for node, ids in self.clients.items() if node not in self.owners for client in ids
         )
 
-    def placement(self, lost: Collection[int]) -> dict[int, tuple[int, ...]]:
+    def available(self, lost: Collection[int]) -> tuple[int, ...]:
+        """Return the ids of all clients that can take part without the ``lost`` nodes."""
+        return tuple(sorted(client for clients in self.placement(lost).values() for client in clients))
+
+    def placement(
+        self, lost: Collection[int], chosen: Collection[int] | None = None
+    ) -> dict[int, tuple[int, ...]]:
         """Return the client ids of a round by node id, in the order of its hosts, without the ``lost`` nodes.
 
-        The virtual clients of a lost host move to the others; the client of a lost owner stays away.
+        The virtual clients are dealt to the hosts that are left; the client of a lost owner stays away. Only
+        clients that are ``chosen`` take part, if any choice was made, and only nodes with such a client.
         """
         hosts = [node for node in self.clients if node not in self.owners]
         left = [node for node in hosts if node not in lost] or hosts
-        virtual = sorted(self.virtual_clients)
-        moved = dict(zip(left, spread(virtual, min(len(left), len(virtual))), strict=False)) if hosts else {}
+        virtual = sorted(client for client in self.virtual_clients if chosen is None or client in chosen)
+        dealt = dict(zip(left, spread(virtual, min(len(left), len(virtual))), strict=False))
         return {
-            node: moved.get(node, clients)
+            node: dealt.get(node, clients)
             for node, clients in self.clients.items()
-            if (node in self.owners and node not in lost) or node in moved
+            if node in dealt or self._takes_part(node, lost, chosen)
         }
+
+    def _takes_part(self, owner: int, lost: Collection[int], chosen: Collection[int] | None) -> bool:
+        is_chosen = chosen is None or set(self.clients[owner]) <= set(chosen)
+        return owner in self.owners and owner not in lost and is_chosen
 
 
 def assemble(config: RunConfig, method: type[Method], grid: Grid, server: ExecutorServer | None) -> Assembly:
@@ -81,7 +93,13 @@ def assemble(config: RunConfig, method: type[Method], grid: Grid, server: Execut
     arrivals = _arrivals(config, grid, server, nodes)
     owned = _owned(arrivals, node_keys)
     keys = _bind(config, owned, node_keys)
-    clients = _place(config, {node: arrival for node, arrival in arrivals.items() if arrival.admitted}, owned)
+    if owned and method.pools_domains:
+        raise AssemblyError(
+            f"method: {config.method} trains on the pooled images of all clients, which only a simulation "
+            f"has, but SuperNodes own the clients {', '.join(map(str, sorted(owned)))}; run it without them"
+        )
+    admitted = {node: arrival for node, arrival in arrivals.items() if arrival.admitted}
+    clients = _place(_virtual_clients(config, method), admitted, owned)
     if len(clients) < config.min_hosts:
         raise AssemblyError(f"min_hosts: {config.min_hosts}, but {len(clients)} SuperNodes can take part")
     owners = frozenset(node for node in clients if arrivals[node].client is not None)
@@ -176,16 +194,20 @@ def _bind(config: RunConfig, owned: Mapping[int, int], keys: Mapping[int, str]) 
     return bind(known, owned, keys, keys_file(config.resume or config.folder))
 
 
+def _virtual_clients(config: RunConfig, method: type[Method]) -> range:
+    return range(len(scenario_of(config).domains) if method.pools_domains else config.clients)
+
+
 def _place(
-    config: RunConfig, admitted: Mapping[int, Arrival], owned: Mapping[int, int]
+    ids: Sequence[int], admitted: Mapping[int, Arrival], owned: Mapping[int, int]
 ) -> dict[int, tuple[int, ...]]:
-    """Give each owner its client, and the hosts all that have no owner, not even one that came late."""
+    """Give each owner its client, and the hosts all of ``ids`` without owner, not even one that came late."""
     clients: dict[int, tuple[int, ...]] = {
         node: (client,) for client, node in sorted(owned.items()) if node in admitted
     }
     hosts = [node for node, arrival in admitted.items() if arrival.client is None]
     if hosts:
-        virtual = [client for client in range(config.clients) if client not in owned]
+        virtual = [client for client in ids if client not in owned]
         clients.update(zip(hosts, spread(virtual, len(hosts)), strict=True))
     if not clients:
         raise AssemblyError("no SuperNode joined; see their logs")

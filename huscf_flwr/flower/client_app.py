@@ -21,11 +21,13 @@ from flwr.clientapp import ClientApp
 
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.cuts.devices import Device, deal_devices
-from huscf_flwr.data import LabelledImages, Population, population_of
+from huscf_flwr.data import ClientData, Population
+from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.flower.messages import (
     DESCRIBE,
     JOIN,
+    PRODUCT,
     Arrival,
     DescribeReply,
     DescribeRequest,
@@ -37,10 +39,10 @@ from huscf_flwr.flower.messages import (
     claim_of,
 )
 from huscf_flwr.flower.owner import Owner, owner_of, root_certificates_of
-from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Client
-from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import prepare_process
+from huscf_flwr.run.check import population_for
 from huscf_flwr.run.checkpoint import client_folder
 from huscf_flwr.run.client_files import owners_folder
 from huscf_flwr.run.host import Host
@@ -73,25 +75,19 @@ def describe(message: Message, context: Context) -> Message:
     clients = DescribeRequest.from_records(message.content).clients
     owner = owner_of(context)
     reply = DescribeReply({client: _client(config, owner, client).describe() for client in clients})
-    return Message(reply.to_records(method_named(config.method)), reply_to=message)
+    return Message(reply.to_records(method_of(config)), reply_to=message)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train one round, in lock-step with all other clients if the method wants it."""
     config = _config(context)
-    method = method_named(config.method)
+    method = method_of(config)
     request = TrainRequest.from_records(message.content, method)
     assignment = request.assignment
     owner = owner_of(context)
     _prepare_process(config, 1 if owner else request.neighbours)
-    host = Host(
-        config,
-        method,
-        lambda client: _client(config, owner, client),
-        owners_folder(owner.state_folder, assignment.training) if owner else client_folder(config.folder),
-        may_have_lost_files=owner is not None,
-    )
+    host = _host(config, owner, assignment.training)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     with _channel(config, request, context, owner) as channel:
         timer = _timer(config, assignment.clients, owner)
@@ -105,37 +101,68 @@ def train(message: Message, context: Context) -> Message:
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Judge a product on the test data of the client that this SuperNode owns."""
+    """Evaluate the clients' own models, and judge a product on the test data of the owned client."""
     config = _config(context)
-    method = method_named(config.method)
+    method = method_of(config)
     request = EvaluateRequest.from_records(message.content, method)
     owner = owner_of(context)
-    if owner is None or owner.client != request.client:
-        raise ValueError(f"client {request.client} is not owned by this SuperNode, which cannot judge for it")
-    scores, samples = owner.judge(config, method, request.product)
-    return Message(EvaluateReply(request.client, samples, scores).to_records(method), reply_to=message)
+    judged: dict[int, dict[str, Judged]] = {}
+    if request.order.clients:
+        prepare_process(config.compute)
+        host = _host(config, owner, request.order.training)
+        cache = owner.state_folder if owner else config.data.cache
+        own = host.evaluate(request.order, lambda client: _data(config, owner, client), cache)
+        judged = {client: dict(scored) for client, scored in own.items()}
+    if request.judge is not None:
+        if owner is None or owner.client != request.judge:
+            raise ValueError(
+                f"client {request.judge} is not owned by this SuperNode, which cannot judge for it"
+            )
+        scores, samples = owner.judge(config, method, request.product)
+        if samples:
+            judged.setdefault(request.judge, {})[PRODUCT] = Judged(samples, scores)
+    return Message(EvaluateReply(judged).to_records(method), reply_to=message)
 
 
 def _config(context: Context) -> RunConfig:
     return resolved(from_run_config(context.run_config))
 
 
+def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:
+    return Host(
+        config,
+        method_of(config),
+        lambda client: _client(config, owner, client),
+        owners_folder(owner.state_folder, training) if owner else client_folder(config.folder),
+        may_have_lost_files=owner is not None,
+    )
+
+
 def _client(config: RunConfig, owner: Owner | None, client: int) -> Client:
-    images, device = _images(config, owner, client), _device(config, owner, client)
-    return method_named(config.method).client(client, images, device, config)
+    images, device = _data(config, owner, client).train, _device(config, owner, client)
+    return method_of(config).client(client, images, device, config)
 
 
-def _images(config: RunConfig, owner: Owner | None, client: int) -> LabelledImages:
-    return owner.domain(model_spec_of(config)).train if owner else _population(config).images_of(client)
+def _data(config: RunConfig, owner: Owner | None, client: int) -> ClientData:
+    if owner is None:
+        return _population(config).data_of(client)
+    if owner.client != client:
+        raise ValueError(f"client {client} is not owned by this SuperNode, which owns client {owner.client}")
+    return owner.data(config)
 
 
 def _device(config: RunConfig, owner: Owner | None, client: int) -> Device:
-    return owner.device() if owner else deal_devices(config)[client]
+    return owner.device() if owner else _devices(config)[client]
+
+
+@lru_cache(maxsize=1)
+def _devices(config: RunConfig) -> dict[int, Device]:
+    return deal_devices(config)
 
 
 @lru_cache(maxsize=1)
 def _population(config: RunConfig) -> Population:
-    return population_of(config, model_spec_of(config))
+    return population_for(config, method_of(config))
 
 
 def _channel(
@@ -149,7 +176,7 @@ def _channel(
         stream.address,
         stream.token,
         claim_of(request.assignment, context.run_id, context.node_id),
-        exchanges=method_named(config.method).crossing.exchanges,
+        exchanges=method_of(config).crossing.exchanges,
         wire=wire_type_of(config),
         patience=stream.answer_seconds,
         roots=root_certificates_of(context),
@@ -161,7 +188,7 @@ def _timer(config: RunConfig, clients: tuple[int, ...], owner: Owner | None) -> 
     """Return a timer; a real device is never emulated."""
     if owner is not None:
         return device_timer(config)
-    devices = deal_devices(config)
+    devices = _devices(config)
     return host_timer(config, {client: devices[client] for client in clients})
 
 

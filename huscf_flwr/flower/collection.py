@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from flwr.app import RecordDict
 
+from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.flower.messages import EvaluateReply, TrainReply
 from huscf_flwr.flower.replies import check_clients, read_reply
@@ -99,21 +100,25 @@ def collect(found: Mapping[int, RecordDict], run: Run, hosts: RoundHosts) -> dic
 
 def judgements(
     found: Mapping[int, RecordDict], clients: Mapping[int, Collection[int]], method: type[Method]
-) -> dict[int, tuple[int, Mapping[str, float]]]:
-    """Return number of test samples and scores by client, of what can be used of the replies ``found``.
+) -> dict[int, Mapping[str, Judged]]:
+    """Return what can be used of the replies ``found``, by client id and by what was scored.
 
-    Those, and the ``clients`` that each SuperNode may speak for, are by node id. The others are logged.
+    Those, and the ``clients`` that each SuperNode was asked to speak for, are by node id. The others are
+    logged.
     """
-    usable = {}
+    usable: dict[int, Mapping[str, Judged]] = {}
     for node, records in found.items():
         try:
-            reply = read_reply(lambda each: EvaluateReply.from_records(each, method), records)
-            check_clients([reply.client], clients[node])
-            _check_finite(reply.scores)
+            judged = read_reply(lambda each: EvaluateReply.from_records(each, method), records).judged
+            if judged.keys() - set(clients[node]):
+                check_clients(judged, clients[node])
+            for own in judged.values():
+                for each in own.values():
+                    _check_finite(each.scores)
         except ValueError as error:
             LOGGER.warning("SuperNode %s: %s; its scores do not count", node, error)
             continue
-        usable[reply.client] = reply.test_samples, reply.scores
+        usable |= judged
     return usable
 
 

@@ -12,14 +12,8 @@ import json
 import math
 import os
 import re
-import ssl
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -27,19 +21,17 @@ from typing import Any
 
 import torch
 
-from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.run_settings import listed_settings, overriding
+from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
 from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
 
-_START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
 _STATUS_TRIES = 3
-_COMMAND_SECONDS = 120.0
 _RAY_STARTS = "in init_ray"
 """Where Flower's simulation was, says its traceback, if Ray did not start."""
 _TRACEBACK = re.compile(
@@ -47,77 +39,7 @@ _TRACEBACK = re.compile(
     re.MULTILINE,
 )
 """The first one of a log, whose lines may have the names of Ray's actors before them."""
-BIN = Path(sys.executable).parent
-"""Where Flower's commands are."""
 _APP_FOLDER = Path(__file__).resolve().parents[2]
-
-
-class FlowerRunError(RuntimeError):
-    """Flower could not start the run, or the run failed."""
-
-
-@dataclass(frozen=True)
-class PrivateSuperLink:
-    """A SuperLink that serves nobody else."""
-
-    home: Path
-    environment: dict[str, str]
-    address: str
-    log: Path
-
-    def flwr(self, *arguments: str) -> dict[str, Any]:
-        """Return what ``flwr ARGUMENTS`` prints as JSON.
-
-        Raises ``FlowerRunError`` with Flower's words if that is nothing, or that it failed.
-        """
-        done = self._command(*arguments, "--format", "json")
-        try:
-            answer = json.loads(done.stdout[done.stdout.index("{") :])
-        except ValueError:
-            raise FlowerRunError(f"flwr {arguments[0]} failed: {done.stdout}{done.stderr}") from None
-        assert isinstance(answer, dict)
-        if answer.get("success") is False:
-            raise FlowerRunError(f"flwr {arguments[0]} failed: {answer.get('error-message', answer)}")
-        return answer
-
-    def status(self, run_id: str) -> str:
-        """Return how a run is, in Flower's words."""
-        runs = self.flwr("list", "--run-id", run_id).get("runs", [])
-        return str(runs[0]["status"]) if runs else "unknown"
-
-    def stop(self, run_id: str) -> None:
-        """Stop a run; raises ``FlowerRunError`` if it goes on all the same."""
-        try:
-            self.flwr("stop", run_id)
-        except FlowerRunError:
-            # Flower refuses to stop what has ended by itself in the meantime.
-            if not self.status(run_id).startswith("finished"):
-                raise
-
-    def log_of(self, run_id: str) -> str:
-        """Return what a run has logged, or why that is not known: the run itself may be well."""
-        try:
-            done = self._command("log", run_id, "--show")
-        except FlowerRunError as error:
-            return f"the log of the run is not here: {error}\n"
-        return done.stdout + done.stderr
-
-    def _command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``flwr ARGUMENTS``; raises ``FlowerRunError`` if it does not end."""
-        try:
-            return subprocess.run(
-                [str(BIN / "flwr"), *arguments],
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_COMMAND_SECONDS,
-                start_new_session=True,  # Ctrl-C in a terminal reaches its whole group, and is ours to answer
-            )
-        except subprocess.TimeoutExpired:
-            raise FlowerRunError(
-                f"flwr {arguments[0]} failed: no answer within {_COMMAND_SECONDS:.0f} seconds"
-            ) from None
 
 
 @dataclass(frozen=True)
@@ -238,54 +160,6 @@ def _submit_and_watch(
     return EndedRun(config, status, log, has_begun, stop.cause)
 
 
-@contextmanager
-def private_superlink(
-    home: Path, arguments: Sequence[str] = ("--insecure", "--simulation"), trusted: Path | None = None
-) -> Iterator[PrivateSuperLink]:
-    """Start a SuperLink with ``home`` as its own FLWR_HOME and free ports; stop it at the end.
-
-    ``arguments`` of ``flower-superlink`` say what it is for; if it serves TLS, ``trusted`` has the
-    certificate of the authority that signed its own.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    (http,) = free_ports(1)
-    address = f"127.0.0.1:{http}"
-    _write_connection(home, address, trusted)
-    tree = ProcessTree({**flower_environment(home), "RAY_DISABLE_DOCKER_CPU_WARNING": "1"})
-    command = [
-        *(str(BIN / "flower-superlink"), "--isolation", "subprocess", *arguments),
-        *("--host", "127.0.0.1", "--port", str(http)),
-    ]
-    log = home / "superlink.log"
-    with background_process(command, tree, log) as process:
-        _wait_until_up(process, address, log, trusted)
-        yield PrivateSuperLink(home, tree.environment, address, log)
-
-
-def flower_environment(home: Path) -> dict[str, str]:
-    """Return the environment of a Flower process with ``home`` as its own FLWR_HOME."""
-    return {
-        **os.environ,
-        "FLWR_HOME": str(home),
-        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
-
-
-def _write_connection(home: Path, address: str, trusted: Path | None) -> None:
-    """Name the SuperLink at ``address`` as the one that ``flwr`` talks to.
-
-    Left to itself, it starts another, which nobody stops, whenever ours is too busy to answer at once.
-    """
-    security = f"root-certificates = {json.dumps(str(trusted))}" if trusted else "insecure = true"
-    (home / "config.toml").write_text(
-        f'[superlink]\ndefault = "private"\n\n[superlink.private]\naddress = "{address}"\n{security}\n',
-        "utf-8",
-    )
-
-
 def _federation(supernodes: int, cores_each: int, gpus: int) -> tuple[str, ...]:
     cores = max(supernodes, os.cpu_count() or 1) if cores_each == 1 else os.cpu_count()
     resources = f"client-resources-num-cpus={cores_each} init-args-num-cpus={cores}"
@@ -394,15 +268,3 @@ def _toml(config: RunConfig, app: Path) -> str:
             f"Flower does not carry {', '.join(lost)}: add them to [tool.flwr.app.config] in pyproject.toml"
         )
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], address: str, log: Path, trusted: Path | None) -> None:
-    scheme, context = ("https", ssl.create_default_context(cafile=trusted)) if trusted else ("http", None)
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{scheme}://{address}/health", timeout=2, context=context):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise FlowerRunError(f"flower-superlink did not start; its log is {log}")

@@ -10,7 +10,7 @@ from flwr.app import Context
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
-from huscf_flwr.data import Domain, DomainSource, load_domain
+from huscf_flwr.data import ClientData, Domain, DomainSource, load_domain, split_held_out
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.evaluation.judging import JUDGE_SEED, evaluation_settings
 from huscf_flwr.methods.contract import Method, Tensors
@@ -41,17 +41,27 @@ class Owner:
         return profiles[name]
 
     def domain(self, spec: ModelSpec) -> Domain:
-        """Return the client's own images, training and test."""
+        """Return the client's own images, training and test; perhaps it has no test images."""
         return _load(self.data_folder, spec.image.channels, spec.image.size, spec.classes)
+
+    def data(self, config: RunConfig) -> ClientData:
+        """Return what the client has; it holds out the same images as a virtual client of its id would."""
+        domain = self.domain(model_spec_of(config))
+        train, held_out = split_held_out(
+            domain.train, config.data.held_out, seed=config.seed, client=self.client
+        )
+        return ClientData(train, held_out, domain.test, domain)
 
     def judge(
         self, config: RunConfig, method: type[Method], product: Tensors
     ) -> tuple[dict[str, float], int]:
         """Return how a product does on this client's test images, and their number.
 
-        Only scores that the method lists, where they can be known.
+        Only scores that the method lists, where they can be known: without test images, none.
         """
         domain = self.domain(model_spec_of(config))
+        if not len(domain.test):
+            return {}, 0
         scores = judge_domain(
             domain,
             method.sampler(config, product),
@@ -99,4 +109,6 @@ def root_certificates_of(context: Context) -> bytes | None:
 @lru_cache(maxsize=2)
 def _load(folder: Path, channels: int, size: int, classes: int) -> Domain:
     source = DomainSource(name="own", folder=folder, classes=classes)
-    return load_domain(source, root=None, cache=folder, image=(channels, size), classes=classes)
+    return load_domain(
+        source, root=None, cache=folder, image=(channels, size), classes=classes, needs_test=False
+    )

@@ -15,21 +15,19 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import population_of
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.flower.assembly import Assembly, addressed, assemble
 from huscf_flwr.flower.client_keys import write_client_keys
 from huscf_flwr.flower.collection import RoundHosts, collect, judgements
 from huscf_flwr.flower.log_display import SHOWN, LogDisplay
-from huscf_flwr.flower.messages import EVALUATE, TRAIN, EvaluateRequest, Stream, TrainRequest
+from huscf_flwr.flower.messages import EVALUATE, PRODUCT, TRAIN, EvaluateRequest, Stream, TrainRequest
 from huscf_flwr.flower.messages.records import tensors_record
 from huscf_flwr.flower.replies import answers
 from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.flower.streams import listen, open_streams
-from huscf_flwr.methods import method_named, resolved
-from huscf_flwr.methods.contract import MakeMethod, Method
-from huscf_flwr.models import model_spec_of
-from huscf_flwr.run.check import is_lock_step
+from huscf_flwr.methods import method_of, resolved
+from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
+from huscf_flwr.run.check import is_lock_step, population_for
 from huscf_flwr.run.checkpoint import checkpoint_of
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.run import Run
@@ -54,7 +52,7 @@ class MethodStrategy(Strategy):
         self, config: RunConfig, make_method: MakeMethod | None = None, *, display: Display | None = None
     ) -> None:
         self.config = resolved(config)
-        self.method = method_named(self.config.method)
+        self.method = method_of(self.config)
         self.log = RunLog(config.name)
         """To be entered around the whole run."""
         self._make_method: MakeMethod = make_method or self.method
@@ -65,6 +63,7 @@ class MethodStrategy(Strategy):
         self._run_id = 0
         self._hosts: RoundHosts | None = None
         self._lost: frozenset[int] = frozenset()
+        self._asked: dict[int, set[int]] = {}
 
     def prepare(self, grid: Grid) -> Grid:
         """Assemble the clients, make the method and begin the run's folder.
@@ -82,7 +81,7 @@ class MethodStrategy(Strategy):
                 f"method: {config.method}, but the strategy makes a {type(method).__name__}, which is no "
                 f"{self.method.__name__}: clients would run another method than the server"
             )
-        judging = None if assembly.owners else Judging(config, population_of(config, model_spec_of(config)))
+        judging = None if assembly.owners else Judging(config, population_for(config, self.method))
         self._run = Run(config, method, display=self._display, log=self.log, judging=judging)
         self._run.begin(assembly.virtual_clients, checkpoint_of(config))
         if assembly.keys:
@@ -116,8 +115,8 @@ class MethodStrategy(Strategy):
         grid: Grid,
     ) -> Iterable[Message]:
         """Open the round; send each host its clients' orders, and where the executor is if they need it."""
-        assembly = self._assembled()
-        placement = assembly.placement(self._away(grid))
+        assembly, away = self._assembled(), self._away(grid)
+        placement = assembly.placement(away, self._prepared().select(assembly.available(away)))
         nodes = list(placement)
         streams = self._open_round(placement)
         opened = self._round_hosts().opened
@@ -156,38 +155,56 @@ class MethodStrategy(Strategy):
         config: ConfigRecord,  # noqa: ARG002 - a request has all that a client needs
         grid: Grid,
     ) -> Iterable[Message]:
-        """After the last round, ask clients that own data and are there to judge their product.
+        """Ask clients to evaluate models of their own, and at the end owners of data to judge their product.
 
-        In a simulation the run itself judges, since it knows the domains.
+        In a simulation the run itself judges products, since it knows the domains.
         """
-        run, assembly = self._prepared(), self._assembled()
-        if run.rounds_left or not self.method.crossing.product_kind:
-            return []
         away = self._away(grid)
-        product_of = {k: each for each in reversed(run.method.products()) for k in each.clients}
+        asked: dict[int, tuple[int, ...]] = {}
+        run, assembly = self._prepared(), self._assembled()
+        if run.evaluation_due:
+            asked = assembly.placement(away, run.select_for_evaluation(assembly.available(away)))
+        products = self._products_to_judge(away)
         requests = {
-            node: EvaluateRequest(client, product_of[client].tensors).to_records(self.method)
-            for node, (client, *_) in assembly.clients.items()
-            if node in assembly.owners and node not in away and client in product_of
+            node: EvaluateRequest(run.evaluation_order(asked.get(node, ())), *products.get(node, (None, {})))
+            for node in assembly.clients
+            if node in asked or node in products
         }
-        return addressed(requests, EVALUATE, str(server_round), self.config.round_seconds)
+        self._asked = {
+            node: {*request.order.clients, *([] if request.judge is None else [request.judge])}
+            for node, request in requests.items()
+        }
+        contents = {node: request.to_records(self.method) for node, request in requests.items()}
+        return addressed(contents, EVALUATE, str(server_round), self.config.round_seconds)
 
     def aggregate_evaluate(
         self,
-        server_round: int,  # noqa: ARG002 - only the last round is judged
+        server_round: int,  # noqa: ARG002 - the run counts rounds over resumed runs too
         replies: Iterable[Message],
     ) -> MetricRecord | None:
-        """Average the clients' scores by product, weighted by their test samples.
+        """Average what clients found: of products weighted by their test samples, of their own models alike.
 
         Scores of another's client, or that are none, are logged and left out.
         """
-        judged = judgements(answers(replies), self._assembled().clients, self.method)
-        if not judged:
-            return None
-        scores = self._prepared().record_client_scores(judged)
-        return MetricRecord(
-            {f"{product}.{name}": value for product, own in scores.items() for name, value in own.items()}
-        )
+        judged = judgements(answers(replies), self._asked, self.method)
+        run, numbers = self._prepared(), {}
+        own = {
+            client: {on: each for on, each in scored.items() if on != PRODUCT}
+            for client, scored in judged.items()
+        }
+        if run.evaluation_due and any(own.values()):
+            scores = run.close_evaluation({client: each for client, each in own.items() if each})["scores"]
+            numbers = {
+                f"{on}.{name}.{statistic}": value
+                for on, spreads in scores.items()
+                for name, spread in spreads.items()
+                for statistic, value in spread.items()
+            }
+        products = {client: each[PRODUCT] for client, each in judged.items() if PRODUCT in each}
+        if products:
+            for product, means in run.record_client_scores(products).items():
+                numbers |= {f"{product}.{name}": value for name, value in means.items()}
+        return MetricRecord(numbers) if numbers else None
 
     def finish(self) -> dict[str, Any]:
         """Judge thoroughly, write summary and report; return the summary."""
@@ -235,6 +252,18 @@ class MethodStrategy(Strategy):
                 share_memory=share_memory,
             )
         ]
+
+    def _products_to_judge(self, away: Collection[int]) -> dict[int, tuple[int, Tensors]]:
+        """Return the client and the product that it judges, by node id: at the end, for owners of data."""
+        run, assembly = self._prepared(), self._assembled()
+        if run.rounds_left or not self.method.crossing.product_kind:
+            return {}
+        product_of = {k: each for each in reversed(run.method.products()) for k in each.clients}
+        return {
+            node: (client, product_of[client].tensors)
+            for node, (client, *_) in assembly.clients.items()
+            if node in assembly.owners and node not in away and client in product_of
+        }
 
     def _products(self) -> ArrayRecord:
         products = self._prepared().method.products()

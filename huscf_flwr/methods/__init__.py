@@ -11,11 +11,14 @@ from huscf_flwr.conf_files import ConfError, did_you_mean
 from huscf_flwr.config import MethodSettings, RunConfig
 from huscf_flwr.methods.contract import Method
 
-__all__ = ["BUILT_IN", "method_named", "resolved"]
+__all__ = ["BUILT_IN", "method_named", "method_of", "resolved"]
 
 BUILT_IN = {
     "huscf": "huscf_flwr.methods.huscf:HuSCF",
     "fedgan": "huscf_flwr.methods.fedgan:FedGAN",
+    "fedproto": "huscf_flwr.methods.fedproto:FedProto",
+    "central": "huscf_flwr.methods.central:Central",
+    "local": "huscf_flwr.methods.local:Local",
 }
 """Where the classes of our own methods are, by name; each is imported when it is needed."""
 
@@ -57,6 +60,11 @@ def method_named(name: str) -> type[Method]:
         )
     _check(found, name)
     return found  # type: ignore[no-any-return]  # _is_method has looked
+
+
+def method_of(config: RunConfig) -> type[Method]:
+    """Return the class that a run trains with: that of its method, or the variant that settings choose."""
+    return method_named(config.method).variant(config)
 
 
 def resolved(config: RunConfig) -> RunConfig:

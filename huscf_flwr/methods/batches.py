@@ -27,14 +27,18 @@ class RoundBatches:
         latent: int,
         client: int,
         number: int,
+        batch_size: int | None = None,
         sampler: type[ShuffledPasses] | type[FreshDraw] = ShuffledPasses,
     ) -> None:
-        """Begin round ``number``; latent vectors have ``latent`` numbers each."""
+        """Begin round ``number``; latent vectors have ``latent`` numbers each.
+
+        A batch has ``batch_size`` images; the configured number, if nothing else is said.
+        """
         self._images = images
         self._latent = latent
         self._dtype = weight_dtype(dtype_of(config))
         order = torch_stream(config.seed, "order", client, number)
-        self._sampler: BatchSampler = sampler(len(images), config.batch_size, order)
+        self._sampler: BatchSampler = sampler(len(images), batch_size or config.batch_size, order)
         self._latents = torch_stream(config.seed, "latents", client, number)
 
     def next(self) -> Batch:

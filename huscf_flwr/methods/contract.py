@@ -14,114 +14,82 @@ Who may see what: a client sees its own images and labels, and what its orders a
 server sees descriptions, uploads and what the exchanges bring up, and nothing else: all of it is listed in
 ``Method.crossing``, and what is not listed there is refused where it is sent and where it comes. Neither half
 knows Flower, gRPC, files or the terminal.
+
+What crosses is in ``crossing``, and is here to be imported too.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from numpy.random import Generator
 from torch import Tensor
 
 from huscf_flwr.config import MethodSettings, RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
+from huscf_flwr.methods.crossing import (
+    NOTHING,
+    Crossing,
+    CrossingError,
+    Description,
+    Facts,
+    Form,
+    Kept,
+    NoFacts,
+    Order,
+    Orders,
+    Parts,
+    Tensors,
+    Upload,
+    byte_counts,
+    joined,
+)
 from huscf_flwr.models import Sampler
-from huscf_flwr.session import ClientStep, ClientTimes, Exchange, Executor, Losses, StepTimes, TensorHeader
+from huscf_flwr.seeding import numpy_stream
+from huscf_flwr.session import ClientStep, Executor, Losses, StepTimes
 
-Tensors = Mapping[str, Tensor]
-"""By name."""
-
-Parts = Mapping[str, Tensors]
-"""Tensors by kind, then by name."""
-
-Form = Mapping[str, Mapping[str, TensorHeader]]
-"""Types and shapes of tensors by kind, then by name: what an upload must look like."""
+__all__ = [
+    "NOTHING",
+    "Classifier",
+    "Client",
+    "Collected",
+    "Crossing",
+    "CrossingError",
+    "Description",
+    "Facts",
+    "Form",
+    "Json",
+    "Kept",
+    "LockStepClient",
+    "MakeMethod",
+    "MessageClient",
+    "Method",
+    "NoFacts",
+    "Order",
+    "Orders",
+    "Outcome",
+    "Parts",
+    "Product",
+    "State",
+    "Tensors",
+    "Upload",
+    "byte_counts",
+    "joined",
+    "keeps_models",
+    "selected",
+]
 
 Json = Any
 """What JSON can hold."""
 
-
-class Facts(BaseModel):
-    """Small values that cross: a subclass lists them, and no others may; numbers are finite.
-
-    A field is a text, a number of at most 64 bits, a bool, a tuple of one of these, or facts again. One that
-    may be None has None as its default: it is then not sent.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class NoFacts(Facts):
-    """Nothing."""
-
-
-NOTHING = NoFacts()
-
-
-class Description(Facts):
-    """How a client introduces itself before the first round. A method that asks for more adds a field."""
-
-    samples: PositiveInt
-    """Number of its training images."""
-    device: Device
-    """How fast it is, as its owner says."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Which file a client has kept for itself, after which round."""
-
-    round: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What one client is told at the start of a round."""
-
-    facts: Facts = NOTHING
-    tensors: Parts = field(default_factory=dict)
-    groups: tuple[str, ...] = ()
-    """Names of groups whose tensors are for it too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Orders:
-    """What clients are told at the start of a round, by client id."""
-
-    clients: Mapping[int, Order]
-    groups: Mapping[str, Parts] = field(default_factory=dict)
-    """What is the same for several of them, by name; it travels once to each host."""
-
-    def of_host(self, clients: Sequence[int]) -> Orders:
-        """Return what the host of ``clients`` is sent."""
-        own = {client: self.clients[client] for client in clients}
-        named = {name for order in own.values() for name in order.groups}
-        return Orders(clients=own, groups={name: self.groups[name] for name in sorted(named)})
-
-    def of(self, client: int) -> Order:
-        """Return the order of one client with the tensors of its groups in it."""
-        order = self.clients[client]
-        shared = [self.groups[name] for name in order.groups]
-        return Order(facts=order.facts, tensors=joined(*shared, order.tensors))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """What one client sends at the end of a round; its host adds all but the first two fields."""
-
-    facts: Facts = NOTHING
-    tensors: Parts = field(default_factory=dict)
-    losses: Losses = field(default_factory=dict)
-    """Means over the round."""
-    times: ClientTimes | None = None
-    kept: Kept | None = None
+Classifier = Callable[[Tensor], Tensor]
+"""From images [N, C, H, W] in [-1, 1] to logits [N, classes]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,49 +139,6 @@ class State:
         return replace(self, tensors={name: tensor.clone() for name, tensor in self.tensors.items()})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crossing:
-    """The closed list of what crosses; losses, times and what identifies a round are the run's own.
-
-    Kinds are names of tensors, as ``Order.tensors`` and ``Upload.tensors`` have them.
-    """
-
-    description: type[Description] = Description
-    order: type[Facts] = NoFacts
-    order_kinds: tuple[str, ...] = ()
-    upload: type[Facts] = NoFacts
-    upload_kinds: tuple[str, ...] = ()
-    exchanges: tuple[Exchange, ...] = ()
-    """Of a step with the executor."""
-    product_kind: str = ""
-    """What clients that judge for themselves are sent: the tensors of a product."""
-    scores: tuple[str, ...] = ()
-    """What they answer."""
-
-    def __post_init__(self) -> None:
-        """Raise ``ValueError`` for a kind that cannot be part of a name such as ``tensors/3/<kind>``."""
-        judged = (self.product_kind,) if self.product_kind else ()
-        for kind in (*self.order_kinds, *self.upload_kinds, *judged):
-            if not kind or "/" in kind:
-                raise ValueError(f"'{kind}' cannot be a kind of tensors: give it a name without '/'")
-
-    def check_order(self, order: Order) -> None:
-        """Raise ``CrossingError`` if an order has anything that is not listed."""
-        _check("an order", order.facts, self.order, order.tensors, self.order_kinds)
-
-    def check_group(self, tensors: Parts) -> None:
-        """Raise ``CrossingError`` if a group has anything that is not listed."""
-        _check("a group", NOTHING, NoFacts, tensors, self.order_kinds)
-
-    def check_upload(self, upload: Upload) -> None:
-        """Raise ``CrossingError`` if an upload has anything that is not listed."""
-        _check("an upload", upload.facts, self.upload, upload.tensors, self.upload_kinds)
-
-
-class CrossingError(ValueError):
-    """Something would cross, or has come, that the method does not list."""
-
-
 class Client(ABC):
     """The client's half: lives beside its images, for one round or for many."""
 
@@ -239,6 +164,22 @@ class Client(ABC):
     def upload(self) -> Upload:
         """Return what goes back at the end of the round; the tensors may be live."""
 
+    def classifiers(self) -> Mapping[str, Classifier]:
+        """Return its own classifiers by name, empty for the one that it goes by; most methods have none.
+
+        Whoever runs the client scores them on images that the client has not trained on, and only the scores
+        cross: ``accuracy``, ``f1`` and ``loss``, with the name before them if there is one, as in
+        ``prototype_accuracy``. ``Crossing.scores`` lists them.
+        """
+        return {}
+
+    def sampler(self) -> Sampler | None:
+        """Return what draws labelled images from a generator that stays on the client, if it has one.
+
+        It is judged where it is, and only the scores cross; ``Crossing.scores`` lists them.
+        """
+        return None
+
     def private(self) -> Tensors:
         """Return what it keeps for itself between rounds, on its own disk."""
         return {}
@@ -249,8 +190,13 @@ class Client(ABC):
             raise ValueError(f"client {self.client} keeps nothing, but {sorted(tensors)} were kept")
 
 
+def keeps_models(client: type[Client]) -> bool:
+    """Return whether clients of this class have models of their own to evaluate."""
+    return client.classifiers is not Client.classifiers or client.sampler is not Client.sampler
+
+
 class MessageClient(Client):
-    """A client that trains by itself."""
+    """A client that trains by itself; it lives for its turn, and goes on with what it kept in the next."""
 
     @abstractmethod
     def train(self) -> Iterator[Losses]:
@@ -278,11 +224,21 @@ class Method(ABC):
     Settings: ClassVar[type[MethodSettings]]
     client: ClassVar[type[MessageClient] | type[LockStepClient]]
     crossing: ClassVar[Crossing]
+    pools_domains: ClassVar[bool] = False
+    """A client is a whole domain, with what all of that domain's clients hold: ``PooledImages``.
+
+    Only a simulation can do that; it shows what could be had if images might leave their clients.
+    """
 
     def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
         """Start before the first round; raises ``ValueError`` if the configuration does not fit."""
         self.config = config
         self.clients = dict(sorted(clients.items()))
+
+    @classmethod
+    def variant(cls, config: RunConfig) -> type[Method]:  # noqa: ARG003 - most methods have no variants
+        """Return the class that ``config`` chooses of a method whose settings decide what crosses."""
+        return cls
 
     @classmethod  # noqa: B027 - many methods have nothing to find
     def check(cls, config: RunConfig) -> None:
@@ -298,16 +254,30 @@ class Method(ABC):
         """Return how many rounds a run takes."""
         return config.rounds
 
+    def select(self, number: int, available: Sequence[int]) -> tuple[int, ...]:
+        """Return who takes part in round ``number`` of the clients that are ``available``.
+
+        By default as many as ``fraction_train`` and ``min_train_clients`` say, drawn from the run's seed.
+        """
+        config = self.config
+        return selected(
+            available,
+            fraction=config.fraction_train,
+            least=config.min_train_clients,
+            stream=numpy_stream(config.seed, "selection", number),
+            of=self.clients,
+        )
+
     @abstractmethod
-    def steps(self, number: int) -> int:
-        """Return the steps of round ``number``, or the most batches that a client takes in it."""
+    def steps(self, number: int, clients: Sequence[int]) -> int:
+        """Return the steps of round ``number`` of ``clients``, or the most batches that one takes in it."""
 
     @abstractmethod
     def orders(self, number: int, clients: Sequence[int]) -> Orders:
         """Return what ``clients`` are told at the start of round ``number``."""
 
-    def executor(self, number: int) -> Executor | None:  # noqa: ARG002 - most methods need none
-        """Return what the clients of round ``number`` train with in lock-step.
+    def executor(self, number: int, clients: Sequence[int]) -> Executor | None:  # noqa: ARG002 - most need none
+        """Return what ``clients`` train with in lock-step in round ``number``.
 
         It has the exchanges that ``crossing`` lists, in every round; without any, it is None in every round,
         and each client trains alone.
@@ -324,7 +294,10 @@ class Method(ABC):
 
     @abstractmethod
     def products(self) -> Sequence[Product]:
-        """Return what there is to show now; before the first round that may be nothing."""
+        """Return what the server has to show now; before the first round that may be nothing.
+
+        What stays on clients is not among it: see ``Client.sampler``.
+        """
 
     def judged_for(self, clients: Sequence[int]) -> Product | None:
         """Return the product to judge for ``clients``: what most of them have, the first of equals."""
@@ -337,7 +310,7 @@ class Method(ABC):
         return found[min(votes, key=lambda place: (-votes[place], place))]
 
     def clusters(self) -> Mapping[int, int]:
-        """Return the cluster of every client; empty for a method without clusters."""
+        """Return the cluster of every client that has one; empty for a method without clusters."""
         return {}
 
     def predicted_step_s(self) -> float:
@@ -360,30 +333,20 @@ class Method(ABC):
         """
 
 
+def selected(
+    available: Sequence[int], *, fraction: float, least: int, stream: Generator, of: Collection[int]
+) -> tuple[int, ...]:
+    """Return a share of the clients that are ``available``, ascending; it does not depend on their order.
+
+    All clients that there are, those ``of`` the run, are brought into a random order, and the first that are
+    available are taken: who is away changes as little as possible for the others. They are as many as
+    Flower's strategies take: ``fraction`` of the available ones, rounded down, and at least ``least``.
+    """
+    order = stream.permutation(sorted(of)).tolist()
+    there = set(available)
+    count = max(int(fraction * len(there)), least)
+    return tuple(sorted([client for client in order if client in there][:count]))
+
+
 MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]
 """Makes the server's half of a method for the clients that have described themselves, by client id."""
-
-
-def joined(*parts: Parts) -> dict[str, dict[str, Tensor]]:
-    """Return all tensors of ``parts`` by kind and name."""
-    together: dict[str, dict[str, Tensor]] = {}
-    for part in parts:
-        for kind, tensors in part.items():
-            together.setdefault(kind, {}).update(tensors)
-    return together
-
-
-def byte_counts(parts: Parts) -> dict[str, int]:
-    """Return the bytes of each kind."""
-    return {
-        kind: sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        for kind, tensors in parts.items()
-    }
-
-
-def _check(what: str, facts: Facts, listed: type[Facts], parts: Parts, kinds: Sequence[str]) -> None:
-    if type(facts) is not listed:
-        raise CrossingError(f"{what} has facts {type(facts).__name__}, the method lists {listed.__name__}")
-    unlisted = sorted(set(parts) - set(kinds))
-    if unlisted:
-        raise CrossingError(f"{what} has tensors {unlisted}, the method lists {sorted(kinds)}")

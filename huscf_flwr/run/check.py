@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population, population_of
-from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import device_of
 from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
+from huscf_flwr.run.rounds import check_participation
 from huscf_flwr.run.tensorboard import check_tensorboard
 from huscf_flwr.session.wire import Endpoint
 
@@ -31,12 +32,13 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
 
     Raises ``ValueError`` naming the setting, the value found and what to do.
     """
+    check_participation(config, config.clients)
     if hosts > config.clients:
         raise ValueError(
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
     config = resolved(config)
-    method = method_named(config.method)
+    method = method_of(config)
     device_of(config.compute)
     check_emulation(config, method)
     if is_lock_step(method):
@@ -48,7 +50,13 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
     checkpoint = checkpoint_of(config)
     if checkpoint is not None:
         checkpoint.check_same_run(config)
-    return CheckedRun(config, method, population_of(config, model_spec_of(config)), checkpoint)
+    return CheckedRun(config, method, population_for(config, method), checkpoint)
+
+
+def population_for(config: RunConfig, method: type[Method]) -> Population:
+    """Return the virtual clients with their images; pooled by domain if that is what the method trains on."""
+    population = population_of(config, model_spec_of(config))
+    return population.pooled() if method.pools_domains else population
 
 
 def check_emulation(config: RunConfig, method: type[Method]) -> None:

@@ -23,16 +23,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
-from huscf_flwr.methods import method_named
+from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Kept, State
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.client_files import ClientFileError, check_private, private_file, remove_later_than
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, write_tensors
 
-VERSION = 4
+VERSION = 5
 _MAY_CHANGE = (
     *("name", "output", "resume", "rounds", "min-hosts", "min-clients", "attempts", "tensorboard"),
+    "fraction-evaluate",
     *("round-seconds", "data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
     *("compute.device", "compute.threads", "compute.keep-memory"),
 )
@@ -76,7 +77,7 @@ class Checkpoint:
         self._check(self.state.model == spec, "belongs to another network")
         differing = _differences(self.state.settings, _settings(config))
         self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
-        rounds = method_named(config.method).rounds(config)
+        rounds = method_of(config).rounds(config)
         self._check(
             self.state.round <= rounds,
             f"is of round {self.state.round}, and this run has {rounds}: set rounds to more",

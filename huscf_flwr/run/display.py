@@ -104,6 +104,20 @@ def round_line(metrics: Mapping[str, Any], rounds: int) -> str:
     return "  |  ".join(parts)
 
 
+def evaluation_line(line: Mapping[str, Any]) -> str:
+    """Return in one line how clients found models of their own: mean, and worst after it."""
+    parts = [f"round {line['round']}: own models of {len(line['clients'])} clients"]
+    for on, scores in line["scores"].items():
+        found = [
+            f"{metric.title} {scores[metric.name]['mean']:.{metric.digits}f}"
+            f" (worst {scores[metric.name]['worst']:.{metric.digits}f})"
+            for metric in metrics_named(scores)
+            if not metric.detail
+        ]
+        parts.append(f"{on.replace('_', ' ')}: {', '.join(found)}")
+    return "  |  ".join(parts)
+
+
 def _scores_by_domain(domains: Mapping[str, Any]) -> list[str]:
     known = {name: dict(numbers(scores)) for name, scores in domains.items()}
     for metric in metrics_named(names_of(known.values()))[:1]:

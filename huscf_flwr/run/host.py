@@ -1,14 +1,16 @@
-"""A host's round, whatever the method, in one process or in a ClientApp: begin, train, upload, keep."""
+"""A host's round, whatever the method, in one process or in a ClientApp: begin, train, upload, evaluate."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.data import ClientData
+from huscf_flwr.evaluation.own_models import Judged, own_scores
 from huscf_flwr.methods.contract import (
     Client,
     CrossingError,
@@ -21,7 +23,7 @@ from huscf_flwr.methods.contract import (
     Upload,
 )
 from huscf_flwr.run.client_files import ClientFileError, load_private, save_private
-from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, TrainedSteps, run_steps
+from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, run_steps
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,6 +51,21 @@ class Assignment:
         return tuple(sorted(self.orders.clients))
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOrder:
+    """What a host is told that evaluates its clients' own models."""
+
+    round: int
+    """After which; from one."""
+    training: str
+    """As in ``Assignment``."""
+    clients: tuple[int, ...]
+    kept: Mapping[int, Kept]
+    """As in ``Assignment``: a client that is not in it has never trained, and has the model it began with."""
+    thoroughly: bool
+    """Whether it is the last time, when scores that take long are worth it."""
+
+
 @dataclass(frozen=True)
 class HostedRound:
     """What became of a host's clients."""
@@ -59,7 +76,11 @@ class HostedRound:
 
 
 class Host:
-    """Runs some clients, round after round; a client lives as long as it takes part to the end."""
+    """Runs some clients, round after round.
+
+    A client that trains in lock-step lives as long as it takes part to the end, in one round after the other;
+    one that trains by itself lives for its turn. What outlives them is on disk.
+    """
 
     def __init__(
         self,
@@ -89,18 +110,20 @@ class Host:
         channel: Channel | None,
         timer: HostTimer,
         after_batch: Callable[[], None] = lambda: None,
+        after_client: Callable[[int], None] = lambda _: None,
     ) -> HostedRound:
         """Train for one round, over ``channel`` if the method is a lock-step one.
 
-        ``after_batch`` is called between the batches of clients that train by themselves; what it raises ends
-        the round. Raises ``CrossingError`` for an order or an upload that has what the method does not list,
-        and ``ClientFileError`` if what a client kept is gone.
+        Clients that train by themselves do so one after the other: ``after_batch`` is called between their
+        batches, and what it raises ends the round; ``after_client`` with each that is done. Raises
+        ``CrossingError`` for an order or an upload that has what the method does not list, and
+        ``ClientFileError`` if what a client kept is gone.
         """
+        self._clients = {k: member for k, member in self._clients.items() if k in assignment.clients}
+        if channel is None:
+            return self._train_in_turn(assignment, timer, after_batch, after_client)
         clients = {client: self._begun(client, assignment) for client in assignment.clients}
-        if channel is not None:
-            trained = run_steps(_lock_step(clients), channel, assignment.steps, timer)
-        else:
-            trained = _train_alone(_alone(clients), timer, after_batch)
+        trained = run_steps(_lock_step(clients), channel, assignment.steps, timer)
         uploads = {
             client: self._upload(clients[client], assignment, losses, timer)
             for client, losses in trained.losses.items()
@@ -108,16 +131,71 @@ class Host:
         self._clients = {client: clients[client] for client in uploads}
         return HostedRound(uploads, trained.drop_outs)
 
+    def evaluate(
+        self,
+        order: EvaluationOrder,
+        data_of: Callable[[int], ClientData],
+        judge_cache: Path,
+        after_client: Callable[[], None] = lambda: None,
+    ) -> dict[int, Mapping[str, Judged]]:
+        """Return the scores of the clients' own models, by client id and by what they were scored on.
+
+        ``after_client`` is called after each client; what it raises ends the evaluation. Raises
+        ``ClientFileError`` if what a client kept is gone, and ``ValueError`` if a model has diverged.
+        """
+        judged: dict[int, Mapping[str, Judged]] = {}
+        for client in order.clients:
+            member = self._at_rest(client, order.kept.get(client))
+            judged[client] = own_scores(
+                member,
+                data_of(client),
+                self._config,
+                listed=self._method.crossing.scores,
+                number=order.round,
+                thoroughly=order.thoroughly,
+                judge_cache=judge_cache,
+            )
+            after_client()
+        return judged
+
+    def _train_in_turn(
+        self,
+        assignment: Assignment,
+        timer: HostTimer,
+        after_batch: Callable[[], None],
+        after_client: Callable[[int], None],
+    ) -> HostedRound:
+        """Train one client after the other; only one of them is in memory, however many there are."""
+        uploads: dict[int, Upload] = {}
+        drop_outs: dict[int, DropOut] = {}
+        for client in assignment.clients:
+            member = self._begun(client, assignment)
+            if not isinstance(member, MessageClient):
+                raise _wrong_base(member, MessageClient.__name__)
+            outcome = _trained_alone(member, timer, after_batch)
+            if isinstance(outcome, DropOut):
+                drop_outs[client] = outcome
+            else:
+                uploads[client] = self._upload(member, assignment, outcome, timer)
+                after_client(client)
+        return HostedRound(uploads, drop_outs)
+
     def _begun(self, client: int, assignment: Assignment) -> Client:
         order = assignment.orders.of(client)
         self._method.crossing.check_order(order)
+        member = self._at_rest(client, assignment.kept.get(client))
         # Of a round that fails no client lives on; nor of one that the server has taken back.
-        member, kept = self._clients.pop(client, None), assignment.kept.get(client)
+        self._clients.pop(client, None)
+        member.begin(assignment.round, order)
+        return member
+
+    def _at_rest(self, client: int, kept: Kept | None) -> Client:
+        """Return a client as it was after the round in which it kept its file last."""
+        member = self._clients.get(client)
         if member is None or self._kept[client] != kept:
             member = self._open_client(client)
             if kept is not None:
                 member.load_private(self._private(client, kept))
-        member.begin(assignment.round, order)
         return member
 
     def _private(self, client: int, kept: Kept) -> Tensors:
@@ -148,36 +226,16 @@ class Host:
 
 
 def _lock_step(clients: Mapping[int, Client]) -> list[LockStepClient]:
-    found = [member for member in clients.values() if isinstance(member, LockStepClient)]
-    _check_all(found, clients, LockStepClient.__name__)
+    found = []
+    for member in clients.values():
+        if not isinstance(member, LockStepClient):
+            raise _wrong_base(member, LockStepClient.__name__)
+        found.append(member)
     return found
 
 
-def _alone(clients: Mapping[int, Client]) -> list[MessageClient]:
-    found = [member for member in clients.values() if isinstance(member, MessageClient)]
-    _check_all(found, clients, MessageClient.__name__)
-    return found
-
-
-def _check_all(found: Sequence[Client], clients: Mapping[int, Client], base: str) -> None:
-    if len(found) < len(clients):
-        names = sorted({type(member).__name__ for member in clients.values()})
-        raise TypeError(f"{', '.join(names)}: clients that train this way are derived from {base}")
-
-
-def _train_alone(
-    clients: Sequence[MessageClient], timer: HostTimer, after_batch: Callable[[], None]
-) -> TrainedSteps:
-    """Train one client after the other; one whose loss is not finite drops out."""
-    losses: dict[int, Losses] = {}
-    drop_outs: dict[int, DropOut] = {}
-    for member in clients:
-        outcome = _trained_alone(member, timer, after_batch)
-        if isinstance(outcome, DropOut):
-            drop_outs[member.client] = outcome
-        else:
-            losses[member.client] = outcome
-    return TrainedSteps(losses, drop_outs)
+def _wrong_base(member: Client, base: str) -> TypeError:
+    return TypeError(f"{type(member).__name__}: clients that train this way are derived from {base}")
 
 
 def _trained_alone(

@@ -13,6 +13,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import Device, deal_devices
 from huscf_flwr.data import Population
 from huscf_flwr.evaluation.judging import Judging
+from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.methods.contract import Client, MakeMethod
 from huscf_flwr.process import prepare_process
 from huscf_flwr.run.check import CheckedRun, check_run
@@ -51,59 +52,68 @@ def train_locally(
     config, population = checked.config, checked.population
     prepare_process(config.compute)
     with RunLog(config.name) as log:
-        placement = spread(range(config.clients), hosts)
+        clients = range(len(population.partitions))
         devices = deal_devices(config)
         open_client = _opener(checked, devices)
-        descriptions = {client: open_client(client).describe() for client in range(config.clients)}
+        descriptions = {client: open_client(client).describe() for client in clients}
         method = (make_method or checked.method)(config, descriptions)
         judging = Judging(config, population) if judged else None
         going = Run(config, method, display=display or TerminalDisplay(), log=log, judging=judging)
-        going.begin(range(config.clients), checked.checkpoint)
+        going.begin(clients, checked.checkpoint)
         make_timer = make_timer or (
             lambda _, clients: host_timer(config, {client: devices[client] for client in clients})
         )
         folder = client_folder(going.folder.path)
         engine = LocalEngine(
             going,
-            [Host(config, checked.method, open_client, folder) for _ in placement],
-            placement,
+            [Host(config, checked.method, open_client, folder) for _ in range(hosts)],
+            population,
             make_timer,
             stop or StopRequest(),
         )
-        while going.rounds_left:
-            engine.train_round()
+        engine.train()
         return going.finish()
 
 
 class LocalEngine:
-    """The hosts of a run in this process."""
+    """The hosts of a run in this process, to which each round's clients are dealt."""
 
     def __init__(
         self,
         run: Run,
         hosts: Sequence[Host],
-        placement: Sequence[Sequence[int]],
+        population: Population,
         make_timer: TimerFactory,
         stop: StopRequest,
     ) -> None:
-        """Let each of ``hosts`` run the clients at its place in ``placement``."""
+        """Train the clients of ``population`` on ``hosts``."""
         self._run = run
         self._hosts = hosts
-        self._placement = placement
+        self._population = population
         self._make_timer = make_timer
         self._stop = stop
 
+    def train(self) -> None:
+        """Train all rounds that are left, and let clients evaluate their models whenever that is due."""
+        # A run that is resumed may have died after a round, and before its evaluation.
+        if self._run.evaluation_due:
+            self.evaluate()
+        while self._run.rounds_left:
+            self.train_round()
+            if self._run.evaluation_due:
+                self.evaluate()
+
     def train_round(self) -> dict[str, Any]:
         """Train and close a round; return its metrics."""
-        if self._stop.cause is not None:
-            raise InterruptedRunError(self._stop.cause, None, self._run.folder.path)
+        self._end_if_stopped()
         # Timers may measure this machine, which nobody should wait for within the round.
         number = self._run.rounds.number + 1
-        timers = [self._make_timer(number, clients) for clients in self._placement]
-        opened = self._run.open_round(self._placement)
-        with ThreadPoolExecutor(len(self._hosts)) as pool:
+        placement = self._dealt(self._run.select(range(len(self._population.partitions))))
+        timers = [self._make_timer(number, clients) for clients in placement]
+        opened = self._run.open_round(placement)
+        with ThreadPoolExecutor(len(placement)) as pool:
             running = [
-                pool.submit(self._train_host, opened, host, timers[host]) for host in range(len(self._hosts))
+                pool.submit(self._train_host, opened, host, timer) for host, timer in enumerate(timers)
             ]
             self._wait_for(running, opened)
         hosted = self._ended(running, opened)
@@ -112,6 +122,23 @@ class LocalEngine:
         if len(uploads) < least:
             self._run.fail(opened, f"{len(uploads)} clients finished it, fewer than min_clients = {least}")
         return self._run.close_round(uploads)
+
+    def evaluate(self) -> dict[str, Any]:
+        """Let clients evaluate models of their own; return what is known then."""
+        run, cache = self._run, self._run.config.data.cache
+        placement = self._dealt(run.select_for_evaluation(range(len(self._population.partitions))))
+        judged: dict[int, Mapping[str, Judged]] = {}
+        for host, clients in zip(self._hosts, placement, strict=False):
+            order = run.evaluation_order(clients)
+            judged |= host.evaluate(order, self._population.data_of, cache, self._end_if_stopped)
+        return run.close_evaluation(judged)
+
+    def _dealt(self, clients: Sequence[int]) -> list[tuple[int, ...]]:
+        return spread(clients, min(len(self._hosts), len(clients)))
+
+    def _end_if_stopped(self) -> None:
+        if self._stop.cause is not None:
+            raise InterruptedRunError(self._stop.cause, None, self._run.folder.path)
 
     def _wait_for(self, running: Sequence[Future[HostedRound]], opened: OpenRound) -> None:
         session = opened.session
@@ -153,11 +180,11 @@ class LocalEngine:
             if session.failure is not None:
                 raise SessionError("the round has failed") from session.failure
 
-        hosted = self._hosts[host].train(opened.assignment(host), None, timer, after_batch)
+        hosted = self._hosts[host].train(
+            opened.assignment(host), None, timer, after_batch, after_client=session.done
+        )
         for client, drop_out in hosted.drop_outs.items():
             session.drop(client, drop_out.reason)
-        for client in hosted.uploads:
-            session.done(client)
         return hosted
 
 

@@ -1,4 +1,4 @@
-"""What is written of a round and of a run: the objects of ``metrics.jsonl`` and ``summary.json``."""
+"""What is written of a run: the objects of ``metrics.jsonl``, ``evaluations.jsonl`` and ``summary.json``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from huscf_flwr.evaluation.own_models import Judged, spread_of
 from huscf_flwr.methods.contract import Method
 from huscf_flwr.run.rounds import ClosedRound, Rounds
 
@@ -40,6 +41,18 @@ def line_of(method: Method, closed: ClosedRound) -> dict[str, Any]:
     }
 
 
+def evaluation_of(number: int, judged: Mapping[int, Mapping[str, Judged]]) -> dict[str, Any]:
+    """Return how clients found models of their own after round ``number``, ``judged`` by client id."""
+    return {
+        "round": number,
+        "scores": spread_of(judged),
+        "clients": [
+            {"id": client, **{on: {"samples": each.samples, **each.scores} for on, each in own.items()}}
+            for client, own in sorted(judged.items())
+        ],
+    }
+
+
 def summary_of(
     rounds: Rounds,
     lines: Sequence[Mapping[str, Any]],
@@ -48,8 +61,13 @@ def summary_of(
     scores: Scores | None,
     domains: Scores | None,
     client_scores: Mapping[str, Mapping[str, float]],
+    own_models: Scores,
 ) -> dict[str, Any]:
-    """Return what is known of a run; ``client_scores`` are by product, ``lines`` those of all rounds."""
+    """Return what is known of a run.
+
+    ``client_scores`` are by product, ``own_models`` what clients found of models of their own, and ``lines``
+    those of all rounds.
+    """
     config, method = rounds.config, rounds.method
     return {
         "name": config.name,
@@ -71,6 +89,7 @@ def summary_of(
         },
         "clusters": _clusters(method, scores),
         "domains": domains,
+        **({"own_models": dict(own_models)} if own_models else {}),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huscf_flwr.run.checkpoint import save_checkpoint
-from huscf_flwr.run.display import Display, round_line
+from huscf_flwr.run.display import Display, evaluation_line, round_line
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.run.tensorboard import TensorBoard
 
@@ -31,6 +31,9 @@ class Observer:
 
     def round(self, line: Mapping[str, Any], rounds: Rounds) -> None:
         """A round is over; ``line`` is that of ``metrics.jsonl``."""
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Clients have evaluated models of their own; ``line`` is that of ``evaluations.jsonl``."""
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """The run is over; ``summary`` is ``summary.json``."""
@@ -66,6 +69,10 @@ class Shown(Observer):
         """Show the round's line."""
         self._display.round(line, rounds.method.rounds(rounds.config))
 
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Show the means."""
+        self._display.note(evaluation_line(line))
+
     def end(self, summary: Mapping[str, Any]) -> None:
         """Show the table."""
         self._display.end(summary)
@@ -91,6 +98,10 @@ class Logged(Observer):
         """Log the round's line."""
         _LOGGER.info("%s", round_line(line, rounds.method.rounds(rounds.config)))
 
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Log the means."""
+        _LOGGER.info("%s", evaluation_line(line))
+
     def end(self, summary: Mapping[str, Any]) -> None:
         """Log how long it took."""
         _LOGGER.info("finished after %.1f s", summary["seconds"])
@@ -106,6 +117,10 @@ class EventFiles(Observer):
     def round(self, line: Mapping[str, Any], rounds: Rounds) -> None:  # noqa: ARG002 - the line has all
         """Write the round's curves and pictures."""
         self._board.round(line)
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Write the means and the worst."""
+        self._board.evaluation(line)
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Write the thorough scores."""

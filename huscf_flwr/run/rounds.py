@@ -19,8 +19,10 @@ from huscf_flwr.methods.contract import (
     State,
     Upload,
     byte_counts,
+    selected,
 )
-from huscf_flwr.run.host import Assignment
+from huscf_flwr.run.host import Assignment, EvaluationOrder
+from huscf_flwr.seeding import numpy_stream
 from huscf_flwr.session import (
     DroppedClient,
     Executor,
@@ -94,7 +96,8 @@ class Rounds:
     """
 
     def __init__(self, config: RunConfig, method: Method) -> None:
-        """Start before the first round."""
+        """Start before the first round; raises ``ValueError`` if rounds would begin with too few clients."""
+        check_participation(config, len(method.clients))
         self.config = config
         self.method = method
         self.training = secrets.token_hex(16)
@@ -108,6 +111,36 @@ class Rounds:
         """Rounds still to do."""
         return max(0, self.method.rounds(self.config) - self.number)
 
+    def select(self, available: Sequence[int]) -> tuple[int, ...]:
+        """Return who takes part in the next round; raises ``ValueError`` if the method selects others."""
+        chosen = self.method.select(self.number + 1, available)
+        if not chosen or not set(chosen) <= set(available) or len(set(chosen)) < len(chosen):
+            raise ValueError(
+                f"round {self.number + 1}: {self.config.method} selects the clients {list(chosen)} of "
+                f"{sorted(available)}; select must return some of them, each once"
+            )
+        return tuple(sorted(chosen))
+
+    def select_for_evaluation(self, available: Sequence[int]) -> tuple[int, ...]:
+        """Return who evaluates models of its own now."""
+        return selected(
+            available,
+            fraction=self.config.fraction_evaluate,
+            least=1,
+            stream=numpy_stream(self.config.seed, "evaluation", self.number),
+            of=self.method.clients,
+        )
+
+    def evaluation_order(self, clients: Sequence[int]) -> EvaluationOrder:
+        """Return what the host of ``clients`` is told that evaluate models of their own."""
+        return EvaluationOrder(
+            round=self.number,
+            training=self.training,
+            clients=tuple(clients),
+            kept={client: self.kept[client] for client in clients if client in self.kept},
+            thoroughly=not self.left,
+        )
+
     def open(
         self,
         hosts: Sequence[Sequence[int]],
@@ -120,16 +153,20 @@ class Rounds:
         self.number += 1
         method, number = self.method, self.number
         before = method.state().copied()
-        orders = method.orders(number, sorted(client for clients in hosts for client in clients))
+        present = sorted(client for clients in hosts for client in clients)
+        steps = method.steps(number, present)
+        orders = method.orders(number, present)
         _check_orders(method, orders)
         ledger = Ledger()
         for clients in hosts:
             _record_orders(ledger, orders, clients)
-        session = self._session(hosts, ledger, patience, progress, on_drop_out)
+        executor = method.executor(number, present)
+        _check_exchanges(method, executor)
+        session = self._session(executor, steps, hosts, ledger, patience, progress, on_drop_out)
         self.opened = OpenRound(
             number=number,
             attempt=self.attempt,
-            steps=method.steps(number),
+            steps=steps,
             training=self.training,
             orders=orders,
             kept=dict(self.kept),
@@ -192,22 +229,22 @@ class Rounds:
 
     def _session(
         self,
+        executor: Executor | None,
+        steps: int,
         hosts: Sequence[Sequence[int]],
         ledger: Ledger,
         patience: Patience,
         progress: Progress,
         on_drop_out: OnDropOut,
     ) -> LockStep | MessageSession:
-        executor = self.method.executor(self.number)
         least = self.config.min_clients
-        _check_exchanges(self.method, executor)
         if executor is None:
             return MessageSession(hosts, min_clients=least, progress=progress, on_drop_out=on_drop_out)
         return LockStep(
             executor,
             hosts,
             ledger=ledger,
-            steps=self.method.steps(self.number),
+            steps=steps,
             patience=patience,
             min_clients=least,
             largest_batch=self.config.batch_size,
@@ -220,6 +257,17 @@ class Rounds:
         if self.opened is None:
             raise RuntimeError("no round is under way: open one first")
         return self.opened
+
+
+def check_participation(config: RunConfig, clients: int) -> None:
+    """Raise ``ValueError`` if a round would begin with fewer clients than it must end with."""
+    begin = min(clients, max(int(config.fraction_train * clients), config.min_train_clients))
+    if begin < config.min_clients:
+        raise ValueError(
+            f"min_clients: {config.min_clients}, but with fraction_train = {config.fraction_train:g} and "
+            f"min_train_clients = {config.min_train_clients} a round begins with {begin} of {clients} "
+            "clients; lower min_clients, or let more take part"
+        )
 
 
 def _check_exchanges(method: Method, executor: Executor | None) -> None:

@@ -13,14 +13,16 @@ from typing import Any, NoReturn
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.judging import Judging
-from huscf_flwr.methods.contract import Method, Upload
+from huscf_flwr.evaluation.own_models import Judged
+from huscf_flwr.methods.contract import Method, Upload, keeps_models
 from huscf_flwr.run.check import check_emulation
 from huscf_flwr.run.checkpoint import Checkpoint
 from huscf_flwr.run.display import Display
-from huscf_flwr.run.metrics_line import line_of, summary_of
+from huscf_flwr.run.host import EvaluationOrder
+from huscf_flwr.run.metrics_line import evaluation_of, line_of, summary_of
 from huscf_flwr.run.observers import Checkpoints, EventFiles, Logged, Observer, Pace, Shown
 from huscf_flwr.run.rounds import OpenRound, Rounds
-from huscf_flwr.run.run_folder import RunFolder, read_metrics
+from huscf_flwr.run.run_folder import RunFolder, last_evaluation, read_metrics
 from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.run.tensorboard import check_tensorboard
 from huscf_flwr.session import Deadlines, DroppedClient, Patience, TooFewClientsError
@@ -63,6 +65,7 @@ class Run:
         self._started = time.monotonic()
         self._pace = Pace()
         self._client_scores: dict[str, dict[str, float]] = {}
+        self._evaluation: dict[str, Any] = {}
 
     @property
     def method(self) -> Method:
@@ -86,6 +89,7 @@ class Run:
         self._log.write_to(self.folder.path)
         if checkpoint is not None:
             self._started -= sum(line["seconds"] for line in read_metrics(self.folder.path))
+            self._evaluation = last_evaluation(self.folder.path)
         for observer in self._observers:
             observer.begin(self.rounds, self.folder.path)
         if checkpoint is not None:
@@ -99,6 +103,10 @@ class Run:
         return self.rounds.open(
             hosts, patience=patience, progress=self._progress, on_drop_out=self._note_drop_out
         )
+
+    def select(self, available: Sequence[int]) -> tuple[int, ...]:
+        """Return who takes part in the next round, of the clients that are ``available``."""
+        return self.rounds.select(available)
 
     def check_upload(self, client: int, upload: Upload) -> None:
         """Raise ``ValueError`` unless ``upload`` is what this client is to send, and finite."""
@@ -126,6 +134,32 @@ class Run:
         for note in closed.outcome.notes:
             self._note(note)
         return line
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether clients are to evaluate models of their own now, and have not done so after this round."""
+        number, every = self.rounds.number, self.config.evaluation.every
+        due = not self.rounds_left or (every and number % every == 0)
+        has_models = number > 0 and keeps_models(type(self.method).client)
+        return bool(due and has_models and self._evaluation.get("round") != number)
+
+    def select_for_evaluation(self, available: Sequence[int]) -> tuple[int, ...]:
+        """Return who evaluates models of its own now, of the clients that are ``available``."""
+        return self.rounds.select_for_evaluation(available)
+
+    def evaluation_order(self, clients: Sequence[int]) -> EvaluationOrder:
+        """Return what the host of ``clients`` is told that evaluate models of their own."""
+        return self.rounds.evaluation_order(clients)
+
+    def close_evaluation(self, judged: Mapping[int, Mapping[str, Judged]]) -> dict[str, Any]:
+        """Tell everybody how clients found models of their own, by client id; return what is told."""
+        self._evaluation = {
+            **evaluation_of(self.rounds.number, judged),
+            **({} if self._judging is None else {"domains": self._judging.own_models(judged)}),
+        }
+        for observer in self._observers:
+            observer.evaluation(self._evaluation)
+        return self._evaluation
 
     def give_up_round(self, opened: OpenRound, why: str) -> None:
         """Take the round back, to be tried again.
@@ -157,12 +191,10 @@ class Run:
             section.timeout, section.least_deadline, section.deadline_factor, self.method.predicted_step_s()
         )
 
-    def record_client_scores(
-        self, scores: Mapping[int, tuple[int, Mapping[str, float]]]
-    ) -> dict[str, dict[str, float]]:
+    def record_client_scores(self, scores: Mapping[int, Judged]) -> dict[str, dict[str, float]]:
         """Average the scores that clients gave to their product, weighted by their test samples.
 
-        ``scores`` are by client: number of test samples, and value by name. Returns the averages by product.
+        ``scores`` are by client id. Returns the averages by product.
         """
         self._client_scores = {
             product.name: _weighted_means([scores[k] for k in product.clients if k in scores])
@@ -180,6 +212,7 @@ class Run:
         if self._judging is not None:
             scores = self._judging.clustering(self.method)
             domains = self._judging.domains(self.method, self.rounds.number, thoroughly=True)
+            domains = domains or self._evaluation.get("domains", {})
         summary = summary_of(
             self.rounds,
             read_metrics(self.folder.path),
@@ -187,6 +220,7 @@ class Run:
             scores=scores,
             domains=domains,
             client_scores=self._client_scores,
+            own_models=self._evaluation.get("scores", {}),
         )
         for observer in self._observers:
             observer.end(summary)
@@ -208,10 +242,10 @@ class Run:
             observer.note(text, client, is_warning=is_warning)
 
 
-def _weighted_means(judged: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
-    names = sorted({name for _, scores in judged for name in scores})
+def _weighted_means(judged: Sequence[Judged]) -> dict[str, float]:
+    names = sorted({name for each in judged for name in each.scores})
     means = {}
     for name in names:
-        known = [(weight, scores[name]) for weight, scores in judged if name in scores]
+        known = [(each.samples, each.scores[name]) for each in judged if name in each.scores]
         means[name] = sum(weight * score for weight, score in known) / sum(weight for weight, _ in known)
     return means

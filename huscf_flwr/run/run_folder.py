@@ -74,6 +74,10 @@ class RunFolder(Observer):
         self._write_products(rounds.method, rounds.number)
         self._write_documents(rounds.method)
 
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Append the line to ``evaluations.jsonl``."""
+        append_durably(self.path / "evaluations.jsonl", json.dumps(line) + "\n")
+
     def end(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json`` and ``report.html``."""
         write_json(self.path / "summary.json", summary)
@@ -113,8 +117,12 @@ class RunFolder(Observer):
         # The checkpoint comes first: wherever this is cut short, there are as many metrics as it needs.
         resumed.take_over(self.path, keep_last=self._config.checkpoint.keep_last)
         record = read_run(resumed.run_folder)
-        lines = [json.dumps(line) + "\n" for line in record.rounds if line["round"] <= number]
-        self._write("metrics.jsonl", "".join(lines))
+        for name, known in (("metrics.jsonl", record.rounds), ("evaluations.jsonl", record.evaluations)):
+            lines = [json.dumps(line) + "\n" for line in known if line["round"] <= number]
+            if lines:
+                self._write(name, "".join(lines))
+            else:
+                (self.path / name).unlink(missing_ok=True)
         for name in ("summary.json", "progress.json"):
             (self.path / name).unlink(missing_ok=True)
         (self.path / "samples").mkdir(exist_ok=True)
@@ -132,6 +140,12 @@ class RunFolder(Observer):
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return the lines of ``metrics.jsonl`` so far, without one that is half written."""
     return [dict(line) for line in read_run(folder).rounds] if folder.is_dir() else []
+
+
+def last_evaluation(folder: Path) -> dict[str, Any]:
+    """Return the last line of ``evaluations.jsonl``; empty if there is none."""
+    found = read_run(folder).evaluations
+    return dict(found[-1]) if found else {}
 
 
 def read_progress(folder: Path) -> dict[str, int] | None:

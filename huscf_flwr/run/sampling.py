@@ -12,7 +12,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.run_record import in_counting_order, read_run
-from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.tensor_files import read_tensors
@@ -39,7 +39,7 @@ def draw_labelled_images(
     if not 0 <= label < classes:
         raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}")
     tensors = read_tensors(_file_of(run_folder, product, domain))
-    sampler = method_named(config.method).sampler(config, tensors)
+    sampler = method_of(config).sampler(config, tensors)
     stream = torch_stream(seed, "samples", label)
     images = denormalise(draw_images(sampler, torch.full((count,), label), stream))
     folder = output / str(label)

@@ -49,10 +49,21 @@ class TensorBoard:
         record = read_run(run_folder)
         for metrics in record.rounds:
             self._write(metrics, record)
+        for line in record.evaluations:
+            self.evaluation(line)
 
     def round(self, metrics: Mapping[str, Any]) -> None:
         """Write a finished round: its line of ``metrics.jsonl``, and its pictures."""
         self._write(metrics, read_run(self._run_folder))
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Write how clients found models of their own: a line of ``evaluations.jsonl``."""
+        for on, scores in line["scores"].items():
+            by_statistic = {
+                statistic: {name: spread[statistic] for name, spread in scores.items()}
+                for statistic in ("mean", "worst")
+            }
+            self._write_scalars(scores_of(f"own models {on.replace('_', ' ')}", by_statistic), line["round"])
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Write the thorough scores of ``summary.json``, and close the files."""

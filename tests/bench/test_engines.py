@@ -9,7 +9,7 @@ from huscf_flwr.bench import engines
 from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.commands.main import app
-from huscf_flwr.flower.launch import FlowerRunError
+from huscf_flwr.flower.superlink import FlowerRunError
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS

@@ -126,6 +126,18 @@ def test_a_test_label_that_training_lacks_asks_for_the_number_of_classes(tmp_pat
     assert load_domain(source, root=None, cache=cache, image=GREY).classes == 4
 
 
+@pytest.mark.parametrize("image", [(1, 28), (3, 16)])
+def test_a_domain_has_no_test_images_only_where_that_is_said(image, tmp_path, cache):
+    write_idx_folder(tmp_path / "x", some(20), some(0))
+    source = DomainSource(name="x", folder=tmp_path / "x")
+    with pytest.raises(DataError, match="t10k-images"):
+        load_domain(source, root=None, cache=cache, image=image)
+    domain = load_domain(source, root=None, cache=cache, image=image, needs_test=False)
+    channels, size = image
+    assert (len(domain.train), domain.classes) == (20, 10)
+    assert domain.test.images.shape == (0, channels, size, size)
+
+
 @pytest.mark.usefixtures("registry")
 def test_users_can_register_a_domain(cache):
     @register_domain("stripes", classes=10)

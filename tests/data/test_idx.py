@@ -181,6 +181,44 @@ def test_a_missing_folder_is_named(tmp_path):
         read_idx_folder(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("files", ["missing", "empty"])
+def test_where_no_test_images_are_needed_there_may_be_none(files, channels, tmp_path):
+    train = some_images(4, channels)
+    write_idx_folder(tmp_path / "a", train, train.none)
+    if files == "missing":
+        for path in (tmp_path / "a").glob("t10k-*"):
+            path.unlink()
+    with pytest.raises(DataError, match="t10k-images"):
+        read_idx_folder(tmp_path / "a")
+    read, test = read_idx_folder(tmp_path / "a", needs_test=False)
+    assert same(read, train)
+    assert len(test) == 0
+    assert test.images.shape == (0, channels, 5, 4)
+
+
+@pytest.mark.parametrize("what", ["images", "labels"])
+def test_half_a_test_set_is_an_error_even_where_none_is_needed(what, tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    next((tmp_path / "a").glob(f"t10k-{what}*")).unlink()
+    with pytest.raises(DataError, match=f"t10k-{what}-idx.*no such file"):
+        read_idx_folder(tmp_path / "a", needs_test=False)
+
+
+def test_test_images_that_are_not_needed_are_read_and_checked(tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    assert same(read_idx_folder(tmp_path / "a", needs_test=False)[1], some_images(2))
+    rewrite(tmp_path / "a", "t10k-labels-idx1-ubyte.gz", np.array([1, 10]))
+    with pytest.raises(DataError, match=r"t10k-labels.*label 10 of sample 1"):
+        read_idx_folder(tmp_path / "a", classes=10, needs_test=False)
+
+
+def test_training_images_are_always_needed(tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(0), some_images(2))
+    with pytest.raises(DataError, match="train-images"):
+        read_idx_folder(tmp_path / "a", needs_test=False)
+
+
 def test_a_label_that_needs_two_bytes_is_not_written(tmp_path):
     images = some_images(1)
     wrong = LabelledImages(images.images, torch.tensor([256]))

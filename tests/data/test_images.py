@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from huscf_flwr.data import (
     DataError,
     LabelledImages,
+    PooledImages,
     convert,
     denormalise,
     normalise,
@@ -90,3 +91,21 @@ def test_many_images_are_converted_like_one():
 def test_other_numbers_of_channels_are_refused():
     with pytest.raises(DataError, match="4 channels"):
         convert(of(torch.zeros(1, 4, 2, 2, dtype=torch.uint8)), 3, 2)
+
+
+@pytest.mark.parametrize("form", [(1, 28), (3, 28), (3, 8)])
+def test_no_images_are_converted_to_no_images(form):
+    channels, size = form
+    nothing = of(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).none
+    assert convert(nothing, channels, size).images.shape == (0, channels, size, size)
+
+
+def test_pooled_images_are_those_of_their_shares():
+    pixels, labels = torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.arange(3)
+    pooled = PooledImages(pixels, labels, (2, 0, 1))
+    assert len(pooled) == 3
+    assert pooled.subset(torch.tensor([2])).labels.tolist() == [2]
+    with pytest.raises(DataError, match="shares of 2 images, but 3 images"):
+        PooledImages(pixels, labels, (2,))
+    with pytest.raises(DataError, match="uint8"):
+        PooledImages(pixels.float(), labels, (3,))

@@ -16,6 +16,7 @@ from huscf_flwr.data import (
     load_scenario,
     partition,
 )
+from huscf_flwr.data.partition import _top_up
 
 AUTHORS = ("mnist", "fashion-mnist", "kmnist", "notmnist")
 LABEL_RULES: list[dict[str, Any]] = [
@@ -234,6 +235,24 @@ def test_no_client_is_below_the_minimum(alpha, minimum, seed):
     parts = partition(scenario, {"a": balanced(100)}, clients=10, seed=seed)
     assert min(len(part.indices) for part in parts) >= minimum
     assert sum(len(part.indices) for part in parts) == 100
+
+
+def topped_up_slowly(shares: list[list[int]], minimum: int) -> list[list[int]]:
+    """As the rule says it: the first of the largest shares gives its last sample, again and again."""
+    for poor in shares:
+        while len(poor) < minimum:
+            poor.append(max(shares, key=len).pop())
+    return shares
+
+
+@given(sizes=st.lists(st.integers(0, 12), min_size=1, max_size=12), minimum=st.integers(1, 12))
+def test_the_poor_get_samples_from_the_largest_share(sizes, minimum):
+    ends = np.cumsum(sizes)
+    if ends[-1] < minimum * len(sizes):
+        return
+    shares = [np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    expected = topped_up_slowly([share.tolist() for share in shares], minimum)
+    assert [share.tolist() for share in _top_up(shares, minimum)] == expected
 
 
 def test_a_minimum_beyond_the_data_is_an_error():

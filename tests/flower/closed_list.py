@@ -95,7 +95,11 @@ def envelope(method):
             **tensors(f"group/{GROUPS[method]}", listed["order kinds"]),
             **KEPT,
         },
-        "evaluate": {"request": (ConfigRecord, {"client"}), **tensors("product", listed["product"])},
+        "evaluate": {
+            "evaluation": (ConfigRecord, {"round", "training", "clients", "thoroughly", "judge"}),
+            **tensors("product", listed["product"]),
+            **KEPT,
+        },
     }
     if listed["exchanges"]:
         down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
@@ -112,8 +116,8 @@ def envelope(method):
             **KEPT,
         },
         "evaluate": {
-            "judged": (ConfigRecord, {"client", "test_samples"}),
-            "scores": (MetricRecord, listed["scores"]),
+            rf"samples/(product|test|held_out)/{CLIENT}": (ConfigRecord, {"samples"}),
+            rf"scores/(product|test|held_out)/{CLIENT}": (MetricRecord, listed["scores"]),
         },
     }
     return {"down": down, "up": up}

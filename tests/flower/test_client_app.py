@@ -35,6 +35,7 @@ from huscf_flwr.methods.contract import Description, Orders
 from huscf_flwr.methods.huscf.crossing import HuSCFOrder
 from huscf_flwr.models import Cut
 from huscf_flwr.run.client_files import ClientFileError
+from huscf_flwr.run.host import EvaluationOrder
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.session import LockStep, SessionError
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
@@ -297,7 +298,8 @@ def test_cores_are_shared_among_hosts_and_a_real_device_has_its_own(
 
 @pytest.mark.parametrize("own", [{}, {"client_id": 1, "data_folder": "/data"}])
 def test_only_the_owner_of_a_client_judges_for_it(any_config, own):
-    request = EvaluateRequest(0, {}).to_records(method_named(any_config.method))
+    nobody = EvaluationOrder(round=1, training="0" * 32, clients=(), kept={}, thoroughly=True)
+    request = EvaluateRequest(nobody, 0).to_records(method_named(any_config.method))
     with pytest.raises(ValueError, match="client 0 is not owned by this SuperNode"):
         ask(request, EVALUATE, context(any_config, **own))
 

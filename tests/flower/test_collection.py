@@ -6,13 +6,15 @@ from types import SimpleNamespace
 import pytest
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
+from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.flower.collection import RoundHosts, judgements
 from huscf_flwr.flower.messages import EvaluateReply
 from huscf_flwr.session import MessageSession, TooFewClientsError
 from tests.flower.messages.methods import LISTING
 
 CLIENTS = {21: (3,), 22: (5,)}
-FINE = EvaluateReply(5, 40, {"accuracy": 0.5, "f1": 0.25})
+SCORED = {"test": Judged(40, {"accuracy": 0.5, "f1": 0.25})}
+FINE = EvaluateReply({5: SCORED})
 
 
 class Hosts(RoundHosts):
@@ -86,27 +88,28 @@ def test_a_reply_that_takes_too_long_after_the_last_step_is_not_waited_for(finis
 
 
 def test_scores_are_found_by_client():
-    found = {21: EvaluateReply(3, 7, {}).to_records(LISTING), 22: FINE.to_records(LISTING)}
-    assert judgements(found, CLIENTS, LISTING) == {3: (7, {}), 5: (40, {"accuracy": 0.5, "f1": 0.25})}
+    own = {"product": Judged(7, {})}
+    found = {21: EvaluateReply({3: own}).to_records(LISTING), 22: FINE.to_records(LISTING)}
+    assert judgements(found, CLIENTS, LISTING) == {3: own, 5: SCORED}
 
 
 def reply(client=3, samples=9, **scores):
-    judged = ConfigRecord({"client": client, "test_samples": samples})
-    return RecordDict({"judged": judged, "scores": MetricRecord(scores)})
+    counted = ConfigRecord({"samples": samples})
+    return RecordDict({f"samples/test/{client}": counted, f"scores/test/{client}": MetricRecord(scores)})
 
 
 @pytest.mark.parametrize(
     ("records", "problem"),
     [
         (reply(client=5, f1=1.0), r"a reply for clients \[5\], not \[3\]"),
-        (reply(samples=0, f1=1.0), "test_samples: Input should be greater than 0"),
-        (reply(samples=-9, f1=1.0), "test_samples: Input should be greater than 0"),
-        (reply(samples=math.inf), "test_samples: Input should be a valid integer"),
+        (reply(samples=0, f1=1.0), "samples: Input should be greater than 0"),
+        (reply(samples=-9, f1=1.0), "samples: Input should be greater than 0"),
+        (reply(samples=math.inf), "samples: Input should be a valid integer"),
         (reply(f1=math.nan), "f1 is nan, which is no finite number"),
         (reply(f1=[1.0]), r"f1 is \[1.0\], which is no number"),
-        (reply(fid=1.0), r"scores has \['fid'\], the method lists"),
-        (RecordDict({"scores": MetricRecord({"f1": 1.0})}), "a message without 'judged'"),
-        (RecordDict(), "a message without 'judged'"),
+        (reply(fid=1.0), r"scores/test/3 has \['fid'\], the method lists"),
+        (RecordDict({"scores/test/3": MetricRecord({"f1": 1.0})}), r"samples of clients \[\], but scores"),
+        (RecordDict({"scores": MetricRecord({"f1": 1.0})}), "which are not listed"),
     ],
 )
 @pytest.mark.parametrize("first", [21, 22])
@@ -116,6 +119,6 @@ def test_scores_that_cannot_be_used_are_logged_and_harm_nobody(caplog, records, 
     with caplog.at_level(logging.WARNING):
         in_turn = dict(sorted(found.items(), key=lambda each: each[0] != first))
         usable = judgements(in_turn, CLIENTS, LISTING)
-    assert usable == {5: (FINE.test_samples, FINE.scores)}
+    assert usable == {5: SCORED}
     (record,) = caplog.records
     assert re.search(f"SuperNode 21: .*{problem}.*; its scores do not count", record.getMessage())

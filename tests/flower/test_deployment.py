@@ -24,7 +24,8 @@ import torch
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment import deploy, deployed_config, make_node_key, supernode
 from huscf_flwr.flower.client_keys import read_client_keys
-from huscf_flwr.flower.launch import flower_environment, run_on
+from huscf_flwr.flower.launch import run_on
+from huscf_flwr.flower.superlink import flower_environment
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.session.wire import StreamClaim

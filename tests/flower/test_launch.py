@@ -9,14 +9,13 @@ import pytest
 
 from huscf_flwr.config import load_config
 from huscf_flwr.flower import launch
-from huscf_flwr.flower.launch import (
+from huscf_flwr.flower import superlink as superlink_module
+from huscf_flwr.flower.launch import app_folder, run_on, run_with_flower
+from huscf_flwr.flower.superlink import (
     FlowerRunError,
     PrivateSuperLink,
-    app_folder,
     flower_environment,
     private_superlink,
-    run_on,
-    run_with_flower,
 )
 from huscf_flwr.run.interruption import StopRequest
 from tests.run.builders import SilentDisplay
@@ -25,7 +24,7 @@ from tests.run.builders import SilentDisplay
 @pytest.fixture
 def superlink(tmp_path, monkeypatch):
     """A SuperLink whose ``flwr`` prints the content of a file, which may be a command's own."""
-    monkeypatch.setattr(launch, "BIN", tmp_path)
+    monkeypatch.setattr(superlink_module, "BIN", tmp_path)
     command = tmp_path / "flwr"
     command.write_text(
         f"#!{sys.executable}\n"
@@ -78,7 +77,7 @@ def not_started(monkeypatch):
     monkeypatch.setattr(
         launch, "background_process", lambda command, tree, log: nullcontext(trees.append(tree))
     )
-    monkeypatch.setattr(launch, "_wait_until_up", lambda *given: None)
+    monkeypatch.setattr(superlink_module, "_wait_until_up", lambda *given: None)
     yield trees
     for tree in trees:
         tree.kill()
@@ -109,7 +108,7 @@ def silent(superlink, monkeypatch):
     """A SuperLink whose ``flwr`` does not come to an end."""
     command = launch.BIN / "flwr"
     command.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
-    monkeypatch.setattr(launch, "_COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr(superlink_module, "_COMMAND_SECONDS", 0.2)
     return superlink
 
 

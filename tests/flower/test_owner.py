@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from flwr.app import Context, RecordDict
 
 from huscf_flwr.cuts import load_devices
-from huscf_flwr.data import DataError
+from huscf_flwr.data import DataError, population_of, write_idx_folder
 from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.methods import method_named, resolved
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
@@ -85,6 +86,45 @@ def test_an_owner_that_lacks_the_last_classes_may_take_part(tmp_path):
     assert owner.domain(model_spec_of(small_run(tmp_path, tmp_path))).classes == 10
 
 
+def same(left, right):
+    return torch.equal(left.images, right.images) and torch.equal(left.labels, right.labels)
+
+
+def test_an_owner_has_its_images_and_holds_out_none_unless_told(owner, tmp_path):
+    config = small_run(tmp_path, tmp_path)
+    data, domain = owner.data(config), owner.domain(model_spec_of(config))
+    assert data.train is domain.train
+    assert len(data.held_out) == 0
+    assert data.test is domain.test
+    assert data.domain is domain
+
+
+def test_an_owner_holds_out_what_a_virtual_client_of_its_id_would(tmp_path):
+    config = small_run(write_domains(tmp_path), tmp_path, **{"data.held_out": 0.3})
+    population = population_of(config, model_spec_of(config))
+    for client in range(4):
+        folder = tmp_path / f"client-{client}"
+        virtual = population.data_of(client)
+        write_idx_folder(folder, population.held_by(client), virtual.test)
+        data = owner_of(context(client_id=client, data_folder=str(folder))).data(config)
+        assert len(data.held_out) == 9
+        assert same(data.train, virtual.train)
+        assert same(data.held_out, virtual.held_out)
+
+
+@pytest.fixture
+def owner_without_test(owner):
+    for path in owner.data_folder.glob("t10k-*"):
+        path.unlink()
+    return owner
+
+
+def test_an_owner_may_have_no_test_images(owner_without_test, tmp_path):
+    data = owner_without_test.data(small_run(tmp_path, tmp_path))
+    assert len(data.train) == 60
+    assert data.test.images.shape == (0, 1, 28, 28)
+
+
 def judged(owner, config):
     """What an owner says of a generator that nobody has trained."""
     generator = build_network(model_spec_of(config), "generator").states()
@@ -101,6 +141,10 @@ def test_an_owner_judges_on_its_own_test_images_and_keeps_its_judge(owner, tmp_p
     assert {path.relative_to(tmp_path).parts[0] for path in Path(tmp_path).rglob("*judge*")} <= {
         "digits-state"
     }
+
+
+def test_without_test_images_an_owner_knows_nothing_of_a_product(owner_without_test, tmp_path):
+    assert judged(owner_without_test, resolved(small_run(tmp_path, tmp_path))) == ({}, 0)
 
 
 def test_what_cannot_be_known_is_left_out(owner, tmp_path):

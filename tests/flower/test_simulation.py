@@ -17,7 +17,8 @@ import torch
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import RunConfig, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
-from huscf_flwr.flower.launch import FlowerRunError, private_superlink, run_on, run_with_flower
+from huscf_flwr.flower.launch import run_on, run_with_flower
+from huscf_flwr.flower.superlink import FlowerRunError, private_superlink
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics

@@ -206,7 +206,7 @@ def test_clients_are_judged_by_the_product_that_most_of_them_have(clients, expec
 def test_a_method_need_not_have_clusters_nor_executor_nor_documents():
     method = Shows()
     assert method.clusters() == {}
-    assert method.executor(1) is None
+    assert method.executor(1, [0]) is None
     assert method.documents() == {}
     assert method.predicted_step_s() == 0.0
     assert Method.check(None) is None

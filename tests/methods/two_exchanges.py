@@ -123,7 +123,7 @@ class TwoExchanges(Method):
 
         return sample
 
-    def steps(self, number):
+    def steps(self, number, clients):
         return self.config.settings(Settings).steps
 
     def orders(self, number, clients):
@@ -133,7 +133,7 @@ class TwoExchanges(Method):
             groups={"all": {"critic": {"weights": self.weights}}},
         )
 
-    def executor(self, number):
+    def executor(self, number, clients):
         return self.painter
 
     def form(self, client):

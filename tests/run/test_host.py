@@ -107,10 +107,10 @@ def test_a_round_gives_uploads_with_mean_losses_times_and_what_was_kept(hosted):
         assert upload.kept.round == 1
 
 
-def test_a_client_lives_from_round_to_round(hosted):
+def test_a_client_that_trains_alone_is_made_for_its_turn_and_goes_on_with_what_it_kept(hosted):
     kept = kept_by(hosted.train())
     assert sums(hosted.train(2, term=10.0, kept=kept)) == {0: 11, 1: 11}
-    assert [member.client for member in hosted.made] == [0, 1]
+    assert [member.client for member in hosted.made] == [0, 1, 0, 1]
 
 
 def test_another_host_goes_on_with_the_files(hosted, tmp_path):
@@ -153,15 +153,16 @@ def lenient(load_private):
 
 def test_a_client_whose_loss_is_no_number_drops_out_and_is_made_anew(hosted):
     kept = kept_by(hosted.train())
-    hosted.made[0].batches = [1.0, NAN, 1.0]
+    hosted.change = lambda member: setattr(member, "batches", [1.0, NAN if member.client == 0 else 1.0])
     trained = hosted.train(2, term=10.0, kept=kept)
+    hosted.change = lambda member: None
     assert {k: drop.reason for k, drop in trained.drop_outs.items()} == {
         0: "client 0: the loss's loss is nan"
     }
     assert sums(trained) == {1: 11}
     kept |= kept_by(trained)
     assert sums(hosted.train(3, term=10.0, kept=kept)) == {0: 11, 1: 21}
-    assert [member.client for member in hosted.made] == [0, 1, 0]
+    assert [member.client for member in hosted.made] == [0, 1, 0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,8 @@ def test_between_batches_a_round_can_be_stopped(hosted):
 def test_of_a_round_that_failed_no_client_lives_on(hosted):
     """What they have trained since is lost with it."""
     kept = kept_by(hosted.train())
-    hosted.made[1].kinds = ("images",)
+    hosted.change = lambda member: setattr(member, "kinds", ("sum", "images")[member.client :][:1])
     with pytest.raises(CrossingError):
         hosted.train(2, term=100.0, kept=kept)
+    hosted.change = lambda member: None
     assert sums(hosted.train(2, term=10.0, kept=kept)) == {0: 11, 1: 11}

@@ -1,5 +1,6 @@
 import pytest
 
+from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.run.run import RoundFailedError, Run
 from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.session import SessionError, TooFewClientsError
@@ -68,9 +69,9 @@ def test_clients_scores_are_averaged_by_product_and_test_samples(run):
     models.load({0: 0, 1: 0, 2: 1}, dict.fromkeys((0, 1), models.blocks[0]))
     scores = run.record_client_scores(
         {
-            0: (10, {"label_fidelity": 0.5}),
-            1: (30, {"label_fidelity": 0.9, "tstr_accuracy": 0.25}),
-            2: (5, {"label_fidelity": 1.0}),
+            0: Judged(10, {"label_fidelity": 0.5}),
+            1: Judged(30, {"label_fidelity": 0.9, "tstr_accuracy": 0.25}),
+            2: Judged(5, {"label_fidelity": 1.0}),
         }
     )
     assert scores == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,7 @@ class TrainRequest:
         records = RecordDict({"round": facts_record(told)})
         if self.stream is not None:
             records["stream"] = facts_record(self.stream)
-        records.update(_kept_records(assignment.kept))
+        records.update(kept_records(assignment.kept))
         for client, order in orders.clients.items():
             records[f"order/{client}"] = facts_record(order.facts)
             records.update(parts_records(f"tensors/{client}", order.tensors))
@@ -76,8 +76,8 @@ class TrainRequest:
         reading = Reading(records)
         told = reading.facts("round", _Round)
         stream = reading.facts_if_any("stream", Stream)
-        kept = _kept(reading)
         orders = _orders(reading, method)
+        kept = kept_of(reading, orders.clients)
         reading.end()
         assignment = Assignment(
             round=told.round,
@@ -134,7 +134,7 @@ class TrainReply:
             if upload.times is not None:
                 seconds = {"compute": upload.times.compute_s, "exchange": upload.times.exchange_s}
                 records[f"seconds/{client}"] = numbers_record(seconds, _TIMES, "seconds")
-        records.update(_kept_records({k: each.kept for k, each in self.uploads.items() if each.kept}))
+        records.update(kept_records({k: each.kept for k, each in self.uploads.items() if each.kept}))
         for client, reason in self.drop_outs.items():
             records[f"drop-out/{client}"] = facts_record(_Reason(reason=reason[:REASON_CHARACTERS]))
         return records
@@ -205,8 +205,8 @@ def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
     losses = reading.numbers_of_clients("losses", method.client.losses)
     seconds = reading.numbers_of_clients("seconds", _TIMES)
     times = {client: _times(client, own) for client, own in seconds.items()}
-    kept = _kept(reading)
-    for what, found in (("losses", losses), ("seconds", times), ("kept files", kept)):
+    kept = kept_of(reading, facts)
+    for what, found in (("losses", losses), ("seconds", times)):
         _check_clients(what, found, facts)
     uploads = {
         client: Upload(
@@ -230,7 +230,8 @@ def _times(client: int, seconds: Mapping[str, float]) -> ClientTimes:
     return ClientTimes(seconds["compute"], seconds["exchange"])
 
 
-def _kept_records(kept: Mapping[int, Kept]) -> RecordDict:
+def kept_records(kept: Mapping[int, Kept]) -> RecordDict:
+    """Return which files clients have kept as Flower carries them, by client id."""
     return RecordDict(
         {
             f"kept/{client}": facts_record(_KeptFile(round=each.round, sha256=each.sha256))
@@ -239,8 +240,10 @@ def _kept_records(kept: Mapping[int, Kept]) -> RecordDict:
     )
 
 
-def _kept(reading: Reading) -> dict[int, Kept]:
+def kept_of(reading: Reading, clients: Collection[int]) -> dict[int, Kept]:
+    """Take which files clients have kept; raises ``CrossingError`` for any of others than ``clients``."""
     found = reading.facts_of_clients("kept", _KeptFile)
+    _check_clients("kept files", found, clients)
     return {client: Kept(each.round, each.sha256) for client, each in found.items()}
 
 
@@ -251,7 +254,7 @@ def _of_clients(found: Mapping[str, Parts], clients: Mapping[int, Facts]) -> dic
     return {named[name]: parts for name, parts in found.items()}
 
 
-def _check_clients(what: str, found: Mapping[Any, object], clients: Mapping[Any, object]) -> None:
-    strangers = sorted(found.keys() - clients.keys())
+def _check_clients(what: str, found: Collection[Any], clients: Collection[Any]) -> None:
+    strangers = sorted(set(found) - set(clients))
     if strangers:
         raise CrossingError(f"a message with {what} of clients {strangers}, of which it has nothing else")

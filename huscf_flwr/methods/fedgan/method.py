@@ -66,9 +66,9 @@ class FedGAN(Method):
         states, device = unflatten_blocks(product), device_of(config.compute)
         return sampler_of(model_spec_of(config), states, dtype_of(config), device)
 
-    def steps(self, number: int) -> int:  # noqa: ARG002 - the same in all rounds
+    def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the batches of the largest client."""
-        samples = max(description.samples for description in self.clients.values())
+        samples = max(self.clients[client].samples for client in clients)
         return self.config.local_epochs * math.ceil(samples / self.config.batch_size)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now

@@ -118,7 +118,7 @@ class HuSCF(Method):
         states, device = unflatten_blocks(product), device_of(config.compute)
         return sampler_of(model_spec_of(config), states, dtype_of(config), device)
 
-    def steps(self, number: int) -> int:  # noqa: ARG002 - the same in all rounds
+    def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return epochs times the batches of the largest client."""
         return self.config.local_epochs * self._epoch
 
@@ -144,7 +144,7 @@ class HuSCF(Method):
             )
         return Orders(clients=orders, groups=groups)
 
-    def executor(self, number: int) -> SplitExecutor:  # noqa: ARG002 - the same in all rounds
+    def executor(self, number: int, clients: Sequence[int]) -> SplitExecutor:  # noqa: ARG002 - the same in all rounds
         """Return the bodies, which from now on are watched anew."""
         self._observed = {client: ActivationAccumulator() for client in self.clients}
         self.bodies.cuts = dict(self.cuts.now)
@@ -172,7 +172,7 @@ class HuSCF(Method):
         facts, clients = self._facts(result), self._facts_of_clients(result)
         notes = [] if self.bodies.parted == parted_before else [_parted(len(self.bodies.bodies))]
         trained_with = dict(self.cuts.now)
-        steps_left = self.steps(number) * (self.rounds(self.config) - number)
+        steps_left = self.steps(number, list(self.clients)) * (self.rounds(self.config) - number)
         reselection = self.cuts.reselect(number, steps_left, collected)
         if reselection is not None:
             facts["new_cuts"] = self._new_cuts(reselection, trained_with)

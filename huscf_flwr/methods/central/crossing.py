@@ -1,0 +1,32 @@
+"""What central training hands between the pooled images and the server: all of it stays in a simulation."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+
+from huscf_flwr.methods.contract import Crossing, Description, Facts
+
+NETWORKS = "networks"
+"""All blocks of a domain's generator and discriminator: as they are down, as they were trained up."""
+
+
+class PooledDescription(Description):
+    """How pooled images are introduced."""
+
+    largest: PositiveInt
+    """Number of images of the client that brought most."""
+
+
+class CentralOrder(Facts):
+    """What a domain is told beside its tensors."""
+
+    steps: PositiveInt
+    """Batches to train on."""
+
+
+CROSSING = Crossing(
+    description=PooledDescription,
+    order=CentralOrder,
+    order_kinds=(NETWORKS,),
+    upload_kinds=(NETWORKS,),
+)

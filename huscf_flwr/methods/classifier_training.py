@@ -1,0 +1,187 @@
+"""What clients of all methods for classifiers share: the client's own network, and how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data import LabelledImages, normalise
+from huscf_flwr.models import weight_dtype
+from huscf_flwr.models.classifiers import ClassifierNetwork, classifier_of
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.session import Losses
+
+CROSS_ENTROPY = "classifier"
+"""Name of the loss that all such methods have."""
+
+_WEIGHTS, _MOMENTUM, _BUFFER = "weights.", "momentum.", "momentum_buffer"
+_IMAGES_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class ExtraLoss:
+    """What a method adds to the cross entropy.
+
+    Attributes:
+        name: by which its mean, without the weight, is told.
+        weight: by which it is multiplied before it is added.
+        of: from a batch's features [B, p] and labels [B] to a scalar.
+    """
+
+    name: str
+    weight: float
+    of: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """Means of the features of the classes that a client holds.
+
+    Attributes:
+        means: [C_k, p] on the CPU.
+        classes: which classes these are, ascending.
+        counts: images of each.
+    """
+
+    means: Tensor
+    classes: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+def held_classes(labels: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the classes among ``labels`` [N], ascending, and how often each is there."""
+    counts = torch.bincount(labels)
+    classes = counts.nonzero().squeeze(1)
+    return tuple(classes.tolist()), tuple(counts[classes].tolist())
+
+
+class ClassifierTraining:
+    """A client's classifier with its optimiser, stochastic gradient descent with momentum.
+
+    Both are built when they are first needed. Momentum goes on from round to round, as the moments of Adam do
+    in the other methods; the official code of FedProto makes a new optimiser in every round.
+    """
+
+    def __init__(self, client: int, config: RunConfig) -> None:
+        self._client = client
+        self._config = config
+        self._device = device_of(config.compute)
+        self._trained: tuple[ClassifierNetwork, torch.optim.SGD] | None = None
+
+    @property
+    def network(self) -> ClassifierNetwork:
+        """The network, in training mode."""
+        return self._network_and_optimiser()[0]
+
+    def train(
+        self, images: LabelledImages, *, epochs: int, number: int, extra: ExtraLoss | None = None
+    ) -> Iterator[Losses]:
+        """Train for some passes over ``images`` in round ``number``; yield the losses of each batch.
+
+        The passes are shuffled by a stream named by seed, client and round. The last batch of a pass has what
+        is left, be it one image: GroupNorm needs no second.
+        """
+        stream = torch_stream(self._config.seed, "classifier order", self._client, number)
+        for _ in range(epochs):
+            order = torch.randperm(len(images), generator=stream)
+            for chosen in torch.split(order, self._config.batch_size):
+                yield self._step(images.subset(chosen), extra)
+
+    def features_of(self, images: Tensor) -> Tensor:
+        """Return the features [N, p] of ``images`` [N, C, H, W], uint8 or in [-1, 1], on the CPU.
+
+        In evaluation mode, without gradients, some hundred images at a time.
+        """
+        return self._in_parts(images, self.network.features)
+
+    def logits_of(self, images: Tensor) -> Tensor:
+        """Return the logits [N, classes] in the same way as ``features_of`` the features."""
+        return self._in_parts(images, self.network)
+
+    def class_means(self, images: LabelledImages) -> ClassMeans:
+        """Return the mean features of the classes among ``images``, with the weights as they are now."""
+        features = self.features_of(images.images)
+        classes, counts = held_classes(images.labels)
+        means = [features[images.labels == each].double().mean(0) for each in classes]
+        return ClassMeans(torch.stack(means).to(features.dtype), classes, counts)
+
+    def states(self) -> dict[str, Tensor]:
+        """Return weights and momentum by name, on the CPU; live tensors unless the device is another."""
+        network, optimiser = self._network_and_optimiser()
+        weights = {f"{_WEIGHTS}{name}": tensor.cpu() for name, tensor in network.state_dict().items()}
+        momentum = {
+            f"{_MOMENTUM}{name}": optimiser.state[parameter][_BUFFER].cpu()
+            for name, parameter in network.named_parameters()
+            if optimiser.state[parameter].get(_BUFFER) is not None
+        }
+        return {**weights, **momentum}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with what ``states`` returned; other names are ignored.
+
+        Raises ``RuntimeError`` if they are of another network.
+        """
+        network, optimiser = self._network_and_optimiser()
+        network.load_state_dict(
+            {n.removeprefix(_WEIGHTS): t for n, t in tensors.items() if n.startswith(_WEIGHTS)}
+        )
+        optimiser.state.clear()
+        for name, parameter in network.named_parameters():
+            if f"{_MOMENTUM}{name}" in tensors:
+                buffer = torch.empty_like(parameter).copy_(tensors[f"{_MOMENTUM}{name}"])
+                optimiser.state[parameter][_BUFFER] = buffer
+
+    def _network_and_optimiser(self) -> tuple[ClassifierNetwork, torch.optim.SGD]:
+        if self._trained is None:
+            network = classifier_of(
+                self._config, self._client, dtype=dtype_of(self._config), device=self._device
+            )
+            section = self._config.classifier
+            optimiser = torch.optim.SGD(
+                network.parameters(), lr=section.learning_rate, momentum=section.momentum
+            )
+            self._trained = network, optimiser
+        return self._trained
+
+    def _step(self, batch: LabelledImages, extra: ExtraLoss | None) -> Losses:
+        network, optimiser = self._network_and_optimiser()
+        labels = batch.labels.to(self._device)
+        features = network.features(self._input(batch.images))
+        total = functional.cross_entropy(network.head(features), labels)
+        losses = {CROSS_ENTROPY: total.detach()}
+        if extra is not None:
+            added = extra.of(features, labels)
+            losses[extra.name] = added.detach()
+            total = total + extra.weight * added
+        optimiser.zero_grad()
+        torch.autograd.backward(total)
+        optimiser.step()
+        return {name: float(loss) for name, loss in losses.items()}
+
+    def _in_parts(self, images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        with self._at_rest():
+            parts = [function(self._input(part)).cpu() for part in torch.split(images, _IMAGES_AT_ONCE)]
+        return torch.cat(parts)
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        self.network.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.network.train()
+
+    def _input(self, images: Tensor) -> Tensor:
+        """Return images [N, C, H, W] as the network takes them: on its device, in [-1, 1], channels last."""
+        dtype = weight_dtype(dtype_of(self._config))
+        images = images.to(self._device)
+        pixels = normalise(images, dtype) if images.dtype == torch.uint8 else images.to(dtype)
+        return pixels.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,166 @@
+"""What crosses between a method's two halves: orders down, uploads up, and the closed list of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+from torch import Tensor
+
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.session import ClientTimes, Exchange, Losses, TensorHeader
+
+Tensors = Mapping[str, Tensor]
+"""By name."""
+
+Parts = Mapping[str, Tensors]
+"""Tensors by kind, then by name."""
+
+Form = Mapping[str, Mapping[str, TensorHeader]]
+"""Types and shapes of tensors by kind, then by name: what an upload must look like."""
+
+
+class Facts(BaseModel):
+    """Small values that cross: a subclass lists them, and no others may; numbers are finite.
+
+    A field is a text, a number of at most 64 bits, a bool, a tuple of one of these, or facts again. One that
+    may be None has None as its default: it is then not sent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NoFacts(Facts):
+    """Nothing."""
+
+
+NOTHING = NoFacts()
+
+
+class Description(Facts):
+    """How a client introduces itself before the first round. A method that asks for more adds a field."""
+
+    samples: PositiveInt
+    """Number of its training images."""
+    device: Device
+    """How fast it is, as its owner says."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which file a client has kept for itself, after which round."""
+
+    round: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What one client is told at the start of a round."""
+
+    facts: Facts = NOTHING
+    tensors: Parts = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    """Names of groups whose tensors are for it too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What clients are told at the start of a round, by client id."""
+
+    clients: Mapping[int, Order]
+    groups: Mapping[str, Parts] = field(default_factory=dict)
+    """What is the same for several of them, by name; it travels once to each host."""
+
+    def of_host(self, clients: Sequence[int]) -> Orders:
+        """Return what the host of ``clients`` is sent."""
+        own = {client: self.clients[client] for client in clients}
+        named = {name for order in own.values() for name in order.groups}
+        return Orders(clients=own, groups={name: self.groups[name] for name in sorted(named)})
+
+    def of(self, client: int) -> Order:
+        """Return the order of one client with the tensors of its groups in it."""
+        order = self.clients[client]
+        shared = [self.groups[name] for name in order.groups]
+        return Order(facts=order.facts, tensors=joined(*shared, order.tensors))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """What one client sends at the end of a round; its host adds all but the first two fields."""
+
+    facts: Facts = NOTHING
+    tensors: Parts = field(default_factory=dict)
+    losses: Losses = field(default_factory=dict)
+    """Means over the round."""
+    times: ClientTimes | None = None
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """The closed list of what crosses; losses, times and what identifies a round are the run's own.
+
+    Kinds are names of tensors, as ``Order.tensors`` and ``Upload.tensors`` have them.
+    """
+
+    description: type[Description] = Description
+    order: type[Facts] = NoFacts
+    order_kinds: tuple[str, ...] = ()
+    upload: type[Facts] = NoFacts
+    upload_kinds: tuple[str, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    """Of a step with the executor."""
+    product_kind: str = ""
+    """What clients that judge for themselves are sent: the tensors of a product."""
+    scores: tuple[str, ...] = ()
+    """What clients answer that judge a product, or a model of their own."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for a kind that cannot be part of a name such as ``tensors/3/<kind>``."""
+        judged = (self.product_kind,) if self.product_kind else ()
+        for kind in (*self.order_kinds, *self.upload_kinds, *judged):
+            if not kind or "/" in kind:
+                raise ValueError(f"'{kind}' cannot be a kind of tensors: give it a name without '/'")
+
+    def check_order(self, order: Order) -> None:
+        """Raise ``CrossingError`` if an order has anything that is not listed."""
+        _check("an order", order.facts, self.order, order.tensors, self.order_kinds)
+
+    def check_group(self, tensors: Parts) -> None:
+        """Raise ``CrossingError`` if a group has anything that is not listed."""
+        _check("a group", NOTHING, NoFacts, tensors, self.order_kinds)
+
+    def check_upload(self, upload: Upload) -> None:
+        """Raise ``CrossingError`` if an upload has anything that is not listed."""
+        _check("an upload", upload.facts, self.upload, upload.tensors, self.upload_kinds)
+
+
+class CrossingError(ValueError):
+    """Something would cross, or has come, that the method does not list."""
+
+
+def joined(*parts: Parts) -> dict[str, dict[str, Tensor]]:
+    """Return all tensors of ``parts`` by kind and name."""
+    together: dict[str, dict[str, Tensor]] = {}
+    for part in parts:
+        for kind, tensors in part.items():
+            together.setdefault(kind, {}).update(tensors)
+    return together
+
+
+def byte_counts(parts: Parts) -> dict[str, int]:
+    """Return the bytes of each kind."""
+    return {
+        kind: sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        for kind, tensors in parts.items()
+    }
+
+
+def _check(what: str, facts: Facts, listed: type[Facts], parts: Parts, kinds: Sequence[str]) -> None:
+    if type(facts) is not listed:
+        raise CrossingError(f"{what} has facts {type(facts).__name__}, the method lists {listed.__name__}")
+    unlisted = sorted(set(parts) - set(kinds))
+    if unlisted:
+        raise CrossingError(f"{what} has tensors {unlisted}, the method lists {sorted(kinds)}")

@@ -1,0 +1,135 @@
+"""FedProto's server: the means of each class over all clients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NoReturn
+
+import torch
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.federation.prototypes import averaged_prototypes
+from huscf_flwr.methods.contract import (
+    Collected,
+    Description,
+    Form,
+    Method,
+    Order,
+    Orders,
+    Outcome,
+    Product,
+    State,
+    Tensors,
+)
+from huscf_flwr.methods.fedproto.client import FedProtoClient
+from huscf_flwr.methods.fedproto.crossing import CLASS_MEANS, CROSSING, GLOBAL_MEANS, FedProtoDescription
+from huscf_flwr.methods.fedproto.settings import FedProtoSettings
+from huscf_flwr.models import model_spec_of, weight_dtype
+from huscf_flwr.models.classifier_spec import classifier_family_of
+from huscf_flwr.process import dtype_of
+from huscf_flwr.session import TensorHeader
+
+_EVERYBODY = "everybody"
+"""The only group."""
+
+
+class FedProto(Method):
+    """Federated training of classifiers that differ and stay where they are (arXiv 2105.00243).
+
+    Clients send the means of their features for each class, and are drawn to the averages of these. The
+    server keeps the last known mean of a class that nobody holds in a round; the official code forgets it.
+
+    Attributes:
+        means: [C, p], of the features of each class; zero where none is known.
+        known: bool [C].
+    """
+
+    name: ClassVar = "fedproto"
+    Settings: ClassVar = FedProtoSettings
+    client: ClassVar = FedProtoClient
+    crossing: ClassVar = CROSSING
+
+    def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
+        """Start without means; raises ``ValueError`` if a client holds a class that the model lacks."""
+        super().__init__(config, clients)
+        self.settings = config.settings(FedProtoSettings)
+        spec = model_spec_of(config)
+        family = classifier_family_of(config, spec)
+        self._described = {client: _described(each) for client, each in self.clients.items()}
+        for client, each in self._described.items():
+            if max(each.classes) >= spec.classes:
+                raise ValueError(
+                    f"client {client} holds the classes {each.classes}, but model.spec '{spec.name}' has "
+                    f"{spec.classes}, from 0: choose a model with more classes, or correct the labels"
+                )
+        self.means = torch.zeros(spec.classes, family.features, dtype=weight_dtype(dtype_of(config)))
+        self.known = torch.zeros(spec.classes, dtype=torch.bool)
+
+    @classmethod
+    def check(cls, config: RunConfig) -> None:
+        """Raise ``ValueError`` if there is no such family, or the images are too small for it."""
+        classifier_family_of(config, model_spec_of(config))
+
+    @classmethod
+    def sampler(cls, config: RunConfig, product: Tensors) -> NoReturn:  # noqa: ARG003 - there is nothing to draw from
+        """Raise ``ValueError``: there is no generator."""
+        raise ValueError("fedproto trains classifiers and has no generator, so nothing can be drawn from it")
+
+    def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
+        """Return the batches of the largest client."""
+        samples = max(self.clients[client].samples for client in clients)
+        return self.config.local_epochs * math.ceil(samples / self.config.batch_size)
+
+    def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now
+        """Return the known means, for everybody; before there are any, nothing."""
+        if not self.known.any():
+            return Orders(clients={client: Order() for client in clients})
+        classes = self.known.nonzero().squeeze(1)
+        return Orders(
+            clients={client: Order(groups=(_EVERYBODY,)) for client in clients},
+            groups={_EVERYBODY: {GLOBAL_MEANS: {"classes": classes, "means": self.means[classes]}}},
+        )
+
+    def form(self, client: int) -> Form:
+        """Return type and shape of the client's class means: one row for each class that it holds."""
+        shape = len(self._described[client].classes), self.means.shape[1]
+        return {CLASS_MEANS: {"means": TensorHeader(self.means.dtype, shape)}}
+
+    def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
+        """Average the class means of those that took part."""
+        described = {client: self._described[client] for client in collected.uploads}
+        found, held = averaged_prototypes(
+            {client: upload.tensors[CLASS_MEANS]["means"] for client, upload in collected.uploads.items()},
+            {client: each.classes for client, each in described.items()},
+            {client: each.counts for client, each in described.items()},
+            total_classes=len(self.known),
+            weighting=self.settings.means,
+        )
+        self.means = torch.where(held.unsqueeze(1), found, self.means)
+        self.known = self.known | held
+        return Outcome()
+
+    def products(self) -> list[Product]:
+        """Return nothing: what is trained stays on the clients."""
+        return []
+
+    def state(self) -> State:
+        """Return the means, and which of them are known."""
+        return State({}, {"means": self.means, "known": self.known})
+
+    def load(self, state: State) -> None:
+        """Go on from the means of ``state``; raises ``ValueError`` if they are not of this model."""
+        means, known = state.tensors["means"], state.tensors["known"]
+        if means.shape != self.means.shape:
+            raise ValueError(
+                f"has means of {tuple(means.shape)} classes and features, and this run of "
+                f"{tuple(self.means.shape)}"
+            )
+        self.means, self.known = means, known
+
+
+def _described(description: Description) -> FedProtoDescription:
+    if not isinstance(description, FedProtoDescription):
+        raise TypeError(f"a client of fedproto describes itself by FedProtoDescription, not {description!r}")
+    return description

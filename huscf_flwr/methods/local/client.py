@@ -1,0 +1,105 @@
+"""Clients that train alone: a conditional GAN, or a classifier, on nothing but their own images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.data import LabelledImages
+from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining
+from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.whole_networks import WholeNetworksClient
+from huscf_flwr.models import (
+    Sampler,
+    flatten_blocks,
+    model_spec_of,
+    sampler_of,
+    unflatten_blocks,
+    with_measured_statistics,
+)
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.seeding import PathPart
+from huscf_flwr.session import Losses
+
+_WEIGHTS, _MOMENTS = "weights.", "moments."
+
+
+class LocalGeneratorClient(WholeNetworksClient):
+    """A client whose generator and discriminator never leave it, nor begin with anybody else's weights."""
+
+    @property
+    def initial_weights_of(self) -> PathPart:
+        """Names the streams of its own initial weights."""
+        return self.client
+
+    def begin(self, number: int, order: Order) -> None:  # noqa: ARG002 - it is told nothing
+        """Begin a new pass over the images; the networks go on."""
+        self.begin_round(number)
+
+    def upload(self) -> Upload:
+        """Return nothing."""
+        return Upload()
+
+    def sampler(self) -> Sampler:
+        """Return what draws from its generator as it is now.
+
+        Its running statistics are measured anew, as those of averaged generators are, so that all are judged
+        alike.
+        """
+        spec, dtype = model_spec_of(self.config), dtype_of(self.config)
+        device = device_of(self.config.compute)
+        states = self.networks.generator.blocks.states()
+        measured = with_measured_statistics(spec, states, dtype, device, seed=self.config.seed)
+        return sampler_of(spec, measured, dtype, device)
+
+    def private(self) -> Tensors:
+        """Return both networks and the moments of their optimisers."""
+        moments = {f"{_MOMENTS}{name}": tensor for name, tensor in self.networks.moments().items()}
+        return {**flatten_blocks(self.networks.states(), _WEIGHTS), **moments}
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with them; without any the client starts anew."""
+        if not tensors:
+            return
+        self.networks.load(unflatten_blocks(tensors, _WEIGHTS))
+        self.networks.load_moments(
+            {n.removeprefix(_MOMENTS): t for n, t in tensors.items() if n.startswith(_MOMENTS)}
+        )
+
+
+class LocalClassifierClient(MessageClient):
+    """A client whose classifier never leaves it."""
+
+    losses: ClassVar = (CROSS_ENTROPY,)
+
+    def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        super().__init__(client, images, device, config)
+        self.training = ClassifierTraining(client, config)
+        self._round = 0
+
+    def begin(self, number: int, order: Order) -> None:  # noqa: ARG002 - it is told nothing
+        """Begin a new pass over the images; the network goes on."""
+        self._round = number
+
+    def train(self) -> Iterator[Losses]:
+        """Train for the local epochs; an epoch is a pass over the client's own images."""
+        return self.training.train(self.images, epochs=self.config.local_epochs, number=self._round)
+
+    def upload(self) -> Upload:
+        """Return nothing."""
+        return Upload()
+
+    def classifiers(self) -> Mapping[str, Classifier]:
+        """Return its only one."""
+        return {"": self.training.logits_of}
+
+    def private(self) -> Tensors:
+        """Return weights and momentum."""
+        return self.training.states()
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with them; without any the client starts anew."""
+        if tensors:
+            self.training.load(tensors)

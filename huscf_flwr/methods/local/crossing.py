@@ -1,0 +1,8 @@
+"""What crosses between clients that train alone and the server: how they introduce themselves, and scores."""
+
+from __future__ import annotations
+
+from huscf_flwr.methods.contract import Crossing
+
+GENERATORS = Crossing(scores=("label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"))
+CLASSIFIERS = Crossing(scores=("accuracy", "f1", "loss"))

@@ -1,0 +1,94 @@
+"""The server of clients that train alone: it says when a round begins, and learns that it is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, NoReturn
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.contract import (
+    Collected,
+    Form,
+    MessageClient,
+    Method,
+    Order,
+    Orders,
+    Outcome,
+    Product,
+    State,
+    Tensors,
+)
+from huscf_flwr.methods.local.client import LocalClassifierClient, LocalGeneratorClient
+from huscf_flwr.methods.local.crossing import CLASSIFIERS, GENERATORS
+from huscf_flwr.methods.local.settings import LocalSettings
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.models.classifier_spec import classifier_family_of
+
+
+class Local(Method):
+    """Each client trains alone: the lower anchor of all methods. Nothing crosses, nothing is on the server.
+
+    This is the variant for generators: a client's conditional GAN is trained as FedGAN's clients train theirs
+    between two averages, from initial weights of its own.
+    """
+
+    name: ClassVar = "local"
+    Settings: ClassVar = LocalSettings
+    client: ClassVar[type[MessageClient]] = LocalGeneratorClient
+    crossing: ClassVar = GENERATORS
+
+    @classmethod
+    def variant(cls, config: RunConfig) -> type[Local]:
+        """Return the class for the task of the settings."""
+        return cls if config.settings(LocalSettings).task == "generator" else LocalClassifier
+
+    @classmethod
+    def sampler(cls, config: RunConfig, product: Tensors) -> NoReturn:  # noqa: ARG003 - there is nothing to draw from
+        """Raise ``ValueError``: what is trained stays on the clients."""
+        raise ValueError(
+            f"what {cls.name} trains stays on the clients, so nothing can be drawn from it elsewhere"
+        )
+
+    def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
+        """Return the batches of the largest client."""
+        samples = max(self.clients[client].samples for client in clients)
+        return self.config.local_epochs * math.ceil(samples / self.config.batch_size)
+
+    def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - there is nothing to say
+        """Return orders to train, and no more."""
+        return Orders(clients={client: Order() for client in clients})
+
+    def form(self, client: int) -> Form:  # noqa: ARG002 - the same for all
+        """Return that an upload has no tensors."""
+        return {}
+
+    def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - nothing came
+        """Do nothing."""
+        return Outcome()
+
+    def products(self) -> list[Product]:
+        """Return nothing: what is trained stays on the clients."""
+        return []
+
+    def state(self) -> State:
+        """Return nothing: there is nothing to remember."""
+        return State({}, {})
+
+    def load(self, state: State) -> None:
+        """Do nothing."""
+
+
+class LocalClassifier(Local):
+    """The variant for classifiers.
+
+    They are trained as FedProto's clients train theirs, from the same initial weights, without global means.
+    """
+
+    client: ClassVar[type[MessageClient]] = LocalClassifierClient
+    crossing: ClassVar = CLASSIFIERS
+
+    @classmethod
+    def check(cls, config: RunConfig) -> None:
+        """Raise ``ValueError`` if there is no such family, or the images are too small for it."""
+        classifier_family_of(config, model_spec_of(config))

@@ -1,0 +1,81 @@
+"""A client that keeps generator and discriminator whole, and trains them on its own images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.data import LabelledImages
+from huscf_flwr.methods.batches import RoundBatches
+from huscf_flwr.methods.contract import MessageClient
+from huscf_flwr.models import all_block_keys, model_spec_of
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.seeding import PathPart
+from huscf_flwr.session import Losses
+from huscf_flwr.split import Segments, adam_settings, unsplit_step
+
+
+class WholeNetworksClient(MessageClient):
+    """A client's generator and discriminator, and its batches of a round; a subclass says what crosses.
+
+    Its ``begin`` calls ``begin_round``.
+    """
+
+    losses: ClassVar = ("discriminator", "generator")
+
+    def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        super().__init__(client, images, device, config)
+        self._networks: Segments | None = None
+        self._round = 0
+
+    @property
+    def initial_weights_of(self) -> PathPart:
+        """Names the streams of the initial weights: the same weights for all clients, or its own."""
+        return "common"
+
+    @property
+    def networks(self) -> Segments:
+        """Both networks with their optimisers; built when they are first needed."""
+        if self._networks is None:
+            spec = model_spec_of(self.config)
+            self._networks = Segments(
+                spec,
+                list(all_block_keys(spec)),
+                seed=self.config.seed,
+                owner=self.initial_weights_of,
+                adam=adam_settings(self.config),
+                dtype=dtype_of(self.config),
+                device=device_of(self.config.compute),
+            )
+        return self._networks
+
+    def begin_round(self, number: int) -> None:
+        """Let ``train`` take the batches of round ``number``."""
+        self._round = number
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+        return self.config.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Batches of a round: the local epochs, each a pass over the client's own images."""
+        return self.config.local_epochs * math.ceil(len(self.images) / self.batch_size)
+
+    def train(self) -> Iterator[Losses]:
+        """Train on the round's batches."""
+        batches = RoundBatches(
+            self.images,
+            self.config,
+            latent=model_spec_of(self.config).latent,
+            client=self.client,
+            number=self._round,
+            batch_size=self.batch_size,
+        )
+        for _ in range(self.steps):
+            losses = unsplit_step(self.networks, batches.next())
+            yield {name: float(loss) for name, loss in losses.items()}

@@ -1,0 +1,117 @@
+"""Classifiers of different architectures: a feature extractor of its own for each, and a head.
+
+GroupNorm takes the place of BatchNorm in all of them: it needs no running statistics, which would not fit
+images that another network has drawn, and no second sample in a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.models.classifier_spec import ClassifierFamily, LayerSpec, classifier_family_of
+from huscf_flwr.models.network import CPU, weight_dtype
+from huscf_flwr.models.spec import ImageSpec, model_spec_of
+from huscf_flwr.seeding import torch_stream
+
+
+class ClassifierNetwork(nn.Module):
+    """One member of a family: convolutions, an average pool, a linear layer to the features, and the head.
+
+    The features are the linear layer's output as it is, without an activation: FedVTC takes them for the
+    means of normal distributions.
+
+    Args:
+        family: with the member's layers.
+        member: which of them, from zero.
+        image: channels and size of the images.
+        classes: number of logits.
+        mixed: convolutions and the linear layer to the features run in bfloat16, the head does not.
+    """
+
+    def __init__(
+        self, family: ClassifierFamily, member: int, image: ImageSpec, classes: int, *, mixed: bool = False
+    ) -> None:
+        super().__init__()
+        layers = family.members[member]
+        self.extractor = nn.Sequential(
+            *_convolutions(layers, image.channels, family.groups),
+            nn.AdaptiveAvgPool2d(family.map_size),
+            nn.Flatten(),
+            nn.Linear(layers[-1].channels * family.map_size**2, family.features),
+        )
+        self.head = nn.Linear(family.features, classes)
+        self._mixed = mixed
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features [N, p], in the type of the weights, of images [N, C, H, W] in [-1, 1]."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._mixed):
+            features: Tensor = self.extractor(images)
+        return features.to(self.head.weight.dtype)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits [N, classes] of images [N, C, H, W] in [-1, 1]."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+def build_classifier(
+    family: ClassifierFamily,
+    member: int,
+    image: ImageSpec,
+    classes: int,
+    stream: torch.Generator,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device = CPU,
+) -> ClassifierNetwork:
+    """Build a member of a family with weights drawn from ``stream``, a generator on the CPU.
+
+    The weights are drawn in float32, whatever ``dtype`` the computation has: convolutions and linear layers
+    in the network's order, of each first the weight and then the bias, by the rule of PyTorch's own layers:
+    uniform in ±1 / sqrt(inputs of an output). GroupNorm begins with the scale 1 and the shift 0.
+    """
+    with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
+        network = ClassifierNetwork(family, member, image, classes, mixed=dtype == torch.bfloat16)
+    _initialise(network.to_empty(device="cpu"), stream)
+    return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
+
+
+def classifier_of(
+    config: RunConfig, client: int, *, dtype: torch.dtype = torch.float32, device: torch.device = CPU
+) -> ClassifierNetwork:
+    """Return a client's classifier as it is before the first round: its member, with weights of its own.
+
+    They come from the stream of (seed, client), whoever builds it. Raises ``ValueError`` if the images are
+    too small for the run's family.
+    """
+    spec = model_spec_of(config)
+    family = classifier_family_of(config, spec)
+    member, stream = family.member_of(client), torch_stream(config.seed, "classifier", client)
+    return build_classifier(family, member, spec.image, spec.classes, stream, dtype=dtype, device=device)
+
+
+def _convolutions(layers: tuple[LayerSpec, ...], channels: int, groups: int) -> Iterator[nn.Module]:
+    for layer in layers:
+        yield nn.Conv2d(channels, layer.channels, kernel_size=3, padding=1)
+        yield nn.GroupNorm(groups, layer.channels)
+        yield nn.ReLU(inplace=True)
+        if layer.halve:
+            yield nn.MaxPool2d(2)
+        channels = layer.channels
+
+
+@torch.no_grad()
+def _initialise(network: nn.Module, stream: torch.Generator) -> None:
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=stream)
+            assert layer.bias is not None
+            limit = 1 / math.sqrt(layer.weight[0].numel())
+            layer.bias.uniform_(-limit, limit, generator=stream)
+        elif isinstance(layer, nn.GroupNorm):
+            layer.reset_parameters()

@@ -1,0 +1,116 @@
+"""Rounds in which only some clients take part, and models that stay on clients, on the local engine."""
+
+import pytest
+import torch
+
+from huscf_flwr.methods.fedgan import FedGAN, FedGANClient
+from huscf_flwr.run.check import check_run
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.run_folder import read_metrics
+from tests.run.builders import (
+    UNJUDGED,
+    SilentDisplay,
+    assert_same_run,
+    private_tensors,
+    repeatable,
+    server_tensors,
+    small_run,
+)
+
+
+@pytest.fixture
+def make(images, tmp_path):
+    """Makes the configuration of a run in which half of four clients take part."""
+    settings = {
+        "method": "fedgan",
+        "model.width": 0.03,
+        "compute.precision": "float64",
+        "batch_size": 16,
+        "fraction_train": 0.5,
+        "rounds": 4,
+        **UNJUDGED,
+    }
+    return lambda name, **other: small_run(images, tmp_path, name=name, **{**settings, **other})
+
+
+def train(config, hosts=1, **parts):
+    train_locally(config, hosts=hosts, display=SilentDisplay(), judged=False, **parts)
+    return config.folder
+
+
+def took_part(folder):
+    return [[client["id"] for client in line["clients"]] for line in read_metrics(folder)]
+
+
+def test_half_of_the_clients_take_part_and_not_always_the_same(make):
+    rounds = took_part(train(make("half")))
+    assert [len(clients) for clients in rounds] == [2, 2, 2, 2]
+    assert len({tuple(clients) for clients in rounds}) > 1
+
+
+@pytest.mark.parametrize("method", ["fedgan", "huscf"])
+def test_the_number_of_hosts_changes_nothing(make, method):
+    """A client may come to another host in its next round, with what it kept."""
+    one, two = (train(make(f"hosts-{hosts}", method=method), hosts) for hosts in (1, 2))
+    assert took_part(one) == took_part(two)
+    for tensors in (server_tensors, private_tensors):
+        found, expected = tensors(two), tensors(one)
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("method", ["fedgan", "huscf"])
+def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
+    whole = train(make("whole", method=method))
+    part = train(make("part", method=method, rounds=2))
+    rest = train(make("rest", method=method, resume=part))
+    assert_same_run(rest, whole)
+    assert repeatable(read_metrics(rest)) == repeatable(read_metrics(whole))
+
+
+def test_more_hosts_than_clients_in_a_round_do_no_harm(make):
+    assert_same_run(train(make("few-hosts")), train(make("many-hosts"), hosts=4))
+
+
+def test_a_least_number_of_clients_can_be_asked_for(make):
+    assert {len(each) for each in took_part(train(make("least", min_train_clients=3)))} == {3}
+
+
+def test_too_few_clients_are_found_before_anything_starts(make):
+    with pytest.raises(ValueError, match=r"min_clients: 3, but with fraction_train = 0.5 .* 2 of 4 clients"):
+        check_run(make("too-few", min_clients=3))
+
+
+class Picky(FedGAN):
+    """Selects what it is told to."""
+
+    chosen = ()
+
+    def select(self, number, available):
+        return self.chosen
+
+
+@pytest.mark.parametrize("chosen", [(), (1, 9), (2, 2)])
+def test_a_method_that_selects_others_than_there_are_is_told_so(make, chosen):
+    method = type("Chosen", (Picky,), {"chosen": chosen})
+    with pytest.raises(ValueError, match="select must return some of them, each once"):
+        train(make("picky"), make_method=method)
+
+
+def test_only_one_client_that_trains_alone_is_in_memory(make, monkeypatch):
+    alive, most = set(), []
+
+    class Counted(FedGANClient):
+        def begin(self, number, order):
+            super().begin(number, order)
+            alive.add(self.client)
+            most.append(len(alive))
+
+        def upload(self):
+            alive.discard(self.client)
+            return super().upload()
+
+    monkeypatch.setattr(FedGAN, "client", Counted)
+    train(make("in-turn", fraction_train=1.0, rounds=1))
+    assert most == [1, 1, 1, 1]
