@@ -8,8 +8,10 @@ starts its processes in any directory.
 
 from __future__ import annotations
 
+import copy
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,11 +74,20 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file.
+    """Return the mapping in a YAML file; one that has not changed since is not parsed again.
 
     Raises:
         ConfError: if the file is not YAML, or its top level is not a mapping.
     """
+    try:
+        is_now = path.stat()
+    except OSError as error:
+        raise ConfError(f"{path}: cannot be read as YAML: {error}") from error
+    return copy.deepcopy(_read_yaml(path.absolute(), is_now.st_mtime_ns, is_now.st_size))
+
+
+@lru_cache(maxsize=32)
+def _read_yaml(path: Path, changed: int, size: int) -> dict[str, Any]:  # noqa: ARG001 - so is another content
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -86,13 +97,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def validate(model: type[Model], content: Mapping[str, Any], source: str, *, section: str = "") -> Model:
+def validate(
+    model: type[Model],
+    content: Mapping[str, Any],
+    source: str | Callable[[str], str],
+    *,
+    section: str = "",
+) -> Model:
     """Return ``content`` as a ``model``, with errors that tell the user what to do.
 
     Args:
         model: a pydantic model, which should forbid unknown keys.
         content: the keys and values.
-        source: where they come from (a file, a command line), for the error.
+        source: where they come from (a file, a command line), for the error; or what says so of a dotted key,
+            or of an empty one if an error is about the whole.
         section: the section that the keys belong to, so that an error gives their full names.
 
     Raises:
@@ -105,15 +123,19 @@ def validate(model: type[Model], content: Mapping[str, Any], source: str, *, sec
         schema = model.model_json_schema()
         prefix = f"{section}." if section else ""
         known = frozenset(_keys_of(schema, schema.get("$defs", {}), prefix))
-        lines = [_describe(dict(detail), known, prefix) for detail in error.errors()]
-        raise ConfError(f"{source}: " + "; ".join(lines)) from error
+        found: dict[str, list[str]] = {}
+        for detail in map(dict, error.errors()):
+            key = prefix + ".".join(str(part) for part in detail["loc"]) if detail["loc"] else ""
+            place = source if isinstance(source, str) else source(key)
+            found.setdefault(place, []).append(_describe(detail, key, known))
+        told = (f"{place}: {'; '.join(lines)}" for place, lines in found.items())
+        raise ConfError("; ".join(told)) from error
 
 
-def _describe(detail: dict[str, Any], known: frozenset[str], prefix: str) -> str:
+def _describe(detail: Mapping[str, Any], key: str, known: frozenset[str]) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
-    if not detail["loc"]:
+    if not key:
         return message
-    key = prefix + ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"unknown key '{key}'{_did_you_mean_key(key, known)}: remove it or correct its name"
     if detail["type"] == "missing":

@@ -17,6 +17,7 @@ from rich.table import Table
 from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, time_steps
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.opponent import AUTHORS_MODEL, plain_opponent
+from huscf_flwr.bench.population import PopulationPoint, measure_population
 from huscf_flwr.bench.scale import COUNTS, ScalePoint, measure_scale, plot_scale
 from huscf_flwr.bench.step import (
     matrix_gflops,
@@ -29,7 +30,15 @@ from huscf_flwr.bench.step import (
     step_gflop,
 )
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import Format, ModelName, OutputFormat, Width, print_json
+from huscf_flwr.commands.options import (
+    Format,
+    ModelName,
+    OutputFormat,
+    Overrides,
+    RunName,
+    Width,
+    print_json,
+)
 from huscf_flwr.models import load_model_spec, model_spec_of
 from huscf_flwr.process import device_of, keep_freed_memory
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS
@@ -224,6 +233,42 @@ def scale(
         "peak, GB": lambda point: f"{point.peak_memory_bytes / 1e9:.2f}",
         "MB per client": lambda point: f"{point.memory_per_client_bytes / 1e6:.1f}",
         "of which state": lambda point: f"{point.state_per_client_bytes / 1e6:.1f}",
+    }
+    table = Table(*columns)
+    for point in points:
+        table.add_row(*(shown(point) for shown in columns.values()))
+    Console().print(table)
+
+
+@bench_app.command()
+def population(
+    config: RunName = "demo",
+    clients: Annotated[
+        str, typer.Option(help="numbers of clients, such as 100,1000,10000; one process for each")
+    ] = "100,1000,10000",
+    in_a_round: Annotated[int, typer.Option(min=1, help="clients that take part in a round")] = 100,
+    rounds: Annotated[int, typer.Option(min=2, help="rounds of each run; the first does not count")] = 10,
+    overrides: Overrides = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Run CONFIG with more and more clients, of which equally many take part in a round."""
+    with errors_as_messages():
+        points = measure_population(
+            _counts(clients), in_a_round=in_a_round, rounds=rounds, config=config, overrides=overrides or ()
+        )
+    if output is Format.JSON:
+        print_json({"points": [asdict(point) for point in points]})
+        return
+    columns: dict[str, Callable[[PopulationPoint], str]] = {
+        "clients": lambda point: f"{point.clients:,}",
+        "in a round": lambda point: f"{point.in_a_round:,}",
+        "start, s": lambda point: f"{point.start_seconds:.1f}",
+        "round, s": lambda point: f"{point.round_seconds:.2f}",
+        "not training": lambda point: f"{1 - point.training_share:.0%}",
+        "end, s": lambda point: f"{point.end_seconds:.1f}",
+        "peak, GB": lambda point: f"{point.peak_memory_bytes / 1e9:.2f}",
+        "growth, MB": lambda point: f"{point.growth_bytes / 1e6:.0f}",
+        "disk, GB": lambda point: f"{point.disk_bytes / 1e9:.2f}",
     }
     table = Table(*columns)
     for point in points:

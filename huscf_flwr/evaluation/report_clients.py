@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from huscf_flwr.evaluation.formats import known_number
@@ -74,10 +75,17 @@ class ClientTable:
     networks: tuple[str, ...]
     """Those that are cut."""
 
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns that have a value in any row."""
+        names = [field.name for field in fields(ClientRow)]
+        return frozenset(
+            name for name in names if any(getattr(row, name) not in (None, {}) for row in self.rows)
+        )
+
     def has(self, column: str) -> bool:
         """Tell whether a column has a value in any row."""
-        values = [getattr(row, column) for row in self.rows]
-        return any(value is not None and value != {} for value in values)
+        return column in self.columns
 
 
 @dataclass(frozen=True)
