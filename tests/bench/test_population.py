@@ -37,5 +37,5 @@ def test_a_run_is_measured_for_each_number_of_clients(tmp_path, method):
 
 def test_a_setting_that_cannot_be_is_named():
     printed = bench_population("--clients", "4", tiny=("mehtod=fedgan",))
-    assert printed.exit_code == 1
+    assert printed.exit_code == 2
     assert "mehtod" in printed.output
