@@ -22,17 +22,16 @@ from huscf_flwr.methods.contract import (
     State,
     Tensors,
 )
+from huscf_flwr.methods.generators import drawing_from, measured_generator
 from huscf_flwr.models import (
     BlockStates,
     Sampler,
     flatten_blocks,
     initial_states,
     model_spec_of,
-    sampler_of,
     unflatten_blocks,
-    with_measured_statistics,
 )
-from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.process import dtype_of
 from huscf_flwr.session import TensorHeader
 
 
@@ -59,8 +58,7 @@ class Central(Method):
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from a domain's generator."""
-        states, device = unflatten_blocks(product), device_of(config.compute)
-        return sampler_of(model_spec_of(config), states, dtype_of(config), device)
+        return drawing_from(config, product)
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return epochs times the batches of the largest client that was pooled, in whichever domain."""
@@ -117,9 +115,5 @@ class Central(Method):
 
     def _generator(self, client: int) -> BlockStates:
         if client not in self._generators:
-            states = {key: state for key, state in self.networks[client].items() if key[0] == "generator"}
-            dtype, device = dtype_of(self.config), device_of(self.config.compute)
-            self._generators[client] = with_measured_statistics(
-                self.spec, states, dtype, device, seed=self.config.seed
-            )
+            self._generators[client] = measured_generator(self.config, self.networks[client])
         return self._generators[client]

@@ -23,17 +23,16 @@ from huscf_flwr.methods.contract import (
 from huscf_flwr.methods.fedgan.client import FedGANClient
 from huscf_flwr.methods.fedgan.crossing import CROSSING, NETWORKS
 from huscf_flwr.methods.fedgan.settings import FedGANSettings
+from huscf_flwr.methods.generators import drawing_from, generator_in, measured_generator
 from huscf_flwr.models import (
     BlockStates,
     Sampler,
     flatten_blocks,
     initial_states,
     model_spec_of,
-    sampler_of,
     unflatten_blocks,
-    with_measured_statistics,
 )
-from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.process import dtype_of
 from huscf_flwr.session import TensorHeader
 
 _EVERYBODY = "everybody"
@@ -63,8 +62,7 @@ class FedGAN(Method):
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from the averaged generator."""
-        states, device = unflatten_blocks(product), device_of(config.compute)
-        return sampler_of(model_spec_of(config), states, dtype_of(config), device)
+        return drawing_from(config, product)
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the batches of the largest client."""
@@ -115,8 +113,6 @@ class FedGAN(Method):
         return self._measured
 
     def _measured_generator(self) -> BlockStates:
-        states = {key: state for key, state in self.networks.items() if key[0] == "generator"}
         if self.settings.running_statistics == "averaged":
-            return states
-        dtype, device = dtype_of(self.config), device_of(self.config.compute)
-        return with_measured_statistics(self.spec, states, dtype, device, seed=self.config.seed)
+            return generator_in(self.networks)
+        return measured_generator(self.config, self.networks)

@@ -10,16 +10,13 @@ from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining
 from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.generators import drawing_from, measured_generator
 from huscf_flwr.methods.whole_networks import WholeNetworksClient
 from huscf_flwr.models import (
     Sampler,
     flatten_blocks,
-    model_spec_of,
-    sampler_of,
     unflatten_blocks,
-    with_measured_statistics,
 )
-from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import Losses
 
@@ -43,16 +40,9 @@ class LocalGeneratorClient(WholeNetworksClient):
         return Upload()
 
     def sampler(self) -> Sampler:
-        """Return what draws from its generator as it is now.
-
-        Its running statistics are measured anew, as those of averaged generators are, so that all are judged
-        alike.
-        """
-        spec, dtype = model_spec_of(self.config), dtype_of(self.config)
-        device = device_of(self.config.compute)
-        states = self.networks.generator.blocks.states()
-        measured = with_measured_statistics(spec, states, dtype, device, seed=self.config.seed)
-        return sampler_of(spec, measured, dtype, device)
+        """Return what draws from its generator as it is now."""
+        measured = measured_generator(self.config, self.networks.states())
+        return drawing_from(self.config, flatten_blocks(measured))
 
     def private(self) -> Tensors:
         """Return both networks and the moments of their optimisers."""

@@ -114,8 +114,8 @@ def test_the_generator_is_measured_once_a_round(make, monkeypatch):
     training, measured = make(), []
     monkeypatch.setattr(
         method_module,
-        "with_measured_statistics",
-        lambda spec, states, *_, **__: measured.append(1) or states,
+        "measured_generator",
+        lambda config, networks: measured.append(1) or networks,
     )
     for _ in range(2):
         training.train()
