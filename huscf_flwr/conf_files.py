@@ -124,10 +124,10 @@ def validate(
         prefix = f"{section}." if section else ""
         known = frozenset(_keys_of(schema, schema.get("$defs", {}), prefix))
         found: dict[str, list[str]] = {}
-        for detail in map(dict, error.errors()):
+        for detail in error.errors():
             key = prefix + ".".join(str(part) for part in detail["loc"]) if detail["loc"] else ""
             place = source if isinstance(source, str) else source(key)
-            found.setdefault(place, []).append(_describe(detail, key, known))
+            found.setdefault(place, []).append(_describe(dict(detail), key, known))
         told = (f"{place}: {'; '.join(lines)}" for place, lines in found.items())
         raise ConfError("; ".join(told)) from error
 

@@ -24,14 +24,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> str:
-    """Write named tensors as safetensors; return the file's SHA-256."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write named tensors as safetensors, even if there are none; return the file's SHA-256."""
     contiguous = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    content = save(contiguous, dict(metadata or {}))
+    # Empty metadata instead of none would make a file without tensors one that nobody can read.
+    content = save(contiguous)
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 

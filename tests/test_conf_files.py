@@ -99,3 +99,11 @@ def test_valid_content_becomes_the_model():
 def test_errors_name_source_key_and_value(content, message):
     with pytest.raises(ConfError, match=f"my-file: .*{message}"):
         validate(Outer, content, "my-file")
+
+
+def test_an_error_names_the_source_of_its_own_key():
+    wrong = {"cuont": 1, "inner": {"color": "x"}}
+    sources = {"inner.color": "there"}
+    with pytest.raises(ConfError, match=r"^here: 'count' is missing: add it; unknown key 'cuont'") as error:
+        validate(Outer, wrong, lambda key: sources.get(key, "here"))
+    assert "; there: unknown key 'inner.color'" in str(error.value)

@@ -66,6 +66,7 @@ def threads_and_faults(keep_memory):
     return printed_by(FAULTS, keep_memory)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faults are counted on Linux")
 def test_freed_memory_is_reused_without_page_faults():
     assert threads_and_faults(keep_memory=False)[1] > 100
@@ -97,6 +98,7 @@ def asks_for_large_pages(keep_memory):
     return printed_by(LARGE_PAGES, keep_memory)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/sys/kernel/mm/transparent_hugepage").exists()
     or Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.tensor_files import read_tensors, write_json, write_tensors
+from huscf_flwr.tensor_files import read_exactly, read_tensors, write_json, write_tensors
 
 
 def fail(*arguments):
@@ -58,3 +58,8 @@ def test_tensors_of_any_layout_survive_a_round_trip(tmp_path):
     for name, tensor in tensors.items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name], tensor.detach()), name
+
+
+def test_a_file_without_tensors_can_be_read(tmp_path):
+    sha256 = write_tensors(tmp_path / "a.safetensors", {})
+    assert read_tensors(tmp_path / "a.safetensors") == read_exactly(tmp_path / "a.safetensors", sha256) == {}

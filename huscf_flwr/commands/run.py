@@ -14,6 +14,7 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
 from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.run_folder import make_way
 
 
 class Engine(StrEnum):
@@ -35,16 +36,19 @@ def run_command(
     ] = None,
 ) -> None:
     """Train, judge, and write the run's folder with its report."""
-    with errors_as_messages():
+    hosts = supernodes or _DEFAULT_HOSTS[engine]
+    same_engine = ["--engine", engine.value, "--supernodes", str(hosts)]
+    with errors_as_messages(["huscf", "run"], same_engine):
         display = TerminalDisplay()
-        hosts = supernodes or _DEFAULT_HOSTS[engine]
         checked = check_run(read_run_config(config, settings), hosts)
         folder = checked.config.folder
+        app = app_folder() if engine is Engine.FLOWER else None
+        make_way(folder, checked.config.resume, display.note)
         with stop_requests() as stop:
-            if engine is Engine.LOCAL:
+            if app is None:
                 train_locally(checked, hosts=hosts, display=display, stop=stop)
             else:
                 run = checked.config
                 del checked  # Flower's processes load their own images.
-                run_with_flower(run, app_folder(), supernodes=hosts, display=display, stop=stop)
+                run_with_flower(run, app, supernodes=hosts, display=display, stop=stop)
         display.note(f"report: {folder / 'report.html'}")

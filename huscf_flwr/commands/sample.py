@@ -25,6 +25,9 @@ def sample_command(
 ) -> None:
     """Draw labelled images from a trained generator: OUTPUT/<label>/<number>.png."""
     with errors_as_messages():
+        if not (run_folder / "config.yaml").is_file():
+            missing = "has no config.yaml" if run_folder.is_dir() else "is no folder"
+            raise ValueError(f"{run_folder} {missing}; give the folder of a run, such as runs/demo")
         folder = draw_labelled_images(
             run_folder, label=label, count=number, output=output, product=product, domain=domain, seed=seed
         )

@@ -19,6 +19,7 @@ from huscf_flwr.config.reading import (
 from huscf_flwr.config.run_config import RunConfig
 from huscf_flwr.config.sections import (
     CheckpointSection,
+    ClassifierSection,
     ComputeSection,
     CutsSection,
     DataSection,
@@ -32,6 +33,7 @@ from huscf_flwr.config.sections import (
 
 __all__ = [
     "CheckpointSection",
+    "ClassifierSection",
     "ComputeSection",
     "CutsSection",
     "DataSection",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
     """
     path = find_conf("runs", name_or_path)
     content = {"name": path.stem, **read_yaml(path)}
+    sources: dict[str, str] = {}
     for override in overrides:
-        _override(content, override)
-    return with_absolute_paths(validate(RunConfig, content, str(path)))
+        sources[_override(content, override)] = f"--set {override}"
+    return with_absolute_paths(validate(RunConfig, content, partial(_source_of, sources, str(path))))
 
 
 def dump_config(config: RunConfig) -> str:
@@ -53,7 +55,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
     Flower starts its processes in folders of its own: what is a path here must be one there.
     """
-    data, executor = config.data, config.executor
+    data, executor, family = config.data, config.executor, _located(config.classifier.family)
     located = {
         "scenario": _located(data.scenario),
         "cache": _absolute(data.cache),
@@ -64,6 +66,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         update={
             "mode": _located(config.mode),
             "model": config.model.model_copy(update={"spec": _located(config.model.spec)}),
+            "classifier": config.classifier.model_copy(update={"family": family}),
             "data": data.model_copy(update=located),
             "cuts": config.cuts.model_copy(update={"devices": _located(config.cuts.devices)}),
             "executor": executor.model_copy(update=listening),
@@ -83,7 +86,8 @@ def _located(name_or_path: str) -> str:
     return str(path.absolute()) if path.is_file() else name_or_path
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def _override(content: dict[str, Any], override: str) -> str:
+    """Put what ``--set`` says into ``content``; return its dotted key."""
     key, equals, text = override.partition("=")
     if not equals:
         raise ConfError(f"--set {override}: write key=value, such as --set rounds=3")
@@ -91,11 +95,26 @@ def _override(content: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfError(f"--set {override}: '{text}' cannot be read as a YAML value: {error}") from error
-    _put(content, key.strip(), value, f"--set {override}")
+    return _put(content, key.strip(), value, f"--set {override}")
 
 
-def _put(content: dict[str, Any], key: str, value: object, source: str) -> None:
-    """Put a value where its dotted key says, and make the sections that it needs."""
+def _source_of(overrides: Mapping[str, str], file: str, key: str) -> str:
+    """Return which of ``overrides``, by their keys, an error about ``key`` is about; else the ``file``.
+
+    An error about a whole section, such as two settings that exclude each other, is about both.
+    """
+    for said, override in overrides.items():
+        if f"{key}.".startswith(f"{said}."):
+            return override
+    within = f"{key}." if key else ""
+    return f"{file} with --set" if any(said.startswith(within) for said in overrides) else file
+
+
+def _put(content: dict[str, Any], key: str, value: object, source: str) -> str:
+    """Put a value where its dotted key says, and make the sections that it needs; return the key as it is.
+
+    That is with underscores, as in YAML.
+    """
     *sections, leaf = key.replace("-", "_").split(".")
     if sections[:1] == ["method"]:
         raise ConfError(f"{source}: {moved(['.'.join([*sections, leaf][1:])])}")
@@ -105,6 +124,7 @@ def _put(content: dict[str, Any], key: str, value: object, source: str) -> None:
         if not isinstance(place, dict):
             raise ConfError(f"{source}: '{section}' is a value, not a section")
     place[leaf] = value
+    return ".".join([*sections, leaf])
 
 
 def _flatten(content: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, RunConfigValue]]:

@@ -7,8 +7,9 @@ pictures are data URIs, there is no script, and fonts are the reader's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined, Template
 
 from huscf_flwr.evaluation import formats
 from huscf_flwr.evaluation.figures import DARK, LIGHT
@@ -19,6 +20,11 @@ from huscf_flwr.metrics import Metric
 
 def render_page(values: Mapping[str, object]) -> str:
     """Return the whole page for the sections that `report.py` gives."""
+    return _page().render(values, light=LIGHT, dark=DARK, unknown=formats.UNKNOWN)
+
+
+@cache
+def _page() -> Template:
     environment = Environment(
         loader=DictLoader({"page": _PAGE, "style": STYLE, "body": BODY}),
         autoescape=True,
@@ -35,8 +41,7 @@ def render_page(values: Mapping[str, object]) -> str:
         setting=_setting,
         of_metric=_of_metric,
     )
-    page = environment.get_template("page")
-    return page.render(values, light=LIGHT, dark=DARK, unknown=formats.UNKNOWN)
+    return environment.get_template("page")
 
 
 def _unbroken(form: Callable[..., str]) -> Callable[..., str]:

@@ -26,6 +26,8 @@ from huscf_flwr.evaluation.run_record import (
 from huscf_flwr.metrics import Metric, metrics_named
 
 EARLIER_ROUNDS_SHOWN = 6
+_OF_LOCK_STEP = ("cuts", "executor")
+"""Sections that only methods with steps use."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +179,14 @@ def traffic(record: RunRecord) -> tuple[TrafficRow, ...]:
 
 
 def settings(record: RunRecord) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
-    """Return the configuration as titled groups of names and values, the run's own settings first."""
+    """Return the configuration as titled groups of names and values, the run's own settings first.
+
+    Where no round had steps that clients take together, what is about these only is left out.
+    """
     own = {key: value for key, value in record.config.items() if not isinstance(value, Mapping)}
     sections = {key: value for key, value in record.config.items() if isinstance(value, Mapping)}
+    if record.rounds and all(entry.get("step_seconds") is None for entry in record.rounds):
+        sections = {key: value for key, value in sections.items() if key not in _OF_LOCK_STEP}
     groups = {"run": own, **sections}
     return tuple((name, tuple(_flat(group))) for name, group in groups.items() if group)
 

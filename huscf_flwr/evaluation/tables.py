@@ -21,7 +21,9 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     there is one row of dashes.
     """
     name = str(summary.get("name") or "run")
-    title = f"{name}: {count(summary.get('rounds'))} rounds in {duration(summary.get('seconds'))}"
+    rounds = summary.get("rounds")
+    word = "round" if rounds == 1 else "rounds"
+    title = f"{name}: {count(rounds)} {word} in {duration(summary.get('seconds'))}"
     table = Table(title=Text(title), caption=Text(_caption(summary)), title_justify="left")
     table.caption_justify = "left"
     rows = _judged(summary)

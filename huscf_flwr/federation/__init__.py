@@ -13,10 +13,14 @@ from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, Spa
 from huscf_flwr.federation.features import (
     ActivationAccumulator,
     ActivationStatistics,
+    FeatureSpace,
     Scaling,
     Sketch,
     clustering_features,
+    comparable_means,
+    feature_space,
 )
+from huscf_flwr.federation.known_clusters import KnownClusters
 from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, Weighting
 
 __all__ = [
@@ -28,9 +32,11 @@ __all__ = [
     "Clusterer",
     "Clustering",
     "Divergence",
+    "FeatureSpace",
     "GaussianDivergence",
     "KLDWeighting",
     "KMeans",
+    "KnownClusters",
     "RoundResult",
     "SampleWeighting",
     "Scaling",
@@ -40,5 +46,7 @@ __all__ = [
     "Weighting",
     "aggregate",
     "clustering_features",
+    "comparable_means",
+    "feature_space",
     "match_clusters",
 ]

@@ -17,9 +17,21 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, Key, State, aggregate
-from huscf_flwr.federation.clustering import Clusterer, Clustering, match_clusters
+from huscf_flwr.federation.clustering import Clusterer, Clustering
 from huscf_flwr.federation.divergence import Divergence
-from huscf_flwr.federation.features import ActivationStatistics, Scaling, clustering_features
+from huscf_flwr.federation.features import (
+    ActivationStatistics,
+    Scaling,
+    clustering_features,
+    comparable_means,
+    feature_space,
+)
+from huscf_flwr.federation.known_clusters import (
+    FoundClusters,
+    KnownClusters,
+    find_among_some,
+    found_among_all,
+)
 from huscf_flwr.federation.weighting import SampleWeighting, Weighting
 
 Value = TypeVar("Value")
@@ -32,6 +44,8 @@ class RoundResult(Generic[Key]):
     Attributes:
         clusters: each client's cluster. A cluster keeps its name from round to round.
         silhouette: of the clusters; ``None`` if it is undefined or the clients were not clustered.
+        told_apart: clients that the round found in their cluster, apart from another one.
+        places: by cluster, where it was found last; see ``FoundClusters``.
         cluster_weights: each client's weight in the average of the clients' blocks. They sum to one in
             every cluster; in a plain round, over all clients.
         global_weights: each client's weight in the average of its bodies. They sum to one over the clients
@@ -45,6 +59,8 @@ class RoundResult(Generic[Key]):
 
     clusters: dict[int, int]
     silhouette: float | None
+    told_apart: frozenset[int]
+    places: dict[int, Tensor]
     cluster_weights: dict[int, float]
     global_weights: dict[int, float]
     divergences: dict[int, float]
@@ -100,6 +116,7 @@ class ClusteredAveraging:
         client_blocks: Mapping[int, Mapping[Key, State]],
         bodies: Mapping[int, Mapping[Key, State]],
         seed: int,
+        known: KnownClusters | None = None,
     ) -> RoundResult[Key]:
         """Cluster, weigh and average; the inputs are not changed.
 
@@ -108,10 +125,12 @@ class ClusteredAveraging:
             statistics: of each client's activations in the discriminator's middle block, on real
                 batches.
             samples: each client's number of training samples.
-            previous_clusters: ``clusters`` of the round before; empty in the first round.
+            previous_clusters: cluster of every client that has one; empty in the first round.
             client_blocks: state of the blocks that each client keeps.
             bodies: state of the blocks that the server runs for all clients: one entry, under any name.
             seed: of this round's clustering.
+            known: what earlier rounds found, for a round that some clients are absent from; ``None`` if all
+                are there.
 
         Raises:
             ValueError: the mappings have different clients, ``bodies`` has more or less than one entry, or
@@ -122,9 +141,8 @@ class ClusteredAveraging:
             raise ValueError(f"all clients share one body, but bodies {sorted(bodies)} were given")
         ((shared, body),) = bodies.items()
         plain = round_number <= self.plain_rounds
-        clustering = self._cluster(clients, statistics, plain, seed)
-        labels = dict(zip(clients, clustering.labels, strict=True))
-        clusters = match_clusters(previous_clusters, labels)
+        found = self._clusters(clients, statistics, plain, previous_clusters, known, seed)
+        clusters = found.clusters
         divergences = self._divergences(clusters, statistics)
         global_divergences = self._divergences(dict.fromkeys(clients, 0), statistics)
         averaged_together = dict.fromkeys(clients, 0) if plain else clusters
@@ -143,7 +161,9 @@ class ClusteredAveraging:
             result = _for_every_cluster(result, clusters)
         return RoundResult(
             clusters=clusters,
-            silhouette=clustering.silhouette,
+            silhouette=found.silhouette,
+            told_apart=found.told_apart,
+            places=found.places,
             cluster_weights=cluster_weights,
             global_weights=global_weights,
             divergences=divergences,
@@ -182,17 +202,41 @@ class ClusteredAveraging:
         ]
         return _combined(results)
 
-    def _cluster(
+    def common_blocks(
+        self,
+        client_blocks: Mapping[int, Mapping[Key, State]],
+        body: Mapping[Key, State],
+        global_weights: Mapping[int, float],
+    ) -> dict[Key, dict[str, Tensor]]:
+        """Return the average, over all clients of a round, of each block that a client keeps.
+
+        It is what a client can begin with whose cluster nobody knows. The arguments are those of
+        ``aggregate``, from before the round was averaged.
+        """
+        together = dict.fromkeys(client_blocks, 0)
+        result = aggregate(
+            client_blocks, body, together, global_weights, global_weights, buffers=self.buffers
+        )
+        return result.clusters[0]
+
+    def _clusters(
         self,
         clients: list[int],
         statistics: Mapping[int, ActivationStatistics],
         plain: bool,
+        previous: Mapping[int, int],
+        known: KnownClusters | None,
         seed: int,
-    ) -> Clustering:
+    ) -> FoundClusters:
         if plain and not self.clusters_in_plain_rounds:
-            return Clustering((0,) * len(clients), None)
-        features = clustering_features([statistics[client] for client in clients], self.feature_scaling)
-        return self.clusterer(features, seed=seed)
+            return found_among_all(clients, Clustering((0,) * len(clients), None), previous)
+        seen = [statistics[client] for client in clients]
+        if known is None:
+            features = clustering_features(seen, self.feature_scaling)
+            return found_among_all(clients, self.clusterer(features, seed=seed), previous)
+        means = dict(zip(clients, comparable_means(seen, self.feature_scaling), strict=True))
+        space = feature_space(seen, self.feature_scaling)
+        return find_among_some(means, space, previous, known, self.clusterer, seed=seed)
 
     def _divergences(
         self, groups: Mapping[int, int], statistics: Mapping[int, ActivationStatistics]
@@ -246,6 +290,8 @@ def _combined(results: Sequence[RoundResult[Key]]) -> RoundResult[Key]:
     return RoundResult(
         clusters=_merged(result.clusters for result in results),
         silhouette=None,
+        told_apart=frozenset(),
+        places={},
         cluster_weights=_merged(result.cluster_weights for result in results),
         global_weights=_merged(result.global_weights for result in results),
         divergences=_merged(result.divergences for result in results),

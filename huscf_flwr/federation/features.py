@@ -151,6 +151,29 @@ class ActivationAccumulator:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class FeatureSpace:
+    """How features follow from mean activations: linearly, in steps of which each may be left out.
+
+    Attributes:
+        origin: float64 [R]: is subtracted.
+        directions: float64 [R, F]: is multiplied with.
+        spread: float64 [F]: is divided by.
+    """
+
+    origin: Tensor | None = None
+    directions: Tensor | None = None
+    spread: Tensor | None = None
+
+    def features(self, means: Tensor) -> Tensor:
+        """Return the features [K, F] of ``means`` [K, R], which are as ``comparable_means`` has them."""
+        if self.origin is not None:
+            means = means - self.origin
+        if self.directions is not None:
+            means = means @ self.directions
+        return means if self.spread is None else means / self.spread
+
+
 def clustering_features(statistics: Sequence[ActivationStatistics], scaling: Scaling = "none") -> Tensor:
     """Return the clients' features, float64 [K, F]: one row of mean activations per client.
 
@@ -165,14 +188,35 @@ def clustering_features(statistics: Sequence[ActivationStatistics], scaling: Sca
         ValueError: there is no client, the clients' activations differ in shape, the scaling is unknown, or
             a sketch is needed and missing.
     """
+    means = comparable_means(statistics, scaling)
+    return feature_space(statistics, scaling).features(means)
+
+
+def comparable_means(statistics: Sequence[ActivationStatistics], scaling: Scaling) -> Tensor:
+    """Return the clients' mean activations, float64 [K, R], of which features are made.
+
+    They do not depend on who else is there, as features do: those of one round can be kept for another. With
+    ``samples`` R is the sketch's number of directions. Raises ``ValueError`` as ``clustering_features``.
+    """
     rows = stack_means(statistics).flatten(1)
-    if scaling == "none":
-        return rows
-    if scaling == "clients":
-        spread = rows.std(0, correction=0)
-        return (rows - rows.mean(0)) / spread.masked_fill(spread == 0, 1)
     if scaling == "samples":
-        return _whitened(statistics)
+        return torch.stack([sketch.mean for sketch in _sketches(statistics)])
+    return rows
+
+
+def feature_space(statistics: Sequence[ActivationStatistics], scaling: Scaling) -> FeatureSpace:
+    """Return how the features of these clients are scaled, for the means of others as well.
+
+    Raises ``ValueError`` as ``clustering_features``.
+    """
+    if scaling == "none":
+        return FeatureSpace()
+    if scaling == "clients":
+        rows = stack_means(statistics).flatten(1)
+        spread = rows.std(0, correction=0)
+        return FeatureSpace(origin=rows.mean(0), spread=spread.masked_fill(spread == 0, 1))
+    if scaling == "samples":
+        return _whitening(_sketches(statistics))
     raise ValueError(f"scaling is {scaling!r}: choose one of {', '.join(get_args(Scaling))}")
 
 
@@ -190,24 +234,27 @@ def stack_means(statistics: Sequence[ActivationStatistics]) -> Tensor:
     return torch.stack([one.mean for one in statistics])
 
 
-def _whitened(statistics: Sequence[ActivationStatistics]) -> Tensor:
-    """Return the sketched means [K, D] in units of the spread within clients.
-
-    The covariance is the mean of the clients' covariances, so that a small client counts as much as a large
-    one. It is shrunk towards a sphere, because with few samples its smallest variances are too small.
-    """
+def _sketches(statistics: Sequence[ActivationStatistics]) -> list[Sketch]:
     sketches = [one.sketch for one in statistics if one.sketch is not None]
     if len(sketches) < len(statistics):
         raise ValueError(
             "features scaled by samples need a sketch of every client's activations: "
             "observe them with an ActivationAccumulator"
         )
+    return sketches
+
+
+def _whitening(sketches: Sequence[Sketch]) -> FeatureSpace:
+    """Return the space in which sketched means are in units of the spread within clients.
+
+    The covariance is the mean of the clients' covariances, so that a small client counts as much as a large
+    one. It is shrunk towards a sphere, because with few samples its smallest variances are too small.
+    """
     within = torch.stack([sketch.covariance for sketch in sketches]).mean(0)
     variances, directions = torch.linalg.eigh(within)
     average = variances.clamp_min(0).mean()
     variances = (1 - _SHRINKAGE) * variances.clamp_min(0) + _SHRINKAGE * average
-    means = torch.stack([sketch.mean for sketch in sketches]) @ directions
-    return torch.where(average > 0, means / variances.sqrt(), means)
+    return FeatureSpace(directions=directions, spread=variances.sqrt() if average > 0 else None)
 
 
 def _sketch(activations: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def method_named(name: str) -> type[Method]:
     """Return the class of a method.
 
     Args:
-        name: ``huscf``, ``fedgan``, or a class of your own as ``my_package.mine:Mine``.
+        name: of one of ours, as ``BUILT_IN`` has them, or a class of your own as ``my_package.mine:Mine``.
 
     Raises:
         ConfError: if there is no such class, or it is not a method.
@@ -37,8 +37,8 @@ def method_named(name: str) -> type[Method]:
     module_name, colon, class_name = BUILT_IN.get(name, name).partition(":")
     if not (module_name and colon and class_name):
         raise ConfError(
-            f"'method' is '{name}'{did_you_mean(name, BUILT_IN)}: write {' or '.join(sorted(BUILT_IN))}, or "
-            "a class of your own as my_package.mine:Mine"
+            f"'method' is '{name}'{did_you_mean(name, BUILT_IN)}: write {', '.join(sorted(BUILT_IN))}, or a "
+            "class of your own as my_package.mine:Mine"
         )
     try:
         module = importlib.import_module(module_name)

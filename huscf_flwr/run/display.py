@@ -76,8 +76,8 @@ class TerminalDisplay:
         self._console.print(round_line(metrics, rounds), highlight=False)
 
     def note(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(text, highlight=False, markup=False)
+        """Print a line, however long: a path in it can be copied."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Print the table."""

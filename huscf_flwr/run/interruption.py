@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from huscf_flwr.conf_files import read_yaml
 from huscf_flwr.run.checkpoint import last_round
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -25,11 +27,24 @@ class InterruptedRunError(RuntimeError):
         kept = (
             "no round is finished yet, so there is nothing to resume"
             if last is None
-            else f"round {last} is the last that is kept: go on with --set resume={folder}"
+            else f"round {last} is the last that is kept in {folder}"
         )
         super().__init__(f"stopped by {cause.name}{where}; {kept}")
+        self.resumable = None if last is None else folder
+        """The run's folder if ``resume`` may name it."""
         self.exit_code = 128 + cause
         """As shells report a process that a signal ended."""
+
+
+def command_to_resume(folder: Path, command: Sequence[str], options: Sequence[str] = ()) -> str:
+    """Return the command line, to be pasted into a shell, with which the run in ``folder`` goes on.
+
+    ``command`` are the words before the configuration, such as ``huscf run``, ``options`` those at the end.
+    """
+    config = folder / "config.yaml"
+    # A run that was itself resumed from an older round would start there again.
+    latest = ["--set", "resume_round=null"] if read_yaml(config).get("resume_round") is not None else []
+    return shlex.join([*command, str(config), "--set", f"resume={folder}", *latest, *options])
 
 
 class StopRequest:

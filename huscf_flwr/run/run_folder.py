@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.tensor_files import write_json, write_tensors
 
+_LOGGER = logging.getLogger("huscf_flwr.run")
+
 
 class RunFolder(Observer):
     """Writes configuration, clients, metrics, pictures, products, summary and report of one run."""
@@ -40,12 +43,7 @@ class RunFolder(Observer):
         A run that goes on from a checkpoint takes it over, with the metrics and pictures of all rounds until
         then. If it goes on in its own folder, nothing is left there of later rounds.
         """
-        goes_on = resumed is not None and resumed.run_folder.resolve() == self.path.resolve()
-        if not goes_on and self.path.exists() and any(self.path.iterdir()):
-            ended = time.strftime("%Y%m%d-%H%M%S", time.localtime(self.path.stat().st_mtime))
-            self.path.rename(
-                self.path.with_name(f"{self.path.name}-{ended}-{time.monotonic_ns() % 10**6:06}")
-            )
+        make_way(self.path, None if resumed is None else resumed.run_folder, _LOGGER.info)
         self.path.mkdir(parents=True, exist_ok=True)
         if resumed is not None:
             self._take_over(resumed)
@@ -135,6 +133,16 @@ class RunFolder(Observer):
 
     def _write(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())
+
+
+def make_way(folder: Path, resumed: Path | None, note: Callable[[str], None]) -> None:
+    """Move an earlier run out of ``folder``, unless it is the one to be ``resumed``; ``note`` where to."""
+    goes_on = resumed is not None and resumed.resolve() == folder.resolve()
+    if goes_on or not folder.exists() or not any(folder.iterdir()):
+        return
+    ended = time.strftime("%Y%m%d-%H%M%S", time.localtime(folder.stat().st_mtime))
+    moved = folder.rename(folder.with_name(f"{folder.name}-{ended}-{time.monotonic_ns() % 10**6:06}"))
+    note(f"{folder} was there already; the run in it is kept as {moved}")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from huscf_flwr.run.interruption import InterruptedRunError
+
 LOG_NAME = "log.jsonl"
 LOGGERS = ("huscf_flwr", "flwr.huscf")
 """The library's, and the Flower app's, which Flower's own log shows too."""
@@ -23,6 +25,8 @@ _LOGGER = logging.getLogger(__name__)
 
 class RunLog(logging.Handler):
     """Writes the lines of one run while its ``with`` block lasts; an exception that ends it is the last.
+
+    An interruption is no error, and has no traceback.
 
     Attributes:
         round: the round that lines belong to from now on, None before the first.
@@ -49,7 +53,9 @@ class RunLog(logging.Handler):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if isinstance(error, InterruptedRunError | KeyboardInterrupt):
+            _LOGGER.warning("the run ends: %s", str(error) or "interrupted")
+        elif error is not None:
             _LOGGER.error("the run ends: %s: %s", type(error).__name__, error, exc_info=error)
         for name, level in self._levels.items():
             logging.getLogger(name).removeHandler(self)

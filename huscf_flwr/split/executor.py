@@ -15,7 +15,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from huscf_flwr.models import CPU, Cut, ModelSpec, NetworkName, Shape, body_block_keys, check_cut
+from huscf_flwr.models import (
+    CPU,
+    NETWORKS,
+    BlockStates,
+    Cut,
+    ModelSpec,
+    NetworkName,
+    Shape,
+    body_block_keys,
+    check_cut,
+)
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import Exchange, ExecutorStep, Frame, Frames, Kind
 from huscf_flwr.split.body import BodyPass, joined, run_body
@@ -60,6 +70,8 @@ class SplitExecutor:
         self._device = device
         self.bodies: dict[int, Segments] = {SHARED: shared}
         """By the name of the group of clients that it is for."""
+        self.common: Segments | None = None
+        """What clients without a group run once bodies have parted: see ``keep_common``."""
         self._groups: dict[int, int] = {}
         self.observe: Callable[[int], Observer | None] = lambda _: None
         """Gives the observer of a step, by its number."""
@@ -89,18 +101,43 @@ class SplitExecutor:
         """Whether groups of clients have bodies of their own."""
         return bool(self._groups)
 
+    @property
+    def common_body(self) -> Segments:
+        """The bodies that clients without a group run; raises ``ValueError`` if none are kept for them."""
+        if not self.parted:
+            return self.segments
+        if self.common is None:
+            raise ValueError("bodies have parted, and none are kept for clients without a group")
+        return self.common
+
     def body_of(self, client: int) -> Segments:
         """Return the bodies that run for ``client``."""
-        return self.bodies[self._groups.get(client, SHARED)]
+        return self.bodies[self._groups[client]] if client in self._groups else self.common_body
 
     def part(self, groups: Mapping[int, int]) -> None:
         """From now on run bodies of its own for each group of clients, all of them copies of the shared ones.
 
-        ``groups`` names the group of every client.
+        ``groups`` names the group of every client that has one. Once bodies have parted, it only says anew
+        who is in which group.
         """
-        shared = self.segments
+        if not self.parted:
+            shared = self.segments
+            self.bodies = {name: copy.deepcopy(shared) for name in sorted(set(groups.values()))}
         self._groups = dict(groups)
-        self.bodies = {name: copy.deepcopy(shared) for name in sorted(set(groups.values()))}
+
+    def keep_common(self, states: BlockStates | None = None) -> None:
+        """Keep bodies for clients without a group: the shared ones as they are now, or with ``states``.
+
+        They are never trained, and normalise by their running statistics. So what they see of a client
+        depends neither on when it comes nor on who comes with it.
+        """
+        kept = copy.deepcopy(next(iter(self.bodies.values())))
+        kept.forget_moments()
+        for network in NETWORKS:
+            kept.network(network).blocks.eval().requires_grad_(False)
+        if states is not None:
+            kept.load(states)
+        self.common = kept
 
     def step(self, number: int) -> ExecutorStep:
         """Serve step ``number``: six times receive the frames of all clients and yield theirs to each.
@@ -139,10 +176,15 @@ class SplitExecutor:
     def _run(self, network: NetworkName, inputs: Mapping[int, Tensor]) -> BodyPass:
         """Run the bodies of ``network``, each for its own clients."""
         passes = []
-        for name, body in self.bodies.items():
-            own = {k: tensor for k, tensor in inputs.items() if self._groups.get(k, SHARED) == name}
+        for body in self._running():
+            own = {client: tensor for client, tensor in inputs.items() if self.body_of(client) is body}
             passes.append(run_body(body.network(network).blocks, self.spec, self.cuts, own))
         return joined(passes)
+
+    def _running(self) -> list[Segments]:
+        """Return all bodies that clients may run."""
+        kept = [self.common] if self.parted and self.common is not None else []
+        return [*self.bodies.values(), *kept]
 
     def _apply_gradients(self, network: NetworkName) -> None:
         for body in self.bodies.values():

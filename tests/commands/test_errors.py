@@ -1,9 +1,11 @@
+import signal
 import subprocess
 
 import pytest
 import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.run.interruption import InterruptedRunError
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,33 @@ def test_what_a_user_can_act_on_is_a_message(capsys, error, message):
         raise error
     assert ended.value.exit_code == 2
     assert capsys.readouterr().err == f"{message}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"), [("resume_round: null", ""), ("resume_round: 2", " --set resume_round=null")]
+)
+def test_a_run_that_was_stopped_says_how_to_go_on_in_a_line_to_paste(tmp_path, capsys, settings, more):
+    folder = tmp_path / "my runs" / "demo"
+    (folder / "checkpoint").mkdir(parents=True)
+    (folder / "checkpoint" / "server-0003.json").touch()
+    (folder / "config.yaml").write_text(settings)
+    stopped = InterruptedRunError(signal.SIGINT, 4, folder)
+    with pytest.raises(typer.Exit) as ended, errors_as_messages(["huscf", "run"], ["--engine", "local"]):
+        raise stopped
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err.splitlines() == [
+        f"stopped by SIGINT in round 4; round 3 is the last that is kept in {folder}",
+        "to go on:",
+        f"huscf run '{folder}/config.yaml' --set 'resume={folder}'{more} --engine local",
+    ]
+
+
+@pytest.mark.parametrize("folder", [None, "empty"])
+def test_a_run_that_has_kept_nothing_has_nothing_to_go_on_with(tmp_path, capsys, folder):
+    with pytest.raises(typer.Exit), errors_as_messages(["huscf", "run"]):
+        raise InterruptedRunError(signal.SIGINT, 1, folder and tmp_path / folder)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("no round is finished yet, so there is nothing to resume")
 
 
 def test_a_mistake_of_ours_keeps_its_traceback():

@@ -10,7 +10,8 @@ from huscf_flwr.commands import run as run_module
 from huscf_flwr.flower import launch
 from huscf_flwr.methods import resolved
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
-from tests.run.builders import DOMAINS, small_run
+from tests.run.builders import DOMAINS, UNJUDGED, small_run
+from tests.run.counting import count_calls
 
 
 @pytest.fixture
@@ -27,6 +28,44 @@ def test_a_run_shows_its_rounds_a_table_and_where_the_report_is(trained):
         assert domain in output
     assert "report.html" in output.replace("\n", "")
     assert (folder / "report.html").stat().st_size > 0
+
+
+def test_an_earlier_run_of_the_same_name_is_moved_aside_and_the_terminal_says_where(images, tmp_path):
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "mine").touch()
+    refused(run_demo(images, tmp_path, rouns=3))
+    assert (tmp_path / "small" / "mine").exists()
+    shown = succeeded(run_demo(images, tmp_path, **UNJUDGED))
+    (moved,) = (path.parent for path in tmp_path.rglob("mine"))
+    assert f"{tmp_path / 'small'} was there already; the run in it is kept as {moved}\n" in shown
+
+
+@pytest.mark.parametrize("method", ["huscf", "fedgan"])
+def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
+    """From the command line to the end, of a run that is resumed: nothing is read for a check alone."""
+    settings = {"method": method, **UNJUDGED}
+    succeeded(run_demo(images, tmp_path, rounds=1, **settings))
+    config = tmp_path / "small" / "config.yaml"
+    calls = count_calls(
+        monkeypatch,
+        {
+            "huscf_flwr.config.reading.read_yaml": "configuration",
+            "huscf_flwr.run.checkpoint.read_checkpoint": "checkpoint",
+            "huscf_flwr.run.checkpoint._read_state": "state of the checkpoint",
+            "huscf_flwr.run.checkpoint.read_exactly": "tensors of the checkpoint",
+            "huscf_flwr.data.population.load_domain": "domain",
+        },
+    )
+    resumed = ("--set", f"resume={tmp_path / 'small'}", "--set", "rounds=2")
+    shown = succeeded(invoke("run", config, "--engine", "local", *resumed))
+    assert "round 2/2" in shown
+    assert calls == {
+        "configuration": 1,
+        "checkpoint": 1,
+        "state of the checkpoint": 1,
+        "tensors of the checkpoint": 1,
+        "domain": len(DOMAINS),
+    }
 
 
 @pytest.mark.parametrize("engine", ["local", "flower"])

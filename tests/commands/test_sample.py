@@ -28,8 +28,11 @@ def test_what_the_run_does_not_have_is_named(trained, arguments, message):
     assert message in refused(invoke("sample", folder, *arguments))
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
-    assert "config.yaml" in refused(invoke("sample", tmp_path, "--product", "cluster-0", "--label", 1))
+@pytest.mark.parametrize(("name", "message"), [("", "has no config.yaml"), ("nowhere", "is no folder")])
+def test_a_folder_without_a_run_is_named(tmp_path, name, message):
+    folder = tmp_path / name
+    output = refused(invoke("sample", folder, "--product", "cluster-0", "--label", 1))
+    assert f"{folder} {message}; give the folder of a run, such as runs/demo" in output
 
 
 def test_a_run_with_one_product_needs_no_choice(images, tmp_path):

@@ -20,6 +20,9 @@ CHANGED = {
     "clients": 11,
     "min-hosts": 2,
     "min-clients": 2,
+    "fraction-train": 0.5,
+    "min-train-clients": 3,
+    "fraction-evaluate": 0.25,
     "attempts": 5,
     "round-seconds": 600.0,
     "resume": "/runs/old",
@@ -28,12 +31,16 @@ CHANGED = {
     "output": "/elsewhere",
     "model.spec": "colour-32",
     "model.width": 0.125,
+    "classifier.family": "mine",
+    "classifier.learning-rate": 0.05,
+    "classifier.momentum": 0.25,
     "data.scenario": "6",
     "data.domains": "mnist,kmnist",
     "data.root": "/images",
     "data.cache": "/cache",
     "data.id-offset": "authors",
     "data.exclusion-pattern": "authors",
+    "data.held-out": 0.125,
     "cuts.devices": "real",
     "cuts.solver": "genetic",
     "cuts.fixed": "2,1,2,1",
@@ -62,6 +69,10 @@ CHANGED = {
     "huscf.judged": "first-client",
     "fedgan.buffers": "total-variance",
     "fedgan.running-statistics": "averaged",
+    "fedproto.weight": 10.0,
+    "fedproto.means": "clients",
+    "local.task": "classifier",
+    "central.batch-size": 64,
     "evaluation.every": 0,
     "evaluation.images": 123,
     "evaluation.synthetic-images": 0,
@@ -172,6 +183,12 @@ def test_every_run_that_we_ship_can_be_read(name):
         ("name=../elsewhere", r"'name' is '\.\./elsewhere'"),
         ("model.width=0", r"'model\.width' is 0"),
         ("optimiser.beta1=1", r"'optimiser\.beta1' is 1"),
+        ("fraction-train=0", "'fraction_train' is 0: .*greater than 0"),
+        ("fraction-evaluate=1.5", r"'fraction_evaluate' is 1\.5: .*less than or equal to 1"),
+        ("min-train-clients=0", "'min_train_clients' is 0: .*greater than 0"),
+        ("data.held-out=1", r"'data\.held_out' is 1: .*less than 1"),
+        ("classifier.momentum=1", r"'classifier\.momentum' is 1: .*less than 1"),
+        ("classifier.learning-rate=0", r"'classifier\.learning_rate' is 0: .*greater than 0"),
         ("cuts.solver=best", r"'cuts\.solver' is 'best'"),
         ("cuts.fixed=1,2,3", r"'cuts\.fixed.*"),
         ("cuts.fixed=a,b,c,d", r"'cuts\.fixed\.0' is 'a'"),
@@ -241,6 +258,30 @@ def test_unknown_keys_of_flower_and_of_files_are_refused_too(tmp_path):
         load_config(str(path))
 
 
+def test_an_error_names_the_set_or_the_file_that_it_comes_from(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("cliens: 3\ncuts: {emulate: true}\n")
+    for said, message in (
+        ([], r"^\S*mine\.yaml: unknown key 'cliens'"),
+        (["clients=4", "huscf.beta=2"], r"^\S*mine\.yaml: unknown key 'cliens'"),
+        (["rouns=3"], r"mine\.yaml: unknown key 'cliens'.*; --set rouns=3: unknown key 'rouns'"),
+        (["local-epochs=0"], r"--set local-epochs=0: 'local_epochs' is 0"),
+        (["cuts.fixed=1,2,x,1"], r"--set cuts\.fixed=1,2,x,1: 'cuts\.fixed\.2' is 'x'"),
+        (["cuts={speed: 1}"], r"--set cuts={speed: 1}: unknown key 'cuts\.speed'"),
+        (["rounds=0", "rounds=-1"], r"--set rounds=-1: 'rounds' is -1"),
+    ):
+        with pytest.raises(ConfError, match=message):
+            load_config(str(path), said)
+
+
+def test_what_two_settings_are_wrong_about_is_both_of_the_file_and_of_set(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("cuts: {emulate: true, solver: fixed, fixed: [1, 1, 1, 1]}\n")
+    for said in ("compute.device=cuda", "cuts.dynamic=true"):
+        with pytest.raises(ConfError, match=r"^\S*mine\.yaml with --set: "):
+            load_config(str(path), [said])
+
+
 def test_overrides_add_to_a_section_of_the_file():
     config = load_config("demo", ["model.spec=colour-32", "local-epochs=2", "data.domains=mnist, kmnist"])
     assert config.model.width == load_config("demo").model.width
@@ -252,7 +293,7 @@ def test_overrides_add_to_a_section_of_the_file():
 def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("model.yaml", "scenario.yaml", "devices.yaml"):
+    for name in ("model.yaml", "family.yaml", "scenario.yaml", "devices.yaml"):
         Path(name).write_text("")
     Path("mode.yaml").write_text("rounds: 99")
     config = load_config(
@@ -264,6 +305,7 @@ def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
             "data.root=images",
             "data.cache=~/cache",
             "model.spec=model.yaml",
+            "classifier.family=family.yaml",
             "data.scenario=scenario.yaml",
             "cuts.devices=./devices.yaml",
             "executor.certificate=server.pem",
@@ -276,6 +318,7 @@ def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
     assert config.executor.key == tmp_path / "home" / "server.key"
     assert (config.data.root, config.data.cache) == (tmp_path / "images", tmp_path / "home" / "cache")
     assert config.model.spec == str(tmp_path / "model.yaml")
+    assert config.classifier.family == str(tmp_path / "family.yaml")
     assert config.data.scenario == str(tmp_path / "scenario.yaml")
     assert config.cuts.devices == str(tmp_path / "devices.yaml")
     assert config.mode == str(tmp_path / "mode.yaml")
@@ -288,7 +331,7 @@ def test_names_in_conf_stay_names(tmp_path, monkeypatch):
     (tmp_path / "paper").mkdir()
     config = load_config("demo")
     assert (config.model.spec, config.data.scenario, config.cuts.devices) == ("authors-28", "demo", "paper")
-    assert config.mode == "corrected"
+    assert (config.classifier.family, config.mode) == ("family5", "corrected")
 
 
 def test_the_cache_is_the_users(monkeypatch, tmp_path):

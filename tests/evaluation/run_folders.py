@@ -162,6 +162,8 @@ def config(clients, method="huscf"):
         "resume": None,
         "model": {"spec": "authors-28", "width": 0.25},
         "data": {"scenario": "demo", "domains": list(DOMAINS)},
+        "cuts": {"solver": "greedy"},
+        "executor": {"window": 25.0},
     }
 
 

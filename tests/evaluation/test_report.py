@@ -182,6 +182,7 @@ def test_a_method_without_clusters_and_cuts_reads_as_if_made_for_it(tmp_path):
     assert product_samples(record)[0].domains == DOMAINS
     assert client_table(record).rows[1].share == pytest.approx(165 / (2 * 630))
     assert domain_scores(record).judged == ("global",)
+    assert [name for name, _ in settings(record)] == ["run", "model", "data"]
 
 
 def test_numbers_of_a_strangers_method_have_charts_and_columns(tmp_path):
@@ -277,6 +278,6 @@ def test_the_page_has_every_kind_that_crossed(html):
 
 def test_settings_are_grouped_by_section(finished):
     groups = dict(settings(read_run(finished)))
-    assert list(groups) == ["run", "model", "data"]
+    assert list(groups) == ["run", "model", "data", "cuts", "executor"]
     assert ("clients", 8) in groups["run"]
     assert ("domains", list(DOMAINS)) in groups["data"]

@@ -23,6 +23,10 @@ def test_it_has_a_row_for_each_domain_and_the_run_around_them():
     assert lines[-1].startswith("2 clusters · adjusted Rand index 1.00 · 4.10 GB up · 4.20 GB down")
 
 
+def test_one_round_is_no_rounds():
+    assert printed(summary(1, 8)).startswith("demo: 1 round in ")
+
+
 def rows(text):
     return [
         [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line

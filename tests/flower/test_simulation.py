@@ -167,7 +167,8 @@ def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images,
         end(process)
     assert process.returncode == 130, error
     kept = last_round(stopped.folder)
-    assert f"round {kept} is the last that is kept: go on with --set resume={stopped.folder}" in error
+    assert f"round {kept} is the last that is kept in {stopped.folder}" in error
+    assert f"--set resume={stopped.folder} --engine flower --supernodes 2" in error
     assert left_of(stopped.output / ".flower") == []
     assert (stopped.folder / "flower.log").stat().st_size > 0
 

@@ -1,23 +1,7 @@
-"""Small classifiers for tests, and rounds of clients with given images."""
+"""Rounds of clients with given images."""
 
 from huscf_flwr.methods import method_of, resolved
 from tests.run.builders import DEVICE, Training
-
-FAMILY = """
-features: 6
-groups: 2
-map_size: 2
-members:
-  - [{channels: 2, halve: true}]
-  - [{channels: 4, halve: true}, {channels: 2}]
-"""
-
-
-def write_family(folder):
-    """Write two small architectures, which clients have in turn; return the file."""
-    path = folder / "small-family.yaml"
-    path.write_text(FAMILY)
-    return path
 
 
 class GivenImages(Training):

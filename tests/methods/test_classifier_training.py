@@ -5,8 +5,7 @@ from torch.nn import functional
 from huscf_flwr.methods.classifier_training import ClassifierTraining, ExtraLoss, held_classes
 from huscf_flwr.models.classifiers import classifier_of
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import write_family
-from tests.run.builders import assert_same_to_the_bit, images_of_client, small_run
+from tests.run.builders import SMALL_FAMILY, assert_same_to_the_bit, images_of_client, small_run
 
 SAMPLES = 17
 BATCH = 8
@@ -15,8 +14,11 @@ BATCH = 8
 
 @pytest.fixture
 def config(tmp_path):
-    family = write_family(tmp_path)
-    settings = {"compute.precision": "float64", "classifier.family": family, "classifier.learning_rate": 0.1}
+    settings = {
+        "compute.precision": "float64",
+        "classifier.family": SMALL_FAMILY,
+        "classifier.learning_rate": 0.1,
+    }
     return small_run(tmp_path, tmp_path, batch_size=BATCH, **settings)
 
 

@@ -7,10 +7,12 @@ import pytest
 from huscf_flwr import methods
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import MethodSettings, RunConfig, Section
-from huscf_flwr.methods import BUILT_IN, method_named, resolved
+from huscf_flwr.methods import BUILT_IN, method_named, method_of, resolved
 from huscf_flwr.methods.contract import Method
 from huscf_flwr.methods.fedgan import FedGAN, FedGANSettings
+from huscf_flwr.methods.fedproto import FedProto
 from huscf_flwr.methods.huscf import HuSCF, HuSCFSettings
+from huscf_flwr.methods.local import Local, LocalClassifier
 
 
 def method(class_name="Mine", *, name="mine", section="mine", base=MethodSettings, **attributes):
@@ -53,6 +55,21 @@ def refusal(name):
 def test_our_own_are_known_by_name():
     assert method_named("huscf") is HuSCF
     assert method_named("fedgan") is FedGAN
+    assert method_named("fedproto") is FedProto
+
+
+@pytest.mark.parametrize(("task", "variant"), [("generator", Local), ("classifier", LocalClassifier)])
+def test_settings_may_choose_a_variant(task, variant):
+    """Before they are complete, and after."""
+    config = RunConfig.model_validate({"method": "local", "local": {"task": task}})
+    assert method_named("local") is Local
+    assert method_of(config) is method_of(resolved(config)) is variant
+    assert (variant.name, variant.Settings) == (Local.name, Local.Settings)
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"local"}))
+def test_without_variants_a_run_trains_with_the_class_of_that_name(name):
+    assert method_of(RunConfig(method=name)) is method_named(name)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -69,7 +86,8 @@ def test_one_of_ones_own_is_found_by_where_it_is(offer):
     "name", ["hucsf", "fedgann", "mine", "my_package.mine", "", ":Mine", "my_package.mine:"]
 )
 def test_an_unknown_name_is_refused_with_those_that_are_known(name):
-    assert "write fedgan or huscf, or a class of your own as my_package.mine:Mine" in refusal(name)
+    known = "central, fedgan, fedproto, huscf, local, or a class of your own as my_package.mine:Mine"
+    assert f"write {known}" in refusal(name)
 
 
 def test_the_nearest_name_is_told():
@@ -163,7 +181,8 @@ def test_a_section_of_nobody_is_refused(section, nearest):
 def test_a_section_of_another_than_the_chosen_is_refused():
     """Only our own are known without being named."""
     config = RunConfig.model_validate({"mine": {"flavour": "sour"}})
-    with pytest.raises(ConfError, match=r"unknown section 'mine'.*known are fedgan, huscf"):
+    known = "known are central, fedgan, fedproto, huscf, local"
+    with pytest.raises(ConfError, match=rf"unknown section 'mine'.*{known}"):
         resolved(config)
 
 

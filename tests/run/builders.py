@@ -6,14 +6,17 @@ through ``Rounds``, one ``Host`` and, for a lock-step method, a ``LocalChannel``
 
 import time
 from itertools import cycle
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from huscf_flwr import methods
 from huscf_flwr.config import load_config
 from huscf_flwr.cuts import Device
-from huscf_flwr.data import LabelledImages, write_idx_folder
-from huscf_flwr.methods import method_named, resolved
+from huscf_flwr.data import LabelledImages, PooledImages, write_idx_folder
+from huscf_flwr.evaluation.run_record import read_run
+from huscf_flwr.methods import resolved
 from huscf_flwr.methods.contract import Description
 from huscf_flwr.models import legal_cuts, model_spec_of
 from huscf_flwr.run.checkpoint import checkpoint_folder, client_folder
@@ -25,6 +28,16 @@ DOMAINS = ("digits", "letters")
 PER_CLASS = {"train": 6, "test": 2}
 SAMPLES = {0: 16, 1: 9, 2: 5}
 DEVICE = Device(name="any", gflops=1.0, mbit_per_s=10.0)
+SMALL_FAMILY = Path(__file__).resolve().parents[1] / "methods" / "small-family.yaml"
+METHODS = {
+    "huscf": {"method": "huscf"},
+    "fedgan": {"method": "fedgan"},
+    "fedproto": {"method": "fedproto", "classifier.family": SMALL_FAMILY},
+    "local": {"method": "local"},
+    "local-classifier": {"method": "local", "local.task": "classifier", "classifier.family": SMALL_FAMILY},
+    "central": {"method": "central", "central.batch_size": 16},
+}
+"""Settings with which each of our methods runs in tests; one with variants is there with each of them."""
 UNJUDGED = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 """Settings of a run that scores as little as a run can."""
 
@@ -80,6 +93,14 @@ def images_of_client(client, count):
     return domain.subset(torch.randperm(len(domain), generator=stream)[:count])
 
 
+def images_to_train_on(method, client, count):
+    """As many images as one client of a method has; where it stands for several, half are the first's."""
+    images = images_of_client(client, count)
+    if not method.pools_domains:
+        return images
+    return PooledImages(images.images, images.labels, (count - count // 2, count // 2))
+
+
 class GivenCuts:
     """A cut solver that gives every client the cut that it is told, in the order of client ids."""
 
@@ -100,14 +121,19 @@ def mixed_cuts(config, clients=SAMPLES):
 
 
 def method_of(config, *, samples=SAMPLES, cuts=None, **parts):
-    """The server's half of the configured method; HuSCF's clients have ``cuts``, or ``mixed_cuts``.
+    """The server's half of the configured method, to which its clients have described themselves.
 
-    ``parts`` take the place of the configured objects of HuSCF.
+    HuSCF's have ``cuts``, or ``mixed_cuts``; ``parts`` take the place of its configured objects.
     """
     config = resolved(config)
     if config.method == "huscf":
         parts = {"cut_solver": GivenCuts(cuts or mixed_cuts(config, samples)), **parts}
-    return method_named(config.method)(config, descriptions(samples), **parts)
+    method = methods.method_of(config)
+    clients = {
+        client: method.client(client, images_to_train_on(method, client, count), DEVICE, config)
+        for client, count in samples.items()
+    }
+    return method(config, {client: member.describe() for client, member in clients.items()}, **parts)
 
 
 class Training:
@@ -132,9 +158,9 @@ class Training:
         )
 
     def make_client(self, client):
-        description = self.method.clients[client]
-        images = images_of_client(client, description.samples)
-        return type(self.method).client(client, images, description.device, self.config)
+        description, method = self.method.clients[client], type(self.method)
+        images = images_to_train_on(method, client, description.samples)
+        return method.client(client, images, description.device, self.config)
 
     def begin(self, **arguments):
         """Train a round and leave it open; return it, and what became of the clients."""
@@ -175,6 +201,24 @@ def private_tensors(folder):
     return {f"{path.stem}/{name}": tensor for path in paths for name, tensor in load_file(path).items()}
 
 
+def all_tensors(folder):
+    """The tensors of the only checkpoint, of which some methods have none, and what clients have kept."""
+    return {**server_tensors(folder), **private_tensors(folder)}
+
+
+def evaluations(folder):
+    """The lines of ``evaluations.jsonl``: what clients found of models of their own."""
+    return list(read_run(folder).evaluations)
+
+
+def assert_close(found, expected):
+    """Compare tensors by name: numbers that were added up in another order may differ in the last digits."""
+    assert found.keys() == expected.keys()
+    assert expected
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9, msg=name)
+
+
 def assert_same_to_the_bit(found, expected):
     """Compare tensors by name; there must be some."""
     assert found.keys() == expected.keys()
@@ -183,10 +227,16 @@ def assert_same_to_the_bit(found, expected):
     assert different == []
 
 
+def assert_same_state(found, expected):
+    """Compare states of methods to the bit; one that remembers nothing has no tensors."""
+    assert found.facts == expected.facts
+    if expected.tensors or found.tensors:
+        assert_same_to_the_bit(found.tensors, expected.tensors)
+
+
 def assert_same_run(found, expected):
     """Compare the checkpoints of two runs, and what their clients have kept, to the bit."""
-    assert_same_to_the_bit(server_tensors(found), server_tensors(expected))
-    assert_same_to_the_bit(private_tensors(found), private_tensors(expected))
+    assert_same_to_the_bit(all_tensors(found), all_tensors(expected))
 
 
 def repeatable(lines):

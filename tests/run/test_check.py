@@ -1,6 +1,3 @@
-import importlib
-from collections import Counter
-
 import pytest
 
 from huscf_flwr.data import DataError
@@ -9,6 +6,7 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.checkpoint import CheckpointError
 from huscf_flwr.run.local import train_locally
 from tests.run.builders import UNJUDGED, SilentDisplay, small_run
+from tests.run.counting import count_calls
 
 
 def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_path):
@@ -70,19 +68,24 @@ def test_it_returns_all_that_was_loaded(images, tmp_path):
     assert checked.checkpoint is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["huscf", "fedgan"])
 def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
     """The run's file, the mode's, the checkpoint and each domain's images: by check and training together."""
     half = small_run(images, tmp_path, name="half", method=method, rounds=1, **UNJUDGED)
     train_locally(half, display=SilentDisplay())
-    calls = Counter()
-    count(monkeypatch, calls, "huscf_flwr.config.reading.read_yaml", "run")
-    count(monkeypatch, calls, "huscf_flwr.config.modes.read_yaml", "mode")
-    count(monkeypatch, calls, "huscf_flwr.run.checkpoint._read_state", "state of the checkpoint")
-    count(monkeypatch, calls, "huscf_flwr.run.checkpoint.read_exactly", "tensors of the checkpoint")
-    count(monkeypatch, calls, "huscf_flwr.data.population.load_population", "population")
-    count(monkeypatch, calls, "huscf_flwr.data.population.load_domain", "domain")
-    count(monkeypatch, calls, "huscf_flwr.data.population.partition", "partition")
+    calls = count_calls(
+        monkeypatch,
+        {
+            "huscf_flwr.config.reading.read_yaml": "run",
+            "huscf_flwr.config.modes.read_yaml": "mode",
+            "huscf_flwr.run.checkpoint._read_state": "state of the checkpoint",
+            "huscf_flwr.run.checkpoint.read_exactly": "tensors of the checkpoint",
+            "huscf_flwr.data.population.load_population": "population",
+            "huscf_flwr.data.population.load_domain": "domain",
+            "huscf_flwr.data.population.partition": "partition",
+        },
+    )
 
     config = small_run(images, tmp_path, method=method, resume=half.folder, **UNJUDGED)
     train_locally(check_run(config), display=SilentDisplay())
@@ -95,16 +98,3 @@ def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
         "domain": 2,
         "partition": 1,
     }
-
-
-def count(monkeypatch, calls, place, name):
-    """Count the calls of a function where it is looked up."""
-    module_name, _, function_name = place.rpartition(".")
-    module = importlib.import_module(module_name)
-    function = getattr(module, function_name)
-
-    def counted(*arguments, **named):
-        calls[name] += 1
-        return function(*arguments, **named)
-
-    monkeypatch.setattr(module, function_name, counted)

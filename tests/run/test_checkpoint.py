@@ -16,9 +16,14 @@ from huscf_flwr.run.checkpoint import (
     save_checkpoint,
 )
 from huscf_flwr.run.client_files import save_private
-from tests.run.builders import SAMPLES, assert_same_to_the_bit, small_run, training_of
-
-METHODS = ("huscf", "fedgan")
+from tests.run.builders import (
+    METHODS,
+    SAMPLES,
+    assert_same_state,
+    assert_same_to_the_bit,
+    small_run,
+    training_of,
+)
 
 
 @pytest.fixture
@@ -43,14 +48,9 @@ def restored(training, folder, number=None):
     return training
 
 
-def assert_same_state(found, expected):
-    assert found.facts == expected.facts
-    assert_same_to_the_bit(found.tensors, expected.tensors)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_all_that_the_server_holds_comes_back(make, tmp_path, method):
-    training, other = make(method=method), make(method=method, seed=0)
+    training, other = make(**METHODS[method]), make(**METHODS[method])
     training.train()
     save_checkpoint(training.rounds, tmp_path)
     restored(other, tmp_path)
@@ -78,7 +78,7 @@ def test_clusters_cuts_blocks_and_the_bodies_with_their_moments_come_back(saved,
 @pytest.mark.parametrize("method", METHODS)
 def test_the_next_round_is_the_same_from_memory_and_from_disk(make, tmp_path, method):
     """The other server and the other host begin with their files alone."""
-    training, other = make(method=method), make(method=method)
+    training, other = make(**METHODS[method]), make(**METHODS[method])
     training.train()
     save_checkpoint(training.rounds, tmp_path)
     restored(other, tmp_path)
@@ -302,6 +302,8 @@ def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
         ({"method": "fedgan"}, "fedgan.buffers, .*huscf.beta, .*method"),
         ({"optimiser.learning_rate": 1}, "optimiser.learning-rate"),
         ({"data.scenario": "two-domains-non-iid"}, "data.scenario"),
+        ({"data.held_out": 0.5}, "data.held-out"),
+        ({"fraction_train": 0.5, "min_train_clients": 2}, "fraction-train, min-train-clients"),
     ],
 )
 def test_another_runs_settings_are_refused_by_name(saved, make, tmp_path, settings, named):
@@ -314,6 +316,7 @@ def test_what_does_not_change_the_training_may_change(saved, make, tmp_path):
         "name": "other",
         "rounds": 99,
         "min_clients": 2,
+        "fraction_evaluate": 0.5,
         "attempts": 7,
         "data.cache": tmp_path / "elsewhere",
         "checkpoint.keep_last": 4,

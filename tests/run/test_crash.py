@@ -1,28 +1,40 @@
-"""The server dies between any two changes of the disk, and the run is resumed as if nothing had happened."""
+"""The process dies, and the run is resumed as if nothing had happened.
+
+It dies between any two changes of the disk, or is killed in the middle of a round.
+"""
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.config import dump_config
 from huscf_flwr.run import run_folder
-from huscf_flwr.run.checkpoint import last_round
+from huscf_flwr.run.checkpoint import client_folder, last_round
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
-from tests.run.builders import SilentDisplay, assert_same_run, repeatable, small_run
+from tests.run.builders import UNJUDGED, SilentDisplay, assert_same_run, repeatable, small_run
+from tests.run.mid_round import MIDDLE
 
+pytestmark = pytest.mark.slow
+
+METHODS = ("huscf", "fedgan")
+ROOT = Path(__file__).parents[2]
 TINY = {
     "clients": 2,
     "batch_size": 30,
     "model.width": 0.03,
     "huscf.clusters": 1,
     "huscf.running_statistics": "averaged",
-    "evaluation.every": 0,
     "evaluation.images": 2,
-    "evaluation.synthetic_images": 0,
+    **UNJUDGED,
 }
 
 
@@ -71,16 +83,16 @@ def plain_pages():
         yield
 
 
-@pytest.fixture(scope="module")
-def runs(images, plain_pages, tmp_path_factory):
-    """A run of two rounds, one of three, and how often the round between them changes the disk."""
-    place = tmp_path_factory.mktemp("runs")
-    train(tiny_run(images, place, 2, name="two"))
+@pytest.fixture(scope="module", params=METHODS)
+def runs(request, images, plain_pages, tmp_path_factory):
+    """A run of two rounds, one of three, how often the round between changes the disk, and the method."""
+    place, method = tmp_path_factory.mktemp("runs"), request.param
+    train(tiny_run(images, place, 2, name="two", method=method))
     shutil.copytree(place / "two", place / "three")
     with pytest.MonkeyPatch.context() as patched:
         disk = Disk(patched)
-        train(tiny_run(images, place, 3, name="three", resume=place / "three"))
-    return place, disk.calls
+        train(tiny_run(images, place, 3, name="three", method=method, resume=place / "three"))
+    return place, disk.calls, method
 
 
 def assert_equal_runs(found, expected):
@@ -93,15 +105,14 @@ def assert_equal_runs(found, expected):
         assert names[0] == names[1]
 
 
-@pytest.mark.slow
-def test_wherever_the_server_dies_the_run_is_resumed_to_the_bit(images, runs, tmp_path):
-    place, calls = runs
+def test_wherever_the_process_dies_the_run_is_resumed_to_the_bit(images, runs, tmp_path):
+    place, calls, method = runs
     assert calls > 40
     rounds = set()
     for dies_at in range(1, calls + 1):
         folder = tmp_path / f"dies-at-{dies_at}"
         shutil.copytree(place / "two", folder)
-        config = tiny_run(images, tmp_path, 3, name=folder.name, resume=folder)
+        config = tiny_run(images, tmp_path, 3, name=folder.name, method=method, resume=folder)
         with pytest.MonkeyPatch.context() as patched:
             Disk(patched, dies_at)
             with pytest.raises((Death, RoundFailedError)):
@@ -112,3 +123,24 @@ def test_wherever_the_server_dies_the_run_is_resumed_to_the_bit(images, runs, tm
         assert_equal_runs(folder, place / "three")
         shutil.rmtree(folder)
     assert rounds == {2, 3}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_killed_in_the_middle_of_a_round_is_resumed_to_the_bit(images, tmp_path, method):
+    """Clients that train by themselves die between two batches of one, after another has finished."""
+    settings = {"method": method, "batch_size": 4, "evaluation.images": 2, **UNJUDGED}
+    killed = small_run(images, tmp_path, name="killed", rounds=3, **settings)
+    (tmp_path / "killed.yaml").write_text(dump_config(killed))
+    command = [sys.executable, "-m", "tests.run.mid_round", str(tmp_path / "killed.yaml")]
+    ended = subprocess.run([*command, *map(str, (2, 1, MIDDLE[method]))], cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert last_round(killed.folder) == 1
+    assert [line["round"] for line in read_metrics(killed.folder)] == [1]
+    of_round_2 = [path.stem for path in client_folder(killed.folder).glob("*-round-0002.*")]
+    assert of_round_2 == {"huscf": [], "fedgan": ["client-0-round-0002"]}[method]
+
+    rest = small_run(images, tmp_path, name="killed", rounds=3, resume=killed.folder, **settings)
+    whole = small_run(images, tmp_path, name="whole", rounds=3, **settings)
+    for config in (rest, whole):
+        train(config)
+    assert_equal_runs(rest.folder, whole.folder)

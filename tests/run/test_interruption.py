@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM: in this process by asking, and from outside on the command itself."""
 
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,23 +11,28 @@ import time
 
 import pytest
 
-from huscf_flwr.config import to_run_config
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_progress
+from huscf_flwr.run.run_log import LOG_NAME
+from huscf_flwr.session import LockStep, MessageSession
+from tests.commands.invoking import invoke, settings_of, succeeded
 from tests.run.builders import SilentDisplay, assert_same_run, small_run
+from tests.run.mid_round import MIDDLE, MidRound
 
 pytestmark = pytest.mark.slow
 
+METHODS = ("huscf", "fedgan")
 FAST = {"evaluation.every": 0, "evaluation.images": 2, "evaluation.synthetic_images": 0, "batch_size": 4}
-
+LAST = {"huscf": 8, "fedgan": 4}
+"""What progress counts up to: steps of all, or clients that are done."""
 
 _COMMAND = "from huscf_flwr.commands.main import app; app()"
 
 
 class Stopper(SilentDisplay):
-    """Asks for a stop after a step of a round."""
+    """Asks for a stop at a progress in a round."""
 
     def __init__(self, number, step):
         super().__init__()
@@ -43,43 +50,75 @@ def every_step_is_shown(monkeypatch):
     monkeypatch.setattr("huscf_flwr.run.local._STOP_POLL_SECONDS", 0.001)
 
 
+@pytest.fixture
+def session_is_told(monkeypatch):
+    """An event that is set once a session has been told to stop."""
+    told = threading.Event()
+
+    def telling(stop):
+        def told_to_stop(session, reason):
+            stop(session, reason)
+            told.set()
+
+        return told_to_stop
+
+    for kind in (LockStep, MessageSession):
+        monkeypatch.setattr(kind, "stop", telling(kind.stop))
+    return told
+
+
 @pytest.mark.usefixtures("every_step_is_shown")
 @pytest.mark.parametrize("hosts", [1, 2])
-def test_a_run_that_is_asked_to_stop_ends_its_step_and_is_resumed_to_the_bit(images, tmp_path, hosts):
-    stopped = small_run(images, tmp_path, name="stopped", rounds=3, **FAST)
-    display = Stopper(2, 1)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_asked_to_stop_ends_its_step_and_is_resumed_to_the_bit(
+    images, tmp_path, session_is_told, method, hosts
+):
+    """A client that trains by itself ends its batch."""
+    settings = {"method": method, "rounds": 3, **FAST}
+    stopped = small_run(images, tmp_path, name="stopped", **settings)
+    display, request = SilentDisplay(), StopRequest()
+
+    def ask():
+        request.take(signal.SIGTERM)
+        assert session_is_told.wait(600)
+
+    asked = MidRound(2, 1, MIDDLE[method], ask)
     threads = threading.active_count()
     with pytest.raises(
         InterruptedRunError, match=r"stopped by SIGTERM in round 2; round 1 is the last"
     ) as error:
-        train_locally(stopped, hosts=hosts, display=display, stop=display.request)
-    assert f"--set resume={stopped.folder}" in str(error.value)
+        train_locally(stopped, hosts=hosts, display=display, stop=request, make_timer=asked.timer)
+    assert error.value.resumable == stopped.folder
     assert error.value.exit_code == 143
     assert threading.active_count() == threads
-    assert (2, 1, 8) in display.steps
-    assert (2, 8, 8) not in display.steps
+    if method == "fedgan":
+        assert asked.parts[2, 1] == MIDDLE[method]
+    assert (1, LAST[method], LAST[method]) in display.steps
+    assert (2, LAST[method], LAST[method]) not in display.steps
     assert last_round(stopped.folder) == 1
     assert [line["round"] for line in read_metrics(stopped.folder)] == [1]
 
-    rest = small_run(images, tmp_path, name="stopped", rounds=3, resume=stopped.folder, **FAST)
-    whole = small_run(images, tmp_path, name="whole", rounds=3, **FAST)
+    rest = small_run(images, tmp_path, name="stopped", resume=stopped.folder, **settings)
+    whole = small_run(images, tmp_path, name="whole", **settings)
     for config in (rest, whole):
         train_locally(config, hosts=hosts, display=SilentDisplay())
     assert_same_run(rest.folder, whole.folder)
 
 
 @pytest.mark.usefixtures("every_step_is_shown")
-def test_a_round_whose_last_step_is_done_is_finished(images, tmp_path):
-    config = small_run(images, tmp_path, rounds=3, **FAST)
-    display = Stopper(2, 8)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_round_whose_last_step_is_done_is_finished(images, tmp_path, method):
+    config = small_run(images, tmp_path, rounds=3, method=method, **FAST)
+    display = Stopper(2, LAST[method])
     with pytest.raises(InterruptedRunError, match="round 2 is the last that is kept"):
         train_locally(config, display=display, stop=display.request)
     assert [line["round"] for line in read_metrics(config.folder)] == [1, 2]
 
 
 @pytest.mark.usefixtures("every_step_is_shown")
-def test_a_run_without_a_finished_round_has_nothing_to_resume(images, tmp_path):
-    config = small_run(images, tmp_path, **FAST)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_without_a_finished_round_has_nothing_to_resume(images, tmp_path, method):
+    config = small_run(images, tmp_path, method=method, **FAST)
     display = Stopper(1, 1)
     with pytest.raises(InterruptedRunError, match="no round is finished yet, so there is nothing to resume"):
         train_locally(config, display=display, stop=display.request)
@@ -97,22 +136,35 @@ def test_the_first_signal_asks_and_the_second_insists(capfd):
     assert "once more to stop without waiting" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_command_ends_its_step_and_says_how_to_go_on(images, tmp_path, number, code):
-    config = small_run(images, tmp_path, rounds=999, **FAST)
-    settings = [f"--set={key}={value}" for key, value in to_run_config(config).items() if value != ""]
-    command = [sys.executable, "-c", _COMMAND, "run", "demo", "--engine", "local", *settings]
+@pytest.mark.parametrize(
+    ("method", "number", "code"),
+    [("huscf", signal.SIGINT, 130), ("huscf", signal.SIGTERM, 143), ("fedgan", signal.SIGINT, 130)],
+)
+def test_the_command_ends_its_step_and_says_how_to_go_on(images, tmp_path, method, number, code):
+    config = small_run(images, tmp_path, rounds=999, method=method, **FAST)
+    command = [sys.executable, "-c", _COMMAND, "run", "demo", "--engine", "local", *settings_of(config)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         while not ((read_progress(config.folder) or {"round": 0})["round"] >= 2):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.send_signal(number)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode == code
-    assert f"stopped by {number.name}" in error
-    assert f"go on with --set resume={config.folder}" in error
+    *_, why, _, how = error.splitlines()
+    assert why.startswith(f"stopped by {number.name}")
     assert "Traceback" not in error
-    assert last_round(config.folder) == len(read_metrics(config.folder)) >= 1
+    kept = last_round(config.folder)
+    assert kept == len(read_metrics(config.folder)) >= 1
+    last_line = json.loads((config.folder / LOG_NAME).read_text().splitlines()[-1])
+    assert (last_line["level"], last_line["message"]) == ("WARNING", f"the run ends: {why}")
+    assert "exception" not in last_line
+
+    program, *words = shlex.split(how)
+    assert program == "huscf"
+    succeeded(invoke(*words, "--set", f"rounds={kept + 1}"))
+    whole = small_run(images, tmp_path, name="whole", rounds=kept + 1, method=method, **FAST)
+    train_locally(whole, display=SilentDisplay())
+    assert_same_run(config.folder, whole.folder)

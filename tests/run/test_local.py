@@ -152,6 +152,7 @@ def first_round_took(folder, seconds):
     (folder / "metrics.jsonl").write_text(json.dumps({**line, "seconds": seconds}) + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
     settings = {"mode": "parity", **UNJUDGED}
@@ -163,6 +164,7 @@ def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
     assert_same_run(rest.folder, whole.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["before they part", "afterwards"])
 def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
     """Which rounds agree is found out first; then a run stops right before they part, or after that."""
@@ -189,6 +191,7 @@ def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
     assert_same_run(rest.folder, whole.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["whole", "other"])
 def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
     """In its own folder or another's: what it trains anew is what it had trained."""
@@ -256,6 +259,7 @@ def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path):
     assert read_summary(aside)["seed"] == 0
 
 
+@pytest.mark.slow
 def test_the_number_of_hosts_changes_nothing(images, tmp_path):
     weights = {}
     for hosts in (1, 2, 4):
@@ -312,6 +316,7 @@ def poison(monkeypatch, client, number):
     monkeypatch.setattr(HuSCFClient, "begin", begin_broken_round)
 
 
+@pytest.mark.slow
 def test_a_run_that_loses_too_many_clients_keeps_its_rounds_and_can_be_resumed(images, tmp_path, monkeypatch):
     settings = {**UNJUDGED, "min_clients": 4}
     with monkeypatch.context() as patched:

@@ -60,6 +60,7 @@ def test_the_number_of_hosts_changes_nothing(make, method):
             torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fedgan", "huscf"])
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
     whole = train(make("whole", method=method))

@@ -4,7 +4,7 @@ import pytest
 
 from huscf_flwr.methods import resolved
 from huscf_flwr.run.checkpoint import read_checkpoint, save_checkpoint
-from huscf_flwr.run.run_folder import RunFolder, read_metrics, read_progress
+from huscf_flwr.run.run_folder import RunFolder, make_way, read_metrics, read_progress
 from tests.run.builders import small_run, training_of
 
 
@@ -28,14 +28,28 @@ def test_a_new_folder_has_the_whole_configuration(make):
     assert "plain_rounds: 0\n" in text
 
 
-def test_every_earlier_run_of_the_name_is_kept(make, tmp_path):
+def test_every_earlier_run_of_the_name_is_kept(make, tmp_path, caplog):
+    caplog.set_level("INFO", "huscf_flwr.run")
     for number in range(3):
         folder = make()
         folder.make()
         (folder.path / "mine").write_text(str(number))
+    assert caplog.text.count(f"{folder.path} was there already; the run in it is kept as") == 2
     found = sorted((path / "mine").read_text() for path in tmp_path.iterdir())
     assert found == ["0", "1", "2"]
     assert (tmp_path / "small" / "mine").read_text() == "2"
+
+
+def test_where_an_earlier_run_is_kept_is_said(make, tmp_path):
+    folder, notes = make().path, []
+    make_way(folder, None, notes.append)
+    make().make()
+    make_way(folder, folder, notes.append)
+    assert notes == []
+    make_way(folder, None, notes.append)
+    (moved,) = tmp_path.iterdir()
+    assert notes == [f"{folder} was there already; the run in it is kept as {moved}"]
+    assert (moved / "config.yaml").is_file()
 
 
 def test_an_empty_folder_is_used_as_it_is(make, tmp_path):

@@ -1,9 +1,11 @@
 import json
 import logging
+import signal
 from datetime import UTC, datetime
 
 import pytest
 
+from huscf_flwr.run.interruption import InterruptedRunError
 from huscf_flwr.run.run_log import LOG_NAME, LOGGERS, RunLog
 
 LOGGER = logging.getLogger("huscf_flwr.somewhere")
@@ -71,6 +73,23 @@ def test_what_ends_the_run_is_its_last_line(tmp_path):
     assert (line["level"], line["round"]) == ("ERROR", 4)
     assert line["message"] == "the run ends: RuntimeError: no more"
     assert "Traceback" in line["exception"]
+
+
+@pytest.mark.parametrize(
+    ("interruption", "message"),
+    [
+        (InterruptedRunError(signal.SIGINT, 2, None), "the run ends: stopped by SIGINT in round 2; no round"),
+        (KeyboardInterrupt(), "the run ends: interrupted"),
+    ],
+)
+def test_an_interruption_is_no_error(tmp_path, interruption, message):
+    with pytest.raises(type(interruption)), RunLog("mine") as log:
+        log.write_to(tmp_path)
+        raise interruption
+    (line,) = lines(tmp_path)
+    assert line["level"] == "WARNING"
+    assert line["message"].startswith(message)
+    assert "exception" not in line
 
 
 def test_other_programs_are_not_listened_to(tmp_path):

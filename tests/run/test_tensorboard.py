@@ -99,6 +99,7 @@ def test_every_round_has_a_picture_of_every_product(finished):
         assert all(np.frombuffer(p.encoded_image_string, np.uint8).size > 100 for p in pictures)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_rounds_of_before_once(images, finished, tmp_path):
     """Even if the run that it resumes wrote none."""
     train_locally(small_run(images, tmp_path, rounds=1, **{**SETTINGS, "tensorboard": "false"}))

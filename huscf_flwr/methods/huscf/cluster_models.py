@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from huscf_flwr.config import RunConfig
@@ -25,23 +24,26 @@ from huscf_flwr.split import SplitExecutor
 class ClusterModels:
     """Which client is in which cluster, and every cluster's average of the blocks that clients keep.
 
+    A client that has no cluster, since no round has seen it, goes by None in its place.
+
     Attributes:
-        of_client: cluster by client id.
-        blocks: by cluster; empty before the first averaging where every client starts from its own weights.
+        of_client: cluster by client id, of those that have one.
+        blocks: by cluster.
+        common: blocks that clients without a cluster begin with; None if there are none, before the first
+            averaging where every client starts from its own weights, or once nobody needs them.
     """
 
-    def __init__(
-        self, config: RunConfig, spec: ModelSpec, clients: list[int], executor: SplitExecutor
-    ) -> None:
-        """Start with all clients in one cluster."""
+    def __init__(self, config: RunConfig, spec: ModelSpec, executor: SplitExecutor) -> None:
+        """Start without clusters."""
         self._config = config
         self._spec = spec
         self._executor = executor
         self._settings = config.settings(HuSCFSettings)
-        self.of_client: dict[int, int] = dict.fromkeys(clients, 0)
+        self.of_client: dict[int, int] = {}
         self.blocks: dict[int, BlockStates] = {}
+        self.common: BlockStates | None = None
         if self._settings.initialisation == "common":
-            self.blocks[0] = initial_states(spec, seed=config.seed, dtype=dtype_of(config))
+            self.common = initial_states(spec, seed=config.seed, dtype=dtype_of(config))
         self._generators: dict[tuple[int, Cut], BlockStates] = {}
 
     @property
@@ -54,35 +56,38 @@ class ClusterModels:
         return tuple(sorted(client for client, name in self.of_client.items() if name == cluster))
 
     def take(self, found: Mapping[int, int], blocks: Mapping[int, BlockStates]) -> None:
-        """Take over the clusters ``found`` in a round, in which some clients may have been absent."""
-        self.of_client = with_absent(self.of_client, found)
-        untouched = {name: own for name, own in self.blocks.items() if name in self.names}
-        self.load(self.of_client, {**untouched, **blocks})
+        """Take over the clusters ``found`` in a round; clients that were absent stay in theirs."""
+        self.load({**self.of_client, **found}, {**self.blocks, **blocks})
 
     def load(self, of_client: Mapping[int, int], blocks: Mapping[int, BlockStates]) -> None:
-        """Go on with these clusters and their blocks."""
-        self.of_client, self.blocks = dict(of_client), dict(blocks)
+        """Go on with these clusters, and with the blocks of those that have clients."""
+        self.of_client = dict(of_client)
+        self.blocks = {name: blocks[name] for name in self.names if name in blocks}
         self.forget_generators()
 
     def forget_generators(self) -> None:
         """Take note that the bodies have changed."""
         self._generators = {}
 
-    def averaged(self, cluster: int, key: BlockKey) -> BlockState:
+    def first_blocks(self, cluster: int | None) -> BlockStates | None:
+        """Return the blocks with which a client of ``cluster`` starts, or None before there are any."""
+        return self.common if cluster is None else self.blocks[cluster]
+
+    def averaged(self, cluster: int | None, key: BlockKey) -> BlockState:
         """Return a block as a client of ``cluster`` starts with it.
 
-        It is the server's if no client of the cluster trained it, because all that keep it had dropped out.
+        It is the server's if no client of the cluster trained it, because none that keeps it was there.
         """
-        averaged = self.blocks[cluster]
+        averaged = self._averaged(cluster)
         return averaged[key] if key in averaged else self._body(cluster)[key]
 
-    def model_states(self, cluster: int, cut: Cut) -> BlockStates:
+    def model_states(self, cluster: int | None, cut: Cut) -> BlockStates:
         """Return a whole model: the blocks that ``cut`` keeps from the cluster, the others from the server.
 
         With the largest cut it is the cluster's model; with a client's own, what that client would run. A
         block that no client keeps is in no cluster's average: it is the server's.
         """
-        averaged = self.blocks[cluster]
+        averaged = self._averaged(cluster)
         kept = {key for key in client_block_keys(self._spec, cut) if key in averaged}
         body = self._body(cluster)
         return {key: averaged[key] if key in kept else body[key] for key in all_block_keys(self._spec)}
@@ -95,14 +100,21 @@ class ClusterModels:
 
     def states_after_move(self, client: int, before: Cut, after: Cut) -> tuple[BlockStates, BlockStates]:
         """Return the model that ``client`` ran with one cut, and the one that it will run with another."""
-        cluster = self.of_client[client]
+        cluster = self.of_client.get(client)
         kept = set(client_block_keys(self._spec, before)) & set(client_block_keys(self._spec, after))
         body = self._body(cluster)
         old = self.model_states(cluster, before)
         return old, {key: state if key in kept else body.get(key, state) for key, state in old.items()}
 
-    def _body(self, cluster: int) -> BlockStates:
-        return self._executor.body_of(self.members(cluster)[0]).states()
+    def _averaged(self, cluster: int | None) -> BlockStates:
+        blocks = self.first_blocks(cluster)
+        assert blocks is not None
+        return blocks
+
+    def _body(self, cluster: int | None) -> BlockStates:
+        executor = self._executor
+        body = executor.common_body if cluster is None else executor.body_of(self.members(cluster)[0])
+        return body.states()
 
     def _generator_states(self, cluster: int, cut: Cut) -> BlockStates:
         states = self.model_states(cluster, cut)
@@ -111,18 +123,3 @@ class ClusterModels:
             return generator
         dtype, device = dtype_of(self._config), device_of(self._config.compute)
         return with_measured_statistics(self._spec, generator, dtype, device, seed=self._config.seed)
-
-
-def with_absent(before: Mapping[int, int], now: Mapping[int, int]) -> dict[int, int]:
-    """Return the clusters of all clients, of which only those in ``now`` were clustered.
-
-    An absent client stays in its cluster. If that cluster no longer exists, it follows most of the clients
-    that were in it.
-    """
-    clusters = {}
-    for client, cluster in before.items():
-        fellows = [name for other, name in now.items() if before[other] == cluster]
-        gone = cluster not in now.values() and bool(fellows)
-        stays = Counter(fellows).most_common(1)[0][0] if gone else cluster
-        clusters[client] = now.get(client, stays)
-    return clusters

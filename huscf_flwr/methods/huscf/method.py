@@ -7,17 +7,20 @@ the activations of the discriminator's middle, and closes a round by clustering 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver, Reselection, deal_devices
 from huscf_flwr.federation import (
     ActivationAccumulator,
+    ActivationStatistics,
     Clusterer,
     Divergence,
     RoundResult,
     Weighting,
+    comparable_means,
+    feature_space,
 )
 from huscf_flwr.methods.contract import (
     Collected,
@@ -32,7 +35,9 @@ from huscf_flwr.methods.contract import (
     Tensors,
 )
 from huscf_flwr.methods.huscf.averaging import averaging_of, check_clusters
+from huscf_flwr.methods.huscf.checkpointing import load_state, state_of
 from huscf_flwr.methods.huscf.client import HuSCFClient
+from huscf_flwr.methods.huscf.cluster_memory import ClusterMemory
 from huscf_flwr.methods.huscf.cluster_models import ClusterModels
 from huscf_flwr.methods.huscf.crossing import (
     CROSSING,
@@ -44,6 +49,7 @@ from huscf_flwr.methods.huscf.crossing import (
 from huscf_flwr.methods.huscf.cut_choice import choose_cuts
 from huscf_flwr.methods.huscf.cut_plan import CutPlan
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.methods.huscf.telling import facts_of_clients, facts_of_new_cuts, new_cuts_note, parted_note
 from huscf_flwr.models import (
     BlockKey,
     BlockStates,
@@ -101,7 +107,8 @@ class HuSCF(Method):
             dtype=dtype_of(config),
             device=device_of(config.compute),
         )
-        self.models = ClusterModels(config, self.spec, list(self.clients), self.bodies)
+        self.models = ClusterModels(config, self.spec, self.bodies)
+        self.memory = ClusterMemory(self.clients)
         self._observed: dict[int, ActivationAccumulator] = {}
         self._block_forms = _forms(initial_states(self.spec, seed=config.seed, dtype=dtype_of(config)))
 
@@ -119,20 +126,22 @@ class HuSCF(Method):
         return sampler_of(model_spec_of(config), states, dtype_of(config), device)
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
-        """Return epochs times the batches of the largest client."""
-        return self.config.local_epochs * self._epoch
+        """Return epochs times the batches of the largest of ``clients``."""
+        return self.config.local_epochs * self._epoch(clients)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now
         """Return the cut of each client, its cluster's blocks, and what it takes over from the server.
 
-        A group is a block of a cluster: what several clients of one cluster keep travels once. There are none
-        before the first averaging where every client starts from its own weights.
+        A group is a block of a cluster: what several clients of one cluster keep travels once. Clients that
+        have no cluster yet are a group of their own. There are no blocks before the first averaging where
+        every client starts from its own weights.
         """
         groups: dict[str, dict[str, Tensors]] = {}
         orders = {}
         for client in clients:
-            cluster = self.models.of_client[client]
-            needed = sorted(self.cuts.kept_blocks(client)) if cluster in self.models.blocks else []
+            cluster = self.models.of_client.get(client)
+            begun = self.models.first_blocks(cluster) is not None
+            needed = sorted(self.cuts.kept_blocks(client)) if begun else []
             for key in needed:
                 name = _group(cluster, key)
                 if name not in groups:
@@ -144,11 +153,13 @@ class HuSCF(Method):
             )
         return Orders(clients=orders, groups=groups)
 
-    def executor(self, number: int, clients: Sequence[int]) -> SplitExecutor:  # noqa: ARG002 - the same in all rounds
+    def executor(self, number: int, clients: Sequence[int]) -> SplitExecutor:
         """Return the bodies, which from now on are watched anew."""
-        self._observed = {client: ActivationAccumulator() for client in self.clients}
-        self.bodies.cuts = dict(self.cuts.now)
+        self._observed = {client: ActivationAccumulator() for client in clients}
+        self.bodies.cuts = {client: self.cuts.now[client] for client in clients}
         self.bodies.observe = self._observer
+        if self._may_part(number) and self.memory.may_part(self.models.of_client, clients):
+            self.bodies.keep_common()
         return self.bodies
 
     def form(self, client: int) -> Form:
@@ -159,40 +170,44 @@ class HuSCF(Method):
     def close_round(self, number: int, collected: Collected) -> Outcome:
         """Cluster and average what the clients trained, take the averages over, and choose cuts anew.
 
-        Clients that dropped out are in no average, and keep their cluster.
+        Clients that were absent or dropped out are in no average, and keep their cluster.
         """
-        result = self._after_round(number, collected)
-        before, parted_before = self.models.of_client, self.bodies.parted
-        self.models.take(result.clusters, result.cluster_blocks)
-        for name, body in result.bodies.items():
-            self.bodies.bodies[name].load(body)
-        if self._should_part(number, before, result.clusters):
-            self.bodies.part(self.models.of_client)
+        seen = {client: self._observed[client].statistics() for client in sorted(collected.uploads)}
+        blocks = {k: unflatten_blocks(upload.tensors[SEGMENTS]) for k, upload in collected.uploads.items()}
+        apart, joined = self.bodies.parted, dict[int, int]()
+        if apart:
+            result = self._average_apart(number, seen, blocks)
+            joined = self._joined({k: own for k, own in seen.items() if k not in self.models.of_client})
+        else:
+            result = self._cluster_and_average(number, seen, blocks)
+        self._forget_common()
         self.cuts.trained(collected.uploads)
-        facts, clients = self._facts(result), self._facts_of_clients(result)
-        notes = [] if self.bodies.parted == parted_before else [_parted(len(self.bodies.bodies))]
+        facts: dict[str, Any] = {"silhouette": result.silhouette, "bodies": len(result.bodies)}
+        clients = facts_of_clients(result, joined, self.cuts.now)
+        notes = [] if self.bodies.parted == apart else [parted_note(len(self.bodies.bodies))]
         trained_with = dict(self.cuts.now)
-        steps_left = self.steps(number, list(self.clients)) * (self.rounds(self.config) - number)
+        steps_left = self.steps(number, list(self._observed)) * (self.rounds(self.config) - number)
         reselection = self.cuts.reselect(number, steps_left, collected)
         if reselection is not None:
             facts["new_cuts"] = self._new_cuts(reselection, trained_with)
-            notes.append(_describe(facts["new_cuts"]))
+            notes.append(new_cuts_note(facts["new_cuts"]))
         return Outcome(facts=facts, clients=clients, notes=tuple(notes))
 
     def products(self) -> list[Product]:
-        """Return each cluster's generator; none before clients that start apart were first averaged."""
-        averaged = [cluster for cluster in self.models.names if cluster in self.models.blocks]
-        return [self._product(cluster, largest_cut(self.spec)) for cluster in averaged]
+        """Return each cluster's generator; there are none before the first round."""
+        return [self._product(cluster, largest_cut(self.spec)) for cluster in self.models.names]
 
     def judged_for(self, clients: Sequence[int]) -> Product | None:
-        """Return the generator of most of ``clients``, or, as ``judged`` says, what the first one runs."""
+        """Return the generator of most of ``clients``, or what the first of them runs; see ``judged``."""
         if self.settings.judged == "cluster":
             return super().judged_for(clients)
-        first = min(clients)
+        first = min((client for client in clients if client in self.models.of_client), default=None)
+        if first is None:
+            return None
         return self._product(self.models.of_client[first], self.cuts.of_last_round[first])
 
     def clusters(self) -> Mapping[int, int]:
-        """Return the cluster of every client."""
+        """Return the cluster of every client that a round has found in one."""
         return self.models.of_client
 
     def predicted_step_s(self) -> float:
@@ -204,52 +219,23 @@ class HuSCF(Method):
         return {"cuts": self.cuts.document()}
 
     def state(self) -> State:
-        """Return clusters, cuts, bodies with their optimisers' moments, and every cluster's blocks."""
-        tensors: dict[str, Any] = {}
-        for name, segments in self.bodies.bodies.items():
-            place = _place(name, self.bodies.parted)
-            tensors |= flatten_blocks(segments.states(), f"{place}body/")
-            tensors |= {f"{place}moments/{moment}": value for moment, value in segments.moments().items()}
-        for cluster, blocks in self.models.blocks.items():
-            tensors |= flatten_blocks(blocks, f"cluster-{cluster}/blocks/")
-        facts = {
-            **self.cuts.state(),
-            "clusters": {str(client): cluster for client, cluster in self.models.of_client.items()},
-            "cluster_names": sorted(self.models.blocks),
-            "parted": self.bodies.parted,
-        }
-        return State(facts, tensors)
+        """Return clusters, cuts, bodies, blocks, and what rounds have found; see ``state_of``."""
+        return state_of(self.cuts, self.bodies, self.models, self.memory)
 
     def load(self, state: State) -> None:
         """Go on from ``state``; raises ``ValueError`` if it is of other clients or cuts."""
-        facts, tensors = state.facts, state.tensors
-        self.cuts.load(facts)
-        clusters = {int(client): cluster for client, cluster in facts["clusters"].items()}
-        if facts["parted"] and not self.bodies.parted:
-            self.bodies.part(clusters)
-        for name, segments in self.bodies.bodies.items():
-            place = _place(name, self.bodies.parted)
-            segments.load(unflatten_blocks(tensors, f"{place}body/"))
-            segments.forget_moments()
-            prefix = f"{place}moments/"
-            segments.load_moments(
-                {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            )
-        names = facts["cluster_names"]
-        self.models.load(
-            clusters, {name: unflatten_blocks(tensors, f"cluster-{name}/blocks/") for name in names}
-        )
+        load_state(state, self.cuts, self.bodies, self.models, self.memory)
 
-    @property
-    def _epoch(self) -> int:
-        samples = max(description.samples for description in self.clients.values())
-        return math.ceil(samples / self.config.batch_size)
+    def _epoch(self, clients: Iterable[int]) -> int:
+        """Return the batches of an epoch of these clients, which are as many as the largest one has."""
+        return math.ceil(max(self.clients[client].samples for client in clients) / self.config.batch_size)
 
     def _observer(self, step: int) -> Observer | None:
-        steps = self.config.local_epochs * self._epoch
+        epoch = self._epoch(self._observed)
+        steps = self.config.local_epochs * epoch
         observed = {
-            "first-epoch": range(1, self._epoch + 1),
-            "last-epoch": range(steps - self._epoch + 1, steps + 1),
+            "first-epoch": range(1, epoch + 1),
+            "last-epoch": range(steps - epoch + 1, steps + 1),
             "last-batch": (steps,),
         }[self.settings.feature_window]
         return (lambda client, seen: self._observed[client].observe(seen)) if step in observed else None
@@ -269,86 +255,112 @@ class HuSCF(Method):
         moments = {name: value for name, value in body.moments().items() if name.startswith(prefixes)}
         return {TAKEN_BLOCKS: flatten_blocks(states), **({TAKEN_MOMENTS: moments} if moments else {})}
 
-    def _after_round(self, number: int, collected: Collected) -> RoundResult[BlockKey]:
-        present = sorted(collected.uploads)
-        statistics = {client: self._observed[client].statistics() for client in present}
-        samples = {client: self.clients[client].samples for client in present}
-        blocks = {k: unflatten_blocks(upload.tensors[SEGMENTS]) for k, upload in collected.uploads.items()}
-        bodies = {name: body.states() for name, body in self.bodies.bodies.items()}
-        if self.bodies.parted:
-            return self.averaging.after_round_apart(
-                number,
-                statistics=statistics,
-                samples=samples,
-                clusters=self.models.of_client,
-                client_blocks=blocks,
-                bodies=bodies,
-            )
-        return self.averaging.after_round(
+    def _cluster_and_average(
+        self, number: int, seen: Mapping[int, ActivationStatistics], blocks: Mapping[int, BlockStates]
+    ) -> RoundResult[BlockKey]:
+        """Take in a round in which all clients shared the bodies."""
+        before = self.models.of_client
+        result = self.averaging.after_round(
             number,
-            statistics=statistics,
-            samples=samples,
-            previous_clusters=self.models.of_client if number > 1 else {},
+            statistics=seen,
+            samples=self._samples(seen),
+            previous_clusters=before,
             client_blocks=blocks,
-            bodies=bodies,
+            bodies=self._body_states(),
             seed=derive_seed(self.config.seed, "clustering", number) % 2**32,
+            known=self.memory.known(seen),
         )
+        self.models.take(result.clusters, result.cluster_blocks)
+        self.memory.take(before, result)
+        parts = self._may_part(number) and self.memory.agree(before, self.models.of_client, result)
+        if not parts:
+            self.models.common = self._common_blocks(number, blocks, result)
+        self._load_bodies(result)
+        if parts:
+            self._part(seen)
+        return result
 
-    def _should_part(self, number: int, before: Mapping[int, int], found: Mapping[int, int]) -> bool:
-        """Return whether each cluster gets bodies of its own now: two rounds in a row agree on the clusters.
+    def _average_apart(
+        self, number: int, seen: Mapping[int, ActivationStatistics], blocks: Mapping[int, BlockStates]
+    ) -> RoundResult[BlockKey]:
+        """Take in a round in which each cluster had its bodies; who has no cluster is in no average."""
+        members = [client for client in seen if client in self.models.of_client]
+        result = self.averaging.after_round_apart(
+            number,
+            statistics={client: seen[client] for client in members},
+            samples=self._samples(members),
+            clusters=self.models.of_client,
+            client_blocks={client: blocks[client] for client in members},
+            bodies=self._body_states(),
+        )
+        self.models.take(result.clusters, result.cluster_blocks)
+        self._load_bodies(result)
+        return result
 
-        The round must have ``found`` each of them: of a cluster whose clients are absent nothing was seen.
-        While rounds average all clients, none parts.
+    def _samples(self, clients: Iterable[int]) -> dict[int, int]:
+        return {client: self.clients[client].samples for client in clients}
+
+    def _body_states(self) -> dict[int, BlockStates]:
+        return {name: body.states() for name, body in self.bodies.bodies.items()}
+
+    def _load_bodies(self, result: RoundResult[BlockKey]) -> None:
+        for name, body in result.bodies.items():
+            self.bodies.bodies[name].load(body)
+
+    def _common_blocks(
+        self, number: int, blocks: Mapping[int, BlockStates], result: RoundResult[BlockKey]
+    ) -> BlockStates | None:
+        """Return the average over all clients, if in the next rounds anybody begins without a cluster."""
+        clusters = self.models.of_client
+        may_part = self._may_part(number + 1) and self.memory.may_part(clusters, self.clients)
+        if clusters.keys() == self.clients.keys() and not may_part:
+            return None
+        body = self.bodies.segments.states()
+        return self.averaging.common_blocks(blocks, body, result.global_weights)
+
+    def _may_part(self, number: int) -> bool:
+        """Return whether bodies may part after round ``number``: none do while rounds average all clients."""
+        wanted = self.settings.bodies == "parted" and number >= self.settings.plain_rounds
+        return wanted and not self.bodies.parted
+
+    def _part(self, seen: Mapping[int, ActivationStatistics]) -> None:
+        """Give each cluster bodies of its own.
+
+        A client that no round has told apart has no cluster from now on. When it next takes part, it runs
+        blocks and bodies as they were at the start of this round, and is compared with what was ``seen`` now.
         """
-        now = self.models.of_client
-        return (
-            self.settings.bodies == "parted"
-            and not self.bodies.parted
-            and number >= self.settings.plain_rounds
-            and len(set(now.values())) > 1
-            and set(found.values()) == set(now.values())
-            and now == before
-        )
+        sure = {k: cluster for k, cluster in self.models.of_client.items() if k in self.memory.told_apart}
+        self.models.load(sure, self.models.blocks)
+        self.bodies.part(sure)
+        self.memory.space = feature_space([*seen.values()], self.averaging.feature_scaling)
 
-    def _facts(self, result: RoundResult[BlockKey]) -> dict[str, Any]:
-        return {
-            "silhouette": result.silhouette,
-            "bodies": len(result.bodies),
-        }
+    def _joined(self, newcomers: Mapping[int, ActivationStatistics]) -> dict[int, int]:
+        """Let each newcomer join the cluster that it is most like; return which, by client id."""
+        if not newcomers:
+            return {}
+        means = comparable_means([*newcomers.values()], self.averaging.feature_scaling)
+        joined = self.memory.nearest(dict(zip(newcomers, means, strict=True)))
+        self.models.take(joined, {})
+        self.bodies.part(self.models.of_client)
+        return joined
 
-    def _facts_of_clients(self, result: RoundResult[BlockKey]) -> dict[int, dict[str, Any]]:
-        return {
-            client: {
-                "cluster": cluster,
-                "cut": list(self.cuts.now[client]),
-                "weight": result.cluster_weights[client],
-                "global_weight": result.global_weights[client],
-                "divergence": result.divergences[client],
-            }
-            for client, cluster in sorted(result.clusters.items())
-        }
+    def _forget_common(self) -> None:
+        """Forget what only clients without a cluster need, if there are none that bodies have left behind."""
+        parted, everybody = self.bodies.parted, self.models.of_client.keys() == self.clients.keys()
+        if everybody or not parted:
+            self.bodies.common = None
+        if everybody and parted:
+            self.models.common = None
+            self.memory.forget_places()
 
-    def _new_cuts(self, reselection: Reselection, trained_with: Mapping[int, Cut]) -> dict[str, Any]:
-        moves = {k: (cut, self.cuts.now[k]) for k, cut in trained_with.items() if cut != self.cuts.now[k]}
-        return {
-            "step_seconds_before": reselection.before_s,
-            "step_seconds_predicted": reselection.solution.latency_s,
-            "moving_seconds": reselection.cost_s,
-            "clients": [
-                {
-                    "id": client,
-                    "before": list(before),
-                    "after": list(after),
-                    "output_change": self._output_change(client, before, after),
-                }
-                for client, (before, after) in sorted(moves.items())
-            ],
-        }
-
-    def _output_change(self, client: int, before: Cut, after: Cut) -> float:
-        """Compare the images of the generator that a client ran with those of the one that it will run."""
-        old, new = self.models.states_after_move(client, before, after)
-        return output_change(self.spec, old, new, dtype_of(self.config), seed=self.config.seed)
+    def _new_cuts(self, reselection: Reselection, before: Mapping[int, Cut]) -> dict[str, Any]:
+        """Return the facts of new cuts: whose they are, and how much the images change that it draws."""
+        now, changes = self.cuts.now, {}
+        for client in sorted(client for client in now if now[client] != before[client]):
+            old, new = self.models.states_after_move(client, before[client], now[client])
+            dtype = dtype_of(self.config)
+            changes[client] = output_change(self.spec, old, new, dtype, seed=self.config.seed)
+        return facts_of_new_cuts(reselection, before, now, changes)
 
     def _product(self, cluster: int, cut: Cut) -> Product:
         states: BlockStates = self.models.generator_states(cluster, cut)
@@ -365,34 +377,6 @@ def _forms(states: BlockStates) -> dict[BlockKey, dict[str, TensorHeader]]:
     }
 
 
-def _group(cluster: int, key: BlockKey) -> str:
+def _group(cluster: int | None, key: BlockKey) -> str:
     network, index = key
-    return f"cluster-{cluster}/{network}.{index}"
-
-
-def _place(body: int, parted: bool) -> str:
-    """Return how the names of a body's tensors begin: among those of its cluster, if it has one."""
-    return f"cluster-{body}/" if parted else ""
-
-
-def _parted(bodies: int) -> str:
-    return (
-        f"two rounds in a row have found the same {bodies} clusters: from now on each has bodies of its own, "
-        "and its clients stay"
-    )
-
-
-def _describe(new_cuts: Mapping[str, Any]) -> str:
-    moves = "; ".join(
-        f"client {move['id']} from {_words(move['before'])} to {_words(move['after'])} "
-        f"(generated images change by {move['output_change']:.4f})"
-        for move in new_cuts["clients"]
-    )
-    return (
-        f"new cuts: {moves}; predicted step {new_cuts['step_seconds_before']:.4g} s before, "
-        f"{new_cuts['step_seconds_predicted']:.4g} s from now on"
-    )
-
-
-def _words(cut: Sequence[int]) -> str:
-    return " ".join(map(str, cut))
+    return f"{'common' if cluster is None else f'cluster-{cluster}'}/{network}.{index}"

@@ -9,6 +9,7 @@ from torch.nn import functional
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.methods.fedgan.crossing import NETWORKS
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
+from huscf_flwr.run.client_files import load_private
 from huscf_flwr.seeding import torch_stream
 from tests.run.builders import assert_same_to_the_bit, images_of_client, small_run, training_of
 
@@ -100,6 +101,11 @@ def cross_entropy(logits, target):
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
+def kept_by(training):
+    """What the only client has kept of the round that is over."""
+    return load_private(training.folder, 0, training.rounds.kept[0])
+
+
 @pytest.mark.parametrize("buffers", ["average", "total-variance"])
 def test_one_client_equals_plain_training_to_the_bit(make, buffers):
     training = make(**{"fedgan.buffers": buffers})
@@ -109,7 +115,7 @@ def test_one_client_equals_plain_training_to_the_bit(make, buffers):
         expected = plain.train_round(number)
         assert closed.collected.uploads[0].losses == expected
         assert_same_to_the_bit(flatten_blocks(training.method.networks), plain.states())
-        assert_same_to_the_bit(training.host._clients[0].private(), plain.moments())
+        assert_same_to_the_bit(kept_by(training), plain.moments())
 
 
 def test_the_moments_of_a_client_outlive_its_process(make):
@@ -125,8 +131,9 @@ def test_the_moments_of_a_client_outlive_its_process(make):
 def test_a_round_begins_with_the_servers_networks_and_the_clients_moments(make):
     training = make()
     training.train()
-    (client,) = training.host._clients.values()
-    moments = {name: moment.clone() for name, moment in client.private().items()}
+    moments = kept_by(training)
+    client = training.make_client(0)
+    client.load_private(moments)
     order = training.method.orders(2, [0]).of(0)
     zeros = {name: torch.zeros_like(tensor) for name, tensor in order.tensors[NETWORKS].items()}
     client.begin(2, Order(tensors={NETWORKS: zeros}))

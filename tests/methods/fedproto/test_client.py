@@ -8,8 +8,14 @@ from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.models.classifiers import classifier_of
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import GivenImages, write_family
-from tests.run.builders import assert_same_to_the_bit, images_of_client, private_tensors, small_run
+from tests.methods.classifiers import GivenImages
+from tests.run.builders import (
+    SMALL_FAMILY,
+    assert_same_to_the_bit,
+    images_of_client,
+    private_tensors,
+    small_run,
+)
 
 SAMPLES = {0: 16, 1: 9, 2: 5}
 CLASSES = 10
@@ -17,10 +23,12 @@ CLASSES = 10
 
 @pytest.fixture
 def make(tmp_path):
-    family = write_family(tmp_path)
-
     def training(images=None, name="small", **settings):
-        given = {"compute.precision": "float64", "classifier.family": family, "classifier.learning_rate": 0.1}
+        given = {
+            "compute.precision": "float64",
+            "classifier.family": SMALL_FAMILY,
+            "classifier.learning_rate": 0.1,
+        }
         config = small_run(
             tmp_path, tmp_path, name=name, method="fedproto", clients=3, local_epochs=2, **given, **settings
         )

@@ -7,16 +7,17 @@ from pydantic import ValidationError
 from huscf_flwr.methods.contract import Facts
 from huscf_flwr.methods.fedproto import FedProto, FedProtoDescription
 from huscf_flwr.models.classifiers import classifier_of
-from tests.methods.classifiers import GivenImages, write_family
-from tests.run.builders import DEVICE, images_of_client, private_tensors, small_run
+from tests.methods.classifiers import GivenImages
+from tests.run.builders import DEVICE, SMALL_FAMILY, images_of_client, private_tensors, small_run
 
 FEATURES = 6
 
 
 @pytest.fixture
 def training(tmp_path):
-    family = write_family(tmp_path)
-    config = small_run(tmp_path, tmp_path, method="fedproto", clients=3, **{"classifier.family": family})
+    config = small_run(
+        tmp_path, tmp_path, method="fedproto", clients=3, **{"classifier.family": SMALL_FAMILY}
+    )
     return GivenImages(config, {client: images_of_client(client, 5 + client) for client in range(3)})
 
 

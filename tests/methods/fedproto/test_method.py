@@ -8,8 +8,8 @@ from huscf_flwr.methods import method_named
 from huscf_flwr.methods.contract import State, keeps_models
 from huscf_flwr.methods.fedproto import FedProto, FedProtoClient
 from huscf_flwr.models.classifiers import classifier_of
-from tests.methods.classifiers import GivenImages, write_family
-from tests.run.builders import assert_same_to_the_bit, descriptions, images_of_client, small_run
+from tests.methods.classifiers import GivenImages
+from tests.run.builders import SMALL_FAMILY, assert_same_to_the_bit, descriptions, images_of_client, small_run
 
 SAMPLES = {0: 16, 1: 9, 2: 5}
 FEATURES = 6
@@ -23,8 +23,12 @@ def images_with(labels, seed):
 
 @pytest.fixture
 def config(tmp_path):
-    family = write_family(tmp_path)
-    given = {"compute.precision": "float64", "classifier.family": family, "method": "fedproto", "clients": 3}
+    given = {
+        "compute.precision": "float64",
+        "classifier.family": SMALL_FAMILY,
+        "method": "fedproto",
+        "clients": 3,
+    }
     return lambda **settings: small_run(tmp_path, tmp_path, **{**given, **settings})
 
 

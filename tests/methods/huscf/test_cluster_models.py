@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from huscf_flwr.methods.huscf.cluster_models import with_absent
 from huscf_flwr.models import (
     NETWORKS,
     Cut,
@@ -104,17 +103,16 @@ def test_a_clusters_model_has_its_own_body(make):
             assert states[middle]["main.weight"].equal(own["main.weight"])
 
 
-@pytest.mark.parametrize(
-    ("before", "now", "after"),
-    [
-        ({0: 0, 1: 0, 2: 1}, {0: 1, 1: 1}, {0: 1, 1: 1, 2: 1}),
-        ({0: 0, 1: 0, 2: 0, 3: 0}, {0: 2, 1: 2, 2: 1}, {0: 2, 1: 2, 2: 1, 3: 2}),
-        ({0: 0, 1: 1, 2: 5}, {0: 0, 1: 1}, {0: 0, 1: 1, 2: 5}),
-    ],
-)
-def test_who_is_absent_stays_or_goes_with_most_of_its_cluster(before, now, after):
-    """The second: its cluster is gone, and two of its three fellows are in cluster 2."""
-    assert with_absent(before, now) == after
+def test_who_is_absent_stays_and_its_cluster_with_it(make):
+    """The second of two clusters is given up by those who are there: it is still that of the third."""
+    method = make().method
+    blocks = method.models.blocks[0]
+    method.models.load({0: 0, 1: 1, 2: 1}, {0: blocks, 1: blocks})
+    method.models.take({0: 0, 1: 0}, {0: blocks})
+    assert method.models.of_client == {0: 0, 1: 0, 2: 1}
+    assert method.models.blocks.keys() == {0, 1}
+    method.models.take({2: 0}, {})
+    assert method.models.blocks.keys() == {0}
 
 
 def test_the_first_client_is_judged_by_what_it_runs_under_the_name_of_its_cluster(make):

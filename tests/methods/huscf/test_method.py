@@ -41,7 +41,7 @@ def test_a_round_has_as_many_steps_as_the_largest_client_has_batches(tmp_path_fa
         root, root, local_epochs=epochs, batch_size=batch, clients=len(sizes), **{"model.width": 0.01}
     )
     method = method_of(config, samples=dict(enumerate(sizes)))
-    assert method.steps(1) == epochs * math.ceil(max(sizes) / batch)
+    assert method.steps(1, range(len(sizes))) == epochs * math.ceil(max(sizes) / batch)
 
 
 def test_all_clients_begin_with_the_same_weights(make):
@@ -74,7 +74,7 @@ def test_each_block_travels_once_for_all_of_a_cluster_that_keep_it(tmp_path_fact
     legal = legal_cuts(spec)
     cuts = {client: data.draw(st.sampled_from(legal)) for client in range(5)}
     method = method_of(config, samples=dict.fromkeys(range(5), 4), cuts=cuts)
-    (blocks,) = method.models.blocks.values()
+    blocks = method.models.common
     clusters = {client: data.draw(st.integers(0, 2)) for client in range(5)}
     method.models.load(clusters, dict.fromkeys(range(3), blocks))
     chosen = data.draw(st.lists(st.integers(0, 4), unique=True))
@@ -138,8 +138,10 @@ def test_what_follows_a_round_is_told_nothing_but_what_a_server_knows(make):
         "client_blocks",
         "bodies",
         "seed",
+        "known",
     }
     assert known["samples"] == SAMPLES
+    assert known["known"] is None
     assert set(known["bodies"]) == {0}
     assert set(known["bodies"][0]) == set(body_block_keys(training.method.spec))
 
@@ -150,7 +152,7 @@ def test_a_round_takes_the_averages_over(make):
     closed = training.train()
     (result,) = spy.results
     assert closed.opened.number == training.rounds.number == 1
-    assert closed.opened.steps == method.steps(1)
+    assert closed.opened.steps == method.steps(1, [0, 1, 2])
     assert len(closed.opened.session.hosts) == 1
     assert method.clusters() == result.clusters
     assert method.models.blocks == result.cluster_blocks

@@ -13,9 +13,10 @@ from huscf_flwr.methods.fedgan.crossing import NETWORKS
 from huscf_flwr.methods.fedproto import FedProtoClient
 from huscf_flwr.methods.local import LocalClassifierClient, LocalGeneratorClient
 from huscf_flwr.models import flatten_blocks, model_spec_of, sampler_of, with_measured_statistics
-from tests.methods.classifiers import GivenImages, write_family
+from tests.methods.classifiers import GivenImages
 from tests.run.builders import (
     DEVICE,
+    SMALL_FAMILY,
     assert_same_to_the_bit,
     images_of_client,
     private_tensors,
@@ -31,7 +32,7 @@ def config(tmp_path):
         "model.width": 0.03,
         "compute.precision": "float64",
         "optimiser.learning_rate": 1e-3,
-        "classifier.family": write_family(tmp_path),
+        "classifier.family": SMALL_FAMILY,
         "classifier.learning_rate": 0.1,
     }
     return lambda method="local", **more: resolved(

@@ -4,8 +4,8 @@ import pytest
 
 from huscf_flwr.methods.contract import Facts
 from huscf_flwr.methods.local import Local, LocalClassifier
-from tests.methods.classifiers import GivenImages, write_family
-from tests.run.builders import images_of_client, private_tensors, small_run
+from tests.methods.classifiers import GivenImages
+from tests.run.builders import SMALL_FAMILY, images_of_client, private_tensors, small_run
 
 
 def fields(facts: type[Facts]) -> set[str]:
@@ -33,7 +33,7 @@ def test_this_crosses_and_nothing_else(method, scores):
 
 @pytest.mark.parametrize("task", ["generator", "classifier"])
 def test_no_tensor_goes_up_or_down(tmp_path, task):
-    settings = {"model.width": 0.03, "classifier.family": write_family(tmp_path), "local.task": task}
+    settings = {"model.width": 0.03, "classifier.family": SMALL_FAMILY, "local.task": task}
     config = small_run(tmp_path, tmp_path, method="local", clients=3, **settings)
     training = GivenImages(config, {client: images_of_client(client, 5 + client) for client in range(3)})
     for _ in range(2):

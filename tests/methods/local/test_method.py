@@ -6,8 +6,8 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.methods import method_named, method_of, resolved
 from huscf_flwr.methods.contract import State, keeps_models
 from huscf_flwr.methods.local import Local, LocalClassifier
-from tests.methods.classifiers import GivenImages, write_family
-from tests.run.builders import SAMPLES, images_of_client, small_run
+from tests.methods.classifiers import GivenImages
+from tests.run.builders import SAMPLES, SMALL_FAMILY, images_of_client, small_run
 
 
 @pytest.fixture(params=["generator", "classifier"])
@@ -16,7 +16,7 @@ def make(request, tmp_path):
         given = {
             "local.task": request.param,
             "model.width": 0.03,
-            "classifier.family": write_family(tmp_path),
+            "classifier.family": SMALL_FAMILY,
         }
         config = small_run(tmp_path, tmp_path, method="local", clients=3, **given, **settings)
         return GivenImages(config, {client: images_of_client(client, n) for client, n in SAMPLES.items()})

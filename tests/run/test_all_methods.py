@@ -1,35 +1,44 @@
 """What every method can rely on, on the local engine: ours, and one of the tests' own."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
+from huscf_flwr.methods import BUILT_IN, method_of
+from huscf_flwr.methods.central import CentralClient
+from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.methods.fedgan import FedGANClient
+from huscf_flwr.methods.fedproto import FedProtoClient
 from huscf_flwr.methods.huscf import HuSCFClient
+from huscf_flwr.methods.local import LocalClassifierClient, LocalGeneratorClient
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from tests.methods.two_exchanges import TwoExchangesClient
 from tests.run.builders import (
+    METHODS,
     UNJUDGED,
     SilentDisplay,
+    all_tensors,
+    assert_close,
     assert_same_run,
-    private_tensors,
+    evaluations,
     repeatable,
     server_tensors,
     small_run,
 )
 
-METHODS = ("huscf", "fedgan", "tests.methods.two_exchanges:TwoExchanges")
+ALL = {**METHODS, "two-exchanges": {"method": "tests.methods.two_exchanges:TwoExchanges"}}
 
 
-@pytest.fixture(params=METHODS, ids=["huscf", "fedgan", "two_exchanges"])
+@pytest.fixture(params=ALL)
 def make(request, images, tmp_path):
     """Makes the configuration of a run of one of the methods."""
     settings = {"model.width": 0.03, "compute.precision": "float64", "batch_size": 16, **UNJUDGED}
 
     def config(name, **other):
-        return small_run(images, tmp_path, name=name, method=request.param, **{**settings, **other})
+        return small_run(images, tmp_path, name=name, **{**settings, **ALL[request.param], **other})
 
     return config
 
@@ -39,13 +48,23 @@ def train(config, hosts=1):
     return config.folder
 
 
+def everybody(folder):
+    """The ids of all clients: those of central training are the domains."""
+    return [client["id"] for client in json.loads((folder / "clients.json").read_text())["clients"]]
+
+
+def took_part(folder):
+    return [[client["id"] for client in line["clients"]] for line in read_metrics(folder)]
+
+
+def test_no_method_of_ours_is_forgotten():
+    assert {settings["method"] for settings in METHODS.values()} == BUILT_IN.keys()
+
+
 def test_the_number_of_hosts_changes_nothing(make):
     one, two = (train(make(f"hosts-{hosts}"), hosts) for hosts in (1, 2))
-    for tensors in (server_tensors, private_tensors):
-        found, expected = tensors(two), tensors(one)
-        assert found.keys() == expected.keys()
-        for name, tensor in expected.items():
-            torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9, msg=name)
+    assert_close(all_tensors(two), all_tensors(one))
+    assert evaluations(two) == evaluations(one)
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
@@ -55,11 +74,18 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, hosts):
     rest = train(make("rest", rounds=3, resume=half), hosts)
     assert_same_run(rest, whole)
     assert repeatable(read_metrics(rest)) == repeatable(read_metrics(whole))
+    assert evaluations(rest)[-1:] == evaluations(whole)
 
 
 POISONED = {
     HuSCFClient: lambda member: member.split.segments.discriminator.blocks.at(4).main.bias,
-    FedGANClient: lambda member: member.networks.discriminator.blocks.at(4).main.bias,
+    **dict.fromkeys(
+        (FedGANClient, LocalGeneratorClient, CentralClient),
+        lambda member: member.networks.discriminator.blocks.at(4).main.bias,
+    ),
+    **dict.fromkeys(
+        (FedProtoClient, LocalClassifierClient), lambda member: member.training.network.head.bias
+    ),
     TwoExchangesClient: lambda member: member.critic.weights,
 }
 
@@ -85,18 +111,14 @@ def poisoned_begin(begin, weight):
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(make, hosts):
     folder = train(make("poisoned", rounds=3), hosts)
-    first, second, third = read_metrics(folder)
-    assert [[client["id"] for client in line["clients"]] for line in (first, second, third)] == [
-        [0, 1, 2, 3],
-        [0, 2, 3],
-        [0, 1, 2, 3],
-    ]
+    clients, (first, second, third) = everybody(folder), read_metrics(folder)
+    assert took_part(folder) == [clients, [client for client in clients if client != 1], clients]
     ((dropped,), others) = second["drop_outs"], first["drop_outs"] + third["drop_outs"]
     assert others == []
     assert dropped["id"] == 1
     assert "client 1" in dropped["reason"]
     assert "nan" in dropped["reason"]
-    assert all(tensor.isfinite().all() for tensor in server_tensors(folder).values())
+    assert all(tensor.isfinite().all() for tensor in all_tensors(folder).values())
 
 
 def upload_spoilt(begin, upload):
@@ -123,14 +145,15 @@ def upload_spoilt(begin, upload):
     return begin_counted, upload_broken
 
 
+@pytest.mark.parametrize("make", sorted(ALL.keys() - {"local", "local-classifier"}), indirect=True)
 def test_an_upload_that_is_not_finite_is_in_no_average(make, monkeypatch):
     for kind in POISONED:
         begin, upload = upload_spoilt(kind.begin, kind.upload)
         monkeypatch.setattr(kind, "begin", begin)
         monkeypatch.setattr(kind, "upload", upload)
     folder = train(make("spoilt", rounds=3))
-    second = read_metrics(folder)[1]
-    assert [client["id"] for client in second["clients"]] == [0, 2, 3]
+    clients, (_, second, _) = everybody(folder), read_metrics(folder)
+    assert took_part(folder)[1] == [client for client in clients if client != 1]
     (dropped,) = second["drop_outs"]
     assert dropped["id"] == 1
     assert "not finite" in dropped["reason"]
@@ -139,19 +162,26 @@ def test_an_upload_that_is_not_finite_is_in_no_average(make, monkeypatch):
 
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_a_run_leaves_its_files(make, hosts):
+    """Products, and scores of models that stay on clients: those of them that the method has."""
     config = make("files", rounds=1)
+    method = method_of(config)
     folder = train(config, hosts)
     products = set(read_summary(folder)["products"])
-    assert products
+    has_models = keeps_models(method.client)
+    assert bool(products) is not has_models
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert found >= {
+    assert found == {
         *("config.yaml", "clients.json", "metrics.jsonl", "summary.json", "report.html", "log.jsonl"),
         *("checkpoint/server-0001.json", "checkpoint/server-0001.safetensors"),
-        *(f"checkpoint/clients/client-{client}-round-0001.safetensors" for client in range(4)),
+        *(f"checkpoint/clients/client-{client}-round-0001.safetensors" for client in everybody(folder)),
         *(f"generators/{product}.safetensors" for product in products),
         *(f"samples/round-001-{product}.png" for product in products),
+        *(["evaluations.jsonl"] if has_models else []),
+        *(["cuts.json"] if config.method == "huscf" else []),
     }
     (line,) = read_metrics(folder)
-    for way in ("up", "down"):
+    for way, kinds in (("up", method.crossing.upload_kinds), ("down", method.crossing.order_kinds)):
         by_client = sum(client["bytes"][way] for client in line["clients"])
-        assert by_client == sum(line["bytes"][way].values()) > 0
+        assert by_client == sum(line["bytes"][way].values())
+        # FedProto has nothing to say before the first means are known.
+        assert bool(by_client) is bool(kinds and (way, config.method) != ("down", "fedproto"))

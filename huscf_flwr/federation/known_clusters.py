@@ -1,0 +1,192 @@
+"""Finding clusters in rounds that see only some of the clients.
+
+A round in which one client of a domain meets three of another has two domains and cannot tell: one client is
+no group. What earlier rounds have found is therefore brought along. A known cluster takes part in the
+clustering as one more point, its *stand-in*, at the place where a round has found it last. The only client of
+a cluster that is there has company then, and a group of newcomers gets the name of the cluster that it is.
+
+Places move while the body trains. Batch normalisation takes out most of what is common to all of them; what
+is left of that is estimated from the clients whose cluster is known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from huscf_flwr.federation.clustering import Clusterer, Clustering, KMeans, match_clusters
+from huscf_flwr.federation.features import FeatureSpace
+
+
+@dataclass(frozen=True, eq=False)
+class KnownClusters:
+    """What earlier rounds found.
+
+    Attributes:
+        told_apart: clients that a round has found in their cluster, apart from another one. Others are where
+            they are for want of anything better, and have no say in what a cluster is called.
+        places: by cluster, the mean [R] of the ``comparable_means`` of those of its clients that were there
+            when it was told apart last.
+    """
+
+    told_apart: Collection[int]
+    places: Mapping[int, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class FoundClusters:
+    """What a round found.
+
+    Attributes:
+        clusters: of the clients that were there, by client id.
+        silhouette: of the partition; see ``Clustering``.
+        told_apart: clients that it found in their cluster, apart from another one.
+        places: as in ``KnownClusters``, for the next round; empty after a round that saw all clients, of
+            which the next one knows enough without.
+    """
+
+    clusters: dict[int, int]
+    silhouette: float | None
+    told_apart: frozenset[int]
+    places: dict[int, Tensor]
+
+
+def found_among_all(clients: list[int], clustering: Clustering, previous: Mapping[int, int]) -> FoundClusters:
+    """Return the clusters of a round that saw every client there is, from a ``clustering`` in their order.
+
+    ``previous`` are the clusters of the round before.
+    """
+    labels = dict(zip(clients, clustering.labels, strict=True))
+    told_apart = frozenset(clients if len(set(clustering.labels)) > 1 else ())
+    return FoundClusters(match_clusters(previous, labels), clustering.silhouette, told_apart, {})
+
+
+def find_among_some(
+    means: Mapping[int, Tensor],
+    space: FeatureSpace,
+    previous: Mapping[int, int],
+    known: KnownClusters,
+    clusterer: Clusterer,
+    *,
+    seed: int,
+) -> FoundClusters:
+    """Find the clusters of a round that saw only some of the clients.
+
+    Groups get the names of the known clusters with most clients and stand-ins in them (``match_clusters``).
+    A client that was told apart before leaves its cluster only if at least two such clients of it are there,
+    or all of them: one alone may be among strangers because nobody else of its cluster came.
+
+    Args:
+        means: ``comparable_means`` [R] by client id.
+        space: turns them into features.
+        previous: cluster by client id, of all that have one.
+        known: what else the rounds before say.
+        clusterer: partitions clients and stand-ins.
+        seed: of its random choices.
+    """
+    clients = sorted(means)
+    own = {client: previous[client] for client in known.told_apart}
+    there = {client: own[client] for client in clients if client in own}
+    here = torch.stack([means[client] for client in clients])
+    shift = (
+        _shift_of_members(means, there, known.places)
+        if there
+        else _shift_of_newcomers(here, known.places, space, clusterer, seed)
+    )
+    places = {name: place + shift for name, place in sorted(known.places.items())}
+    company = _in_company(here, places, space)
+    free = 1 + max([*clients, *previous])
+    stand_ins = {free + number: name for number, name in enumerate(company)}
+    points = torch.cat([here, *(places[name][None] for name in company)])
+    if isinstance(clusterer, KMeans):
+        # It is told how many clusters there are, and of some of them nobody came.
+        others = len(places) - len(company)
+        clusterer = replace(clusterer, clusters=max(1, clusterer.clusters - others))
+    clustering = clusterer(space.features(points), seed=seed)
+    labels = dict(zip([*clients, *stand_ins], clustering.labels, strict=True))
+    absent = {client: name for client, name in previous.items() if own and client not in means}
+    named = match_clusters({**absent, **there, **stand_ins}, labels)
+    staying = _staying(own, there, named)
+    clusters = {client: there[client] if client in staying else named[client] for client in clients}
+    split = len(set(clustering.labels)) > 1
+    told_apart = frozenset(clients if split else ()) - staying
+    left = {*clusters.values(), *absent.values()}
+    found = _means_of({client: clusters[client] for client in told_apart}, means)
+    return FoundClusters(
+        clusters,
+        clustering.silhouette,
+        told_apart,
+        {name: place for name, place in sorted({**known.places, **found}.items()) if name in left},
+    )
+
+
+def _staying(own: Mapping[int, int], there: Mapping[int, int], named: Mapping[int, int]) -> frozenset[int]:
+    """Return who stays in its ``own`` cluster, of the clients that are ``there``, whatever was found."""
+    all_of, some_of = Counter(own.values()), Counter(there.values())
+    return frozenset(
+        client
+        for client, name in there.items()
+        if named[client] != name and some_of[name] < min(2, all_of[name])
+    )
+
+
+def _in_company(here: Tensor, places: Mapping[int, Tensor], space: FeatureSpace) -> list[int]:
+    """Return the clusters to whose place a client is nearest: the others would stand in for nobody.
+
+    To a clusterer their stand-ins would be outliers, and the more there are, the less clear are its groups.
+    """
+    if not places:
+        return []
+    names, points = list(places), torch.stack([*places.values()])
+    nearest = torch.cdist(space.features(here), space.features(points)).argmin(1)
+    return [names[place] for place in sorted(set(nearest.tolist()))]
+
+
+def _shift_of_members(
+    means: Mapping[int, Tensor], there: Mapping[int, int], places: Mapping[int, Tensor]
+) -> Tensor:
+    """Return how far all places have moved [R], as the clients show that are ``there`` and known.
+
+    It is the mean over their clusters and one more that has not moved: clusters move each their own way too,
+    and what a single one does says only half of what all of them have in common.
+    """
+    now = _means_of(there, means)
+    moves = [now[name] - places[name] for name in sorted(now.keys() & places.keys())]
+    return torch.stack([*moves, torch.zeros_like(next(iter(means.values())))]).mean(0)
+
+
+def _shift_of_newcomers(
+    here: Tensor, places: Mapping[int, Tensor], space: FeatureSpace, clusterer: Clusterer, seed: int
+) -> Tensor:
+    """Return how far all places have moved [R], as a round of nobody but newcomers shows, ``here`` [K, R].
+
+    If they form as many groups as clusters are known, and these lie to each other as the places do, then they
+    are taken for the same clusters. Otherwise nothing is known of a move, and it is zero.
+    """
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - a ClientApp starts without it
+
+    unmoved = torch.zeros_like(here[0])
+    if len(places) < 2:
+        return unmoved
+    groups = clusterer(space.features(here), seed=seed).labels
+    if len(set(groups)) != len(places):
+        return unmoved
+    before = torch.stack([*places.values()])
+    now = torch.stack([*_means_of(dict(enumerate(groups)), dict(enumerate(here))).values()])
+    shift = now.mean(0) - before.mean(0)
+    distances = torch.cdist(space.features(now), space.features(before + shift)).numpy()
+    group, place = linear_sum_assignment(distances**2)
+    apart = torch.cdist(space.features(now), space.features(now)).fill_diagonal_(np.inf).numpy()
+    return shift if bool((distances[group, place] < apart.min(1)[group]).all()) else unmoved
+
+
+def _means_of(clusters: Mapping[int, int], means: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    members: dict[int, list[Tensor]] = {}
+    for client, name in sorted(clusters.items()):
+        members.setdefault(name, []).append(means[client])
+    return {name: torch.stack(own).mean(0) for name, own in sorted(members.items())}

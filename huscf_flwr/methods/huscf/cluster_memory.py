@@ -1,0 +1,110 @@
+"""What rounds have found of the clusters, kept for the rounds to come."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.federation import FeatureSpace, KnownClusters, RoundResult
+from huscf_flwr.methods.contract import State
+from huscf_flwr.models import BlockKey
+
+_PLACE, _SPACE = "place of cluster-", "space/"
+
+
+class ClusterMemory:
+    """How sure each client's cluster is, and where the clusters were seen last.
+
+    A round that finds several groups tells its clients apart. One that finds a single group, while others
+    are absent, does not: it has put its clients somewhere, and they are *unsure*.
+
+    Attributes:
+        in_a_row: of how many of the rounds that told it apart, one after the other until the last of them, a
+            client has come out in the cluster that it is in, by client id. Zero is unsure.
+        places: where each cluster was when it was told apart last; see ``KnownClusters``. They are only kept
+            while clients are absent from rounds.
+        space: once bodies have parted, how newcomers are compared with the places.
+    """
+
+    def __init__(self, clients: Collection[int]) -> None:
+        """Remember nothing yet of these clients."""
+        self._clients = frozenset(clients)
+        self.in_a_row: dict[int, int] = {}
+        self.places: dict[int, Tensor] = {}
+        self.space = FeatureSpace()
+
+    @property
+    def told_apart(self) -> frozenset[int]:
+        """Clients that a round has found in the cluster that they are in, apart from another one."""
+        return frozenset(client for client, rounds in self.in_a_row.items() if rounds)
+
+    def known(self, present: Collection[int]) -> KnownClusters | None:
+        """Return what a round of ``present`` clients has to know; None if all are there."""
+        if self._clients <= set(present):
+            return None
+        return KnownClusters(self.told_apart, self.places)
+
+    def take(self, before: Mapping[int, int], result: RoundResult[BlockKey]) -> None:
+        """Take in a round's result; ``before`` it these were the clusters."""
+        for client, cluster in result.clusters.items():
+            rounds = self.in_a_row.get(client, 0) if before.get(client) == cluster else 0
+            self.in_a_row[client] = rounds + 1 if client in result.told_apart else rounds
+        self.places = result.places
+
+    def may_part(self, clusters: Mapping[int, int], present: Collection[int]) -> bool:
+        """Return whether bodies may part after a round of ``present`` clients while somebody is unsure.
+
+        ``clusters`` are those of all clients that have one. Where all clients are in each round this is never
+        so: if any were told apart, then all were.
+        """
+        several = len({clusters[client] for client in self.told_apart}) > 1
+        twice = sum(rounds >= (1 if client in present else 2) for client, rounds in self.in_a_row.items())
+        return several and self.told_apart != self._clients and 2 * twice > len(self._clients)
+
+    def agree(self, before: Mapping[int, int], now: Mapping[int, int], result: RoundResult[BlockKey]) -> bool:
+        """Return whether rounds agree on the clusters, after one that was taken in.
+
+        More than half of all clients, some of them in each of several clusters, have come out in the cluster
+        that they are in twice or more in a row; and the last round has found each of these clusters and moved
+        nobody. Where all clients are in each round, that is: two rounds in a row have found the same
+        clusters.
+        """
+        found = {now[client] for client in result.told_apart}
+        twice = [client for client, rounds in self.in_a_row.items() if rounds > 1]
+        clusters = {now[client] for client in self.told_apart}
+        moved = any(now[client] != cluster for client, cluster in before.items())
+        agreed = len(clusters) > 1 and found == clusters == {now[client] for client in twice}
+        return agreed and not moved and 2 * len(twice) > len(self._clients)
+
+    def forget_places(self) -> None:
+        """Forget where the clusters are: there is nobody left to find a cluster for."""
+        self.places, self.space = {}, FeatureSpace()
+
+    def nearest(self, means: Mapping[int, Tensor]) -> dict[int, int]:
+        """Return the cluster whose place is nearest to the ``comparable_means`` [R] of each client."""
+        names = sorted(self.places)
+        places = self.space.features(torch.stack([self.places[name] for name in names]))
+        return {
+            client: names[int((self.space.features(mean[None]) - places).norm(dim=1).argmin())]
+            for client, mean in sorted(means.items())
+        }
+
+    def state(self) -> State:
+        """Return what a checkpoint must hold."""
+        tensors = {f"{_PLACE}{name}": place for name, place in self.places.items()}
+        for name, tensor in vars(self.space).items():
+            if tensor is not None:
+                tensors[f"{_SPACE}{name}"] = tensor
+        return State({"in_a_row": {str(client): rounds for client, rounds in self.in_a_row.items()}}, tensors)
+
+    def load(self, state: State) -> None:
+        """Go on from ``state``, which may hold more than ``state`` returned."""
+        self.in_a_row = {int(client): rounds for client, rounds in state.facts["in_a_row"].items()}
+        self.places = {int(name): place for name, place in _named(_PLACE, state.tensors).items()}
+        self.space = FeatureSpace(**_named(_SPACE, state.tensors))
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
