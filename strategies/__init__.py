@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from huscf_flwr.flower.strategy import MethodStrategy
+    from strategies.central import Central
     from strategies.fedgan import FedGAN
     from strategies.fedproto import FedProto
     from strategies.huscf import HuSCF
     from strategies.local import Local
 
-__all__ = ["FedGAN", "FedProto", "HuSCF", "Local", "MethodStrategy"]
+__all__ = ["Central", "FedGAN", "FedProto", "HuSCF", "Local", "MethodStrategy"]
 
 _MODULES = {
+    "Central": "strategies.central",
     "FedGAN": "strategies.fedgan",
     "FedProto": "strategies.fedproto",
     "HuSCF": "strategies.huscf",

@@ -11,7 +11,7 @@ import pytest
 
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 
-PATIENCE = 20.0
+PATIENCE = 300.0
 # A process with a child, which prints both process ids and waits. The child may have its own session, as
 # Flower's SuperExec does, and may lack the tree's id in its environment.
 PARENT_AND_CHILD = (

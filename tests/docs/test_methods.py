@@ -1,4 +1,4 @@
-"""The methods of docs/methods.md, as the page has them: in a package of their own, on the demo, on both engines."""
+"""The methods of docs/methods.md, as the page has them: from a package elsewhere, on both engines."""
 
 import hashlib
 import importlib
@@ -14,10 +14,11 @@ from flwr.serverapp import ServerApp
 
 from huscf_flwr.config import from_run_config, to_run_config
 from huscf_flwr.flower.run_settings import listed_settings, overriding
-from huscf_flwr.methods import BUILT_IN, method_named, method_of, resolved
+from huscf_flwr.methods import BUILT_IN, method_named, resolved
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from tests.commands.invoking import invoke, settings_of, succeeded
+from tests.flower.closed_list import GENERATOR
 from tests.flower.grid_runs import DOUBLE, assert_close, contents, hosts, run
 from tests.run.builders import (
     UNJUDGED,
@@ -43,12 +44,13 @@ SMALL = {
 
 
 def blocks(language):
-    """The page's code, block by block."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    """The page's code in a language, block by block."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [content for named, content in fenced if named == language]
 
 
 def files():
-    """The files that the page shows whole, by path: the first line of such a block is a comment that names it."""
+    """The files that the page shows whole, by path: their first line is a comment that names it."""
     shown = [*blocks("python"), *blocks("toml")]
     named = {re.match(r"# ([\w/]+\.\w+)\n", block): block for block in shown}
     return {match[1]: block for match, block in named.items() if match}
@@ -98,29 +100,22 @@ def images(tmp_path_factory):
     return write_domains(tmp_path_factory.mktemp("images"))
 
 
-def demo(cache, output, **settings):
-    """The configuration of a run of somebody's app on the demo, which takes seconds."""
-    flat = {**SMALL, **settings, "output": output, "data.cache": cache, "data.scenario": "demo"}
-    listed = listed_settings(output.parent)
-    said = {**listed, **{key.replace("_", "-"): str(value) for key, value in flat.items()}}
-    return from_run_config(said)
-
-
-def on_both_engines(folder, cache, method):
-    """Train one method of the page on the demo with each engine; return the grid, and both runs."""
-    app = importlib.import_module("my_package.app")
-    runs = {
-        engine: demo(cache, folder / "runs", name=f"{engine}-{method.partition(':')[2]}", method=method)
-        for engine in ("local", "flower")
-    }
-    train_locally(runs["local"], display=SilentDisplay())
-    grid = run(runs["flower"], hosts(2), app=app.client)
-    return grid, runs
+def demo(folder, name, **settings):
+    """The configuration of a run of the page's app on the demo, which takes seconds."""
+    said = {**SMALL, **settings, "name": name, "output": folder / "runs", "data.scenario": "demo"}
+    over = {key.replace("_", "-"): str(value) for key, value in said.items()}
+    return from_run_config({**listed_settings(folder), **over})
 
 
 @pytest.fixture(scope="module", params=METHODS, ids=lambda name: name.partition(":")[2])
 def trained(request, folder, cache):
-    return request.param, *on_both_engines(folder, cache, request.param)
+    """A method of the page, and its runs on the demo: Flower's grid, and the configuration by engine."""
+    given = {"method": request.param, "data.cache": cache}
+    kind = request.param.partition(":")[2]
+    runs = {engine: demo(folder, f"{kind}-{engine}", **given) for engine in ("local", "flower")}
+    train_locally(runs["local"], display=SilentDisplay())
+    grid = run(runs["flower"], hosts(2), app=importlib.import_module("my_package.app").client)
+    return request.param, grid, runs
 
 
 @pytest.mark.slow
@@ -154,15 +149,20 @@ def test_it_is_judged_and_its_report_is_like_any_other(trained, engine):
 
 
 @pytest.mark.slow
-def test_what_crosses_is_what_it_lists(trained):
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_discriminators_never_leave_their_clients(trained, direction):
     method, grid, runs = trained
     steps = {"gradient of the generator"} if method == GRADIENTS else set()
     for line in read_metrics(runs["flower"].folder):
-        for way in ("up", "down"):
-            assert set(line["bytes"][way]) == {"generator", *steps}
-    for sent in contents(grid, "train"):
-        assert {name.split("/")[-1] for name in sent if "generator" in name} <= {"generator"}
-    assert method_of(runs["flower"]).crossing.upload_kinds == ("generator",)
+        assert set(line["bytes"][direction]) == {"generator", *steps}
+    messages = contents(grid, "train", direction)
+    assert len(messages) == 4
+    for message in messages:
+        arrays = dict(message.array_records)
+        assert arrays
+        for name, record in arrays.items():
+            assert name.endswith("/generator")
+            assert all(re.fullmatch(GENERATOR, key) for key in record)
 
 
 def test_the_pages_commands_are_right_and_its_setting_counts(folder, images, monkeypatch):
@@ -236,7 +236,7 @@ def test_the_pages_choice_of_clients(images, tmp_path):
     space = {"SharedGenerators": method_named(GENERATORS)}
     exec(f"class Halves(SharedGenerators):\n{body}", space)
     config = small_run(images, tmp_path, method=GENERATORS, **UNJUDGED)
-    method = space["Halves"](config, descriptions({client: 10 for client in range(4)}))
+    method = space["Halves"](config, descriptions(dict.fromkeys(range(4), 10)))
     assert [method.select(number, range(4)) for number in (1, 2)] == [(1, 3), (0, 2)]
     assert method.select(1, (0, 2)) == (0, 2)
 

@@ -87,7 +87,7 @@ class Together:
     ],
 )
 def test_a_cluster_is_left_only_in_a_round_that_saw_enough_of_it(previous, there, clusters):
-    found = find({client: WEST for client in there}, previous, previous, clusterer=Together())
+    found = find(dict.fromkeys(there, WEST), previous, previous, clusterer=Together())
     assert found.clusters == clusters
     assert found.told_apart == frozenset()
 
@@ -99,7 +99,7 @@ def test_a_client_that_stays_against_what_was_found_was_not_found():
     def clusterer(features, *, seed):
         return Clustering((0, 0, 1, 1, 0), 0.5)
 
-    found = find({k: WEST for k in range(5)}, previous, previous, clusterer=clusterer)
+    found = find(dict.fromkeys(range(5), WEST), previous, previous, clusterer=clusterer)
     assert found.clusters == {0: 0, 1: 0, 2: 1, 3: 1, 4: 2}
     assert found.told_apart == {0, 1, 2, 3}
     assert found.places.keys() == {0, 1}
@@ -141,7 +141,7 @@ def test_newcomers_of_one_cluster_are_not_taken_for_two_because_two_were_asked_f
     previous = {0: 0, 1: 0, 2: 1, 3: 1}
     found = find(means, previous, previous, {0: WEST, 1: EAST}, clusterer=KMeans(2))
     assert set(found.clusters.values()) == {1}
-    assert found.told_apart == set(means)
+    assert found.told_apart == frozenset()
 
 
 def test_places_move_half_as_far_as_the_only_cluster_that_shows_it():
@@ -153,15 +153,20 @@ def test_places_move_half_as_far_as_the_only_cluster_that_shows_it():
             seen.append(features)
             return super().__call__(features, seed=seed)
 
-    find(
-        {0: (6.0, 0.0), 1: (6.0, 0.0)},
-        {0: 0, 1: 0, 2: 1},
-        {0, 1, 2},
-        {0: WEST, 1: EAST},
-        clusterer=Watching(),
-    )
+    means = {0: (6.0, 0.0), 3: (12.0, 0.0)}
+    find(means, {0: 0, 2: 1}, {0, 2}, {0: WEST, 1: EAST}, clusterer=Watching())
     (features,) = seen
-    assert features.tolist() == [[6, 0], [6, 0], [3, 0], [13, 0]]
+    assert features.tolist() == [[6, 0], [12, 0], [3, 0], [13, 0]]
+
+
+def test_a_cluster_that_nobody_is_near_has_no_stand_in():
+    """North would be an outlier; and of the three clusters that were asked for, one is not here."""
+    previous = {0: 0, 1: 0, 7: 1, 8: 1, 9: 2}
+    means = {0: near(WEST), 1: near(WEST, 1), 2: near(WEST, 2), 7: near(EAST)}
+    for clusterer in (SilhouetteKMeans(), KMeans(3)):
+        found = find(means, previous, previous, {0: WEST, 1: EAST, 2: NORTH}, clusterer=clusterer)
+        assert found.clusters == {0: 0, 1: 0, 2: 0, 7: 1}
+        assert found.told_apart == {0, 1, 2, 7}
 
 
 def test_distances_are_those_of_features():
@@ -208,7 +213,7 @@ def test_whatever_is_found_everybody_who_is_there_has_a_cluster_and_nobody_else(
     def clusterer(features, *, seed):
         return Clustering(tuple(labels[: len(features)]), None)
 
-    found = find({client: WEST for client in there}, previous, sure, clusterer=clusterer)
+    found = find(dict.fromkeys(there, WEST), previous, sure, clusterer=clusterer)
     assert found.clusters.keys() == there
     assert found.told_apart <= there
     assert found.places.keys() <= {*found.clusters.values(), *previous.values()}

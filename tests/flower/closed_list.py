@@ -71,10 +71,61 @@ DECLARED = {
         "product": {"generator": GENERATOR},
         "scores": {"tstr_accuracy", "tstr_f1"},
     },
+    "fedproto": {
+        "description": DESCRIPTION | {"classes", "counts"},
+        "order": set(),
+        "order kinds": {"global_means": "classes|means"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"class_means": "means"},
+        "losses": {"classifier", "prototype"},
+        "product": {},
+        "scores": {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"},
+    },
+    "local": {
+        "description": DESCRIPTION,
+        "order": set(),
+        "order kinds": {},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {},
+        "losses": {"discriminator", "generator"},
+        "product": {},
+        "scores": {"label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"},
+    },
+    "local-classifier": {
+        "description": DESCRIPTION,
+        "order": set(),
+        "order kinds": {},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {},
+        "losses": {"classifier"},
+        "product": {},
+        "scores": {"accuracy", "f1", "loss"},
+    },
+    "central": {
+        "description": DESCRIPTION | {"largest"},
+        "order": {"steps"},
+        "order kinds": {"networks": BLOCK},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"networks": BLOCK},
+        "losses": {"discriminator", "generator"},
+        "product": {},
+        "scores": set(),
+    },
 }
 
-GROUPS = {"huscf": r"cluster-\d+/(generator|discriminator)\.\d+", "fedgan": "everybody"}
-"""Names of the groups of clients that are told the same."""
+GROUPS = {
+    "huscf": r"(cluster-\d+|common)/(generator|discriminator)\.\d+",
+    "fedgan": "everybody",
+    "fedproto": "everybody",
+}
+"""Names of the groups of clients that are told the same, where there are any.
+
+Who belongs to no cluster yet is told what is common to all.
+"""
 
 CLIENT = r"\d+"
 KEPT = {rf"kept/{CLIENT}": (ConfigRecord, {"round", "sha256"})}
@@ -89,10 +140,7 @@ def envelope(method):
         "train": {
             "round": (ConfigRecord, {"round", "attempt", "steps", "training", "neighbours"}),
             rf"order/{CLIENT}": (ConfigRecord, listed["order"]),
-            rf"groups/{CLIENT}": (ConfigRecord, {"names"}),
-            "empty-groups": (ConfigRecord, {"names"}),
             **tensors(rf"tensors/{CLIENT}", listed["order kinds"]),
-            **tensors(f"group/{GROUPS[method]}", listed["order kinds"]),
             **KEPT,
         },
         "evaluate": {
@@ -101,6 +149,12 @@ def envelope(method):
             **KEPT,
         },
     }
+    if method in GROUPS:
+        down["train"] |= {
+            rf"groups/{CLIENT}": (ConfigRecord, {"names"}),
+            "empty-groups": (ConfigRecord, {"names"}),
+            **tensors(f"group/{GROUPS[method]}", listed["order kinds"]),
+        }
     if listed["exchanges"]:
         down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
     up = {

@@ -1,18 +1,17 @@
 """Whole runs on Flower's Grid with all SuperNodes in this process; see ``in_process_grid``."""
 
-import torch
 from flwr.app import Context, RecordDict
 
 import client_apps
 from huscf_flwr.config import to_run_config
-from huscf_flwr.methods import BUILT_IN
 from huscf_flwr.run.checkpoint import client_folder, read_checkpoint
 from huscf_flwr.run.run_folder import read_metrics
 from server_app import make_server_app
 from tests.flower.in_process_grid import RUN_ID, SERVER, InProcessGrid
-from tests.run.builders import DOMAINS, SilentDisplay
+from tests.run.builders import DOMAINS, METHODS, SilentDisplay
 
-METHODS = sorted(BUILT_IN)
+ON_DEVICES = sorted(METHODS.keys() - {"central"})
+"""Those whose clients may be devices."""
 DOUBLE = {"compute.precision": "float64"}
 
 
@@ -77,11 +76,3 @@ def client_files(*folders, clients=4, number=3):
     return [
         client_folder(folder) / name.format(client, number) for client in range(clients) for folder in folders
     ]
-
-
-def assert_close(found, expected):
-    """Compare tensors by name: numbers that were added up in another order may differ in the last digits."""
-    assert found.keys() == expected.keys()
-    assert expected
-    for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9, msg=name)

@@ -39,15 +39,10 @@ from huscf_flwr.run.host import EvaluationOrder
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.session import LockStep, SessionError
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
-from tests.run.builders import method_of, small_run, write_domains
+from tests.run.builders import method_of, small_run
 
 CUT = Cut(1, 1, 1, 1)
 METHODS = ["huscf", "fedgan"]
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_domains(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture

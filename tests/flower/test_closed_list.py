@@ -5,8 +5,8 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from pydantic import BaseModel
 
-from huscf_flwr.methods import BUILT_IN, method_named
-from tests.flower.closed_list import DECLARED, unlisted
+from tests.flower.closed_list import DECLARED, GROUPS, unlisted
+from tests.run.builders import METHODS, method_class
 
 
 def keys_of(model, prefix=""):
@@ -34,31 +34,32 @@ def declared(method):
         "upload": keys_of(crossing.upload),
         "upload kinds": set(crossing.upload_kinds),
         "losses": set(method.client.losses),
-        "product": {crossing.product_kind},
+        "product": {crossing.product_kind} - {""},
         "scores": set(crossing.scores),
     }
 
 
 def test_every_method_of_ours_is_written_out():
-    assert DECLARED.keys() == BUILT_IN.keys()
+    """Also that each of ours is among them: tests/run/test_all_methods.py."""
+    assert DECLARED.keys() == METHODS.keys()
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_declares_what_is_written_out(name):
     listed = {
         part: set(kinds) if isinstance(kinds, dict) else kinds for part, kinds in DECLARED[name].items()
     }
-    assert declared(method_named(name)) == listed
+    assert declared(method_class(name)) == listed
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", METHODS)
 def test_exchanges_carry_numbers_only(name):
     """Integers could be labels: a method that sends some is to be written out here with their kinds."""
-    kinds = [kind for each in method_named(name).crossing.exchanges for kind in (*each.up, *each.down)]
+    kinds = [kind for each in method_class(name).crossing.exchanges for kind in (*each.up, *each.down)]
     assert all(kind.dtype is None for kind in kinds)
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", METHODS)
 def test_the_list_notices_what_is_not_on_it(name):
     records = RecordDict(
         {
@@ -69,15 +70,28 @@ def test_the_list_notices_what_is_not_on_it(name):
     )
     found = unlisted(records, "query.describe", "up", name)
     assert found == ["description/1/labels", "domain", "description/2"]
-    (kind,) = DECLARED[name]["upload kinds"]
-    arrays = RecordDict({f"tensors/1/{kind}": ArrayRecord({"images": torch.zeros(2, dtype=torch.uint8)})})
-    found = unlisted(arrays, "train", "up", name)
-    assert found == [f"tensors/1/{kind}/images", f"tensors/1/{kind}/images: uint8"]
+    for kind in DECLARED[name]["upload kinds"]:
+        arrays = RecordDict({f"tensors/1/{kind}": ArrayRecord({"images": torch.zeros(2, dtype=torch.uint8)})})
+        found = unlisted(arrays, "train", "up", name)
+        assert found == [f"tensors/1/{kind}/images", f"tensors/1/{kind}/images: uint8"]
     images = RecordDict({"tensors/1/images": ArrayRecord({"generator.0.main.weight": torch.zeros(2)})})
     assert unlisted(images, "train", "up", name) == ["tensors/1/images"]
 
 
-def test_a_method_of_messages_is_told_of_no_stream():
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_of_messages_is_told_of_no_stream(name):
     stream = RecordDict({"stream": ConfigRecord({"address": "localhost:1"})})
-    assert unlisted(stream, "train", "down", "huscf") == []
-    assert unlisted(stream, "train", "down", "fedgan") == ["stream"]
+    assert unlisted(stream, "train", "down", name) == ([] if name == "huscf" else ["stream"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_groups_are_told_of_where_there_are_some(name):
+    groups = RecordDict({"groups/1": ConfigRecord({"names": ["everybody"]})})
+    assert unlisted(groups, "train", "down", name) == ([] if name in GROUPS else ["groups/1"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_nobody_judges_what_is_no_product(name):
+    record = RecordDict({"product/generator": ArrayRecord({"generator.0.main.weight": torch.zeros(2)})})
+    has_product = bool(DECLARED[name]["product"])
+    assert unlisted(record, "evaluate", "down", name) == ([] if has_product else ["product/generator"])

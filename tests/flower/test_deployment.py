@@ -33,10 +33,10 @@ from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
 from huscf_flwr.session.wire.endpoint import open_channel
 from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
-from tests.flower.grid_runs import DOUBLE, METHODS, dropped_in, trained_in
+from tests.flower.grid_runs import DOUBLE, dropped_in, trained_in
 from tests.flower.processes import processes_of
 from tests.flower.troubled_methods import STEP, waits
-from tests.run.builders import SilentDisplay, server_tensors, small_run, write_domains
+from tests.run.builders import METHODS, SilentDisplay, server_tensors, small_run, write_domains
 
 APP = Path(__file__).resolve().parents[2]
 FAR_AWAY = 3600.0

@@ -22,9 +22,8 @@ from huscf_flwr.flower.superlink import FlowerRunError, private_superlink
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
-from tests.flower.grid_runs import METHODS
 from tests.flower.processes import left_of
-from tests.run.builders import SilentDisplay, private_tensors, server_tensors
+from tests.run.builders import METHODS, SilentDisplay, private_tensors, server_tensors
 
 APP = Path(__file__).resolve().parents[2]
 CORES = os.cpu_count() or 1

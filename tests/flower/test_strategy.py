@@ -13,30 +13,24 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.session.wire import channel, server
 from huscf_flwr.session.wire.endpoint import PortTakenError
-from strategies import FedGAN, HuSCF, MethodStrategy
-from tests.flower.grid_runs import (
-    DOUBLE,
-    METHODS,
-    asked,
-    assert_close,
-    contents,
-    hosts,
-    owners,
-    run,
-    trained_in,
-)
+from strategies import FedGAN, FedProto, HuSCF, Local, MethodStrategy
+from tests.flower.grid_runs import DOUBLE, asked, contents, hosts, owners, run, trained_in
 from tests.flower.in_process_grid import InProcessGrid
-from tests.run.builders import DOMAINS, UNJUDGED, SilentDisplay, server_tensors, small_run, write_domains
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_domains(tmp_path_factory.mktemp("images"))
+from tests.run.builders import (
+    DOMAINS,
+    METHODS,
+    UNJUDGED,
+    SilentDisplay,
+    all_tensors,
+    assert_close,
+    server_tensors,
+    small_run,
+)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_leaves_what_the_local_engine_leaves(images, tmp_path, method):
-    config, local = (small_run(images, tmp_path / place, method=method) for place in ("flower", "local"))
+    config, local = (small_run(images, tmp_path / place, **METHODS[method]) for place in ("flower", "local"))
     run(config, hosts(2))
     train_locally(local, display=SilentDisplay())
     files = [
@@ -45,28 +39,56 @@ def test_a_run_leaves_what_the_local_engine_leaves(images, tmp_path, method):
     ]
     assert files[0] == files[1]
     summary = read_summary(config.folder)
-    assert (summary["method"], summary["rounds"]) == (method, 2)
+    assert (summary["method"], summary["rounds"]) == (config.method, 2)
     assert set(summary["domains"]) == set(DOMAINS)
     assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2]
 
 
 @pytest.fixture(scope="module")
 def local(images, tmp_path_factory):
-    """What the local engine trains with each method in two rounds, in float64."""
+    """What the local engine trains with each method in two rounds, in float64, clients' own included."""
     folder = tmp_path_factory.mktemp("local")
-    runs = {each: small_run(images, folder, name=each, method=each, **UNJUDGED, **DOUBLE) for each in METHODS}
+    runs = {
+        name: small_run(images, folder, name=name, **settings, **UNJUDGED, **DOUBLE)
+        for name, settings in METHODS.items()
+    }
     for config in runs.values():
         train_locally(config, display=SilentDisplay())
-    return {method: server_tensors(config.folder) for method, config in runs.items()}
+    return {name: all_tensors(config.folder) for name, config in runs.items()}
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tmp_path, local, count, method):
-    config = small_run(images, tmp_path, method=method, **UNJUDGED, **DOUBLE)
+    """Central training has one client a domain, and two domains."""
+    count = min(count, 2) if method == "central" else count
+    config = small_run(images, tmp_path, **METHODS[method], **UNJUDGED, **DOUBLE)
     run(config, hosts(count))
     assert [line["hosts"] for line in read_metrics(config.folder)] == [count, count]
-    assert_close(server_tensors(config.folder), local[method])
+    assert_close(all_tensors(config.folder), local[method])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_share_of_the_clients_trains_what_it_trains_on_the_local_engine(images, tmp_path, method):
+    """Who takes part depends on the seed alone: clients may come to another SuperNode than before."""
+    settings = {"fraction_train": 0.5, "rounds": 4, **METHODS[method], **UNJUDGED, **DOUBLE}
+    config, local = (small_run(images, tmp_path, name=name, **settings) for name in ("flower", "local"))
+    run(config, hosts(2))
+    train_locally(local, display=SilentDisplay())
+    took_part = trained_in(config)
+    assert took_part == trained_in(local)
+    assert len(set(map(tuple, took_part))) > 1
+    assert {len(clients) for clients in took_part} == {1 if method == "central" else 2}
+    assert_close(all_tensors(config.folder), all_tensors(local.folder))
+
+
+def test_a_supernode_without_a_client_in_the_round_is_left_alone(images, tmp_path):
+    settings = {"fraction_train": 0.25, "rounds": 3, **UNJUDGED}
+    config = small_run(images, tmp_path, method="fedgan", **settings)
+    grid = run(config, hosts(2))
+    assert len(asked(grid, "train")) == 3
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [1, 1, 1]
+    assert {request["round"]["neighbours"] for request in contents(grid, "train")} == {1}
 
 
 def test_parity_mode_trains_what_the_local_engine_trains(images, tmp_path):
@@ -111,7 +133,7 @@ def test_without_lock_step_there_are_more_supernodes_than_workers(images, tmp_pa
     display = SilentDisplay()
     run(config, hosts(4), at_once=1, display=display)
     assert [line["hosts"] for line in read_metrics(config.folder)] == [4, 4]
-    assert_close(server_tensors(config.folder), local["fedgan"])
+    assert_close(all_tensors(config.folder), local["fedgan"])
     assert display.steps[-1] == (2, 4, 4)
 
 
@@ -208,7 +230,16 @@ def started(strategy, nodes):
     return grid
 
 
-@pytest.mark.parametrize(("method", "parent"), [("huscf", HuSCF), ("fedgan", FedGAN)])
+STRATEGIES = {
+    "huscf": HuSCF,
+    "fedgan": FedGAN,
+    "fedproto": FedProto,
+    "local": Local,
+    "local-classifier": Local,
+}
+
+
+@pytest.mark.parametrize(("method", "parent"), STRATEGIES.items())
 def test_a_strategy_is_there_to_be_extended(images, tmp_path, method, parent):
     class Own(parent):
         """Changes what Flower is told, and looks at what came back."""
@@ -224,16 +255,21 @@ def test_a_strategy_is_there_to_be_extended(images, tmp_path, method, parent):
             metrics["own"] = 1.0
             return arrays, metrics
 
-    strategy = Own(small_run(images, tmp_path, method=method, **UNJUDGED))
+    strategy = Own(small_run(images, tmp_path, **METHODS[method], **UNJUDGED))
     started(strategy, hosts(2))
     assert strategy.seen == [(1, [100, 101]), (2, [100, 101])]
     assert read_summary(strategy.config.folder)["rounds"] == 2
 
 
-@pytest.mark.parametrize(("method", "other"), [("huscf", FedGAN), ("fedgan", HuSCF)])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("other", dict.fromkeys(STRATEGIES.values()))
 def test_a_strategy_of_another_method_is_named(images, tmp_path, method, other):
-    with pytest.raises(ValueError, match=rf"method: {method}, but this strategy is that of"):
-        other(small_run(images, tmp_path, method=method))
+    config = small_run(images, tmp_path, **METHODS[method])
+    if STRATEGIES.get(method) is other:
+        other(config).close()
+    else:
+        with pytest.raises(ValueError, match=rf"method: {config.method}, but this strategy is that of"):
+            other(config)
 
 
 def test_a_method_other_than_the_clients_is_refused_before_training(images, tmp_path):

@@ -7,29 +7,15 @@ from huscf_flwr.models import Cut, client_block_keys, model_spec_of
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.closed_list import unlisted
-from tests.flower.grid_runs import (
-    DOUBLE,
-    assert_close,
-    client_files,
-    contents,
-    hosts,
-    owners,
-    run,
-    training_of,
-)
+from tests.flower.grid_runs import DOUBLE, client_files, contents, hosts, owners, run, training_of
 from tests.methods.huscf.scripted_cuts import script_cuts
-from tests.run.builders import UNJUDGED, SilentDisplay, server_tensors, small_run, write_domains
+from tests.run.builders import UNJUDGED, SilentDisplay, assert_close, server_tensors, small_run
 
 CHANGES = {
     1: {0: Cut(2, 2, 2, 2), 3: Cut(1, 1, 1, 1)},
     2: {0: Cut(1, 2, 1, 2), 2: Cut(2, 1, 2, 1), 3: Cut(2, 1, 1, 2)},
 }
 CHANGING = {**UNJUDGED, **DOUBLE, "rounds": 3, "cuts.dynamic": "true"}
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_domains(tmp_path_factory.mktemp("images"))
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -14,23 +14,15 @@ from huscf_flwr.run import host
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
-from tests.flower.grid_runs import (
-    DOUBLE,
+from tests.flower.grid_runs import DOUBLE, contents, dropped_in, hosts, owners, run, trained_in
+from tests.run.builders import (
     METHODS,
+    UNJUDGED,
+    SilentDisplay,
     assert_close,
-    contents,
-    dropped_in,
-    hosts,
-    owners,
-    run,
-    trained_in,
+    server_tensors,
+    small_run,
 )
-from tests.run.builders import UNJUDGED, SilentDisplay, server_tensors, small_run, write_domains
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_domains(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(autouse=True)

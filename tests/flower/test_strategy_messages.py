@@ -4,23 +4,20 @@ import pytest
 from flwr.app import ArrayRecord
 
 from huscf_flwr.flower.session_grid import SessionGrid
-from huscf_flwr.methods import method_named
+from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.run_folder import read_metrics
-from tests.flower.closed_list import unlisted
-from tests.flower.grid_runs import METHODS, contents, hosts, owners, run
-from tests.run.builders import DOMAINS, UNJUDGED, small_run, write_domains
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_domains(tmp_path_factory.mktemp("images"))
+from tests.flower.closed_list import DECLARED, GROUPS, unlisted
+from tests.flower.grid_runs import ON_DEVICES, contents, hosts, owners, run
+from tests.run.builders import DOMAINS, METHODS, UNJUDGED, method_class, small_run
 
 
 class Ran:
     """A run that is over: how it was configured, and the grid with all its messages."""
 
-    def __init__(self, method, config, nodes):
-        self.method, self.config, self.grid = method, config, run(config, nodes)
+    def __init__(self, name, config, nodes):
+        self.name, self.method, self.config = name, method_class(name), config
+        self.has_models = keeps_models(self.method.client)
+        self.grid = run(config, nodes)
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -28,15 +25,15 @@ def simulated(request, images, tmp_path_factory):
     """Two rounds on two hosts."""
     place = tmp_path_factory.mktemp("simulated")
     clusters = {"huscf.clusters": 2} if request.param == "huscf" else {}
-    config = small_run(images, place, method=request.param, **UNJUDGED, **clusters)
+    config = small_run(images, place, **METHODS[request.param], **UNJUDGED, **clusters)
     return Ran(request.param, config, hosts(2))
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=ON_DEVICES)
 def owned(request, images, tmp_path_factory):
-    """Two owners, who judge at the end, and a host of virtual clients."""
+    """Two owners, who judge at the end, and a host of virtual clients, which all hold images out."""
     place = tmp_path_factory.mktemp("owned")
-    config = small_run(images, place, method=request.param, rounds=1)
+    config = small_run(images, place, rounds=1, **METHODS[request.param], **{"data.held_out": 0.2})
     return Ran(request.param, config, {**owners(images, place), **hosts(1)})
 
 
@@ -45,7 +42,7 @@ def assert_nothing_private(ran, direction, message_types):
     messages = ran.grid.sent if direction == "down" else ran.grid.received
     assert {message.metadata.message_type for message in messages} == message_types
     for message in messages:
-        assert unlisted(message.content, message.metadata.message_type, direction, ran.method) == []
+        assert unlisted(message.content, message.metadata.message_type, direction, ran.name) == []
         for record in message.content.values():
             values = () if isinstance(record, ArrayRecord) else record.values()
             words = [value for value in values if isinstance(value, str)]
@@ -57,7 +54,8 @@ TYPES = {"query.join", "query.describe", "train"}
 
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_nothing_private_is_in_the_messages_of_a_simulation(simulated, direction):
-    assert_nothing_private(simulated, direction, TYPES)
+    types = TYPES | {"evaluate"} if simulated.has_models else TYPES
+    assert_nothing_private(simulated, direction, types)
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])
@@ -65,6 +63,7 @@ def test_nothing_private_is_in_the_messages_of_owners(owned, direction):
     assert_nothing_private(owned, direction, TYPES | {"evaluate"})
 
 
+@pytest.mark.parametrize("simulated", ["huscf", "fedgan", "central"], indirect=True)
 def test_arrays_up_are_the_blocks_that_a_client_keeps(simulated):
     """Of lock-step clients those of their cut, of others all."""
     cuts = {
@@ -77,11 +76,27 @@ def test_arrays_up_are_the_blocks_that_a_client_keeps(simulated):
             assert len(blocks) == (10 if cut is None else sum(cut))
 
 
+@pytest.mark.parametrize("simulated", ["fedproto", "local", "local-classifier"], indirect=True)
+def test_of_models_that_stay_on_clients_only_scores_come_back(simulated):
+    replies = contents(simulated.grid, "evaluate", "up")
+    assert len(replies) == 2
+    for reply in replies:
+        assert not reply.array_records
+        assert {name.split("/")[0] for name in reply} == {"samples", "scores"}
+    for request in contents(simulated.grid, "evaluate"):
+        assert not request.array_records
+
+
+@pytest.mark.parametrize("simulated", sorted(GROUPS), indirect=True)
 def test_what_several_clients_are_told_goes_down_once_to_each_host(simulated):
+    """FedProto has nothing to tell before its first round is over."""
     requests = contents(simulated.grid, "train")
     assert len(requests) == 2 * 2
-    (kind,) = method_named(simulated.method).crossing.upload_kinds
+    (kind,) = DECLARED[simulated.name]["order kinds"].keys() & {"segments", "networks", "global_means"}
     for request in requests:
+        if simulated.name == "fedproto" and request["round"]["round"] == 1:
+            assert not request.array_records
+            continue
         told = {
             group
             for name, record in request.config_records.items()
@@ -99,7 +114,7 @@ def test_tokens_are_fresh_in_every_round_and_for_every_host(images, tmp_path):
     assert {request["round"]["neighbours"] for request in requests} == {2}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_DEVICES)
 def test_messages_live_as_long_as_a_round_may_take_and_late_replies_are_still_collected(
     images, tmp_path, monkeypatch, method
 ):
@@ -110,7 +125,8 @@ def test_messages_live_as_long_as_a_round_may_take_and_late_replies_are_still_co
         return send(grid, messages, timeout=timeout)
 
     monkeypatch.setattr(SessionGrid, "send_and_receive", watched)
-    config = small_run(images, tmp_path, method=method, rounds=1, clients=2, round_seconds=90.0, **UNJUDGED)
+    settings = {"rounds": 1, "clients": 2, "round_seconds": 90.0, **METHODS[method], **UNJUDGED}
+    config = small_run(images, tmp_path, **settings)
     sent = run(config, owners(images, tmp_path)).sent
     types = [message.metadata.message_type for message in sent if message.metadata.ttl == 90.0]
     assert types == ["train", "train", "evaluate", "evaluate"]
@@ -119,7 +135,7 @@ def test_messages_live_as_long_as_a_round_may_take_and_late_replies_are_still_co
 
 
 def test_the_ledger_counts_tensors_as_they_cross(simulated):
-    crossing = method_named(simulated.method).crossing
+    crossing = simulated.method.crossing
     lines = read_metrics(simulated.config.folder)
     for direction, kinds in (("down", crossing.order_kinds), ("up", crossing.upload_kinds)):
         counted = sum(line["bytes"][direction].get(kind, 0) for line in lines for kind in kinds)

@@ -9,32 +9,25 @@ import client_apps
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.flower.client_keys import keys_of_nodes, read_client_keys
 from huscf_flwr.run.run_folder import read_metrics, read_summary
-from tests.flower.grid_runs import (
-    METHODS,
-    asked,
-    assert_close,
-    client_files,
-    contents,
-    hosts,
-    owners,
-    run,
-    trained_in,
-    training_of,
-)
+from tests.flower.grid_runs import ON_DEVICES, asked, contents, hosts, owners, run, trained_in, training_of
 from tests.flower.in_process_grid import InProcessGrid
-from tests.run.builders import UNJUDGED, assert_same_to_the_bit, server_tensors, small_run, write_domains
+from tests.run.builders import (
+    METHODS,
+    UNJUDGED,
+    all_tensors,
+    assert_close,
+    assert_same_run,
+    assert_same_to_the_bit,
+    evaluations,
+    small_run,
+)
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_domains(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=ON_DEVICES)
 def owned(request, images, tmp_path_factory):
     """Two owners and a host of virtual clients, two rounds."""
     place = tmp_path_factory.mktemp("owned")
-    config = small_run(images, place, method=request.param)
+    config = small_run(images, place, name=request.param, **METHODS[request.param])
     return config, run(config, {**owners(images, place), **hosts(1)}), place
 
 
@@ -52,7 +45,7 @@ def test_where_nobody_knows_the_domains_nothing_is_invented(owned):
     summary = read_summary(config.folder)
     assert summary["domains"] is None
     assert (summary["clusters"] or {}).get("ari") is None
-    assert all("domains" not in line for line in read_metrics(config.folder))
+    assert all("domains" not in line for line in (*read_metrics(config.folder), *evaluations(config.folder)))
 
 
 def scores_of(config):
@@ -60,6 +53,7 @@ def scores_of(config):
     return [product["client_scores"] for product in products if "client_scores" in product]
 
 
+@pytest.mark.parametrize("owned", ["huscf", "fedgan"], indirect=True)
 def test_owners_judge_on_their_own_test_data_at_the_end(owned):
     config, grid, _ = owned
     assert asked(grid, "evaluate") == [200, 201]
@@ -74,18 +68,22 @@ def test_who_judges_for_another_client_is_not_heard(images, tmp_path, claimed):
     def handle(message, context):
         reply = client_apps.app(message, context)
         if message.metadata.message_type == "evaluate" and context.node_id == 201:
-            reply.content["judged"]["client"] = claimed
-            reply.content["scores"]["tstr_accuracy"] = 123.0
+            for what in ("samples", "scores"):
+                reply.content[f"{what}/product/{claimed}"] = reply.content.pop(f"{what}/product/1")
+            reply.content[f"scores/product/{claimed}"]["tstr_accuracy"] = 123.0
         return reply
 
     config = small_run(images, tmp_path, method="fedgan", clients=2, rounds=1, **{"evaluation.every": 0})
     grid = run(config, owners(images, tmp_path), app=handle)
-    own = next(
-        content["scores"]
+    said = [
+        content[f"scores/product/{client}"]["tstr_accuracy"]
         for content in contents(grid, "evaluate", "up")
-        if content["judged"]["client"] == 0 and content["scores"]["tstr_accuracy"] != 123.0
-    )
-    assert [scores["tstr_accuracy"] for scores in scores_of(config)] == [own["tstr_accuracy"]]
+        for client in (0, 9)
+        if f"scores/product/{client}" in content
+    ]
+    (own,) = (score for score in said if score != 123.0)
+    assert 123.0 in said
+    assert [scores["tstr_accuracy"] for scores in scores_of(config)] == [own]
 
 
 def test_owners_that_are_not_there_at_the_end_are_not_asked_to_judge(images, tmp_path, monkeypatch):
@@ -107,11 +105,12 @@ def test_a_deployment_with_tls_is_the_same_run_and_remembers_whose_client_is_who
     plain, *_ = owned
     credentials = make_server_credentials(tmp_path, ["127.0.0.1"])
     files = {"executor.certificate": credentials.certificate, "executor.key": credentials.key}
-    config = small_run(images, tmp_path, method=plain.method, **files)
+    config = small_run(images, tmp_path, **METHODS[plain.name], **files)
     trusted = {"root-certificates": str(credentials.authority)}
     nodes = {**owners(images, tmp_path), **hosts(1)}
     grid = run(config, {node: {**given, **trusted} for node, given in nodes.items()})
-    assert_close(server_tensors(config.folder), server_tensors(plain.folder))
+    assert_close(all_tensors(config.folder), all_tensors(plain.folder))
+    assert evaluations(config.folder) == evaluations(plain.folder)
     assert read_client_keys(config.folder) == {node - 200: keys_of_nodes(grid)[node] for node in (200, 201)}
     assert read_client_keys(plain.folder) == {}
 
@@ -129,29 +128,33 @@ def test_owners_keep_what_is_theirs_in_their_state_folder(owned):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_run_goes_on_to_the_bit(images, tmp_path, method):
-    settings = {**UNJUDGED, "method": method}
+    settings = {**UNJUDGED, **METHODS[method]}
     whole = small_run(images, tmp_path, name="whole", **settings)
     half = small_run(images, tmp_path, name="half", rounds=1, **settings)
     rest = small_run(images, tmp_path, name="rest", resume=half.folder, **settings)
     for config in (whole, half, rest):
         run(config, hosts(2))
     assert read_summary(rest.folder)["rounds"] == 2
-    assert_same_to_the_bit(server_tensors(rest.folder), server_tensors(whole.folder))
-    for found, expected in zip(*[iter(client_files(rest.folder, whole.folder, number=2))] * 2, strict=True):
-        assert_same_to_the_bit(load_file(found), load_file(expected))
+    assert_same_run(rest.folder, whole.folder)
+    assert evaluations(rest.folder)[-1:] == evaluations(whole.folder)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_DEVICES)
 def test_owners_go_on_with_what_they_kept_in_a_resumed_run(images, tmp_path, method):
     """Each run is another of Flower's, and knows nothing of the one before but its folder."""
     for name, parts in (("whole", [2]), ("halves", [1, 2])):
         for rounds in parts:
             resume = {"resume": tmp_path / name} if rounds > parts[0] else {}
-            config = small_run(
-                images, tmp_path, name=name, method=method, rounds=rounds, **resume, **UNJUDGED
-            )
+            settings = {"name": name, "rounds": rounds, **METHODS[method], **resume, **UNJUDGED}
+            config = small_run(images, tmp_path, **settings)
             run(config, {**owners(images, tmp_path / f"state of {name}"), **hosts(1)})
-    assert_same_to_the_bit(server_tensors(tmp_path / "halves"), server_tensors(tmp_path / "whole"))
+    assert_same_run(tmp_path / "halves", tmp_path / "whole")
     for client in (0, 1):
         state = tmp_path / "state of halves" / f"state-{client}"
         assert [path.name for path in state.iterdir() if len(path.name) == 32] == [training_of(config)]
+        found, expected = (
+            load_file(path)
+            for name in ("halves", "whole")
+            for path in (tmp_path / f"state of {name}").glob(f"state-{client}/*/client-?-round-0002.*")
+        )
+        assert_same_to_the_bit(found, expected)

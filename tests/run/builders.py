@@ -81,6 +81,11 @@ def small_run(root, output, **settings):
     return load_config("demo", [f"{key}={value}" for key, value in {**defaults, **settings}.items()])
 
 
+def method_class(name):
+    """The class that ``METHODS[name]`` trains with."""
+    return methods.method_of(load_config("demo", [f"{key}={value}" for key, value in METHODS[name].items()]))
+
+
 def descriptions(samples=SAMPLES, device=DEVICE):
     """What clients with these sample counts say of themselves."""
     return {client: Description(samples=count, device=device) for client, count in samples.items()}
@@ -162,9 +167,12 @@ class Training:
         images = images_to_train_on(method, client, description.samples)
         return method.client(client, images, description.device, self.config)
 
-    def begin(self, **arguments):
-        """Train a round and leave it open; return it, and what became of the clients."""
-        opened = self.rounds.open([self.clients], **arguments)
+    def begin(self, clients=None, **arguments):
+        """Train a round, of some ``clients`` or of all, and leave it open.
+
+        Returns it, and what became of the clients.
+        """
+        opened = self.rounds.open([clients or self.clients], **arguments)
         locked = isinstance(opened.session, LockStep)
         channel = LocalChannel(opened.session) if locked else None
         hosted = self.host.train(opened.assignment(0), channel, HostTimer())
@@ -175,9 +183,9 @@ class Training:
                 opened.session.done(client)
         return opened, hosted
 
-    def train(self, absent=()):
+    def train(self, absent=(), clients=None):
         """Train and close a round; return what is known of it. The uploads of ``absent`` do not come."""
-        _, hosted = self.begin()
+        _, hosted = self.begin(clients)
         uploads = {client: upload for client, upload in hosted.uploads.items() if client not in absent}
         for client, upload in uploads.items():
             self.rounds.check_upload(client, upload)

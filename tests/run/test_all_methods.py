@@ -67,6 +67,7 @@ def test_the_number_of_hosts_changes_nothing(make):
     assert evaluations(two) == evaluations(one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, hosts):
     whole = train(make("whole", rounds=3), hosts)

@@ -1,7 +1,9 @@
 import pytest
 
-from huscf_flwr.run.metrics_line import WARM_UP_STEPS, line_of, summary_of
-from tests.run.builders import SAMPLES, small_run, training_of
+from huscf_flwr.evaluation.own_models import Judged
+from huscf_flwr.methods.contract import keeps_models
+from huscf_flwr.run.metrics_line import WARM_UP_STEPS, evaluation_of, line_of, summary_of
+from tests.run.builders import METHODS, SAMPLES, small_run, training_of
 
 
 @pytest.fixture
@@ -10,6 +12,9 @@ def make(tmp_path):
         return training_of(small_run(tmp_path, tmp_path, clients=3, **{"model.width": 0.03, **settings}))
 
     return training
+
+
+GAN = {"discriminator", "generator"}
 
 
 @pytest.mark.parametrize(
@@ -37,18 +42,23 @@ OF_A_CLIENT = {"id", "samples", "losses", "round_seconds", "bytes"}
 
 
 @pytest.mark.parametrize(
-    ("method", "facts", "of_a_client"),
+    ("method", "facts", "losses", "of_a_client"),
     [
         (
             "huscf",
             {"silhouette", "bodies"},
+            GAN,
             {"step_seconds", "cluster", "cut", "weight", "global_weight", "divergence"},
         ),
-        ("fedgan", set(), {"weight"}),
+        ("fedgan", set(), GAN, {"weight"}),
+        ("fedproto", set(), {"classifier", "prototype"}, set()),
+        ("local", set(), GAN, set()),
+        ("local-classifier", set(), {"classifier"}, set()),
+        ("central", set(), GAN, set()),
     ],
 )
-def test_a_line_has_what_is_common_and_the_facts_of_the_method(make, method, facts, of_a_client):
-    training = make(method=method)
+def test_a_line_has_what_is_common_and_the_facts_of_the_method(make, method, facts, losses, of_a_client):
+    training = make(**METHODS[method])
     line = line_of(training.method, training.train())
     assert set(line) == COMMON
     assert set(line["facts"]) == facts
@@ -58,11 +68,12 @@ def test_a_line_has_what_is_common_and_the_facts_of_the_method(make, method, fac
         assert set(client) == OF_A_CLIENT | of_a_client
     for way in ("up", "down"):
         by_client = [client["bytes"][way] for client in line["clients"]]
-        assert sum(by_client) == sum(line["bytes"][way].values()) > 0
-    for name in ("discriminator", "generator"):
+        assert sum(by_client) == sum(line["bytes"][way].values())
+    assert line["losses"].keys() == losses
+    for name in losses:
         mean = sum(client["losses"][name] for client in line["clients"]) / 3
         assert line["losses"][name] == pytest.approx(mean)
-    assert (line["step_seconds"] is None) == (line["server_step_seconds"] is None) == (method == "fedgan")
+    assert (line["step_seconds"] is None) == (line["server_step_seconds"] is None) == (method != "huscf")
 
 
 def test_a_client_that_dropped_out_is_named_and_has_no_entry(make):
@@ -75,19 +86,56 @@ def test_a_client_that_dropped_out_is_named_and_has_no_entry(make):
     assert [client["id"] for client in line["clients"]] == [0, 2]
 
 
-@pytest.mark.parametrize("method", ["huscf", "fedgan"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_summary_adds_up_the_rounds_and_has_clusters_where_there_are_some(make, method):
-    training = make(method=method)
+    training = make(**METHODS[method])
     lines = [line_of(training.method, training.train()) for _ in range(2)]
-    given = {"seconds": 1.26, "scores": {"ari": 0.5}, "domains": None, "client_scores": {}}
+    given = {"seconds": 1.26, "scores": {"ari": 0.5}, "domains": None, "client_scores": {}, "own_models": {}}
     summary = summary_of(training.rounds, lines, **given)
-    assert (summary["method"], summary["rounds"], summary["seconds"]) == (method, 2, 1.3)
+    name = METHODS[method]["method"]
+    assert (summary["method"], summary["rounds"], summary["seconds"]) == (name, 2, 1.3)
+    assert "own_models" not in summary
     for way in ("up", "down"):
         assert summary["bytes"][way] == sum(sum(line["bytes"][way].values()) for line in lines)
     clients = [client for product in summary["products"].values() for client in product["clients"]]
-    assert sorted(clients) == [0, 1, 2]
-    if method == "fedgan":
-        assert summary["clusters"] is None
-    else:
+    assert sorted(clients) == ([] if keeps_models(training.method.client) else [0, 1, 2])
+    if method == "huscf":
         assert summary["clusters"]["count"] == len(summary["products"])
         assert summary["clusters"]["ari"] == 0.5
+    else:
+        assert summary["clusters"] is None
+
+
+JUDGED = {
+    2: {"test": Judged(20, {"accuracy": 0.5, "loss": 3.0})},
+    0: {"test": Judged(40, {"accuracy": 0.25, "loss": 1.0}), "held_out": Judged(3, {"accuracy": 1.0})},
+}
+
+
+def test_an_evaluation_has_every_client_and_how_they_differ():
+    """Worst is the largest loss and the smallest accuracy; each client counts once."""
+    assert evaluation_of(4, JUDGED) == {
+        "round": 4,
+        "scores": {
+            "test": {
+                "accuracy": {"mean": 0.375, "worst": 0.25, "spread": 0.125},
+                "loss": {"mean": 2.0, "worst": 3.0, "spread": 1.0},
+            },
+            "held_out": {"accuracy": {"mean": 1.0, "worst": 1.0, "spread": 0.0}},
+        },
+        "clients": [
+            {
+                "id": 0,
+                "test": {"samples": 40, "accuracy": 0.25, "loss": 1.0},
+                "held_out": {"samples": 3, "accuracy": 1.0},
+            },
+            {"id": 2, "test": {"samples": 20, "accuracy": 0.5, "loss": 3.0}},
+        ],
+    }
+
+
+def test_a_summary_has_the_last_scores_of_models_that_stay_on_clients(make):
+    training = make(**METHODS["fedproto"])
+    given = {"seconds": 1.0, "scores": None, "domains": None, "client_scores": {}}
+    own = evaluation_of(1, JUDGED)["scores"]
+    assert summary_of(training.rounds, [], own_models=own, **given)["own_models"] == own

@@ -76,6 +76,18 @@ def test_what_clients_keep_counts_once_the_round_is_closed(training):
     assert training.rounds.kept[0].round == 1
 
 
+def test_who_does_not_take_part_goes_on_with_what_it_has_when_it_does(training):
+    training.train()
+    before = dict(training.rounds.kept)
+    closed = training.train(clients=[0, 2])
+    assert closed.opened.assignment(0).clients == (0, 2)
+    assert closed.collected.uploads.keys() == {0, 2}
+    assert training.rounds.kept[1] == before[1]
+    opened, hosted = training.begin()
+    assert [each.round for _, each in sorted(opened.assignment(0).kept.items())] == [2, 1, 2]
+    assert hosted.uploads.keys() == {0, 1, 2}
+
+
 def test_nothing_can_be_closed_or_taken_back_that_was_not_opened(training):
     for call in (lambda: training.rounds.close({}), training.rounds.take_back):
         with pytest.raises(RuntimeError, match="no round is under way"):

@@ -3,7 +3,7 @@
 import threading
 import time
 
-PATIENCE = 30.0
+PATIENCE = 300.0
 
 
 def errors_of(*calls, patience=PATIENCE):

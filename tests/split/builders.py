@@ -28,7 +28,7 @@ def build(spec, cuts, seed=0, dtype=DOUBLE, device=CPU, executor_device=None):
     return executor, clients
 
 
-def open_session(executor, hosts, *, steps=1, ledger=None, patience=30.0, wire=None, **settings):
+def open_session(executor, hosts, *, steps=1, ledger=None, patience=300.0, wire=None, **settings):
     return LockStep(
         executor,
         hosts,

@@ -17,12 +17,12 @@ _PLACE, _SPACE = "place of cluster-", "space/"
 class ClusterMemory:
     """How sure each client's cluster is, and where the clusters were seen last.
 
-    A round that finds several groups tells its clients apart. One that finds a single group, while others
-    are absent, does not: it has put its clients somewhere, and they are *unsure*.
+    A round that finds several groups tells its clients apart. One that finds a single group does not: it has
+    put its clients somewhere, for want of anything better.
 
     Attributes:
-        in_a_row: of how many of the rounds that told it apart, one after the other until the last of them, a
-            client has come out in the cluster that it is in, by client id. Zero is unsure.
+        in_a_row: by client id, how many of the rounds that told it apart, without a break until the last of
+            them, have found it in the cluster that it is in.
         places: where each cluster was when it was told apart last; see ``KnownClusters``. They are only kept
             while clients are absent from rounds.
         space: once bodies have parted, how newcomers are compared with the places.
@@ -38,7 +38,17 @@ class ClusterMemory:
     @property
     def told_apart(self) -> frozenset[int]:
         """Clients that a round has found in the cluster that they are in, apart from another one."""
-        return frozenset(client for client, rounds in self.in_a_row.items() if rounds)
+        return self._found(1)
+
+    @property
+    def sure(self) -> frozenset[int]:
+        """Clients that two rounds in a row, of those that told them apart, have found in their cluster."""
+        return self._found(2)
+
+    @property
+    def everybody_is_sure(self) -> bool:
+        """Whether all clients are."""
+        return self.sure == self._clients
 
     def known(self, present: Collection[int]) -> KnownClusters | None:
         """Return what a round of ``present`` clients has to know; None if all are there."""
@@ -53,30 +63,24 @@ class ClusterMemory:
             self.in_a_row[client] = rounds + 1 if client in result.told_apart else rounds
         self.places = result.places
 
-    def may_part(self, clusters: Mapping[int, int], present: Collection[int]) -> bool:
-        """Return whether bodies may part after a round of ``present`` clients while somebody is unsure.
-
-        ``clusters`` are those of all clients that have one. Where all clients are in each round this is never
-        so: if any were told apart, then all were.
-        """
-        several = len({clusters[client] for client in self.told_apart}) > 1
-        twice = sum(rounds >= (1 if client in present else 2) for client, rounds in self.in_a_row.items())
-        return several and self.told_apart != self._clients and 2 * twice > len(self._clients)
+    def may_soon_agree(self, clusters: Mapping[int, int]) -> bool:
+        """Return whether the next round may agree with those before it; ``clusters`` are those of all clients."""
+        told_apart = self.told_apart
+        several = len({clusters[client] for client in told_apart}) > 1
+        return several and 2 * len(told_apart) > len(self._clients)
 
     def agree(self, before: Mapping[int, int], now: Mapping[int, int], result: RoundResult[BlockKey]) -> bool:
         """Return whether rounds agree on the clusters, after one that was taken in.
 
-        More than half of all clients, some of them in each of several clusters, have come out in the cluster
-        that they are in twice or more in a row; and the last round has found each of these clusters and moved
-        nobody. Where all clients are in each round, that is: two rounds in a row have found the same
-        clusters.
+        More than half of all clients are sure, some of them in each of several clusters, and the last round
+        has found each of these clusters and moved nobody. Where all clients are in each round, that is: two
+        rounds in a row have found the same clusters.
         """
-        found = {now[client] for client in result.told_apart}
-        twice = [client for client, rounds in self.in_a_row.items() if rounds > 1]
+        sure, found = self.sure, {now[client] for client in result.told_apart}
         clusters = {now[client] for client in self.told_apart}
         moved = any(now[client] != cluster for client, cluster in before.items())
-        agreed = len(clusters) > 1 and found == clusters == {now[client] for client in twice}
-        return agreed and not moved and 2 * len(twice) > len(self._clients)
+        agreed = len(clusters) > 1 and found == clusters == {now[client] for client in sure}
+        return agreed and not moved and 2 * len(sure) > len(self._clients)
 
     def forget_places(self) -> None:
         """Forget where the clusters are: there is nobody left to find a cluster for."""
@@ -104,6 +108,9 @@ class ClusterMemory:
         self.in_a_row = {int(client): rounds for client, rounds in state.facts["in_a_row"].items()}
         self.places = {int(name): place for name, place in _named(_PLACE, state.tensors).items()}
         self.space = FeatureSpace(**_named(_SPACE, state.tensors))
+
+    def _found(self, rounds: int) -> frozenset[int]:
+        return frozenset(client for client, in_a_row in self.in_a_row.items() if in_a_row >= rounds)
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -158,7 +158,7 @@ class HuSCF(Method):
         self._observed = {client: ActivationAccumulator() for client in clients}
         self.bodies.cuts = {client: self.cuts.now[client] for client in clients}
         self.bodies.observe = self._observer
-        if self._may_part(number) and self.memory.may_part(self.models.of_client, clients):
+        if self.models.common is not None and self._may_leave_behind(number):
             self.bodies.keep_common()
         return self.bodies
 
@@ -272,7 +272,9 @@ class HuSCF(Method):
         )
         self.models.take(result.clusters, result.cluster_blocks)
         self.memory.take(before, result)
-        parts = self._may_part(number) and self.memory.agree(before, self.models.of_client, result)
+        ready = self.memory.everybody_is_sure or self.bodies.common is not None
+        agreed = self.memory.agree(before, self.models.of_client, result)
+        parts = ready and agreed and self._may_part(number)
         if not parts:
             self.models.common = self._common_blocks(number, blocks, result)
         self._load_bodies(result)
@@ -310,10 +312,13 @@ class HuSCF(Method):
     def _common_blocks(
         self, number: int, blocks: Mapping[int, BlockStates], result: RoundResult[BlockKey]
     ) -> BlockStates | None:
-        """Return the average over all clients, if in the next rounds anybody begins without a cluster."""
-        clusters = self.models.of_client
-        may_part = self._may_part(number + 1) and self.memory.may_part(clusters, self.clients)
-        if clusters.keys() == self.clients.keys() and not may_part:
+        """Return the average over all clients, if anybody may begin without a cluster; None otherwise.
+
+        It is not needed as long as all clients are in each round.
+        """
+        everybody = self.models.of_client.keys() == self.clients.keys()
+        some_absent = self.memory.known(blocks) is not None
+        if everybody and not (some_absent and self._may_leave_behind(number + 1)):
             return None
         body = self.bodies.segments.states()
         return self.averaging.common_blocks(blocks, body, result.global_weights)
@@ -323,13 +328,18 @@ class HuSCF(Method):
         wanted = self.settings.bodies == "parted" and number >= self.settings.plain_rounds
         return wanted and not self.bodies.parted
 
+    def _may_leave_behind(self, number: int) -> bool:
+        """Return whether bodies may part after round ``number``, and some clients be without a cluster then."""
+        soon = self.memory.may_soon_agree(self.models.of_client) and not self.memory.everybody_is_sure
+        return soon and self._may_part(number)
+
     def _part(self, seen: Mapping[int, ActivationStatistics]) -> None:
         """Give each cluster bodies of its own.
 
-        A client that no round has told apart has no cluster from now on. When it next takes part, it runs
-        blocks and bodies as they were at the start of this round, and is compared with what was ``seen`` now.
+        A client whose cluster is not sure has none from now on. When it next takes part, it runs blocks and
+        bodies as they were at the start of this round, and is compared with what was ``seen`` in it.
         """
-        sure = {k: cluster for k, cluster in self.models.of_client.items() if k in self.memory.told_apart}
+        sure = {k: cluster for k, cluster in self.models.of_client.items() if k in self.memory.sure}
         self.models.load(sure, self.models.blocks)
         self.bodies.part(sure)
         self.memory.space = feature_space([*seen.values()], self.averaging.feature_scaling)

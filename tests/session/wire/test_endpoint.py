@@ -3,7 +3,6 @@
 import re
 import socket
 import ssl
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
@@ -142,15 +141,14 @@ def pump(source, sink, seen):
         sink.shutdown(socket.SHUT_WR)
 
 
-def test_a_server_that_is_not_the_one_is_found_out_at_once(credentials, others, roots):
+def test_a_server_that_is_not_the_one_is_found_out_at_once(others, roots, monkeypatch):
+    monkeypatch.setattr("huscf_flwr.session.wire.channel._REACH_SECONDS", 3600.0)
     server = secure_server(others)
-    begun = time.monotonic()
     with pytest.raises(
         SessionError, match=r"not whom this SuperNode trusts \(.*certificate.*root-certificates"
     ):
         GrpcChannel(server.address, "token", roots=roots, exchanges=EXCHANGES)
     server.stop()
-    assert time.monotonic() - begun < PATIENCE
 
 
 def test_a_certificate_for_another_name_is_refused(tmp_path):

@@ -30,7 +30,7 @@ from tests.split.builders import build, open_session
 from tests.split.unsplit import UnsplitStep, differences
 
 OTHERS = [client for client in CUTS if client != FAULTY]
-FIRST_PATIENCE, LATER_PATIENCE = PATIENCE, 2.0
+DEADLINE, NEVER = 2.0, 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,21 @@ def server():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("split-")]
 
 
-def patience(longest_step_s):
-    return FIRST_PATIENCE if longest_step_s is None else LATER_PATIENCE
+class MissedTime:
+    """The time of a session: it passes only while nobody is missing but a client that is to hang."""
+
+    def __init__(self, fault):
+        self._fault = fault
+        self.session = None
+
+    def __call__(self):
+        return NEVER if self._fault.kind == "hang" and self._is_missed() else 0.0
+
+    def _is_missed(self):
+        session, fault = self.session, self._fault
+        if session is None or session.finished_steps != fault.step - 1:
+            return False
+        return session._turn.due == fault.exchange and session._missing() == [FAULTY]
 
 
 def weights_after(server, fault):
@@ -51,7 +64,9 @@ def weights_after(server, fault):
     executor, clients = build(SPEC, CUTS)
     oracle = UnsplitStep(executor, clients)
     hosts = [[client] for client in CUTS]
-    session = open_session(executor, hosts, steps=STEPS, largest_batch=8, patience=patience)
+    clock = MissedTime(fault)
+    settings = {"steps": STEPS, "largest_batch": 8, "patience": DEADLINE, "clock": clock}
+    session = clock.session = open_session(executor, hosts, **settings)
     tokens = server.open_session(session)
     faulty = PROCESSES.Process(target=train, args=(server.address, tokens[FAULTY], FAULTY, fault))
     faulty.start()
