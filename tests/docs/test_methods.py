@@ -19,10 +19,11 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from tests.commands.invoking import invoke, settings_of, succeeded
 from tests.flower.closed_list import GENERATOR
-from tests.flower.grid_runs import DOUBLE, assert_close, contents, hosts, run
+from tests.flower.grid_runs import DOUBLE, contents, hosts, run
 from tests.run.builders import (
     UNJUDGED,
     SilentDisplay,
+    assert_close,
     assert_same_run,
     descriptions,
     server_tensors,

@@ -3,6 +3,7 @@
 Every message is a thread, and every record crosses as the protobuf message that Flower makes of it.
 """
 
+import ast
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -25,6 +26,18 @@ PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 RUN_ID = 77
 SERVER = 1
 
+parse, parsing = ast.parse, threading.RLock()
+
+
+def parse_alone(*arguments, **options):
+    """Parse as ``ast.parse`` does, in one thread at a time.
+
+    NumPy parses the header of every array that arrives, and in Python 3.11 two threads that parse at once may
+    fail with "AST constructor recursion depth mismatch". Real handlers have processes of their own.
+    """
+    with parsing:
+        return parse(*arguments, **options)
+
 
 class InProcessGrid(Grid):
     """SuperNodes by id with their node config; ``at_once`` of them run side by side."""
@@ -38,6 +51,7 @@ class InProcessGrid(Grid):
         app: Callable[[Message, Context], Message] = client_apps.app,
     ) -> None:
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 0, RUN_ID, SERVER
+        ast.parse = parse_alone
         self._app = app
         self._ids = count()
         self._pool = ThreadPoolExecutor(at_once or len(nodes))
@@ -94,6 +108,7 @@ class InProcessGrid(Grid):
     def close(self):
         """Wait for all handlers, those that nobody waits for too."""
         self._pool.shutdown()
+        ast.parse = parse
 
     def _handle(self, message):
         delivered = Message(crossed(message.content), metadata=message.metadata)

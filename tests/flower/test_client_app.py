@@ -13,6 +13,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client_apps import app
+from huscf_flwr import methods
 from huscf_flwr.config import to_run_config
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.flower.messages import (
@@ -23,6 +24,7 @@ from huscf_flwr.flower.messages import (
     Arrival,
     DescribeReply,
     DescribeRequest,
+    EvaluateReply,
     EvaluateRequest,
     Invitation,
     Stream,
@@ -30,8 +32,8 @@ from huscf_flwr.flower.messages import (
     TrainRequest,
     claim_of,
 )
-from huscf_flwr.methods import method_named
-from huscf_flwr.methods.contract import Description, Orders
+from huscf_flwr.methods import BUILT_IN
+from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf.crossing import HuSCFOrder
 from huscf_flwr.models import Cut
 from huscf_flwr.run.client_files import ClientFileError
@@ -39,10 +41,10 @@ from huscf_flwr.run.host import EvaluationOrder
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.session import LockStep, SessionError
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
-from tests.run.builders import method_of, small_run
+from tests.flower.grid_runs import ON_DEVICES
+from tests.run.builders import METHODS, method_of, small_run
 
 CUT = Cut(1, 1, 1, 1)
-METHODS = ["huscf", "fedgan"]
 
 
 @pytest.fixture
@@ -52,7 +54,11 @@ def config(images, tmp_path):
 
 @pytest.fixture(params=METHODS)
 def any_config(images, tmp_path, request):
-    return small_run(images, tmp_path, method=request.param)
+    return small_run(images, tmp_path, **METHODS[request.param])
+
+
+on_devices = pytest.mark.parametrize("any_config", ON_DEVICES, indirect=True)
+"""Not for central training, whose clients are whole domains."""
 
 
 @pytest.fixture
@@ -98,17 +104,36 @@ def test_without_a_rendezvous_every_supernode_takes_part(config, images):
 
 def described(clients, where, config):
     records = ask(DescribeRequest(clients=clients).to_records(), DESCRIBE, where)
-    return DescribeReply.from_records(records, method_named(config.method)).clients
+    return DescribeReply.from_records(records, methods.method_of(config)).clients
 
 
+@on_devices
 def test_hosts_describe_their_virtual_clients(any_config):
     profiles = load_devices("paper").devices
-    assert described((1, 3), context(any_config), any_config) == {
-        1: Description(samples=30, device=profiles[1]),
-        3: Description(samples=30, device=profiles[3]),
+    found = described((1, 3), context(any_config), any_config)
+    assert {client: (each.samples, each.device) for client, each in found.items()} == {
+        1: (30, profiles[1]),
+        3: (30, profiles[3]),
     }
 
 
+def test_pooled_clients_are_described_with_all_that_was_pooled(images, tmp_path):
+    config = small_run(images, tmp_path, **METHODS["central"])
+    found = described((0, 1), context(config), config)
+    assert {client: (each.samples, each.largest) for client, each in found.items()} == {
+        0: (60, 30),
+        1: (60, 30),
+    }
+
+
+def test_a_device_does_not_stand_for_others(images, tmp_path):
+    config = small_run(images, tmp_path, **METHODS["central"])
+    own = context(config, client_id=0, data_folder=str(images / "letters"))
+    with pytest.raises(ValueError, match="pooled images of all clients, which only a simulation has"):
+        described((0,), own, config)
+
+
+@on_devices
 def test_owners_describe_their_own(any_config, images):
     own = context(any_config, client_id=9, data_folder=str(images / "letters"), device_profile="paper:d7")
     found = described((9,), own, any_config)
@@ -121,7 +146,7 @@ class Service:
 
     def __init__(self, config, server, samples):
         self.server = server
-        self.method = method_named(config.method)
+        self.method = methods.method_of(config)
         self.rounds = Rounds(config, method_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT)))
 
     @property
@@ -144,7 +169,8 @@ class Service:
 
 
 def test_a_round_brings_back_trained_tensors_and_losses(any_config, server):
-    service = Service(any_config, server, {0: 30, 1: 30})
+    count = 60 if any_config.method == "central" else 30
+    service = Service(any_config, server, {0: count, 1: count})
     reply = service.ask(service.request(), context(any_config))
     assert reply.uploads.keys() == {0, 1}
     assert reply.drop_outs == {}
@@ -182,6 +208,7 @@ def own(images, tmp_path):
     return {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path / "state")}
 
 
+@on_devices
 def test_an_owner_goes_on_with_what_it_kept_in_another_run(any_config, server, own):
     """The same two rounds: in one Flower run, and in two."""
     losses = []
@@ -192,6 +219,7 @@ def test_an_owner_goes_on_with_what_it_kept_in_another_run(any_config, server, o
     assert losses[0] == losses[1]
 
 
+@on_devices
 def test_what_an_owner_kept_of_another_training_is_not_taken(any_config, server, own, tmp_path):
     services = [Service(any_config, server, {0: 60}) for _ in range(2)]
     first, second = (trained(service, context(any_config, **own))[0] for service in services)
@@ -221,6 +249,7 @@ def test_an_owner_that_has_lost_what_it_kept_says_so_and_starts_anew(
     assert warning.getMessage().endswith("it starts anew")
 
 
+@on_devices
 @pytest.mark.parametrize("name", ["../../elsewhere", "", "AB" * 16, "ab" * 15])
 def test_a_training_whose_name_is_no_folders_is_refused(any_config, server, own, tmp_path, name):
     service = Service(any_config, server, {0: 60})
@@ -291,12 +320,56 @@ def test_cores_are_shared_among_hosts_and_a_real_device_has_its_own(
     assert used == [expected]
 
 
+def evaluation_of(*clients, kept=()):
+    return EvaluationOrder(round=1, training="0" * 32, clients=clients, kept=dict(kept), thoroughly=True)
+
+
+@pytest.mark.parametrize("any_config", ["huscf", "fedgan"], indirect=True)
 @pytest.mark.parametrize("own", [{}, {"client_id": 1, "data_folder": "/data"}])
 def test_only_the_owner_of_a_client_judges_for_it(any_config, own):
-    nobody = EvaluationOrder(round=1, training="0" * 32, clients=(), kept={}, thoroughly=True)
-    request = EvaluateRequest(nobody, 0).to_records(method_named(any_config.method))
+    request = EvaluateRequest(evaluation_of(), 0).to_records(methods.method_of(any_config))
     with pytest.raises(ValueError, match="client 0 is not owned by this SuperNode"):
         ask(request, EVALUATE, context(any_config, **own))
+
+
+def evaluated(config, where, order):
+    method = methods.method_of(config)
+    records = ask(EvaluateRequest(order).to_records(method), EVALUATE, where)
+    return EvaluateReply.from_records(records, method).judged
+
+
+@pytest.fixture(params=["fedproto", "local-classifier"])
+def classifying(images, tmp_path, request):
+    return small_run(images, tmp_path, **METHODS[request.param], **{"data.held_out": 0.2})
+
+
+def test_hosts_score_their_virtual_clients_own_models(classifying, server):
+    """Whoever has never trained has the model that it begins with."""
+    service = Service(classifying, server, {0: 24, 1: 24})
+    _, kept = trained(service, context(classifying))
+    order = replace(evaluation_of(0, 3, kept={0: kept[0]}), training=service.rounds.training)
+    found = evaluated(classifying, context(classifying), order)
+    assert {client: {on: each.samples for on, each in own.items()} for client, own in found.items()} == {
+        0: {"test": 20, "held_out": 6},
+        3: {"test": 20, "held_out": 6},
+    }
+    untrained = evaluated(classifying, context(classifying), replace(order, kept={}))
+    assert untrained[3] == found[3]
+    assert untrained[0]["test"].scores["loss"] != found[0]["test"].scores["loss"]
+
+
+def test_an_owner_scores_its_own_model_on_its_own_images(classifying, server, own):
+    service = Service(classifying, server, {0: 48})
+    where = context(classifying, **own)
+    _, kept = trained(service, where)
+    order = replace(evaluation_of(0, kept=kept), training=service.rounds.training)
+    found = evaluated(classifying, where, order)
+    assert {on: each.samples for on, each in found[0].items()} == {"test": 20, "held_out": 12}
+
+
+def test_nobody_scores_the_model_of_anothers_client(classifying, own):
+    with pytest.raises(ValueError, match="client 3 is not owned by this SuperNode, which owns client 0"):
+        evaluated(classifying, context(classifying, **own), evaluation_of(3))
 
 
 def test_a_bad_run_config_is_named(config):
@@ -307,13 +380,13 @@ def test_a_bad_run_config_is_named(config):
 
 
 def test_no_state_travels_with_the_messages(any_config, server):
-    service = Service(any_config, server, {0: 30})
+    service = Service(any_config, server, {0: 60 if any_config.method == "central" else 30})
     where = context(any_config)
     service.ask(service.request(), where)
     assert dict(where.state) == {}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BUILT_IN)
 def test_a_clientapp_starts_without_what_only_a_server_needs(method):
     """In a deployment every message starts a process."""
     script = (

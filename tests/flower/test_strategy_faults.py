@@ -4,25 +4,26 @@ import threading
 
 import pytest
 import torch
-from flwr.app import Array, Message, RecordDict
+from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 import client_apps
 from huscf_flwr.flower import session_grid, strategy
 from huscf_flwr.flower.collection import RoundHosts
-from huscf_flwr.methods import method_named
 from huscf_flwr.run import host
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
-from tests.flower.grid_runs import DOUBLE, contents, dropped_in, hosts, owners, run, trained_in
+from tests.flower.grid_runs import DOUBLE, ON_DEVICES, contents, dropped_in, hosts, owners, run, trained_in
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
     SilentDisplay,
+    all_tensors,
     assert_close,
-    server_tensors,
+    method_class,
     small_run,
 )
+from tests.run.poisoning import poison
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ class FailingRound:
 
     def __init__(self, monkeypatch, method, clients, number=2, times=10**9):
         self.failures = 0
-        kind = method_named(method).client
+        kind = method_class(method).client
         begin = kind.begin
 
         def failing(client, current, order):
@@ -47,11 +48,16 @@ class FailingRound:
         monkeypatch.setattr(kind, "begin", failing)
 
 
-REASONS = {"huscf": "MemoryError", "fedgan": "SuperNode 101: MemoryError: "}
-NOTES = {
-    "huscf": "client 3 dropped out of round 2 in step 1, GENERATE: MemoryError",
-    "fedgan": "client 3 dropped out of round 2: SuperNode 101: MemoryError",
-}
+def everybody(method):
+    """All clients: those of central training are the two domains."""
+    return [0, 1] if method == "central" else [0, 1, 2, 3]
+
+
+def reason_of(method):
+    """Why clients of SuperNode 101 drop out: the executor says it, or else Flower."""
+    if method == "huscf":
+        return " in step 1, GENERATE", "MemoryError"
+    return "", "SuperNode 101: MemoryError: "
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -60,16 +66,18 @@ def test_a_host_that_fails_loses_its_clients_the_round_and_they_move_to_another(
 ):
     """Nobody waits until a silent host is given up."""
     FailingRound(monkeypatch, method, {1}, times=1)
-    config = small_run(images, tmp_path, method=method, rounds=3, **UNJUDGED)
+    config = small_run(images, tmp_path, rounds=3, **METHODS[method], **UNJUDGED)
     display = SilentDisplay()
     grid = run(config, hosts(2), display=display)
     first, second, third = read_metrics(config.folder)
-    assert [out["id"] for out in second["drop_outs"]] == [1, 3]
-    assert {out["reason"] for out in second["drop_outs"]} == {REASONS[method]}
+    clients, (where, reason) = everybody(method), reason_of(method)
+    assert [out["id"] for out in second["drop_outs"]] == clients[1::2]
+    assert {out["reason"] for out in second["drop_outs"]} == {reason}
     assert first["drop_outs"] == third["drop_outs"] == []
     assert [line["hosts"] for line in (first, second, third)] == [2, 2, 1]
-    assert [client["id"] for client in third["clients"]] == [0, 1, 2, 3]
-    assert any(NOTES[method] in note for note in display.notes)
+    assert [client["id"] for client in third["clients"]] == clients
+    note = f"client {clients[-1]} dropped out of round 2{where}: {reason}"
+    assert note in display.notes
     assert contents(grid, "train")[-1]["round"]["neighbours"] == 1
 
 
@@ -78,7 +86,8 @@ def test_a_round_with_too_few_clients_is_tried_again_from_where_it_began(
     images, tmp_path, monkeypatch, method
 ):
     """The second attempt succeeds, and nothing is left of the first: the run equals an undisturbed one."""
-    settings = {**UNJUDGED, **DOUBLE, "method": method, "rounds": 3, "min_clients": 3}
+    left = len(everybody(method)) // 2
+    settings = {**UNJUDGED, **DOUBLE, **METHODS[method], "rounds": 3, "min_clients": left + 1}
     with monkeypatch.context() as patched:
         FailingRound(patched, method, {1}, times=1)
         config = small_run(images, tmp_path, name="disturbed", **settings)
@@ -86,20 +95,21 @@ def test_a_round_with_too_few_clients_is_tried_again_from_where_it_began(
         grid = run(config, hosts(2), display=display)
     assert [line["round"] for line in read_metrics(config.folder)] == [1, 2, 3]
     assert dropped_in(config) == [[], [], []]
-    assert any("round 2, attempt 1 of 3 is given up: 2 clients are left" in note for note in display.notes)
+    given_up = f"round 2, attempt 1 of 3 is given up: {left} clients are left"
+    assert any(given_up in note for note in display.notes)
     attempts = [
         (content["round"]["round"], content["round"]["attempt"]) for content in contents(grid, "train")
     ]
     assert attempts == [(1, 1), (1, 1), (2, 1), (2, 1), (2, 2), (3, 1)]
     local = small_run(images, tmp_path, name="local", **settings)
     train_locally(local, display=SilentDisplay())
-    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+    assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_round_is_tried_a_bounded_number_of_times(images, tmp_path, monkeypatch, method):
-    failing = FailingRound(monkeypatch, method, {0, 1, 2, 3})
-    config = small_run(images, tmp_path, method=method, rounds=3, attempts=2, **UNJUDGED)
+    failing = FailingRound(monkeypatch, method, everybody(method))
+    config = small_run(images, tmp_path, rounds=3, attempts=2, **METHODS[method], **UNJUDGED)
     with pytest.raises(RoundFailedError, match="round 2: 0 clients are left"):
         run(config, hosts(2))
     assert failing.failures == 4
@@ -107,17 +117,21 @@ def test_a_round_is_tried_a_bounded_number_of_times(images, tmp_path, monkeypatc
     assert (config.folder / "checkpoint" / "server-0001.json").is_file()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_DEVICES)
 def test_an_owner_that_fails_is_asked_again_in_the_next_round(images, tmp_path, monkeypatch, method):
     FailingRound(monkeypatch, method, {1})
-    config = small_run(images, tmp_path, method=method, rounds=3, clients=2, **UNJUDGED)
+    config = small_run(images, tmp_path, rounds=3, clients=2, **METHODS[method], **UNJUDGED)
     run(config, owners(images, tmp_path))
     assert trained_in(config) == [[0, 1], [0], [0, 1]]
 
 
-def test_an_owner_that_dropped_out_of_the_last_round_judges_all_the_same(images, tmp_path, monkeypatch):
-    FailingRound(monkeypatch, "huscf", {1})
-    config = small_run(images, tmp_path, clients=2, **UNJUDGED)
+@pytest.mark.parametrize("method", ["huscf", "fedproto"])
+def test_an_owner_that_dropped_out_of_the_last_round_judges_all_the_same(
+    images, tmp_path, monkeypatch, method
+):
+    """The product of all, or the model of its own that it kept in the round before."""
+    FailingRound(monkeypatch, method, {1})
+    config = small_run(images, tmp_path, clients=2, **METHODS[method], **UNJUDGED)
     grid = run(config, owners(images, tmp_path))
     assert trained_in(config) == [[0, 1], [0]]
     judged = [m.metadata.src_node_id for m in grid.received if m.metadata.message_type == "evaluate"]
@@ -136,13 +150,7 @@ class HoursLater(RoundHosts):
         self._hours = 3600.0
 
 
-TOO_LATE = {
-    "huscf": ({"executor.timeout": 10}, "SuperNode 201: no reply"),
-    "fedgan": ({"round_seconds": 3000}, "SuperNode 201: no reply within 3000 s"),
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_DEVICES)
 def test_a_reply_that_takes_too_long_is_not_waited_for(images, tmp_path, monkeypatch, method):
     """Flower would wait for it for hours, if the SuperNode is there and only its handler hangs."""
     over = threading.Event()
@@ -158,31 +166,16 @@ def test_a_reply_that_takes_too_long_is_not_waited_for(images, tmp_path, monkeyp
             over.set()
 
     monkeypatch.setattr(host, "save_private", hanging)
-    if method == "fedgan":
+    limit, reason = {"executor.timeout": 10}, "SuperNode 201: no reply"
+    if method != "huscf":
         monkeypatch.setattr(strategy, "RoundHosts", HoursLater)
-    settings, reason = TOO_LATE[method]
-    config = small_run(images, tmp_path, method=method, clients=2, rounds=1, **UNJUDGED, **settings)
+        limit, reason = {"round_seconds": 3000}, "SuperNode 201: no reply within 3000 s"
+    config = small_run(images, tmp_path, clients=2, rounds=1, **METHODS[method], **UNJUDGED, **limit)
     display = Display()
     run(config, owners(images, tmp_path), display=display)
     assert trained_in(config) == [[0]]
     (dropped,) = display.rounds[0]["drop_outs"]
     assert (dropped["id"], dropped["reason"]) == (1, reason)
-
-
-SEGMENTS = {"huscf": lambda client: client.split.segments, "fedgan": lambda client: client._networks}
-
-
-def poison(monkeypatch, method):
-    """Let client 1 begin round 2 with a weight that is not finite."""
-    kind = method_named(method).client
-    begin = kind.begin
-
-    def poisoned(client, number, order):
-        begin(client, number, order)
-        if (client.client, number) == (1, 2):
-            SEGMENTS[method](client).discriminator.blocks.at(4).main.bias.data.fill_(float("nan"))
-
-    monkeypatch.setattr(kind, "begin", poisoned)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -191,27 +184,24 @@ def test_a_client_that_diverges_is_left_out_as_on_the_local_engine(
     images, tmp_path, monkeypatch, count, method
 ):
     """In the round after it goes on with the weights of all and what it kept before."""
-    poison(monkeypatch, method)
-    settings = {**UNJUDGED, **DOUBLE, "method": method, "rounds": 3}
+    poison(monkeypatch)
+    settings = {**UNJUDGED, **DOUBLE, **METHODS[method], "rounds": 3}
     config = small_run(images, tmp_path, name="flower", **settings)
     local = small_run(images, tmp_path, name="local", **settings)
     run(config, hosts(count))
     train_locally(local, display=SilentDisplay())
     assert dropped_in(config) == [[], [1], []]
-    assert_close(server_tensors(config.folder), server_tensors(local.folder))
-
-
-KIND = {"huscf": "segments", "fedgan": "networks"}
-WEIGHT = "generator.0.main.weight"
+    assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
 
 class Reply:
     """A reply of client 1 that is about to be spoiled, and the one of the round before."""
 
-    def __init__(self, content, earlier, method):
+    def __init__(self, content, earlier):
         self.content, self.earlier = content, earlier
-        self.name = f"tensors/1/{KIND[method]}"
-        self.tensors = content[self.name]
+        self.tensors = next(iter(content.array_records.values()), {})
+        self.name = next(iter(self.tensors), None)
+        """Of some tensor, if there is one."""
 
 
 def as_before(reply):
@@ -219,16 +209,16 @@ def as_before(reply):
 
 
 def not_finite(reply):
-    shape = reply.tensors[WEIGHT].numpy().shape
-    reply.tensors[WEIGHT] = Array(torch.full(shape, float("nan")))
+    shape = reply.tensors[reply.name].numpy().shape
+    reply.tensors[reply.name] = Array(torch.full(shape, float("nan")))
 
 
 def of_another_shape(reply):
-    reply.tensors[WEIGHT] = Array(torch.zeros(1))
+    reply.tensors[reply.name] = Array(torch.zeros(1))
 
 
 def without_a_tensor(reply):
-    del reply.tensors[WEIGHT]
+    del reply.tensors[reply.name]
 
 
 def of_another_client(reply):
@@ -238,7 +228,7 @@ def of_another_client(reply):
 
 
 def with_images(reply):
-    reply.content["tensors/1/images"] = reply.tensors
+    reply.content["tensors/1/images"] = ArrayRecord({"first": torch.zeros(1)})
 
 
 def with_labels(reply):
@@ -254,32 +244,22 @@ def of_no_seconds(reply):
 
 
 def of_bytes_that_are_no_array(reply):
-    reply.tensors[WEIGHT] = Array("float32", (1,), "numpy.ndarray", b"")
+    reply.tensors[reply.name] = Array("float32", (1,), "numpy.ndarray", b"")
 
 
 def empty(reply):
     return RecordDict()
 
 
-SPOILED = (
-    as_before,
-    not_finite,
-    of_another_shape,
-    without_a_tensor,
-    of_another_client,
-    with_images,
-    with_labels,
-    without_losses,
-    of_no_seconds,
-    of_bytes_that_are_no_array,
-    empty,
-)
+ALWAYS = (as_before, of_another_client, with_images, with_labels, without_losses, of_no_seconds, empty)
+OF_TENSORS = (not_finite, of_another_shape, without_a_tensor, of_bytes_that_are_no_array)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_DEVICES)
 def test_replies_that_are_not_valid_count_as_missing(images, tmp_path, method):
     """In every second round the owner of client 1 answers something else that cannot be used."""
     contents = []
+    spoiled_by = ALWAYS + (OF_TENSORS if method_class(method).crossing.upload_kinds else ())
 
     def handle(message, context):
         reply = client_apps.app(message, context)
@@ -288,12 +268,12 @@ def test_replies_that_are_not_valid_count_as_missing(images, tmp_path, method):
         contents.append(reply.content)
         if len(contents) % 2:
             return reply
-        earlier, spoil = contents[-2], SPOILED[len(contents) // 2 - 1]
-        spoiled = spoil(Reply(reply.content, earlier, method))
+        earlier, spoil = contents[-2], spoiled_by[len(contents) // 2 - 1]
+        spoiled = spoil(Reply(reply.content, earlier))
         return Message(reply.content if spoiled is None else spoiled, reply_to=message)
 
-    rounds = 2 * len(SPOILED)
-    config = small_run(images, tmp_path, method=method, rounds=rounds, clients=2, **UNJUDGED)
+    rounds = 2 * len(spoiled_by)
+    config = small_run(images, tmp_path, rounds=rounds, clients=2, **METHODS[method], **UNJUDGED)
     run(config, owners(images, tmp_path), app=handle)
-    assert trained_in(config) == [[0, 1], [0]] * len(SPOILED)
-    assert dropped_in(config) == [[], [1]] * len(SPOILED)
+    assert trained_in(config) == [[0, 1], [0]] * len(spoiled_by)
+    assert dropped_in(config) == [[], [1]] * len(spoiled_by)

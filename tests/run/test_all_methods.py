@@ -7,15 +7,9 @@ import pytest
 import torch
 
 from huscf_flwr.methods import BUILT_IN, method_of
-from huscf_flwr.methods.central import CentralClient
 from huscf_flwr.methods.contract import keeps_models
-from huscf_flwr.methods.fedgan import FedGANClient
-from huscf_flwr.methods.fedproto import FedProtoClient
-from huscf_flwr.methods.huscf import HuSCFClient
-from huscf_flwr.methods.local import LocalClassifierClient, LocalGeneratorClient
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
-from tests.methods.two_exchanges import TwoExchangesClient
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
@@ -28,6 +22,7 @@ from tests.run.builders import (
     server_tensors,
     small_run,
 )
+from tests.run.poisoning import WEIGHTS, poison
 
 ALL = {**METHODS, "two-exchanges": {"method": "tests.methods.two_exchanges:TwoExchanges"}}
 
@@ -78,39 +73,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, hosts):
     assert evaluations(rest)[-1:] == evaluations(whole)
 
 
-POISONED = {
-    HuSCFClient: lambda member: member.split.segments.discriminator.blocks.at(4).main.bias,
-    **dict.fromkeys(
-        (FedGANClient, LocalGeneratorClient, CentralClient),
-        lambda member: member.networks.discriminator.blocks.at(4).main.bias,
-    ),
-    **dict.fromkeys(
-        (FedProtoClient, LocalClassifierClient), lambda member: member.training.network.head.bias
-    ),
-    TwoExchangesClient: lambda member: member.critic.weights,
-}
-
-
-@pytest.fixture
-def poisoned(monkeypatch):
-    """Client 1 begins its second round with a weight that is no number."""
-    for kind, weight in POISONED.items():
-        monkeypatch.setattr(kind, "begin", poisoned_begin(kind.begin, weight))
-
-
-def poisoned_begin(begin, weight):
-    def begin_broken(member, number, order):
-        begin(member, number, order)
-        if (member.client, number) == (1, 2):
-            with torch.no_grad():
-                weight(member).fill_(float("nan"))
-
-    return begin_broken
-
-
-@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("hosts", [1, 2])
-def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(make, hosts):
+def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(make, monkeypatch, hosts):
+    poison(monkeypatch)
     folder = train(make("poisoned", rounds=3), hosts)
     clients, (first, second, third) = everybody(folder), read_metrics(folder)
     assert took_part(folder) == [clients, [client for client in clients if client != 1], clients]
@@ -148,7 +113,7 @@ def upload_spoilt(begin, upload):
 
 @pytest.mark.parametrize("make", sorted(ALL.keys() - {"local", "local-classifier"}), indirect=True)
 def test_an_upload_that_is_not_finite_is_in_no_average(make, monkeypatch):
-    for kind in POISONED:
+    for kind in WEIGHTS:
         begin, upload = upload_spoilt(kind.begin, kind.upload)
         monkeypatch.setattr(kind, "begin", begin)
         monkeypatch.setattr(kind, "upload", upload)

@@ -64,7 +64,7 @@ class ClusterMemory:
         self.places = result.places
 
     def may_soon_agree(self, clusters: Mapping[int, int]) -> bool:
-        """Return whether the next round may agree with those before it; ``clusters`` are those of all clients."""
+        """Return whether the next round may agree with those before; ``clusters`` are those of clients."""
         told_apart = self.told_apart
         several = len({clusters[client] for client in told_apart}) > 1
         return several and 2 * len(told_apart) > len(self._clients)

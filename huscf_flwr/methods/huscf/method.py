@@ -329,9 +329,10 @@ class HuSCF(Method):
         return wanted and not self.bodies.parted
 
     def _may_leave_behind(self, number: int) -> bool:
-        """Return whether bodies may part after round ``number``, and some clients be without a cluster then."""
-        soon = self.memory.may_soon_agree(self.models.of_client) and not self.memory.everybody_is_sure
-        return soon and self._may_part(number)
+        """Return whether bodies may part after round ``number`` without all clients being sure."""
+        if not self._may_part(number) or self.memory.everybody_is_sure:
+            return False
+        return self.memory.may_soon_agree(self.models.of_client)
 
     def _part(self, seen: Mapping[int, ActivationStatistics]) -> None:
         """Give each cluster bodies of its own.

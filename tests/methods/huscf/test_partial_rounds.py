@@ -1,0 +1,334 @@
+"""Rounds in which only some clients take part: who begins with what, and what becomes of newcomers."""
+
+import pytest
+import torch
+
+from huscf_flwr.federation import ActivationAccumulator, ClusteredAveraging, clustered_averaging
+from huscf_flwr.methods.contract import State
+from huscf_flwr.models import Cut, flatten_blocks
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.run_folder import read_metrics
+from huscf_flwr.split import SplitExecutor
+from tests.methods.huscf.builders import ScriptedClusters, Spy, everything_of, huscf_training
+from tests.run.builders import (
+    UNJUDGED,
+    SilentDisplay,
+    all_tensors,
+    assert_same_run,
+    assert_same_to_the_bit,
+    method_of,
+    small_run,
+    write_domains,
+)
+
+SAMPLES = {0: 16, 1: 9, 2: 5, 3: 7}
+TWO_AND_ONE = (0, 0, 1)
+FIRST = ("generator", 0)
+
+
+@pytest.fixture
+def make(tmp_path):
+    def training(*clusters, **settings):
+        parts = {"clusterer": ScriptedClusters(*clusters)} if clusters else {}
+        return huscf_training(tmp_path, samples=SAMPLES, parts=parts, **settings)
+
+    return training
+
+
+def states_of(method):
+    state = method.state().copied()
+    return state.facts, state.tensors
+
+
+def kept(blocks):
+    return {key: {name: tensor.clone() for name, tensor in block.items()} for key, block in blocks.items()}
+
+
+def test_a_round_has_the_steps_of_its_largest_client(make):
+    training = make(local_epochs=3)
+    assert training.method.steps(1, [0, 1, 2, 3]) == 3 * 2
+    assert training.method.steps(1, [2, 3]) == 3
+    assert training.train(clients=[2, 3]).opened.steps == 3
+
+
+@pytest.mark.parametrize(
+    ("window", "steps"), [("first-epoch", {1}), ("last-epoch", {3}), ("last-batch", {3})]
+)
+def test_the_window_is_an_epoch_of_those_who_are_there(make, monkeypatch, window, steps):
+    training = make(local_epochs=3, **{"huscf.feature_window": window})
+    observed = set()
+
+    def note_step(*_):
+        observed.add(training.rounds.opened.session.finished_steps + 1)
+
+    monkeypatch.setattr(ActivationAccumulator, "observe", note_step)
+    training.begin([2, 3])
+    assert observed == steps
+
+
+def test_there_are_no_clusters_before_a_round_has_found_some(make):
+    method = make().method
+    assert (method.products(), method.clusters(), method.judged_for([0, 1])) == ([], {}, None)
+
+
+def test_who_was_never_there_has_no_cluster_and_is_in_no_product(make):
+    training = make((0, 1), (0, 1))
+    method = training.method
+    training.train(clients=[1, 2])
+    assert method.clusters() == {1: 0, 2: 1}
+    assert [product.clients for product in method.products()] == [(1,), (2,)]
+    training.train(clients=[1, 3])
+    assert method.clusters() == {1: 0, 2: 1, 3: 2}
+    assert [(product.name, product.clients) for product in method.products()] == [
+        ("cluster-0", (1,)),
+        ("cluster-1", (2,)),
+        ("cluster-2", (3,)),
+    ]
+
+
+def test_the_first_client_that_has_a_cluster_is_judged(make):
+    training = make((0, 1), **{"huscf.judged": "first-client"})
+    training.train(clients=[1, 2])
+    method = training.method
+    assert method.judged_for([3, 0]) is None
+    assert method.judged_for([0, 2, 1]).name == "cluster-0"
+    assert method.judged_for([0, 2, 3]).name == "cluster-1"
+
+
+def test_a_newcomer_begins_with_the_average_over_all_who_took_part(make):
+    training = make((0, 1), cuts=dict.fromkeys(SAMPLES, Cut()))
+    method = training.method
+    closed = training.train(clients=[0, 1])
+    weights = {client: facts["global_weight"] for client, facts in closed.outcome.clients.items()}
+    orders = method.orders(2, [2, 0])
+    assert orders.clients[2].groups == tuple(
+        f"common/{block}" for block in ("discriminator.0", "discriminator.4", "generator.0", "generator.4")
+    )
+    assert all(name.startswith("cluster-0/") for name in orders.clients[0].groups)
+    uploads = closed.collected.uploads
+    for name, tensor in orders.of(2).tensors["segments"].items():
+        if name.endswith("weight"):
+            average = sum(weights[k] * uploads[k].tensors["segments"][name].double() for k in weights)
+            torch.testing.assert_close(tensor.double(), average, rtol=0, atol=1e-6)
+
+
+def test_a_block_that_nobody_kept_is_the_servers(make):
+    cuts = {**dict.fromkeys(SAMPLES, Cut()), 3: Cut(2, 2, 2, 2)}
+    training = make(cuts=cuts)
+    training.train(clients=[0, 1])
+    own = training.method.orders(2, [3]).of(3).tensors["segments"]
+    body = flatten_blocks(training.method.bodies.segments.states())
+    assert_same_to_the_bit(
+        {name: tensor for name, tensor in own.items() if name.startswith("generator.1.")},
+        {name: tensor for name, tensor in body.items() if name.startswith("generator.1.")},
+    )
+
+
+def test_common_blocks_are_not_kept_once_everybody_has_a_cluster(make):
+    training = make(**{"huscf.bodies": "shared"})
+    training.train(clients=[0, 1])
+    assert training.method.models.common is not None
+    training.train(clients=[2, 3])
+    assert training.method.models.common is None
+    groups = training.method.orders(3, [0, 1, 2, 3]).groups
+    assert groups
+    assert all(name.startswith("cluster-") for name in groups)
+
+
+def test_where_each_begins_with_its_own_weights_a_later_newcomer_begins_with_the_average(make):
+    training = make(**{"huscf.initialisation": "per-client"})
+    assert training.method.orders(1, [0, 1]).groups == {}
+    training.train(clients=[0, 1])
+    orders = training.method.orders(2, [0, 3])
+    assert orders.clients[3].groups
+    assert all(name.startswith("common/") for name in orders.clients[3].groups)
+
+
+def test_who_is_not_selected_keeps_its_cluster_and_its_blocks(make):
+    training = make((0, 1), (0, 0), **{"huscf.bodies": "shared"})
+    training.train(clients=[0, 1])
+    method = training.method
+    before = method.models.blocks[1]
+    training.train(clients=[0, 2])
+    assert method.clusters() == {0: 0, 1: 1, 2: 0}
+    assert method.models.blocks[1] is before
+
+
+@pytest.fixture
+def parted(make):
+    """A training whose bodies have parted while client 3 had never been there."""
+    training = make(TWO_AND_ONE, TWO_AND_ONE)
+    training.train(clients=[0, 1, 2])
+    body = training.method.bodies.segments
+    training.bodies_before = kept(body.states())
+    training.common_before = kept(training.method.models.common)
+    closed = training.train(clients=[0, 1, 2])
+    assert "bodies of its own" in closed.outcome.notes[0]
+    return training
+
+
+def test_a_newcomer_runs_body_and_blocks_of_the_start_of_the_round_in_which_bodies_parted(parted):
+    method = parted.method
+    assert method.clusters() == {0: 0, 1: 0, 2: 1}
+    assert set(method.bodies.bodies) == {0, 1}
+    common = method.bodies.body_of(3)
+    assert common is method.bodies.common
+    assert_same_to_the_bit(flatten_blocks(common.states()), flatten_blocks(parted.bodies_before))
+    own = method.orders(3, [3]).of(3).tensors["segments"]
+    blocks = flatten_blocks({**parted.bodies_before, **parted.common_before})
+    assert_same_to_the_bit(own, {name: blocks[name] for name in own})
+
+
+def test_a_newcomer_is_in_no_average_and_the_body_that_it_runs_stays_as_it_was(parted):
+    method, common = parted.method, parted.method.bodies.common
+    spy = Spy(method)
+    closed = parted.train(clients=[0, 2, 3])
+    assert_same_to_the_bit(flatten_blocks(common.states()), flatten_blocks(parted.bodies_before))
+    (given,) = spy.given
+    assert given["client_blocks"].keys() == given["statistics"].keys() == {0, 2}
+    facts = closed.outcome.clients
+    assert facts[3] == {
+        "cluster": method.clusters()[3],
+        "cut": list(method.cuts.now[3]),
+        "weight": 0.0,
+        "global_weight": 0.0,
+    }
+    assert facts[0]["weight"] == facts[2]["weight"] == 1.0
+    assert closed.outcome.facts["bodies"] == 2
+
+
+def test_a_newcomer_is_a_member_from_the_next_round_on(parted):
+    method = parted.method
+    parted.train(clients=[0, 2, 3])
+    cluster = method.clusters()[3]
+    assert method.bodies.body_of(3) is method.bodies.bodies[cluster]
+    groups = method.orders(4, [3]).clients[3].groups
+    assert all(name.startswith(f"cluster-{cluster}/") for name in groups)
+    facts = parted.train(clients=[3]).outcome.clients
+    assert facts[3]["weight"] == 1.0
+
+
+def test_what_only_newcomers_need_is_forgotten_with_the_last_of_them(parted):
+    method = parted.method
+    parted.train(clients=[0, 3])
+    assert method.bodies.common is None
+    assert method.models.common is None
+    assert not [name for name in method.state().tensors if name.startswith(("common", "place", "space"))]
+
+
+def test_a_round_of_newcomers_only(parted):
+    method = parted.method
+    before = {name: everything_of(body) for name, body in method.bodies.bodies.items()}
+    before = {name: {key: tensor.clone() for key, tensor in own.items()} for name, own in before.items()}
+    closed = parted.train(clients=[3])
+    assert closed.outcome.facts == {"silhouette": None, "bodies": 0}
+    assert closed.outcome.clients.keys() == {3}
+    for name, tensors in before.items():
+        assert_same_to_the_bit(everything_of(method.bodies.bodies[name]), tensors)
+
+
+def test_who_was_found_in_its_cluster_only_once_is_a_newcomer_when_bodies_part(make):
+    """Client 3 was found in cluster 1 in the first round, and did not come again."""
+    training = make((0, 0, 1, 1), TWO_AND_ONE)
+    training.train(clients=[0, 1, 2, 3])
+    method = training.method
+    assert method.models.common is None  # all were there
+    training.train(clients=[0, 1, 2])
+    assert not method.bodies.parted  # and so nothing was kept for client 3
+    assert method.models.common is not None
+    method.averaging.clusterer.rounds = iter([TWO_AND_ONE])
+    training.train(clients=[0, 1, 2])
+    assert method.bodies.parted
+    assert method.clusters() == {0: 0, 1: 0, 2: 1}
+    training.train(clients=[3])
+    assert method.clusters().keys() == {0, 1, 2, 3}
+
+
+def test_bodies_are_kept_for_newcomers_only_while_they_may_part(make):
+    training = make((0, 0), TWO_AND_ONE, TWO_AND_ONE)
+    method = training.method
+    training.begin([0, 1])
+    assert method.bodies.common is None
+    training.rounds.take_back()
+    method.averaging.clusterer.rounds = iter([(0, 0), TWO_AND_ONE, TWO_AND_ONE])
+    training.train(clients=[0, 1])
+    training.train(clients=[0, 1, 2])
+    assert method.bodies.common is None
+    training.begin([0, 1, 2])
+    assert method.bodies.common is not None
+    training.rounds.take_back()
+    assert method.bodies.common is None
+
+
+def test_a_method_goes_on_from_its_state_with_newcomers_to_come(parted):
+    facts, tensors = states_of(parted.method)
+    assert {name.split("/")[0] for name in tensors} >= {"common", "space", "place of cluster-0"}
+    other = method_of(parted.config, samples=SAMPLES)
+    other.load(State(facts, {name: tensor.clone() for name, tensor in tensors.items()}))
+    found, same = states_of(other)
+    assert found == facts
+    assert_same_to_the_bit(same, tensors)
+    assert other.bodies.body_of(3) is other.bodies.common
+
+
+def test_a_round_with_a_newcomer_that_is_taken_back_leaves_all_as_it_was(parted):
+    facts, tensors = states_of(parted.method)
+    parted.begin([0, 2, 3])
+    parted.rounds.take_back()
+    found, same = states_of(parted.method)
+    assert found == facts
+    assert_same_to_the_bit(same, tensors)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return write_domains(tmp_path_factory.mktemp("images"))
+
+
+MODES = {
+    "parted": {"huscf.clusters": 2},
+    "shared": {"huscf.clusters": 2, "huscf.bodies": "shared"},
+    "parity": {"mode": "parity"},
+}
+
+
+@pytest.fixture
+def half(images, tmp_path):
+    settings = {
+        **UNJUDGED,
+        "clients": 6,
+        "fraction_train": 0.5,
+        "rounds": 6,
+        "model.width": 0.03,
+        "compute.precision": "float64",
+    }
+
+    def train(name, hosts=1, **other):
+        config = small_run(images, tmp_path, name=name, **{**settings, **other})
+        train_locally(config, hosts=hosts, display=SilentDisplay(), judged=False)
+        return config.folder
+
+    return train
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_runs_of_half_of_the_clients_do_not_depend_on_hosts_and_go_on_to_the_bit(half, mode):
+    one = half("one", **MODES[mode])
+    assert_same_run(half("two", hosts=2, **MODES[mode]), one)
+    lines = read_metrics(one)
+    assert [len(line["clients"]) for line in lines] == [3] * 6
+    for stop in (2, 4):
+        part = half(f"part-{stop}", rounds=stop, **MODES[mode])
+        assert_same_run(half(f"rest-{stop}", resume=part, **MODES[mode]), one)
+    assert all_tensors(one)
+
+
+def test_with_all_clients_in_each_round_nothing_of_this_runs(half, monkeypatch):
+    def refused(*_, **__):
+        raise AssertionError("all clients are there")
+
+    monkeypatch.setattr(clustered_averaging, "find_among_some", refused)
+    monkeypatch.setattr(ClusteredAveraging, "common_blocks", refused)
+    monkeypatch.setattr(SplitExecutor, "keep_common", refused)
+    half("all", fraction_train=1.0, rounds=3, **MODES["parted"])
