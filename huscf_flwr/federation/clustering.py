@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,6 +40,22 @@ class Clusterer(Protocol):
 
     def __call__(self, features: Tensor, *, seed: int) -> Clustering:
         """Partition K clients by ``features`` [K, F]; the same input and seed give the same partition."""
+        ...
+
+
+@runtime_checkable
+class RecallingClusterer(Clusterer, Protocol):
+    """A clusterer that can make use of where clusters were found in earlier rounds.
+
+    One that is not can be used in rounds that see only some of the clients, too, but finds less in them.
+    """
+
+    def recall(self, features: Tensor, places: Tensor, *, elsewhere: int, seed: int) -> Clustering:
+        """Partition K clients by ``features`` [K, F], and with them P known clusters, by ``places`` [P, F].
+
+        ``elsewhere`` is the number of further known clusters, of which nobody is here. The labels are those
+        of the clients and then of the places; the silhouette is of the clients alone.
+        """
         ...
 
 
@@ -83,6 +99,18 @@ class KMeans:
             warnings.simplefilter("ignore", ConvergenceWarning)
             labels = _in_order_of_appearance(model.fit_predict(points))
         return Clustering(labels, _silhouette(points, labels))
+
+    def recall(self, features: Tensor, places: Tensor, *, elsewhere: int, seed: int) -> Clustering:
+        """Partition clients and places; of the clusters that it is to find, those ``elsewhere`` are not here.
+
+        Raises:
+            ValueError: features that are not a finite [K, F].
+        """
+        check_features(features)
+        here = replace(self, clusters=max(1, self.clusters - elsewhere))
+        labels = here(torch.cat([features, places]), seed=seed).labels
+        points = features.detach().cpu().double().numpy()
+        return Clustering(labels, _silhouette(points, labels[: len(points)]))
 
 
 @dataclass(frozen=True)
@@ -129,12 +157,36 @@ class SilhouetteKMeans:
             ValueError: features that are not a finite [K, F].
         """
         check_features(features)
+        return self._best(features, len(features), len(features) - 1, seed)
+
+    def recall(
+        self,
+        features: Tensor,
+        places: Tensor,
+        *,
+        elsewhere: int,  # noqa: ARG002 - it counts clusters itself
+        seed: int,
+    ) -> Clustering:
+        """Partition clients and places.
+
+        A client that is the only one of its cluster has the cluster's place for company, and is no outlier.
+        How good a partition is, clients alone decide: a place is near to those clients that it was taken of,
+        and would speak for whatever was once found.
+
+        Raises:
+            ValueError: features that are not a finite [K, F].
+        """
+        check_features(features)
+        return self._best(torch.cat([features, places]), len(features), len(features), seed)
+
+    def _best(self, features: Tensor, clients: int, most: int, seed: int) -> Clustering:
+        """Return the best partition of ``features``, of which the first are those of ``clients``."""
         points = features.detach().cpu().double().numpy()
         best = Clustering((0,) * len(points), None)
-        for clusters in range(2, min(self.max_clusters, len(points) - 1) + 1):
+        for clusters in range(2, min(self.max_clusters, most) + 1):
             found = KMeans(clusters, self.restarts, self.random_state)(features, seed=seed).labels
             labels = _join_small_clusters(points, found, self.smallest)
-            silhouette = _silhouette(points, labels)
+            silhouette = _silhouette(points[:clients], labels[:clients])
             least = self.threshold if best.silhouette is None else best.silhouette
             if silhouette is not None and silhouette > least:
                 best = Clustering(labels, silhouette)

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from huscf_flwr.federation.clustering import Clusterer, Clustering, KMeans, match_clusters
+from huscf_flwr.federation.clustering import Clusterer, Clustering, RecallingClusterer, match_clusters
 from huscf_flwr.federation.features import FeatureSpace
 
 
@@ -102,18 +101,19 @@ def find_among_some(
     company = _in_company(here, places, space)
     free = 1 + max([*clients, *previous])
     stand_ins = {free + number: name for number, name in enumerate(company)}
-    points = torch.cat([here, *(places[name][None] for name in company)])
-    if isinstance(clusterer, KMeans):
-        # It is told how many clusters there are, and of some of them nobody came.
-        others = len(places) - len(company)
-        clusterer = replace(clusterer, clusters=max(1, clusterer.clusters - others))
-    clustering = clusterer(space.features(points), seed=seed)
+    features = space.features(here)
+    if company:
+        standing = space.features(torch.stack([places[name] for name in company]))
+        elsewhere = len(places) - len(company)
+        clustering = _recalled(features, standing, clusterer, elsewhere=elsewhere, seed=seed)
+    else:
+        clustering = clusterer(features, seed=seed)
     labels = dict(zip([*clients, *stand_ins], clustering.labels, strict=True))
     absent = {client: name for client, name in previous.items() if own and client not in means}
     named = match_clusters({**absent, **there, **stand_ins}, labels)
     staying = _staying(own, there, named)
     clusters = {client: there[client] if client in staying else named[client] for client in clients}
-    split = len(set(clustering.labels)) > 1
+    split = len(set(clustering.labels[: len(clients)])) > 1
     told_apart = frozenset(clients if split else ()) - staying
     left = {*clusters.values(), *absent.values()}
     found = _means_of({client: clusters[client] for client in told_apart}, means)
@@ -145,6 +145,29 @@ def _in_company(here: Tensor, places: Mapping[int, Tensor], space: FeatureSpace)
     names, points = list(places), torch.stack([*places.values()])
     nearest = torch.cdist(space.features(here), space.features(points)).argmin(1)
     return [names[place] for place in sorted(set(nearest.tolist()))]
+
+
+def _recalled(
+    features: Tensor, places: Tensor, clusterer: Clusterer, *, elsewhere: int, seed: int
+) -> Clustering:
+    """Return the labels of clients and then of places; see ``RecallingClusterer.recall``.
+
+    What any other clusterer has found is not changed by the places: each is put to the nearest group, if that
+    is nearer than the group is to its nearest neighbour.
+    """
+    if isinstance(clusterer, RecallingClusterer):
+        return clusterer.recall(features, places, elsewhere=elsewhere, seed=seed)
+    found = clusterer(features, seed=seed)
+    centres = torch.stack([*_means_of(dict(enumerate(found.labels)), dict(enumerate(features))).values()])
+    distance, group = torch.cdist(places, centres).min(1)
+    fits = distance < _apart(centres)[group]
+    alone = len(centres) + torch.arange(len(places))
+    return Clustering((*found.labels, *torch.where(fits, group.cpu(), alone).tolist()), found.silhouette)
+
+
+def _apart(centres: Tensor) -> Tensor:
+    """Return the distance of each of [C, F] to its nearest neighbour, infinite if there is only one."""
+    return torch.cdist(centres, centres).fill_diagonal_(torch.inf).amin(1)
 
 
 def _shift_of_members(
@@ -179,10 +202,10 @@ def _shift_of_newcomers(
     before = torch.stack([*places.values()])
     now = torch.stack([*_means_of(dict(enumerate(groups)), dict(enumerate(here))).values()])
     shift = now.mean(0) - before.mean(0)
-    distances = torch.cdist(space.features(now), space.features(before + shift)).numpy()
-    group, place = linear_sum_assignment(distances**2)
-    apart = torch.cdist(space.features(now), space.features(now)).fill_diagonal_(np.inf).numpy()
-    return shift if bool((distances[group, place] < apart.min(1)[group]).all()) else unmoved
+    distances = torch.cdist(space.features(now), space.features(before + shift))
+    group, place = linear_sum_assignment(distances.square().numpy())
+    fits = distances[group, place] < _apart(space.features(now))[group]
+    return shift if bool(fits.all()) else unmoved
 
 
 def _means_of(clusters: Mapping[int, int], means: Mapping[int, Tensor]) -> dict[int, Tensor]:

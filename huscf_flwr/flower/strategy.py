@@ -68,8 +68,9 @@ class MethodStrategy(Strategy):
     def prepare(self, grid: Grid) -> Grid:
         """Assemble the clients, make the method and begin the run's folder.
 
-        Returns the grid to hand to ``start``: it does not wait for hosts that have been given up. Raises
-        ``AssemblyError``, or what the configuration is found wrong for.
+        A run that is resumed may have died after a round, and before clients had evaluated models of their
+        own: they do so now. Returns the grid to hand to ``start``: it does not wait for hosts that have been
+        given up. Raises ``AssemblyError``, or what the configuration is found wrong for.
         """
         config = self.config
         if is_lock_step(self.method):
@@ -87,7 +88,12 @@ class MethodStrategy(Strategy):
         if assembly.keys:
             write_client_keys(config.folder, assembly.keys)
         self._run_id = grid.run.run_id
-        return SessionGrid(grid, self)
+        session_grid = SessionGrid(grid, self)
+        if self._run.evaluation_due:
+            messages = self.configure_evaluate(0, ArrayRecord(), ConfigRecord(), session_grid)
+            replies = session_grid.send_and_receive(messages, timeout=config.round_seconds)
+            self.aggregate_evaluate(0, replies)
+        return session_grid
 
     def initial_arrays(self) -> ArrayRecord:
         """Return the arrays to hand to ``start``: all products of the method, as after a round."""

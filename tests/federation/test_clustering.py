@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huscf_flwr.federation.clustering import KMeans, SilhouetteKMeans, match_clusters
+from huscf_flwr.federation.clustering import KMeans, RecallingClusterer, SilhouetteKMeans, match_clusters
 
 
 def groups(sizes, *, distance=6.0, features=40, seed=0):
@@ -139,6 +139,32 @@ def test_invalid_settings_are_an_error():
         SilhouetteKMeans(smallest=0)
     with pytest.raises(ValueError, match="threshold is 2"):
         SilhouetteKMeans(threshold=2)
+
+
+@pytest.mark.parametrize("clusterer", [KMeans(2), SilhouetteKMeans()])
+def test_an_outlier_that_has_company_is_no_outlier(clusterer):
+    """Three of one group and one of another, and where both were once found."""
+    features = groups((3, 1))
+    assert isinstance(clusterer, RecallingClusterer)
+    west, east = features[:3].mean(0, keepdim=True), features[3:]
+    found = clusterer.recall(features, torch.cat([east, west]), elsewhere=0, seed=0)
+    assert found.labels == (0, 0, 0, 1, 1, 0)
+    assert found.silhouette == pytest.approx(KMeans(2)(features, seed=0).silhouette)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_places_do_not_speak_for_a_partition_that_clients_do_not_show(seed):
+    """They are near to those whom they were taken of: of one group, they would make two for ever."""
+    features = groups([6], seed=seed)
+    places = torch.stack([features[:3].mean(0), features[3:].mean(0)])
+    assert set(SilhouetteKMeans().recall(features, places, elsewhere=0, seed=0).labels) == {0}
+
+
+def test_k_means_does_not_look_for_clusters_of_which_nobody_is_here():
+    features = groups((3, 3))
+    places = torch.stack([features[:3].mean(0), features[3:].mean(0)])
+    assert KMeans(3).recall(features, places, elsewhere=1, seed=0).labels == (0, 0, 0, 1, 1, 1, 0, 1)
+    assert set(KMeans(2).recall(features, places, elsewhere=5, seed=0).labels) == {0}
 
 
 def named(*names):

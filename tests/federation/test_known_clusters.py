@@ -149,14 +149,14 @@ def test_places_move_half_as_far_as_the_only_cluster_that_shows_it():
     seen = []
 
     class Watching(Together):
-        def __call__(self, features, *, seed):
-            seen.append(features)
-            return super().__call__(features, seed=seed)
+        def recall(self, features, places, *, elsewhere, seed):
+            seen.append((features.tolist(), places.tolist(), elsewhere))
+            return Clustering((0,) * (len(features) + len(places)), None)
 
     means = {0: (6.0, 0.0), 3: (12.0, 0.0)}
-    find(means, {0: 0, 2: 1}, {0, 2}, {0: WEST, 1: EAST}, clusterer=Watching())
-    (features,) = seen
-    assert features.tolist() == [[6, 0], [12, 0], [3, 0], [13, 0]]
+    places = {0: WEST, 1: EAST, 2: (0.0, 99.0)}
+    find(means, {0: 0, 2: 1, 4: 2}, {0, 2}, places, clusterer=Watching())
+    assert seen == [([[6, 0], [12, 0]], [[3, 0], [13, 0]], 1)]
 
 
 def test_a_cluster_that_nobody_is_near_has_no_stand_in():
@@ -167,6 +167,21 @@ def test_a_cluster_that_nobody_is_near_has_no_stand_in():
         found = find(means, previous, previous, {0: WEST, 1: EAST, 2: NORTH}, clusterer=clusterer)
         assert found.clusters == {0: 0, 1: 0, 2: 0, 7: 1}
         assert found.told_apart == {0, 1, 2, 7}
+
+
+def halves(features, *, seed):
+    """A clusterer of somebody's own, which knows nothing of places."""
+    return Clustering(tuple(int(x > 5) for x, _ in features.tolist()), None)
+
+
+def test_any_clusterer_will_do():
+    """What it finds stays, and a group of newcomers has the name of the place that is nearest."""
+    previous = {0: 0, 1: 0, 7: 1, 8: 1}
+    means = {0: near(WEST), 1: near(WEST, 1), 5: near(EAST), 6: near(EAST, 1)}
+    found = find(means, previous, previous, {0: WEST, 1: EAST}, clusterer=halves)
+    assert found.clusters == {0: 0, 1: 0, 5: 1, 6: 1}
+    places = {0: WEST, 1: (30.0, 0.0)}  # farther from the newcomers than these are from the others
+    assert find(means, previous, previous, places, clusterer=halves).clusters == {0: 0, 1: 0, 5: 2, 6: 2}
 
 
 def test_distances_are_those_of_features():

@@ -3,6 +3,8 @@ import logging
 
 import pytest
 from flwr.app import Message, RecordDict
+from hypothesis import given
+from hypothesis import strategies as st
 
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.deployment import make_server_credentials
@@ -84,11 +86,11 @@ def joined(content, context):
     return Arrival(admitted=admitted, client=node.get("client-id")).to_records()
 
 
-def assembled(server, tmp_path, nodes, at_once=None, **settings):
+def assembled(server, tmp_path, nodes, at_once=None, kind=METHOD, **settings):
     config = small_run(tmp_path, tmp_path, **{"executor.window": 0.5, **settings})
     grid = InProcessGrid(nodes, {}, app=handle, at_once=at_once)
     try:
-        return assemble(config, METHOD, grid, server)
+        return assemble(config, kind, grid, server)
     finally:
         grid.close()
 
@@ -120,6 +122,13 @@ def test_owners_have_their_client_and_hosts_the_others(server, tmp_path):
 def test_owners_alone_are_all_there_is(server, tmp_path):
     found = assembled(server, tmp_path, {21: {"client-id": 7}, 22: {"client-id": 2}}, clients=5)
     assert found.clients == {22: (2,), 21: (7,)}
+
+
+def test_images_are_not_pooled_where_supernodes_own_some(tmp_path):
+    """Found out before anybody is asked to describe its clients."""
+    nodes = {21: {"client-id": 1, "fails-at": "describe"}, 22: {"fails-at": "describe"}}
+    with pytest.raises(AssemblyError, match=r"central trains on the pooled images.*own the clients 1;"):
+        assembled(None, tmp_path, nodes, kind=method_named("central"), method="central")
 
 
 def test_two_owners_of_one_client_are_named(server, tmp_path):
@@ -247,3 +256,37 @@ def test_owners_alone_may_be_lost():
     owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), {}, {})
     assert owners.placement([12]) == {11: (0,)}
     assert owners.placement([11, 12]) == {}
+
+
+def test_only_those_that_are_chosen_take_part_and_nobody_else_hears_of_it():
+    assert MIXED.placement([], [1, 2, 5]) == {11: (5,), 12: (1,), 13: (2,)}
+    assert MIXED.placement([], [2]) == {12: (2,)}
+    assert MIXED.placement([], [6]) == {14: (6,)}
+    assert MIXED.placement([], []) == {}
+
+
+def test_a_chosen_client_of_a_lost_host_moves_and_of_a_lost_owner_stays_away():
+    assert MIXED.placement([12], [0, 2]) == {13: (0, 2)}
+    assert MIXED.placement([11, 13], [1, 5]) == {12: (1,)}
+
+
+def test_all_that_is_not_lost_is_available():
+    assert MIXED.available([]) == (0, 1, 2, 3, 4, 5, 6)
+    assert MIXED.available([12]) == (0, 1, 2, 3, 4, 5, 6)
+    assert MIXED.available([11, 12]) == (0, 1, 2, 3, 4, 6)
+
+
+@given(
+    lost=st.sets(st.sampled_from(sorted(MIXED.clients))),
+    chosen=st.none() | st.sets(st.sampled_from(range(7))),
+)
+def test_a_placement_is_of_those_that_are_available_and_chosen_each_once(lost, chosen):
+    placed = MIXED.placement(lost, chosen)
+    everybody = [client for clients in placed.values() for client in clients]
+    there = MIXED.available(lost)
+    assert sorted(everybody) == [client for client in there if chosen is None or client in chosen]
+    assert all(placed.values())
+    assert list(placed) == [node for node in MIXED.clients if node in placed]
+    assert all(placed[node] == MIXED.clients[node] for node in placed.keys() & MIXED.owners)
+    loads = [len(clients) for node, clients in placed.items() if node not in MIXED.owners]
+    assert max(loads, default=0) - min(loads, default=0) <= 1

@@ -36,13 +36,17 @@ from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
 from tests.flower.grid_runs import DOUBLE, dropped_in, trained_in
 from tests.flower.processes import processes_of
 from tests.flower.troubled_methods import STEP, waits
-from tests.run.builders import METHODS, SilentDisplay, server_tensors, small_run, write_domains
+from tests.run.builders import METHODS, SilentDisplay, evaluations, server_tensors, small_run, write_domains
 
 APP = Path(__file__).resolve().parents[2]
 FAR_AWAY = 3600.0
 TROUBLED = "tests.flower.troubled_methods:Troubled"
 
 pytestmark = pytest.mark.slow
+
+
+DEPLOYED = ("huscf", "fedgan", "fedproto")
+"""The others are shown in one process: tests/flower/test_strategy.py."""
 
 
 class Strangers(SilentDisplay):
@@ -129,7 +133,8 @@ class Deployed:
     def __init__(self, images, output, stack):
         (port,) = free_ports(1)
         self.executor = f"127.0.0.1:{port}"
-        self.settings = {**DOUBLE, "clients": 4, "local_epochs": 2, "evaluation.every": 0}
+        settings = {"clients": 4, "local_epochs": 2, "evaluation.every": 0, "data.held_out": 0.2}
+        self.settings = {**DOUBLE, **settings}
         self._images, self._output, self._stack = images, output, stack
         self._pool = stack.enter_context(ThreadPoolExecutor(1))
         self.deployment = stack.enter_context(deploy(self.config("deployment")))
@@ -141,7 +146,7 @@ class Deployed:
 
     def local(self, method):
         """Train the same on the local engine; return the configuration."""
-        config = self.config(f"local-{method}", method=method)
+        config = self.config(f"local-{method}", **METHODS[method])
         train_locally(config, display=SilentDisplay())
         return config
 
@@ -185,7 +190,7 @@ class Ran:
             deployed = Deployed(images, output, stack)
             self.deployment = deployed.deployment
             home = self.deployment.superlink.home
-            self.configs = {method: deployed.config(method, method=method) for method in METHODS}
+            self.configs = {method: deployed.config(method, **METHODS[method]) for method in DEPLOYED}
             strangers = Strangers(self.deployment, deployed.executor)
             for config in self.configs.values():
                 deployed.run(config, strangers if config.method == "huscf" else SilentDisplay())
@@ -194,7 +199,7 @@ class Ran:
             self.troubled_huscf(deployed)
             self.troubled_fedgan(deployed)
         self.left = processes_of(home)
-        self.local = {method: deployed.local(method) for method in METHODS}
+        self.local = {method: deployed.local(method) for method in DEPLOYED}
 
     def troubled_huscf(self, deployed):
         config = self.huscf = deployed.config("troubled-huscf", method=f"{TROUBLED}HuSCF", rounds=3)
@@ -226,7 +231,7 @@ def ran(tmp_path_factory):
     return Ran(images, tmp_path_factory.mktemp("deployed"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DEPLOYED)
 def test_a_deployment_trains_what_the_local_engine_trains(ran, method):
     config = ran.configs[method]
     found, expected = server_tensors(config.folder), server_tensors(ran.local[method].folder)
@@ -236,10 +241,23 @@ def test_a_deployment_trains_what_the_local_engine_trains(ran, method):
     assert [line["hosts"] for line in read_metrics(config.folder)] == [4, 4]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DEPLOYED)
 def test_clients_judge_at_the_end(ran, method):
-    products = read_summary(ran.configs[method].folder)["products"].values()
-    assert all("client_scores" in product for product in products)
+    """Products of the server, or models of their own."""
+    summary = read_summary(ran.configs[method].folder)
+    assert all("client_scores" in product for product in summary["products"].values())
+    assert bool(summary["products"]) != ("own_models" in summary)
+
+
+def test_clients_score_models_of_their_own_on_images_of_their_own(ran):
+    """Those that they hold out, as virtual clients do, and the part of the test images that each has."""
+    config = ran.configs["fedproto"]
+    (found,), (expected,) = (evaluations(each.folder) for each in (config, ran.local["fedproto"]))
+    assert [client["id"] for client in found["clients"]] == [0, 1, 2, 3]
+    for own, others in zip(found["clients"], expected["clients"], strict=True):
+        assert own["held_out"] == pytest.approx(others["held_out"], abs=1e-6)
+        assert own["test"]["samples"] == others["test"]["samples"] / 2
+    assert read_summary(config.folder)["own_models"] == found["scores"]
 
 
 def test_plaintext_is_refused_by_superlink_and_executor(ran):
@@ -254,7 +272,7 @@ def test_a_supernode_with_an_unregistered_key_is_refused(ran):
     assert "Failed to activate SuperNode" in log
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DEPLOYED)
 def test_each_client_is_bound_to_the_key_of_its_supernode(ran, method):
     keys = read_client_keys(ran.configs[method].folder)
     assert list(keys) == list(ran.deployment.node_ids) == [0, 1, 2, 3]
@@ -267,7 +285,7 @@ def test_what_was_started_is_stopped(ran):
     assert ran.left == []
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DEPLOYED)
 def test_images_and_state_stay_where_the_node_config_says(ran, method):
     for client in range(4):
         state = ran.deployment.superlink.home / "state" / f"client-{client}"

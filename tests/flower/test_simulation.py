@@ -23,7 +23,15 @@ from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.processes import left_of
-from tests.run.builders import METHODS, SilentDisplay, private_tensors, server_tensors
+from tests.run.builders import (
+    METHODS,
+    SilentDisplay,
+    all_tensors,
+    assert_close,
+    evaluations,
+    private_tensors,
+    server_tensors,
+)
 
 APP = Path(__file__).resolve().parents[2]
 CORES = os.cpu_count() or 1
@@ -86,32 +94,30 @@ def run_there(superlink, config, *, supernodes=2, cores_each=1):
     return run_on(superlink, config, APP, display, *federation).summary(display)
 
 
+SIMULATED = ("huscf", "fedgan", "fedproto")
+"""The others are shown in one process: tests/flower/test_strategy.py."""
+
+
 @pytest.fixture(scope="module")
 def local(images, tmp_path_factory):
-    """What the local engine trains with each method."""
+    """The folders of runs of the local engine with each method."""
     folder = tmp_path_factory.mktemp("local")
-    runs = {method: config(images, folder, method, method=method) for method in METHODS}
+    runs = {name: config(images, folder, name, **METHODS[name]) for name in SIMULATED}
     for run in runs.values():
         train_locally(run, display=SilentDisplay())
-    return {method: server_tensors(run.folder) for method, run in runs.items()}
+    return {name: run.folder for name, run in runs.items()}
 
 
-def assert_close(found, expected):
-    assert found.keys() == expected.keys()
-    assert expected
-    for name, tensor in expected.items():
-        assert torch.allclose(found[name].double(), tensor.double(), rtol=0, atol=1e-9), name
-
-
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SIMULATED)
 def test_two_supernodes_train_the_same_weights(images, tmp_path, superlink, local, method):
     """Those of a method without lock-step need not run side by side: here one waits for the other."""
-    run = config(images, tmp_path, f"simulated-{method}", method=method)
+    run = config(images, tmp_path, f"simulated-{method}", **METHODS[method])
     summary = run_there(superlink, run, cores_each=1 if method == "huscf" else CORES)
 
     assert (summary["method"], summary["rounds"]) == (method, 2)
     assert [line["hosts"] for line in read_metrics(run.folder)] == [2, 2]
-    assert_close(server_tensors(run.folder), local[method])
+    assert_close(all_tensors(run.folder), all_tensors(local[method]))
+    assert len(evaluations(run.folder)) == (1 if method == "fedproto" else 0)
     for name in ("config.yaml", "clients.json", "metrics.jsonl", "summary.json", "report.html", "flower.log"):
         assert (run.folder / name).stat().st_size > 0, name
     assert (run.folder / "cuts.json").exists() == (method == "huscf")

@@ -209,6 +209,17 @@ def private_tensors(folder):
     return {f"{path.stem}/{name}": tensor for path in paths for name, tensor in load_file(path).items()}
 
 
+def last_private_tensors(folder):
+    """Those of the last file of each client: a run that goes on in another folder takes no others over."""
+    paths = sorted(client_folder(folder).glob("*.safetensors"))
+    last = {path.stem.rpartition("-round-")[0]: path.stem for path in paths}
+    return {
+        name: tensor
+        for name, tensor in private_tensors(folder).items()
+        if name.rpartition("/")[0] in last.values()
+    }
+
+
 def all_tensors(folder):
     """The tensors of the only checkpoint, of which some methods have none, and what clients have kept."""
     return {**server_tensors(folder), **private_tensors(folder)}

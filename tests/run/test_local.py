@@ -181,7 +181,7 @@ def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
     assert set(bodies) == {1, 2}
     last_shared = bodies.count(1)
     (note,) = (note for note in display.notes if "bodies of its own" in note)
-    assert "the same 2 clusters" in note
+    assert "agree on 2 clusters" in note
 
     rounds = last_shared - 1 if stop == "before they part" else last_shared
     half = small_run(images, tmp_path, name="half", **{**settings, "rounds": rounds})

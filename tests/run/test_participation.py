@@ -1,19 +1,19 @@
-"""Rounds in which only some clients take part, and models that stay on clients, on the local engine."""
+"""Rounds in which only some clients take part, on the local engine."""
 
 import pytest
-import torch
 
 from huscf_flwr.methods.fedgan import FedGAN, FedGANClient
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
 from tests.run.builders import (
+    METHODS,
     UNJUDGED,
     SilentDisplay,
+    all_tensors,
+    assert_close,
     assert_same_run,
-    private_tensors,
     repeatable,
-    server_tensors,
     small_run,
 )
 
@@ -48,24 +48,20 @@ def test_half_of_the_clients_take_part_and_not_always_the_same(make):
     assert len({tuple(clients) for clients in rounds}) > 1
 
 
-@pytest.mark.parametrize("method", ["fedgan", "huscf"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_number_of_hosts_changes_nothing(make, method):
     """A client may come to another host in its next round, with what it kept."""
-    one, two = (train(make(f"hosts-{hosts}", method=method), hosts) for hosts in (1, 2))
+    one, two = (train(make(f"hosts-{hosts}", **METHODS[method]), hosts) for hosts in (1, 2))
     assert took_part(one) == took_part(two)
-    for tensors in (server_tensors, private_tensors):
-        found, expected = tensors(two), tensors(one)
-        assert found.keys() == expected.keys()
-        for name, tensor in expected.items():
-            torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9, msg=name)
+    assert_close(all_tensors(two), all_tensors(one))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["fedgan", "huscf"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
-    whole = train(make("whole", method=method))
-    part = train(make("part", method=method, rounds=2))
-    rest = train(make("rest", method=method, resume=part))
+    whole = train(make("whole", **METHODS[method]))
+    part = train(make("part", **METHODS[method], rounds=2))
+    rest = train(make("rest", **METHODS[method], resume=part))
     assert_same_run(rest, whole)
     assert repeatable(read_metrics(rest)) == repeatable(read_metrics(whole))
 

@@ -66,7 +66,7 @@ def test_a_drop_out_is_shown_with_its_step_and_exchange(run, tmp_path):
 def test_clients_scores_are_averaged_by_product_and_test_samples(run):
     """Cluster 0: (10 x 0.5 + 30 x 0.9) / 40 = 0.8; what only one client knows is that client's."""
     models = run.method.models
-    models.load({0: 0, 1: 0, 2: 1}, dict.fromkeys((0, 1), models.blocks[0]))
+    models.load({0: 0, 1: 0, 2: 1}, dict.fromkeys((0, 1), models.common))
     scores = run.record_client_scores(
         {
             0: Judged(10, {"label_fidelity": 0.5}),

@@ -47,8 +47,9 @@ class HuSCFSettings(MethodSettings):
             round's ``first-epoch``, in which clients still differ by their images and not by what their heads
             have learnt since, of its ``last-epoch``, or of its ``last-batch``, as the authors do
             (train.py:99).
-        clusters: number of clusters; ``found``: chosen by how well they are separated; ``domains``: as many
-            as the scenario has domains, as the authors do (train.py:73), though no server can know that.
+        clusters: number of clusters; ``found``: chosen by how well they are separated, which takes rounds of
+            at least four clients; ``domains``: as many as the scenario has domains, as the authors do
+            (train.py:73), though no server can know that.
         random_state: of k-means; ``seeded``: drawn from the run's seed. The authors' is 42.
         feature_scaling: features are whitened by how they vary within clients (``samples``), by how clients
             differ (``clients``), or taken as they come (``none``), as the authors do (HuSCFGAN.py:129-182).
@@ -70,7 +71,10 @@ class HuSCFSettings(MethodSettings):
             client and of the server a little (train.py:124-152). ``parity`` measures too.
         bodies: ``parted``: once two rounds in a row have found the same clusters, each goes on with bodies of
             its own, and the clusters stay as they are, since bodies that serve different domains learn each
-            of them more slowly. ``shared``: all clients share the bodies to the end, as in the paper.
+            of them more slowly. Where not all clients are in each round, it is once two rounds in a row, of
+            those that they were in, have found more than half of all clients in the same cluster; the others
+            are assigned to a cluster when they come next. ``shared``: all clients share the bodies to the
+            end, as in the paper.
         plain_rounds: number of first rounds that average all clients by sample count. The authors' is 2
             (train.py:157); from a common initialisation none is needed.
         clusters_in_plain_rounds: find clusters in the plain rounds too, and report them; the authors put all

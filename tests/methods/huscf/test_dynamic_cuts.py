@@ -226,6 +226,14 @@ def test_who_drops_out_when_it_should_take_over_takes_over_in_the_next_round(swi
     assert taken_by(switched) == {}
 
 
+def test_who_is_not_selected_when_it_should_take_over_takes_over_when_it_comes_next(switched):
+    change_cuts(switched)
+    switched.train(clients=[1, 2])
+    assert set(taken_by(switched)) == {0}
+    assert switched.train(clients=[0, 2]).opened.ledger.total(kind=TAKEN_BLOCKS, client=0) > 0
+    assert taken_by(switched) == {}
+
+
 CHANGES = {
     1: {0: Cut(2, 2, 2, 2), 1: Cut(1, 1, 1, 1)},
     2: {1: Cut(2, 1, 1, 2), 2: Cut(1, 2, 2, 1), 0: Cut(1, 2, 2, 1)},

@@ -124,6 +124,18 @@ def test_a_block_that_nobody_kept_is_the_servers(make):
     )
 
 
+def test_the_cut_of_a_client_that_was_never_there_may_change(make):
+    training = make(cuts=dict.fromkeys(SAMPLES, Cut()))
+    training.train(clients=[0, 1])
+    method = training.method
+    old, new = method.models.states_after_move(3, Cut(), Cut(2, 1, 1, 1))
+    assert old.keys() == new.keys()
+    method.cuts.now[3] = Cut(2, 1, 1, 1)
+    order = method.orders(2, [3]).of(3)
+    assert {name.rsplit(".", 2)[0] for name in order.tensors["blocks that change sides"]} == {"generator.1"}
+    assert training.train(clients=[0, 3]).outcome.clients[3]["cut"] == [2, 1, 1, 1]
+
+
 def test_common_blocks_are_not_kept_once_everybody_has_a_cluster(make):
     training = make(**{"huscf.bodies": "shared"})
     training.train(clients=[0, 1])

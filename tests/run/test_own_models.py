@@ -1,0 +1,231 @@
+"""Models that stay on clients, on the local engine: when they are evaluated, and where the scores go."""
+
+import signal
+from statistics import mean, pstdev
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from huscf_flwr.run import host
+from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.run import Run
+from huscf_flwr.run.run_folder import read_metrics, read_summary
+from huscf_flwr.run.tensorboard import FOLDER_NAME
+from tests.evaluation.pages import Page
+from tests.run.builders import DOMAINS, METHODS, SilentDisplay, assert_same_run, evaluations, small_run
+
+KEEPING = ("fedproto", "local", "local-classifier")
+"""Methods whose models stay on clients."""
+CLASSIFYING = ("fedproto", "local-classifier")
+
+
+@pytest.fixture
+def make(images, tmp_path):
+    def config(method="fedproto", name="small", **settings):
+        given = {"model.width": 0.03, "rounds": 3, "evaluation.synthetic_images": 0, **METHODS[method]}
+        return small_run(images, tmp_path, name=name, **{**given, **settings})
+
+    return config
+
+
+def train(config, hosts=1, display=None, **parts):
+    train_locally(config, hosts=hosts, display=display or SilentDisplay(), **parts)
+    return config.folder
+
+
+def rounds_of(folder):
+    return [line["round"] for line in evaluations(folder)]
+
+
+def clients_of(line):
+    return [client["id"] for client in line["clients"]]
+
+
+@pytest.mark.parametrize(("every", "due"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3]), (3, [3])])
+def test_they_are_evaluated_every_so_many_rounds_and_at_the_end(make, every, due):
+    folder = train(make(**{"evaluation.every": every}))
+    assert rounds_of(folder) == due
+    assert all(clients_of(line) == [0, 1, 2, 3] for line in evaluations(folder))
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+@pytest.mark.parametrize("method", CLASSIFYING)
+def test_a_resumed_run_has_the_same_evaluations(make, method, hosts):
+    settings = {"method": method, "data.held_out": 0.2}
+    whole = train(make(name="whole", **settings), hosts)
+    half = train(make(name="rest", **settings, rounds=1), hosts)
+    rest = train(make(name="rest", **settings, resume=half), hosts)
+    assert evaluations(rest) == evaluations(whole)
+    assert read_summary(rest)["own_models"] == read_summary(whole)["own_models"]
+
+
+def test_a_run_that_goes_back_forgets_what_came_later(make):
+    settings = {"checkpoint.keep_last": 3}
+    first = train(make(**settings))
+    kept = evaluations(first)
+    again = train(make(**settings, resume=first, resume_round=1))
+    assert rounds_of(again) == [1, 2, 3]
+    assert evaluations(again) == kept
+
+
+class Death(Exception):
+    """As if the process had been killed."""
+
+
+@pytest.mark.parametrize("dies_after", [1, 3])
+@pytest.mark.parametrize("method", KEEPING)
+def test_a_run_that_died_between_a_round_and_its_evaluation_makes_up_for_it(
+    make, monkeypatch, method, dies_after
+):
+    def die(run, judged):
+        if run.rounds.number == dies_after:
+            raise Death
+        return close(run, judged)
+
+    close = Run.close_evaluation
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "close_evaluation", die)
+        with pytest.raises(Death):
+            train(make(method, "died"))
+    died = make(method, "died").folder
+    assert [line["round"] for line in read_metrics(died)] == list(range(1, dies_after + 1))
+    assert rounds_of(died) == list(range(1, dies_after))
+    rest, whole = train(make(method, "died", resume=died)), train(make(method, "whole"))
+    assert evaluations(rest) == evaluations(whole)
+    assert_same_run(rest, whole)
+    for part in ("own_models", "domains"):
+        assert read_summary(rest)[part] == read_summary(whole)[part]
+
+
+def test_between_two_clients_it_can_be_stopped(make, monkeypatch):
+    """The evaluation begins anew when the run goes on."""
+    request = StopRequest()
+
+    def scores_then_stop(member, *arguments, **options):
+        if (member.client, options["number"]) == (1, 2):
+            request.take(signal.SIGINT)
+        return own_scores(member, *arguments, **options)
+
+    own_scores = host.own_scores
+    with monkeypatch.context() as patched:
+        patched.setattr(host, "own_scores", scores_then_stop)
+        with pytest.raises(InterruptedRunError, match="round 2 is the last that is kept") as stopped:
+            train(make(), stop=request)
+    folder = stopped.value.resumable
+    assert rounds_of(folder) == [1]
+    rest, whole = train(make(resume=folder)), train(make(name="whole"))
+    assert evaluations(rest) == evaluations(whole)
+
+
+def spreads(line, on="test"):
+    """Mean, worst and standard deviation over clients, from what each of them found."""
+    found = {}
+    for client in line["clients"]:
+        for name, value in client.get(on, {}).items():
+            found.setdefault(name, []).append(value)
+    found.pop("samples", None)
+    worst = {name: max if name in ("loss", "fid") else min for name in found}
+    return {
+        name: {"mean": mean(values), "worst": worst[name](values), "spread": pstdev(values)}
+        for name, values in found.items()
+    }
+
+
+@pytest.mark.parametrize("method", KEEPING)
+def test_the_summary_has_mean_worst_and_spread_over_clients(make, method):
+    folder = train(make(method, **{"data.held_out": 0.2}))
+    last = evaluations(folder)[-1]
+    found = read_summary(folder)["own_models"]
+    generates = method == "local"
+    assert found.keys() == ({"test"} if generates else {"test", "held_out"})
+    for on, own in found.items():
+        expected = spreads(last, on)
+        assert own.keys() == expected.keys()
+        for name, statistics in own.items():
+            assert statistics == pytest.approx(expected[name]), (on, name)
+    assert set(found["test"]) >= ({"label_fidelity", "fid"} if generates else {"accuracy", "f1", "loss"})
+    counts = {on: {client[on]["samples"] for client in last["clients"]} for on in found}
+    assert counts == ({"test": {20}} if generates else {"test": {20}, "held_out": {6}})
+
+
+@pytest.mark.parametrize("method", KEEPING)
+def test_a_domains_scores_are_the_means_over_its_clients(make, method):
+    """Clients 0 and 2 hold one domain, 1 and 3 the other."""
+    folder = train(make(method, rounds=1))
+    (line,) = evaluations(folder)
+    summary = read_summary(folder)
+    assert line["domains"] == summary["domains"]
+    assert summary["products"] == {}
+    for place, name in enumerate(DOMAINS):
+        own = [client for client in line["clients"] if client["id"] % 2 == place]
+        expected = {score: each["mean"] for score, each in spreads({"clients": own}).items()}
+        assert summary["domains"][name] == {"product": "own models", **pytest.approx(expected)}
+
+
+def test_what_takes_long_is_scored_at_the_end_only(make):
+    first, _, last = evaluations(train(make("local")))
+    assert first["scores"]["test"].keys() == {"label_fidelity", "generation_score"}
+    assert last["scores"]["test"].keys() == {"label_fidelity", "generation_score", "fid"}
+
+
+def test_who_shares_nothing_is_judged_though_nobody_else_is(make):
+    """Without a judge of all domains there are no scores by domain; clients judge their own all the same."""
+    folder = train(make("local", rounds=1), judged=False)
+    (line,) = evaluations(folder)
+    assert clients_of(line) == [0, 1, 2, 3]
+    assert "domains" not in line
+    assert read_summary(folder)["domains"] is None
+
+
+def test_a_share_of_the_clients_evaluates_the_same_for_any_number_of_hosts(make):
+    settings = {"fraction_evaluate": 0.5, "rounds": 4}
+    one, two = (train(make(name=f"hosts-{hosts}", **settings), hosts) for hosts in (1, 2))
+    assert evaluations(one) == evaluations(two)
+    asked = [tuple(clients_of(line)) for line in evaluations(one)]
+    assert {len(clients) for clients in asked} == {2}
+    assert len(set(asked)) > 1
+
+
+def test_who_never_trained_is_scored_with_the_model_that_it_began_with(make):
+    folder = train(make(fraction_train=0.25, rounds=1))
+    trained = [client["id"] for client in read_metrics(folder)[0]["clients"]]
+    assert len(trained) == 1
+    (line,) = evaluations(folder)
+    assert clients_of(line) == [0, 1, 2, 3]
+
+
+def test_the_display_is_told(make):
+    display = SilentDisplay()
+    train(make(), display=display)
+    told = [note for note in display.notes if "own models of 4 clients" in note]
+    assert [note.split(":")[0] for note in told] == ["round 1", "round 2", "round 3"]
+
+
+def test_their_scores_have_curves_in_tensorboard_also_after_a_resume(make):
+    settings = {"tensorboard": "true", "data.held_out": 0.2}
+    half = train(make(**settings, rounds=2))
+    folder = train(make(**settings, resume=half))
+    events = EventAccumulator(str(folder / FOLDER_NAME))
+    events.Reload()
+    curves = {
+        name: [(point.step, point.value) for point in events.Scalars(name)]
+        for name in events.Tags()["scalars"]
+        if name.startswith("own models")
+    }
+    lines = evaluations(folder)
+    assert curves
+    for on, title in (("test", "own models test"), ("held_out", "own models held out")):
+        for statistic in ("mean", "worst"):
+            assert curves[f"{title} {statistic}/accuracy"] == [
+                (line["round"], pytest.approx(line["scores"][on]["accuracy"][statistic])) for line in lines
+            ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_report_has_their_section_where_there_are_some(make, method):
+    folder = train(make(method, rounds=2))
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    assert ("own-models" in page.sections) is (method in KEEPING)
+    assert ("Models that stay on clients" in page.text) is (method in KEEPING)
+    assert ("own models" in page.text) is (method in KEEPING)
