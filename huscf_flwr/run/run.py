@@ -206,13 +206,15 @@ class Run:
     def finish(self) -> dict[str, Any]:
         """Judge thoroughly, and tell everybody the summary, which is returned.
 
-        Its seconds are those of this process and of the rounds that it took over.
+        Its seconds are those of this process and of the rounds that it took over. Of models that stay on
+        clients it has what was found after the last round; if nobody answered then, nothing.
         """
         scores = domains = None
+        evaluation = self._evaluation if self._evaluation.get("round") == self.rounds.number else {}
         if self._judging is not None:
             scores = self._judging.clustering(self.method)
             domains = self._judging.domains(self.method, self.rounds.number, thoroughly=True)
-            domains = domains or self._evaluation.get("domains", {})
+            domains = domains or evaluation.get("domains", {})
         summary = summary_of(
             self.rounds,
             read_metrics(self.folder.path),
@@ -220,7 +222,7 @@ class Run:
             scores=scores,
             domains=domains,
             client_scores=self._client_scores,
-            own_models=self._evaluation.get("scores", {}),
+            own_models=evaluation.get("scores", {}),
         )
         for observer in self._observers:
             observer.end(summary)

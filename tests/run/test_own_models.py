@@ -6,6 +6,8 @@ from statistics import mean, pstdev
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from huscf_flwr.data import population_of
+from huscf_flwr.models import model_spec_of
 from huscf_flwr.run import host
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
 from huscf_flwr.run.local import train_locally
@@ -151,16 +153,20 @@ def test_the_summary_has_mean_worst_and_spread_over_clients(make, method):
 
 @pytest.mark.parametrize("method", KEEPING)
 def test_a_domains_scores_are_the_means_over_its_clients(make, method):
-    """Clients 0 and 2 hold one domain, 1 and 3 the other."""
-    folder = train(make(method, rounds=1))
+    config = make(method, rounds=1)
+    domain_of = population_of(config, model_spec_of(config)).domain_of()
+    folder = train(config)
     (line,) = evaluations(folder)
     summary = read_summary(folder)
     assert line["domains"] == summary["domains"]
     assert summary["products"] == {}
-    for place, name in enumerate(DOMAINS):
-        own = [client for client in line["clients"] if client["id"] % 2 == place]
+    assert summary["domains"].keys() == set(DOMAINS)
+    for name in DOMAINS:
+        own = [client for client in line["clients"] if domain_of[client["id"]] == name]
+        scores = dict(summary["domains"][name])
+        assert scores.pop("product") == "own models"
         expected = {score: each["mean"] for score, each in spreads({"clients": own}).items()}
-        assert summary["domains"][name] == {"product": "own models", **pytest.approx(expected)}
+        assert scores == pytest.approx(expected)
 
 
 def test_what_takes_long_is_scored_at_the_end_only(make):
