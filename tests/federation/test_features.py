@@ -8,6 +8,8 @@ from huscf_flwr.federation.features import (
     ActivationAccumulator,
     ActivationStatistics,
     clustering_features,
+    comparable_means,
+    feature_space,
 )
 
 
@@ -171,3 +173,16 @@ def test_clients_of_different_networks_are_an_error():
         clustering_features([of_mean(torch.zeros(2)), of_mean(torch.zeros(3))])
     with pytest.raises(ValueError, match="found none"):
         clustering_features([])
+
+
+@pytest.mark.parametrize("scaling", ["none", "clients", "samples"])
+def test_means_of_another_round_can_be_put_among_features(scaling):
+    """Where one of these clients would be, and half way between two of them."""
+    stream = torch.Generator().manual_seed(0)
+    clients = [observe(torch.randn(30, 2, 3, 3, generator=stream) + 3 * k) for k in range(4)]
+    means, space = comparable_means(clients, scaling), feature_space(clients, scaling)
+    features = clustering_features(clients, scaling)
+    torch.testing.assert_close(space.features(means[2:3]), features[2:3])
+    torch.testing.assert_close(
+        space.features(means[:2].mean(0, keepdim=True)), features[:2].mean(0, keepdim=True)
+    )
