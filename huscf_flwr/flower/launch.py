@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +23,11 @@ import torch
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.run_settings import listed_settings, overriding
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink
-from huscf_flwr.run.checkpoint import last_round
+from huscf_flwr.flower.watching import WatchedFolder, watch
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
-from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
+from huscf_flwr.run.run_folder import read_progress, read_summary
 
-_POLL_SECONDS = 0.5
-_STATUS_SECONDS = 8.0
-_STATUS_TRIES = 3
 _RAY_STARTS = "in init_ray"
 """Where Flower's simulation was, says its traceback, if Ray did not start."""
 _TRACEBACK = re.compile(
@@ -146,18 +142,16 @@ def _submit_and_watch(
     stop = stop or StopRequest()
     settings = superlink.home / "run-config.toml"
     settings.write_text(_toml(config, app), "utf-8")
-    shown = _rounds_before(config, display)
-    started = time.time()
+    watched = WatchedFolder(config, display)
     run_id = _submit(superlink, app, settings, federation)
     try:
-        status = _watch(superlink, run_id, config, display, started, shown, stop)
+        status = watch(superlink, run_id, watched, stop)
     except KeyboardInterrupt:
         superlink.stop(run_id)
         raise
-    has_begun = _is_of_this_run(config.folder, started)
-    log = (config.folder if has_begun else superlink.home) / "flower.log"
+    log = (config.folder if watched.has_begun else superlink.home) / "flower.log"
     log.write_text(superlink.log_of(run_id), "utf-8")
-    return EndedRun(config, status, log, has_begun, stop.cause)
+    return EndedRun(config, status, log, watched.has_begun, stop.cause)
 
 
 def _federation(supernodes: int, cores_each: int, gpus: int) -> tuple[str, ...]:
@@ -173,84 +167,6 @@ def _federation(supernodes: int, cores_each: int, gpus: int) -> tuple[str, ...]:
 def _submit(superlink: PrivateSuperLink, app: Path, settings: Path, federation: Sequence[str]) -> str:
     answer = superlink.flwr("run", str(app), "--run-config", str(settings), *federation)
     return str(answer["run-id"])
-
-
-def _watch(
-    superlink: PrivateSuperLink,
-    run_id: str,
-    config: RunConfig,
-    display: Display,
-    started: float,
-    shown: int,
-    stop: StopRequest,
-) -> str:
-    question = _StatusQuestion(superlink, run_id)
-    is_stopping = False
-    while True:
-        time.sleep(_POLL_SECONDS)
-        ended = False
-        if stop.cause is not None and not is_stopping:
-            superlink.stop(run_id)
-            is_stopping = ended = True
-        if _is_of_this_run(config.folder, started):
-            shown = _show(config, display, shown)
-            ended = ended or (config.folder / "summary.json").exists()
-        if ended or question.is_due:
-            status = question.ask()
-            if status.startswith("finished"):
-                return status
-
-
-class _StatusQuestion:
-    """How a run is, asked now and then: it starts a process, which costs a second of a core that trains."""
-
-    def __init__(self, superlink: PrivateSuperLink, run_id: str) -> None:
-        self._superlink = superlink
-        self._run_id = run_id
-        self._asked = time.monotonic()
-        self._failures = 0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the last answer is old."""
-        return time.monotonic() - self._asked > _STATUS_SECONDS
-
-    def ask(self) -> str:
-        """Return Flower's words; raises ``FlowerRunError`` if it fails to answer several times in a row."""
-        self._asked = time.monotonic()
-        try:
-            status = self._superlink.status(self._run_id)
-        except FlowerRunError:
-            self._failures += 1
-            if self._failures == _STATUS_TRIES:
-                raise
-            return "unknown"
-        self._failures = 0
-        return status
-
-
-def _is_of_this_run(folder: Path, started: float) -> bool:
-    config = folder / "config.yaml"
-    return config.exists() and config.stat().st_mtime >= started
-
-
-def _rounds_before(config: RunConfig, display: Display) -> int:
-    """Return the rounds that the run takes over, which are not shown again."""
-    if config.resume is None:
-        return 0
-    number = config.resume_round or last_round(config.resume) or 0
-    display.note(f"goes on from {config.resume} after round {number}")
-    return number
-
-
-def _show(config: RunConfig, display: Display, shown: int) -> int:
-    lines = read_metrics(config.folder)
-    for line in lines[shown:]:
-        display.round(line, config.rounds)
-    progress = read_progress(config.folder)
-    if progress and progress["round"] > len(lines):
-        display.step(progress["round"], progress["step"], progress["steps"])
-    return len(lines)
 
 
 def _reason(log: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from huscf_flwr.evaluation.tables import summary_table
-from huscf_flwr.run.display import round_line
+from huscf_flwr.run.display import evaluation_line, round_line
 
 LOGGER = logging.getLogger("flwr.huscf")
 """For what has to be known later too: shown in Flower's log, and kept in the run's own."""
@@ -26,6 +26,10 @@ class LogDisplay:
     def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
         """Log the round's line."""
         SHOWN.info("\t├──> %s", round_line(metrics, rounds))
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Log the means."""
+        SHOWN.info("\t├──> %s", evaluation_line(line))
 
     def note(self, text: str) -> None:
         """Log a line."""

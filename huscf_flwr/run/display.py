@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from huscf_flwr.evaluation.formats import byte_count
 from huscf_flwr.evaluation.run_record import DIRECTIONS, byte_total, cluster_by_client, names_of, numbers
 from huscf_flwr.evaluation.tables import summary_table
 from huscf_flwr.metrics import metrics_named
@@ -22,6 +23,10 @@ class Display(Protocol):
 
     def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
         """A round is over; ``metrics`` is its line of ``metrics.jsonl``."""
+        ...
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Clients have evaluated models of their own; ``line`` is the one of ``evaluations.jsonl``."""
         ...
 
     def note(self, text: str) -> None:
@@ -40,6 +45,9 @@ class NoDisplay:
         """Show nothing."""
 
     def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """Show nothing."""
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
         """Show nothing."""
 
     def note(self, text: str) -> None:
@@ -75,6 +83,10 @@ class TerminalDisplay:
         self._progress.stop()
         self._console.print(round_line(metrics, rounds), highlight=False)
 
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Print one line."""
+        self.note(evaluation_line(line))
+
     def note(self, text: str) -> None:
         """Print a line, however long: a path in it can be copied."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -99,7 +111,7 @@ def round_line(metrics: Mapping[str, Any], rounds: int) -> str:
     for metric in metrics_named(scores):
         parts.append(f"{metric.short or metric.title} {scores[metric.name]:.{metric.digits}f}")
     parts.append(f"{metrics['seconds']:.1f} s")
-    parts.append(f"{sum(byte_total(metrics, direction) or 0 for direction in DIRECTIONS) / 1e6:,.0f} MB")
+    parts.append(byte_count(sum(byte_total(metrics, direction) or 0 for direction in DIRECTIONS)))
     parts += _scores_by_domain(metrics.get("domains") or {})
     return "  |  ".join(parts)
 

@@ -71,7 +71,7 @@ class Shown(Observer):
 
     def evaluation(self, line: Mapping[str, Any]) -> None:
         """Show the means."""
-        self._display.note(evaluation_line(line))
+        self._display.evaluation(line)
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Show the table."""

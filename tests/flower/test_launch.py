@@ -5,48 +5,11 @@ from contextlib import nullcontext
 import pytest
 
 from huscf_flwr.config import load_config
-from huscf_flwr.flower import launch
+from huscf_flwr.flower import launch, watching
 from huscf_flwr.flower.launch import app_folder, run_on, run_with_flower
 from huscf_flwr.flower.superlink import FlowerRunError
-from huscf_flwr.run.interruption import StopRequest
 from tests.flower.scripted_flwr import scripted_superlink
 from tests.run.builders import SilentDisplay
-
-
-class Answers:
-    """Of a SuperLink to questions for the status of a run; None is a failure."""
-
-    def __init__(self, *answers):
-        self.answers = list(answers)
-
-    def status(self, run_id):
-        answer = self.answers.pop(0)
-        if answer is None:
-            raise FlowerRunError("flwr list failed")
-        return answer
-
-
-def watch(answers, tmp_path):
-    config = load_config("demo", [f"output={tmp_path}"])
-    return launch._watch(answers, "3", config, SilentDisplay(), 0.0, 0, StopRequest())
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr(launch, "_POLL_SECONDS", 0.0)
-    monkeypatch.setattr(launch, "_STATUS_SECONDS", -1.0)
-
-
-def test_a_run_goes_on_though_flower_fails_to_answer_twice(impatient, tmp_path):
-    answers = Answers(None, None, "running", None, None, "finished:completed")
-    assert watch(answers, tmp_path) == "finished:completed"
-
-
-def test_a_run_is_given_up_if_flower_fails_to_answer_three_times(impatient, tmp_path):
-    answers = Answers("running", None, None, None, "finished:completed")
-    with pytest.raises(FlowerRunError, match="flwr list failed"):
-        watch(answers, tmp_path)
-    assert answers.answers == ["finished:completed"]
 
 
 def test_of_a_failed_run_the_first_traceback_is_shown_and_the_end_of_its_log():
@@ -74,7 +37,7 @@ def test_of_a_failed_run_the_first_traceback_is_shown_and_the_end_of_its_log():
 def test_a_run_is_submitted_once_more_only_if_ray_did_not_start(tmp_path, monkeypatch, log, submitted):
     superlink = scripted_superlink(tmp_path, monkeypatch)
     monkeypatch.setattr(launch, "private_superlink", lambda home: nullcontext(superlink))
-    monkeypatch.setattr(launch, "_STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "_STATUS_SECONDS", 0.0)
     (tmp_path / "answer-run").write_text('{"success": true, "run-id": 3}')
     (tmp_path / "answer-list").write_text('{"success": true, "runs": [{"status": "finished:failed"}]}')
     (tmp_path / "answer-log").write_text(log)
@@ -125,16 +88,3 @@ def test_supernodes_share_the_gpus_of_the_machine(tmp_path, monkeypatch, device,
     settings = dict(part.split("=") for part in told[1].split())
     assert told[0] == "--federation-config"
     assert settings.get("client-resources-num-gpus") == (None if share is None else str(share))
-
-
-def test_rounds_that_a_run_takes_over_are_known_without_reading_its_checkpoint(tmp_path):
-    """Which is read once, by the run itself."""
-    before, display = tmp_path / "before", SilentDisplay()
-    (before / "checkpoint").mkdir(parents=True)
-    for number in (3, 4):
-        (before / "checkpoint" / f"server-{number:04}.json").write_text("damaged")
-    for settings, rounds in (([], 4), (["resume_round=3"], 3)):
-        config = load_config("demo", [f"output={tmp_path}", f"resume={before}", *settings])
-        assert launch._rounds_before(config, display) == rounds
-        assert display.notes[-1] == f"goes on from {before} after round {rounds}"
-    assert launch._rounds_before(load_config("demo"), display) == 0

@@ -280,13 +280,16 @@ class SilentDisplay:
     """Remembers what it was told."""
 
     def __init__(self):
-        self.steps, self.rounds, self.notes, self.summaries = [], [], [], []
+        self.steps, self.rounds, self.evaluations, self.notes, self.summaries = [], [], [], [], []
 
     def step(self, number, step, steps):
         self.steps.append((number, step, steps))
 
     def round(self, metrics, rounds):
         self.rounds.append(metrics)
+
+    def evaluation(self, line):
+        self.evaluations.append(line)
 
     def note(self, text):
         self.notes.append(text)

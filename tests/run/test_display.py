@@ -19,22 +19,22 @@ METRICS = {
 
 def test_a_round_is_one_line_with_what_is_worth_watching():
     assert round_line(METRICS, 12) == (
-        "round  3/12  |  discriminator 1.250  generator 0.500  |  2 clusters  |  ARI 1.00  |  12.3 s  |  3 MB"
-        "  |  label fidelity digits 0.987, letters 0.500"
+        "round  3/12  |  discriminator 1.250  generator 0.500  |  2 clusters  |  ARI 1.00"
+        "  |  12.3 s  |  3.40 MB  |  label fidelity digits 0.987, letters 0.500"
     )
 
 
 def test_what_is_not_known_is_left_out():
     unknown = {"scores": {"ari": None}, "domains": {}, "clients": METRICS["clients"][:2]}
     line = round_line({**METRICS, **unknown}, 3)
-    assert line == "round 3/3  |  discriminator 1.250  generator 0.500  |  1 cluster  |  12.3 s  |  3 MB"
+    assert line == "round 3/3  |  discriminator 1.250  generator 0.500  |  1 cluster  |  12.3 s  |  3.40 MB"
 
 
 def test_a_method_without_clusters_and_judge_has_its_own_losses():
     metrics = {"round": 1, "seconds": 2.0, "losses": {"critic": 0.25}, "bytes": {"up": {}, "down": {}}}
     assert (
         round_line({**metrics, "clients": [{"id": 0}]}, 10)
-        == "round  1/10  |  critic 0.250  |  2.0 s  |  0 MB"
+        == "round  1/10  |  critic 0.250  |  2.0 s  |  0 B"
     )
 
 

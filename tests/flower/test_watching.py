@@ -1,0 +1,116 @@
+"""How a run is followed until Flower says that it is over, without a SuperLink."""
+
+import json
+
+import pytest
+
+from huscf_flwr.config import load_config
+from huscf_flwr.flower import watching
+from huscf_flwr.flower.superlink import FlowerRunError
+from huscf_flwr.flower.watching import WatchedFolder
+from huscf_flwr.run.interruption import StopRequest
+from tests.run.builders import SilentDisplay
+
+
+class Answers:
+    """Of a SuperLink to questions for the status of a run; None is a failure."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def status(self, run_id):
+        answer = self.answers.pop(0)
+        if answer is None:
+            raise FlowerRunError("flwr list failed")
+        return answer
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(watching, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "_STATUS_SECONDS", -1.0)
+
+
+def watch(answers, tmp_path):
+    watched = WatchedFolder(load_config("demo", [f"output={tmp_path}"]), SilentDisplay())
+    return watching.watch(answers, "3", watched, StopRequest())
+
+
+def write_lines(path, *rounds):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"round": number}) + "\n" for number in rounds))
+
+
+def rounds_of(lines):
+    return [line["round"] for line in lines]
+
+
+def test_a_run_goes_on_though_flower_fails_to_answer_twice(impatient, tmp_path):
+    answers = Answers(None, None, "running", None, None, "finished:completed")
+    assert watch(answers, tmp_path) == "finished:completed"
+
+
+def test_a_run_is_given_up_if_flower_fails_to_answer_three_times(impatient, tmp_path):
+    answers = Answers("running", None, None, None, "finished:completed")
+    with pytest.raises(FlowerRunError, match="flwr list failed"):
+        watch(answers, tmp_path)
+    assert answers.answers == ["finished:completed"]
+
+
+def test_rounds_and_evaluations_are_shown_once_and_in_their_order(tmp_path):
+    told = []
+
+    class Display(SilentDisplay):
+        def round(self, metrics, rounds):
+            told.append(("round", metrics["round"]))
+
+        def evaluation(self, line):
+            told.append(("evaluation", line["round"]))
+
+    config = load_config("demo", [f"output={tmp_path}"])
+    watched = WatchedFolder(config, Display())
+    watched.show()
+    assert told == []
+    write_lines(config.folder / "metrics.jsonl", 1, 2)
+    write_lines(config.folder / "evaluations.jsonl", 1)
+    (config.folder / "config.yaml").write_text("")
+    watched.show()
+    assert told == [("round", 1), ("evaluation", 1), ("round", 2)]
+    write_lines(config.folder / "evaluations.jsonl", 1, 2)
+    watched.show()
+    watched.show()
+    assert told[3:] == [("evaluation", 2)]
+
+
+def test_what_a_run_takes_over_is_not_shown_again_and_known_without_reading_its_checkpoint(tmp_path):
+    """Which is read once, by the run itself."""
+    before, display = tmp_path / "before", SilentDisplay()
+    (before / "checkpoint").mkdir(parents=True)
+    for number in (3, 4):
+        (before / "checkpoint" / f"server-{number:04}.json").write_text("damaged")
+    write_lines(before / "evaluations.jsonl", 2, 4)
+    for settings, rounds, evaluations in (([], [5], []), (["resume_round=3"], [4, 5], [4])):
+        config = load_config("demo", [f"output={tmp_path}", f"resume={before}", *settings])
+        display = SilentDisplay()
+        watched = WatchedFolder(config, display)
+        assert display.notes == [f"goes on from {before} after round {rounds[0] - 1}"]
+        write_lines(config.folder / "metrics.jsonl", 1, 2, 3, 4, 5)
+        write_lines(config.folder / "evaluations.jsonl", 2, 4)
+        (config.folder / "config.yaml").write_text("")
+        watched.show()
+        assert rounds_of(display.rounds) == rounds
+        assert rounds_of(display.evaluations) == evaluations
+
+
+def test_an_evaluation_that_a_resumed_run_catches_up_is_shown(tmp_path):
+    before = tmp_path / "before"
+    (before / "checkpoint").mkdir(parents=True)
+    (before / "checkpoint" / "server-0004.json").write_text("")
+    write_lines(before / "evaluations.jsonl", 2)
+    config, display = load_config("demo", [f"output={tmp_path}", f"resume={before}"]), SilentDisplay()
+    watched = WatchedFolder(config, display)
+    write_lines(config.folder / "metrics.jsonl", 1, 2, 3, 4)
+    write_lines(config.folder / "evaluations.jsonl", 2, 4)
+    (config.folder / "config.yaml").write_text("")
+    watched.show()
+    assert (rounds_of(display.rounds), rounds_of(display.evaluations)) == ([], [4])
