@@ -62,7 +62,7 @@ BODY = """\
   {% endif %}
   <dl class="figures">
     <div><dt>Rounds</dt><dd>{{ figures.rounds|count }}</dd></div>
-    <div><dt>Clients</dt><dd>{{ figures.clients|count }}</dd></div>
+    <div><dt>{{ "Pools" if figures.pooled else "Clients" }}</dt><dd>{{ figures.clients|count }}</dd></div>
     {% if figures.clusters is not none %}
     <div><dt>Clusters</dt><dd>{{ figures.clusters|count }}</dd></div>
     {% endif %}
@@ -99,8 +99,9 @@ BODY = """\
 <section id="own-models">
   <h2>Models that stay on clients</h2>
   <p class="lead">What {{ one(own_models.clients, "client") }} found of models of their own after round
-    {{ own_models.round }}, on images that they did not train on: over the clients, the mean, the worst, and
-    the spread (standard deviation). Only the scores left them.</p>
+    {{ own_models.round }}: over the clients, the mean, the worst, and the spread (standard deviation).
+    {% for images, statistic, _ in own_models.rows if statistic == "mean" -%}
+    {{ own_models.meanings.get(images, "") }} {% endfor %}Only the scores left them.</p>
   <div class="scroll"><table class="scores">
     <thead><tr><th class="text">Images</th><th class="text">Over clients</th>
       {% for metric in own_models.metrics %}
@@ -200,17 +201,19 @@ BODY = """\
 
 {% if clients.rows %}
 <section id="clients">
-  <h2>{{ "Clients and their cuts" if clients.networks else "Clients" }}</h2>
+  <h2>{{ "Pools" if figures.pooled else "Clients and their cuts" if clients.networks else "Clients" }}</h2>
   <p class="lead">
+    {%- if figures.pooled %}A pool has the images of all clients of a domain. {% endif %}
     {%- if solver %}Cuts chosen by the {{ solver }} solver
     {%- if latency is not none %}, which predicts {{ latency|decimal(2) }} s a step{% endif %}. {% endif %}
     {%- for metric in clients.metrics if metric.meaning %}{{ metric.meaning }} {% endfor %}
-    {%- if clients.has("share") %}Share of images: the client’s part in all images
+    {%- if clients.has("share") %}Share of images:
+    {{ "its" if figures.pooled else "the client’s" }} part in all images
     {%- if figures.clusters %} of its cluster{% endif %}
     {%- if clients.metrics %}, which would be its weight in a plain average{% endif %}.{% endif %}
     {{- first_of(clients.rows) }}</p>
   <div class="scroll"><table>
-    <thead><tr><th class="text">Client</th>
+    <thead><tr><th class="text">{{ "Pool" if figures.pooled else "Client" }}</th>
       {% if clients.has("cluster") %}
       <th>Cluster</th>
       {% endif %}
@@ -337,9 +340,11 @@ BODY = """\
 {% if traffic %}
 <section id="traffic">
   <h2>Traffic</h2>
-  <p class="lead">Everything that crossed between clients and server in
+  <p class="lead">Everything that crossed between {{ "pools" if figures.pooled else "clients" }} and server in
   {{ one(figures.rounds, "round") }}: {{ figures.up|bytes }} up, {{ figures.down|bytes }} down.
-  What several clients of one SuperNode receive in common travels once, and counts for the first of them.</p>
+  {% if figures.pooled %}Both are parts of one simulation; what it would cost to bring the images together is
+  not in it.{% else %}What several clients of one SuperNode receive in common travels once, and counts for
+  the first of them.{% endif %}</p>
   <div class="scroll"><table>
     <thead><tr><th class="text">Kind</th><th class="text">Direction</th><th>Total</th><th>A round</th>
       <th>Share</th><th></th></tr></thead>

@@ -26,6 +26,14 @@ from huscf_flwr.evaluation.run_record import (
 from huscf_flwr.metrics import Metric, metrics_named
 
 EARLIER_ROUNDS_SHOWN = 6
+_CLASSIFIER_IMAGES = {
+    "test": "Test images are those of the whole task, which no client trains on.",
+    "held out": "Held out images are the client’s own that it did not train on.",
+}
+_SAMPLER_IMAGES = {
+    "test": "What a model draws is judged against test images of the client’s domain; where it has none, "
+    "against those that it was trained on.",
+}
 _OF_LOCK_STEP = ("cuts", "executor")
 """Sections that only methods with steps use."""
 
@@ -36,6 +44,8 @@ class KeyFigures:
 
     rounds: int
     clients: int | None
+    pooled: bool
+    """Whether what counts as a client is a pool of the images of several."""
     clusters: int | None
     scores: Mapping[str, float]
     seconds: float | None
@@ -70,6 +80,8 @@ class OwnModels:
     metrics: tuple[Metric, ...]
     rows: tuple[tuple[str, str, Mapping[str, float]], ...]
     """Which images, which statistic over the clients, values by metric."""
+    meanings: Mapping[str, str]
+    """What is scored on which images, in a sentence."""
     clients: int
 
 
@@ -108,6 +120,7 @@ def key_figures(record: RunRecord) -> KeyFigures:
     return KeyFigures(
         rounds=len(record.rounds) or int(known_number(record.summary.get("rounds")) or 0),
         clients=len(record.clients) or None,
+        pooled=bool(part(record.described, "pooled")),
         clusters=_cluster_count(record),
         scores=_last_scores(record),
         seconds=seconds,
@@ -131,8 +144,10 @@ def own_models(record: RunRecord) -> OwnModels:
     """Return how clients last found models of their own."""
     line = record.evaluations[-1] if record.evaluations else {}
     scores = part(line, "scores") or {}
+    classified = any("accuracy" in spreads for spreads in scores.values())
     return OwnModels(
         round=line.get("round"),
+        meanings=_CLASSIFIER_IMAGES if classified else _SAMPLER_IMAGES,
         metrics=tuple(metrics_named(names_of(scores.values()))),
         rows=tuple(
             (on.replace("_", " "), statistic, _statistic(spreads, statistic))

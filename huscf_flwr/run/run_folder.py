@@ -55,7 +55,8 @@ class RunFolder(Observer):
             {"id": client, "samples": description.samples, "device": description.device.name}
             for client, description in rounds.method.clients.items()
         ]
-        write_json(self.path / "clients.json", {"clients": clients})
+        pooled = {"pooled": True} if rounds.method.pools_domains else {}
+        write_json(self.path / "clients.json", {"clients": clients, **pooled})
         self._write_documents(rounds.method)
         if rounds.number:
             self._write_products(rounds.method, rounds.number)

@@ -185,6 +185,39 @@ def test_a_method_without_clusters_and_cuts_reads_as_if_made_for_it(tmp_path):
     assert [name for name, _ in settings(record)] == ["run", "model", "data"]
 
 
+def test_pools_are_not_taken_for_clients(tmp_path):
+    folder = write_fedgan_run(tmp_path / "run", rounds=1, pictured=())
+    clients = json.loads((folder / "clients.json").read_text())
+    for pooled in (False, True):
+        (folder / "clients.json").write_text(json.dumps({**clients, "pooled": pooled}))
+        text = Page(report_of(folder)).text
+        assert ("has the images of all clients of a domain" in text) is pooled
+        assert ("Pools" in text) is pooled
+        assert ("parts of one simulation" in text) is pooled
+
+
+@pytest.mark.parametrize(
+    ("scores", "said", "not_said"),
+    [
+        ({"held_out": {"accuracy": 0.5}}, "Held out images are the client’s own", "Test images are"),
+        ({"test": {"accuracy": 0.5}}, "no client trains on", "Held out"),
+        ({"test": {"label_fidelity": 0.5}}, "judged against test images", "no client trains on"),
+    ],
+)
+def test_own_models_scores_say_which_images_they_rest_on(tmp_path, scores, said, not_said):
+    folder = write_fedgan_run(tmp_path / "run", rounds=1, pictured=())
+    spreads = {
+        on: {name: dict.fromkeys(("mean", "worst", "spread"), value) for name, value in found.items()}
+        for on, found in scores.items()
+    }
+    line = {"round": 1, "scores": spreads, "clients": [{"id": 0, **scores}]}
+    (folder / "evaluations.jsonl").write_text(json.dumps(line) + "\n")
+    page = Page(report_of(folder))
+    assert "own-models" in page.sections
+    assert said in " ".join(page.text.split())
+    assert not_said not in page.text
+
+
 def test_numbers_of_a_strangers_method_have_charts_and_columns(tmp_path):
     record = fedgan_round_record(1, rounds=1)
     record["losses"] = {"critic": 1.0}
