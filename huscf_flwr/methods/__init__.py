@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from huscf_flwr.conf_files import ConfError, did_you_mean
 from huscf_flwr.config import MethodSettings, RunConfig
-from huscf_flwr.methods.contract import Method
+from huscf_flwr.methods.contract import Method, keeps_models
 
 __all__ = ["BUILT_IN", "method_named", "method_of", "resolved"]
 
@@ -63,8 +63,18 @@ def method_named(name: str) -> type[Method]:
 
 
 def method_of(config: RunConfig) -> type[Method]:
-    """Return the class that a run trains with: that of its method, or the variant that settings choose."""
-    return method_named(config.method).variant(config)
+    """Return the class that a run trains with: that of its method, or the variant that settings choose.
+
+    Raises:
+        ConfError: if there is no such method, or its clients score models and no score may cross.
+    """
+    method = method_named(config.method).variant(config)
+    if keeps_models(method.client) and not method.crossing.scores:
+        raise ConfError(
+            f"'method' is '{config.method}': {method.client.__name__} has models of its own to score, but "
+            f"{method.__name__}.crossing lists no score; list those that may cross in Crossing.scores"
+        )
+    return method
 
 
 def resolved(config: RunConfig) -> RunConfig:
@@ -109,7 +119,8 @@ def _settings_of(method: type[Method]) -> type[MethodSettings]:
 
 def _check(method: type[Method], named: str) -> None:
     """Raise ``ConfError`` if a class is not a whole method."""
-    missing = sorted(getattr(method, "__abstractmethods__", ()))
+    attributes = {name for name in ("client", "crossing") if not hasattr(method, name)}
+    missing = sorted(attributes | getattr(method, "__abstractmethods__", frozenset()))
     if missing:
         raise ConfError(f"'method' is '{named}': {method.__name__} does not define {', '.join(missing)}")
     settings = _settings_of(method)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -181,8 +182,10 @@ class Run:
 
         Raises ``RoundFailedError`` naming the round.
         """
-        failure = opened.session.failure
-        raise RoundFailedError(f"round {opened.number}: {failure or why}") from failure
+        cause = opened.session.failure or why
+        if isinstance(cause, BaseException):
+            raise RoundFailedError(f"round {opened.number}: {_told(cause)}") from cause
+        raise RoundFailedError(f"round {opened.number}: {cause}")
 
     def deadlines(self) -> Deadlines:
         """Return how long hosts that may be gone are waited for."""
@@ -242,6 +245,16 @@ class Run:
     def _note(self, text: str, client: int | None = None, *, is_warning: bool = False) -> None:
         for observer in self._observers:
             observer.note(text, client, is_warning=is_warning)
+
+
+def _told(error: BaseException) -> str:
+    """Return what went wrong; of an error that nobody worded for people, also its type and where it was."""
+    worded = isinstance(error, ValueError | OSError | ArithmeticError | RuntimeError)
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or (worded and type(error) is not RuntimeError):
+        return str(error) or type(error).__name__
+    where = frames[-1]
+    return f"{type(error).__name__}: {error} ({where.filename}:{where.lineno}, in {where.name})"
 
 
 def _weighted_means(judged: Sequence[Judged]) -> dict[str, float]:

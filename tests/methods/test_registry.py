@@ -8,11 +8,11 @@ from huscf_flwr import methods
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import MethodSettings, RunConfig, Section
 from huscf_flwr.methods import BUILT_IN, method_named, method_of, resolved
-from huscf_flwr.methods.contract import Method
+from huscf_flwr.methods.contract import Crossing, Method
 from huscf_flwr.methods.fedgan import FedGAN, FedGANSettings
 from huscf_flwr.methods.fedproto import FedProto
 from huscf_flwr.methods.huscf import HuSCF, HuSCFSettings
-from huscf_flwr.methods.local import Local, LocalClassifier
+from huscf_flwr.methods.local import Local, LocalClassifier, LocalGeneratorClient
 
 
 def method(class_name="Mine", *, name="mine", section="mine", base=MethodSettings, **attributes):
@@ -28,7 +28,8 @@ def method(class_name="Mine", *, name="mine", section="mine", base=MethodSetting
         },
     )
     whole = dict.fromkeys(Method.__abstractmethods__, lambda *_: None)
-    return type(class_name, (Method,), {**whole, "name": name, "Settings": settings, **attributes})
+    halves = {"client": FedGAN.client, "crossing": Crossing()}
+    return type(class_name, (Method,), {**whole, **halves, "name": name, "Settings": settings, **attributes})
 
 
 @pytest.fixture
@@ -112,7 +113,13 @@ def test_a_method_that_lacks_something(offer):
     class Half(Method):
         name = "half"
 
-    assert "Half does not define close_round, form, " in refusal(offer(Half))
+    assert "Half does not define client, close_round, crossing, form, " in refusal(offer(Half))
+
+
+def test_models_of_clients_of_which_no_score_may_cross(offer):
+    name = offer(method(client=LocalGeneratorClient))
+    with pytest.raises(ConfError, match=r"has models of its own to score, .* list those that may cross"):
+        method_of(RunConfig(method=name))
 
 
 def test_a_name_that_is_not_its_sections(offer):

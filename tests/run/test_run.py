@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.run.run import RoundFailedError, Run
@@ -82,3 +83,18 @@ def test_clients_scores_are_averaged_by_product_and_test_samples(run):
         "cluster-0": {"clients": [0, 1], "client_scores": scores["cluster-0"]},
         "cluster-1": {"clients": [2], "client_scores": {"label_fidelity": 1.0}},
     }
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (lambda: {}["head"], r"KeyError: 'head' \(.*test_run\.py:\d+, in <lambda>\)"),
+        (lambda: torch.ones(2) @ torch.ones(3), r"RuntimeError: .* \(.*test_run\.py:\d+, in <lambda>\)"),
+    ],
+)
+def test_a_mistake_in_a_method_is_told_with_where_it_is(run, mistake, told):
+    opened = run.open_round([[0, 1, 2]])
+    with pytest.raises(Exception) as caught:
+        mistake()
+    with pytest.raises(RoundFailedError, match=rf"^round 1: {told}$"):
+        run.fail(opened, caught.value)
