@@ -24,15 +24,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write named tensors as safetensors, even if there are none; return the file's SHA-256."""
+def tensor_content(tensors: Mapping[str, Tensor]) -> tuple[bytes, str]:
+    """Return what a file of named tensors holds, even if there are none, and its SHA-256."""
     contiguous = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     # Empty metadata instead of none would make a file without tensors one that nobody can read.
     content = save(contiguous)
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write named tensors as safetensors; return the file's SHA-256."""
+    content, sha256 = tensor_content(tensors)
     write_atomically(path, content)
-    return hashlib.sha256(content).hexdigest()
+    return sha256
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -23,9 +23,8 @@ deploy_app = typer.Typer(no_args_is_help=True, help="Certificates, keys and data
 @deploy_app.command()
 def demo(config: RunName = "deploy-demo", settings: Overrides = None) -> None:
     """Run CONFIG on a SuperLink and SuperNodes of its own, with TLS and keys, all on this machine."""
-    with errors_as_messages(["huscf", "deploy", "demo"]):
+    with errors_as_messages(["huscf", "deploy", "demo"]), TerminalDisplay() as display:
         run = read_run_config(config, settings)
-        display = TerminalDisplay()
         check_run(run, run.clients)
         app = app_folder()
         make_way(run.folder, run.resume, display.note)

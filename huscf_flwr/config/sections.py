@@ -14,6 +14,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -152,6 +153,8 @@ class EvaluationSection(Section):
         images: images generated per domain for fidelity, score and FID.
         synthetic_images: images on which the train-on-synthetic classifier trains at the end; 0: none is
             trained.
+        seconds: how long clients may take to evaluate, with Flower; the scores of those that take longer are
+            missing.
         sample_columns: images per class in a sample grid.
     """
 
@@ -159,6 +162,14 @@ class EvaluationSection(Section):
     images: int = Field(default=2000, ge=2)
     synthetic_images: NonNegativeInt = 10_000
     sample_columns: PositiveInt = 8
+    seconds: PositiveFloat = 3600.0
+
+    @field_validator("synthetic_images")
+    @classmethod
+    def _one_is_too_few_to_train_on(cls, images: int) -> int:
+        if images == 1:
+            raise ValueError("give 0 to leave training on synthetic images out, else at least 2")
+        return images
 
 
 class ExecutorSection(Section):

@@ -106,6 +106,10 @@ class CutProblem:
         """[classes, cuts]: which cuts the limits of each class leave."""
         return np.stack([self.demands.allowed(device) for device in self.classes])
 
+    def check(self) -> None:
+        """Raise ``NoLegalCutError`` if the limits of a device leave it no cut."""
+        _ = self.allowed
+
     @cached_property
     def model(self) -> LatencyModel:
         """Latency of assignments with one row for each client."""

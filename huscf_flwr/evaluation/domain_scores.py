@@ -7,11 +7,13 @@ generated images.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor
 
+from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Domain
 from huscf_flwr.evaluation.classifier import TrainingSettings
 from huscf_flwr.evaluation.judge import Judge
@@ -23,6 +25,17 @@ from huscf_flwr.evaluation.scores import (
 )
 from huscf_flwr.evaluation.synthetic import balanced_labels, draw_images, train_on_synthetic_test_on_real
 from huscf_flwr.models import Sampler
+
+JUDGE_SEED = 0
+"""Judges do not depend on the run, so that runs of different seeds are judged alike."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the owner of data found of a product: scores by name, and how many test images it has."""
+
+    samples: int
+    scores: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,12 @@ class EvaluationSettings:
                 f"evaluation.synthetic_images is {self.synthetic_images}: give 0 to leave training on "
                 f"synthetic images out, else at least 2"
             )
+
+
+def evaluation_settings(config: RunConfig) -> EvaluationSettings:
+    """Return how many images are drawn for what."""
+    section = config.evaluation
+    return EvaluationSettings(images=section.images, synthetic_images=section.synthetic_images)
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,8 @@ def judge_quickly(
     """Return label fidelity and generation score of `settings.images` images with balanced labels.
 
     Raises:
-        ValueError: if the judge is another domain's, or the generator has diverged.
+        ValueError: if the judge is another domain's.
+        DivergedError: if the generator has diverged.
     """
     _check_judge(judge, domain)
     labels = balanced_labels(settings.images, domain.classes)
@@ -114,7 +134,8 @@ def judge_domain(
         generator: source of z, and of the new classifier's weights and order.
 
     Raises:
-        ValueError: if the judge is another domain's, or the generator has diverged.
+        ValueError: if the judge is another domain's.
+        DivergedError: if the generator has diverged.
     """
     _check_judge(judge, domain)
     drawn = max(settings.images, settings.synthetic_images)

@@ -92,6 +92,7 @@ def load_or_train_judge(
             return _load(path, domain)
         except (SafetensorError, KeyError, RuntimeError) as error:
             logger.warning("%s is damaged (%s): training the judge of %s again", path, error, domain.name)
+    logger.info("training the judge of %s, once: it is kept in %s", domain.name, path.parent)
     judge = train_judge(domain, seed=seed, settings=settings)
     _save(judge, path)
     return judge

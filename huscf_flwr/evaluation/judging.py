@@ -12,41 +12,34 @@ from typing import Any
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population
 from huscf_flwr.evaluation.domain_scores import (
+    JUDGE_SEED,
     DomainScores,
-    EvaluationSettings,
+    evaluation_settings,
     judge_domain,
     judge_quickly,
 )
-from huscf_flwr.evaluation.judge import load_or_train_judge
-from huscf_flwr.evaluation.own_models import Judged, spread_of
+from huscf_flwr.evaluation.judge import Judge, load_or_train_judge
+from huscf_flwr.evaluation.own_models import GENERATED, TEST, OwnScores, spread_of
 from huscf_flwr.evaluation.scores import adjusted_rand_index
-from huscf_flwr.methods.contract import Method
+from huscf_flwr.methods import method_of
+from huscf_flwr.methods.contract import Client, Method, keeps_models
 from huscf_flwr.models import Sampler
 from huscf_flwr.seeding import torch_stream
-
-JUDGE_SEED = 0
-"""Judges do not depend on the run, so that runs of different seeds are judged alike."""
-
-
-def evaluation_settings(config: RunConfig) -> EvaluationSettings:
-    """Return how many images are drawn for what."""
-    section = config.evaluation
-    return EvaluationSettings(images=section.images, synthetic_images=section.synthetic_images)
 
 
 class Judging:
     """Judges what a method has to show, whatever the method, by what the scenario says of its clients."""
 
     def __init__(self, config: RunConfig, population: Population) -> None:
-        """Train the judges of all domains, or take them from the cache."""
+        """Train the judges of all domains, or take them from the cache, if they are sure to be needed."""
         self._config = config
         self._domains = population.domains
         self._domain_of = population.domain_of()
-        self._judges = {
-            name: load_or_train_judge(domain, seed=JUDGE_SEED, cache=config.data.cache)
-            for name, domain in population.domains.items()
-        }
+        self._judges: dict[str, Judge] = {}
         self._settings = evaluation_settings(config)
+        if draws_images(method_of(config)):
+            for name in self._domains:
+                self._judge(name)
 
     def clustering(self, method: Method) -> dict[str, float]:
         """Return how well the clusters agree with the true domains: ``ari``; nothing without clusters."""
@@ -71,17 +64,25 @@ class Judging:
                 judged[name] = {"product": product.name, **scores.as_dict()}
         return judged
 
-    def own_models(self, judged: Mapping[int, Mapping[str, Judged]]) -> dict[str, dict[str, Any]]:
-        """Return, by domain, the means of what its clients scored on test images, ``judged`` by client id."""
-        by_domain: dict[str, dict[int, Mapping[str, Judged]]] = {}
-        for client, own in judged.items():
+    def own_models(self, scored: Mapping[int, OwnScores]) -> dict[str, dict[str, Any]]:
+        """Return, by domain, the means of its clients' scores, which are ``scored`` by client id.
+
+        Those on held-out images are not among them: they are about one client each, not about the domain.
+        """
+        by_domain: dict[str, dict[int, OwnScores]] = {}
+        for client, own in scored.items():
             by_domain.setdefault(self._domain_of[client], {})[client] = own
+        spreads = {name: spread_of(own) for name, own in sorted(by_domain.items())}
         return {
             name: {
                 "product": "own models",
-                **{metric: spread["mean"] for metric, spread in spread_of(own).get("test", {}).items()},
+                **{
+                    metric: spread["mean"]
+                    for on in (TEST, GENERATED)
+                    for metric, spread in found.get(on, {}).items()
+                },
             }
-            for name, own in sorted(by_domain.items())
+            for name, found in spreads.items()
         }
 
     def _clients_by_domain(self, method: Method) -> dict[str, list[int]]:
@@ -94,4 +95,19 @@ class Judging:
     def _scores(self, name: str, sampler: Sampler, number: int, thoroughly: bool) -> DomainScores:
         stream = torch_stream(self._config.seed, "judging", name, number)
         judge = judge_domain if thoroughly else judge_quickly
-        return judge(self._domains[name], sampler, self._judges[name], self._settings, stream)
+        return judge(self._domains[name], sampler, self._judge(name), self._settings, stream)
+
+    def _judge(self, name: str) -> Judge:
+        if name not in self._judges:
+            self._judges[name] = load_or_train_judge(
+                self._domains[name], seed=JUDGE_SEED, cache=self._config.data.cache
+            )
+        return self._judges[name]
+
+
+def draws_images(method: type[Method]) -> bool:
+    """Return whether what a method trains is sure to draw images: products, or generators on its clients.
+
+    A method whose clients have classifiers of their own may have products too; that is seen when it has one.
+    """
+    return not keeps_models(method.client) or method.client.sampler is not Client.sampler

@@ -1,8 +1,11 @@
 """Scores of models that stay on their clients: only these numbers cross.
 
-A client's own classifiers are scored on two sets of images that it has not trained on: the global test set
-(``test``) says how well they do on what others have, its held-out images (``held_out``) how well on what it
-has itself. A generator of its own is judged where it lies, as a domain's is elsewhere.
+They are filed by the images that they are about:
+
+- ``test``: a client's own classifiers on the test images of its domain, which say how well they do on what
+  others have;
+- ``held_out``: the same on its held-out images, which say how well they do on what it has itself;
+- ``generated``: what the client's own generator draws, judged on the client as a domain's is elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from statistics import mean, pstdev
@@ -21,29 +24,33 @@ from torch.nn import functional
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import ClientData, Domain, LabelledImages, normalise
-from huscf_flwr.evaluation.domain_scores import DomainScores, judge_domain, judge_quickly
+from huscf_flwr.evaluation.domain_scores import (
+    JUDGE_SEED,
+    DomainScores,
+    evaluation_settings,
+    judge_domain,
+    judge_quickly,
+)
 from huscf_flwr.evaluation.judge import Judge, load_or_train_judge
-from huscf_flwr.evaluation.scores import classification_scores
+from huscf_flwr.evaluation.scores import DivergedError, classification_scores
 from huscf_flwr.methods.contract import Classifier, Client
 from huscf_flwr.metrics import Metric, metrics_named
 from huscf_flwr.models import Sampler, weight_dtype
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 
+TEST, HELD_OUT, GENERATED = "test", "held_out", "generated"
+"""Which images scores are about."""
+
 CLASSIFIER_SCORES = ("accuracy", "f1", "loss")
 """What ``classifier_scores`` returns."""
+
+OwnScores = Mapping[str, Mapping[str, float]]
+"""Scores of one client's own models: by the images that they are about, then by name."""
 
 _SAMPLER_SCORES = frozenset(field.name for field in fields(DomainScores))
 _CPU = torch.device("cpu")
 _IMAGES_AT_ONCE = 500
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a client found: scores by name, and the number of images that they rest on."""
-
-    samples: int
-    scores: Mapping[str, float]
 
 
 def own_scores(
@@ -55,12 +62,12 @@ def own_scores(
     number: int,
     thoroughly: bool,
     judge_cache: Path,
-) -> dict[str, Judged]:
-    """Return the scores of a client's own models, by the images that they were scored on.
+) -> dict[str, dict[str, float]]:
+    """Return the scores of a client's own models, by the images that they are about.
 
     Args:
         member: the client, as it is after a round.
-        data: its images; ``test`` and ``held_out`` are absent from the result where it has none.
+        data: its images; ``test`` and ``held_out`` are absent from the result where it has none of these.
         config: of the run.
         listed: names of the scores that may cross, ``Crossing.scores``; no others are returned.
         number: of the round.
@@ -68,29 +75,23 @@ def own_scores(
             synthetic images.
         judge_cache: folder in which the judge of the client's domain is kept, or is to be.
 
-    Returns:
-        Under ``test`` the scores of classifiers on the test images, and those of the sampler; under
-        ``held_out`` the scores of classifiers on the held-out images. Without test images the sampler's rest
-        on the training images, which its judge knows.
-
     Raises:
-        ValueError: naming the client and the model, if one of them has diverged.
+        DivergedError: naming the client and the model, if one of them has diverged.
+        ValueError: naming them too, if what a model gives cannot be scored for another reason.
     """
     found = {
-        "test": _classified(member, data.test, config, listed),
-        "held_out": _classified(member, data.held_out, config, listed),
+        TEST: _classified(member, data.test, config, listed),
+        HELD_OUT: _classified(member, data.held_out, config, listed),
     }
-    samples = {"test": len(data.test), "held_out": len(data.held_out)}
     sampler = member.sampler() if any(name in listed for name in _SAMPLER_SCORES) else None
     if sampler is not None:
         stream = torch_stream(config.seed, "judging", member.client, number)
         with _blaming(f"client {member.client}'s generator"):
-            found["test"] |= _sampler_scores(sampler, data.domain, config, stream, thoroughly, judge_cache)
-        samples["test"] = samples["test"] or len(data.train)
+            found[GENERATED] = _sampler_scores(sampler, data.domain, config, stream, thoroughly, judge_cache)
     may_cross = {
         on: {name: value for name, value in scores.items() if name in listed} for on, scores in found.items()
     }
-    return {on: Judged(samples[on], scores) for on, scores in may_cross.items() if scores}
+    return {on: scores for on, scores in may_cross.items() if scores}
 
 
 @torch.no_grad()
@@ -111,8 +112,9 @@ def classifier_scores(
         dtype: in which type.
 
     Raises:
-        ValueError: if there are no images, a label has no logit, or the logits of an image are not numbers to
-            choose by: one is not a number or plus infinity, or all are minus infinity.
+        ValueError: if there are no images, or a label has no logit.
+        DivergedError: if no class can be chosen by the logits of an image: one is not a number or plus
+            infinity, or all are minus infinity.
     """
     if not len(images):
         raise ValueError("there are no images to score: give at least one")
@@ -129,17 +131,17 @@ def classifier_scores(
     return {name: value for name, value in scores.items() if math.isfinite(value)}
 
 
-def spread_of(judged: Mapping[int, Mapping[str, Judged]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return how scores differ between clients: by what was scored on and by metric, three numbers.
+def spread_of(scored: Mapping[int, OwnScores]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return how scores differ between clients: by images and by metric, three numbers.
 
     ``mean``: over the clients that have the score, each counting once, however many images it has. ``worst``:
     the value of the worst client, in the direction of the registered metric; the smallest if it has none.
     ``spread``: the standard deviation over those clients, with their number as denominator.
     """
     found: dict[str, dict[str, list[float]]] = {}
-    for _, own in sorted(judged.items()):
-        for on, each in own.items():
-            for name, value in each.scores.items():
+    for _, own in sorted(scored.items()):
+        for on, scores in own.items():
+            for name, value in scores.items():
                 found.setdefault(on, {}).setdefault(name, []).append(value)
     return {
         on: {metric.name: _spread(metric, values[metric.name]) for metric in metrics_named(values)}
@@ -155,7 +157,7 @@ def _spread(metric: Metric, values: list[float]) -> dict[str, float]:
 def _classified(
     member: Client, images: LabelledImages, config: RunConfig, listed: Collection[str]
 ) -> dict[str, float]:
-    """Return the scores on ``images``, if there are any, of all classifiers of which some score is listed."""
+    """Return the scores of the classifiers that have listed ones; nothing if there are no images."""
     device, dtype = device_of(config.compute), weight_dtype(dtype_of(config))
     found: dict[str, float] = {}
     for name, classifier in member.classifiers().items() if len(images) else ():
@@ -175,9 +177,6 @@ def _sampler_scores(
     thoroughly: bool,
     judge_cache: Path,
 ) -> dict[str, float]:
-    # Imported here, because `judging` shows what this module finds, and so imports it.
-    from huscf_flwr.evaluation.judging import JUDGE_SEED, evaluation_settings  # noqa: PLC0415
-
     judge = judge_domain if thoroughly else judge_quickly
     known = _judge(domain, judge_cache, JUDGE_SEED)
     scores = judge(domain, sampler, known, evaluation_settings(config), stream).as_dict()
@@ -194,6 +193,8 @@ def _judge(domain: Domain, cache: Path, seed: int) -> Judge:
 def _blaming(whose: str) -> Iterator[None]:
     try:
         yield
+    except DivergedError as error:
+        raise DivergedError(f"{whose}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{whose}: {error}") from error
 
@@ -205,7 +206,5 @@ def _check(logits: Tensor, labels: Tensor) -> None:
         raise ValueError(f"an image has label {int(labels.max())}, but there are {logits.shape[1]} logits")
     diverged = (logits.isnan() | logits.isposinf()).any(dim=1) | logits.isneginf().all(dim=1)
     if diverged.any():
-        raise ValueError(
-            f"for {int(diverged.sum())} of {len(logits)} images the logits are not numbers to choose by: it "
-            f"has diverged; try a smaller learning rate"
-        )
+        # The reason crosses, so it does not tell how many images there are.
+        raise DivergedError("some of its logits are not finite: it has diverged; try a smaller learning rate")

@@ -95,13 +95,21 @@ BODY = """\
 </section>
 {% endif %}
 
-{% if own_models.rows %}
+{% if own_models.rows or own_models.drop_outs %}
 <section id="own-models">
   <h2>Models that stay on clients</h2>
+  {% if not own_models.rows %}
+  <p class="lead">After round {{ own_models.round }} nothing could be scored: the models of
+    {{ one(own_models.drop_outs, "client") }} have diverged.</p>
+  {% else %}
   <p class="lead">What {{ one(own_models.clients, "client") }} found of models of their own after round
     {{ own_models.round }}: over the clients, the mean, the worst, and the spread (standard deviation).
     {% for images, statistic, _ in own_models.rows if statistic == "mean" -%}
-    {{ own_models.meanings.get(images, "") }} {% endfor %}Only the scores left them.</p>
+    {{ own_models.meanings.get(images, "") }} {% endfor %}
+    {%- if own_models.untrained %}Of these clients {{ own_models.untrained|count }} had not trained in any
+    round so far, and scored the model that they began with. {% endif %}
+    {%- if own_models.drop_outs %}{{ one(own_models.drop_outs, "more client") }} had a model that has
+    diverged, and no scores. {% endif %}Of the evaluation, only scores left the clients.</p>
   <div class="scroll"><table class="scores">
     <thead><tr><th class="text">Images</th><th class="text">Over clients</th>
       {% for metric in own_models.metrics %}
@@ -120,6 +128,7 @@ BODY = """\
     </tbody>
   </table></div>
   {{ meanings(own_models.metrics) }}
+  {% endif %}
 </section>
 {% endif %}
 
@@ -176,7 +185,8 @@ BODY = """\
   <h2>Clusters through the rounds</h2>
   <p class="lead">Each row is a client, each column a round. Clients that ended in the same cluster are
   together.{{ first_of(membership.rows) }}{% if membership.parted %}
-  From round {{ membership.parted }} on each cluster had bodies of its own, and its clients stayed in it.
+  From round {{ membership.parted }} on clusters had bodies of their own. Who was settled in a cluster then
+  stayed in it; whoever else ran its next round on common bodies, and after it joined a cluster for good.
   {% endif %}</p>
   <div class="scroll"><table class="members {{ "many" if membership.rounds|length > 26 }}">
     <thead><tr><th class="text"></th>
@@ -344,7 +354,8 @@ BODY = """\
   {{ one(figures.rounds, "round") }}: {{ figures.up|bytes }} up, {{ figures.down|bytes }} down.
   {% if figures.pooled %}Both are parts of one simulation; what it would cost to bring the images together is
   not in it.{% else %}What several clients of one SuperNode receive in common travels once, and counts for
-  the first of them.{% endif %}</p>
+  the first of them.{% endif %}{% if own_models.rows or client_scores.rows %} What is sent for evaluations
+  is not in it.{% endif %}</p>
   <div class="scroll"><table>
     <thead><tr><th class="text">Kind</th><th class="text">Direction</th><th>Total</th><th>A round</th>
       <th>Share</th><th></th></tr></thead>

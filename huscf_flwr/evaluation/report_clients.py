@@ -111,10 +111,10 @@ class CutChangeRow:
 
 
 def membership(record: RunRecord) -> Membership:
-    """Return who was in which cluster, those of one cluster (as it is now) beneath each other."""
+    """Return who was in which cluster, those of one cluster (their last known) beneath each other."""
     by_round = [cluster_by_client(entry) for entry in record.rounds]
     clients = sorted({client for clusters in by_round for client in clusters})
-    final = by_round[-1] if by_round else {}
+    final = record.clusters
     ordered = sorted(clients, key=lambda client: (final.get(client, len(clients)), client))
     rows = tuple((client, tuple(clusters.get(client) for clusters in by_round)) for client in ordered)
     bodies = {int(entry["round"]): known_number(part(entry, "facts", "bodies")) for entry in record.rounds}

@@ -26,13 +26,13 @@ from huscf_flwr.evaluation.run_record import (
 from huscf_flwr.metrics import Metric, metrics_named
 
 EARLIER_ROUNDS_SHOWN = 6
-_CLASSIFIER_IMAGES = {
-    "test": "Test images are those of the whole task, which no client trains on.",
+_MEANINGS = {
+    "test": "Test images are those of the client’s own domain; on a device, those that its owner has put "
+    "there. No client trains on them.",
     "held out": "Held out images are the client’s own that it did not train on.",
-}
-_SAMPLER_IMAGES = {
-    "test": "What a model draws is judged against test images of the client’s domain; where it has none, "
-    "against those that it was trained on.",
+    "generated": "Generated images are what the client’s model draws. They are judged by a classifier that "
+    "was trained on the training images of the client’s domain, or on a device on its owner’s, and FID "
+    "compares with these; only TSTR needs test images.",
 }
 _OF_LOCK_STEP = ("cuts", "executor")
 """Sections that only methods with steps use."""
@@ -81,8 +81,13 @@ class OwnModels:
     rows: tuple[tuple[str, str, Mapping[str, float]], ...]
     """Which images, which statistic over the clients, values by metric."""
     meanings: Mapping[str, str]
-    """What is scored on which images, in a sentence."""
+    """Which images these are, in a sentence."""
     clients: int
+    """Those that have scores."""
+    untrained: int
+    """Those of them that have not trained yet."""
+    drop_outs: int
+    """Those whose models gave nothing to score."""
 
 
 @dataclass(frozen=True)
@@ -144,17 +149,20 @@ def own_models(record: RunRecord) -> OwnModels:
     """Return how clients last found models of their own."""
     line = record.evaluations[-1] if record.evaluations else {}
     scores = part(line, "scores") or {}
-    classified = any("accuracy" in spreads for spreads in scores.values())
+    clients = len(items(line, "clients"))
+    trained = known_number(line.get("trained"))
     return OwnModels(
         round=line.get("round"),
-        meanings=_CLASSIFIER_IMAGES if classified else _SAMPLER_IMAGES,
+        meanings=_MEANINGS,
         metrics=tuple(metrics_named(names_of(scores.values()))),
         rows=tuple(
             (on.replace("_", " "), statistic, _statistic(spreads, statistic))
             for on, spreads in scores.items()
             for statistic in ("mean", "worst", "spread")
         ),
-        clients=len(items(line, "clients")),
+        clients=clients,
+        untrained=0 if trained is None else clients - int(trained),
+        drop_outs=len(items(line, "drop_outs")),
     )
 
 

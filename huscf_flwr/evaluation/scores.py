@@ -25,6 +25,10 @@ from torch import Tensor
 Array = NDArray[np.float64]
 
 
+class DivergedError(ValueError):
+    """What a model gives is not finite, so that there is nothing to score."""
+
+
 @dataclass(frozen=True)
 class ClassificationScores:
     """How well predictions agree with labels; each value is in [0, 1].

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.evaluation.classifier import TrainingSettings, predict, train_classifier
-from huscf_flwr.evaluation.scores import ClassificationScores, classification_scores
+from huscf_flwr.evaluation.scores import ClassificationScores, DivergedError, classification_scores
 from huscf_flwr.models import Sampler
 
 _IMAGES_AT_ONCE = 500
@@ -28,7 +28,8 @@ def draw_images(sampler: Sampler, labels: Tensor, generator: torch.Generator) ->
     """Return one generated image for each label, float32 [N, C, H, W].
 
     Raises:
-        ValueError: if there are no labels, or an image has a pixel that is not a finite number.
+        ValueError: if there are no labels.
+        DivergedError: if an image has a pixel that is not a finite number.
     """
     if len(labels) == 0:
         raise ValueError("no images were asked for: give at least one label")
@@ -36,7 +37,7 @@ def draw_images(sampler: Sampler, labels: Tensor, generator: torch.Generator) ->
     images = torch.cat(parts)
     broken = int((~images.isfinite()).flatten(1).any(dim=1).sum())
     if broken:
-        raise ValueError(
+        raise DivergedError(
             f"{broken} of {len(images)} generated images have pixels that are not finite numbers: "
             f"the generator has diverged; try a smaller learning rate"
         )

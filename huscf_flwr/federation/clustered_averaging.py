@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, Key, State, aggregate
-from huscf_flwr.federation.clustering import Clusterer, Clustering
+from huscf_flwr.federation.clustering import Clusterer, Clustering, match_clusters
 from huscf_flwr.federation.divergence import Divergence
 from huscf_flwr.federation.features import (
     ActivationStatistics,
     Scaling,
-    clustering_features,
     comparable_means,
     feature_space,
 )
@@ -45,7 +44,7 @@ class RoundResult(Generic[Key]):
         clusters: each client's cluster. A cluster keeps its name from round to round.
         silhouette: of the clusters; ``None`` if it is undefined or the clients were not clustered.
         told_apart: clients that the round found in their cluster, apart from another one.
-        places: by cluster, where it was found last; see ``FoundClusters``.
+        places: by cluster, where it was told apart last; see ``FoundClusters``.
         cluster_weights: each client's weight in the average of the clients' blocks. They sum to one in
             every cluster; in a plain round, over all clients.
         global_weights: each client's weight in the average of its bodies. They sum to one over the clients
@@ -229,13 +228,13 @@ class ClusteredAveraging:
         seed: int,
     ) -> FoundClusters:
         if plain and not self.clusters_in_plain_rounds:
-            return found_among_all(clients, Clustering((0,) * len(clients), None), previous)
+            return FoundClusters(match_clusters(previous, dict.fromkeys(clients, 0)), None, frozenset(), {})
         seen = [statistics[client] for client in clients]
-        if known is None:
-            features = clustering_features(seen, self.feature_scaling)
-            return found_among_all(clients, self.clusterer(features, seed=seed), previous)
-        means = dict(zip(clients, comparable_means(seen, self.feature_scaling), strict=True))
+        rows = comparable_means(seen, self.feature_scaling)
+        means = dict(zip(clients, rows, strict=True))
         space = feature_space(seen, self.feature_scaling)
+        if known is None:
+            return found_among_all(means, self.clusterer(space.features(rows), seed=seed), previous)
         return find_among_some(means, space, previous, known, self.clusterer, seed=seed)
 
     def _divergences(

@@ -45,8 +45,7 @@ class FoundClusters:
         clusters: of the clients that were there, by client id.
         silhouette: of the partition; see ``Clustering``.
         told_apart: clients that it found in their cluster, apart from another one.
-        places: as in ``KnownClusters``, for the next round; empty after a round that saw all clients, of
-            which the next one knows enough without.
+        places: as in ``KnownClusters``, for the rounds to come.
     """
 
     clusters: dict[int, int]
@@ -55,14 +54,21 @@ class FoundClusters:
     places: dict[int, Tensor]
 
 
-def found_among_all(clients: list[int], clustering: Clustering, previous: Mapping[int, int]) -> FoundClusters:
-    """Return the clusters of a round that saw every client there is, from a ``clustering`` in their order.
+def found_among_all(
+    means: Mapping[int, Tensor], clustering: Clustering, previous: Mapping[int, int]
+) -> FoundClusters:
+    """Return the clusters of a round that saw every client there is, all of which stand on this round alone.
 
-    ``previous`` are the clusters of the round before.
+    Args:
+        means: ``comparable_means`` [R] by client id.
+        clustering: of the clients, in the order of their ids.
+        previous: the clusters of the round before, by client id.
     """
-    labels = dict(zip(clients, clustering.labels, strict=True))
+    clients = sorted(means)
+    clusters = match_clusters(previous, dict(zip(clients, clustering.labels, strict=True)))
     told_apart = frozenset(clients if len(set(clustering.labels)) > 1 else ())
-    return FoundClusters(match_clusters(previous, labels), clustering.silhouette, told_apart, {})
+    places = _means_of({client: clusters[client] for client in told_apart}, means)
+    return FoundClusters(clusters, clustering.silhouette, told_apart, places)
 
 
 def find_among_some(

@@ -10,16 +10,17 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import scenario_of
 from huscf_flwr.flower.client_keys import bind, keys_file, keys_of_nodes, read_client_keys
 from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.flower.messages import DESCRIBE, JOIN, Arrival, DescribeReply, DescribeRequest, Invitation
 from huscf_flwr.flower.replies import answers, check_clients, read_reply
 from huscf_flwr.methods.contract import Description, Method
+from huscf_flwr.run.check import client_count
 from huscf_flwr.run.placement import spread
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
 
-_NODES_SECONDS = 120.0
+NODES_SECONDS = 120.0
+"""How long SuperNodes are waited for that are needed."""
 _REPLY_SECONDS = 600.0
 
 
@@ -99,7 +100,7 @@ def assemble(config: RunConfig, method: type[Method], grid: Grid, server: Execut
             f"has, but SuperNodes own the clients {', '.join(map(str, sorted(owned)))}; run it without them"
         )
     admitted = {node: arrival for node, arrival in arrivals.items() if arrival.admitted}
-    clients = _place(_virtual_clients(config, method), admitted, owned)
+    clients = _place(range(client_count(config, method)), admitted, owned)
     if len(clients) < config.min_hosts:
         raise AssemblyError(f"min_hosts: {config.min_hosts}, but {len(clients)} SuperNodes can take part")
     owners = frozenset(node for node in clients if arrivals[node].client is not None)
@@ -117,12 +118,12 @@ def addressed(
 
 
 def _wait_for_nodes(grid: Grid, needed: int) -> list[int]:
-    deadline = time.monotonic() + _NODES_SECONDS
+    deadline = time.monotonic() + NODES_SECONDS
     while len(nodes := sorted(grid.get_node_ids())) < needed:
         if time.monotonic() > deadline:
             raise AssemblyError(
                 f"min_hosts: {needed}, but only {len(nodes)} SuperNodes are connected after "
-                f"{_NODES_SECONDS:g} s; start more or lower min_hosts"
+                f"{NODES_SECONDS:g} s; start more or lower min_hosts"
             )
         time.sleep(1.0)
     return nodes
@@ -194,10 +195,6 @@ def _bind(config: RunConfig, owned: Mapping[int, int], keys: Mapping[int, str]) 
     return bind(known, owned, keys, keys_file(config.resume or config.folder))
 
 
-def _virtual_clients(config: RunConfig, method: type[Method]) -> range:
-    return range(len(scenario_of(config).domains) if method.pools_domains else config.clients)
-
-
 def _place(
     ids: Sequence[int], admitted: Mapping[int, Arrival], owned: Mapping[int, int]
 ) -> dict[int, tuple[int, ...]]:
@@ -208,7 +205,10 @@ def _place(
     hosts = [node for node, arrival in admitted.items() if arrival.client is None]
     if hosts:
         virtual = [client for client in ids if client not in owned]
-        clients.update(zip(hosts, spread(virtual, len(hosts)), strict=True))
+        used = hosts[: len(virtual)]
+        clients.update(zip(used, spread(virtual, len(used)), strict=True))
+        for node in hosts[len(virtual) :]:
+            LOGGER.warning("SuperNode %s has no client: only %s are to be hosted", node, len(virtual))
     if not clients:
         raise AssemblyError("no SuperNode joined; see their logs")
     return clients

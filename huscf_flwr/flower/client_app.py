@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
@@ -22,12 +22,11 @@ from flwr.clientapp import ClientApp
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.cuts.devices import Device, deal_devices
 from huscf_flwr.data import ClientData, Population
-from huscf_flwr.evaluation.own_models import Judged
+from huscf_flwr.evaluation.domain_scores import Judged
 from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.flower.messages import (
     DESCRIBE,
     JOIN,
-    PRODUCT,
     Arrival,
     DescribeReply,
     DescribeRequest,
@@ -47,7 +46,7 @@ from huscf_flwr.run.checkpoint import client_folder
 from huscf_flwr.run.client_files import owners_folder
 from huscf_flwr.run.host import Host
 from huscf_flwr.run.host_timer import device_timer, host_timer
-from huscf_flwr.session import Channel, HostTimer, wire_type_of
+from huscf_flwr.session import Channel, DropOut, HostTimer, wire_type_of
 from huscf_flwr.session.wire import GrpcChannel, arrive
 
 _ARRIVE_SECONDS = 120.0
@@ -91,10 +90,8 @@ def train(message: Message, context: Context) -> Message:
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     with _channel(config, request, context, owner) as channel:
         timer = _timer(config, assignment.clients, owner)
-        trained = host.train(assignment, channel, timer, _stop_after(config.round_seconds))
-    for client, drop_out in trained.drop_outs.items():
-        LOGGER.warning("client %s dropped out of the round: %s", client, drop_out.reason)
-    reasons = {client: drop_out.reason for client, drop_out in trained.drop_outs.items()}
+        trained = host.train(assignment, channel, timer, _stop_after(config.round_seconds, "round_seconds"))
+    reasons = _reasons(trained.drop_outs, "the round")
     reply = TrainReply(assignment.round, assignment.attempt, trained.uploads, reasons)
     return Message(reply.to_records(method), reply_to=message)
 
@@ -106,22 +103,33 @@ def evaluate(message: Message, context: Context) -> Message:
     method = method_of(config)
     request = EvaluateRequest.from_records(message.content, method)
     owner = owner_of(context)
-    judged: dict[int, dict[str, Judged]] = {}
-    if request.order.clients:
-        prepare_process(config.compute)
-        host = _host(config, owner, request.order.training)
-        cache = owner.state_folder if owner else config.data.cache
-        own = host.evaluate(request.order, lambda client: _data(config, owner, client), cache)
-        judged = {client: dict(scored) for client, scored in own.items()}
-    if request.judge is not None:
-        if owner is None or owner.client != request.judge:
-            raise ValueError(
-                f"client {request.judge} is not owned by this SuperNode, which cannot judge for it"
-            )
-        scores, samples = owner.judge(config, method, request.product)
-        if samples:
-            judged.setdefault(request.judge, {})[PRODUCT] = Judged(samples, scores)
-    return Message(EvaluateReply(judged).to_records(method), reply_to=message)
+    _prepare_process(config, 1 if owner else request.neighbours)
+    host = _host(config, owner, request.order.training)
+    cache = owner.state_folder if owner else config.data.cache
+    stop = _stop_after(config.evaluation.seconds, "evaluation.seconds")
+    evaluated = host.evaluate(request.order, lambda client: _data(config, owner, client), cache, stop)
+    reply = EvaluateReply(
+        own=evaluated.scores,
+        products=_judged(config, owner, request),
+        drop_outs=_reasons(evaluated.drop_outs, "the evaluation"),
+    )
+    return Message(reply.to_records(method), reply_to=message)
+
+
+def _judged(config: RunConfig, owner: Owner | None, request: EvaluateRequest) -> dict[int, Judged]:
+    """Return what the owned client finds of a product, if it is asked to judge one and has test images."""
+    if request.judge is None:
+        return {}
+    if owner is None or owner.client != request.judge:
+        raise ValueError(f"client {request.judge} is not owned by this SuperNode, which cannot judge for it")
+    scores, samples = owner.judge(config, method_of(config), request.product)
+    return {request.judge: Judged(samples, scores)} if samples else {}
+
+
+def _reasons(drop_outs: Mapping[int, DropOut], of: str) -> dict[int, str]:
+    for client, drop_out in drop_outs.items():
+        LOGGER.warning("client %s dropped out of %s: %s", client, of, drop_out.reason)
+    return {client: drop_out.reason for client, drop_out in drop_outs.items()}
 
 
 def _config(context: Context) -> RunConfig:
@@ -192,15 +200,15 @@ def _timer(config: RunConfig, clients: tuple[int, ...], owner: Owner | None) -> 
     return host_timer(config, {client: devices[client] for client in clients})
 
 
-def _stop_after(seconds: float) -> Callable[[], None]:
-    """Return what ends a round that has lasted longer: nobody waits for its reply any more."""
+def _stop_after(seconds: float, setting: str) -> Callable[[], None]:
+    """Return a check that raises ``TimeoutError`` after ``seconds``: nobody waits for a reply any more."""
     ends = time.monotonic() + seconds
 
-    def after_batch() -> None:
+    def stop() -> None:
         if time.monotonic() > ends:
-            raise TimeoutError(f"the round has lasted longer than round_seconds = {seconds:g}")
+            raise TimeoutError(f"it has lasted longer than {setting} = {seconds:g}")
 
-    return after_batch
+    return stop
 
 
 def _prepare_process(config: RunConfig, neighbours: int) -> None:

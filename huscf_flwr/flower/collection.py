@@ -1,4 +1,4 @@
-"""What comes back from the hosts of a round, and what of it can be used.
+"""What comes back from the hosts of a round, and what of it is valid.
 
 A reply may be late, a duplicate, of another round or attempt, or wrong in any other way: then it counts as
 missing, and its clients have dropped out, or are not among those that judged.
@@ -12,9 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from flwr.app import RecordDict
 
-from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.flower.log_display import LOGGER
-from huscf_flwr.flower.messages import EvaluateReply, TrainReply
+from huscf_flwr.flower.messages import EvaluateReply, EvaluateRequest, TrainReply
 from huscf_flwr.flower.replies import check_clients, read_reply
 from huscf_flwr.methods.contract import Method, Upload
 from huscf_flwr.run.rounds import OpenRound
@@ -79,10 +78,38 @@ class RoundHosts:
             self.opened.session.leave(self.nodes.index(node), f"SuperNode {node}: {reason}")
 
 
-def collect(found: Mapping[int, RecordDict], run: Run, hosts: RoundHosts) -> dict[int, Upload]:
-    """Return what can be used of the replies ``found``, which are by node id, by client id.
+class EvaluatingHosts:
+    """The SuperNodes that were asked to evaluate, and how long they are waited for."""
 
-    All other clients drop out.
+    def __init__(
+        self,
+        asked: Mapping[int, EvaluateRequest],
+        *,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin to wait ``seconds`` by ``clock`` for answers to what was ``asked``, by node id."""
+        self.asked = asked
+        self._seconds = seconds
+        self._clock = clock
+        self._began = clock()
+
+    def gone(self) -> Collection[int]:
+        """Return the SuperNodes whose replies would be too late."""
+        return self.asked if self._clock() - self._began > self._seconds else ()
+
+    def replied(self, node: int) -> None:
+        """Do nothing: nobody waits for it."""
+
+    def failed(self, node: int, reason: str) -> None:
+        """Log why a SuperNode has no scores."""
+        LOGGER.warning("SuperNode %s: %s; its clients' models are not scored", node, reason)
+
+
+def collect(found: Mapping[int, RecordDict], run: Run, hosts: RoundHosts) -> dict[int, Upload]:
+    """Return the uploads in the replies ``found``, which are by node id, by client id.
+
+    The clients of a SuperNode without a valid reply drop out. What the uploads are worth the run decides.
     """
     uploads: dict[int, Upload] = {}
     for node in hosts.nodes:
@@ -91,7 +118,7 @@ def collect(found: Mapping[int, RecordDict], run: Run, hosts: RoundHosts) -> dic
         try:
             if node not in found:
                 raise ValueError("no reply")
-            uploads.update(_usable(found[node], run, hosts, node))
+            uploads.update(_uploads(found[node], run, hosts, node))
         except ValueError as error:
             LOGGER.warning("SuperNode %s: %s", node, error)
             hosts.failed(node, str(error))
@@ -99,30 +126,35 @@ def collect(found: Mapping[int, RecordDict], run: Run, hosts: RoundHosts) -> dic
 
 
 def judgements(
-    found: Mapping[int, RecordDict], clients: Mapping[int, Collection[int]], method: type[Method]
-) -> dict[int, Mapping[str, Judged]]:
-    """Return what can be used of the replies ``found``, by client id and by what was scored.
+    found: Mapping[int, RecordDict], asked: Mapping[int, EvaluateRequest], method: type[Method]
+) -> EvaluateReply:
+    """Return what can be used of the replies ``found``, as one; both are by node id.
 
-    Those, and the ``clients`` that each SuperNode was asked to speak for, are by node id. The others are
-    logged.
+    A reply is logged and left out if it has anything that its SuperNode was not asked for, or a score that is
+    not a number.
     """
-    usable: dict[int, Mapping[str, Judged]] = {}
+    usable = EvaluateReply()
     for node, records in found.items():
         try:
-            judged = read_reply(lambda each: EvaluateReply.from_records(each, method), records).judged
-            if judged.keys() - set(clients[node]):
-                check_clients(judged, clients[node])
-            for own in judged.values():
-                for each in own.values():
-                    _check_finite(each.scores)
+            reply = read_reply(lambda each: EvaluateReply.from_records(each, method), records)
+            reply.check_answers(asked[node])
+            for own in reply.own.values():
+                for scores in own.values():
+                    _check_finite(scores)
+            for judged in reply.products.values():
+                _check_finite(judged.scores)
         except ValueError as error:
             LOGGER.warning("SuperNode %s: %s; its scores do not count", node, error)
             continue
-        usable |= judged
+        usable = EvaluateReply(
+            own={**usable.own, **reply.own},
+            products={**usable.products, **reply.products},
+            drop_outs={**usable.drop_outs, **reply.drop_outs},
+        )
     return usable
 
 
-def _usable(records: RecordDict, run: Run, hosts: RoundHosts, node: int) -> Mapping[int, Upload]:
+def _uploads(records: RecordDict, run: Run, hosts: RoundHosts, node: int) -> Mapping[int, Upload]:
     """Return a reply's uploads; raises ``ValueError`` if it is none for this attempt and these clients."""
     opened = hosts.opened
     reply = read_reply(lambda each: TrainReply.from_records(each, type(run.method)), records)
@@ -135,8 +167,6 @@ def _usable(records: RecordDict, run: Run, hosts: RoundHosts, node: int) -> Mapp
         if client in hosts.clients(node):
             opened.session.drop(client, reason)
     check_clients(reply.uploads, hosts.clients(node))
-    for client, upload in reply.uploads.items():
-        run.check_upload(client, upload)
     return reply.uploads
 
 
@@ -144,4 +174,4 @@ def _check_finite(scores: Mapping[str, float]) -> None:
     """Raise ``ValueError`` if nothing can be averaged with these scores."""
     for name, score in scores.items():
         if not math.isfinite(score):
-            raise ValueError(f"{name} is {score}, which is no finite number")
+            raise ValueError(f"{name} is {score}, which is not a finite number")

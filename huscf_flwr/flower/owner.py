@@ -12,7 +12,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
 from huscf_flwr.data import ClientData, Domain, DomainSource, load_domain, split_held_out
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
-from huscf_flwr.evaluation.judging import JUDGE_SEED, evaluation_settings
+from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
 from huscf_flwr.methods.contract import Method, Tensors
 from huscf_flwr.models import ModelSpec, model_spec_of
 from huscf_flwr.seeding import torch_stream

@@ -7,6 +7,7 @@ activations and gradients while the clients' `train` handlers run: the strategy 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -16,19 +17,18 @@ from flwr.serverapp.strategy import Strategy
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.judging import Judging
-from huscf_flwr.flower.assembly import Assembly, addressed, assemble
+from huscf_flwr.flower.assembly import NODES_SECONDS, Assembly, AssemblyError, addressed, assemble
 from huscf_flwr.flower.client_keys import write_client_keys
-from huscf_flwr.flower.collection import RoundHosts, collect, judgements
+from huscf_flwr.flower.collection import EvaluatingHosts, RoundHosts, collect, judgements
 from huscf_flwr.flower.log_display import SHOWN, LogDisplay
-from huscf_flwr.flower.messages import EVALUATE, PRODUCT, TRAIN, EvaluateRequest, Stream, TrainRequest
+from huscf_flwr.flower.messages import EVALUATE, TRAIN, EvaluateRequest, Stream, TrainRequest
 from huscf_flwr.flower.messages.records import tensors_record
 from huscf_flwr.flower.replies import answers
 from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.flower.streams import listen, open_streams
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
-from huscf_flwr.run.check import is_lock_step, population_for
-from huscf_flwr.run.checkpoint import checkpoint_of
+from huscf_flwr.run.check import check_settings, is_lock_step, population_for
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
@@ -61,38 +61,38 @@ class MethodStrategy(Strategy):
         self._assembly: Assembly | None = None
         self._run: Run | None = None
         self._run_id = 0
-        self._hosts: RoundHosts | None = None
+        self._hosts: RoundHosts | EvaluatingHosts | None = None
+        """Of the messages that are under way."""
         self._lost: frozenset[int] = frozenset()
-        self._asked: dict[int, set[int]] = {}
 
     def prepare(self, grid: Grid) -> Grid:
         """Assemble the clients, make the method and begin the run's folder.
 
-        A run that is resumed may have died after a round, and before clients had evaluated models of their
-        own: they do so now. Returns the grid to hand to ``start``: it does not wait for hosts that have been
-        given up. Raises ``AssemblyError``, or what the configuration is found wrong for.
+        A run that is resumed may have died after a round, and before clients had evaluated anything: they do
+        so now. Returns the grid to hand to ``start``: it does not wait for hosts that have been given up.
+        Raises ``AssemblyError``, or what the configuration is found wrong for.
         """
         config = self.config
+        checkpoint = check_settings(config, self.method)
         if is_lock_step(self.method):
             self._server = listen(config)
         assembly = self._assembly = assemble(config, self.method, grid, self._server)
         method = self._make_method(config, assembly.descriptions)
         if not isinstance(method, self.method):
             raise TypeError(
-                f"method: {config.method}, but the strategy makes a {type(method).__name__}, which is no "
+                f"method: {config.method}, but the strategy makes a {type(method).__name__}, not a "
                 f"{self.method.__name__}: clients would run another method than the server"
             )
         judging = None if assembly.owners else Judging(config, population_for(config, self.method))
         self._run = Run(config, method, display=self._display, log=self.log, judging=judging)
-        self._run.begin(assembly.virtual_clients, checkpoint_of(config))
+        self._run.begin(assembly.virtual_clients, checkpoint)
         if assembly.keys:
             write_client_keys(config.folder, assembly.keys)
         self._run_id = grid.run.run_id
         session_grid = SessionGrid(grid, self)
-        if self._run.evaluation_due:
+        if self._run.evaluation_due or not self._run.rounds_left:
             messages = self.configure_evaluate(0, ArrayRecord(), ConfigRecord(), session_grid)
-            replies = session_grid.send_and_receive(messages, timeout=config.round_seconds)
-            self.aggregate_evaluate(0, replies)
+            self.aggregate_evaluate(0, session_grid.send_and_receive(messages))
         return session_grid
 
     def initial_arrays(self) -> ArrayRecord:
@@ -121,7 +121,7 @@ class MethodStrategy(Strategy):
         grid: Grid,
     ) -> Iterable[Message]:
         """Open the round; send each host its clients' orders, and where the executor is if they need it."""
-        assembly, away = self._assembled(), self._away(grid)
+        assembly, away = self._assembled(), self._away_once_somebody_is_there(grid)
         placement = assembly.placement(away, self._prepared().select(assembly.available(away)))
         nodes = list(placement)
         streams = self._open_round(placement)
@@ -145,14 +145,13 @@ class MethodStrategy(Strategy):
         """
         run, hosts = self._prepared(), self._round_hosts()
         uploads = collect(answers(replies), run, hosts)
-        self._lost = self._lost_after(hosts)
         # Who dropped out of the round may well answer the next message.
         self._hosts = None
-        if hosts.opened.session.failure is not None or len(uploads) < self.config.min_clients:
-            run.give_up_round(hosts.opened, f"{len(uploads)} clients finished it")
-            return None, None
-        metrics = run.close_round(uploads)
-        return self._products(), _metric_record(metrics, run.method)
+        try:
+            metrics = run.end_round(uploads, again=True)
+        finally:
+            self._lost = self._lost_after(hosts)
+        return (None, None) if metrics is None else (self._products(), _metric_record(metrics, run.method))
 
     def configure_evaluate(
         self,
@@ -171,44 +170,42 @@ class MethodStrategy(Strategy):
         if run.evaluation_due:
             asked = assembly.placement(away, run.select_for_evaluation(assembly.available(away)))
         products = self._products_to_judge(away)
+        neighbours = len(asked.keys() - assembly.owners)
         requests = {
-            node: EvaluateRequest(run.evaluation_order(asked.get(node, ())), *products.get(node, (None, {})))
+            node: EvaluateRequest(
+                run.evaluation_order(asked.get(node, ())), neighbours, *products.get(node, (None, {}))
+            )
             for node in assembly.clients
             if node in asked or node in products
         }
-        self._asked = {
-            node: {*request.order.clients, *([] if request.judge is None else [request.judge])}
-            for node, request in requests.items()
-        }
+        seconds = self.config.evaluation.seconds
+        self._hosts = EvaluatingHosts(requests, seconds=seconds)
         contents = {node: request.to_records(self.method) for node, request in requests.items()}
-        return addressed(contents, EVALUATE, str(server_round), self.config.round_seconds)
+        return addressed(contents, EVALUATE, str(server_round), seconds)
 
     def aggregate_evaluate(
         self,
         server_round: int,  # noqa: ARG002 - the run counts rounds over resumed runs too
         replies: Iterable[Message],
     ) -> MetricRecord | None:
-        """Average what clients found: of products weighted by their test samples, of their own models alike.
+        """Average what clients found: of products weighted by their test samples, of own models unweighted.
 
-        Scores of another's client, or that are none, are logged and left out.
+        Scores that the SuperNode was not asked for, or that are not numbers, are logged and left out.
         """
-        judged = judgements(answers(replies), self._asked, self.method)
+        assert isinstance(self._hosts, EvaluatingHosts)
+        found = judgements(answers(replies), self._hosts.asked, self.method)
+        self._hosts = None
         run, numbers = self._prepared(), {}
-        own = {
-            client: {on: each for on, each in scored.items() if on != PRODUCT}
-            for client, scored in judged.items()
-        }
-        if run.evaluation_due and any(own.values()):
-            scores = run.close_evaluation({client: each for client, each in own.items() if each})["scores"]
+        if run.evaluation_due and (found.own or found.drop_outs):
+            scores = run.close_evaluation(found.own, found.drop_outs)["scores"]
             numbers = {
                 f"{on}.{name}.{statistic}": value
                 for on, spreads in scores.items()
                 for name, spread in spreads.items()
                 for statistic, value in spread.items()
             }
-        products = {client: each[PRODUCT] for client, each in judged.items() if PRODUCT in each}
-        if products:
-            for product, means in run.record_client_scores(products).items():
+        if found.products:
+            for product, means in run.record_client_scores(found.products).items():
                 numbers |= {f"{product}.{name}": value for name, value in means.items()}
         return MetricRecord(numbers) if numbers else None
 
@@ -282,6 +279,18 @@ class MethodStrategy(Strategy):
         connected = set(grid.get_node_ids())
         return self._lost | {node for node in self._assembled().owners if node not in connected}
 
+    def _away_once_somebody_is_there(self, grid: Grid) -> frozenset[int]:
+        """Return who cannot take part, as soon as somebody can; raises ``AssemblyError`` if nobody comes."""
+        deadline = time.monotonic() + NODES_SECONDS
+        while not self._assembled().available(away := self._away(grid)):
+            if time.monotonic() > deadline:
+                raise AssemblyError(
+                    f"min_clients: {self.config.min_clients}, but no client has been connected for "
+                    f"{NODES_SECONDS:g} s; start their SuperNodes, and go on with resume"
+                )
+            time.sleep(1.0)
+        return away
+
     def _lost_after(self, hosts: RoundHosts) -> frozenset[int]:
         """Return the hosts of virtual clients not to count on any more; if all are lost, none is."""
         virtual = self._assembled().clients.keys() - self._assembled().owners
@@ -298,7 +307,7 @@ class MethodStrategy(Strategy):
         return self._assembly
 
     def _round_hosts(self) -> RoundHosts:
-        assert self._hosts is not None
+        assert isinstance(self._hosts, RoundHosts)
         return self._hosts
 
 

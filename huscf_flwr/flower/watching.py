@@ -9,6 +9,7 @@ import time
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink
+from huscf_flwr.methods import method_of
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import StopRequest
@@ -25,6 +26,7 @@ class WatchedFolder:
     def __init__(self, config: RunConfig, display: Display) -> None:
         self._config = config
         self._display = display
+        self._total = method_of(config).rounds(config)
         self._since = time.time()
         self._rounds = self._evaluated = 0
         if config.resume is not None:
@@ -52,7 +54,7 @@ class WatchedFolder:
         evaluations = {line["round"]: line for line in read_evaluations(folder)}
         for number in sorted({*rounds, *evaluations}):
             if number in rounds and number > self._rounds:
-                self._display.round(rounds[number], self._config.rounds)
+                self._display.round(rounds[number], self._total)
                 self._rounds = number
             if number in evaluations and number > self._evaluated:
                 self._display.evaluation(evaluations[number])

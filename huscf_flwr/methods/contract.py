@@ -9,6 +9,8 @@ rounds, in one process or through Flower, and neither half knows which:
    lock-step with an executor on the server (``LockStepClient.step`` and ``Method.executor``).
 3. ``Client.upload`` says what goes back.
 4. ``Method.close_round`` takes in what came of those clients that took part to the end.
+5. Models that stay on clients are evaluated there, after some rounds: ``Client.begin_evaluation`` takes what
+   ``Method.evaluation_orders`` says, and then they are scored.
 
 Who may see what: a client sees its own images and labels, and what its orders and the executor bring. The
 server sees descriptions, uploads and what the exchanges bring up, and nothing else: all of it is listed in
@@ -164,6 +166,12 @@ class Client(ABC):
     def upload(self) -> Upload:
         """Return what goes back at the end of the round; the tensors may be live."""
 
+    def begin_evaluation(self, order: Order) -> None:  # noqa: B027 - most clients need nothing more
+        """Take what the server said before the client's own models are scored.
+
+        Only these scores depend on it: afterwards the client is discarded, and nothing of it is kept.
+        """
+
     def classifiers(self) -> Mapping[str, Classifier]:
         """Return its own classifiers by name, empty for the one that it goes by; most methods have none.
 
@@ -275,6 +283,14 @@ class Method(ABC):
     @abstractmethod
     def orders(self, number: int, clients: Sequence[int]) -> Orders:
         """Return what ``clients`` are told at the start of round ``number``."""
+
+    def evaluation_orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - most say nothing
+        """Return what ``clients`` are told before they evaluate models of their own after round ``number``.
+
+        By default nothing. Clients are evaluated with what they kept, which knows nothing of how the round
+        was closed; here the method can tell them. Only tensors of ``Crossing.evaluation_kinds`` may be sent.
+        """
+        return Orders(clients={client: Order() for client in clients})
 
     def executor(self, number: int, clients: Sequence[int]) -> Executor | None:  # noqa: ARG002 - most need none
         """Return what ``clients`` train with in lock-step in round ``number``.

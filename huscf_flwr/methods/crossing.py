@@ -57,7 +57,7 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What one client is told at the start of a round."""
+    """What one client is told at the start of a round, or before it evaluates models of its own."""
 
     facts: Facts = NOTHING
     tensors: Parts = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
-    """What clients are told at the start of a round, by client id."""
+    """What clients are told at the start of a round, or of an evaluation, by client id."""
 
     clients: Mapping[int, Order]
     groups: Mapping[str, Parts] = field(default_factory=dict)
@@ -116,11 +116,13 @@ class Crossing:
     """What clients that judge for themselves are sent: the tensors of a product."""
     scores: tuple[str, ...] = ()
     """What clients answer that judge a product, or a model of their own."""
+    evaluation_kinds: tuple[str, ...] = ()
+    """What clients may be sent before they evaluate models of their own; facts are not sent then."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for a kind that cannot be part of a name such as ``tensors/3/<kind>``."""
         judged = (self.product_kind,) if self.product_kind else ()
-        for kind in (*self.order_kinds, *self.upload_kinds, *judged):
+        for kind in (*self.order_kinds, *self.upload_kinds, *self.evaluation_kinds, *judged):
             if not kind or "/" in kind:
                 raise ValueError(f"'{kind}' cannot be a kind of tensors: give it a name without '/'")
 
@@ -131,6 +133,13 @@ class Crossing:
     def check_group(self, tensors: Parts) -> None:
         """Raise ``CrossingError`` if a group has anything that is not listed."""
         _check("a group", NOTHING, NoFacts, tensors, self.order_kinds)
+
+    def check_evaluation(self, orders: Orders) -> None:
+        """Raise ``CrossingError`` if orders before an evaluation have anything that is not listed."""
+        for order in orders.clients.values():
+            _check("an evaluation order", order.facts, NoFacts, order.tensors, self.evaluation_kinds)
+        for tensors in orders.groups.values():
+            _check("a group of an evaluation", NOTHING, NoFacts, tensors, self.evaluation_kinds)
 
     def check_upload(self, upload: Upload) -> None:
         """Raise ``CrossingError`` if an upload has anything that is not listed."""

@@ -1,4 +1,4 @@
-"""A client that keeps generator and discriminator whole, and trains them on its own images."""
+"""Clients that keep generator and discriminator whole, and train them on their own images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.batches import RoundBatches
-from huscf_flwr.methods.contract import MessageClient
-from huscf_flwr.models import all_block_keys, model_spec_of
+from huscf_flwr.methods.contract import MessageClient, Order, Tensors, Upload
+from huscf_flwr.models import all_block_keys, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import Losses
 from huscf_flwr.split import Segments, adam_settings, unsplit_step
+
+NETWORKS = "networks"
+"""All blocks of generator and discriminator."""
 
 
 class WholeNetworksClient(MessageClient):
@@ -79,3 +82,24 @@ class WholeNetworksClient(MessageClient):
         for _ in range(self.steps):
             losses = unsplit_step(self.networks, batches.next())
             yield {name: float(loss) for name, loss in losses.items()}
+
+
+class SentNetworksClient(WholeNetworksClient):
+    """A client whose networks come from the server and go back to it; their optimisers stay."""
+
+    def begin(self, number: int, order: Order) -> None:
+        """Take the networks over; the moments of the optimisers stay as they are."""
+        self.networks.load(unflatten_blocks(order.tensors[NETWORKS]))
+        self.begin_round(number)
+
+    def upload(self) -> Upload:
+        """Return both networks."""
+        return Upload(tensors={NETWORKS: flatten_blocks(self.networks.states())})
+
+    def private(self) -> Tensors:
+        """Return the moments of the optimisers."""
+        return self.networks.moments()
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with these moments."""
+        self.networks.load_moments(tensors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Population, population_of
+from huscf_flwr.data import Population, population_of, scenario_of
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method
 from huscf_flwr.models import model_spec_of
@@ -32,14 +32,24 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
 
     Raises ``ValueError`` naming the setting, the value found and what to do.
     """
-    check_participation(config, config.clients)
     if hosts > config.clients:
         raise ValueError(
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
     config = resolved(config)
     method = method_of(config)
+    check_participation(config, client_count(config, method))
     device_of(config.compute)
+    checkpoint = check_settings(config, method)
+    return CheckedRun(config, method, population_for(config, method), checkpoint)
+
+
+def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None:
+    """Check all that the server can know before it has met any client, or seen an image.
+
+    Returns the checkpoint that the run is to go on from, so that it is read once. Raises ``ValueError``
+    naming the setting, the value found and what to do.
+    """
     check_emulation(config, method)
     if is_lock_step(method):
         executor = config.executor
@@ -50,7 +60,12 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
     checkpoint = checkpoint_of(config)
     if checkpoint is not None:
         checkpoint.check_same_run(config)
-    return CheckedRun(config, method, population_for(config, method), checkpoint)
+    return checkpoint
+
+
+def client_count(config: RunConfig, method: type[Method]) -> int:
+    """Return the number of virtual clients, or of the pools of a method that pools domains."""
+    return len(scenario_of(config).domains) if method.pools_domains else config.clients
 
 
 def population_for(config: RunConfig, method: type[Method]) -> Population:

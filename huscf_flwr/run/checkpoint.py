@@ -26,17 +26,18 @@ from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
 from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Kept, State
 from huscf_flwr.models import model_spec_of
-from huscf_flwr.run.client_files import ClientFileError, check_private, private_file, remove_later_than
+from huscf_flwr.run.client_files import ClientFileError, check_private, copy_private, remove_later_than
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, write_tensors
 
-VERSION = 5
+VERSION = 6
 _MAY_CHANGE = (
     *("name", "output", "resume", "rounds", "min-hosts", "min-clients", "attempts", "tensorboard"),
     "fraction-evaluate",
     *("round-seconds", "data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
     *("compute.device", "compute.threads", "compute.keep-memory"),
 )
+"""Keys, and after a dot whole sections, that a resumed run may set anew."""
 _NAME = re.compile(r"\.?server-(\d+)\.")
 
 
@@ -123,9 +124,7 @@ class Checkpoint:
             return
         client_folder(run_folder).mkdir(parents=True)
         for client, kept in self.state.kept.items():
-            private = private_file(client_folder(self.run_folder), client, kept.round)
-            if private.is_file():
-                shutil.copy2(private, client_folder(run_folder))
+            copy_private(client_folder(self.run_folder), client_folder(run_folder), client, kept)
         for path in (own / self.state.tensors, _state_file(own, number)):
             shutil.copy2(path, new)
 
@@ -267,7 +266,12 @@ def _ids(clients: Collection[int]) -> str:
 
 def _settings(config: RunConfig) -> dict[str, RunConfigValue]:
     """Return what must not change when a run is resumed, by its key in Flower's run config."""
-    return {key: value for key, value in to_run_config(config).items() if not key.startswith(_MAY_CHANGE)}
+    return {key: value for key, value in to_run_config(config).items() if not _may_change(key)}
+
+
+def _may_change(key: str) -> bool:
+    section, dot, _ = key.partition(".")
+    return key in _MAY_CHANGE or f"{section}{dot}" in _MAY_CHANGE
 
 
 def _differences(saved: Mapping[str, RunConfigValue], now: Mapping[str, RunConfigValue]) -> list[str]:

@@ -6,15 +6,24 @@ resumed, by the same run or another, goes on with exactly what belongs to its ch
 trained in between.
 
 In a simulation the files lie in the run's folder; on a device, in its state folder below the training's name.
+Each client has a folder of its own: listing one does not take longer with more clients. A file is named by
+its round and the checksum of its content, so that no attempt at a round overwrites what another one wrote.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.methods.contract import Kept, Tensors
-from huscf_flwr.tensor_files import DamagedFileError, check_file, read_exactly, write_tensors
+from huscf_flwr.tensor_files import DamagedFileError, check_file, read_exactly, tensor_content
+
+_NAME = re.compile(r"round-(\d+)-[0-9a-f]+\.safetensors")
+_CHECKSUM_DIGITS = 16
+"""Of a file's SHA-256 in its name."""
 
 
 class ClientFileError(ValueError):
@@ -26,19 +35,21 @@ def save_private(
 ) -> Kept:
     """Write what a client keeps after round ``number``, which went on from what it kept ``before``.
 
-    Beside it stay that file and those of the ``keep_last - 1`` rounds before: the checkpoints that are kept
-    need all but the oldest, and that one is needed as long as the server has not finished this round. Files
-    of rounds in between belong to replies that the server never took, and are removed. Files of later rounds
-    stay: whoever writes late must not remove what the server has taken since.
+    That file and those of the ``keep_last - 1`` rounds before it stay. Checkpoints need all but the oldest,
+    and need that one too until the server has finished this round. Files that the server never took are
+    removed. Other files of this round, and those of later ones, stay: a late attempt must not remove what the
+    server has taken since.
     """
-    sha256 = write_tensors(private_file(folder, client, number), private)
-    found = sorted((int(path.stem.rpartition("-")[2]), path) for path in _files(folder, client))
-    taken = [path for of_round, path in found if before is not None and of_round <= before.round]
-    never_taken = [path for of_round, path in found if path not in taken and of_round < number]
-    left_by_a_crash = list(folder.glob(f".client-{client}-round-*"))
-    for path in (*taken[:-keep_last], *never_taken, *left_by_a_crash):
-        path.unlink()
-    return Kept(number, sha256)
+    content, sha256 = tensor_content(private)
+    kept = Kept(number, sha256)
+    path = private_file(folder, client, kept)
+    write_atomically(path, content)
+    found = {each: _round_of(each) for each in path.parent.iterdir()}
+    taken = None if before is None else private_file(folder, client, before)
+    for stale in _stale(found, number, taken, keep_last):
+        # A late attempt may have removed it.
+        stale.unlink(missing_ok=True)
+    return kept
 
 
 def load_private(folder: Path, client: int, kept: Kept) -> Tensors:
@@ -47,29 +58,43 @@ def load_private(folder: Path, client: int, kept: Kept) -> Tensors:
     Raises ``ClientFileError`` if that file is missing or another.
     """
     try:
-        return read_exactly(private_file(folder, client, kept.round), kept.sha256)
+        return read_exactly(private_file(folder, client, kept), kept.sha256)
     except DamagedFileError as error:
         raise _lost(folder, client, kept, error) from error
 
 
 def remove_later_than(folder: Path, number: int) -> None:
     """Remove what clients kept after later rounds than ``number``, when a run goes on from there."""
-    for path in folder.glob("client-*-round-*.safetensors"):
-        if int(path.stem.rpartition("-")[2]) > number:
+    for path in folder.glob("client-*/round-*.safetensors"):
+        if (_round_of(path) or 0) > number:
             path.unlink()
+
+
+def copy_private(folder: Path, to: Path, client: int, kept: Kept) -> None:
+    """Copy what ``client`` has ``kept``, if ``folder`` has it, into the folder ``to`` of another run."""
+    source, target = (private_file(each, client, kept) for each in (folder, to))
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
 
 
 def check_private(folder: Path, client: int, kept: Kept) -> None:
     """Raise ``ClientFileError`` if ``load_private`` would."""
     try:
-        check_file(private_file(folder, client, kept.round), kept.sha256)
+        check_file(private_file(folder, client, kept), kept.sha256)
     except DamagedFileError as error:
         raise _lost(folder, client, kept, error) from error
 
 
-def private_file(folder: Path, client: int, number: int) -> Path:
-    """Return where a client keeps its tensors after round ``number``."""
-    return folder / f"client-{client}-round-{number:04}.safetensors"
+def private_file(folder: Path, client: int, kept: Kept) -> Path:
+    """Return where the tensors are that a client has ``kept``.
+
+    Raises ``ValueError`` for a checksum that is none; it comes from the network and becomes part of a name.
+    """
+    if not re.fullmatch("[0-9a-f]{64}", kept.sha256):
+        raise ValueError(f"'{kept.sha256}' is not a SHA-256: 64 hexadecimal digits")
+    name = f"round-{kept.round:04}-{kept.sha256[:_CHECKSUM_DIGITS]}.safetensors"
+    return folder / f"client-{client}" / name
 
 
 def owners_folder(state_folder: Path, training: str) -> Path:
@@ -82,8 +107,26 @@ def owners_folder(state_folder: Path, training: str) -> Path:
     return state_folder / training
 
 
-def _files(folder: Path, client: int) -> list[Path]:
-    return list(folder.glob(f"client-{client}-round-*.safetensors"))
+def _stale(found: Mapping[Path, int | None], number: int, taken: Path | None, keep_last: int) -> list[Path]:
+    """Return which of a client's files are not needed after round ``number``; ``found`` has their rounds.
+
+    ``taken`` is the one that the server took last. A file without a round was left by a crash.
+    """
+    last = 0 if taken is None else _round_of(taken) or 0
+    kept = sorted({of_round for of_round in found.values() if of_round is not None and of_round <= last})
+    kept = kept[-keep_last:]
+    return [
+        path
+        for path, of_round in found.items()
+        if of_round is None
+        or (of_round < number and of_round not in kept)
+        or (of_round == last and path != taken)
+    ]
+
+
+def _round_of(path: Path) -> int | None:
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else None
 
 
 def _lost(folder: Path, client: int, kept: Kept, error: Exception) -> ClientFileError:

@@ -96,6 +96,13 @@ class TerminalDisplay:
         self._progress.stop()
         self._console.print(summary_table(summary))
 
+    def __enter__(self) -> TerminalDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away, and show the cursor again, however the run has ended."""
+        self._progress.stop()
+
 
 def round_line(metrics: Mapping[str, Any], rounds: int) -> str:
     """Return a round in one line: losses, clusters and scores if there are any, seconds, bytes.

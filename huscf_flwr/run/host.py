@@ -10,7 +10,8 @@ from pathlib import Path
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import ClientData
-from huscf_flwr.evaluation.own_models import Judged, own_scores
+from huscf_flwr.evaluation.own_models import OwnScores, own_scores
+from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.methods.contract import (
     Client,
     CrossingError,
@@ -28,7 +29,7 @@ from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, run_steps
 _LOGGER = logging.getLogger(__name__)
 
 OpenClient = Callable[[int], Client]
-"""Makes the client with an id, with its own images."""
+"""Makes a client by its id, with its own images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,10 @@ class Assignment:
     """At the round, from one."""
     steps: int
     training: str
-    """Names what is trained, over all runs that resume it."""
+    """Name of the training, which runs that resume it share."""
     orders: Orders
     kept: Mapping[int, Kept]
-    """What each client has kept last; a client that is not in it starts without."""
+    """What each client kept last; a client that is not listed has kept nothing yet."""
 
     @property
     def clients(self) -> tuple[int, ...]:
@@ -53,26 +54,42 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOrder:
-    """What a host is told that evaluates its clients' own models."""
+    """What a host is told before it evaluates its clients' own models."""
 
     round: int
     """After which; from one."""
     training: str
     """As in ``Assignment``."""
-    clients: tuple[int, ...]
+    orders: Orders
+    """What the method tells these clients; perhaps nothing."""
     kept: Mapping[int, Kept]
-    """As in ``Assignment``: a client that is not in it has never trained, and has the model it began with."""
+    """As in ``Assignment``; a client that is not listed has never finished a round."""
     thoroughly: bool
     """Whether it is the last time, when scores that take long are worth it."""
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        """The clients to evaluate, by id."""
+        return tuple(sorted(self.orders.clients))
 
 
 @dataclass(frozen=True)
 class HostedRound:
-    """What became of a host's clients."""
+    """What became of a host's clients in a round."""
 
     uploads: Mapping[int, Upload]
     """Of those that took part to the end."""
     drop_outs: Mapping[int, DropOut]
+
+
+@dataclass(frozen=True)
+class HostedEvaluation:
+    """What a host found of its clients' own models."""
+
+    scores: Mapping[int, OwnScores]
+    """Of those that have some, by client id."""
+    drop_outs: Mapping[int, DropOut]
+    """Clients whose models have diverged."""
 
 
 class Host:
@@ -124,12 +141,13 @@ class Host:
             return self._train_in_turn(assignment, timer, after_batch, after_client)
         clients = {client: self._begun(client, assignment) for client in assignment.clients}
         trained = run_steps(_lock_step(clients), channel, assignment.steps, timer)
-        uploads = {
-            client: self._upload(clients[client], assignment, losses, timer)
+        ended = {
+            client: self._ended(clients[client], assignment, losses, timer)
             for client, losses in trained.losses.items()
         }
-        self._clients = {client: clients[client] for client in uploads}
-        return HostedRound(uploads, trained.drop_outs)
+        hosted = _hosted({**trained.drop_outs, **ended})
+        self._clients = {client: clients[client] for client in hosted.uploads}
+        return hosted
 
     def evaluate(
         self,
@@ -137,26 +155,43 @@ class Host:
         data_of: Callable[[int], ClientData],
         judge_cache: Path,
         after_client: Callable[[], None] = lambda: None,
-    ) -> dict[int, Mapping[str, Judged]]:
-        """Return the scores of the clients' own models, by client id and by what they were scored on.
+    ) -> HostedEvaluation:
+        """Score the clients' own models; a client whose model has diverged drops out.
 
         ``after_client`` is called after each client; what it raises ends the evaluation. Raises
-        ``ClientFileError`` if what a client kept is gone, and ``ValueError`` if a model has diverged.
+        ``CrossingError`` for an order that has what the method does not list, and ``ClientFileError`` if what
+        a client kept is gone.
         """
-        judged: dict[int, Mapping[str, Judged]] = {}
+        self._method.crossing.check_evaluation(order.orders)
+        found: dict[int, OwnScores] = {}
+        drop_outs: dict[int, DropOut] = {}
         for client in order.clients:
-            member = self._at_rest(client, order.kept.get(client))
-            judged[client] = own_scores(
-                member,
-                data_of(client),
-                self._config,
-                listed=self._method.crossing.scores,
-                number=order.round,
-                thoroughly=order.thoroughly,
-                judge_cache=judge_cache,
-            )
+            try:
+                scores = self._scores(client, order, data_of(client), judge_cache)
+            except DivergedError as error:
+                drop_outs[client] = DropOut(str(error))
+            else:
+                if scores:
+                    found[client] = scores
             after_client()
-        return judged
+        return HostedEvaluation(found, drop_outs)
+
+    def _scores(
+        self, client: int, order: EvaluationOrder, data: ClientData, judge_cache: Path
+    ) -> dict[str, dict[str, float]]:
+        member = self._at_rest(client, order.kept.get(client))
+        # The order may change the client, and its next round must not depend on whether it was evaluated.
+        self._clients.pop(client, None)
+        member.begin_evaluation(order.orders.of(client))
+        return own_scores(
+            member,
+            data,
+            self._config,
+            listed=self._method.crossing.scores,
+            number=order.round,
+            thoroughly=order.thoroughly,
+            judge_cache=judge_cache,
+        )
 
     def _train_in_turn(
         self,
@@ -166,31 +201,31 @@ class Host:
         after_client: Callable[[int], None],
     ) -> HostedRound:
         """Train one client after the other; only one of them is in memory, however many there are."""
-        uploads: dict[int, Upload] = {}
-        drop_outs: dict[int, DropOut] = {}
+        ended: dict[int, Upload | DropOut] = {}
         for client in assignment.clients:
             member = self._begun(client, assignment)
             if not isinstance(member, MessageClient):
                 raise _wrong_base(member, MessageClient.__name__)
-            outcome = _trained_alone(member, timer, after_batch)
-            if isinstance(outcome, DropOut):
-                drop_outs[client] = outcome
-            else:
-                uploads[client] = self._upload(member, assignment, outcome, timer)
+            losses = _trained_alone(member, timer, after_batch)
+            if isinstance(losses, DropOut):
+                ended[client] = losses
+                continue
+            ended[client] = self._ended(member, assignment, losses, timer)
+            if isinstance(ended[client], Upload):
                 after_client(client)
-        return HostedRound(uploads, drop_outs)
+        return _hosted(ended)
 
     def _begun(self, client: int, assignment: Assignment) -> Client:
         order = assignment.orders.of(client)
         self._method.crossing.check_order(order)
         member = self._at_rest(client, assignment.kept.get(client))
-        # Of a round that fails no client lives on; nor of one that the server has taken back.
+        # If the round fails or is taken back, its training must not go on from here.
         self._clients.pop(client, None)
         member.begin(assignment.round, order)
         return member
 
     def _at_rest(self, client: int, kept: Kept | None) -> Client:
-        """Return a client as it was after the round in which it kept its file last."""
+        """Return a client as it was after the last round that it finished."""
         member = self._clients.get(client)
         if member is None or self._kept[client] != kept:
             member = self._open_client(client)
@@ -207,10 +242,17 @@ class Host:
             _LOGGER.warning("%s; it starts anew", error, extra={"client": client})
             return {}
 
-    def _upload(self, member: Client, assignment: Assignment, losses: Losses, timer: HostTimer) -> Upload:
+    def _ended(
+        self, member: Client, assignment: Assignment, losses: Losses, timer: HostTimer
+    ) -> Upload | DropOut:
+        """Return what a client sends after its last batch, and keep what is to be kept."""
         client, upload, private = member.client, member.upload(), member.private()
         self._method.crossing.check_upload(upload)
         _check_losses(member, losses)
+        # A batch's loss is computed before its step, so no loss shows what the last step did.
+        broken = sorted(name for name, tensor in private.items() if not bool(tensor.isfinite().all()))
+        if broken:
+            return DropOut(f"client {client}: after the last batch {broken[0]} is not finite")
         kept = None
         if private:
             kept = save_private(
@@ -223,6 +265,13 @@ class Host:
             )
         self._kept[client] = kept
         return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
+
+
+def _hosted(ended: Mapping[int, Upload | DropOut]) -> HostedRound:
+    return HostedRound(
+        {client: each for client, each in ended.items() if isinstance(each, Upload)},
+        {client: each for client, each in ended.items() if isinstance(each, DropOut)},
+    )
 
 
 def _lock_step(clients: Mapping[int, Client]) -> list[LockStepClient]:

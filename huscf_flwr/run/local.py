@@ -13,7 +13,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import Device, deal_devices
 from huscf_flwr.data import Population
 from huscf_flwr.evaluation.judging import Judging
-from huscf_flwr.evaluation.own_models import Judged
+from huscf_flwr.evaluation.own_models import OwnScores
 from huscf_flwr.methods.contract import Client, MakeMethod
 from huscf_flwr.process import prepare_process
 from huscf_flwr.run.check import CheckedRun, check_run
@@ -103,8 +103,8 @@ class LocalEngine:
             if self._run.evaluation_due:
                 self.evaluate()
 
-    def train_round(self) -> dict[str, Any]:
-        """Train and close a round; return its metrics."""
+    def train_round(self) -> None:
+        """Train and close a round."""
         self._end_if_stopped()
         # Timers may measure this machine, which nobody should wait for within the round.
         number = self._run.rounds.number + 1
@@ -117,21 +117,26 @@ class LocalEngine:
             ]
             self._wait_for(running, opened)
         hosted = self._ended(running, opened)
-        uploads = self._run.usable({k: upload for host in hosted for k, upload in host.uploads.items()})
-        least = self._run.config.min_clients
-        if len(uploads) < least:
-            self._run.fail(opened, f"{len(uploads)} clients finished it, fewer than min_clients = {least}")
-        return self._run.close_round(uploads)
+        for host in hosted:
+            # In lock-step, the session does not know of those that a host found broken after the last step.
+            for client, drop_out in host.drop_outs.items():
+                opened.session.drop(client, drop_out.reason)
+        uploads = {client: upload for host in hosted for client, upload in host.uploads.items()}
+        # Trained again, it would come out the same.
+        self._run.end_round(uploads, again=False)
 
     def evaluate(self) -> dict[str, Any]:
         """Let clients evaluate models of their own; return what is known then."""
         run, cache = self._run, self._run.config.data.cache
         placement = self._dealt(run.select_for_evaluation(range(len(self._population.partitions))))
-        judged: dict[int, Mapping[str, Judged]] = {}
+        scores: dict[int, OwnScores] = {}
+        drop_outs: dict[int, str] = {}
         for host, clients in zip(self._hosts, placement, strict=False):
             order = run.evaluation_order(clients)
-            judged |= host.evaluate(order, self._population.data_of, cache, self._end_if_stopped)
-        return run.close_evaluation(judged)
+            found = host.evaluate(order, self._population.data_of, cache, self._end_if_stopped)
+            scores |= found.scores
+            drop_outs |= {client: drop_out.reason for client, drop_out in found.drop_outs.items()}
+        return run.close_evaluation(scores, drop_outs)
 
     def _dealt(self, clients: Sequence[int]) -> list[tuple[int, ...]]:
         return spread(clients, min(len(self._hosts), len(clients)))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from huscf_flwr.evaluation.own_models import Judged, spread_of
+from huscf_flwr.evaluation.own_models import OwnScores, spread_of
 from huscf_flwr.methods.contract import Method
 from huscf_flwr.run.rounds import ClosedRound, Rounds
 
@@ -41,15 +41,24 @@ def line_of(method: Method, closed: ClosedRound) -> dict[str, Any]:
     }
 
 
-def evaluation_of(number: int, judged: Mapping[int, Mapping[str, Judged]]) -> dict[str, Any]:
-    """Return how clients found models of their own after round ``number``, ``judged`` by client id."""
+def evaluation_of(
+    rounds: Rounds, scores: Mapping[int, OwnScores], drop_outs: Mapping[int, str]
+) -> dict[str, Any]:
+    """Return how clients found models of their own after the last round.
+
+    ``scores`` and the reasons of ``drop_outs`` are by client id. ``trained`` is how many of the clients with
+    scores have finished a round so far; the others have the models that they began with.
+    """
     return {
-        "round": number,
-        "scores": spread_of(judged),
+        "round": rounds.number,
+        "thorough": not rounds.left,
+        "trained": len(scores.keys() & rounds.kept.keys()),
+        "scores": spread_of(scores),
         "clients": [
-            {"id": client, **{on: {"samples": each.samples, **each.scores} for on, each in own.items()}}
-            for client, own in sorted(judged.items())
+            {"id": client, **{on: dict(each) for on, each in own.items()}}
+            for client, own in sorted(scores.items())
         ],
+        "drop_outs": [{"id": client, "reason": reason} for client, reason in sorted(drop_outs.items())],
     }
 
 

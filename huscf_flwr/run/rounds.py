@@ -132,11 +132,16 @@ class Rounds:
         )
 
     def evaluation_order(self, clients: Sequence[int]) -> EvaluationOrder:
-        """Return what the host of ``clients`` is told that evaluate models of their own."""
+        """Return what the host of ``clients`` is told before they evaluate models of their own.
+
+        It is part of no round, and its bytes are counted in none.
+        """
+        orders = self.method.evaluation_orders(self.number, clients).of_host(clients)
+        self.method.crossing.check_evaluation(orders)
         return EvaluationOrder(
             round=self.number,
             training=self.training,
-            clients=tuple(clients),
+            orders=orders,
             kept={client: self.kept[client] for client in clients if client in self.kept},
             thoroughly=not self.left,
         )
@@ -180,17 +185,24 @@ class Rounds:
         """Raise ``ValueError`` unless ``upload`` is what this client is to send, and finite."""
         self.method.crossing.check_upload(upload)
         _check_form(self.method, client, upload)
-        if upload.losses.keys() != set(self.method.client.losses):
-            raise ValueError(f"client {client} sent losses {sorted(upload.losses)}")
+        listed = self.method.client.losses
+        if upload.losses.keys() != set(listed):
+            raise ValueError(f"client {client} sent losses {sorted(upload.losses)}, not {sorted(listed)}")
         if not all(math.isfinite(loss) for loss in upload.losses.values()):
             raise ValueError(f"client {client} sent losses {dict(upload.losses)}, which are not finite")
         times = () if upload.times is None else astuple(upload.times)
         if not all(math.isfinite(seconds) and seconds >= 0 for seconds in times):
-            raise ValueError(f"client {client} took {times}, which are no seconds")
+            raise ValueError(f"client {client} says that it took {times} seconds, which cannot be")
+
+    def under_way(self) -> OpenRound:
+        """Return the round that is under way; raises ``RuntimeError`` if there is none."""
+        if self.opened is None:
+            raise RuntimeError("no round is under way: open one first")
+        return self.opened
 
     def usable(self, uploads: Mapping[int, Upload]) -> dict[int, Upload]:
         """Return the uploads that are what they should be; clients that sent others drop out."""
-        opened, usable = self._under_way(), {}
+        opened, usable = self.under_way(), {}
         for client, upload in uploads.items():
             try:
                 self.check_upload(client, upload)
@@ -202,7 +214,7 @@ class Rounds:
 
     def close(self, uploads: Mapping[int, Upload]) -> ClosedRound:
         """Let the method take in what came; clients without an upload have dropped out."""
-        opened = self._under_way()
+        opened = self.under_way()
         for client, upload in uploads.items():
             for kind, count in byte_counts(upload.tensors).items():
                 opened.ledger.record(client, "up", kind, count)
@@ -220,7 +232,7 @@ class Rounds:
 
     def take_back(self) -> None:
         """Undo all that the round under way did to the method's state, so that it can be tried again."""
-        opened = self._under_way()
+        opened = self.under_way()
         opened.session.wait_until_idle()
         self.method.load(opened.before)
         self.number -= 1
@@ -252,11 +264,6 @@ class Rounds:
             on_drop_out=on_drop_out,
             wire=wire_type_of(self.config),
         )
-
-    def _under_way(self) -> OpenRound:
-        if self.opened is None:
-            raise RuntimeError("no round is under way: open one first")
-        return self.opened
 
 
 def check_participation(config: RunConfig, clients: int) -> None:

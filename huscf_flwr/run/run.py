@@ -13,9 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.evaluation.domain_scores import Judged
 from huscf_flwr.evaluation.judging import Judging
-from huscf_flwr.evaluation.own_models import Judged
-from huscf_flwr.methods.contract import Method, Upload, keeps_models
+from huscf_flwr.evaluation.own_models import OwnScores
+from huscf_flwr.methods.contract import Client, Method, Upload, keeps_models
 from huscf_flwr.run.check import check_emulation
 from huscf_flwr.run.checkpoint import Checkpoint
 from huscf_flwr.run.display import Display
@@ -95,6 +96,12 @@ class Run:
             observer.begin(self.rounds, self.folder.path)
         if checkpoint is not None:
             self._note(f"resumed {checkpoint.run_folder} after round {self.rounds.number}")
+        held_out = self.config.data.held_out
+        if held_out and type(self.method).client.classifiers is Client.classifiers:
+            self._note(
+                f"data.held_out: {held_out:g}, but {self.config.method} has no classifiers to score on the "
+                "images that are held out, which nobody trains on; 0 would train on all"
+            )
 
     def open_round(
         self, hosts: Sequence[Sequence[int]], patience: Patience = lambda _: math.inf
@@ -109,40 +116,36 @@ class Run:
         """Return who takes part in the next round, of the clients that are ``available``."""
         return self.rounds.select(available)
 
-    def check_upload(self, client: int, upload: Upload) -> None:
-        """Raise ``ValueError`` unless ``upload`` is what this client is to send, and finite."""
-        self.rounds.check_upload(client, upload)
+    def end_round(self, uploads: Mapping[int, Upload], *, again: bool) -> dict[str, Any] | None:
+        """Close the round with what came of its clients; those without a usable upload have dropped out.
 
-    def usable(self, uploads: Mapping[int, Upload]) -> dict[int, Upload]:
-        """Return the uploads that are what they should be; clients that sent others drop out."""
-        return self.rounds.usable(uploads)
+        Returns the round's metrics. If too few clients are left, the round fails; if it may be tried
+        ``again`` it is taken back for that, and nothing is returned.
 
-    def close_round(self, uploads: Mapping[int, Upload]) -> dict[str, Any]:
-        """Let the method take in what came, judge it, and tell everybody; return the round's metrics.
-
-        Clients without an upload have dropped out.
+        Raises ``RoundFailedError`` if the round has failed for good.
         """
-        method = self.method
-        closed = self.rounds.close(uploads)
-        line = line_of(method, closed)
-        if self._judging is not None:
-            line["scores"] = self._judging.clustering(method)
-            every = self.config.evaluation.every
-            if every and closed.opened.number % every == 0:
-                line["domains"] = self._judging.domains(method, closed.opened.number, thoroughly=False)
-        for observer in self._observers:
-            observer.round(line, self.rounds)
-        for note in closed.outcome.notes:
-            self._note(note)
-        return line
+        opened, usable = self.rounds.under_way(), self.rounds.usable(uploads)
+        least = self.config.min_clients
+        if opened.session.failure is None and len(usable) >= least:
+            return self._close_round(usable)
+        why = f"{len(usable)} clients finished it, fewer than min_clients = {least}"
+        if not again:
+            self.fail(opened, why)
+        self.give_up_round(opened, why)
+        return None
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether clients are to evaluate models of their own now, and have not done so after this round."""
-        number, every = self.rounds.number, self.config.evaluation.every
-        due = not self.rounds_left or (every and number % every == 0)
+        """Whether clients are to evaluate models of their own now, and have not done so after this round.
+
+        After the last round they are to do so thoroughly. It may not have been the last when they did.
+        """
+        number, every, left = self.rounds.number, self.config.evaluation.every, self.rounds_left
+        due = not left or (every and number % every == 0)
         has_models = number > 0 and keeps_models(type(self.method).client)
-        return bool(due and has_models and self._evaluation.get("round") != number)
+        last = self._evaluation
+        done = last.get("round") == number and (left or last.get("thorough"))
+        return bool(due and has_models and not done)
 
     def select_for_evaluation(self, available: Sequence[int]) -> tuple[int, ...]:
         """Return who evaluates models of its own now, of the clients that are ``available``."""
@@ -152,14 +155,22 @@ class Run:
         """Return what the host of ``clients`` is told that evaluate models of their own."""
         return self.rounds.evaluation_order(clients)
 
-    def close_evaluation(self, judged: Mapping[int, Mapping[str, Judged]]) -> dict[str, Any]:
-        """Tell everybody how clients found models of their own, by client id; return what is told."""
+    def close_evaluation(
+        self, scores: Mapping[int, OwnScores], drop_outs: Mapping[int, str]
+    ) -> dict[str, Any]:
+        """Tell everybody how clients found models of their own; return what is told.
+
+        Both are by client id: scores, and why there are none of a client whose models have diverged.
+        """
         self._evaluation = {
-            **evaluation_of(self.rounds.number, judged),
-            **({} if self._judging is None else {"domains": self._judging.own_models(judged)}),
+            **evaluation_of(self.rounds, scores, drop_outs),
+            **({} if self._judging is None else {"domains": self._judging.own_models(scores)}),
         }
         for observer in self._observers:
             observer.evaluation(self._evaluation)
+        for client, reason in sorted(drop_outs.items()):
+            text = f"client {client} dropped out of the evaluation after round {self.rounds.number}: {reason}"
+            self._note(text, client, is_warning=True)
         return self._evaluation
 
     def give_up_round(self, opened: OpenRound, why: str) -> None:
@@ -230,6 +241,22 @@ class Run:
         for observer in self._observers:
             observer.end(summary)
         return summary
+
+    def _close_round(self, uploads: Mapping[int, Upload]) -> dict[str, Any]:
+        """Let the method take in what came, judge it, and tell everybody; return the round's metrics."""
+        method = self.method
+        closed = self.rounds.close(uploads)
+        line = line_of(method, closed)
+        if self._judging is not None:
+            line["scores"] = self._judging.clustering(method)
+            every = self.config.evaluation.every
+            if every and closed.opened.number % every == 0:
+                line["domains"] = self._judging.domains(method, closed.opened.number, thoroughly=False)
+        for observer in self._observers:
+            observer.round(line, self.rounds)
+        for note in closed.outcome.notes:
+            self._note(note)
+        return line
 
     def _progress(self, done: int) -> None:
         opened = self.rounds.opened

@@ -23,9 +23,9 @@ class DroppedClient:
     """When and why a client dropped out of a session."""
 
     step: int | None
-    """From one; None where a session has no steps."""
+    """From one; None where a session has no steps, or all are done."""
     exchange: str | None
-    """Name of the first exchange in which it had no part; None where a session has none."""
+    """Name of the first exchange in which it had no part; None where there is none."""
     reason: str
 
 
@@ -65,8 +65,8 @@ class Attendance:
     def drop(self, client: int, dropped: DroppedClient, *, finished: bool) -> bool:
         """Let ``client`` drop out; return whether it had a part until now.
 
-        Below the least number of clients that fails the session, unless it is ``finished`` already. Of a
-        session that has failed all hosts leave, and their clients have not dropped out.
+        With fewer than ``min_clients`` left the session fails, unless it is ``finished`` already. Once it has
+        failed, hosts that leave it do not make their clients drop out.
         """
         if client not in self._present or self.failure is not None:
             return False

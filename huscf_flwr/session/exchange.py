@@ -150,6 +150,11 @@ class TensorHeader:
     dtype: torch.dtype
     shape: tuple[int, ...]
 
+    @classmethod
+    def of(cls, tensor: Tensor) -> TensorHeader:
+        """Return the header of a tensor that is there."""
+        return cls(tensor.dtype, tuple(tensor.shape))
+
 
 def check_frame(
     frame: Sequence[Tensor | TensorHeader],

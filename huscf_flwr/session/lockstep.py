@@ -260,8 +260,10 @@ class LockStep:
             self._drop(client, reason)
 
     def _drop(self, client: int, reason: str) -> None:
-        step, exchange = self._turn.next_unserved(self.finished_steps)
-        dropped = DroppedClient(step, exchange.name, reason)
+        dropped = DroppedClient(None, None, reason)
+        if not self.finished:
+            step, exchange = self._turn.next_unserved(self.finished_steps)
+            dropped = DroppedClient(step, exchange.name, reason)
         if self._attendance.drop(client, dropped, finished=self.finished):
             self._turn.withdraw(client)
             self._changed.notify_all()

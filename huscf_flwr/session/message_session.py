@@ -42,7 +42,7 @@ class MessageSession:
         self._last_done = clock()
         self._lock = threading.RLock()
         self.stopped: BaseException | None = None
-        """Why no further client should begin, if the session was stopped."""
+        """Why hosts should go no further, if the session was stopped."""
         self.waited = [0.0] * len(hosts)
         """Seconds that each host waited for others: none."""
 
@@ -104,7 +104,7 @@ class MessageSession:
             self._attendance.fail(reason)
 
     def stop(self, reason: BaseException) -> None:
-        """Let no further client begin because of ``reason``: hosts look at ``stopped`` before each."""
+        """Let all clients end because of ``reason``: hosts look at ``stopped`` after each batch."""
         self.stopped = reason
 
     def wait_until_idle(self) -> None:

@@ -125,6 +125,16 @@ class SplitExecutor:
             self.bodies = {name: copy.deepcopy(shared) for name in sorted(set(groups.values()))}
         self._groups = dict(groups)
 
+    def restore(self, groups: Mapping[int, int]) -> None:
+        """Have the bodies that a saved state has, parted by its ``groups`` or, without any, shared by all.
+
+        Their weights and moments are still to be loaded: those of a group that had no bodies are any other's.
+        """
+        some = next(iter(self.bodies.values()))
+        names = sorted(set(groups.values())) or [SHARED]
+        self.bodies = {name: self.bodies.get(name) or copy.deepcopy(some) for name in names}
+        self._groups = dict(groups)
+
     def keep_common(self, states: BlockStates | None = None) -> None:
         """Keep bodies for clients without a group: the shared ones as they are now, or with ``states``.
 

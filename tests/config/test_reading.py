@@ -76,6 +76,7 @@ CHANGED = {
     "evaluation.every": 0,
     "evaluation.images": 123,
     "evaluation.synthetic-images": 0,
+    "evaluation.seconds": 60.0,
     "evaluation.sample-columns": 3,
     "executor.bind": "0.0.0.0:9000",
     "executor.advertise": "cloud.example:9000",
@@ -164,6 +165,8 @@ def test_every_run_that_we_ship_can_be_read(name):
     [
         ("rouns=3", "unknown key 'rouns'.*did you mean 'rounds'"),
         ("cache=here", r"unknown key 'cache' \(did you mean 'data\.cache'\?\)"),
+        ("evaluation.synthetic_images=1", r"'evaluation\.synthetic_images' is 1: give 0 .* at least 2"),
+        ("evaluation.seconds=0", r"'evaluation\.seconds' is 0: .*greater than 0"),
         ("evaluation.evry=2", r"did you mean 'evaluation\.every'"),
         ("huscf=3", "unknown key 'huscf'"),
         ("huscf=", "'huscf' is None: a section without settings: remove it"),

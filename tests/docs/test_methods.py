@@ -2,8 +2,10 @@
 
 import hashlib
 import importlib
+import json
 import re
 import shlex
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +15,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from huscf_flwr.config import from_run_config, to_run_config
+from huscf_flwr.flower.launch import run_with_flower
 from huscf_flwr.flower.run_settings import listed_settings, overriding
 from huscf_flwr.methods import BUILT_IN, method_named, resolved
 from huscf_flwr.run.local import train_locally
@@ -42,6 +45,12 @@ SMALL = {
     **{"evaluation.images": 100, "evaluation.synthetic_images": 100, "evaluation.sample_columns": 1},
     **{"compute.threads": 1, **DOUBLE},
 }
+
+SHORT = (
+    *("name", "clients", "compute.threads", "compute.precision", "data.cache"),
+    *("evaluation.images", "evaluation.synthetic-images", "evaluation.sample-columns"),
+)
+"""Settings of a run that takes seconds, which the page's app does not list."""
 
 
 def blocks(language):
@@ -245,6 +254,25 @@ def test_the_pages_choice_of_clients(images, tmp_path):
 @pytest.mark.parametrize("name", ["shared_generators", "shared_gradients"])
 def test_it_is_as_short_as_the_page_says(name):
     assert len([line for line in files()[f"my_package/{name}.py"].splitlines() if line.strip()]) <= 65
+
+
+@pytest.mark.slow
+def test_flwr_run_takes_the_app_from_somebodys_folder(folder, cache, tmp_path, monkeypatch):
+    """The bundle that Flower hands to its processes has the package in it, and its setting counts.
+
+    Settings that make it a short run are added to those that the page's app lists.
+    """
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    app = Path(shutil.copytree(folder, tmp_path / "app", ignore=shutil.ignore_patterns("runs")))
+    given = {"method": GENERATORS, "shared_generators.weights": "equal", "rounds": 1, "data.cache": cache}
+    config = demo(app, "simulated", **given, **{"evaluation.synthetic_images": 0})
+    more = to_run_config(config).items() - listed_settings(app).items()
+    with (app / "pyproject.toml").open("a", encoding="utf-8") as listing:
+        listing.writelines(f"{key} = {json.dumps(value)}\n" for key, value in more if key in SHORT)
+    summary = run_with_flower(config, app, supernodes=2, display=SilentDisplay())
+    assert (summary["method"], summary["rounds"]) == (GENERATORS, 1)
+    (line,) = read_metrics(config.folder)
+    assert (line["hosts"], [client["weight"] for client in line["clients"]]) == (2, [0.25] * 4)
 
 
 def test_no_file_of_ours_has_changed_for_it_or_knows_of_it(before):

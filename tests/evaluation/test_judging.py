@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,10 +10,12 @@ from huscf_flwr.config import DataSection, EvaluationSection, MethodSettings, Ru
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import Partition, Population
 from huscf_flwr.evaluation import judge_domain, judge_quickly, load_or_train_judge
-from huscf_flwr.evaluation.judging import JUDGE_SEED, Judging, evaluation_settings
+from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
+from huscf_flwr.evaluation.judging import Judging, draws_images
 from huscf_flwr.methods.contract import Crossing, Description, MessageClient, Method, Product
 from huscf_flwr.seeding import torch_stream
 from tests.evaluation.domains import digits_8x8, real_sampler
+from tests.run.builders import METHODS, method_class
 
 FEW = digits_8x8().train.subset(torch.arange(400))
 DOMAINS = {name: replace(digits_8x8(), name=name, train=FEW) for name in ("digits", "letters")}
@@ -57,9 +60,14 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judging(config):
+def population():
     parts = [Partition(client, owner, np.arange(5)) for client, owner in enumerate(OWNERS)]
-    return Judging(config, Population(DOMAINS, tuple(parts)))
+    return Population(DOMAINS, tuple(parts))
+
+
+@pytest.fixture(scope="module")
+def judging(config, population):
+    return Judging(config, population)
 
 
 def shelf(config, products: Mapping[str, tuple[tuple[int, ...], int]], clusters=None):
@@ -68,6 +76,54 @@ def shelf(config, products: Mapping[str, tuple[tuple[int, ...], int]], clusters=
     clients = dict.fromkeys(range(len(OWNERS)), Description(samples=5, device=device))
     made = [Product(name, own, {"shift": torch.tensor(shift)}) for name, (own, shift) in products.items()]
     return Shelf(config, clients, made, clusters or {})
+
+
+def judges_in(cache):
+    return sorted(path.name.split("-")[0] for path in (cache / "judges").glob("*.safetensors"))
+
+
+def test_where_only_classifiers_are_scored_no_judge_is_trained_before_one_is_needed(tmp_path, population):
+    config = RunConfig(
+        method="fedproto",
+        data=DataSection(cache=tmp_path),
+        evaluation=EvaluationSection(images=60, synthetic_images=0),
+    )
+    judging = Judging(config, population)
+    judging.own_models({0: {"test": {"accuracy": 0.5}}})
+    assert judges_in(tmp_path) == []
+    judging.domains(shelf(config, {"global": ((2, 3), 0)}), 1, thoroughly=False)
+    assert judges_in(tmp_path) == ["letters"]
+
+
+def test_where_images_are_drawn_judges_are_trained_before_the_first_round_and_it_is_logged(
+    tmp_path, population, caplog
+):
+    config = RunConfig(method="fedgan", data=DataSection(cache=tmp_path))
+    with caplog.at_level(logging.INFO):
+        Judging(config, population)
+    assert judges_in(tmp_path) == ["digits", "letters"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"training the judge of {name}, once: it is kept in {tmp_path / 'judges'}" for name in DOMAINS
+    ]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_methods_for_classifiers_draw_no_images(name):
+    assert draws_images(method_class(name)) is (name not in ("fedproto", "local-classifier"))
+
+
+def test_a_domain_has_the_means_of_its_clients_but_not_of_what_they_held_out(judging):
+    found = judging.own_models(
+        {
+            0: {"test": {"accuracy": 0.5}, "held_out": {"f1": 1.0}, "generated": {"fid": 3.0}},
+            1: {"test": {"accuracy": 1.0}},
+            3: {"generated": {"fid": 5.0}},
+        }
+    )
+    assert found == {
+        "digits": {"product": "own models", "accuracy": 0.75, "fid": 3.0},
+        "letters": {"product": "own models", "fid": 5.0},
+    }
 
 
 def test_a_domain_is_judged_by_the_product_of_most_of_its_clients(judging, config):

@@ -12,8 +12,9 @@ from huscf_flwr.config import DataSection, EvaluationSection, RunConfig
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import ClientData, LabelledImages, denormalise, normalise
 from huscf_flwr.evaluation import judge_domain, judge_quickly, load_or_train_judge
-from huscf_flwr.evaluation.judging import JUDGE_SEED, evaluation_settings
-from huscf_flwr.evaluation.own_models import Judged, classifier_scores, own_scores, spread_of
+from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
+from huscf_flwr.evaluation.own_models import classifier_scores, own_scores, spread_of
+from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.methods.contract import MessageClient
 from huscf_flwr.metrics import metric_named
 from huscf_flwr.seeding import torch_stream
@@ -81,7 +82,8 @@ def test_a_class_that_is_ruled_out_is_never_right_and_leaves_the_loss_unknown():
 
 @pytest.mark.parametrize("row", [[math.nan, 0.0], [math.inf, 0.0], [-math.inf, -math.inf]])
 def test_logits_that_are_no_numbers_are_an_error(row):
-    with pytest.raises(ValueError, match=r"for 1 of 2 images the logits are not numbers.* has diverged"):
+    """It does not say for how many images: the reason crosses, and they are nobody's business."""
+    with pytest.raises(DivergedError, match=r"^some of its logits are not finite: it has diverged; try"):
         classifier_scores(answering([[0.0, 1.0], row]), labelled([0, 0]))
 
 
@@ -159,11 +161,10 @@ def scored(member, config, of, listed=LISTED, *, number=4, thoroughly=False):
 def test_classifiers_are_scored_on_test_and_held_out_images_under_their_names(config):
     found = scored(Member(config, {"": always(3), "prototype": always(5)}), config, data())
     assert list(found) == ["test", "held_out"]
-    for judged, images in ((found["test"], DOMAIN.test), (found["held_out"], data().held_out)):
-        assert judged.samples == len(images)
-        assert set(judged.scores) == {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"}
-        assert judged.scores["accuracy"] == pytest.approx(share(images, 3))
-        assert judged.scores["prototype_accuracy"] == pytest.approx(share(images, 5))
+    for scores, images in ((found["test"], DOMAIN.test), (found["held_out"], data().held_out)):
+        assert set(scores) == {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"}
+        assert scores["accuracy"] == pytest.approx(share(images, 3))
+        assert scores["prototype_accuracy"] == pytest.approx(share(images, 5))
 
 
 @pytest.mark.parametrize("test", [False, True])
@@ -176,7 +177,7 @@ def test_what_a_client_has_no_images_for_is_absent(config, test, held_out):
 def test_only_listed_scores_are_returned(config):
     member = Member(config, {"": always(3), "prototype": always(5)})
     found = scored(member, config, data(), ("prototype_f1", "tstr_f1"))
-    assert {on: set(judged.scores) for on, judged in found.items()} == {
+    assert {on: set(scores) for on, scores in found.items()} == {
         "test": {"prototype_f1"},
         "held_out": {"prototype_f1"},
     }
@@ -191,14 +192,20 @@ def test_a_model_that_has_diverged_is_named_with_its_client(config):
     def broken(images):
         return torch.full((len(images), 10), math.nan)
 
-    with pytest.raises(ValueError, match=r"client 7's classifier: for 397 of 397 images .*diverged"):
+    with pytest.raises(DivergedError, match=r"client 7's classifier: some of its logits .*diverged"):
         scored(Member(config, {"": broken}), config, data())
-    with pytest.raises(ValueError, match=r"client 7's prototype classifier: .*diverged"):
+    with pytest.raises(DivergedError, match=r"client 7's prototype classifier: .*diverged"):
         scored(Member(config, {"prototype": broken}), config, data())
-    with pytest.raises(ValueError, match=r"client 7's generator: .*diverged"):
+    with pytest.raises(DivergedError, match=r"client 7's generator: .*diverged"):
         scored(
             Member(config, {}, lambda labels, _: torch.full((len(labels), 1, 8, 8), math.nan)), config, data()
         )
+
+
+def test_a_mistake_is_named_too_and_is_no_divergence(config):
+    with pytest.raises(ValueError, match=r"client 7's classifier: its logits have shape") as raised:
+        scored(Member(config, {"": lambda images: torch.zeros(len(images))}), config, data())
+    assert not isinstance(raised.value, DivergedError)
 
 
 @pytest.mark.parametrize("thoroughly", [False, True])
@@ -218,15 +225,18 @@ def test_a_generator_is_judged_by_the_domains_judge_from_a_stream_of_client_and_
         torch_stream(config.seed, "judging", 7, 4),
     ).as_dict()
     known = {name: expected[name] for name in names if expected[name] is not None}
-    assert found == {"test": Judged(397 if test else 250, known)}
+    assert found == {"generated": known}
     assert len(known) == (2 if not thoroughly else 3 if not test else 4)
 
 
 def test_a_generator_and_a_classifier_are_judged_together(config):
     member = Member(config, {"": always(3)}, real_sampler(DOMAIN))
     found = scored(member, config, data())
-    assert set(found["test"].scores) == {"accuracy", "f1", "loss", "label_fidelity"}
-    assert set(found["held_out"].scores) == {"accuracy", "f1", "loss"}
+    assert {on: set(scores) for on, scores in found.items()} == {
+        "test": {"accuracy", "f1", "loss"},
+        "held_out": {"accuracy", "f1", "loss"},
+        "generated": {"label_fidelity"},
+    }
 
 
 def test_a_generator_of_which_no_score_may_cross_is_not_judged(config):
@@ -240,9 +250,7 @@ VALUES = st.floats(0, 100, allow_subnormal=False)
 SCORES = st.dictionaries(st.sampled_from(["accuracy", "loss", "roundness"]), VALUES, max_size=3)
 JUDGED = st.dictionaries(
     st.integers(0, 50),
-    st.dictionaries(
-        st.sampled_from(["test", "held_out"]), st.builds(Judged, st.integers(1, 9), SCORES), max_size=2
-    ),
+    st.dictionaries(st.sampled_from(["test", "held_out"]), SCORES, max_size=2),
     max_size=8,
 )
 
@@ -252,7 +260,7 @@ def test_a_spread_is_over_the_clients_that_have_the_score(judged):
     found = spread_of(judged)
     for on in "test", "held_out":
         for name in "accuracy", "loss", "roundness":
-            values = [own[on].scores[name] for own in judged.values() if on in own and name in own[on].scores]
+            values = [own[on][name] for own in judged.values() if name in own.get(on, {})]
             if not values:
                 assert name not in found.get(on, {})
                 continue
@@ -275,7 +283,7 @@ def test_a_spread_does_not_depend_on_the_order_of_clients(judged, random):
 
 @given(VALUES, st.integers(1, 30))
 def test_equal_clients_have_no_spread(value, clients):
-    judged = {client: {"test": Judged(client + 1, {"accuracy": value})} for client in range(clients)}
+    judged = {client: {"test": {"accuracy": value}} for client in range(clients)}
     assert spread_of(judged) == {"test": {"accuracy": {"mean": value, "worst": value, "spread": 0.0}}}
 
 

@@ -200,8 +200,12 @@ def test_pools_are_not_taken_for_clients(tmp_path):
     ("scores", "said", "not_said"),
     [
         ({"held_out": {"accuracy": 0.5}}, "Held out images are the client’s own", "Test images are"),
-        ({"test": {"accuracy": 0.5}}, "no client trains on", "Held out"),
-        ({"test": {"label_fidelity": 0.5}}, "judged against test images", "no client trains on"),
+        ({"test": {"accuracy": 0.5}}, "those of the client’s own domain", "Held out"),
+        (
+            {"generated": {"label_fidelity": 0.5}},
+            "trained on the training images of the client’s domain",
+            "Test images are",
+        ),
     ],
 )
 def test_own_models_scores_say_which_images_they_rest_on(tmp_path, scores, said, not_said):
@@ -214,8 +218,40 @@ def test_own_models_scores_say_which_images_they_rest_on(tmp_path, scores, said,
     (folder / "evaluations.jsonl").write_text(json.dumps(line) + "\n")
     page = Page(report_of(folder))
     assert "own-models" in page.sections
-    assert said in " ".join(page.text.split())
-    assert not_said not in page.text
+    words = " ".join(page.text.split())
+    assert said in words
+    assert not_said not in words
+    assert "Of the evaluation, only scores left the clients" in words
+    assert "What is sent for evaluations is not in it" in words
+
+
+def test_own_models_of_clients_that_never_trained_or_have_diverged_are_counted(tmp_path):
+    folder = write_fedgan_run(tmp_path / "run", rounds=1, pictured=())
+    spreads = {"test": {"accuracy": dict.fromkeys(("mean", "worst", "spread"), 0.5)}}
+    clients = [{"id": client, "test": {"accuracy": 0.5}} for client in range(4)]
+    line = {"round": 1, "scores": spreads, "clients": clients, "trained": 4, "drop_outs": []}
+
+    def words(**changes):
+        (folder / "evaluations.jsonl").write_text(json.dumps({**line, **changes}) + "\n")
+        return " ".join(Page(report_of(folder)).text.split())
+
+    assert "had not trained" not in words()
+    assert "diverged" not in words()
+    found = words(trained=1, drop_outs=[{"id": 7, "reason": "it has diverged"}])
+    assert "Of these clients 3 had not trained in any round so far" in found
+    assert "1 more client had a model that has diverged, and no scores" in found
+    found = words(trained=0, scores={}, clients=[], drop_outs=[{"id": 7, "reason": "it has diverged"}])
+    assert "After round 1 nothing could be scored: the models of 1 client have diverged" in found
+
+
+def test_clients_that_were_left_behind_when_bodies_parted_are_not_said_to_have_stayed(tmp_path):
+    records = [round_record(number, rounds=4) for number in range(1, 5)]
+    folder = write_run(tmp_path / "run", rounds=4, pictured=())
+    write_metrics(folder, records)
+    words = " ".join(Page(report_of(folder)).text.split())
+    assert (
+        "Who was settled in a cluster then stayed in it; whoever else ran its next round on common" in words
+    )
 
 
 def test_numbers_of_a_strangers_method_have_charts_and_columns(tmp_path):

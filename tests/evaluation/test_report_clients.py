@@ -39,6 +39,14 @@ def test_clients_of_a_cluster_stand_together(tmp_path):
     assert table.rows == ((1, (0, 0)), (0, (0, 1)), (2, (0, 1)))
 
 
+def test_who_was_not_in_the_last_round_stands_with_its_last_cluster(tmp_path):
+    records = [in_clusters(1, 1, 0, 1, 0), in_clusters(2, 1, 0, 1, 0)]
+    records[1]["clients"] = records[1]["clients"][1:3]
+    write_metrics(tmp_path, records)
+    rows = membership(read_run(tmp_path)).rows
+    assert rows == ((1, (0, 0)), (3, (0, None)), (0, (1, None)), (2, (1, 1)))
+
+
 @pytest.mark.parametrize(("bodies", "parted"), [((1, 1, 1), None), ((1, 2, 2), 2)])
 def test_the_page_says_when_clusters_parted_their_bodies(bodies, parted, tmp_path):
     write_metrics(tmp_path, [round_record(i) | {"facts": {"bodies": n}} for i, n in enumerate(bodies, 1)])

@@ -58,6 +58,7 @@ DECLARED = {
         "upload kinds": {"segments": BLOCK},
         "losses": {"discriminator", "generator"},
         "product": {"generator": GENERATOR},
+        "evaluation kinds": {},
         "scores": {"tstr_accuracy", "tstr_f1"},
     },
     "fedgan": {
@@ -69,6 +70,7 @@ DECLARED = {
         "upload kinds": {"networks": BLOCK},
         "losses": {"discriminator", "generator"},
         "product": {"generator": GENERATOR},
+        "evaluation kinds": {},
         "scores": {"tstr_accuracy", "tstr_f1"},
     },
     "fedproto": {
@@ -80,6 +82,7 @@ DECLARED = {
         "upload kinds": {"class_means": "means"},
         "losses": {"classifier", "prototype"},
         "product": {},
+        "evaluation kinds": {"global_means": "classes|means"},
         "scores": {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"},
     },
     "local": {
@@ -91,6 +94,7 @@ DECLARED = {
         "upload kinds": {},
         "losses": {"discriminator", "generator"},
         "product": {},
+        "evaluation kinds": {},
         "scores": {"label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"},
     },
     "local-classifier": {
@@ -102,6 +106,7 @@ DECLARED = {
         "upload kinds": {},
         "losses": {"classifier"},
         "product": {},
+        "evaluation kinds": {},
         "scores": {"accuracy", "f1", "loss"},
     },
     "central": {
@@ -113,6 +118,7 @@ DECLARED = {
         "upload kinds": {"networks": BLOCK},
         "losses": {"discriminator", "generator"},
         "product": {},
+        "evaluation kinds": {},
         "scores": set(),
     },
 }
@@ -144,7 +150,8 @@ def envelope(method):
             **KEPT,
         },
         "evaluate": {
-            "evaluation": (ConfigRecord, {"round", "training", "clients", "thoroughly", "judge"}),
+            "evaluation": (ConfigRecord, {"round", "training", "thoroughly", "neighbours", "judge"}),
+            rf"order/{CLIENT}": (ConfigRecord, set()),
             **tensors("product", listed["product"]),
             **KEPT,
         },
@@ -154,6 +161,11 @@ def envelope(method):
             rf"groups/{CLIENT}": (ConfigRecord, {"names"}),
             "empty-groups": (ConfigRecord, {"names"}),
             **tensors(f"group/{GROUPS[method]}", listed["order kinds"]),
+        }
+    if listed["evaluation kinds"]:
+        down["evaluate"] |= {
+            rf"groups/{CLIENT}": (ConfigRecord, {"names"}),
+            **tensors(f"group/{GROUPS[method]}", listed["evaluation kinds"]),
         }
     if listed["exchanges"]:
         down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
@@ -170,10 +182,15 @@ def envelope(method):
             **KEPT,
         },
         "evaluate": {
-            rf"samples/(product|test|held_out)/{CLIENT}": (ConfigRecord, {"samples"}),
-            rf"scores/(product|test|held_out)/{CLIENT}": (MetricRecord, listed["scores"]),
+            rf"scores/(test|held_out|generated)/{CLIENT}": (MetricRecord, listed["scores"]),
+            rf"drop-out/{CLIENT}": (ConfigRecord, {"reason"}),
         },
     }
+    if listed["product"]:
+        up["evaluate"] |= {
+            rf"samples/product/{CLIENT}": (ConfigRecord, {"samples"}),
+            rf"scores/product/{CLIENT}": (MetricRecord, listed["scores"]),
+        }
     return {"down": down, "up": up}
 
 

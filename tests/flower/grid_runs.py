@@ -8,7 +8,7 @@ from huscf_flwr.run.checkpoint import client_folder, read_checkpoint
 from huscf_flwr.run.run_folder import read_metrics
 from server_app import make_server_app
 from tests.flower.in_process_grid import RUN_ID, SERVER, InProcessGrid
-from tests.run.builders import DOMAINS, METHODS, SilentDisplay
+from tests.run.builders import DOMAINS, METHODS, SilentDisplay, kept_files
 
 ON_DEVICES = sorted(METHODS.keys() - {"central"})
 """Those whose clients may be devices."""
@@ -72,7 +72,5 @@ def training_of(config):
 
 def client_files(*folders, clients=4, number=3):
     """What the same client kept in each of the folders, client by client."""
-    name = "client-{}-round-{:04}.safetensors"
-    return [
-        client_folder(folder) / name.format(client, number) for client in range(clients) for folder in folders
-    ]
+    kept = [kept_files(client_folder(folder)) for folder in folders]
+    return [files[f"client-{client}-round-{number:04}"] for client in range(clients) for files in kept]

@@ -216,7 +216,6 @@ def test_who_describes_others_clients_or_none_that_can_train_ends_the_run(server
 @pytest.mark.parametrize(
     ("nodes", "settings", "message"),
     [
-        ({21: {}, 22: {}, 23: {}}, {"clients": 2}, "clients: 2 clients for 3 hosts"),
         ({21: {"late": True}}, {}, "no SuperNode joined"),
         ({21: {}, 22: {"late": True}}, {"min_hosts": 2}, "min_hosts: 2, but 1 SuperNodes can take part"),
     ],
@@ -226,8 +225,20 @@ def test_a_run_that_cannot_start_says_why(server, tmp_path, nodes, settings, mes
         assembled(server, tmp_path, nodes, **settings)
 
 
+def test_a_supernode_for_which_no_client_is_left_is_named_and_the_others_go_on(server, tmp_path, caplog):
+    found = assembled(server, tmp_path, {21: {}, 22: {}, 23: {}}, clients=2)
+    assert found.clients == {21: (0,), 22: (1,)}
+    assert "SuperNode 23 has no client: only 2 are to be hosted" in caplog.text
+
+
+def test_a_supernode_without_a_client_beside_owners_of_all_is_left_out(server, tmp_path, caplog):
+    found = assembled(server, tmp_path, {21: {"client-id": 0}, 22: {}, 23: {"client-id": 1}}, clients=2)
+    assert found.clients == {21: (0,), 23: (1,)}
+    assert "SuperNode 22 has no client" in caplog.text
+
+
 def test_too_few_connected_supernodes_are_waited_for_and_then_named(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(assembly, "_NODES_SECONDS", 0.0)
+    monkeypatch.setattr(assembly, "NODES_SECONDS", 0.0)
     with pytest.raises(AssemblyError, match=r"min_hosts: 3, but only 1 SuperNodes are connected.*start more"):
         assembled(server, tmp_path, {21: {}}, min_hosts=3)
 

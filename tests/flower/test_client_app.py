@@ -9,42 +9,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from flwr.app import Context, Message, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 
-from client_apps import app
 from huscf_flwr import methods
-from huscf_flwr.config import to_run_config
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.flower.messages import (
     DESCRIBE,
-    EVALUATE,
     JOIN,
-    TRAIN,
     Arrival,
     DescribeReply,
     DescribeRequest,
-    EvaluateReply,
     EvaluateRequest,
     Invitation,
-    Stream,
-    TrainReply,
-    TrainRequest,
-    claim_of,
 )
 from huscf_flwr.methods import BUILT_IN
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf.crossing import HuSCFOrder
-from huscf_flwr.models import Cut
 from huscf_flwr.run.client_files import ClientFileError
-from huscf_flwr.run.host import EvaluationOrder
-from huscf_flwr.run.rounds import Rounds
-from huscf_flwr.session import LockStep, SessionError
+from huscf_flwr.session import SessionError
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
 from tests.flower.grid_runs import ON_DEVICES
-from tests.run.builders import METHODS, method_of, small_run
-
-CUT = Cut(1, 1, 1, 1)
+from tests.flower.handlers import Service, answered, ask, context, evaluation_of, trained
+from tests.run.builders import METHODS, kept_files, small_run
 
 
 @pytest.fixture
@@ -73,17 +58,6 @@ def same_threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def context(config, run_id=7, **node_config):
-    named = {key.replace("_", "-"): value for key, value in node_config.items()}
-    return Context(run_id, 42, named, RecordDict(), to_run_config(config))
-
-
-def ask(records, message_type, where):
-    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 0, 7, 1
-    message = Message(records, dst_node_id=42, message_type=message_type)
-    return app(message, where).content
 
 
 def test_a_supernode_says_whether_it_was_admitted_and_whom_it_owns(config, images, server):
@@ -141,33 +115,6 @@ def test_owners_describe_their_own(any_config, images):
     assert found[9].device.name == "d7"
 
 
-class Service:
-    """The server's rounds, with one host, node 42."""
-
-    def __init__(self, config, server, samples):
-        self.server = server
-        self.method = methods.method_of(config)
-        self.rounds = Rounds(config, method_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT)))
-
-    @property
-    def session(self):
-        return self.rounds.opened.session
-
-    def request(self, run_id=7, neighbours=1, **changes):
-        """Open the next round; return the message for its host."""
-        opened = self.rounds.open([sorted(self.rounds.method.clients)])
-        assignment = opened.assignment(0)
-        stream = None
-        if isinstance(opened.session, LockStep):
-            (token,) = self.server.open_session(opened.session, [claim_of(assignment, run_id, 42)])
-            stream = Stream(address=self.server.address, token=token, answer_seconds=30.0)
-        request = TrainRequest(replace(assignment, **changes), neighbours, stream)
-        return request.to_records(self.method)
-
-    def ask(self, request, where):
-        return TrainReply.from_records(ask(request, TRAIN, where), self.method)
-
-
 def test_a_round_brings_back_trained_tensors_and_losses(any_config, server):
     count = 60 if any_config.method == "central" else 30
     service = Service(any_config, server, {0: count, 1: count})
@@ -190,17 +137,10 @@ def damage(file):
 def test_a_simulation_that_has_lost_what_a_client_kept_does_not_go_on(any_config, server, tmp_path, lose):
     service = Service(any_config, server, {0: 30})
     _, kept = trained(service, context(any_config))
-    (file,) = (tmp_path / "small" / "checkpoint" / "clients").iterdir()
+    (file,) = kept_files(tmp_path / "small" / "checkpoint" / "clients").values()
     lose(file)
     with pytest.raises(ClientFileError, match="does not have what client 0 kept after round 1"):
         trained(service, context(any_config), kept=kept)
-
-
-def trained(service, where, **changes):
-    """Losses of a round, and what the clients kept."""
-    reply = service.ask(service.request(where.run_id, **changes), where)
-    losses = {client: upload.losses for client, upload in reply.uploads.items()}
-    return losses, {client: upload.kept for client, upload in reply.uploads.items()}
 
 
 @pytest.fixture
@@ -235,7 +175,7 @@ def test_an_owner_that_has_lost_what_it_kept_says_so_and_starts_anew(
     def two_rounds(prepare, *, told):
         service = Service(config, server, {0: 60})
         _, kept = trained(service, context(config, **own))
-        (file,) = (tmp_path / "state" / service.rounds.training).iterdir()
+        (file,) = kept_files(tmp_path / "state" / service.rounds.training).values()
         prepare(file)
         return trained(service, context(config, **own), kept=kept if told else {})[0]
 
@@ -311,65 +251,19 @@ def test_cores_are_shared_among_hosts_and_a_real_device_has_its_own(
     used = []
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(torch, "set_num_threads", used.append)
-    config = small_run(images, tmp_path, **{"compute.threads": threads})
+    settings = {"compute.threads": threads, "evaluation.synthetic_images": 2, "method": "fedgan"}
+    config = small_run(images, tmp_path, **settings)
     node = (
         {"client_id": 0, "data_folder": str(images / "digits"), "state_folder": str(tmp_path)} if own else {}
     )
     service = Service(config, server, {0: 60 if own else 30})
     service.ask(service.request(neighbours=neighbours), context(config, **node))
     assert used == [expected]
-
-
-def evaluation_of(*clients, kept=()):
-    return EvaluationOrder(round=1, training="0" * 32, clients=clients, kept=dict(kept), thoroughly=True)
-
-
-@pytest.mark.parametrize("any_config", ["huscf", "fedgan"], indirect=True)
-@pytest.mark.parametrize("own", [{}, {"client_id": 1, "data_folder": "/data"}])
-def test_only_the_owner_of_a_client_judges_for_it(any_config, own):
-    request = EvaluateRequest(evaluation_of(), 0).to_records(methods.method_of(any_config))
-    with pytest.raises(ValueError, match="client 0 is not owned by this SuperNode"):
-        ask(request, EVALUATE, context(any_config, **own))
-
-
-def evaluated(config, where, order):
-    method = methods.method_of(config)
-    records = ask(EvaluateRequest(order).to_records(method), EVALUATE, where)
-    return EvaluateReply.from_records(records, method).judged
-
-
-@pytest.fixture(params=["fedproto", "local-classifier"])
-def classifying(images, tmp_path, request):
-    return small_run(images, tmp_path, **METHODS[request.param], **{"data.held_out": 0.2})
-
-
-def test_hosts_score_their_virtual_clients_own_models(classifying, server):
-    """Whoever has never trained has the model that it begins with."""
-    service = Service(classifying, server, {0: 24, 1: 24})
-    _, kept = trained(service, context(classifying))
-    order = replace(evaluation_of(0, 3, kept={0: kept[0]}), training=service.rounds.training)
-    found = evaluated(classifying, context(classifying), order)
-    assert {client: {on: each.samples for on, each in own.items()} for client, own in found.items()} == {
-        0: {"test": 20, "held_out": 6},
-        3: {"test": 20, "held_out": 6},
-    }
-    untrained = evaluated(classifying, context(classifying), replace(order, kept={}))
-    assert untrained[3] == found[3]
-    assert untrained[0]["test"].scores["loss"] != found[0]["test"].scores["loss"]
-
-
-def test_an_owner_scores_its_own_model_on_its_own_images(classifying, server, own):
-    service = Service(classifying, server, {0: 48})
-    where = context(classifying, **own)
-    _, kept = trained(service, where)
-    order = replace(evaluation_of(0, kept=kept), training=service.rounds.training)
-    found = evaluated(classifying, where, order)
-    assert {on: each.samples for on, each in found[0].items()} == {"test": 20, "held_out": 12}
-
-
-def test_nobody_scores_the_model_of_anothers_client(classifying, own):
-    with pytest.raises(ValueError, match="client 3 is not owned by this SuperNode, which owns client 0"):
-        evaluated(classifying, context(classifying, **own), evaluation_of(3))
+    product = dict(service.rounds.method.products()[0].tensors) if own else {}
+    judged = EvaluateRequest(evaluation_of(), neighbours, *((0, product) if own else ()))
+    reply = answered(config, context(config, **node), judged)
+    assert used == [expected] * 2
+    assert reply.products.keys() == ({0} if own else set())
 
 
 def test_a_bad_run_config_is_named(config):

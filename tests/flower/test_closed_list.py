@@ -35,6 +35,7 @@ def declared(method):
         "upload kinds": set(crossing.upload_kinds),
         "losses": set(method.client.losses),
         "product": {crossing.product_kind} - {""},
+        "evaluation kinds": set(crossing.evaluation_kinds),
         "scores": set(crossing.scores),
     }
 
@@ -88,6 +89,25 @@ def test_a_method_of_messages_is_told_of_no_stream(name):
 def test_groups_are_told_of_where_there_are_some(name):
     groups = RecordDict({"groups/1": ConfigRecord({"names": ["everybody"]})})
     assert unlisted(groups, "train", "down", name) == ([] if name in GROUPS else ["groups/1"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_class_means_are_sent_for_an_evaluation(name):
+    records = RecordDict(
+        {
+            f"group/everybody/{kind}": ArrayRecord({"means": torch.zeros(2, 3)})
+            for kind in ("global_means", "networks")
+        }
+    )
+    means = [] if name == "fedproto" else ["group/everybody/global_means"]
+    assert unlisted(records, "evaluate", "down", name) == [*means, "group/everybody/networks"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_how_many_images_scores_rest_on_crosses_only_with_those_of_products(name):
+    counts = RecordDict({f"samples/{on}/1": ConfigRecord({"samples": 3}) for on in ("test", "product")})
+    product = [] if DECLARED[name]["product"] else ["samples/product/1"]
+    assert unlisted(counts, "evaluate", "up", name) == ["samples/test/1", *product]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -6,15 +6,26 @@ from types import SimpleNamespace
 import pytest
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
-from huscf_flwr.evaluation.own_models import Judged
-from huscf_flwr.flower.collection import RoundHosts, judgements
-from huscf_flwr.flower.messages import EvaluateReply
+from huscf_flwr.evaluation.domain_scores import Judged
+from huscf_flwr.flower.collection import EvaluatingHosts, RoundHosts, judgements
+from huscf_flwr.flower.messages import EvaluateReply, EvaluateRequest
+from huscf_flwr.methods.contract import Order, Orders
+from huscf_flwr.run.host import EvaluationOrder
 from huscf_flwr.session import MessageSession, TooFewClientsError
 from tests.flower.messages.methods import LISTING
 
-CLIENTS = {21: (3,), 22: (5,)}
-SCORED = {"test": Judged(40, {"accuracy": 0.5, "f1": 0.25})}
+SCORED = {"test": {"accuracy": 0.5, "f1": 0.25}}
 FINE = EvaluateReply({5: SCORED})
+
+
+def request(client, judge=None):
+    """To evaluate a client's own models, and perhaps to judge a product."""
+    orders = Orders(clients={client: Order()})
+    order = EvaluationOrder(round=1, training="0" * 32, orders=orders, kept={}, thoroughly=True)
+    return EvaluateRequest(order, 1, judge)
+
+
+ASKED = {21: request(3, judge=3), 22: request(5)}
 
 
 class Hosts(RoundHosts):
@@ -87,28 +98,50 @@ def test_a_reply_that_takes_too_long_after_the_last_step_is_not_waited_for(finis
     assert set(hosts.gone()) == gone
 
 
-def test_scores_are_found_by_client():
-    own = {"product": Judged(7, {})}
-    found = {21: EvaluateReply({3: own}).to_records(LISTING), 22: FINE.to_records(LISTING)}
-    assert judgements(found, CLIENTS, LISTING) == {3: own, 5: SCORED}
+def test_who_evaluates_for_too_long_is_not_waited_for(caplog):
+    now = 0.0
+    hosts = EvaluatingHosts(ASKED, seconds=60.0, clock=lambda: now)
+    hosts.replied(21)
+    hosts.failed(22, "MemoryError")
+    assert "SuperNode 22: MemoryError" in caplog.text
+    assert set(hosts.gone()) == set()
+    now = 60.1
+    assert set(hosts.gone()) == {21, 22}
 
 
-def reply(client=3, samples=9, **scores):
+def test_what_several_supernodes_found_comes_together():
+    product, reasons = {3: Judged(7, {})}, {3: "diverged"}
+    found = {
+        21: EvaluateReply(products=product, drop_outs=reasons).to_records(LISTING),
+        22: FINE.to_records(LISTING),
+    }
+    assert judgements(found, ASKED, LISTING) == EvaluateReply({5: SCORED}, product, reasons)
+
+
+def reply(client=3, **scores):
+    return RecordDict({f"scores/test/{client}": MetricRecord(scores)})
+
+
+def judged(client=3, samples=9, **scores):
     counted = ConfigRecord({"samples": samples})
-    return RecordDict({f"samples/test/{client}": counted, f"scores/test/{client}": MetricRecord(scores)})
+    return RecordDict(
+        {f"samples/product/{client}": counted, f"scores/product/{client}": MetricRecord(scores)}
+    )
 
 
 @pytest.mark.parametrize(
     ("records", "problem"),
     [
-        (reply(client=5, f1=1.0), r"a reply for clients \[5\], not \[3\]"),
-        (reply(samples=0, f1=1.0), "samples: Input should be greater than 0"),
-        (reply(samples=-9, f1=1.0), "samples: Input should be greater than 0"),
-        (reply(samples=math.inf), "samples: Input should be a valid integer"),
-        (reply(f1=math.nan), "f1 is nan, which is no finite number"),
-        (reply(f1=[1.0]), r"f1 is \[1.0\], which is no number"),
+        (reply(client=5, f1=1.0), r"own models for clients \[5\], but it was asked for those of \[3\]"),
+        (judged(client=5, f1=1.0), r"a product for clients \[5\], but it was asked for those of \[3\]"),
+        (judged(samples=0, f1=1.0), "samples: Input should be greater than 0"),
+        (judged(samples=-9, f1=1.0), "samples: Input should be greater than 0"),
+        (judged(samples=math.inf), "samples: Input should be a valid integer"),
+        (judged(f1=math.inf), "f1 is inf, which is not a finite number"),
+        (reply(f1=math.nan), "f1 is nan, which is not a finite number"),
+        (reply(f1=[1.0]), r"f1 is \[1.0\], which is not a number"),
         (reply(fid=1.0), r"scores/test/3 has \['fid'\], the method lists"),
-        (RecordDict({"scores/test/3": MetricRecord({"f1": 1.0})}), r"samples of clients \[\], but scores"),
+        (RecordDict({"scores/product/3": MetricRecord({"f1": 1.0})}), r"samples of clients \[\], but scores"),
         (RecordDict({"scores": MetricRecord({"f1": 1.0})}), "which are not listed"),
     ],
 )
@@ -118,7 +151,7 @@ def test_scores_that_cannot_be_used_are_logged_and_harm_nobody(caplog, records, 
     found = {21: records, 22: FINE.to_records(LISTING)}
     with caplog.at_level(logging.WARNING):
         in_turn = dict(sorted(found.items(), key=lambda each: each[0] != first))
-        usable = judgements(in_turn, CLIENTS, LISTING)
-    assert usable == {5: SCORED}
+        usable = judgements(in_turn, ASKED, LISTING)
+    assert usable == FINE
     (record,) = caplog.records
     assert re.search(f"SuperNode 21: .*{problem}.*; its scores do not count", record.getMessage())

@@ -289,7 +289,7 @@ def test_what_was_started_is_stopped(ran):
 def test_images_and_state_stay_where_the_node_config_says(ran, method):
     for client in range(4):
         state = ran.deployment.superlink.home / "state" / f"client-{client}"
-        assert list(state.rglob(f"client-{client}-round-0002.safetensors"))
+        assert list(state.rglob(f"client-{client}/round-0002-*.safetensors"))
     assert not (ran.configs[method].folder / "checkpoint" / "clients").exists()
 
 
@@ -307,7 +307,7 @@ def test_it_is_told_when_and_why_each_dropped_out(ran):
     assert before["reason"].startswith(("left after 0 steps", f"SuperNode {ran.deployment.node_ids[0]}: "))
     assert (during["step"], during["exchange"]) == (STEP, "GENERATE")
     assert f"left after {STEP - 1} steps" in during["reason"]
-    assert after["step"] == line["steps"] + 1
+    assert (after["step"], after["exchange"]) == (None, None)
     assert after["reason"].startswith(f"SuperNode {ran.deployment.node_ids[2]}: ")
     assert ran.display.rounds[1]["drop_outs"] == line["drop_outs"]
 

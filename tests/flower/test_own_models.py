@@ -1,10 +1,14 @@
 """Clients evaluate models of their own, in simulations as on devices, and only scores come back."""
 
 import pytest
+import torch
 
 import client_apps
 from huscf_flwr.data import population_of, write_idx_folder
+from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.models import model_spec_of
+from huscf_flwr.run import host
+from huscf_flwr.run.checkpoint import read_checkpoint
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_summary
 from tests.flower.grid_runs import DOUBLE, asked, contents, hosts, run, trained_in
@@ -77,6 +81,7 @@ def test_owners_find_on_their_own_images_what_virtual_clients_would(make, tmp_pa
     found = evaluations(config.folder)
     assert [line["round"] for line in found] == [1, 2]
     for line, other in zip(found, expected, strict=True):
+        assert line["trained"] == 4
         scores, others = by_client(line), by_client(other)
         del others[1]["test"]
         assert scores == others
@@ -89,10 +94,7 @@ def test_an_owner_judges_the_generator_of_its_own_and_none_is_judged_on_images_h
     config = make("local", rounds=1)
     run(config, {**owners_of_the_same(config, tmp_path, without_test=1), **hosts(1)})
     (line,) = evaluations(config.folder)
-    samples = {
-        client: {on: each["samples"] for on, each in own.items()} for client, own in by_client(line).items()
-    }
-    assert samples == {0: {"test": 20}, 1: {"test": 24}, 2: {"test": 20}, 3: {"test": 20}}
+    assert [set(own) for own in by_client(line).values()] == [{"generated"}] * 4
 
 
 @pytest.mark.parametrize(("every", "due"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3])])
@@ -182,8 +184,7 @@ def test_a_reply_with_scores_of_a_client_that_was_not_asked_there_is_left_out(ma
     def handle(message, context):
         reply = client_apps.app(message, context)
         if message.metadata.message_type == "evaluate" and context.node_id == 101:
-            for what in ("samples", "scores"):
-                reply.content[f"{what}/test/{client}"] = reply.content[f"{what}/test/1"]
+            reply.content[f"scores/test/{client}"] = reply.content["scores/test/1"]
         return reply
 
     config = make(rounds=1)
@@ -193,7 +194,66 @@ def test_a_reply_with_scores_of_a_client_that_was_not_asked_there_is_left_out(ma
         evaluations(folder) for folder in (config.folder, trained_locally(make(name="local", rounds=1)))
     )
     assert by_client(found) == {client: by_client(expected)[client] for client in (0, 2)}
-    assert "SuperNode 101: a reply for clients" in caplog.text
+    assert "SuperNode 101: scores of own models for clients" in caplog.text
+
+
+def test_a_client_whose_model_has_diverged_costs_the_others_of_its_supernode_nothing(
+    make, monkeypatch, tmp_path
+):
+    """As on the local engine: it has no scores, and the run says why."""
+
+    def scored(member, *arguments, **options):
+        if (member.client, options["number"]) == (1, 1):
+            raise DivergedError("client 1's classifier: it has diverged")
+        return own_scores(member, *arguments, **options)
+
+    own_scores = host.own_scores
+    monkeypatch.setattr(host, "own_scores", scored)
+    config, display = make(), SilentDisplay()
+    run(config, hosts(2), display=display)
+    assert evaluated_in(config) == {1: [0, 2, 3], 2: [0, 1, 2, 3]}
+    first, second = evaluations(config.folder)
+    assert first["drop_outs"] == [{"id": 1, "reason": "client 1's classifier: it has diverged"}]
+    assert second["drop_outs"] == []
+    assert "client 1 dropped out of the evaluation after round 1: client 1's classifier: it has diverged" in (
+        display.notes
+    )
+    assert evaluations(trained_locally(make(name="local"))) == [first, second]
+
+
+def test_where_all_models_have_diverged_the_run_ends_and_is_not_evaluated_again(make, monkeypatch):
+    def scored(member, *_, **__):
+        raise DivergedError(f"client {member.client} has diverged")
+
+    monkeypatch.setattr(host, "own_scores", scored)
+    config = make(rounds=1)
+    run(config, hosts(2))
+    (line,) = evaluations(config.folder)
+    assert [dropped["id"] for dropped in line["drop_outs"]] == [0, 1, 2, 3]
+    again = make(rounds=1, resume=config.folder)
+    assert asked(run(again, hosts(2)), "evaluate") == []
+
+
+def test_class_means_are_told_once_to_each_supernode_and_as_they_are_now(make):
+    config = make(**{"fraction_train": 0.5})
+    grid = run(config, hosts(2))
+    state = read_checkpoint(config.folder).tensors
+    known = state["known"].nonzero().squeeze(1)
+    for request in contents(grid, "evaluate")[-2:]:
+        (told,) = (record.to_torch_state_dict() for record in request.array_records.values())
+        assert set(request.array_records) == {"group/everybody/global_means"}
+        assert torch.equal(told["classes"], known)
+        assert torch.equal(told["means"], state["means"][known])
+    assert evaluations(config.folder) == evaluations(trained_locally(make(name="local", fraction_train=0.5)))
+
+
+def test_supernodes_that_evaluate_at_the_same_time_are_told_how_many_they_are(make, tmp_path):
+    """Owners have a machine of their own."""
+    grid = run(make(rounds=1, fraction_evaluate=0.25), hosts(2))
+    assert [request["evaluation"]["neighbours"] for request in contents(grid, "evaluate")] == [1]
+    config = make(name="owned", rounds=1)
+    grid = run(config, {**owners_of_the_same(config, tmp_path, without_test=None), **hosts(2)})
+    assert [request["evaluation"]["neighbours"] for request in contents(grid, "evaluate")] == [2] * 4
 
 
 def test_owners_that_are_not_there_are_not_asked(make, tmp_path, monkeypatch):

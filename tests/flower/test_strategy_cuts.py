@@ -9,7 +9,7 @@ from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.closed_list import unlisted
 from tests.flower.grid_runs import DOUBLE, client_files, contents, hosts, owners, run, training_of
 from tests.methods.huscf.scripted_cuts import script_cuts
-from tests.run.builders import UNJUDGED, SilentDisplay, assert_close, server_tensors, small_run
+from tests.run.builders import UNJUDGED, SilentDisplay, assert_close, kept_files, server_tensors, small_run
 
 CHANGES = {
     1: {0: Cut(2, 2, 2, 2), 3: Cut(1, 1, 1, 1)},
@@ -44,8 +44,9 @@ def test_an_owner_takes_over_and_gives_up_blocks_with_their_moments(images, tmp_
         sides = ("blocks", "moments") if grown else ()
         assert taken == {f"tensors/0/{each} that change sides" for each in sides}
     state = tmp_path / "state-0" / training_of(config)
+    files = kept_files(state)
     kept = [
-        {tuple(name.split(".")[:2]) for name in load_file(state / f"client-0-round-000{number}.safetensors")}
+        {tuple(name.split(".")[:2]) for name in load_file(files[f"client-0-round-000{number}"])}
         for number in (2, 3)
     ]
     spec = model_spec_of(config)
@@ -54,5 +55,5 @@ def test_an_owner_takes_over_and_gives_up_blocks_with_their_moments(images, tmp_
         for changes in CHANGES.values()
     ]
     # The moments of a block that stayed went on: Adam counts its steps over all three rounds.
-    steps = load_file(state / "client-0-round-0003.safetensors")["generator.0.main.weight.step"]
+    steps = load_file(files["client-0-round-0003"])["generator.0.main.weight.step"]
     assert steps == 3 * read_metrics(config.folder)[-1]["steps"]

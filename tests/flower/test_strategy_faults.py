@@ -8,12 +8,14 @@ from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 import client_apps
 from huscf_flwr.flower import session_grid, strategy
+from huscf_flwr.flower.assembly import AssemblyError
 from huscf_flwr.flower.collection import RoundHosts
 from huscf_flwr.run import host
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.grid_runs import DOUBLE, ON_DEVICES, contents, dropped_in, hosts, owners, run, trained_in
+from tests.flower.in_process_grid import InProcessGrid
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
@@ -192,6 +194,46 @@ def test_a_client_that_diverges_is_left_out_as_on_the_local_engine(
     train_locally(local, display=SilentDisplay())
     assert dropped_in(config) == [[], [1], []]
     assert_close(all_tensors(config.folder), all_tensors(local.folder))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"central", "local", "local-classifier"}))
+def test_an_upload_that_cannot_be_used_costs_no_other_client_of_its_supernode_the_round(
+    images, tmp_path, method
+):
+    """SuperNode 101 hosts clients 1 and 3; the next round has both again."""
+
+    def handle(message, context):
+        reply = client_apps.app(message, context)
+        if message.metadata.message_type == "train" and "upload/1" in reply.content:
+            spoil_first(reply.content, message.content["round"]["round"])
+        return reply
+
+    def spoil_first(content, number):
+        if number == 2:
+            kind = next(name for name in content.array_records if name.startswith("tensors/1/"))
+            spoiled = Reply(RecordDict({kind: content[kind]}), None)
+            not_finite(spoiled)
+
+    config = small_run(images, tmp_path, rounds=3, **METHODS[method], **UNJUDGED)
+    run(config, hosts(2), app=handle)
+    assert trained_in(config) == [[0, 1, 2, 3], [0, 2, 3], [0, 1, 2, 3]]
+    assert dropped_in(config) == [[], [1], []]
+    (dropped,) = read_metrics(config.folder)[1]["drop_outs"]
+    assert (dropped["step"], dropped["exchange"]) == (None, None)
+    assert "not finite" in dropped["reason"]
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2, 2]
+
+
+def test_a_run_waits_for_owners_that_are_all_away_and_then_says_so(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(strategy, "NODES_SECONDS", 0.0)
+    has_trained = lambda grid: any(m.metadata.message_type == "train" for m in grid.sent)  # noqa: E731
+    monkeypatch.setattr(
+        InProcessGrid, "get_node_ids", lambda grid: [] if has_trained(grid) else list(grid.contexts)
+    )
+    config = small_run(images, tmp_path, rounds=3, clients=2, method="fedgan", **UNJUDGED)
+    with pytest.raises(AssemblyError, match="no client has been connected for 0 s; start their SuperNodes"):
+        run(config, owners(images, tmp_path))
+    assert trained_in(config) == [[0, 1]]
 
 
 class Reply:

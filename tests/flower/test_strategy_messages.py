@@ -82,9 +82,10 @@ def test_of_models_that_stay_on_clients_only_scores_come_back(simulated):
     assert len(replies) == 2
     for reply in replies:
         assert not reply.array_records
-        assert {name.split("/")[0] for name in reply} == {"samples", "scores"}
+        assert {name.split("/")[0] for name in reply} == {"scores"}
+    kinds = DECLARED[simulated.name]["evaluation kinds"]
     for request in contents(simulated.grid, "evaluate"):
-        assert not request.array_records
+        assert set(request.array_records) == {f"group/everybody/{kind}" for kind in kinds}
 
 
 @pytest.mark.parametrize("simulated", sorted(GROUPS), indirect=True)

@@ -19,6 +19,7 @@ from tests.run.builders import (
     assert_same_run,
     assert_same_to_the_bit,
     evaluations,
+    kept_files,
     small_run,
 )
 
@@ -61,6 +62,17 @@ def test_owners_judge_on_their_own_test_data_at_the_end(owned):
     for judged in scores_of(config):
         assert set(judged) == {"tstr_accuracy", "tstr_f1"}
         assert 0 <= judged["tstr_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("owned", ["huscf", "fedgan"], indirect=True)
+def test_a_run_that_died_after_its_last_round_is_judged_when_it_is_resumed(owned):
+    config, _, place = owned
+    scores = scores_of(config)
+    resumed = config.model_copy(update={"name": f"{config.name}-resumed", "resume": config.folder})
+    grid = run(resumed, {**owners(config.data.root, place), **hosts(1)})
+    assert asked(grid, "train") == []
+    assert asked(grid, "evaluate") == [200, 201]
+    assert scores_of(resumed) == scores
 
 
 @pytest.mark.parametrize("claimed", [0, 9])
@@ -119,8 +131,8 @@ def test_owners_keep_what_is_theirs_in_their_state_folder(owned):
     config, grid, place = owned
     training = training_of(config)
     for client in (0, 1):
-        files = sorted(path.name for path in (place / f"state-{client}" / training).iterdir())
-        assert files == [f"client-{client}-round-000{number}.safetensors" for number in (1, 2)]
+        files = kept_files(place / f"state-{client}" / training)
+        assert list(files) == [f"client-{client}-round-000{number}" for number in (1, 2)]
         assert dict(grid.contexts[200 + client].state) == {}
     kept = (config.folder / "checkpoint" / "clients").iterdir()
     assert {path.name.split("-")[1] for path in kept} == {"2", "3"}
@@ -155,6 +167,6 @@ def test_owners_go_on_with_what_they_kept_in_a_resumed_run(images, tmp_path, met
         found, expected = (
             load_file(path)
             for name in ("halves", "whole")
-            for path in (tmp_path / f"state of {name}").glob(f"state-{client}/*/client-?-round-0002.*")
+            for path in (tmp_path / f"state of {name}").glob(f"state-{client}/*/client-?/round-0002-*")
         )
         assert_same_to_the_bit(found, expected)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -76,6 +78,26 @@ def test_what_is_not_listed_may_not(check, refusal):
 
 
 @pytest.mark.parametrize(
+    ("orders", "refusal"),
+    [
+        (Orders(clients={0: Order(tensors={"down": TENSORS})}), r"evaluation order has tensors \['down'\]"),
+        (Orders(clients={0: Order(facts=Told(number=1))}), "an evaluation order has facts Told"),
+        (
+            Orders(clients={0: Order(groups=("a",))}, groups={"a": {"down": TENSORS}}),
+            r"a group of an evaluation has tensors \['down'\], the method lists \['now'\]",
+        ),
+    ],
+)
+def test_before_an_evaluation_only_tensors_may_be_sent_that_are_listed_for_it(orders, refusal):
+    """Not those of rounds, and no facts."""
+    crossing = replace(CROSSING, evaluation_kinds=("now",))
+    crossing.check_evaluation(Orders(clients={0: Order(), 1: Order(tensors={"now": TENSORS})}))
+    crossing.check_evaluation(Orders(clients={0: Order(groups=("a",))}, groups={"a": {"now": TENSORS}}))
+    with pytest.raises(CrossingError, match=refusal):
+        crossing.check_evaluation(orders)
+
+
+@pytest.mark.parametrize(
     "wrong", [{}, {"number": float("nan")}, {"number": float("inf")}, {"number": 1, "more": 2}]
 )
 def test_facts_are_those_that_are_listed_and_their_numbers_are_finite(wrong):
@@ -84,7 +106,7 @@ def test_facts_are_those_that_are_listed_and_their_numbers_are_finite(wrong):
 
 
 @pytest.mark.parametrize("kind", ["", "a/b", "/"])
-@pytest.mark.parametrize("listed", ["order_kinds", "upload_kinds", "product_kind"])
+@pytest.mark.parametrize("listed", ["order_kinds", "upload_kinds", "evaluation_kinds", "product_kind"])
 def test_kinds_are_parts_of_names(kind, listed):
     if listed == "product_kind":
         assert Crossing(product_kind="").product_kind == ""  # there is none

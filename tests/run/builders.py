@@ -203,16 +203,24 @@ def server_tensors(folder):
     return load_file(path)
 
 
+def kept_files(place):
+    """What clients have kept in a folder: files by client and round, such as ``client-0-round-0001``."""
+    paths = sorted(place.glob("client-*/round-*.safetensors"))
+    return {f"{path.parent.name}-{path.stem.rpartition('-')[0]}": path for path in paths}
+
+
 def private_tensors(folder):
-    """What all clients of a run have kept for themselves, by file and name."""
-    paths = client_folder(folder).glob("*.safetensors")
-    return {f"{path.stem}/{name}": tensor for path in paths for name, tensor in load_file(path).items()}
+    """What all clients of a run have kept for themselves, by client and round, and by name."""
+    return {
+        f"{kept}/{name}": tensor
+        for kept, path in kept_files(client_folder(folder)).items()
+        for name, tensor in load_file(path).items()
+    }
 
 
 def last_private_tensors(folder):
     """Those of the last file of each client: a run that goes on in another folder takes no others over."""
-    paths = sorted(client_folder(folder).glob("*.safetensors"))
-    last = {path.stem.rpartition("-round-")[0]: path.stem for path in paths}
+    last = {kept.rpartition("-round-")[0]: kept for kept in kept_files(client_folder(folder))}
     return {
         name: tensor
         for name, tensor in private_tensors(folder).items()

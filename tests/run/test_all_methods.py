@@ -18,6 +18,7 @@ from tests.run.builders import (
     assert_close,
     assert_same_run,
     evaluations,
+    kept_files,
     repeatable,
     server_tensors,
     small_run,
@@ -135,11 +136,15 @@ def test_a_run_leaves_its_files(make, hosts):
     products = set(read_summary(folder)["products"])
     has_models = keeps_models(method.client)
     assert bool(products) is not has_models
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    clients = folder / "checkpoint" / "clients"
+    kept = kept_files(clients)
+    assert list(kept) == [f"client-{client}-round-0001" for client in everybody(folder)]
+    assert set(kept.values()) == {path for path in clients.rglob("*") if path.is_file()}
+    others = {path for path in folder.rglob("*") if path.is_file()} - set(kept.values())
+    found = {str(path.relative_to(folder)) for path in others}
     assert found == {
         *("config.yaml", "clients.json", "metrics.jsonl", "summary.json", "report.html", "log.jsonl"),
         *("checkpoint/server-0001.json", "checkpoint/server-0001.safetensors"),
-        *(f"checkpoint/clients/client-{client}-round-0001.safetensors" for client in everybody(folder)),
         *(f"generators/{product}.safetensors" for product in products),
         *(f"samples/round-001-{product}.png" for product in products),
         *(["evaluations.jsonl"] if has_models else []),

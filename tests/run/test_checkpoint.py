@@ -15,7 +15,7 @@ from huscf_flwr.run.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from huscf_flwr.run.client_files import save_private
+from huscf_flwr.run.client_files import private_file, save_private
 from tests.run.builders import (
     METHODS,
     SAMPLES,
@@ -257,7 +257,7 @@ def test_what_virtual_clients_keep_must_lie_beside_the_checkpoint(saved, tmp_pat
     save_checkpoint(saved.rounds, tmp_path)
     found = read_checkpoint(tmp_path)
     found.check_private([0, 1, 2])
-    flip_a_byte(client_folder(tmp_path) / "client-2-round-0001.safetensors")
+    flip_a_byte(private_file(client_folder(tmp_path), 2, saved.rounds.kept[2]))
     found.check_private([0, 1])
     with pytest.raises(CheckpointError, match=r"resume: .* what client 2 kept after round 1"):
         found.check_private([0, 1, 2])
@@ -326,6 +326,11 @@ def test_what_does_not_change_the_training_may_change(saved, make, tmp_path):
         "compute.keep_memory": False,
     }
     assert restored(make(**changed), tmp_path).rounds.number == 1
+
+
+@pytest.mark.parametrize("key", ["outputs.lr", "names.lr", "rounds-x.lr", "evaluations.x", "data.rooted"])
+def test_settings_whose_names_begin_alike_may_not(key):
+    assert not checkpoint._may_change(key)
 
 
 def test_a_checkpoint_of_the_version_before_is_refused_whatever_it_has(tmp_path):

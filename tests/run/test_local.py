@@ -17,6 +17,7 @@ from tests.run.builders import (
     SilentDisplay,
     assert_same_run,
     assert_same_to_the_bit,
+    kept_files,
     private_tensors,
     repeatable,
     server_tensors,
@@ -64,8 +65,9 @@ def test_a_run_leaves_all_its_files(finished):
         "log.jsonl",
         *(f"generators/{product}.safetensors" for product in products),
         *(f"samples/round-002-{product}.png" for product in products),
-        *(f"checkpoint/clients/client-{client}-round-0002.safetensors" for client in range(config.clients)),
     }
+    kept = kept_files(config.folder / "checkpoint" / "clients")
+    assert set(kept) >= {f"client-{client}-round-0002" for client in range(config.clients)}
     assert any(name.startswith("samples/round-001-") for name in found)
     assert read_progress(config.folder) is None
     assert all((config.folder / name).stat().st_size > 0 for name in found)
@@ -211,7 +213,7 @@ def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
 def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path):
     train(small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0}))
     before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
-    (tmp_path / "small" / "checkpoint" / "clients" / "client-2-round-0001.safetensors").unlink()
+    kept_files(tmp_path / "small" / "checkpoint" / "clients")["client-2-round-0001"].unlink()
     with pytest.raises(CheckpointError, match=r"resume: .*client 2 kept after round 1: .* is missing"):
         train(small_run(images, tmp_path, resume=tmp_path / "small", **{"evaluation.every": 0}))
     assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before

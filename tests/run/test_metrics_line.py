@@ -1,6 +1,5 @@
 import pytest
 
-from huscf_flwr.evaluation.own_models import Judged
 from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS, evaluation_of, line_of, summary_of
 from tests.run.builders import METHODS, SAMPLES, small_run, training_of
@@ -106,16 +105,20 @@ def test_a_summary_adds_up_the_rounds_and_has_clusters_where_there_are_some(make
         assert summary["clusters"] is None
 
 
-JUDGED = {
-    2: {"test": Judged(20, {"accuracy": 0.5, "loss": 3.0})},
-    0: {"test": Judged(40, {"accuracy": 0.25, "loss": 1.0}), "held_out": Judged(3, {"accuracy": 1.0})},
+SCORES = {
+    2: {"test": {"accuracy": 0.5, "loss": 3.0}},
+    0: {"test": {"accuracy": 0.25, "loss": 1.0}, "held_out": {"accuracy": 1.0}},
 }
 
 
-def test_an_evaluation_has_every_client_and_how_they_differ():
+def test_an_evaluation_has_every_client_and_how_they_differ(make):
     """Worst is the largest loss and the smallest accuracy; each client counts once."""
-    assert evaluation_of(4, JUDGED) == {
-        "round": 4,
+    training = make(**METHODS["fedproto"], rounds=2)
+    training.train(clients=[1, 2])
+    assert evaluation_of(training.rounds, SCORES, {1: "diverged"}) == {
+        "round": 1,
+        "thorough": False,
+        "trained": 1,
         "scores": {
             "test": {
                 "accuracy": {"mean": 0.375, "worst": 0.25, "spread": 0.125},
@@ -126,16 +129,20 @@ def test_an_evaluation_has_every_client_and_how_they_differ():
         "clients": [
             {
                 "id": 0,
-                "test": {"samples": 40, "accuracy": 0.25, "loss": 1.0},
-                "held_out": {"samples": 3, "accuracy": 1.0},
+                "test": {"accuracy": 0.25, "loss": 1.0},
+                "held_out": {"accuracy": 1.0},
             },
-            {"id": 2, "test": {"samples": 20, "accuracy": 0.5, "loss": 3.0}},
+            {"id": 2, "test": {"accuracy": 0.5, "loss": 3.0}},
         ],
+        "drop_outs": [{"id": 1, "reason": "diverged"}],
     }
+    training.train()
+    last = evaluation_of(training.rounds, SCORES, {})
+    assert (last["round"], last["thorough"], last["trained"], last["drop_outs"]) == (2, True, 2, [])
 
 
 def test_a_summary_has_the_last_scores_of_models_that_stay_on_clients(make):
     training = make(**METHODS["fedproto"])
     given = {"seconds": 1.0, "scores": None, "domains": None, "client_scores": {}}
-    own = evaluation_of(1, JUDGED)["scores"]
+    own = evaluation_of(training.rounds, SCORES, {})["scores"]
     assert summary_of(training.rounds, [], own_models=own, **given)["own_models"] == own

@@ -48,7 +48,23 @@ def test_half_of_the_clients_take_part_and_not_always_the_same(make):
     assert len({tuple(clients) for clients in rounds}) > 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+SAMPLED = sorted(METHODS.keys() - {"central"})
+"""Central training trains every domain in every round."""
+
+
+def test_central_training_takes_all_domains_and_says_so(make):
+    with pytest.raises(ValueError, match=r"fraction_train: 0.5, but central trains every domain"):
+        check_run(make("central", **METHODS["central"]))
+    assert took_part(train(make("all", **METHODS["central"], fraction_train=1.0, rounds=1))) == [[0, 1]]
+
+
+def test_pools_are_counted_where_a_method_pools_domains(make):
+    """Of four clients there are two pools."""
+    with pytest.raises(ValueError, match=r"min_clients: 3, .* a round begins with 2 of 2 clients"):
+        check_run(make("pools", **METHODS["central"], fraction_train=1.0, min_clients=3))
+
+
+@pytest.mark.parametrize("method", SAMPLED)
 def test_the_number_of_hosts_changes_nothing(make, method):
     """A client may come to another host in its next round, with what it kept."""
     one, two = (train(make(f"hosts-{hosts}", **METHODS[method]), hosts) for hosts in (1, 2))
@@ -57,7 +73,7 @@ def test_the_number_of_hosts_changes_nothing(make, method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SAMPLED)
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
     whole = train(make("whole", **METHODS[method]))
     part = train(make("part", **METHODS[method], rounds=2))

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from huscf_flwr.evaluation.own_models import Judged
+from huscf_flwr.evaluation.domain_scores import Judged
+from huscf_flwr.methods.contract import Upload
 from huscf_flwr.run.run import RoundFailedError, Run
 from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.session import SessionError, TooFewClientsError
@@ -98,3 +99,32 @@ def test_a_mistake_in_a_method_is_told_with_where_it_is(run, mistake, told):
         mistake()
     with pytest.raises(RoundFailedError, match=rf"^round 1: {told}$"):
         run.fail(opened, caught.value)
+
+
+def test_too_few_usable_uploads_end_a_round_or_take_it_back(run):
+    """Client 2 sends what is not asked for, and the others nothing."""
+    for again in (True, False):
+        run.open_round([[0, 1, 2]])
+        if again:
+            assert run.end_round({2: Upload()}, again=True) is None
+            assert run.rounds_left == 5
+        else:
+            with pytest.raises(RoundFailedError, match=r"round 1: 0 clients .* fewer than min_clients = 1"):
+                run.end_round({2: Upload()}, again=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "noted"),
+    [
+        ({"method": "fedgan", "data.held_out": 0.25}, 1),
+        ({"method": "fedgan"}, 0),
+        ({"method": "fedproto", "data.held_out": 0.25}, 0),
+    ],
+)
+def test_images_that_are_held_out_for_nothing_are_worth_a_note(images, tmp_path, settings, noted):
+    method = method_of(small_run(images, tmp_path, **settings))
+    display = SilentDisplay()
+    Run(method.config, method, display=display, log=RunLog("small")).begin([0, 1, 2, 3])
+    assert (
+        sum("data.held_out: 0.25, but fedgan has no classifiers" in note for note in display.notes) == noted
+    )

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from huscf_flwr.models import legal_cuts
-from huscf_flwr.session import DropOut, LocalChannel, run_steps
+from huscf_flwr.session import DropOut, DroppedClient, LocalChannel, run_steps
 from huscf_flwr.split import CRITICISE, CRITICISM_BACKWARD, EXCHANGES, HostedClient
 from tests.models.specs import small_specs
 from tests.session.threads import errors_of
@@ -122,3 +122,14 @@ def test_a_client_that_drops_out_while_the_executor_computes_took_part_in_it(mon
 
     assert errors_of(lambda: run(0), lambda: run(1)) == [None, None]
     assert session.dropped[1].exchange == CRITICISM_BACKWARD.name
+
+
+def test_a_client_that_drops_out_after_the_last_step_names_none():
+    """Its upload cannot be used, for example."""
+    spec = SPECS["three-blocks"]
+    executor, clients = build(spec, dict.fromkeys([0, 1], legal_cuts(spec)[0]))
+    session = open_session(executor, [[0, 1]])
+    members = [HostedClient(clients[k], lambda k=k: random_batch(spec, 2, k)) for k in (0, 1)]
+    run_steps(members, LocalChannel(session, 0), 1)
+    session.drop(1, "its upload cannot be used")
+    assert session.dropped == {1: DroppedClient(None, None, "its upload cannot be used")}

@@ -81,6 +81,24 @@ def test_they_begin_as_copies_of_the_shared_one():
         _ = executor.segments
 
 
+@pytest.mark.parametrize("before", [{}, GROUPS, {0: 1, 1: 3}])
+@pytest.mark.parametrize("after", [{}, GROUPS, {0: 1, 1: 3}])
+def test_the_bodies_of_a_saved_state_can_be_had_whatever_was_there(before, after):
+    spec = SPECS["three-blocks"]
+    executor, clients = build(spec, cuts_of(spec))
+    train(executor, clients, 1)
+    if before:
+        executor.part(before)
+    kept = dict(executor.bodies)
+    executor.restore(after)
+    assert executor.parted == bool(after)
+    assert executor.bodies.keys() == (set(after.values()) or {0})
+    assert len({id(body) for body in executor.bodies.values()}) == len(executor.bodies)
+    assert all(executor.bodies[name] is kept[name] for name in executor.bodies.keys() & kept.keys())
+    for client, group in after.items():
+        assert executor.body_of(client) is executor.bodies[group]
+
+
 @pytest.mark.parametrize("exchange", [GENERATE, CRITICISE, GENERATOR_BACKWARD])
 def test_a_group_whose_clients_have_all_dropped_out_changes_nothing_for_the_other(exchange):
     spec = SPECS["authors-28"]

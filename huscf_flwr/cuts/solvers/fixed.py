@@ -18,12 +18,16 @@ class FixedCuts:
     name: str = "fixed"
 
     def solve(self, problem: CutProblem, *, seed: int) -> Solution:  # noqa: ARG002 - nothing is drawn
-        """Return the cut for every client.
-
-        Raises ``ValueError`` if it is outside the network, and ``NoLegalCutError`` if a device's limits
-        forbid it.
-        """
+        """Return the cut for every client; raises ``ValueError`` as ``check``."""
         started = time.perf_counter()
+        self.check(problem)
+        return problem.solution([self.cut] * len(problem.devices), solver=self.name, started=started)
+
+    def check(self, problem: CutProblem) -> None:
+        """Raise ``ValueError`` unless every client can have the cut.
+
+        It is ``NoLegalCutError`` if a device's limits forbid it; otherwise it is outside the network.
+        """
         check_cut(problem.spec, self.cut)
         chosen = problem.cuts.index(self.cut)
         for device, allowed in zip(problem.classes, problem.allowed[:, chosen], strict=True):
@@ -31,4 +35,3 @@ class FixedCuts:
                 raise NoLegalCutError(
                     f"device {device.name}: its limits forbid the fixed cut {tuple(self.cut)}; choose another"
                 )
-        return problem.solution([self.cut] * len(problem.devices), solver=self.name, started=started)

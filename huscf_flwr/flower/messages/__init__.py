@@ -15,14 +15,13 @@ from huscf_flwr.flower.messages.joining import (
     DescribeRequest,
     Invitation,
 )
-from huscf_flwr.flower.messages.judging import EVALUATE, PRODUCT, EvaluateReply, EvaluateRequest
+from huscf_flwr.flower.messages.judging import EVALUATE, EvaluateReply, EvaluateRequest
 from huscf_flwr.flower.messages.training import TRAIN, Stream, TrainReply, TrainRequest, claim_of
 
 __all__ = [
     "DESCRIBE",
     "EVALUATE",
     "JOIN",
-    "PRODUCT",
     "TRAIN",
     "Arrival",
     "DescribeReply",

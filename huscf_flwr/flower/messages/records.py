@@ -154,7 +154,7 @@ def _numbers(record: MetricRecord) -> dict[str, float]:
     numbers = {}
     for name, value in record.items():
         if not isinstance(value, int | float):
-            raise CrossingError(f"{name} is {value}, which is no number")
+            raise CrossingError(f"{name} is {value}, which is not a number")
         numbers[name] = float(value)
     return numbers
 

@@ -58,16 +58,7 @@ class TrainRequest:
         if self.stream is not None:
             records["stream"] = facts_record(self.stream)
         records.update(kept_records(assignment.kept))
-        for client, order in orders.clients.items():
-            records[f"order/{client}"] = facts_record(order.facts)
-            records.update(parts_records(f"tensors/{client}", order.tensors))
-            if order.groups:
-                records[f"groups/{client}"] = facts_record(_Groups(names=order.groups))
-        for name, parts in orders.groups.items():
-            records.update(parts_records(f"group/{name}", parts))
-        empty = tuple(name for name, parts in orders.groups.items() if not parts)
-        if empty:
-            records["empty-groups"] = facts_record(_Groups(names=empty))
+        records.update(orders_records(orders))
         return records
 
     @classmethod
@@ -76,7 +67,7 @@ class TrainRequest:
         reading = Reading(records)
         told = reading.facts("round", _Round)
         stream = reading.facts_if_any("stream", Stream)
-        orders = _orders(reading, method)
+        orders = orders_of(reading, method.crossing.order)
         kept = kept_of(reading, orders.clients)
         reading.end()
         assignment = Assignment(
@@ -101,11 +92,7 @@ class TrainRequest:
         _check_clients("kept files", self.assignment.kept, orders.clients)
         for order in orders.clients.values():
             method.crossing.check_order(order)
-        named = {name for order in orders.clients.values() for name in order.groups}
-        if named != orders.groups.keys():
-            raise CrossingError(
-                f"orders name the groups {sorted(named)}, but those sent are {sorted(orders.groups)}"
-            )
+        check_groups(orders)
         for parts in orders.groups.values():
             method.crossing.check_group(parts)
 
@@ -135,8 +122,7 @@ class TrainReply:
                 seconds = {"compute": upload.times.compute_s, "exchange": upload.times.exchange_s}
                 records[f"seconds/{client}"] = numbers_record(seconds, _TIMES, "seconds")
         records.update(kept_records({k: each.kept for k, each in self.uploads.items() if each.kept}))
-        for client, reason in self.drop_outs.items():
-            records[f"drop-out/{client}"] = facts_record(_Reason(reason=reason[:REASON_CHARACTERS]))
+        records.update(drop_out_records(self.drop_outs))
         return records
 
     @classmethod
@@ -145,10 +131,9 @@ class TrainReply:
         reading = Reading(records)
         told = reading.facts("round", _Attempt)
         uploads = _uploads(reading, method)
-        drop_outs = reading.facts_of_clients("drop-out", _Reason)
+        drop_outs = drop_outs_of(reading)
         reading.end()
-        reasons = {client: each.reason for client, each in drop_outs.items()}
-        return cls(told.round, told.attempt, uploads, reasons)
+        return cls(told.round, told.attempt, uploads, drop_outs)
 
 
 def claim_of(assignment: Assignment, run: int, node: int) -> StreamClaim:
@@ -181,8 +166,25 @@ class _Reason(Facts):
     reason: str = Field(max_length=REASON_CHARACTERS)
 
 
-def _orders(reading: Reading, method: type[Method]) -> Orders:
-    facts = reading.facts_of_clients("order", method.crossing.order)
+def orders_records(orders: Orders) -> RecordDict:
+    """Return what clients are told as Flower carries it; what is the same for a group is there once."""
+    records = RecordDict()
+    for client, order in orders.clients.items():
+        records[f"order/{client}"] = facts_record(order.facts)
+        records.update(parts_records(f"tensors/{client}", order.tensors))
+        if order.groups:
+            records[f"groups/{client}"] = facts_record(_Groups(names=order.groups))
+    for name, parts in orders.groups.items():
+        records.update(parts_records(f"group/{name}", parts))
+    empty = tuple(name for name, parts in orders.groups.items() if not parts)
+    if empty:
+        records["empty-groups"] = facts_record(_Groups(names=empty))
+    return records
+
+
+def orders_of(reading: Reading, listed: type[Facts]) -> Orders:
+    """Take what clients are told; raises ``CrossingError`` for other facts than ``listed``."""
+    facts = reading.facts_of_clients("order", listed)
     groups_of = reading.facts_of_clients("groups", _Groups)
     tensors = _of_clients(reading.parts("tensors"), facts)
     _check_clients("groups", groups_of, facts)
@@ -197,6 +199,30 @@ def _orders(reading: Reading, method: type[Method]) -> Orders:
     empty = reading.facts_if_any("empty-groups", _Groups)
     groups: dict[str, Parts] = {name: {} for name in empty.names} if empty else {}
     return Orders(clients=orders, groups={**groups, **reading.parts("group")})
+
+
+def check_groups(orders: Orders) -> None:
+    """Raise ``CrossingError`` unless the groups are those that clients are in."""
+    named = {name for order in orders.clients.values() for name in order.groups}
+    if named != orders.groups.keys():
+        raise CrossingError(
+            f"orders name the groups {sorted(named)}, but those sent are {sorted(orders.groups)}"
+        )
+
+
+def drop_out_records(reasons: Mapping[int, str]) -> RecordDict:
+    """Return why clients have dropped out as Flower carries it, cut off at ``REASON_CHARACTERS``."""
+    return RecordDict(
+        {
+            f"drop-out/{client}": facts_record(_Reason(reason=reason[:REASON_CHARACTERS]))
+            for client, reason in reasons.items()
+        }
+    )
+
+
+def drop_outs_of(reading: Reading) -> dict[int, str]:
+    """Take why clients have dropped out, by client id."""
+    return {client: each.reason for client, each in reading.facts_of_clients("drop-out", _Reason).items()}
 
 
 def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages, PooledImages
-from huscf_flwr.methods.central.crossing import NETWORKS, CentralOrder, PooledDescription
+from huscf_flwr.methods.central.crossing import CentralOrder, PooledDescription
 from huscf_flwr.methods.central.settings import CentralSettings
-from huscf_flwr.methods.contract import Order, Tensors, Upload
-from huscf_flwr.methods.whole_networks import WholeNetworksClient
-from huscf_flwr.models import flatten_blocks, unflatten_blocks
+from huscf_flwr.methods.contract import Order
+from huscf_flwr.methods.whole_networks import SentNetworksClient
 
 
-class CentralClient(WholeNetworksClient):
+class CentralClient(SentNetworksClient):
     """Both networks of a domain, on what all of its clients hold."""
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
@@ -42,18 +41,5 @@ class CentralClient(WholeNetworksClient):
     def begin(self, number: int, order: Order) -> None:
         """Go on with the domain's networks."""
         assert isinstance(order.facts, CentralOrder)
-        self.networks.load(unflatten_blocks(order.tensors[NETWORKS]))
         self._steps = order.facts.steps
-        self.begin_round(number)
-
-    def upload(self) -> Upload:
-        """Return both networks."""
-        return Upload(tensors={NETWORKS: flatten_blocks(self.networks.states())})
-
-    def private(self) -> Tensors:
-        """Return the moments of the optimisers."""
-        return self.networks.moments()
-
-    def load_private(self, tensors: Tensors) -> None:
-        """Go on with these moments."""
-        self.networks.load_moments(tensors)
+        super().begin(number, order)

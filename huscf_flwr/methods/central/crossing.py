@@ -5,9 +5,7 @@ from __future__ import annotations
 from pydantic import PositiveInt
 
 from huscf_flwr.methods.contract import Crossing, Description, Facts
-
-NETWORKS = "networks"
-"""All blocks of a domain's generator and discriminator: as they are down, as they were trained up."""
+from huscf_flwr.methods.whole_networks import NETWORKS
 
 
 class PooledDescription(Description):

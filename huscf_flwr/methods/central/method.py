@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.central.client import CentralClient
-from huscf_flwr.methods.central.crossing import CROSSING, NETWORKS, CentralOrder, PooledDescription
+from huscf_flwr.methods.central.crossing import CROSSING, CentralOrder, PooledDescription
 from huscf_flwr.methods.central.settings import CentralSettings
 from huscf_flwr.methods.contract import (
     Collected,
@@ -23,6 +23,7 @@ from huscf_flwr.methods.contract import (
     Tensors,
 )
 from huscf_flwr.methods.generators import drawing_from, measured_generator
+from huscf_flwr.methods.whole_networks import NETWORKS
 from huscf_flwr.models import (
     BlockStates,
     Sampler,
@@ -56,12 +57,24 @@ class Central(Method):
         self._generators: dict[int, BlockStates] = {}
 
     @classmethod
+    def check(cls, config: RunConfig) -> None:
+        """Raise ``ValueError`` if only a share of the domains would train: each has all of its images."""
+        if config.fraction_train < 1:
+            raise ValueError(
+                f"fraction_train: {config.fraction_train:g}, but central trains every domain in every round; "
+                "set it to 1"
+            )
+
+    @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from a domain's generator."""
         return drawing_from(config, product)
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
-        """Return epochs times the batches of the largest client that was pooled, in whichever domain."""
+        """Return epochs times the batches of the largest client that was pooled, in whichever domain.
+
+        That is what HuSCF-GAN takes with all clients in the round.
+        """
         largest = max(self._described(client).largest for client in self.clients)
         return self.config.local_epochs * math.ceil(largest / self.config.batch_size)
 
@@ -78,7 +91,7 @@ class Central(Method):
     def form(self, client: int) -> Form:
         """Return types and shapes of both networks."""
         tensors = flatten_blocks(self.networks[client])
-        return {NETWORKS: {name: TensorHeader(t.dtype, tuple(t.shape)) for name, t in tensors.items()}}
+        return {NETWORKS: {name: TensorHeader.of(t) for name, t in tensors.items()}}
 
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Take each domain's networks over as they were trained."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from huscf_flwr.methods.contract import Crossing
+from huscf_flwr.methods.whole_networks import NETWORKS
 
-NETWORKS = "networks"
-"""All blocks of generator and discriminator: the average down, what the client trained up."""
 GENERATOR = "generator"
 """The averaged generator."""
 

@@ -21,9 +21,10 @@ from huscf_flwr.methods.contract import (
     Tensors,
 )
 from huscf_flwr.methods.fedgan.client import FedGANClient
-from huscf_flwr.methods.fedgan.crossing import CROSSING, NETWORKS
+from huscf_flwr.methods.fedgan.crossing import CROSSING
 from huscf_flwr.methods.fedgan.settings import FedGANSettings
 from huscf_flwr.methods.generators import drawing_from, generator_in, measured_generator
+from huscf_flwr.methods.whole_networks import NETWORKS
 from huscf_flwr.models import (
     BlockStates,
     Sampler,
@@ -79,7 +80,7 @@ class FedGAN(Method):
     def form(self, client: int) -> Form:  # noqa: ARG002 - the same for all
         """Return types and shapes of both networks."""
         tensors = flatten_blocks(self.networks)
-        return {NETWORKS: {name: TensorHeader(t.dtype, tuple(t.shape)) for name, t in tensors.items()}}
+        return {NETWORKS: {name: TensorHeader.of(t) for name, t in tensors.items()}}
 
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Average both networks over the clients that took part, weighted by their sample counts."""

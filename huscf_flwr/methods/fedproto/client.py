@@ -37,21 +37,27 @@ class FedProtoClient(MessageClient):
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
         self.training = ClassifierTraining(client, config)
-        self._weight = config.settings(FedProtoSettings).weight
+        self._settings = config.settings(FedProtoSettings)
         self._global: Tensors = {}
         self._own: ClassMeans | None = None
         self._round = 0
 
     def describe(self) -> FedProtoDescription:
-        """Return what the server is told before the first round, its classes and their counts among it."""
+        """Return what the server is told before the first round: which classes there are too.
+
+        How many images there are of each is only told if means are weighted by it.
+        """
         classes, counts = held_classes(self.images.labels)
         return FedProtoDescription(
-            samples=len(self.images), device=self.profile, classes=classes, counts=counts
+            samples=len(self.images),
+            device=self.profile,
+            classes=classes,
+            counts=counts if self._settings.means == "counts" else None,
         )
 
     def begin(self, number: int, order: Order) -> None:
         """Take the global means over; before the first are known, an order has none."""
-        self._global = order.tensors.get(GLOBAL_MEANS, self._global)
+        self._take(order)
         self._round, self._own = number, None
 
     def train(self) -> Iterator[Losses]:
@@ -71,7 +77,7 @@ class FedProtoClient(MessageClient):
             self.images,
             epochs=self.config.local_epochs,
             number=self._round,
-            extra=ExtraLoss(_PROTOTYPE, self._weight, distance),
+            extra=ExtraLoss(_PROTOTYPE, self._settings.weight, distance),
         )
         self._own = self.training.class_means(self.images)
 
@@ -80,6 +86,10 @@ class FedProtoClient(MessageClient):
         if self._own is None:
             raise RuntimeError(f"client {self.client} has not trained in round {self._round}")
         return Upload(tensors={CLASS_MEANS: {"means": self._own.means}})
+
+    def begin_evaluation(self, order: Order) -> None:
+        """Take over the global means, to classify by what all clients found in the last round."""
+        self._take(order)
 
     def classifiers(self) -> Mapping[str, Classifier]:
         """Return the one by the head, and that by the nearest global mean once any have been received."""
@@ -102,6 +112,9 @@ class FedProtoClient(MessageClient):
         if _CLASSES in tensors:
             self._global = {"classes": tensors[_CLASSES], "means": tensors[_MEANS]}
 
+    def _take(self, order: Order) -> None:
+        self._global = order.tensors.get(GLOBAL_MEANS, self._global)
+
     def _closeness(self, images: Tensor) -> Tensor:
         """Return minus the squared distance [N, C] of the images' features to the global means.
 
@@ -113,7 +126,7 @@ class FedProtoClient(MessageClient):
         return (-distances.square()).masked_fill(~known, -torch.inf)
 
     def _by_class(self) -> tuple[Tensor, Tensor]:
-        """Return the global means [C, p], zero where there is none, and where there are: bool [C]."""
+        """Return the global means [C, p], and which are known, bool [C]; the others are zero."""
         head = self.training.network.head.weight
         means, known = torch.zeros_like(head), torch.zeros(len(head), dtype=torch.bool, device=head.device)
         if self._global:

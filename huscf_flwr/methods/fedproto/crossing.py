@@ -9,21 +9,23 @@ from huscf_flwr.methods.contract import Crossing, Description
 CLASS_MEANS = "class_means"
 """Up: ``means`` [C_k, p], the means of a client's features for the classes that it holds, ascending."""
 GLOBAL_MEANS = "global_means"
-"""Down: ``means`` [K, p] of all clients' features for the ``classes`` [K], int64, of which any are known."""
+"""Down: ``means`` [K, p] of all clients' features for the ``classes`` [K], int64, whose mean is known."""
 
 
 class FedProtoDescription(Description):
-    """How a client introduces itself. The server learns how its images spread over the classes."""
+    """How a client introduces itself. The server learns which classes its images are of."""
 
     classes: tuple[NonNegativeInt, ...]
     """Those among its training images, ascending."""
-    counts: tuple[PositiveInt, ...]
-    """Training images of each."""
+    counts: tuple[PositiveInt, ...] | None = None
+    """Training images of each, if ``fedproto.means`` weights by them; else they do not cross."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> FedProtoDescription:
         if list(self.classes) != sorted(set(self.classes)):
             raise ValueError(f"classes are {self.classes}: give each once, ascending")
+        if self.counts is None:
+            return self
         if len(self.classes) != len(self.counts) or sum(self.counts) != self.samples:
             raise ValueError(
                 f"counts are {self.counts} for the classes {self.classes} of {self.samples} samples: give "
@@ -36,5 +38,6 @@ CROSSING = Crossing(
     description=FedProtoDescription,
     order_kinds=(GLOBAL_MEANS,),
     upload_kinds=(CLASS_MEANS,),
+    evaluation_kinds=(GLOBAL_MEANS,),
     scores=("accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"),
 )

@@ -51,7 +51,11 @@ class FedProto(Method):
     crossing: ClassVar = CROSSING
 
     def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
-        """Start without means; raises ``ValueError`` if a client holds a class that the model lacks."""
+        """Start without means.
+
+        Raises ``ValueError`` if a client holds a class that the model lacks, or tells another thing about
+        its classes than the settings need.
+        """
         super().__init__(config, clients)
         self.settings = config.settings(FedProtoSettings)
         spec = model_spec_of(config)
@@ -63,6 +67,7 @@ class FedProto(Method):
                     f"client {client} holds the classes {each.classes}, but model.spec '{spec.name}' has "
                     f"{spec.classes}, from 0: choose a model with more classes, or correct the labels"
                 )
+            _check_counts(client, each, self.settings)
         self.means = torch.zeros(spec.classes, family.features, dtype=weight_dtype(dtype_of(config)))
         self.known = torch.zeros(spec.classes, dtype=torch.bool)
 
@@ -91,6 +96,10 @@ class FedProto(Method):
             groups={_EVERYBODY: {GLOBAL_MEANS: {"classes": classes, "means": self.means[classes]}}},
         )
 
+    def evaluation_orders(self, number: int, clients: Sequence[int]) -> Orders:
+        """Return the means that the last round has led to."""
+        return self.orders(number, clients)
+
     def form(self, client: int) -> Form:
         """Return type and shape of the client's class means: one row for each class that it holds."""
         shape = len(self._described[client].classes), self.means.shape[1]
@@ -102,7 +111,8 @@ class FedProto(Method):
         found, held = averaged_prototypes(
             {client: upload.tensors[CLASS_MEANS]["means"] for client, upload in collected.uploads.items()},
             {client: each.classes for client, each in described.items()},
-            {client: each.counts for client, each in described.items()},
+            # Without counts, clients are weighted alike, so that these count for nothing.
+            {client: each.counts or (1,) * len(each.classes) for client, each in described.items()},
             total_classes=len(self.known),
             weighting=self.settings.means,
         )
@@ -127,6 +137,15 @@ class FedProto(Method):
                 f"{tuple(self.means.shape)}"
             )
         self.means, self.known = means, known
+
+
+def _check_counts(client: int, described: FedProtoDescription, settings: FedProtoSettings) -> None:
+    if (described.counts is not None) != (settings.means == "counts"):
+        does = "does not tell" if described.counts is None else "tells"
+        raise ValueError(
+            f"fedproto.means: {settings.means}, but client {client} {does} how many images it has of each "
+            "class; give server and clients the same setting"
+        )
 
 
 def _described(description: Description) -> FedProtoDescription:

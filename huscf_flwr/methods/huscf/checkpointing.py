@@ -17,7 +17,8 @@ _COMMON_BODY, _COMMON_BLOCKS = "common/body/", "common/blocks/"
 def state_of(cuts: CutPlan, bodies: SplitExecutor, models: ClusterModels, memory: ClusterMemory) -> State:
     """Return clusters, cuts, bodies with their optimisers' moments, and every cluster's blocks.
 
-    As long as some clients have no cluster, what they begin with is there too. The tensors may be live.
+    As long as some clients are not settled in a cluster, what they begin with is there too. The tensors may
+    be live.
     """
     tensors: dict[str, Tensor] = {}
     for name, segments in bodies.bodies.items():
@@ -35,7 +36,8 @@ def state_of(cuts: CutPlan, bodies: SplitExecutor, models: ClusterModels, memory
         **cuts.state(),
         **remembered.facts,
         "clusters": {str(client): cluster for client, cluster in models.of_client.items()},
-        "cluster_names": sorted(models.blocks),
+        "undecided": sorted(models.undecided),
+        "cluster_names": models.names,
         "parted": bodies.parted,
     }
     return State(facts, {**tensors, **remembered.tensors})
@@ -44,13 +46,19 @@ def state_of(cuts: CutPlan, bodies: SplitExecutor, models: ClusterModels, memory
 def load_state(
     state: State, cuts: CutPlan, bodies: SplitExecutor, models: ClusterModels, memory: ClusterMemory
 ) -> None:
-    """Go on from what ``state_of`` returned; raises ``ValueError`` if it is of other clients or cuts."""
-    facts, tensors = state.facts, state.tensors
+    """Go on from what ``state_of`` returned, whatever was there before.
+
+    Raises ``ValueError`` if it is of other clients or cuts.
+    """
+    facts, tensors, names = state.facts, state.tensors, state.facts["cluster_names"]
     cuts.load(facts)
     memory.load(state)
     clusters = {int(client): cluster for client, cluster in facts["clusters"].items()}
-    if facts["parted"]:
-        bodies.part(clusters)
+    blocks = {name: unflatten_blocks(tensors, f"cluster-{name}/blocks/") for name in names}
+    # States that were written before clients could be undecided have no such list, and no such clients.
+    models.load(clusters, blocks, facts.get("undecided", ()))
+    models.common = unflatten_blocks(tensors, _COMMON_BLOCKS) or None
+    bodies.restore(models.settled if facts["parted"] else {})
     for name, segments in bodies.bodies.items():
         place = _place(name, bodies.parted)
         segments.load(unflatten_blocks(tensors, f"{place}body/"))
@@ -62,9 +70,6 @@ def load_state(
     bodies.common = None
     if common_body := unflatten_blocks(tensors, _COMMON_BODY):
         bodies.keep_common(common_body)
-    names = facts["cluster_names"]
-    models.load(clusters, {name: unflatten_blocks(tensors, f"cluster-{name}/blocks/") for name in names})
-    models.common = unflatten_blocks(tensors, _COMMON_BLOCKS) or None
 
 
 def _place(body: int, parted: bool) -> str:

@@ -23,8 +23,9 @@ class ClusterMemory:
     Attributes:
         in_a_row: by client id, how many of the rounds that told it apart, without a break until the last of
             them, have found it in the cluster that it is in.
-        places: where each cluster was when it was told apart last; see ``KnownClusters``. They are only kept
-            while clients are absent from rounds.
+        places: where each cluster was when it was told apart last; see ``KnownClusters``. Nobody needs them
+            where all clients are in each round: they are kept from the first round on that some are absent
+            from. Once bodies have parted, they are those of the clusters that have bodies.
         space: once bodies have parted, how newcomers are compared with the places.
     """
 
@@ -57,11 +58,12 @@ class ClusterMemory:
         return KnownClusters(self.told_apart, self.places)
 
     def take(self, before: Mapping[int, int], result: RoundResult[BlockKey]) -> None:
-        """Take in a round's result; ``before`` it these were the clusters."""
+        """Take in a round's result; ``before`` are the clusters as they were until then."""
         for client, cluster in result.clusters.items():
             rounds = self.in_a_row.get(client, 0) if before.get(client) == cluster else 0
             self.in_a_row[client] = rounds + 1 if client in result.told_apart else rounds
-        self.places = result.places
+        if self.places or not self._clients <= result.clusters.keys():
+            self.places = result.places
 
     def may_soon_agree(self, clusters: Mapping[int, int]) -> bool:
         """Return whether the next round may agree with those before; ``clusters`` are those of clients."""
@@ -82,13 +84,27 @@ class ClusterMemory:
         agreed = len(clusters) > 1 and found == clusters == {now[client] for client in sure}
         return agreed and not moved and 2 * len(sure) > len(self._clients)
 
+    def settle(self, clusters: Collection[int], places: Mapping[int, Tensor], space: FeatureSpace) -> None:
+        """Take note that ``clusters`` have bodies of their own now; the last round found their ``places``.
+
+        Whoever is assigned later goes to one of them, and is compared in the ``space`` of that round.
+        """
+        self.places = {name: places[name] for name in sorted(clusters)}
+        self.space = space
+
     def forget_places(self) -> None:
         """Forget where the clusters are: there is nobody left to find a cluster for."""
         self.places, self.space = {}, FeatureSpace()
 
-    def nearest(self, means: Mapping[int, Tensor]) -> dict[int, int]:
-        """Return the cluster whose place is nearest to the ``comparable_means`` [R] of each client."""
-        names = sorted(self.places)
+    def nearest(self, means: Mapping[int, Tensor], sizes: Mapping[int, int]) -> dict[int, int]:
+        """Return the cluster whose place is nearest to the ``comparable_means`` [R] of each client.
+
+        ``sizes`` are the clients of each cluster that can be joined. If none of these has a place, as may be
+        in checkpoints that were written before places were kept in every round, all join the largest one.
+        """
+        names = sorted(sizes.keys() & self.places.keys())
+        if not names:
+            return dict.fromkeys(sorted(means), min(sizes, key=lambda name: (-sizes[name], name)))
         places = self.space.features(torch.stack([self.places[name] for name in names]))
         return {
             client: names[int((self.space.features(mean[None]) - places).norm(dim=1).argmin())]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.generators import generator_in, measured_generator
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import (
     BlockKey,
@@ -15,21 +16,22 @@ from huscf_flwr.models import (
     all_block_keys,
     client_block_keys,
     initial_states,
-    with_measured_statistics,
 )
-from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.process import dtype_of
 from huscf_flwr.split import SplitExecutor
 
 
 class ClusterModels:
     """Which client is in which cluster, and every cluster's average of the blocks that clients keep.
 
-    A client that has no cluster, since no round has seen it, goes by None in its place.
+    A client that is not settled in a cluster runs what is common to all, and goes by None in its place.
 
     Attributes:
-        of_client: cluster by client id, of those that have one.
-        blocks: by cluster.
-        common: blocks that clients without a cluster begin with; None if there are none, before the first
+        of_client: cluster by client id, of those that a round has found in one.
+        undecided: those of them that are only counted to it until their next round: bodies have parted before
+            their cluster was sure. It may be one that has no bodies.
+        blocks: by cluster; once bodies have parted, of those that have bodies.
+        common: blocks that clients who are not settled begin with; None if there are none, before the first
             averaging where every client starts from its own weights, or once nobody needs them.
     """
 
@@ -40,6 +42,7 @@ class ClusterModels:
         self._executor = executor
         self._settings = config.settings(HuSCFSettings)
         self.of_client: dict[int, int] = {}
+        self.undecided: frozenset[int] = frozenset()
         self.blocks: dict[int, BlockStates] = {}
         self.common: BlockStates | None = None
         if self._settings.initialisation == "common":
@@ -48,21 +51,38 @@ class ClusterModels:
 
     @property
     def names(self) -> list[int]:
-        """The clusters that have clients."""
-        return sorted(set(self.of_client.values()))
+        """The clusters that have a model."""
+        return sorted(self.blocks)
+
+    @property
+    def settled(self) -> dict[int, int]:
+        """The cluster whose blocks and bodies a client runs, by client id, of those that run one's."""
+        return {client: name for client, name in self.of_client.items() if client not in self.undecided}
 
     def members(self, cluster: int) -> tuple[int, ...]:
-        """Return the clients of a cluster."""
+        """Return the clients of a cluster, those included that are only counted to it."""
         return tuple(sorted(client for client, name in self.of_client.items() if name == cluster))
 
     def take(self, found: Mapping[int, int], blocks: Mapping[int, BlockStates]) -> None:
-        """Take over the clusters ``found`` in a round; clients that were absent stay in theirs."""
-        self.load({**self.of_client, **found}, {**self.blocks, **blocks})
+        """Take over the clusters ``found`` in a round, and settle their clients; others stay as they are."""
+        undecided = self.undecided - found.keys()
+        self.load({**self.of_client, **found}, {**self.blocks, **blocks}, undecided)
 
-    def load(self, of_client: Mapping[int, int], blocks: Mapping[int, BlockStates]) -> None:
+    def part(self, sure: Mapping[int, int]) -> None:
+        """Keep the models of the clusters of ``sure`` clients; the next round of any other decides on it."""
+        blocks = {name: self.blocks[name] for name in set(sure.values())}
+        self.load(self.of_client, blocks, self.of_client.keys() - sure.keys())
+
+    def load(
+        self,
+        of_client: Mapping[int, int],
+        blocks: Mapping[int, BlockStates],
+        undecided: Collection[int] = (),
+    ) -> None:
         """Go on with these clusters, and with the blocks of those that have clients."""
         self.of_client = dict(of_client)
-        self.blocks = {name: blocks[name] for name in self.names if name in blocks}
+        self.undecided = frozenset(undecided)
+        self.blocks = {name: blocks[name] for name in sorted({*of_client.values()}) if name in blocks}
         self.forget_generators()
 
     def forget_generators(self) -> None:
@@ -70,7 +90,7 @@ class ClusterModels:
         self._generators = {}
 
     def first_blocks(self, cluster: int | None) -> BlockStates | None:
-        """Return the blocks with which a client of ``cluster`` starts, or None before there are any."""
+        """Return the blocks with which a client of ``cluster`` begins, or None before there are any."""
         return self.common if cluster is None else self.blocks[cluster]
 
     def averaged(self, cluster: int | None, key: BlockKey) -> BlockState:
@@ -100,7 +120,7 @@ class ClusterModels:
 
     def states_after_move(self, client: int, before: Cut, after: Cut) -> tuple[BlockStates, BlockStates]:
         """Return the model that ``client`` ran with one cut, and the one that it will run with another."""
-        cluster = self.of_client.get(client)
+        cluster = self.settled.get(client)
         kept = set(client_block_keys(self._spec, before)) & set(client_block_keys(self._spec, after))
         body = self._body(cluster)
         old = self.model_states(cluster, before)
@@ -113,13 +133,12 @@ class ClusterModels:
 
     def _body(self, cluster: int | None) -> BlockStates:
         executor = self._executor
-        body = executor.common_body if cluster is None else executor.body_of(self.members(cluster)[0])
-        return body.states()
+        if cluster is None or not executor.parted:
+            return executor.common_body.states()
+        return executor.bodies[cluster].states()
 
     def _generator_states(self, cluster: int, cut: Cut) -> BlockStates:
         states = self.model_states(cluster, cut)
-        generator = {key: state for key, state in states.items() if key[0] == "generator"}
         if self._settings.running_statistics == "averaged":
-            return generator
-        dtype, device = dtype_of(self._config), device_of(self._config.compute)
-        return with_measured_statistics(self._spec, generator, dtype, device, seed=self._config.seed)
+            return generator_in(states)
+        return measured_generator(self._config, states)

@@ -30,10 +30,23 @@ def choose_cuts(
 ) -> Solution:
     """Choose a cut for every client in ``devices``, in the order of client ids.
 
-    Raises ``ValueError`` if a fixed cut is outside the network, or a device's limits leave it no cut.
+    Raises ``ValueError`` as ``check_cuts``.
     """
     problem = cut_problem(config, spec, declared(config, devices))
     return (solver or _solver(config)).solve(problem, seed=config.seed)
+
+
+def check_cuts(config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device]) -> None:
+    """Check that ``choose_cuts`` can choose, which may take long, without choosing.
+
+    Raises ``ValueError`` if a fixed cut is outside the network, or a device's limits leave it no cut.
+    """
+    problem = cut_problem(config, spec, declared(config, devices))
+    solver = _solver(config)
+    if isinstance(solver, FixedCuts):
+        solver.check(problem)
+    else:
+        problem.check()
 
 
 def declared(config: RunConfig, devices: Mapping[int, Device]) -> Beliefs:
@@ -42,16 +55,28 @@ def declared(config: RunConfig, devices: Mapping[int, Device]) -> Beliefs:
 
 
 def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProblem:
-    """Return the problem of choosing cuts, in the order of client ids, for devices as they are believed."""
+    """Return the problem of choosing cuts, in the order of client ids, for devices as they are believed.
+
+    A step is timed for the clients of a round: where only some of all are in it, the server runs its blocks
+    for so much fewer, which is the same as to run them for all on a server that is so much faster. Who will
+    be there nobody knows: a step waits for the slowest of all clients, and the server is thought to have the
+    same share of every class of devices.
+    """
     devices = tuple(device for _, device in sorted(beliefs.devices.items()))
+    gflops = beliefs.server.gflops / share_in_a_round(config, len(devices))
     return CutProblem(
         spec,
         devices,
-        beliefs.server,
+        beliefs.server.model_copy(update={"gflops": gflops}),
         config.batch_size,
         config.cuts.flops,
         sent_bytes=(wire_type_of(config).sent or dtype_of(config)).itemsize,
     )
+
+
+def share_in_a_round(config: RunConfig, clients: int) -> float:
+    """Return the share of ``clients``, above 0 up to 1, that is in a round if all can be reached."""
+    return min(clients, max(int(config.fraction_train * clients), config.min_train_clients)) / clients
 
 
 class CutReselection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from huscf_flwr.config import RunConfig
@@ -21,7 +22,7 @@ class CutPlan:
         before: cuts with which each client trained last; what a client keeps now and did not then, it takes
             over from the server.
         of_last_round: cuts of the round that ended last, of clients that dropped out of it too.
-        solution: what the solver chose, with the predicted seconds of a step.
+        solution: what the solver chose, with the predicted seconds of a step of a round's clients.
     """
 
     def __init__(
@@ -84,15 +85,22 @@ class CutPlan:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return the cuts, and what is believed of the devices, as JSON."""
+        """Return the cuts, what was predicted of them, and what is believed of the devices, as JSON."""
+        solution = self.solution
         return {
             "cuts": {str(client): list(cut) for client, cut in self.now.items()},
             "cuts_before": {str(client): list(cut) for client, cut in self.before.items()},
+            "cuts_of_last_round": {str(client): list(cut) for client, cut in self.of_last_round.items()},
+            "solution": {"solver": solution.solver, "latency_s": solution.latency_s, "gap": solution.gap},
             "beliefs": self._reselection.state() if self._reselection else None,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``; raises ``ValueError`` if it belongs to other clients or fixed cuts."""
+        """Go on from ``state``; raises ``ValueError`` if it belongs to other clients or fixed cuts.
+
+        Of a state that was written before it had them, the last round's cuts are taken for the next round's,
+        and the prediction is made anew.
+        """
         now = _cuts(state["cuts"])
         if now.keys() != self.now.keys():
             raise ValueError(f"belongs to other clients: {_ids(now)}; this run has {_ids(self.now)}")
@@ -102,10 +110,12 @@ class CutPlan:
                 f"has other cuts for clients {_ids(moved)}: their device profiles or the solver have changed"
             )
         self.now, self.before = now, _cuts(state["cuts_before"])
-        self.of_last_round = dict(now)
+        self.of_last_round = _cuts(state.get("cuts_of_last_round", state["cuts"]))
         if self._reselection is not None:
             self._reselection.load_state(state["beliefs"])
             self.solution = self._reselection.solution_of(now)
+        if "solution" in state:
+            self.solution = replace(self.solution, **state["solution"])
 
 
 def _cuts(state: Mapping[str, Any]) -> dict[int, Cut]:

@@ -7,6 +7,7 @@ the activations of the discriminator's middle, and closes a round by clustering 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ from huscf_flwr.methods.contract import (
     State,
     Tensors,
 )
+from huscf_flwr.methods.generators import drawing_from
 from huscf_flwr.methods.huscf.averaging import averaging_of, check_clusters
 from huscf_flwr.methods.huscf.checkpointing import load_state, state_of
 from huscf_flwr.methods.huscf.client import HuSCFClient
@@ -46,7 +48,7 @@ from huscf_flwr.methods.huscf.crossing import (
     TAKEN_MOMENTS,
     HuSCFOrder,
 )
-from huscf_flwr.methods.huscf.cut_choice import choose_cuts
+from huscf_flwr.methods.huscf.cut_choice import check_cuts
 from huscf_flwr.methods.huscf.cut_plan import CutPlan
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.methods.huscf.telling import facts_of_clients, facts_of_new_cuts, new_cuts_note, parted_note
@@ -61,7 +63,6 @@ from huscf_flwr.models import (
     largest_cut,
     model_spec_of,
     output_change,
-    sampler_of,
     unflatten_blocks,
 )
 from huscf_flwr.process import device_of, dtype_of
@@ -117,13 +118,12 @@ class HuSCF(Method):
         """Raise ``ValueError`` if clusters or cuts cannot be had with the virtual clients of ``config``."""
         check_clusters(config, config.clients)
         averaging_of(config)
-        choose_cuts(config, model_spec_of(config), deal_devices(config))
+        check_cuts(config, model_spec_of(config), deal_devices(config))
 
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from a cluster's generator."""
-        states, device = unflatten_blocks(product), device_of(config.compute)
-        return sampler_of(model_spec_of(config), states, dtype_of(config), device)
+        return drawing_from(config, product)
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return epochs times the batches of the largest of ``clients``."""
@@ -133,13 +133,13 @@ class HuSCF(Method):
         """Return the cut of each client, its cluster's blocks, and what it takes over from the server.
 
         A group is a block of a cluster: what several clients of one cluster keep travels once. Clients that
-        have no cluster yet are a group of their own. There are no blocks before the first averaging where
-        every client starts from its own weights.
+        are not settled in a cluster are a group of their own. There are no blocks before the first averaging
+        where every client starts from its own weights.
         """
         groups: dict[str, dict[str, Tensors]] = {}
-        orders = {}
+        orders, settled = {}, self.models.settled
         for client in clients:
-            cluster = self.models.of_client.get(client)
+            cluster = settled.get(client)
             begun = self.models.first_blocks(cluster) is not None
             needed = sorted(self.cuts.kept_blocks(client)) if begun else []
             for key in needed:
@@ -174,15 +174,15 @@ class HuSCF(Method):
         """
         seen = {client: self._observed[client].statistics() for client in sorted(collected.uploads)}
         blocks = {k: unflatten_blocks(upload.tensors[SEGMENTS]) for k, upload in collected.uploads.items()}
-        apart, joined = self.bodies.parted, dict[int, int]()
+        apart, bodies, joined = self.bodies.parted, len(self.bodies.bodies), dict[int, int]()
         if apart:
             result = self._average_apart(number, seen, blocks)
-            joined = self._joined({k: own for k, own in seen.items() if k not in self.models.of_client})
+            joined = self._joined({k: own for k, own in seen.items() if k not in result.clusters})
         else:
             result = self._cluster_and_average(number, seen, blocks)
         self._forget_common()
         self.cuts.trained(collected.uploads)
-        facts: dict[str, Any] = {"silhouette": result.silhouette, "bodies": len(result.bodies)}
+        facts: dict[str, Any] = {"silhouette": result.silhouette, "bodies": bodies}
         clients = facts_of_clients(result, joined, self.cuts.now)
         notes = [] if self.bodies.parted == apart else [parted_note(len(self.bodies.bodies))]
         trained_with = dict(self.cuts.now)
@@ -201,17 +201,16 @@ class HuSCF(Method):
         """Return the generator of most of ``clients``, or what the first of them runs; see ``judged``."""
         if self.settings.judged == "cluster":
             return super().judged_for(clients)
-        first = min((client for client in clients if client in self.models.of_client), default=None)
-        if first is None:
-            return None
-        return self._product(self.models.of_client[first], self.cuts.of_last_round[first])
+        cluster_of, names = self.models.of_client, self.models.names
+        first = min((client for client in clients if cluster_of.get(client) in names), default=None)
+        return None if first is None else self._product(cluster_of[first], self.cuts.of_last_round[first])
 
     def clusters(self) -> Mapping[int, int]:
         """Return the cluster of every client that a round has found in one."""
         return self.models.of_client
 
     def predicted_step_s(self) -> float:
-        """Return the seconds that the latency model predicts for a step."""
+        """Return the seconds that the latency model predicts for a step of a round's clients."""
         return self.cuts.solution.latency_s
 
     def documents(self) -> Mapping[str, Mapping[str, Any]]:
@@ -279,19 +278,20 @@ class HuSCF(Method):
             self.models.common = self._common_blocks(number, blocks, result)
         self._load_bodies(result)
         if parts:
-            self._part(seen)
+            self._part(seen, result)
         return result
 
     def _average_apart(
         self, number: int, seen: Mapping[int, ActivationStatistics], blocks: Mapping[int, BlockStates]
     ) -> RoundResult[BlockKey]:
-        """Take in a round in which each cluster had its bodies; who has no cluster is in no average."""
-        members = [client for client in seen if client in self.models.of_client]
+        """Take in a round in which each cluster had its bodies; who is settled in none is in no average."""
+        settled = self.models.settled
+        members = [client for client in seen if client in settled]
         result = self.averaging.after_round_apart(
             number,
             statistics={client: seen[client] for client in members},
             samples=self._samples(members),
-            clusters=self.models.of_client,
+            clusters=settled,
             client_blocks={client: blocks[client] for client in members},
             bodies=self._body_states(),
         )
@@ -334,30 +334,32 @@ class HuSCF(Method):
             return False
         return self.memory.may_soon_agree(self.models.of_client)
 
-    def _part(self, seen: Mapping[int, ActivationStatistics]) -> None:
+    def _part(self, seen: Mapping[int, ActivationStatistics], result: RoundResult[BlockKey]) -> None:
         """Give each cluster bodies of its own.
 
-        A client whose cluster is not sure has none from now on. When it next takes part, it runs blocks and
+        A client whose cluster is not sure is counted to it until it next takes part. Then it runs blocks and
         bodies as they were at the start of this round, and is compared with what was ``seen`` in it.
         """
         sure = {k: cluster for k, cluster in self.models.of_client.items() if k in self.memory.sure}
-        self.models.load(sure, self.models.blocks)
+        self.models.part(sure)
         self.bodies.part(sure)
-        self.memory.space = feature_space([*seen.values()], self.averaging.feature_scaling)
+        space = feature_space([*seen.values()], self.averaging.feature_scaling)
+        self.memory.settle(self.models.names, result.places, space)
 
     def _joined(self, newcomers: Mapping[int, ActivationStatistics]) -> dict[int, int]:
         """Let each newcomer join the cluster that it is most like; return which, by client id."""
         if not newcomers:
             return {}
         means = comparable_means([*newcomers.values()], self.averaging.feature_scaling)
-        joined = self.memory.nearest(dict(zip(newcomers, means, strict=True)))
+        sizes = Counter(self.models.settled.values())
+        joined = self.memory.nearest(dict(zip(newcomers, means, strict=True)), sizes)
         self.models.take(joined, {})
-        self.bodies.part(self.models.of_client)
+        self.bodies.part(self.models.settled)
         return joined
 
     def _forget_common(self) -> None:
-        """Forget what only clients without a cluster need, if there are none that bodies have left behind."""
-        parted, everybody = self.bodies.parted, self.models.of_client.keys() == self.clients.keys()
+        """Forget what only clients need that are not settled, if there are none that bodies left behind."""
+        parted, everybody = self.bodies.parted, self.models.settled.keys() == self.clients.keys()
         if everybody or not parted:
             self.bodies.common = None
         if everybody and parted:

@@ -73,8 +73,8 @@ class HuSCFSettings(MethodSettings):
             its own, and the clusters stay as they are, since bodies that serve different domains learn each
             of them more slowly. Where not all clients are in each round, it is once two rounds in a row, of
             those that they were in, have found more than half of all clients in the same cluster; the others
-            are assigned to a cluster when they come next. ``shared``: all clients share the bodies to the
-            end, as in the paper.
+            are assigned to a cluster when they come next, and are counted to their old one until then.
+            ``shared``: all clients share the bodies to the end, as in the paper.
         plain_rounds: number of first rounds that average all clients by sample count. The authors' is 2
             (train.py:157); from a common initialisation none is needed.
         clusters_in_plain_rounds: find clusters in the plain rounds too, and report them; the authors put all

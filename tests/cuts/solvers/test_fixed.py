@@ -24,6 +24,8 @@ def test_a_cut_that_the_limits_forbid_is_refused():
     device = plain.devices[0].model_copy(update={"minimum_discriminator_head": 2})
     with pytest.raises(NoLegalCutError, match=r"device d1: its limits forbid the fixed cut \(1, 1, 1, 1\)"):
         FixedCuts().solve(replace(plain, devices=(device,)), seed=0)
+    with pytest.raises(NoLegalCutError, match="forbid the fixed cut"):
+        FixedCuts().check(replace(plain, devices=(device,)))
 
 
 def test_solvers_have_the_names_they_are_found_by():

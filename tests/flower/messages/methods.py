@@ -41,6 +41,7 @@ LISTING = SimpleNamespace(
         exchanges=(DRAW, JUDGE),
         product_kind="model",
         scores=("accuracy", "f1"),
+        evaluation_kinds=("means",),
     ),
 )
 BARE = SimpleNamespace(name="bare", client=SimpleNamespace(losses=()), crossing=Crossing())

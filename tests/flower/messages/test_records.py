@@ -186,7 +186,7 @@ def test_numbers_that_are_not_listed_are_refused_on_both_sides():
 
 
 def test_lists_are_no_numbers():
-    with pytest.raises(CrossingError, match=r"f1 is \[1.0\], which is no number"):
+    with pytest.raises(CrossingError, match=r"f1 is \[1.0\], which is not a number"):
         Reading(RecordDict({"scores": MetricRecord({"f1": [1.0]})})).numbers("scores", ["f1"])
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from huscf_flwr.methods.contract import Order
-from huscf_flwr.methods.fedgan.crossing import NETWORKS
+from huscf_flwr.methods.whole_networks import NETWORKS
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
 from huscf_flwr.run.client_files import load_private
 from huscf_flwr.seeding import torch_stream

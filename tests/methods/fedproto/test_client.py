@@ -277,6 +277,37 @@ def test_a_client_that_hears_nothing_keeps_the_means_that_it_has(make):
     assert client.classifiers().keys() == {"", "prototype"}
 
 
+def test_it_is_evaluated_by_the_means_that_it_is_told_then(make):
+    """Not by those that it began its last round with; one that never trained has some too."""
+    training = make()
+    for _ in range(2):
+        training.train()
+    order = training.method.evaluation_orders(2, [0]).of(0)
+    for begun in (False, True):
+        client = training.make_client(0)
+        if begun:
+            client.begin(2, Order(tensors={"global_means": old_means(training)}))
+        client.begin_evaluation(order)
+        images = client.images.images
+        features = client.training.features_of(images)
+        scores = client.classifiers()["prototype"](images)
+        for each in training.method.known.nonzero().squeeze(1).tolist():
+            distance = (features - training.method.means[each]).square().sum(1)
+            torch.testing.assert_close(scores[:, each], -distance)
+
+
+def old_means(training):
+    known = training.method.known.nonzero().squeeze(1)
+    return {"classes": known, "means": torch.zeros(len(known), 6, dtype=torch.float64)}
+
+
+def test_before_any_means_are_known_an_evaluation_is_told_none(make):
+    training = make()
+    client = training.make_client(0)
+    client.begin_evaluation(training.method.evaluation_orders(1, [0]).of(0))
+    assert client.classifiers().keys() == {""}
+
+
 def test_there_is_no_upload_before_the_training_is_over(make):
     client = make().make_client(0)
     client.begin(1, Order())

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from huscf_flwr.flower.messages import DescribeReply
 from huscf_flwr.methods.contract import Facts
 from huscf_flwr.methods.fedproto import FedProto, FedProtoDescription
 from huscf_flwr.models.classifiers import classifier_of
@@ -14,11 +15,18 @@ FEATURES = 6
 
 
 @pytest.fixture
-def training(tmp_path):
-    config = small_run(
-        tmp_path, tmp_path, method="fedproto", clients=3, **{"classifier.family": SMALL_FAMILY}
-    )
-    return GivenImages(config, {client: images_of_client(client, 5 + client) for client in range(3)})
+def make(tmp_path):
+    def training(**settings):
+        given = {"method": "fedproto", "clients": 3, "classifier.family": SMALL_FAMILY, **settings}
+        config = small_run(tmp_path, tmp_path, **given)
+        return GivenImages(config, {client: images_of_client(client, 5 + client) for client in range(3)})
+
+    return training
+
+
+@pytest.fixture
+def training(make):
+    return make()
 
 
 def fields(facts: type[Facts]) -> set[str]:
@@ -34,6 +42,7 @@ def test_this_crosses_and_nothing_else():
     assert fields(listed.description) == {"samples", "device", "classes", "counts"}
     assert fields(listed.order) == set()
     assert listed.order_kinds == ("global_means",)
+    assert listed.evaluation_kinds == ("global_means",)
     assert fields(listed.upload) == set()
     assert listed.upload_kinds == ("class_means",)
     assert listed.exchanges == ()
@@ -66,6 +75,30 @@ def test_down_goes_nothing_at_first_and_then_each_known_mean_once_to_each_host(t
         assert sent["global_means"]["means"].shape == (len(known), FEATURES)
     size = len(known) * (FEATURES * 4 + 8)
     assert opened.ledger.by_client("down") == {0: size, 1: size}
+
+
+def test_before_an_evaluation_the_means_that_the_round_led_to_go_down_and_are_counted_in_no_round(training):
+    closed = training.train()
+    before = closed.opened.ledger.by_kind("down")
+    order = training.rounds.evaluation_order([2, 0])
+    assert (order.clients, order.round) == ((0, 2), 1)
+    for client in (0, 2):
+        told = order.orders.of(client).tensors
+        assert told.keys() == {"global_means"}
+        assert torch.equal(told["global_means"]["classes"], training.method.known.nonzero().squeeze(1))
+        assert torch.equal(told["global_means"]["means"], training.method.means[training.method.known])
+    assert closed.opened.ledger.by_kind("down") == before == {}
+
+
+def test_how_many_images_of_each_class_there_are_is_only_told_where_means_are_weighted_by_it(make):
+    for weighting, told in (("counts", True), ("clients", False)):
+        training = make(**{"fedproto.means": weighting})
+        for client, description in training.method.clients.items():
+            assert list(description.classes) == classes_of(training, client)
+            assert (description.counts is not None) is told
+            reply = DescribeReply({client: description}).to_records(FedProto)
+            assert ("counts" in reply[f"description/{client}"]) is told
+            assert DescribeReply.from_records(reply, FedProto).clients == {client: description}
 
 
 def test_a_client_tells_how_its_images_spread_over_the_classes(training):

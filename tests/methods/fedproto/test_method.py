@@ -159,6 +159,25 @@ def test_clients_must_have_told_their_classes(make):
         FedProto(method.config, descriptions())
 
 
+@pytest.mark.parametrize(("weighting", "does"), [("counts", "does not tell"), ("clients", "tells")])
+def test_clients_must_have_told_just_what_the_average_needs(make, weighting, does):
+    method = make(**{"fedproto.means": weighting}).method
+    others = make(**{"fedproto.means": "clients" if weighting == "counts" else "counts"}).method
+    with pytest.raises(ValueError, match=f"fedproto.means: {weighting}, but client 0 {does} how many images"):
+        FedProto(method.config, others.clients)
+
+
+def test_before_an_evaluation_clients_are_told_the_means_as_they_are_now(make):
+    training = make({0: images_with([1, 2], 0), 1: images_with([2, 9], 1)})
+    assert training.method.evaluation_orders(0, [0, 1]).of(1).tensors == {}
+    for number in (1, 2):
+        training.train(clients=[0])
+        told = training.method.evaluation_orders(number, [0, 1])
+        for client in (0, 1):
+            means = told.of(client).tensors["global_means"]["means"]
+            assert torch.equal(means, training.method.means[training.method.known])
+
+
 def test_a_family_that_is_not_there_is_found_before_anybody_has_joined(config):
     with pytest.raises(ValueError, match="conf/classifiers: 'no-such-family'"):
         FedProto.check(config(**{"classifier.family": "no-such-family"}))

@@ -8,6 +8,9 @@ from huscf_flwr.federation.known_clusters import found_among_all
 from huscf_flwr.methods.contract import State
 from huscf_flwr.methods.huscf.cluster_memory import ClusterMemory
 
+MEANS = {client: torch.tensor([float(client), 0.0]) for client in range(4)}
+SIZES = {2: 1, 5: 1}
+
 
 def result(clusters, told_apart=(), places=None):
     """Of a round; what it averaged does not matter here."""
@@ -22,7 +25,9 @@ class Rounds:
 
     def round(self, clusters, told_apart=None):
         """Take in a round that found ``clusters``, by default all told apart; return whether they agree."""
-        before, found = self.clusters, result(clusters, clusters if told_apart is None else told_apart)
+        told_apart = clusters if told_apart is None else told_apart
+        places = {cluster: torch.ones(2) for client, cluster in clusters.items() if client in told_apart}
+        before, found = self.clusters, result(clusters, told_apart, places)
         self.clusters = {**before, **clusters}
         self.memory.take(before, found)
         return self.memory.agree(before, self.clusters, found)
@@ -73,7 +78,7 @@ def test_where_all_clients_are_in_each_round_two_in_a_row_must_agree(found):
         clustering = Clustering(
             tuple({label: i for i, label in enumerate(dict.fromkeys(labels))}[x] for x in labels), None
         )
-        named = found_among_all([0, 1, 2, 3], clustering, known)
+        named = found_among_all(MEANS, clustering, known)
         agreed = rounds.round(named.clusters, named.told_apart)
         assert agreed == (len(set(named.clusters.values())) > 1 and named.clusters == before)
         assert not agreed or rounds.memory.everybody_is_sure
@@ -91,13 +96,37 @@ def test_a_round_without_some_clients_has_to_know_what_was_found():
     assert memory.known([0, 1, 2]) is None
 
 
+def test_places_are_kept_from_the_first_round_on_that_somebody_is_absent_from():
+    rounds = Rounds(3)
+    rounds.round({0: 0, 1: 1, 2: 1})
+    assert rounds.memory.places == {}
+    rounds.round({0: 0, 1: 1})
+    assert rounds.memory.places.keys() == {0, 1}
+    rounds.round({0: 0, 1: 1, 2: 2})
+    assert rounds.memory.places.keys() == {0, 1, 2}
+
+
+def test_once_bodies_have_parted_only_clusters_that_have_some_have_a_place():
+    memory = ClusterMemory(range(4))
+    memory.settle([2, 0], {0: torch.zeros(2), 1: torch.ones(2), 2: torch.full((2,), 9.0)}, FeatureSpace())
+    assert list(memory.places) == [0, 2]
+    assert memory.nearest({3: torch.ones(2)}, {0: 1, 2: 1}) == {3: 0}
+
+
+def test_without_places_a_newcomer_goes_to_the_largest_cluster():
+    memory = ClusterMemory(range(4))
+    assert memory.nearest({3: torch.ones(2)}, {4: 1, 2: 3, 1: 3}) == {3: 1}
+    memory.places = {0: torch.ones(2)}  # of a cluster that cannot be joined
+    assert memory.nearest({3: torch.ones(2)}, {4: 1, 2: 3}) == {3: 2}
+
+
 def test_a_newcomer_goes_where_it_is_nearest_in_the_space_of_features():
     memory = ClusterMemory(range(4))
     memory.places = {2: torch.tensor([0.0, 0.0]), 5: torch.tensor([4.0, 1.0])}
     mean = torch.tensor([3.0, 0.0])
-    assert memory.nearest({7: mean}) == {7: 5}
+    assert memory.nearest({7: mean}, SIZES) == {7: 5}
     memory.space = FeatureSpace(spread=torch.tensor([100.0, 1.0]))
-    assert memory.nearest({7: mean, 3: torch.tensor([0.0, 0.9])}) == {3: 5, 7: 2}
+    assert memory.nearest({7: mean, 3: torch.tensor([0.0, 0.9])}, SIZES) == {3: 5, 7: 2}
     memory.forget_places()
     assert (memory.places, memory.space.spread) == ({}, None)
 

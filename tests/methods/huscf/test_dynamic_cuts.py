@@ -13,7 +13,7 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
 from tests.methods.huscf.builders import huscf_training
 from tests.methods.huscf.scripted_cuts import ScriptedTimer, script_cuts
-from tests.run.builders import SilentDisplay, assert_same_to_the_bit, small_run, write_domains
+from tests.run.builders import SilentDisplay, assert_same_to_the_bit, kept_files, small_run, write_domains
 
 pytestmark = pytest.mark.slow
 
@@ -247,8 +247,9 @@ def scripted_run(images, place, **settings):
 def checkpoint_of(config):
     folder = config.folder / "checkpoint"
     (server,) = folder.glob("server-*.safetensors")
-    newest = client_folder(config.folder).glob(f"client-*-round-{config.rounds:04}.safetensors")
-    return {path.name: load_file(path) for path in (server, *newest)}
+    kept = kept_files(client_folder(config.folder))
+    newest = {name: path for name, path in kept.items() if name.endswith(f"-round-{config.rounds:04}")}
+    return {name: load_file(path) for name, path in {server.name: server, **newest}.items()}
 
 
 def assert_close(found, expected, tolerance):

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from huscf_flwr.federation import ActivationAccumulator, ClusteredAveraging, clustered_averaging
+from huscf_flwr.federation import (
+    ActivationAccumulator,
+    ClusteredAveraging,
+    clustered_averaging,
+    comparable_means,
+)
 from huscf_flwr.methods.contract import State
 from huscf_flwr.models import Cut, flatten_blocks
 from huscf_flwr.run.local import train_locally
@@ -23,6 +28,7 @@ from tests.run.builders import (
 
 SAMPLES = {0: 16, 1: 9, 2: 5, 3: 7}
 TWO_AND_ONE = (0, 0, 1)
+TWO_AND_TWO = (0, 0, 1, 1)
 FIRST = ("generator", 0)
 
 
@@ -233,10 +239,120 @@ def test_a_round_of_newcomers_only(parted):
     before = {name: everything_of(body) for name, body in method.bodies.bodies.items()}
     before = {name: {key: tensor.clone() for key, tensor in own.items()} for name, own in before.items()}
     closed = parted.train(clients=[3])
-    assert closed.outcome.facts == {"silhouette": None, "bodies": 0}
+    assert closed.outcome.facts == {"silhouette": None, "bodies": 2}
     assert closed.outcome.clients.keys() == {3}
     for name, tensors in before.items():
         assert_same_to_the_bit(everything_of(method.bodies.bodies[name]), tensors)
+
+
+def test_the_number_of_bodies_is_told_whoever_comes(parted):
+    """Client 3 is a newcomer, and then a client of one cluster, whose other clients do not come."""
+    told = [parted.train(clients=clients).outcome.facts["bodies"] for clients in ([3], [3], [0], [0, 2])]
+    assert told == [2, 2, 2, 2]
+
+
+@pytest.fixture
+def left_behind(make):
+    """A training whose bodies parted in a round of all clients, of whom client 3 had missed the first."""
+    training = make(TWO_AND_ONE, TWO_AND_TWO)
+    training.train(absent=(3,))
+    training.train()
+    assert training.method.bodies.parted
+    return training
+
+
+def test_after_a_drop_out_and_a_full_round_that_parts_a_newcomer_finds_its_cluster(left_behind):
+    method = left_behind.method
+    assert method.memory.places.keys() == {0, 1}
+    closed = left_behind.train()
+    assert closed.outcome.clients[3]["weight"] == 0.0
+    assert closed.outcome.facts["bodies"] == 2
+    assert method.bodies.body_of(3) is method.bodies.bodies[method.clusters()[3]]
+    assert left_behind.train(clients=[3]).outcome.clients[3]["weight"] == 1.0
+
+
+def test_the_places_of_a_round_that_parts_are_those_that_it_has_found(make):
+    """Whether clients were absent from it or not: a newcomer is compared with what it saw."""
+    training = make(TWO_AND_ONE, TWO_AND_TWO)
+    spy = Spy(training.method)
+    training.train(absent=(3,))
+    training.train()
+    seen = [given["statistics"] for given in spy.given][-1]
+    means = dict(zip(seen, comparable_means([*seen.values()], "samples"), strict=True))
+    assert torch.equal(training.method.memory.places[0], (means[0] + means[1]) / 2)
+    assert torch.equal(training.method.memory.places[1], (means[2] + means[3]) / 2)
+
+
+def test_a_checkpoint_of_parted_bodies_without_places_lets_newcomers_into_the_largest_cluster(left_behind):
+    """As they were written before; client 3 had no cluster in them."""
+    facts, tensors = states_of(left_behind.method)
+    facts = {**facts, "clusters": {k: name for k, name in facts["clusters"].items() if k != "3"}}
+    del facts["undecided"]
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("place")}
+    left_behind.method.load(State(facts, tensors))
+    assert left_behind.method.clusters() == {0: 0, 1: 0, 2: 1}
+    left_behind.train()
+    assert left_behind.method.clusters() == {0: 0, 1: 0, 2: 1, 3: 0}
+
+
+def test_a_place_without_bodies_in_a_checkpoint_draws_nobody(parted):
+    facts, tensors = states_of(parted.method)
+    (size,) = tensors["place of cluster-0"].shape
+    for name in (0, 1):
+        tensors[f"place of cluster-{name}"] = torch.full((size,), 1e9, dtype=torch.float64)
+    tensors["place of cluster-2"] = torch.zeros(size, dtype=torch.float64)
+    parted.method.load(State(facts, tensors))
+    parted.train(clients=[0, 2, 3])
+    assert parted.method.clusters()[3] in (0, 1)
+    assert [product.name for product in parted.method.products()] == ["cluster-0", "cluster-1"]
+
+
+def test_who_was_told_apart_once_is_counted_to_its_cluster_until_its_next_round(left_behind):
+    method = left_behind.method
+    assert method.clusters() == {0: 0, 1: 0, 2: 1, 3: 1}
+    assert [product.clients for product in method.products()] == [(0, 1), (2, 3)]
+    assert method.judged_for([3]).name == "cluster-1"
+    assert method.bodies.body_of(3) is method.bodies.common
+    groups = method.orders(3, [3]).clients[3].groups
+    assert groups
+    assert all(name.startswith("common/") for name in groups)
+    left_behind.train(clients=[0, 2])
+    assert method.clusters()[3] == 1
+    spy = Spy(method)
+    left_behind.train()
+    (given,) = spy.given
+    assert given["client_blocks"].keys() == {0, 1, 2}
+    assert method.models.undecided == frozenset()
+    assert all(name.startswith("cluster-") for name in method.orders(5, [3]).clients[3].groups)
+
+
+def test_a_cluster_that_nobody_was_told_apart_in_has_clients_but_no_bodies(make):
+    """Client 3 was put to a cluster of its own, for want of anything better, and did not come again."""
+    training = make(TWO_AND_ONE, TWO_AND_ONE, **{"huscf.judged": "first-client"})
+    training.train(clients=[0, 1, 2])
+    method = training.method
+    method.models.take({3: 2}, {2: method.models.blocks[1]})
+    method.memory.in_a_row[3] = 0
+    method.memory.places[2] = torch.zeros_like(method.memory.places[0])
+    training.train(clients=[0, 1, 2])
+    assert method.bodies.bodies.keys() == method.memory.places.keys() == {0, 1}
+    assert method.clusters() == {0: 0, 1: 0, 2: 1, 3: 2}
+    assert [product.clients for product in method.products()] == [(0, 1), (2,)]
+    assert method.judged_for([3]) is None
+    training.train(clients=[3])
+    assert method.clusters()[3] in (0, 1)
+
+
+def test_a_method_goes_on_from_its_state_with_clients_that_are_undecided(left_behind):
+    facts, tensors = states_of(left_behind.method)
+    assert facts["undecided"] == [3]
+    other = method_of(left_behind.config, samples=SAMPLES)
+    other.load(State(facts, {name: tensor.clone() for name, tensor in tensors.items()}))
+    found, same = states_of(other)
+    assert found == facts
+    assert_same_to_the_bit(same, tensors)
+    assert other.clusters() == left_behind.method.clusters()
+    assert other.bodies.body_of(3) is other.bodies.common
 
 
 def test_who_was_found_in_its_cluster_only_once_is_a_newcomer_when_bodies_part(make):
@@ -251,9 +367,11 @@ def test_who_was_found_in_its_cluster_only_once_is_a_newcomer_when_bodies_part(m
     method.averaging.clusterer.rounds = iter([TWO_AND_ONE])
     training.train(clients=[0, 1, 2])
     assert method.bodies.parted
-    assert method.clusters() == {0: 0, 1: 0, 2: 1}
+    assert method.clusters() == {0: 0, 1: 0, 2: 1, 3: 1}
+    assert method.models.undecided == {3}
     training.train(clients=[3])
     assert method.clusters().keys() == {0, 1, 2, 3}
+    assert method.models.undecided == frozenset()
 
 
 def test_bodies_are_kept_for_newcomers_only_while_they_may_part(make):

@@ -9,9 +9,9 @@ from torch.nn import functional
 from huscf_flwr.methods import resolved
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.methods.fedgan import FedGANClient
-from huscf_flwr.methods.fedgan.crossing import NETWORKS
 from huscf_flwr.methods.fedproto import FedProtoClient
 from huscf_flwr.methods.local import LocalClassifierClient, LocalGeneratorClient
+from huscf_flwr.methods.whole_networks import NETWORKS
 from huscf_flwr.models import flatten_blocks, model_spec_of, sampler_of, with_measured_statistics
 from tests.methods.classifiers import GivenImages
 from tests.run.builders import (
