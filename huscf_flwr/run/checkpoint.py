@@ -32,8 +32,8 @@ from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, 
 
 VERSION = 6
 _MAY_CHANGE = (
-    *("name", "output", "resume", "rounds", "min-hosts", "min-clients", "attempts", "tensorboard"),
-    "fraction-evaluate",
+    *("name", "output", "resume", "resume-round", "rounds", "min-hosts", "min-clients", "attempts"),
+    *("fraction-evaluate", "tensorboard"),
     *("round-seconds", "data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
     *("compute.device", "compute.threads", "compute.keep-memory"),
 )

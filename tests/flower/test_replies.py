@@ -4,6 +4,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from huscf_flwr.flower.messages import DESCRIBE, Arrival, DescribeRequest, EvaluateRequest
 from huscf_flwr.flower.replies import answers, check_clients, read_reply
+from huscf_flwr.methods.contract import Orders
 from huscf_flwr.run.host import EvaluationOrder
 from tests.flower.messages.methods import LISTING
 
@@ -24,14 +25,14 @@ def test_a_reply_is_read_as_it_was_sent():
     assert read_reply(Arrival.from_records, reply.to_records()) == reply
 
 
-NOBODY = EvaluationOrder(round=1, training="0" * 32, clients=(), kept={}, thoroughly=True)
+NOBODY = EvaluationOrder(round=1, training="0" * 32, orders=Orders(clients={}), kept={}, thoroughly=True)
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"PK\x03\x04", b"\x80\x04pickle", b"\x93NUMPY\x01\x00\x08\x00{'descr:"]
 )
 def test_bytes_that_are_no_array_cannot_be_read(data):
-    records = EvaluateRequest(NOBODY, 0).to_records(LISTING)
+    records = EvaluateRequest(NOBODY, 1, 0).to_records(LISTING)
     records["product/model"] = ArrayRecord({"main.weight": Array("float32", (1,), "numpy.ndarray", data)})
     with pytest.raises(ValueError, match="a reply that cannot be read"):
         read_reply(lambda each: EvaluateRequest.from_records(each, LISTING), records)

@@ -91,7 +91,7 @@ def trained(checkout, hosts, settings):
         )
         folder = Path(place) / "small"
         tensors = {
-            f"{path.stem.removeprefix('cluster-')}/{name}": tensor
+            f"{name_of(path)}/{name}": tensor
             for path in sorted(folder.rglob("*.safetensors"))
             for name, tensor in load_file(path).items()
         }
@@ -99,6 +99,13 @@ def trained(checkout, hosts, settings):
     return tensors, {
         (line["round"], what): value for line in lines for what, value in values_of(line).items()
     }
+
+
+def name_of(path):
+    """Return what a file of either version holds; a client's were not always in a folder of its own."""
+    if path.parent.name.startswith("client-"):
+        return f"{path.parent.name}-{path.stem.rpartition('-')[0]}"
+    return path.stem.removeprefix("cluster-")
 
 
 def values_of(line):
