@@ -151,7 +151,8 @@ BODY = """\
     <header><h3>{{ product(drawn.product) }}</h3>
       <span class="soft">{{ drawn.domains|join(", ") }}
       {%- if drawn.domains and drawn.clients %} · {% endif %}
-      {%- if drawn.clients %}{{ one(drawn.clients, "pool" if figures.pooled else "client") }}{% endif %}</span>
+      {%- if drawn.clients %}{{ one(drawn.clients, "pool" if figures.pooled else "client") }}{% endif -%}
+      </span>
     </header>
     <div class="grids" style="--height: {{ drawn.height }}">
       {% for round, source in drawn.earlier %}

@@ -120,11 +120,22 @@ class Crossing:
     """What clients may be sent before they evaluate models of their own; facts are not sent then."""
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` for a kind that cannot be part of a name such as ``tensors/3/<kind>``."""
+        """Raise ``ValueError`` for a kind that cannot be part of a name such as ``tensors/3/<kind>``.
+
+        Or for exchanges that are not numbered from one.
+        """
+        numbers = [exchange.number for exchange in self.exchanges]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise ValueError(f"exchanges are numbered {numbers}: number them from 1, in the order of a step")
         judged = (self.product_kind,) if self.product_kind else ()
         for kind in (*self.order_kinds, *self.upload_kinds, *self.evaluation_kinds, *judged):
             if not kind or "/" in kind:
                 raise ValueError(f"'{kind}' cannot be a kind of tensors: give it a name without '/'")
+
+    def check_descriptions(self, descriptions: Mapping[int, Description]) -> None:
+        """Raise ``CrossingError`` if a client describes itself with anything that is not listed."""
+        for client, description in descriptions.items():
+            _check(f"the description of client {client}", description, self.description, {}, ())
 
     def check_order(self, order: Order) -> None:
         """Raise ``CrossingError`` if an order has anything that is not listed."""

@@ -56,6 +56,7 @@ def train_locally(
         devices = deal_devices(config)
         open_client = _opener(checked, devices)
         descriptions = {client: open_client(client).describe() for client in clients}
+        checked.method.crossing.check_descriptions(descriptions)
         method = (make_method or checked.method)(config, descriptions)
         judging = Judging(config, population) if judged else None
         going = Run(config, method, display=display or TerminalDisplay(), log=log, judging=judging)

@@ -23,6 +23,7 @@ from huscf_flwr.methods.contract import (
     byte_counts,
     joined,
 )
+from huscf_flwr.session import Exchange
 from tests.run.builders import DEVICE
 
 
@@ -38,6 +39,10 @@ class Said(Facts):
     count: int
 
 
+class OlderDescription(Description):
+    years: int
+
+
 CROSSING = Crossing(order=Told, order_kinds=("down",), upload=Said, upload_kinds=("up",))
 TENSORS = {"a": torch.zeros(2)}
 
@@ -50,6 +55,14 @@ def test_what_is_listed_may_cross():
     CROSSING.check_upload(Upload(facts=Said(count=1), tensors={"up": TENSORS}))
     Crossing().check_order(Order())
     Crossing().check_upload(Upload())
+    Crossing().check_descriptions({3: Description(samples=1, device=DEVICE)})
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (1, 1), (2, 1), (1, 3)])
+def test_exchanges_are_numbered_from_one(numbers):
+    exchanges = tuple(Exchange(number, "ASK", up=(), down=()) for number in numbers)
+    with pytest.raises(ValueError, match=r"exchanges are numbered \[.*\]: number them from 1"):
+        Crossing(exchanges=exchanges)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +81,10 @@ def test_what_is_listed_may_cross():
         (
             lambda: CROSSING.check_upload(Upload(facts=Said(count=1), tensors={"labels": {}})),
             r"an upload has tensors \['labels'\], the method lists \['up'\]",
+        ),
+        (
+            lambda: CROSSING.check_descriptions({3: OlderDescription(samples=1, device=DEVICE, years=5)}),
+            "the description of client 3 has facts OlderDescription, the method lists Description",
         ),
         (lambda: Crossing().check_order(Order(tensors={"x": {}})), r"\['x'\], the method lists \[\]"),
     ],

@@ -9,7 +9,7 @@ from flwr.app import RecordDict
 from pydantic import NonNegativeInt
 
 from huscf_flwr.flower.messages.records import FactsType, Reading, facts_record
-from huscf_flwr.methods.contract import CrossingError, Description, Facts, Method
+from huscf_flwr.methods.contract import Description, Facts, Method
 
 JOIN = "query.join"
 DESCRIBE = "query.describe"
@@ -70,9 +70,7 @@ class DescribeReply:
 
     def to_records(self, method: type[Method]) -> RecordDict:
         """Return the message's content; raises ``CrossingError`` if the method does not list all of it."""
-        listed = method.crossing.description
-        for client, description in self.clients.items():
-            _check_type(f"the description of client {client}", description, listed)
+        method.crossing.check_descriptions(self.clients)
         return RecordDict(
             {f"description/{client}": facts_record(each) for client, each in self.clients.items()}
         )
@@ -91,8 +89,3 @@ def _only(records: RecordDict, name: str, listed: type[FactsType]) -> FactsType:
     found = reading.facts(name, listed)
     reading.end()
     return found
-
-
-def _check_type(what: str, facts: Facts, listed: type[Facts]) -> None:
-    if type(facts) is not listed:
-        raise CrossingError(f"{what} is a {type(facts).__name__}, the method lists {listed.__name__}")

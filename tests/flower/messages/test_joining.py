@@ -48,12 +48,12 @@ def test_describe_reply(described):
 
 def test_a_description_that_the_method_does_not_list_is_refused_on_both_sides():
     older = DescribeReply({3: Age(samples=4, device=DEVICES[0], years=5)})
-    with pytest.raises(CrossingError, match="the description of client 3 is a Age, the method lists Descr"):
+    with pytest.raises(CrossingError, match="of client 3 has facts Age, the method lists Descr"):
         older.to_records(BARE)
     with pytest.raises(CrossingError, match=r"description/3 is no Description: years: Extra inputs"):
         DescribeReply.from_records(older.to_records(LISTING), BARE)
     plain = DescribeReply({3: Description(samples=4, device=DEVICES[0])})
-    with pytest.raises(CrossingError, match="is a Description, the method lists Age"):
+    with pytest.raises(CrossingError, match="has facts Description, the method lists Age"):
         plain.to_records(LISTING)
     with pytest.raises(CrossingError, match="years: Field required"):
         DescribeReply.from_records(plain.to_records(BARE), LISTING)
