@@ -92,7 +92,7 @@ class RunConfig(Section):
             strategies it is one of those that are there, rounded down, and at least ``min_train_clients``.
         min_train_clients: least number of clients that a round begins with, if so many are there.
         fraction_evaluate: share of the clients that evaluates models of its own, where the method has some;
-            at least one client does.
+            at least one client does, unless it is 0.
         attempts: how often a round is tried before the run ends.
         round_seconds: the longest that a round of a method without executor may take. SuperNodes that have
             not replied by then have dropped out of it. With Flower also how long a round's messages live.
@@ -118,7 +118,7 @@ class RunConfig(Section):
     min_clients: PositiveInt = 1
     fraction_train: float = Field(default=1.0, gt=0, le=1)
     min_train_clients: PositiveInt = 1
-    fraction_evaluate: float = Field(default=1.0, gt=0, le=1)
+    fraction_evaluate: float = Field(default=1.0, ge=0, le=1)
     attempts: PositiveInt = 3
     round_seconds: PositiveFloat = 43_200.0
     resume: Path | None = None

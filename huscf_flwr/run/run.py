@@ -143,9 +143,10 @@ class Run:
         number, every, left = self.rounds.number, self.config.evaluation.every, self.rounds_left
         due = not left or (every and number % every == 0)
         has_models = number > 0 and keeps_models(type(self.method).client)
+        asked = self.config.fraction_evaluate > 0
         last = self._evaluation
         done = last.get("round") == number and (left or last.get("thorough"))
-        return bool(due and has_models and not done)
+        return bool(due and has_models and asked and not done)
 
     def select_for_evaluation(self, available: Sequence[int]) -> tuple[int, ...]:
         """Return who evaluates models of its own now, of the clients that are ``available``."""

@@ -187,6 +187,7 @@ def test_every_run_that_we_ship_can_be_read(name):
         ("model.width=0", r"'model\.width' is 0"),
         ("optimiser.beta1=1", r"'optimiser\.beta1' is 1"),
         ("fraction-train=0", "'fraction_train' is 0: .*greater than 0"),
+        ("fraction-evaluate=-0.1", r"'fraction_evaluate' is -0\.1: .*greater than or equal to 0"),
         ("fraction-evaluate=1.5", r"'fraction_evaluate' is 1\.5: .*less than or equal to 1"),
         ("min-train-clients=0", "'min_train_clients' is 0: .*greater than 0"),
         ("data.held-out=1", r"'data\.held_out' is 1: .*less than 1"),

@@ -237,6 +237,12 @@ def test_a_share_of_the_clients_evaluates_the_same_for_any_number_of_hosts(make)
     assert len(set(asked)) > 1
 
 
+def test_with_a_share_of_nobody_nobody_evaluates(make):
+    folder = train(make(fraction_evaluate=0, rounds=1))
+    assert evaluations(folder) == []
+    assert "own_models" not in read_summary(folder)
+
+
 def test_who_never_trained_is_scored_with_the_model_that_it_began_with_and_counted(make):
     folder = train(make(fraction_train=0.25))
     trained = [{client["id"] for client in line["clients"]} for line in read_metrics(folder)]
