@@ -125,7 +125,10 @@ def round_line(metrics: Mapping[str, Any], rounds: int) -> str:
 
 def evaluation_line(line: Mapping[str, Any]) -> str:
     """Return in one line how clients found models of their own: mean, and worst after it."""
-    parts = [f"round {line['round']}: own models of {len(line['clients'])} clients"]
+    without = len(line.get("drop_outs", ()))
+    count = len(line["clients"])
+    parts = [f"round {line['round']}: own models of {count} client{'s' if count != 1 else ''}"]
+    parts += [f"{without} without scores, since their models diverged"] if without else []
     for on, scores in line["scores"].items():
         found = [
             f"{metric.title} {scores[metric.name]['mean']:.{metric.digits}f}"

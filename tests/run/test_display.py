@@ -1,6 +1,6 @@
 from rich.console import Console
 
-from huscf_flwr.run.display import TerminalDisplay, round_line
+from huscf_flwr.run.display import TerminalDisplay, evaluation_line, round_line
 
 METRICS = {
     "round": 3,
@@ -56,3 +56,13 @@ def test_a_file_gets_the_lines_and_no_bar():
     assert "resumed [brackets] as they are" in text
     assert "demo: 3 rounds" in text
     assert "5/40" not in text
+
+
+def test_an_evaluation_is_one_line_with_mean_and_worst():
+    spread = {"mean": 0.5, "worst": 0.25, "spread": 0.1}
+    line = {"round": 4, "scores": {"held_out": {"accuracy": spread, "loss": spread}}, "clients": [{"id": 0}]}
+    assert evaluation_line(line) == (
+        "round 4: own models of 1 client  |  held out: accuracy 0.500 (worst 0.250)"
+    )
+    diverged = {**line, "drop_outs": [{"id": 3, "reason": "not finite"}]}
+    assert "  |  1 without scores, since their models diverged  |  " in evaluation_line(diverged)
