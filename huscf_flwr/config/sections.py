@@ -146,10 +146,11 @@ class OptimiserSection(Section):
 
 
 class EvaluationSection(Section):
-    """How the generators are judged.
+    """How generators and classifiers are judged.
 
     Attributes:
-        every: rounds between two judgements of label fidelity and generation score; 0: only at the end.
+        every: rounds between two judgements: of generators by label fidelity and generation score, of
+            classifiers by all of their scores; 0: only at the end.
         images: images generated per domain for fidelity, score and FID.
         synthetic_images: images on which the train-on-synthetic classifier trains at the end; 0: none is
             trained.

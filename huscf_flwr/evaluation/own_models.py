@@ -48,9 +48,15 @@ CLASSIFIER_SCORES = ("accuracy", "f1", "loss")
 OwnScores = Mapping[str, Mapping[str, float]]
 """Scores of one client's own models: by the images that they are about, then by name."""
 
-_SAMPLER_SCORES = frozenset(field.name for field in fields(DomainScores))
+SAMPLER_SCORES = frozenset(field.name for field in fields(DomainScores))
 _CPU = torch.device("cpu")
 _IMAGES_AT_ONCE = 500
+
+
+def unknown_scores(listed: Collection[str]) -> list[str]:
+    """Return which names of scores are neither a sampler's nor a classifier's, with or without its name."""
+    of_classifiers = tuple(f"_{name}" for name in CLASSIFIER_SCORES)
+    return [name for name in listed if name not in SAMPLER_SCORES and not f"_{name}".endswith(of_classifiers)]
 
 
 def own_scores(
@@ -83,7 +89,7 @@ def own_scores(
         TEST: _classified(member, data.test, config, listed),
         HELD_OUT: _classified(member, data.held_out, config, listed),
     }
-    sampler = member.sampler() if any(name in listed for name in _SAMPLER_SCORES) else None
+    sampler = member.sampler() if any(name in listed for name in SAMPLER_SCORES) else None
     if sampler is not None:
         stream = torch_stream(config.seed, "judging", member.client, number)
         with _blaming(f"client {member.client}'s generator"):

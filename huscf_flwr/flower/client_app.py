@@ -46,6 +46,7 @@ from huscf_flwr.run.checkpoint import client_folder
 from huscf_flwr.run.client_files import owners_folder
 from huscf_flwr.run.host import Host
 from huscf_flwr.run.host_timer import device_timer, host_timer
+from huscf_flwr.run.mistakes import mistakes_told
 from huscf_flwr.session import Channel, DropOut, HostTimer, wire_type_of
 from huscf_flwr.session.wire import GrpcChannel, arrive
 
@@ -73,7 +74,8 @@ def describe(message: Message, context: Context) -> Message:
     config = _config(context)
     clients = DescribeRequest.from_records(message.content).clients
     owner = owner_of(context)
-    reply = DescribeReply({client: _client(config, owner, client).describe() for client in clients})
+    with mistakes_told():
+        reply = DescribeReply({client: _client(config, owner, client).describe() for client in clients})
     return Message(reply.to_records(method_of(config)), reply_to=message)
 
 
@@ -88,7 +90,7 @@ def train(message: Message, context: Context) -> Message:
     _prepare_process(config, 1 if owner else request.neighbours)
     host = _host(config, owner, assignment.training)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
-    with _channel(config, request, context, owner) as channel:
+    with mistakes_told(), _channel(config, request, context, owner) as channel:
         timer = _timer(config, assignment.clients, owner)
         trained = host.train(assignment, channel, timer, _stop_after(config.round_seconds, "round_seconds"))
     reasons = _reasons(trained.drop_outs, "the round")
@@ -107,7 +109,8 @@ def evaluate(message: Message, context: Context) -> Message:
     host = _host(config, owner, request.order.training)
     cache = owner.state_folder if owner else config.data.cache
     stop = _stop_after(config.evaluation.seconds, "evaluation.seconds")
-    evaluated = host.evaluate(request.order, lambda client: _data(config, owner, client), cache, stop)
+    with mistakes_told():
+        evaluated = host.evaluate(request.order, lambda client: _data(config, owner, client), cache, stop)
     reply = EvaluateReply(
         own=evaluated.scores,
         products=_judged(config, owner, request),

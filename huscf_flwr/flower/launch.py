@@ -27,6 +27,7 @@ from huscf_flwr.flower.watching import WatchedFolder, watch
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
 from huscf_flwr.run.run_folder import read_progress, read_summary
+from huscf_flwr.run.run_log import why_ended
 
 _RAY_STARTS = "in init_ray"
 """Where Flower's simulation was, says its traceback, if Ray did not start."""
@@ -60,7 +61,8 @@ class EndedRun:
         """Show and return the run's summary, once its SuperLink is gone: until then a stopped run trains on.
 
         Raises ``FlowerRunError`` with the end of the log if the run did not finish, and
-        ``InterruptedRunError`` if that is because it was to stop.
+        ``InterruptedRunError`` if that is because it was to stop. What the run itself says of its end goes
+        before what Flower says.
         """
         folder = self.config.folder if self.has_begun else None
         if self.status == "finished:completed":
@@ -70,6 +72,9 @@ class EndedRun:
         if self.cause is not None:
             progress = read_progress(folder) if folder is not None else None
             raise InterruptedRunError(self.cause, progress["round"] if progress else None, folder)
+        said = why_ended(folder) if folder is not None else ""
+        if said:
+            raise FlowerRunError(f"{said}; the whole log is {self.log}")
         reason = _reason(self.log.read_text("utf-8"))
         raise FlowerRunError(f"the run ended as {self.status}; the whole log is {self.log}\n{reason}")
 
@@ -181,6 +186,7 @@ def _toml(config: RunConfig, app: Path) -> str:
     settings, lost = overriding(config, listed_settings(app))
     if lost:
         raise FlowerRunError(
-            f"Flower does not carry {', '.join(lost)}: add them to [tool.flwr.app.config] in pyproject.toml"
+            f"Flower does not carry {', '.join(lost)}: add them to [tool.flwr.app.config] in "
+            f"{app / 'pyproject.toml'}; for settings of a method of your own, make an app of your own"
         )
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())

@@ -42,10 +42,11 @@ def method_named(name: str) -> type[Method]:
         )
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
+        is_missing = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}.")
+        advice = "correct its name, or install it where this process finds it" if is_missing else "mend it"
         raise ConfError(
-            f"'method' is '{name}': the module {module_name} cannot be imported ({error}); correct its name, "
-            "or install it where this process finds it"
+            f"'method' is '{name}': the module {module_name} cannot be imported ({error}); {advice}"
         ) from error
     found = getattr(module, class_name, None)
     if found is None:
@@ -123,6 +124,12 @@ def _check(method: type[Method], named: str) -> None:
     missing = sorted(attributes | getattr(method, "__abstractmethods__", frozenset()))
     if missing:
         raise ConfError(f"'method' is '{named}': {method.__name__} does not define {', '.join(missing)}")
+    missing = sorted(getattr(method.client, "__abstractmethods__", ()))
+    if missing:
+        raise ConfError(
+            f"'method' is '{named}': its clients are {method.client.__name__}, which does not define "
+            f"{', '.join(missing)}"
+        )
     settings = _settings_of(method)
     section, name = getattr(settings, "section", None), getattr(method, "name", None)
     if section is None or section != name:

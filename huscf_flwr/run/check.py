@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population, population_of, scenario_of
+from huscf_flwr.evaluation.own_models import CLASSIFIER_SCORES, SAMPLER_SCORES, unknown_scores
 from huscf_flwr.methods import method_of, resolved
-from huscf_flwr.methods.contract import LockStepClient, Method
+from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import device_of
 from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
@@ -51,6 +53,7 @@ def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None
     naming the setting, the value found and what to do.
     """
     check_emulation(config, method)
+    check_scores(method)
     if is_lock_step(method):
         executor = config.executor
         parts = executor.bind, executor.advertise, executor.certificate, executor.key, executor.insecure
@@ -72,6 +75,22 @@ def population_for(config: RunConfig, method: type[Method]) -> Population:
     """Return the virtual clients with their images; pooled by domain if that is what the method trains on."""
     population = population_of(config, model_spec_of(config))
     return population.pooled() if method.pools_domains else population
+
+
+def check_scores(method: type[Method]) -> None:
+    """Raise ``ValueError`` if a method lists scores that nobody can give."""
+    crossing, name = method.crossing, method.__name__
+    for unknown in unknown_scores(crossing.scores):
+        known = [*sorted(SAMPLER_SCORES), *CLASSIFIER_SCORES]
+        raise ValueError(
+            f"{name}.crossing.scores has '{unknown}'{did_you_mean(unknown, known)}: there are "
+            f"{', '.join(known)}; the last three with a classifier's name before them, if it has one"
+        )
+    if crossing.scores and not crossing.product_kind and not keeps_models(method.client):
+        raise ValueError(
+            f"{name}.crossing lists scores, but {method.client.__name__} defines neither classifiers nor "
+            "sampler, and is sent no product to judge: define one of them, or list no scores"
+        )
 
 
 def check_emulation(config: RunConfig, method: type[Method]) -> None:

@@ -81,7 +81,7 @@ class TerminalDisplay:
     def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
         """Print one line."""
         self._progress.stop()
-        self._console.print(round_line(metrics, rounds), highlight=False)
+        self.note(round_line(metrics, rounds))
 
     def evaluation(self, line: Mapping[str, Any]) -> None:
         """Print one line."""
@@ -128,6 +128,8 @@ def evaluation_line(line: Mapping[str, Any]) -> str:
     without = len(line.get("drop_outs", ()))
     count = len(line["clients"])
     parts = [f"round {line['round']}: own models of {count} client{'s' if count != 1 else ''}"]
+    untrained = count - line.get("trained", count)
+    parts += [f"{untrained} of them never trained"] if untrained else []
     parts += [f"{without} without scores, since their models diverged"] if without else []
     for on, scores in line["scores"].items():
         found = [

@@ -247,6 +247,8 @@ class Host:
     ) -> Upload | DropOut:
         """Return what a client sends after its last batch, and keep what is to be kept."""
         client, upload, private = member.client, member.upload(), member.private()
+        if not isinstance(upload, Upload):
+            raise TypeError(f"{type(member).__name__}.upload returned {upload!r:.40}; return an Upload")
         self._method.crossing.check_upload(upload)
         _check_losses(member, losses)
         # A batch's loss is computed before its step, so no loss shows what the last step did.

@@ -224,6 +224,10 @@ class Rounds:
             executor_s=opened.session.served_s / opened.steps,
         )
         outcome = self.method.close_round(opened.number, collected)
+        if not isinstance(outcome, Outcome):
+            raise TypeError(
+                f"{type(self.method).__name__}.close_round returned {outcome!r:.40}; return an Outcome"
+            )
         self.kept.update({k: upload.kept for k, upload in uploads.items() if upload.kept is not None})
         self.attempt = 1
         self.opened = None
@@ -309,8 +313,11 @@ def _check_form(method: Method, client: int, upload: Upload) -> None:
     form = method.form(client)
     for kind in sorted(form.keys() | upload.tensors.keys()):
         tensors, expected = upload.tensors.get(kind, {}), form.get(kind, {})
-        if tensors.keys() != expected.keys():
-            raise ValueError(f"client {client} sent {kind} {sorted(tensors)}, not {sorted(expected)}")
+        lacking, unasked = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+        if lacking or unasked:
+            wrong = [f"without {', '.join(lacking)}"] if lacking else []
+            wrong += [f"with {', '.join(unasked)}, which nobody asked for"] if unasked else []
+            raise ValueError(f"client {client} sent {kind} {' and '.join(wrong)}")
         for name, header in expected.items():
             tensor = tensors[name]
             if (tensor.dtype, tuple(tensor.shape)) != (header.dtype, header.shape):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -22,6 +21,7 @@ from huscf_flwr.run.checkpoint import Checkpoint
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.host import EvaluationOrder
 from huscf_flwr.run.metrics_line import evaluation_of, line_of, summary_of
+from huscf_flwr.run.mistakes import told
 from huscf_flwr.run.observers import Checkpoints, EventFiles, Logged, Observer, Pace, Shown
 from huscf_flwr.run.rounds import OpenRound, Rounds
 from huscf_flwr.run.run_folder import RunFolder, last_evaluation, read_metrics
@@ -129,6 +129,9 @@ class Run:
         if opened.session.failure is None and len(usable) >= least:
             return self._close_round(usable)
         why = f"{len(usable)} clients finished it, fewer than min_clients = {least}"
+        if opened.session.dropped:
+            client, dropped = list(opened.session.dropped.items())[-1]
+            why += f"; the last to drop out was client {client}: {dropped.reason}"
         if not again:
             self.fail(opened, why)
         self.give_up_round(opened, why)
@@ -196,7 +199,7 @@ class Run:
         """
         cause = opened.session.failure or why
         if isinstance(cause, BaseException):
-            raise RoundFailedError(f"round {opened.number}: {_told(cause)}") from cause
+            raise RoundFailedError(f"round {opened.number}: {told(cause)}") from cause
         raise RoundFailedError(f"round {opened.number}: {cause}")
 
     def deadlines(self) -> Deadlines:
@@ -228,6 +231,8 @@ class Run:
         evaluation = self._evaluation if self._evaluation.get("round") == self.rounds.number else {}
         if self._judging is not None:
             scores = self._judging.clustering(self.method)
+            if self.method.products():
+                self._note("judging the generators once more, thoroughly")
             domains = self._judging.domains(self.method, self.rounds.number, thoroughly=True)
             domains = domains or evaluation.get("domains", {})
         summary = summary_of(
@@ -273,16 +278,6 @@ class Run:
     def _note(self, text: str, client: int | None = None, *, is_warning: bool = False) -> None:
         for observer in self._observers:
             observer.note(text, client, is_warning=is_warning)
-
-
-def _told(error: BaseException) -> str:
-    """Return what went wrong; of an error that nobody worded for people, also its type and where it was."""
-    worded = isinstance(error, ValueError | OSError | ArithmeticError | RuntimeError)
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames or (worded and type(error) is not RuntimeError):
-        return str(error) or type(error).__name__
-    where = frames[-1]
-    return f"{type(error).__name__}: {error} ({where.filename}:{where.lineno}, in {where.name})"
 
 
 def _weighted_means(judged: Sequence[Judged]) -> dict[str, float]:

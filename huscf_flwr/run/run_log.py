@@ -15,12 +15,14 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from huscf_flwr.run.interruption import InterruptedRunError
+from huscf_flwr.run.mistakes import told
 
 LOG_NAME = "log.jsonl"
 LOGGERS = ("huscf_flwr", "flwr.huscf")
 """The library's, and the Flower app's, which Flower's own log shows too."""
 
 _LOGGER = logging.getLogger(__name__)
+_ENDS = "the run ends: "
 
 
 class RunLog(logging.Handler):
@@ -54,9 +56,9 @@ class RunLog(logging.Handler):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, InterruptedRunError | KeyboardInterrupt):
-            _LOGGER.warning("the run ends: %s", str(error) or "interrupted")
+            _LOGGER.warning("%s%s", _ENDS, str(error) or "interrupted")
         elif error is not None:
-            _LOGGER.error("the run ends: %s: %s", type(error).__name__, error, exc_info=error)
+            _LOGGER.error("%s%s", _ENDS, told(error), exc_info=error)
         for name, level in self._levels.items():
             logging.getLogger(name).removeHandler(self)
             logging.getLogger(name).setLevel(level)
@@ -106,3 +108,16 @@ class RunLog(logging.Handler):
         if record.exc_info:
             fields["exception"] = logging.Formatter().formatException(record.exc_info)
         return fields
+
+
+def why_ended(folder: Path) -> str:
+    """Return why the run in ``folder`` failed, if that is the last thing that its log says; else nothing."""
+    log = folder / LOG_NAME
+    lines = log.read_text("utf-8").splitlines() if log.is_file() else []
+    try:
+        last = json.loads(lines[-1]) if lines else {}
+    except ValueError:  # half written
+        last = {}
+    said = str(last.get("message", ""))
+    is_failure = last.get("level") == "ERROR" and said.startswith(_ENDS)
+    return said.removeprefix(_ENDS) if is_failure else ""

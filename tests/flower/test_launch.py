@@ -6,8 +6,9 @@ import pytest
 
 from huscf_flwr.config import load_config
 from huscf_flwr.flower import launch, watching
-from huscf_flwr.flower.launch import app_folder, run_on, run_with_flower
+from huscf_flwr.flower.launch import EndedRun, app_folder, run_on, run_with_flower
 from huscf_flwr.flower.superlink import FlowerRunError
+from huscf_flwr.run.run_log import RunLog
 from tests.flower.scripted_flwr import scripted_superlink
 from tests.run.builders import SilentDisplay
 
@@ -25,6 +26,24 @@ def test_of_a_failed_run_the_first_traceback_is_shown_and_the_end_of_its_log():
     assert reason.startswith(first + "\n")
     assert reason.endswith("ERROR: exit code 1")
     assert len(reason.splitlines()) < 25
+
+
+def test_what_a_run_says_of_its_end_goes_before_what_flower_says(tmp_path):
+    config = load_config("demo", [f"output={tmp_path}"])
+    config.folder.mkdir(parents=True)
+    log = config.folder / "flower.log"
+    log.write_text("Traceback (most recent call last):\nKeyError: 'oops'\n")
+    ended = EndedRun(config, "finished:failed", log, True, None)
+    with pytest.raises(FlowerRunError, match=r"the run ended as finished:failed(.*\n)*.*KeyError"):
+        ended.summary(SilentDisplay())
+    with pytest.raises(KeyError), RunLog("demo") as run_log:
+        run_log.write_to(config.folder)
+        {}["oops"]
+    with pytest.raises(
+        FlowerRunError,
+        match=r"^KeyError: 'oops' \(.*test_launch\.py:\d+, in .*\); the whole log is .*flower\.log$",
+    ):
+        ended.summary(SilentDisplay())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +72,7 @@ def test_a_run_is_not_submitted_if_flower_would_not_carry_all_its_settings(tmp_p
     settings = [f"output={tmp_path}", f"method={method}", "two_exchanges.steps=5"]
     config = load_config("demo", settings)
     problem = (
-        r"Flower does not carry two-exchanges\.steps: add .* to \[tool\.flwr\.app\.config\] in pyproject"
+        r"Flower does not carry two-exchanges\.steps: add .* to \[tool\.flwr\.app\.config\] in .*pyproject\.toml"
     )
     with pytest.raises(FlowerRunError, match=problem):
         run_on(superlink, config, app_folder(), SilentDisplay())

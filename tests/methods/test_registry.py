@@ -8,7 +8,7 @@ from huscf_flwr import methods
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import MethodSettings, RunConfig, Section
 from huscf_flwr.methods import BUILT_IN, method_named, method_of, resolved
-from huscf_flwr.methods.contract import Crossing, Method
+from huscf_flwr.methods.contract import Crossing, MessageClient, Method
 from huscf_flwr.methods.fedgan import FedGAN, FedGANSettings
 from huscf_flwr.methods.fedproto import FedProto
 from huscf_flwr.methods.huscf import HuSCF, HuSCFSettings
@@ -114,6 +114,25 @@ def test_a_method_that_lacks_something(offer):
         name = "half"
 
     assert "Half does not define client, close_round, crossing, form, " in refusal(offer(Half))
+
+
+def test_a_client_that_lacks_something(offer):
+    half = type("HalfClient", (MessageClient,), {"begin": lambda *_: None})
+    message = refusal(offer(method(client=half)))
+    assert "its clients are HalfClient, which does not define train, upload" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("import numppy", "(No module named 'numppy'); mend it"),
+        ("def broken(:", "(invalid syntax (broken_method.py, line 1)); mend it"),
+    ],
+)
+def test_a_module_with_a_mistake_in_it(tmp_path, monkeypatch, content, said):
+    (tmp_path / "broken_method.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert f"the module broken_method cannot be imported {said}" in refusal("broken_method:Mine")
 
 
 def test_models_of_clients_of_which_no_score_may_cross(offer):

@@ -1,8 +1,11 @@
 import pytest
 
 from huscf_flwr.data import DataError
+from huscf_flwr.methods import BUILT_IN, method_named
+from huscf_flwr.methods.contract import Crossing
+from huscf_flwr.methods.fedgan import FedGAN
 from huscf_flwr.methods.huscf import HuSCF, HuSCFSettings
-from huscf_flwr.run.check import check_run
+from huscf_flwr.run.check import check_run, check_scores
 from huscf_flwr.run.checkpoint import CheckpointError
 from huscf_flwr.run.local import train_locally
 from tests.run.builders import UNJUDGED, SilentDisplay, small_run
@@ -98,3 +101,22 @@ def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
         "domain": 2,
         "partition": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("scores", "refusal"),
+    [
+        (("fidelity",), r"Listing.crossing.scores has 'fidelity' \(did you mean 'label_fidelity'\?\)"),
+        (("accuracies",), r"has 'accuracies' \(did you mean 'accuracy'\?\): there are fid, .* loss"),
+        (("f1",), "lists scores, but FedGANClient defines neither classifiers nor sampler"),
+    ],
+)
+def test_scores_that_nobody_can_give_are_refused(scores, refusal):
+    listing = type("Listing", (FedGAN,), {"crossing": Crossing(scores=scores)})
+    with pytest.raises(ValueError, match=refusal):
+        check_scores(listing)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_scores_that_somebody_gives_are_not(name):
+    check_scores(method_named(name))
