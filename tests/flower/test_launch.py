@@ -71,7 +71,7 @@ def test_a_run_is_not_submitted_if_flower_would_not_carry_all_its_settings(tmp_p
     method = "tests.methods.two_exchanges:TwoExchanges"
     settings = [f"output={tmp_path}", f"method={method}", "two_exchanges.steps=5"]
     config = load_config("demo", settings)
-    problem = r"Flower does not carry two-exchanges\.steps: add .*config\] in .*pyproject\.toml; for .* your own"
+    problem = r"Flower does not carry two-exchanges\.steps: add .*config\] in .*pyproject\.toml; for .* own"
     with pytest.raises(FlowerRunError, match=problem):
         run_on(superlink, config, app_folder(), SilentDisplay())
     assert not (tmp_path / "asked").exists()
