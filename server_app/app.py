@@ -42,7 +42,7 @@ def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerAp
                         session_grid,
                         strategy.initial_arrays(),
                         num_rounds=strategy.rounds_left,
-                        timeout=config.round_seconds + _LATER_SECONDS,
+                        timeout=max(config.round_seconds, config.evaluation.seconds) + _LATER_SECONDS,
                     )
                 strategy.finish()
             finally:

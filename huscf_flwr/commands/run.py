@@ -14,6 +14,7 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
 from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.mistakes import mistakes_told
 from huscf_flwr.run.run_folder import make_way
 
 
@@ -45,7 +46,8 @@ def run_command(
         make_way(folder, checked.config.resume, display.note)
         with stop_requests() as stop:
             if app is None:
-                train_locally(checked, hosts=hosts, display=display, stop=stop)
+                with mistakes_told():
+                    train_locally(checked, hosts=hosts, display=display, stop=stop)
             else:
                 run = checked.config
                 del checked  # Flower's processes load their own images.

@@ -109,7 +109,7 @@ BODY = """\
     {%- if own_models.untrained %}Of these clients {{ own_models.untrained|count }} had not trained in any
     round so far, and scored the model that they began with. {% endif %}
     {%- if own_models.drop_outs %}{{ one(own_models.drop_outs, "more client") }} had a model that has
-    diverged, and no scores. {% endif %}Of the evaluation, only scores left the clients.</p>
+    diverged, and no scores. {% endif %}Only scores left the clients, and why some have none.</p>
   <div class="scroll"><table class="scores">
     <thead><tr><th class="text">Images</th><th class="text">Over clients</th>
       {% for metric in own_models.metrics %}

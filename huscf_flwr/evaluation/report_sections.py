@@ -32,7 +32,7 @@ _MEANINGS = {
     "held out": "Held out images are the client’s own that it did not train on.",
     "generated": "Generated images are what the client’s model draws. They are judged by a classifier that "
     "was trained on the training images of the client’s domain, or on a device on its owner’s, and FID "
-    "compares with these; only TSTR needs test images.",
+    "compares with the same images; only TSTR needs test images.",
 }
 _OF_LOCK_STEP = ("cuts", "executor")
 """Sections that only methods with steps use."""

@@ -23,6 +23,7 @@ from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.cuts.devices import Device, deal_devices
 from huscf_flwr.data import ClientData, Population
 from huscf_flwr.evaluation.domain_scores import Judged
+from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.flower.messages import (
     DESCRIBE,
@@ -111,9 +112,10 @@ def evaluate(message: Message, context: Context) -> Message:
     stop = _stop_after(config.evaluation.seconds, "evaluation.seconds")
     with mistakes_told():
         evaluated = host.evaluate(request.order, lambda client: _data(config, owner, client), cache, stop)
+        products = _judged(config, owner, request)
     reply = EvaluateReply(
         own=evaluated.scores,
-        products=_judged(config, owner, request),
+        products=products,
         drop_outs=_reasons(evaluated.drop_outs, "the evaluation"),
     )
     return Message(reply.to_records(method), reply_to=message)
@@ -125,7 +127,11 @@ def _judged(config: RunConfig, owner: Owner | None, request: EvaluateRequest) ->
         return {}
     if owner is None or owner.client != request.judge:
         raise ValueError(f"client {request.judge} is not owned by this SuperNode, which cannot judge for it")
-    scores, samples = owner.judge(config, method_of(config), request.product)
+    try:
+        scores, samples = owner.judge(config, method_of(config), request.product)
+    except DivergedError as error:
+        LOGGER.warning("client %s cannot judge its product: %s", request.judge, error)
+        return {}
     return {request.judge: Judged(samples, scores)} if samples else {}
 
 
@@ -209,7 +215,7 @@ def _stop_after(seconds: float, setting: str) -> Callable[[], None]:
 
     def stop() -> None:
         if time.monotonic() > ends:
-            raise TimeoutError(f"it has lasted longer than {setting} = {seconds:g}")
+            raise TimeoutError(f"the message has been worked on for longer than {setting} = {seconds:g}")
 
     return stop
 

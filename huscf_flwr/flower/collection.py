@@ -54,6 +54,10 @@ class RoundHosts:
         """Return the SuperNodes whose clients all dropped out."""
         return frozenset(node for node in self.nodes if not self.clients(node))
 
+    def lost(self) -> frozenset[int]:
+        """Return the SuperNodes that did not reply and whose clients all dropped out."""
+        return self.without_clients() - self._replied
+
     def gone(self) -> Collection[int]:
         """Return the SuperNodes whose replies are worth nothing any more, or are too late."""
         session = self.opened.session
@@ -93,16 +97,23 @@ class EvaluatingHosts:
         self._seconds = seconds
         self._clock = clock
         self._began = clock()
+        self._heard: set[int] = set()
 
     def gone(self) -> Collection[int]:
         """Return the SuperNodes whose replies would be too late."""
-        return self.asked if self._clock() - self._began > self._seconds else ()
+        if self._clock() - self._began <= self._seconds:
+            return ()
+        for node in sorted(self.asked.keys() - self._heard):
+            self.failed(node, f"no reply within {self._seconds:g} s")
+        return self.asked
 
     def replied(self, node: int) -> None:
-        """Do nothing: nobody waits for it."""
+        """Take note that a SuperNode has replied."""
+        self._heard.add(node)
 
     def failed(self, node: int, reason: str) -> None:
         """Log why a SuperNode has no scores."""
+        self._heard.add(node)
         LOGGER.warning("SuperNode %s: %s; its clients' models are not scored", node, reason)
 
 

@@ -34,6 +34,8 @@ from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.session.wire import ExecutorServer
 
+_LOOK_AGAIN_SECONDS = 1.0
+
 
 class MethodStrategy(Strategy):
     """Federated training with any method.
@@ -121,7 +123,7 @@ class MethodStrategy(Strategy):
         grid: Grid,
     ) -> Iterable[Message]:
         """Open the round; send each host its clients' orders, and where the executor is if they need it."""
-        assembly, away = self._assembled(), self._away_once_somebody_is_there(grid)
+        assembly, away = self._assembled(), self._away_once_enough_are_there(grid)
         placement = assembly.placement(away, self._prepared().select(assembly.available(away)))
         nodes = list(placement)
         streams = self._open_round(placement)
@@ -148,7 +150,7 @@ class MethodStrategy(Strategy):
         # Who dropped out of the round may well answer the next message.
         self._hosts = None
         try:
-            metrics = run.end_round(uploads, again=True)
+            metrics = run.end_round(uploads, may_retry=True)
         finally:
             self._lost = self._lost_after(hosts)
         return (None, None) if metrics is None else (self._products(), _metric_record(metrics, run.method))
@@ -279,22 +281,22 @@ class MethodStrategy(Strategy):
         connected = set(grid.get_node_ids())
         return self._lost | {node for node in self._assembled().owners if node not in connected}
 
-    def _away_once_somebody_is_there(self, grid: Grid) -> frozenset[int]:
-        """Return who cannot take part, as soon as somebody can; raises ``AssemblyError`` if nobody comes."""
-        deadline = time.monotonic() + NODES_SECONDS
-        while not self._assembled().available(away := self._away(grid)):
+    def _away_once_enough_are_there(self, grid: Grid) -> frozenset[int]:
+        """Return who cannot take part, as soon as enough can; raises ``AssemblyError`` if too few come."""
+        deadline, least = time.monotonic() + NODES_SECONDS, self.config.min_clients
+        while (count := len(self._assembled().available(away := self._away(grid)))) < least:
             if time.monotonic() > deadline:
                 raise AssemblyError(
-                    f"min_clients: {self.config.min_clients}, but no client has been connected for "
-                    f"{NODES_SECONDS:g} s; start their SuperNodes, and go on with resume"
+                    f"min_clients: {least}, but {count} clients can be reached after {NODES_SECONDS:g} s; "
+                    "start the SuperNodes of others, and go on with resume"
                 )
-            time.sleep(1.0)
+            time.sleep(_LOOK_AGAIN_SECONDS)
         return away
 
     def _lost_after(self, hosts: RoundHosts) -> frozenset[int]:
         """Return the hosts of virtual clients not to count on any more; if all are lost, none is."""
         virtual = self._assembled().clients.keys() - self._assembled().owners
-        lost = self._lost | {node for node in virtual if node in hosts.without_clients()}
+        lost = self._lost | {node for node in virtual if node in hosts.lost()}
         return frozenset() if lost >= virtual else frozenset(lost)
 
     def _prepared(self) -> Run:

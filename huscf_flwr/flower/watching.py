@@ -6,6 +6,8 @@ What it does is read from its folder; whether it is over, and how, Flower is ask
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink
@@ -28,10 +30,10 @@ class WatchedFolder:
         self._display = display
         self._total = method_of(config).rounds(config)
         self._since = time.time()
-        self._rounds = self._evaluated = 0
+        self._rounds, self._evaluated = 0, (0, False)
         if config.resume is not None:
             self._rounds = config.resume_round or last_round(config.resume) or 0
-            self._evaluated = min(self._rounds, last_evaluation(config.resume).get("round", 0))
+            self._evaluated = min((self._rounds, True), _progress_of(last_evaluation(config.resume)))
             display.note(f"goes on from {config.resume} after round {self._rounds}")
 
     @property
@@ -56,12 +58,17 @@ class WatchedFolder:
             if number in rounds and number > self._rounds:
                 self._display.round(rounds[number], self._total)
                 self._rounds = number
-            if number in evaluations and number > self._evaluated:
+            if number in evaluations and _progress_of(evaluations[number]) > self._evaluated:
                 self._display.evaluation(evaluations[number])
-                self._evaluated = number
+                self._evaluated = _progress_of(evaluations[number])
         progress = read_progress(folder)
         if progress and progress["round"] > self._rounds:
             self._display.step(progress["round"], progress["step"], progress["steps"])
+
+
+def _progress_of(evaluation: Mapping[str, Any]) -> tuple[int, bool]:
+    """Return what increases from one evaluation to the next: after the last round there may be two."""
+    return evaluation.get("round", 0), bool(evaluation.get("thorough"))
 
 
 def watch(superlink: PrivateSuperLink, run_id: str, watched: WatchedFolder, stop: StopRequest) -> str:

@@ -57,6 +57,7 @@ class ServerState(BaseModel):
     settings: dict[str, RunConfigValue]
     clients: list[int]
     kept: dict[int, Kept]
+    trained: tuple[int, ...]
     """By client id."""
     facts: dict[str, Any]
     """Of the method's state."""
@@ -114,6 +115,7 @@ class Checkpoint:
         rounds.training = self.state.training
         rounds.number = self.state.round
         rounds.kept = dict(self.state.kept)
+        rounds.trained = set(self.state.trained)
 
     def take_over(self, run_folder: Path, *, keep_last: int) -> None:
         """Make it the last checkpoint of the run in ``run_folder``, which keeps ``keep_last`` of its own."""
@@ -164,6 +166,7 @@ def save_checkpoint(rounds: Rounds, run_folder: Path) -> None:
         settings=_settings(config),
         clients=sorted(method.clients),
         kept=rounds.kept,
+        trained=tuple(sorted(rounds.trained)),
         facts=dict(own.facts),
         tensors=path.name,
         sha256=write_tensors(path, own.tensors),

@@ -63,7 +63,7 @@ class EvaluationOrder:
     orders: Orders
     """What the method tells these clients; perhaps nothing."""
     kept: Mapping[int, Kept]
-    """As in ``Assignment``; a client that is not listed has never finished a round."""
+    """As in ``Assignment``; a client that is not listed has kept nothing yet."""
     thoroughly: bool
     """Whether it is the last time, when scores that take long are worth it."""
 
@@ -248,7 +248,7 @@ class Host:
         """Return what a client sends after its last batch, and keep what is to be kept."""
         client, upload, private = member.client, member.upload(), member.private()
         if not isinstance(upload, Upload):
-            raise TypeError(f"{type(member).__name__}.upload returned {upload!r:.40}; return an Upload")
+            raise CrossingError(f"{type(member).__name__}.upload returned {upload!r:.40}; return an Upload")
         self._method.crossing.check_upload(upload)
         _check_losses(member, losses)
         # A batch's loss is computed before its step, so no loss shows what the last step did.

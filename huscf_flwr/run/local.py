@@ -124,7 +124,7 @@ class LocalEngine:
                 opened.session.drop(client, drop_out.reason)
         uploads = {client: upload for host in hosted for client, upload in host.uploads.items()}
         # Trained again, it would come out the same.
-        self._run.end_round(uploads, again=False)
+        self._run.end_round(uploads, may_retry=False)
 
     def evaluate(self) -> dict[str, Any]:
         """Let clients evaluate models of their own; return what is known then."""

@@ -52,7 +52,7 @@ def evaluation_of(
     return {
         "round": rounds.number,
         "thorough": not rounds.left,
-        "trained": len(scores.keys() & rounds.kept.keys()),
+        "trained": len(scores.keys() & rounds.trained),
         "scores": spread_of(scores),
         "clients": [
             {"id": client, **{on: dict(each) for on, each in own.items()}}

@@ -93,6 +93,7 @@ class Rounds:
         number: of the round that is under way, or else of the last that is finished.
         attempt: at the round that is next or under way, from one.
         kept: what each client has last kept for itself, if anything.
+        trained: the clients that have taken part in a round to its end.
     """
 
     def __init__(self, config: RunConfig, method: Method) -> None:
@@ -104,6 +105,7 @@ class Rounds:
         self.number = 0
         self.attempt = 1
         self.kept: dict[int, Kept] = {}
+        self.trained: set[int] = set()
         self.opened: OpenRound | None = None
 
     @property
@@ -136,7 +138,7 @@ class Rounds:
 
         It is part of no round, and its bytes are counted in none.
         """
-        orders = self.method.evaluation_orders(self.number, clients).of_host(clients)
+        orders = self.method.evaluation_orders(self.number, clients) if clients else Orders(clients={})
         self.method.crossing.check_evaluation(orders)
         return EvaluationOrder(
             round=self.number,
@@ -225,10 +227,11 @@ class Rounds:
         )
         outcome = self.method.close_round(opened.number, collected)
         if not isinstance(outcome, Outcome):
-            raise TypeError(
+            raise ValueError(
                 f"{type(self.method).__name__}.close_round returned {outcome!r:.40}; return an Outcome"
             )
         self.kept.update({k: upload.kept for k, upload in uploads.items() if upload.kept is not None})
+        self.trained.update(uploads)
         self.attempt = 1
         self.opened = None
         seconds = time.monotonic() - opened.started

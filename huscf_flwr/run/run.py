@@ -100,7 +100,7 @@ class Run:
         if held_out and type(self.method).client.classifiers is Client.classifiers:
             self._note(
                 f"data.held_out: {held_out:g}, but {self.config.method} has no classifiers to score on the "
-                "images that are held out, which nobody trains on; 0 would train on all"
+                "images that are held out; set it to 0 to train on all of them"
             )
 
     def open_round(
@@ -116,11 +116,11 @@ class Run:
         """Return who takes part in the next round, of the clients that are ``available``."""
         return self.rounds.select(available)
 
-    def end_round(self, uploads: Mapping[int, Upload], *, again: bool) -> dict[str, Any] | None:
+    def end_round(self, uploads: Mapping[int, Upload], *, may_retry: bool) -> dict[str, Any] | None:
         """Close the round with what came of its clients; those without a usable upload have dropped out.
 
-        Returns the round's metrics. If too few clients are left, the round fails; if it may be tried
-        ``again`` it is taken back for that, and nothing is returned.
+        Returns the round's metrics. If too few clients are left, the round fails; if the engine ``may_retry``
+        it is taken back for that, and nothing is returned.
 
         Raises ``RoundFailedError`` if the round has failed for good.
         """
@@ -128,11 +128,11 @@ class Run:
         least = self.config.min_clients
         if opened.session.failure is None and len(usable) >= least:
             return self._close_round(usable)
-        why = f"{len(usable)} clients finished it, fewer than min_clients = {least}"
+        why = f"{len(usable)} of its clients finished it, fewer than min_clients = {least}"
         if opened.session.dropped:
             client, dropped = list(opened.session.dropped.items())[-1]
             why += f"; the last to drop out was client {client}: {dropped.reason}"
-        if not again:
+        if not may_retry:
             self.fail(opened, why)
         self.give_up_round(opened, why)
         return None
@@ -156,7 +156,7 @@ class Run:
         return self.rounds.select_for_evaluation(available)
 
     def evaluation_order(self, clients: Sequence[int]) -> EvaluationOrder:
-        """Return what the host of ``clients`` is told that evaluate models of their own."""
+        """Return what the host of ``clients`` is told before they evaluate models of their own."""
         return self.rounds.evaluation_order(clients)
 
     def close_evaluation(
@@ -232,7 +232,7 @@ class Run:
         if self._judging is not None:
             scores = self._judging.clustering(self.method)
             if self.method.products():
-                self._note("judging the generators once more, thoroughly")
+                self._note("judging the generators thoroughly")
             domains = self._judging.domains(self.method, self.rounds.number, thoroughly=True)
             domains = domains or evaluation.get("domains", {})
         summary = summary_of(

@@ -100,13 +100,16 @@ def test_a_reply_that_takes_too_long_after_the_last_step_is_not_waited_for(finis
 
 def test_who_evaluates_for_too_long_is_not_waited_for(caplog):
     now = 0.0
-    hosts = EvaluatingHosts(ASKED, seconds=60.0, clock=lambda: now)
+    hosts = EvaluatingHosts({**ASKED, 23: request(7)}, seconds=60.0, clock=lambda: now)
     hosts.replied(21)
     hosts.failed(22, "MemoryError")
     assert "SuperNode 22: MemoryError" in caplog.text
     assert set(hosts.gone()) == set()
     now = 60.1
-    assert set(hosts.gone()) == {21, 22}
+    assert set(hosts.gone()) == {21, 22, 23}
+    assert "SuperNode 23: no reply within 60 s" in caplog.text
+    assert caplog.text.count("SuperNode 22") == 1
+    assert "SuperNode 21" not in caplog.text
 
 
 def test_what_several_supernodes_found_comes_together():

@@ -197,6 +197,25 @@ def test_a_client_that_diverges_is_left_out_as_on_the_local_engine(
 
 
 @pytest.mark.parametrize("method", sorted(METHODS.keys() - {"central", "local", "local-classifier"}))
+def test_a_supernode_whose_only_client_has_dropped_out_is_not_lost(images, tmp_path):
+    """It has replied, and has the same client in the next round."""
+
+    def handle(message, context):
+        reply = client_apps.app(message, context)
+        if message.metadata.message_type == "train" and "upload/1" in reply.content:
+            spoil_second(reply.content, message.content["round"]["round"])
+        return reply
+
+    def spoil_second(content, number):
+        if number == 2:
+            not_finite(Reply(RecordDict({"x": content["tensors/1/networks"]}), None))
+
+    config = small_run(images, tmp_path, rounds=3, clients=2, method="fedgan", **UNJUDGED)
+    run(config, hosts(2), app=handle)
+    assert trained_in(config) == [[0, 1], [0], [0, 1]]
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2, 2]
+
+
 def test_an_upload_that_cannot_be_used_costs_no_other_client_of_its_supernode_the_round(
     images, tmp_path, method
 ):
@@ -224,16 +243,33 @@ def test_an_upload_that_cannot_be_used_costs_no_other_client_of_its_supernode_th
     assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2, 2]
 
 
-def test_a_run_waits_for_owners_that_are_all_away_and_then_says_so(images, tmp_path, monkeypatch):
+def test_a_run_waits_for_owners_that_are_away_and_then_says_so(images, tmp_path, monkeypatch):
     monkeypatch.setattr(strategy, "NODES_SECONDS", 0.0)
     has_trained = lambda grid: any(m.metadata.message_type == "train" for m in grid.sent)  # noqa: E731
     monkeypatch.setattr(
-        InProcessGrid, "get_node_ids", lambda grid: [] if has_trained(grid) else list(grid.contexts)
+        InProcessGrid, "get_node_ids", lambda grid: [200] if has_trained(grid) else list(grid.contexts)
     )
-    config = small_run(images, tmp_path, rounds=3, clients=2, method="fedgan", **UNJUDGED)
-    with pytest.raises(AssemblyError, match="no client has been connected for 0 s; start their SuperNodes"):
+    config = small_run(images, tmp_path, rounds=3, clients=2, method="fedgan", min_clients=2, **UNJUDGED)
+    with pytest.raises(AssemblyError, match="min_clients: 2, but 1 clients can be reached after 0 s; start"):
         run(config, owners(images, tmp_path))
     assert trained_in(config) == [[0, 1]]
+
+
+def test_an_owner_that_comes_back_while_it_is_waited_for_takes_part(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(strategy, "_LOOK_AGAIN_SECONDS", 0.0)
+    looks = []
+
+    def ids(grid):
+        trained = [m for m in grid.sent if m.metadata.message_type == "train"]
+        looks.append(len(trained))
+        away = len(trained) == 2 and looks.count(2) < 5
+        return [200] if away else list(grid.contexts)
+
+    monkeypatch.setattr(InProcessGrid, "get_node_ids", ids)
+    config = small_run(images, tmp_path, rounds=2, clients=2, method="fedgan", min_clients=2, **UNJUDGED)
+    run(config, owners(images, tmp_path))
+    assert trained_in(config) == [[0, 1], [0, 1]]
+    assert looks.count(2) >= 5
 
 
 class Reply:

@@ -1,14 +1,13 @@
 import pytest
 
 from huscf_flwr.data import DataError
-from huscf_flwr.methods import BUILT_IN, method_named
 from huscf_flwr.methods.contract import Crossing
 from huscf_flwr.methods.fedgan import FedGAN
 from huscf_flwr.methods.huscf import HuSCF, HuSCFSettings
 from huscf_flwr.run.check import check_run, check_scores
 from huscf_flwr.run.checkpoint import CheckpointError
 from huscf_flwr.run.local import train_locally
-from tests.run.builders import UNJUDGED, SilentDisplay, small_run
+from tests.run.builders import METHODS, UNJUDGED, SilentDisplay, method_class, small_run
 from tests.run.counting import count_calls
 
 
@@ -117,6 +116,6 @@ def test_scores_that_nobody_can_give_are_refused(scores, refusal):
         check_scores(listing)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_scores_that_somebody_gives_are_not(name):
-    check_scores(method_named(name))
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_that_somebody_gives_are_not(method):
+    check_scores(method_class(method))

@@ -106,11 +106,11 @@ def test_too_few_usable_uploads_end_a_round_or_take_it_back(run):
     for again in (True, False):
         run.open_round([[0, 1, 2]])
         if again:
-            assert run.end_round({2: Upload()}, again=True) is None
+            assert run.end_round({2: Upload()}, may_retry=True) is None
             assert run.rounds_left == 5
         else:
-            with pytest.raises(RoundFailedError, match=r"round 1: 0 clients .* fewer than min_clients = 1"):
-                run.end_round({2: Upload()}, again=False)
+            with pytest.raises(RoundFailedError, match=r"^round 1: 0 of its clients .* min_clients = 1"):
+                run.end_round({2: Upload()}, may_retry=False)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ _OWN = (TEST, HELD_OUT, GENERATED)
 class EvaluateRequest:
     """Server to SuperNode: score these clients' own models, or a product on your client's test data.
 
-    Like the scores that come back, it is no part of a round, and its bytes are in the count of none.
+    Like the scores that come back, it belongs to no round, and no round counts its bytes.
     """
 
     order: EvaluationOrder

@@ -55,8 +55,7 @@ def load_state(
     memory.load(state)
     clusters = {int(client): cluster for client, cluster in facts["clusters"].items()}
     blocks = {name: unflatten_blocks(tensors, f"cluster-{name}/blocks/") for name in names}
-    # States that were written before clients could be undecided have no such list, and no such clients.
-    models.load(clusters, blocks, facts.get("undecided", ()))
+    models.load(clusters, blocks, facts["undecided"])
     models.common = unflatten_blocks(tensors, _COMMON_BLOCKS) or None
     bodies.restore(models.settled if facts["parted"] else {})
     for name, segments in bodies.bodies.items():

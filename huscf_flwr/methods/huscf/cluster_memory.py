@@ -96,15 +96,9 @@ class ClusterMemory:
         """Forget where the clusters are: there is nobody left to find a cluster for."""
         self.places, self.space = {}, FeatureSpace()
 
-    def nearest(self, means: Mapping[int, Tensor], sizes: Mapping[int, int]) -> dict[int, int]:
-        """Return the cluster whose place is nearest to the ``comparable_means`` [R] of each client.
-
-        ``sizes`` are the clients of each cluster that can be joined. If none of these has a place, as may be
-        in checkpoints that were written before places were kept in every round, all join the largest one.
-        """
-        names = sorted(sizes.keys() & self.places.keys())
-        if not names:
-            return dict.fromkeys(sorted(means), min(sizes, key=lambda name: (-sizes[name], name)))
+    def nearest(self, means: Mapping[int, Tensor]) -> dict[int, int]:
+        """Return the cluster whose place is nearest to the ``comparable_means`` [R] of each client."""
+        names = sorted(self.places)
         places = self.space.features(torch.stack([self.places[name] for name in names]))
         return {
             client: names[int((self.space.features(mean[None]) - places).norm(dim=1).argmin())]

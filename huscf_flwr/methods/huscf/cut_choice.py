@@ -58,9 +58,9 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
     """Return the problem of choosing cuts, in the order of client ids, for devices as they are believed.
 
     A step is timed for the clients of a round: where only some of all are in it, the server runs its blocks
-    for so much fewer, which is the same as to run them for all on a server that is so much faster. Who will
-    be there nobody knows: a step waits for the slowest of all clients, and the server is thought to have the
-    same share of every class of devices.
+    for that many fewer clients, which is the same as to run them for all on a server that is faster by as
+    much. Nobody knows who will be there: a step waits for the slowest of all clients, and the server is
+    thought to have the same share of every class of devices.
     """
     devices = tuple(device for _, device in sorted(beliefs.devices.items()))
     gflops = beliefs.server.gflops / share_in_a_round(config, len(devices))

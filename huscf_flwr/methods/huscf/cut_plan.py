@@ -96,11 +96,7 @@ class CutPlan:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``; raises ``ValueError`` if it belongs to other clients or fixed cuts.
-
-        Of a state that was written before it had them, the last round's cuts are taken for the next round's,
-        and the prediction is made anew.
-        """
+        """Go on from ``state``; raises ``ValueError`` if it belongs to other clients or fixed cuts."""
         now = _cuts(state["cuts"])
         if now.keys() != self.now.keys():
             raise ValueError(f"belongs to other clients: {_ids(now)}; this run has {_ids(self.now)}")
@@ -110,12 +106,11 @@ class CutPlan:
                 f"has other cuts for clients {_ids(moved)}: their device profiles or the solver have changed"
             )
         self.now, self.before = now, _cuts(state["cuts_before"])
-        self.of_last_round = _cuts(state.get("cuts_of_last_round", state["cuts"]))
+        self.of_last_round = _cuts(state["cuts_of_last_round"])
         if self._reselection is not None:
             self._reselection.load_state(state["beliefs"])
             self.solution = self._reselection.solution_of(now)
-        if "solution" in state:
-            self.solution = replace(self.solution, **state["solution"])
+        self.solution = replace(self.solution, **state["solution"])
 
 
 def _cuts(state: Mapping[str, Any]) -> dict[int, Cut]:

@@ -7,7 +7,6 @@ the activations of the discriminator's middle, and closes a round by clustering 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -351,8 +350,7 @@ class HuSCF(Method):
         if not newcomers:
             return {}
         means = comparable_means([*newcomers.values()], self.averaging.feature_scaling)
-        sizes = Counter(self.models.settled.values())
-        joined = self.memory.nearest(dict(zip(newcomers, means, strict=True)), sizes)
+        joined = self.memory.nearest(dict(zip(newcomers, means, strict=True)))
         self.models.take(joined, {})
         self.bodies.part(self.models.settled)
         return joined

@@ -9,7 +9,6 @@ from huscf_flwr.methods.contract import State
 from huscf_flwr.methods.huscf.cluster_memory import ClusterMemory
 
 MEANS = {client: torch.tensor([float(client), 0.0]) for client in range(4)}
-SIZES = {2: 1, 5: 1}
 
 
 def result(clusters, told_apart=(), places=None):
@@ -110,23 +109,16 @@ def test_once_bodies_have_parted_only_clusters_that_have_some_have_a_place():
     memory = ClusterMemory(range(4))
     memory.settle([2, 0], {0: torch.zeros(2), 1: torch.ones(2), 2: torch.full((2,), 9.0)}, FeatureSpace())
     assert list(memory.places) == [0, 2]
-    assert memory.nearest({3: torch.ones(2)}, {0: 1, 2: 1}) == {3: 0}
-
-
-def test_without_places_a_newcomer_goes_to_the_largest_cluster():
-    memory = ClusterMemory(range(4))
-    assert memory.nearest({3: torch.ones(2)}, {4: 1, 2: 3, 1: 3}) == {3: 1}
-    memory.places = {0: torch.ones(2)}  # of a cluster that cannot be joined
-    assert memory.nearest({3: torch.ones(2)}, {4: 1, 2: 3}) == {3: 2}
+    assert memory.nearest({3: torch.ones(2)}) == {3: 0}
 
 
 def test_a_newcomer_goes_where_it_is_nearest_in_the_space_of_features():
     memory = ClusterMemory(range(4))
     memory.places = {2: torch.tensor([0.0, 0.0]), 5: torch.tensor([4.0, 1.0])}
     mean = torch.tensor([3.0, 0.0])
-    assert memory.nearest({7: mean}, SIZES) == {7: 5}
+    assert memory.nearest({7: mean}) == {7: 5}
     memory.space = FeatureSpace(spread=torch.tensor([100.0, 1.0]))
-    assert memory.nearest({7: mean, 3: torch.tensor([0.0, 0.9])}, SIZES) == {3: 5, 7: 2}
+    assert memory.nearest({7: mean, 3: torch.tensor([0.0, 0.9])}) == {3: 5, 7: 2}
     memory.forget_places()
     assert (memory.places, memory.space.spread) == ({}, None)
 

@@ -91,15 +91,3 @@ def test_cuts_that_have_stayed_keep_what_was_proven_of_them(tmp_path, monkeypatc
     assert one.method.documents()["cuts"]["gap"] == 0
     other.method.load(through_a_file(one.method.state()))
     assert_told_alike(other.method, one.method)
-
-
-def test_a_state_that_was_written_before_it_had_these_can_be_loaded(moved):
-    one, other = moved("one"), moved("other")
-    one.train()
-    state = through_a_file(one.method.state())
-    for name in ("cuts_of_last_round", "solution", "undecided"):
-        del state.facts[name]
-    other.method.load(state)
-    assert other.method.cuts.of_last_round == other.method.cuts.now == one.method.cuts.now
-    assert other.method.documents()["cuts"]["gap"] is None
-    assert other.method.predicted_step_s() > 0

@@ -283,30 +283,6 @@ def test_the_places_of_a_round_that_parts_are_those_that_it_has_found(make):
     assert torch.equal(training.method.memory.places[1], (means[2] + means[3]) / 2)
 
 
-def test_a_checkpoint_of_parted_bodies_without_places_lets_newcomers_into_the_largest_cluster(left_behind):
-    """As they were written before; client 3 had no cluster in them."""
-    facts, tensors = states_of(left_behind.method)
-    facts = {**facts, "clusters": {k: name for k, name in facts["clusters"].items() if k != "3"}}
-    del facts["undecided"]
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("place")}
-    left_behind.method.load(State(facts, tensors))
-    assert left_behind.method.clusters() == {0: 0, 1: 0, 2: 1}
-    left_behind.train()
-    assert left_behind.method.clusters() == {0: 0, 1: 0, 2: 1, 3: 0}
-
-
-def test_a_place_without_bodies_in_a_checkpoint_draws_nobody(parted):
-    facts, tensors = states_of(parted.method)
-    (size,) = tensors["place of cluster-0"].shape
-    for name in (0, 1):
-        tensors[f"place of cluster-{name}"] = torch.full((size,), 1e9, dtype=torch.float64)
-    tensors["place of cluster-2"] = torch.zeros(size, dtype=torch.float64)
-    parted.method.load(State(facts, tensors))
-    parted.train(clients=[0, 2, 3])
-    assert parted.method.clusters()[3] in (0, 1)
-    assert [product.name for product in parted.method.products()] == ["cluster-0", "cluster-1"]
-
-
 def test_who_was_told_apart_once_is_counted_to_its_cluster_until_its_next_round(left_behind):
     method = left_behind.method
     assert method.clusters() == {0: 0, 1: 0, 2: 1, 3: 1}
