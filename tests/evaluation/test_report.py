@@ -221,7 +221,7 @@ def test_own_models_scores_say_which_images_they_rest_on(tmp_path, scores, said,
     words = " ".join(page.text.split())
     assert said in words
     assert not_said not in words
-    assert "Of the evaluation, only scores left the clients" in words
+    assert "Only scores left the clients, and why some have none" in words
     assert "What is sent for evaluations is not in it" in words
 
 

@@ -345,7 +345,7 @@ def test_a_checkpoint_of_the_version_before_is_refused_whatever_it_has(tmp_path)
 def test_what_is_not_a_tensor_is_this(saved, tmp_path):
     found = read_checkpoint(tmp_path).state
     assert set(found.model_dump()) == {
-        *("version", "training", "round", "model", "settings", "clients", "kept", "facts"),
-        *("tensors", "sha256"),
+        *("version", "training", "round", "model", "settings", "clients", "kept", "trained"),
+        *("facts", "tensors", "sha256"),
     }
     assert all(isinstance(kept, Kept) for kept in found.kept.values())
