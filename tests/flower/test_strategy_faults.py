@@ -196,21 +196,20 @@ def test_a_client_that_diverges_is_left_out_as_on_the_local_engine(
     assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
 
+def spoiling_round_2(message, context):
+    """Answer as the ClientApp does, but for what client 1 uploads in round 2."""
+    reply = client_apps.app(message, context)
+    is_train = message.metadata.message_type == "train"
+    if is_train and "upload/1" in reply.content and message.content["round"]["round"] == 2:
+        kind = next(name for name in reply.content.array_records if name.startswith("tensors/1/"))
+        not_finite(Reply(RecordDict({kind: reply.content[kind]}), None))
+    return reply
+
+
 def test_a_supernode_whose_only_client_has_dropped_out_is_not_lost(images, tmp_path):
     """It has replied, and has the same client in the next round."""
-
-    def handle(message, context):
-        reply = client_apps.app(message, context)
-        if message.metadata.message_type == "train" and "upload/1" in reply.content:
-            spoil_second(reply.content, message.content["round"]["round"])
-        return reply
-
-    def spoil_second(content, number):
-        if number == 2:
-            not_finite(Reply(RecordDict({"x": content["tensors/1/networks"]}), None))
-
     config = small_run(images, tmp_path, rounds=3, clients=2, method="fedgan", **UNJUDGED)
-    run(config, hosts(2), app=handle)
+    run(config, hosts(2), app=spoiling_round_2)
     assert trained_in(config) == [[0, 1], [0], [0, 1]]
     assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2, 2]
 
@@ -220,21 +219,8 @@ def test_an_upload_that_cannot_be_used_costs_no_other_client_of_its_supernode_th
     images, tmp_path, method
 ):
     """SuperNode 101 hosts clients 1 and 3; the next round has both again."""
-
-    def handle(message, context):
-        reply = client_apps.app(message, context)
-        if message.metadata.message_type == "train" and "upload/1" in reply.content:
-            spoil_first(reply.content, message.content["round"]["round"])
-        return reply
-
-    def spoil_first(content, number):
-        if number == 2:
-            kind = next(name for name in content.array_records if name.startswith("tensors/1/"))
-            spoiled = Reply(RecordDict({kind: content[kind]}), None)
-            not_finite(spoiled)
-
     config = small_run(images, tmp_path, rounds=3, **METHODS[method], **UNJUDGED)
-    run(config, hosts(2), app=handle)
+    run(config, hosts(2), app=spoiling_round_2)
     assert trained_in(config) == [[0, 1, 2, 3], [0, 2, 3], [0, 1, 2, 3]]
     assert dropped_in(config) == [[], [1], []]
     (dropped,) = read_metrics(config.folder)[1]["drop_outs"]
