@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import StopRequest
-from huscf_flwr.run.run_folder import last_evaluation, read_evaluations, read_metrics, read_progress
+from huscf_flwr.run.run_folder import last_evaluation, read_progress
 
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
@@ -52,8 +53,9 @@ class WatchedFolder:
         if not self.has_begun:
             return
         folder = self._config.folder
-        rounds = {line["round"]: line for line in read_metrics(folder)}
-        evaluations = {line["round"]: line for line in read_evaluations(folder)}
+        record = read_run(folder)
+        rounds = {line["round"]: line for line in record.rounds}
+        evaluations = {line["round"]: line for line in record.evaluations}
         for number in sorted({*rounds, *evaluations}):
             if number in rounds and number > self._rounds:
                 self._display.round(rounds[number], self._total)

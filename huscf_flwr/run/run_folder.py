@@ -151,15 +151,10 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return [dict(line) for line in read_run(folder).rounds] if folder.is_dir() else []
 
 
-def read_evaluations(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of ``evaluations.jsonl`` so far, without one that is half written."""
-    return [dict(line) for line in read_run(folder).evaluations] if folder.is_dir() else []
-
-
 def last_evaluation(folder: Path) -> dict[str, Any]:
     """Return the last line of ``evaluations.jsonl``; empty if there is none."""
-    found = read_evaluations(folder)
-    return found[-1] if found else {}
+    found = read_run(folder).evaluations if folder.is_dir() else ()
+    return dict(found[-1]) if found else {}
 
 
 def read_progress(folder: Path) -> dict[str, int] | None:
