@@ -84,6 +84,7 @@ __all__ = [
     "byte_counts",
     "joined",
     "keeps_models",
+    "round_size",
     "selected",
 ]
 
@@ -360,8 +361,13 @@ def selected(
     """
     order = stream.permutation(sorted(of)).tolist()
     there = set(available)
-    count = max(int(fraction * len(there)), least)
+    count = round_size(len(there), fraction=fraction, least=least)
     return tuple(sorted([client for client in order if client in there][:count]))
+
+
+def round_size(available: int, *, fraction: float, least: int) -> int:
+    """Return how many of the ``available`` clients are taken: a share, rounded down, at least ``least``."""
+    return min(available, max(int(fraction * available), least))
 
 
 MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]

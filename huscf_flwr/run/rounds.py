@@ -19,6 +19,7 @@ from huscf_flwr.methods.contract import (
     State,
     Upload,
     byte_counts,
+    round_size,
     selected,
 )
 from huscf_flwr.run.host import Assignment, EvaluationOrder
@@ -275,7 +276,7 @@ class Rounds:
 
 def check_participation(config: RunConfig, clients: int) -> None:
     """Raise ``ValueError`` if a round would begin with fewer clients than it must end with."""
-    begin = min(clients, max(int(config.fraction_train * clients), config.min_train_clients))
+    begin = round_size(clients, fraction=config.fraction_train, least=config.min_train_clients)
     if begin < config.min_clients:
         raise ValueError(
             f"min_clients: {config.min_clients}, but with fraction_train = {config.fraction_train:g} and "

@@ -20,6 +20,7 @@ from huscf_flwr.cuts import (
     reselect,
     solver_named,
 )
+from huscf_flwr.methods.contract import round_size
 from huscf_flwr.models import Cut, ModelSpec
 from huscf_flwr.process import dtype_of
 from huscf_flwr.session import StepTimes, wire_type_of
@@ -76,7 +77,8 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
 
 def share_in_a_round(config: RunConfig, clients: int) -> float:
     """Return the share of ``clients``, above 0 up to 1, that is in a round if all can be reached."""
-    return min(clients, max(int(config.fraction_train * clients), config.min_train_clients)) / clients
+    size = round_size(clients, fraction=config.fraction_train, least=config.min_train_clients)
+    return size / clients
 
 
 class CutReselection:
