@@ -5,6 +5,7 @@ from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
 from huscf_flwr.cuts.devices import Device, DeviceFile, Server, deal, deal_devices, load_devices
 from huscf_flwr.cuts.latency import LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import NoLegalCutError
+from huscf_flwr.cuts.placement import Placement, Price, Turn, priced, priced_cuts, whole_networks
 from huscf_flwr.cuts.problem import CutProblem, CutSolver, Solution
 from huscf_flwr.cuts.reselection import Reselection, reselect
 from huscf_flwr.cuts.solvers import (
@@ -32,12 +33,18 @@ __all__ = [
     "LatencyModel",
     "LatencyOptions",
     "NoLegalCutError",
+    "Placement",
+    "Price",
     "Reselection",
     "Server",
     "Solution",
+    "Turn",
     "deal",
     "deal_devices",
     "load_devices",
+    "priced",
+    "priced_cuts",
     "reselect",
     "solver_named",
+    "whole_networks",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from huscf_flwr.cuts.placement import Placement, Turn, images_bytes, network_gflop, priced, whole_networks
 from huscf_flwr.cuts.problem import CutProblem
 
 
@@ -12,8 +11,7 @@ def full_networks_on_client(problem: CutProblem) -> float:
 
     That is FedGAN, FeGAN and the local phase of PFL-GAN; their exchange of models once a round is left out.
     """
-    gflop = problem.costs.generator.total_gflop() + problem.costs.discriminator.total_gflop()
-    return float((gflop / problem.class_model.speeds.gflops).max())
+    return priced(whole_networks(problem, sent=False), problem).step_s
 
 
 def discriminator_on_client(problem: CutProblem, generator_batches: int) -> float:
@@ -22,9 +20,18 @@ def discriminator_on_client(problem: CutProblem, generator_batches: int) -> floa
     The server makes ``generator_batches`` batches, 1 to the number of clients; each client downloads two of
     them and uploads the gradient at one.
     """
-    speeds = problem.class_model.speeds
-    image_bytes = problem.costs.generator.boundary_bytes[-1]
-    compute_s = problem.costs.discriminator.total_gflop() / speeds.gflops
-    link_s = image_bytes * (2 * speeds.download_s_per_byte + speeds.upload_s_per_byte)
-    server_s = generator_batches * problem.costs.generator.total_gflop() / speeds.server_gflops
-    return float(np.max(compute_s + link_s) + server_s)
+    step = server_generator_turn(problem, generator_batches, batches_down=2)
+    return priced(Placement(step=(step,)), problem).step_s
+
+
+def server_generator_turn(problem: CutProblem, generator_batches: int, *, batches_down: int) -> Turn:
+    """Return the turn of a step in which the server makes images and clients judge them.
+
+    Each client is sent ``batches_down`` of the ``generator_batches``, and sends the gradient at one.
+    """
+    return Turn(
+        server_gflop=generator_batches * network_gflop(problem, "generator"),
+        down_bytes=batches_down * images_bytes(problem),
+        client_gflop=network_gflop(problem, "discriminator"),
+        up_bytes=images_bytes(problem),
+    )

@@ -33,7 +33,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from huscf_flwr.config import MethodSettings, RunConfig
-from huscf_flwr.cuts.devices import Device
+from huscf_flwr.cuts import CutProblem, Device, Price
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.crossing import (
     NOTHING,
@@ -47,6 +47,7 @@ from huscf_flwr.methods.crossing import (
     Order,
     Orders,
     Parts,
+    Reveal,
     Tensors,
     Upload,
     byte_counts,
@@ -78,6 +79,7 @@ __all__ = [
     "Outcome",
     "Parts",
     "Product",
+    "Reveal",
     "State",
     "Tensors",
     "Upload",
@@ -233,6 +235,8 @@ class Method(ABC):
     Settings: ClassVar[type[MethodSettings]]
     client: ClassVar[type[MessageClient] | type[LockStepClient]]
     crossing: ClassVar[Crossing]
+    version: ClassVar[int] = 1
+    """Of what the method computes; a higher one says that results of earlier versions are not its own."""
     pools_domains: ClassVar[bool] = False
     """A client is a whole domain, with what all of that domain's clients hold: ``PooledImages``.
 
@@ -257,6 +261,14 @@ class Method(ABC):
     @abstractmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from the tensors of a product."""
+
+    @classmethod
+    def price(cls, config: RunConfig, problem: CutProblem) -> Price | None:  # noqa: ARG003 - most know no price
+        """Return what a step costs the clients of ``problem`` by the latency model; None if nobody has said.
+
+        Most methods price a ``Placement``: who computes what in a step, and what crosses when.
+        """
+        return None
 
     @classmethod
     def rounds(cls, config: RunConfig) -> int:

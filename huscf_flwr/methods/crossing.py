@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor
@@ -19,6 +20,30 @@ Parts = Mapping[str, Tensors]
 
 Form = Mapping[str, Mapping[str, TensorHeader]]
 """Types and shapes of tensors by kind, then by name: what an upload must look like."""
+
+
+class Reveal(StrEnum):
+    """What somebody who sees a kind of tensors, or a fact, learns about the images of one client.
+
+    What an attacker can make of it is said where it is known, by measurement and not by hope.
+    """
+
+    NOTHING = "nothing"
+    """It does not depend on the client's images, as images that the server drew."""
+    IMAGES = "images and labels"
+    """The images themselves, or activations of them from which a closed form gives them back."""
+    LABELS = "labels of batches"
+    """The label of every image of a batch."""
+    LABEL_COUNTS = "label counts"
+    """How many images of each label there are, or which labels there are."""
+    MODEL = "a model of one client"
+    """A network that was trained on this client's images alone since it was last averaged."""
+    VERDICTS = "verdicts"
+    """What such a network says of images that are known, or the gradient of it."""
+    CLASS_MEANS = "class means"
+    """Means of features over the images of one label."""
+    AVERAGE = "averages"
+    """A network or a mean over several clients, of which this one is part."""
 
 
 class Facts(BaseModel):
@@ -118,6 +143,13 @@ class Crossing:
     """What clients answer that judge a product, or a model of their own."""
     evaluation_kinds: tuple[str, ...] = ()
     """What clients may be sent before they evaluate models of their own; facts are not sent then."""
+    shows_server: Mapping[str, Reveal] = field(default_factory=dict)
+    """What the server learns from each kind of tensors and each fact that goes up, by name.
+
+    Loss values, scores, the number of images and the device are not among them: every method has them.
+    """
+    shows_clients: Mapping[str, Reveal] = field(default_factory=dict)
+    """What another client learns from each kind of tensors and each fact that goes down, by name."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for a kind that cannot be part of a name such as ``tensors/3/<kind>``.
@@ -131,6 +163,22 @@ class Crossing:
         for kind in (*self.order_kinds, *self.upload_kinds, *self.evaluation_kinds, *judged):
             if not kind or "/" in kind:
                 raise ValueError(f"'{kind}' cannot be a kind of tensors: give it a name without '/'")
+        for said, names in ((self.shows_server, self.names_up()), (self.shows_clients, self.names_down())):
+            for name in sorted(said.keys() - set(names)):
+                raise ValueError(f"it is said what '{name}' shows, but nothing of that name crosses so")
+
+    def names_up(self) -> tuple[str, ...]:
+        """Return the names of all that goes up and is the method's own: kinds of tensors, and facts."""
+        own = [name for name in self.description.model_fields if name not in Description.model_fields]
+        exchanged = [kind.name for exchange in self.exchanges for kind in exchange.up]
+        return tuple(dict.fromkeys([*own, *self.upload.model_fields, *exchanged, *self.upload_kinds]))
+
+    def names_down(self) -> tuple[str, ...]:
+        """Return the names of all that goes down: kinds of tensors, and facts."""
+        exchanged = [kind.name for exchange in self.exchanges for kind in exchange.down]
+        judged = [self.product_kind] if self.product_kind else []
+        kinds = [*self.order_kinds, *exchanged, *self.evaluation_kinds, *judged]
+        return tuple(dict.fromkeys([*self.order.model_fields, *kinds]))
 
     def check_descriptions(self, descriptions: Mapping[int, Description]) -> None:
         """Raise ``CrossingError`` if a client describes itself with anything that is not listed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import PositiveInt
 
-from huscf_flwr.methods.contract import Crossing, Description, Facts
+from huscf_flwr.methods.contract import Crossing, Description, Facts, Reveal
 from huscf_flwr.methods.whole_networks import NETWORKS
 
 
@@ -27,4 +27,6 @@ CROSSING = Crossing(
     order=CentralOrder,
     order_kinds=(NETWORKS,),
     upload_kinds=(NETWORKS,),
+    shows_server={"largest": Reveal.NOTHING, NETWORKS: Reveal.IMAGES},
+    shows_clients={"steps": Reveal.NOTHING, NETWORKS: Reveal.MODEL},
 )

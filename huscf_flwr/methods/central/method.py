@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
+from huscf_flwr.cuts.placement import network_gflop
 from huscf_flwr.methods.central.client import CentralClient
 from huscf_flwr.methods.central.crossing import CROSSING, CentralOrder, PooledDescription
 from huscf_flwr.methods.central.settings import CentralSettings
@@ -64,6 +66,13 @@ class Central(Method):
                 f"fraction_train: {config.fraction_train:g}, but central trains every domain in every round; "
                 "set it to 1"
             )
+
+    @classmethod
+    def price(cls, config: RunConfig, problem: CutProblem) -> Price:
+        """Return the price of a step of one domain on the server, where all of its images are."""
+        batches = config.settings(CentralSettings).batch_size / problem.batch_size
+        both = network_gflop(problem, "generator") + network_gflop(problem, "discriminator")
+        return priced(Placement(step=(Turn(server_gflop=batches * both),)), problem)
 
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:

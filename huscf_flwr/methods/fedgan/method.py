@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import CutProblem, Price, priced, whole_networks
 from huscf_flwr.federation import aggregate
 from huscf_flwr.methods.contract import (
     Collected,
@@ -64,6 +65,11 @@ class FedGAN(Method):
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from the averaged generator."""
         return drawing_from(config, product)
+
+    @classmethod
+    def price(cls, config: RunConfig, problem: CutProblem) -> Price:  # noqa: ARG003 - the same for all
+        """Return the price of a step with both networks on the client, which are sent once a round."""
+        return priced(whole_networks(problem, sent=True), problem)
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the batches of the largest client."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from huscf_flwr.methods.contract import Crossing, Description
+from huscf_flwr.methods.contract import Crossing, Description, Reveal
 
 CLASS_MEANS = "class_means"
 """Up: ``means`` [C_k, p], the means of a client's features for the classes that it holds, ascending."""
@@ -40,4 +40,10 @@ CROSSING = Crossing(
     upload_kinds=(CLASS_MEANS,),
     evaluation_kinds=(GLOBAL_MEANS,),
     scores=("accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"),
+    shows_server={
+        "classes": Reveal.LABEL_COUNTS,
+        "counts": Reveal.LABEL_COUNTS,
+        CLASS_MEANS: Reveal.CLASS_MEANS,
+    },
+    shows_clients={GLOBAL_MEANS: Reveal.AVERAGE},
 )

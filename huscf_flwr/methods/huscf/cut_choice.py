@@ -13,10 +13,12 @@ from huscf_flwr.cuts import (
     CutSolver,
     Device,
     FixedCuts,
+    Price,
     Reselection,
     Server,
     Solution,
     load_devices,
+    priced_cuts,
     reselect,
     solver_named,
 )
@@ -35,6 +37,11 @@ def choose_cuts(
     """
     problem = cut_problem(config, spec, declared(config, devices))
     return (solver or _solver(config)).solve(problem, seed=config.seed)
+
+
+def price_of_cuts(config: RunConfig, problem: CutProblem) -> Price:
+    """Return what a step costs with the cuts that the configured solver chooses for ``problem``."""
+    return priced_cuts(_solver(config).solve(problem, seed=config.seed).cuts, problem)
 
 
 def check_cuts(config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, NoReturn
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import CutProblem, Price, priced, whole_networks
 from huscf_flwr.methods.contract import (
     Collected,
     Form,
@@ -50,6 +51,11 @@ class Local(Method):
             f"what {cls.name} trains stays on the clients, so nothing can be drawn from it elsewhere"
         )
 
+    @classmethod
+    def price(cls, config: RunConfig, problem: CutProblem) -> Price | None:  # noqa: ARG003 - the same for all
+        """Return the price of a step with both networks on the client, which stay there."""
+        return priced(whole_networks(problem, sent=False), problem)
+
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the batches of the largest client."""
         samples = max(self.clients[client].samples for client in clients)
@@ -87,6 +93,10 @@ class LocalClassifier(Local):
 
     client: ClassVar[type[MessageClient]] = LocalClassifierClient
     crossing: ClassVar = CLASSIFIERS
+
+    @classmethod
+    def price(cls, config: RunConfig, problem: CutProblem) -> None:
+        """Return None: the latency model knows the networks of ``model.spec``, and no classifiers."""
 
     @classmethod
     def check(cls, config: RunConfig) -> None:

@@ -1,0 +1,136 @@
+"""What a step costs wherever a method places its networks: one rule for all methods.
+
+A step is a sequence of *turns*. In a turn the server computes, sends to all clients, each computes and
+answers, and the server waits for the slowest of them::
+
+    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k)
+
+with S and C the operations of server and client, and s and R speeds and links as the latency model has them.
+What is exchanged or computed once a round is spread over the round's steps. Splits with a cut of their own
+for each client are priced by ``LatencyModel``, whose stages overlap. Both give a ``Price``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from huscf_flwr.cuts.costs import ModelCosts
+from huscf_flwr.cuts.part_times import Speeds
+from huscf_flwr.cuts.problem import CutProblem
+from huscf_flwr.models import NETWORKS, Cut, NetworkName
+
+_BYTES_PER_PARAMETER = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One way there and back, in which all clients do the same."""
+
+    server_gflop: float = 0.0
+    """What the server computes, for all clients together."""
+    down_bytes: float = 0.0
+    """What each client is sent."""
+    client_gflop: float = 0.0
+    """What each client computes."""
+    up_bytes: float = 0.0
+    """What each client sends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Who computes what, and what crosses."""
+
+    step: tuple[Turn, ...]
+    once_a_round: Turn = Turn()
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one step costs, with its share of what happens once a round."""
+
+    step_s: float
+    """Predicted seconds; all wait for the slowest client."""
+    client_gflop: float
+    """Arithmetic of a client, the mean over clients."""
+    server_gflop: float
+    """Arithmetic of the server."""
+
+
+def priced(placement: Placement, problem: CutProblem) -> Price:
+    """Return what a step of ``placement`` costs the clients of ``problem``.
+
+    Without ``steps_per_round`` among its options, what happens once a round is left out.
+    """
+    speeds = Speeds.of(
+        problem.devices,
+        problem.server,
+        len(problem.devices),
+        server_link_shared=problem.options.server_link_shared,
+    )
+    steps = problem.options.steps_per_round
+    share = 0.0 if steps is None else 1 / steps
+    once = placement.once_a_round
+    return Price(
+        sum(_seconds(turn, speeds) for turn in placement.step) + share * _seconds(once, speeds),
+        sum(turn.client_gflop for turn in placement.step) + share * once.client_gflop,
+        sum(turn.server_gflop for turn in placement.step) + share * once.server_gflop,
+    )
+
+
+def priced_cuts(cuts: Sequence[Cut], problem: CutProblem) -> Price:
+    """Return what a step costs with a cut for each client; the server runs what they do not keep."""
+    shares = [_gflop(problem.costs, cut) for cut in cuts]
+    clients, server = np.array(shares).T
+    return Price(problem.latency(cuts), float(clients.mean()), float(server.sum()))
+
+
+def network_gflop(problem: CutProblem, network: NetworkName) -> float:
+    """Return a step's arithmetic of one whole network: all of its passes, forward and backward."""
+    return problem.costs.network(network).total_gflop()
+
+
+def network_bytes(problem: CutProblem, *networks: NetworkName) -> float:
+    """Return the bytes of all weights of ``networks``; of both, if none is named."""
+    named = networks or NETWORKS
+    parameters = sum(float(problem.costs.network(name).parameters.sum()) for name in named)
+    return _BYTES_PER_PARAMETER * parameters
+
+
+def images_bytes(problem: CutProblem) -> float:
+    """Return the bytes of one batch of images."""
+    return float(problem.costs.generator.boundary_bytes[-1])
+
+
+def whole_networks(problem: CutProblem, *, sent: bool) -> Placement:
+    """Return the placement of clients that train both networks whole.
+
+    If they are ``sent`` once a round, all weights go down and up.
+    """
+    both = sum(network_gflop(problem, network) for network in NETWORKS)
+    weights = network_bytes(problem) if sent else 0.0
+    once = Turn(down_bytes=weights, up_bytes=weights)
+    return Placement(step=(Turn(client_gflop=both),), once_a_round=once)
+
+
+def _seconds(turn: Turn, speeds: Speeds) -> float:
+    of_clients = (
+        turn.client_gflop / speeds.gflops
+        + turn.down_bytes * speeds.download_s_per_byte
+        + turn.up_bytes * speeds.upload_s_per_byte
+    )
+    return turn.server_gflop / speeds.server_gflops + float(of_clients.max())
+
+
+def _gflop(costs: ModelCosts, cut: Cut) -> tuple[float, float]:
+    """Return the arithmetic of a client with ``cut`` in a step, and of the server for it."""
+    client = server = 0.0
+    for network in NETWORKS:
+        each = costs.network(network)
+        kept = np.ones(len(each.parameters), dtype=bool)
+        kept[cut.head(network) : len(kept) - cut.tail(network)] = False
+        client += (each.client_forward_gflop + each.client_backward_gflop)[kept].sum()
+        server += (each.server_forward_gflop + each.server_backward_gflop)[~kept].sum()
+    return client, server
