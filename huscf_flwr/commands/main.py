@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from huscf_flwr.commands.bench import bench_app
+from huscf_flwr.commands.compare import compare_command
 from huscf_flwr.commands.cuts import cuts_app
 from huscf_flwr.commands.deploy import deploy_app
 from huscf_flwr.commands.devices import devices_app
@@ -18,6 +19,7 @@ app = typer.Typer(
     help="Train generative models on many devices that keep their images and labels.",
 )
 app.command("run")(run_command)
+app.command("compare")(compare_command)
 app.command("sample")(sample_command)
 app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")

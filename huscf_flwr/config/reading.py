@@ -24,7 +24,7 @@ def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
     content = {"name": path.stem, **read_yaml(path)}
     sources: dict[str, str] = {}
     for override in overrides:
-        sources[_override(content, override)] = f"--set {override}"
+        sources[put_override(content, override)] = f"--set {override}"
     return with_absolute_paths(validate(RunConfig, content, partial(_source_of, sources, str(path))))
 
 
@@ -86,8 +86,11 @@ def _located(name_or_path: str) -> str:
     return str(path.absolute()) if path.is_file() else name_or_path
 
 
-def _override(content: dict[str, Any], override: str) -> str:
-    """Put what ``--set`` says into ``content``; return its dotted key."""
+def put_override(content: dict[str, Any], override: str) -> str:
+    """Put what ``--set KEY=VALUE`` says into ``content``; return its dotted key.
+
+    Raises ``ConfError`` if it is no such text.
+    """
     key, equals, text = override.partition("=")
     if not equals:
         raise ConfError(f"--set {override}: write key=value, such as --set rounds=3")

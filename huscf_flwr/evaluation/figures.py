@@ -1,4 +1,4 @@
-"""Pictures: grids of generated images, and curves over the rounds.
+"""Pictures: grids of generated images, curves, and scatter plots.
 
 Both are drawn with matplotlib's objects, without pyplot and its global state, so that several threads
 may draw. Colours are told apart with any of the common kinds of colour blindness (after Okabe and Ito,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ DARK = ("#5ab0e8", "#f0935a", "#3cc79d", "#e096c2", "#e3b04b", "#b49be0", "#a7af
 INK, DARK_INK = "#4a5058", "#b6bdc8"
 GRID, DARK_GRID = "#e3e6ea", "#30353d"
 
+_LINES = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)))
+_MARKERS = ("o", "s", "^")
+"""Where there are more series than colours, the second and the third round of colours have other ones."""
+
 _TILE_PIXELS = 56
 _GAP = 3
 _CAPTION_SIZE = 15
@@ -54,15 +58,18 @@ _PIXELS_AS_POINTS = 72
 
 @dataclass(frozen=True)
 class Panel:
-    """One coordinate system of curves over the rounds.
+    """One coordinate system of curves over the rounds, or over another quantity.
 
     Attributes:
         title: above it; may be empty.
-        series: by name, the (round, value) points; a value of `None` leaves a gap.
+        series: by name, the (round, value) points; a value of `None` leaves a gap. In a scatter plot each has
+            one point.
         limits: lowest and highest value shown; `None` takes what the values need.
         digits: decimal places of the last value, which is written beside the name.
         first_colour: place in the palette of the first curve, so that panels about different things
             need not share their colours.
+        x_label: what the points' first numbers are.
+        x_logarithmic: whether these are shown on a logarithmic scale; all are then above zero.
     """
 
     title: str
@@ -70,6 +77,8 @@ class Panel:
     limits: tuple[float | None, float | None] = (None, None)
     digits: int = 2
     first_colour: int = 0
+    x_label: str = "round"
+    x_logarithmic: bool = False
 
     def is_empty(self) -> bool:
         """Tell whether there is not a single known value."""
@@ -109,11 +118,24 @@ def sample_grid(path: Path, images: Tensor, columns: int, captions: Sequence[str
 
 
 def curves(panels: Sequence[Panel], columns: int = 1) -> Figure:
-    """Draw panels of curves over the rounds, so many columns wide, each curve named at its end.
+    """Draw panels of curves, so many columns wide, each curve named at its end.
 
     Raises:
         ValueError: if there are no panels.
     """
+    return _drawn(panels, columns, _draw_series)
+
+
+def scatter(panels: Sequence[Panel], columns: int = 1) -> Figure:
+    """Draw panels of single points, so many columns wide, each named at the right, at its height.
+
+    Raises:
+        ValueError: if there are no panels.
+    """
+    return _drawn(panels, columns, _draw_points)
+
+
+def _drawn(panels: Sequence[Panel], columns: int, draw: Callable[[Axes, Panel], None]) -> Figure:
     if not panels:
         raise ValueError("there are no panels to draw: give at least one")
     rows = math.ceil(len(panels) / columns)
@@ -122,7 +144,7 @@ def curves(panels: Sequence[Panel], columns: int = 1) -> Figure:
     for position, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, position)
         _style(axes, panel)
-        _draw_series(axes, panel)
+        draw(axes, panel)
     return figure
 
 
@@ -198,10 +220,13 @@ def _style(axes: Axes, panel: Panel) -> None:
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=8, labelcolor=INK, pad=5)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    if panel.x_logarithmic:
+        axes.set_xscale("log")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.margins(x=0.018)
-    axes.set_xlabel("round", size=8, color=INK)
+    axes.set_xlabel(panel.x_label, size=8, color=INK)
 
 
 def _draw_series(axes: Axes, panel: Panel) -> None:
@@ -210,13 +235,33 @@ def _draw_series(axes: Axes, panel: Panel) -> None:
         colour = LIGHT[index % len(LIGHT)]
         rounds = [number for number, _ in points]
         values = [math.nan if value is None else value for _, value in points]
-        axes.plot(rounds, values, color=colour, linewidth=1.8, solid_capstyle="round", clip_on=False)
+        axes.plot(
+            rounds, values, color=colour, linewidth=1.8, solid_capstyle="round", clip_on=False,
+            linestyle=_of_lap(_LINES, index),
+        )  # fmt: skip
         known = [(number, value) for number, value in points if value is not None]
         if known:
             axes.plot(*known[-1], marker="o", markersize=4.5, color=colour, clip_on=False)
             ends.append((known[-1][1], f"{name}  {known[-1][1]:.{panel.digits}f}", colour))
     axes.set_ylim(*panel.limits)
     _name_ends(axes, ends)
+
+
+def _draw_points(axes: Axes, panel: Panel) -> None:
+    ends: list[tuple[float, str, str]] = []
+    for index, (name, points) in enumerate(panel.series.items(), start=panel.first_colour):
+        colour = LIGHT[index % len(LIGHT)]
+        for x, value in points:
+            if value is not None:
+                axes.plot(x, value, marker=_of_lap(_MARKERS, index), markersize=6, color=colour)
+                ends.append((value, name, colour))
+    axes.margins(0.06)
+    axes.set_ylim(*panel.limits)
+    _name_ends(axes, ends)
+
+
+def _of_lap(styles: Sequence[Any], index: int) -> Any:
+    return styles[index // len(LIGHT) % len(styles)]
 
 
 def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:

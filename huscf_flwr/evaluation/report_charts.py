@@ -30,7 +30,7 @@ def charts(record: RunRecord) -> tuple[Chart, ...]:
     """Draw the curves of everything that has at least one known value."""
     panels = [panel for panel in _panels(record) if not panel.is_empty()]
     drawings = [themed_svg(curves([replace(panel, title="")])) for panel in panels]
-    return tuple(Chart(panel.title, _svg_uri(svg)) for panel, svg in zip(panels, drawings, strict=True))
+    return tuple(Chart(panel.title, svg_uri(svg)) for panel, svg in zip(panels, drawings, strict=True))
 
 
 def _panels(record: RunRecord) -> Iterable[Panel]:
@@ -96,5 +96,6 @@ def _points(lines: Iterable[Mapping[str, Any]], *keys: str) -> _Points:
     return [(number, value) for number, value in points if value is not None]
 
 
-def _svg_uri(drawing: str) -> str:
+def svg_uri(drawing: str) -> str:
+    """Return a drawing as a data URI."""
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()

@@ -20,13 +20,23 @@ from huscf_flwr.metrics import Metric
 
 def render_page(values: Mapping[str, object]) -> str:
     """Return the whole page for the sections that `report.py` gives."""
-    return _page().render(values, light=LIGHT, dark=DARK, unknown=formats.UNKNOWN)
+    return render(_page(), values)
+
+
+def render(page: Template, values: Mapping[str, object]) -> str:
+    """Return what a template of `page_template` makes of its values."""
+    return page.render(values, light=LIGHT, dark=DARK, unknown=formats.UNKNOWN)
 
 
 @cache
 def _page() -> Template:
+    return page_template('{{ name }} · {{ method or "a" }} run', BODY)
+
+
+def page_template(title: str, body: str) -> Template:
+    """Return the template of a page in the report's style; both arguments are templates themselves."""
     environment = Environment(
-        loader=DictLoader({"page": _PAGE, "style": STYLE, "body": BODY}),
+        loader=DictLoader({"page": _PAGE, "style": STYLE, "title": title, "body": body}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -72,7 +82,7 @@ _PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{{ name }} · {{ method or "a" }} run</title>
+<title>{% include "title" %}</title>
 <style>
 {% include "style" %}
 

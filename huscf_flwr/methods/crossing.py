@@ -23,13 +23,13 @@ Form = Mapping[str, Mapping[str, TensorHeader]]
 
 
 class Reveal(StrEnum):
-    """What somebody who sees a kind of tensors, or a fact, learns about the images of one client.
+    """What somebody who sees a kind of tensors, or a fact, learns about the images of one client, worst first.
 
-    What an attacker can make of it is said where it is known, by measurement and not by hope.
+    It says what an attacker is known to be able to make of it, by measurement and not by hope.
     """
 
-    NOTHING = "nothing"
-    """It does not depend on the client's images, as images that the server drew."""
+    UNSAID = "nobody has said"
+    """What it shows is not declared: it may be anything."""
     IMAGES = "images and labels"
     """The images themselves, or activations of them from which a closed form gives them back."""
     LABELS = "labels of batches"
@@ -38,12 +38,14 @@ class Reveal(StrEnum):
     """How many images of each label there are, or which labels there are."""
     MODEL = "a model of one client"
     """A network that was trained on this client's images alone since it was last averaged."""
-    VERDICTS = "verdicts"
-    """What such a network says of images that are known, or the gradient of it."""
     CLASS_MEANS = "class means"
     """Means of features over the images of one label."""
+    VERDICTS = "verdicts"
+    """What a network of one client says of images that are known, or the gradient of it."""
     AVERAGE = "averages"
     """A network or a mean over several clients, of which this one is part."""
+    NOTHING = "nothing"
+    """It does not depend on the client's images, as images that the server drew."""
 
 
 class Facts(BaseModel):

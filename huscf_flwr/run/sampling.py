@@ -13,7 +13,7 @@ from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.run_record import in_counting_order, read_run
 from huscf_flwr.methods import method_of, resolved
-from huscf_flwr.models import model_spec_of
+from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.tensor_files import read_tensors
 
@@ -48,6 +48,15 @@ def draw_labelled_images(
         pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
         Image.fromarray(pixels).save(folder / f"{number:05}.png")
     return folder
+
+
+def sampler_judged_for(config: RunConfig, domain: str) -> Sampler | None:
+    """Return what draws from the product that a finished run judged for ``domain``; None if it judged none."""
+    record = read_run(config.folder)
+    if "product" not in record.domains.get(domain, {}):
+        return None
+    tensors = read_tensors(_file_of(config.folder, None, domain))
+    return method_of(config).sampler(config, tensors)
 
 
 def _config_of(run_folder: Path) -> RunConfig:

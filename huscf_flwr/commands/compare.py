@@ -1,0 +1,81 @@
+"""``huscf compare``: make the runs of a comparison that are missing, and show all of them side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.commands.options import Overrides
+from huscf_flwr.comparison.display import ComparisonInTerminal
+from huscf_flwr.comparison.files import write_results
+from huscf_flwr.comparison.kept import KeptRuns
+from huscf_flwr.comparison.page import write_page
+from huscf_flwr.comparison.plan import Plan, plan_comparison
+from huscf_flwr.comparison.results import results_of
+from huscf_flwr.comparison.table import comparison_tables
+from huscf_flwr.comparison.training import missing_runs, train_runs
+
+_WIDTH = 160
+
+
+def compare_command(
+    comparison: Annotated[
+        str, typer.Argument(metavar="COMPARISON", help="a name in conf/comparisons, such as demo, or a file")
+    ],
+    *,
+    methods: Annotated[str, typer.Option("--methods", help="only these, such as huscf,fedgan")] = "",
+    seeds: Annotated[int | None, typer.Option("--seeds", help="only so many of its seeds")] = None,
+    only: Annotated[str, typer.Option("--only", help="only these scenarios")] = "",
+    settings: Overrides = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time; they share the cores")] = 1,
+    results: Annotated[
+        Path, typer.Option("--results", help="folder of the small files that are kept of every comparison")
+    ] = Path("docs/results"),
+    dry: Annotated[bool, typer.Option("--dry", help="make no runs; show what is there")] = False,
+) -> None:
+    """Train every method on the same scenarios and seeds, and show results, costs and pictures.
+
+    Whatever is finished is kept and never made again, unless it is stale. Ctrl-C stops it, and the same
+    command goes on.
+    """
+    with errors_as_messages(["huscf", "compare"]), ComparisonInTerminal(jobs) as display:
+        plan = plan_comparison(comparison, overrides=settings or ())
+        asked = plan.asked(methods=_names(methods), scenarios=_names(only), seeds=seeds)
+        kept = KeptRuns(results / plan.name)
+        due = missing_runs(asked, kept, display)
+        display.begin(len(asked.runs) - len(due), due)
+        failures: dict[str, str] = {}
+        try:
+            if not dry:
+                failures = train_runs(due, kept, jobs=jobs, display=display)
+        finally:
+            _show(plan, asked, kept, failures)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _show(plan: Plan, asked: Plan, kept: KeptRuns, failures: dict[str, str]) -> None:
+    """Print what was asked for, and write files of all that is there."""
+    console = _wide_console()
+    for table in comparison_tables(results_of(asked, kept, failures)):
+        console.print(table)
+    found = results_of(plan, kept, failures)
+    write_results(kept.folder, found)
+    page = write_page(kept.folder, found)
+    for run, reason in failures.items():
+        console.print(f"{run} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _wide_console() -> Console:
+    """Return a console; where nobody looks at it, as wide as the tables need."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,91 @@
+"""What the page of a comparison draws: quality over the rounds, over bytes, and beside costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from statistics import mean
+from typing import Literal
+
+from huscf_flwr.comparison.results import Column, ScenarioResults
+from huscf_flwr.evaluation.figures import Panel
+from huscf_flwr.evaluation.formats import known_number
+from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, byte_total, items, part
+from huscf_flwr.metrics import Metric
+
+Quantity = Literal["bytes", "seconds"]
+_MEGABYTE = 1e6
+_Points = list[tuple[float, float | None]]
+
+
+def rounds_panel(scenario: ScenarioResults, domain: str, metric: Metric) -> Panel:
+    """Return the curves of a metric over the rounds, the mean over the seeds.
+
+    Methods differ in how much a round is: the axis has the share of all rounds that is done.
+    """
+    series = {}
+    for column in scenario.columns:
+        total = len(next(iter(column.records.values())).rounds) if column.records else 1
+        by_round = _by_round(column, domain, metric.name)
+        series[column.name] = [(100 * number / total, value) for number, value in by_round.items()]
+    title = f"{metric.heading} over the training"
+    return Panel(title, series, metric.limits, metric.digits, x_label="percent of the rounds")
+
+
+def bytes_panel(scenario: ScenarioResults, domain: str, metric: Metric) -> Panel:
+    """Return the curves of a metric over what a client has sent and received, the mean over the seeds."""
+    series: dict[str, _Points] = {}
+    for column in scenario.columns:
+        sent = _megabytes_until(column)
+        by_round = _by_round(column, domain, metric.name)
+        series[column.name] = [(sent[k], value) for k, value in by_round.items() if sent[k] > 0]
+    title = f"{metric.heading} over the bytes of a client"
+    return Panel(title, series, metric.limits, metric.digits, x_label="MB up and down", x_logarithmic=True)
+
+
+def points_panel(scenario: ScenarioResults, domain: str, metric: Metric, quantity: Quantity) -> Panel:
+    """Return a metric at the end beside what a column costs: bytes of a client, or predicted seconds."""
+    values = scenario.values(domain, metric.name)
+    series = {
+        column.name: [(cost, values[column.name].mean)]
+        if column.name in values and (cost := _cost(column, quantity))
+        else []
+        for column in scenario.columns
+    }
+    label = "MB of a client, up and down" if quantity == "bytes" else "predicted s a step, exact rule"
+    title = f"{metric.heading} beside {quantity if quantity == 'bytes' else 'predicted seconds'}"
+    return Panel(title, series, metric.limits, metric.digits, x_label=label, x_logarithmic=True)
+
+
+def _cost(column: Column, quantity: Quantity) -> float:
+    if column.costs is None:
+        return 0.0
+    if quantity == "bytes":
+        return sum(column.costs.bytes_by_client.values()) / _MEGABYTE
+    exact = column.costs.prices.get("exact")
+    return 0.0 if exact is None else exact.step_s
+
+
+def _by_round(column: Column, domain: str, metric: str) -> Mapping[int, float]:
+    """Return the mean over the seeds of a metric after each round, of rounds that all runs judged."""
+    runs = [dict(_judged(record, domain, metric)) for record in column.records.values()]
+    common = set.intersection(*map(set, runs)) if runs else set()
+    return {number: mean(run[number] for run in runs) for number in sorted(common)}
+
+
+def _judged(record: RunRecord, domain: str, metric: str) -> Iterator[tuple[int, float]]:
+    for line in (*record.rounds, *record.evaluations):
+        value = known_number(part(line, "domains", domain, metric))
+        if value is not None:
+            yield int(line["round"]), value
+
+
+def _megabytes_until(column: Column) -> dict[int, float]:
+    """Return what a client has sent and received until after each round, in the first run."""
+    record = next(iter(column.records.values()), None)
+    if record is None:
+        return {}
+    clients = max(1, len(items(record.described, "clients")))
+    numbers = [int(line["round"]) for line in record.rounds]
+    in_all = (sum(byte_total(line, way) or 0.0 for way in DIRECTIONS) for line in record.rounds)
+    return {k: sent / clients / _MEGABYTE for k, sent in zip(numbers, accumulate(in_all), strict=True)}

@@ -1,0 +1,193 @@
+"""Which runs a comparison is made of: one for each scenario, column and seed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+
+from huscf_flwr.conf_files import ConfError, did_you_mean, find_conf, read_yaml, validate
+from huscf_flwr.config import RunConfig
+from huscf_flwr.config.reading import put_override, with_absolute_paths
+from huscf_flwr.methods import resolved
+
+OWN_KEYS = ("name", "output", "seed", "resume", "resume_round")
+"""Settings of runs that the comparison itself decides."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Of a folder, too."""
+
+Settings = dict[str, Any]
+"""Of runs, as in ``conf/runs``."""
+
+
+class Comparison(BaseModel):
+    """Content of a file in ``conf/comparisons``.
+
+    Attributes:
+        description: a sentence or two for readers.
+        seeds: one run each.
+        common: settings of all runs.
+        scenarios: by name, the settings that make a scenario.
+        methods: by name, the settings that make a column of the tables: a method with what is particular to
+            it. They go before those of a scenario, and these before the common ones.
+        reference: the column that the others are told against; the first, if none is named.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str = ""
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0, 1, 2), min_length=1)
+    common: Settings = Field(default_factory=dict)
+    scenarios: dict[Name, Settings] = Field(min_length=1)
+    methods: dict[Name, Settings] = Field(min_length=1)
+    reference: str = ""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Comparison:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds are {list(self.seeds)}: name each once")
+        for settings in (self.common, *self.scenarios.values(), *self.methods.values()):
+            for key in OWN_KEYS:
+                if key in settings:
+                    raise ValueError(f"'{key}' is set, but a comparison decides it itself: remove it")
+        if self.reference and self.reference not in self.methods:
+            raise ValueError(
+                f"reference is '{self.reference}'{did_you_mean(self.reference, self.methods)}: name one of "
+                f"the methods, {', '.join(self.methods)}"
+            )
+        return self
+
+    @property
+    def told_against(self) -> str:
+        """The column that the others are told against."""
+        return self.reference or next(iter(self.methods))
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a comparison."""
+
+    scenario: str
+    column: str
+    seed: int
+    config: RunConfig
+    """With the settings of its method complete."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in lines about it."""
+        return f"{self.scenario}/{self.config.name}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison with all of its runs, or with those that somebody asked for."""
+
+    path: Path
+    """Of its file."""
+    comparison: Comparison
+    runs: tuple[PlannedRun, ...]
+    """By seed first, so that a table of all columns is there early."""
+
+    @property
+    def name(self) -> str:
+        """Name of the comparison."""
+        return self.path.stem
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the runs, ascending."""
+        return tuple(sorted({run.seed for run in self.runs}))
+
+    def of(self, scenario: str, column: str) -> tuple[PlannedRun, ...]:
+        """Return the runs of one column in one scenario, by seed."""
+        return tuple(run for run in self.runs if (run.scenario, run.column) == (scenario, column))
+
+    def asked(
+        self, *, methods: Collection[str] = (), scenarios: Collection[str] = (), seeds: int | None = None
+    ) -> Plan:
+        """Return the plan with the runs that are asked for only.
+
+        Args:
+            methods: names of columns; all, if none is named.
+            scenarios: names of scenarios; all, if none is named.
+            seeds: how many of its seeds; all, if it is None.
+
+        Raises:
+            ConfError: if the comparison does not have one of them.
+        """
+        listed = self.comparison.seeds
+        if seeds is not None and not 1 <= seeds <= len(listed):
+            raise ConfError(
+                f"--seeds is {seeds}, and {self.path} has the seeds {', '.join(map(str, listed))}; take at "
+                "least one and at most all of them, or add some to the file"
+            )
+        columns = self._asked(methods, self.comparison.methods, "--methods")
+        places = self._asked(scenarios, self.comparison.scenarios, "--only")
+        chosen = listed[:seeds]
+        runs = (r for r in self.runs if r.column in columns and r.scenario in places and r.seed in chosen)
+        return replace(self, runs=tuple(runs))
+
+    def _asked(self, names: Collection[str], known: Collection[str], option: str) -> Collection[str]:
+        for name in names:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise ConfError(f"{option} names '{name}'{hint}: {self.path} has {', '.join(known)}")
+        return names or known
+
+
+def plan_comparison(name_or_path: str, *, overrides: Sequence[str] = (), output: Path = Path("runs")) -> Plan:
+    """Read a comparison and check the configuration of all of its runs.
+
+    Args:
+        name_or_path: a name in ``conf/comparisons``, or a YAML file.
+        overrides: ``section.key=value`` for every run, such as where images are.
+        output: folder of the comparison's folder of run folders.
+
+    Raises:
+        ConfError: naming the key, the value and what would be right.
+    """
+    path = find_conf("comparisons", name_or_path)
+    comparison = validate(Comparison, read_yaml(path), str(path))
+    runs = [
+        _planned(path, comparison, scenario, column, seed, overrides, output)
+        for seed in comparison.seeds
+        for scenario in comparison.scenarios
+        for column in comparison.methods
+    ]
+    return Plan(path, comparison, tuple(runs))
+
+
+def _planned(
+    path: Path,
+    comparison: Comparison,
+    scenario: str,
+    column: str,
+    seed: int,
+    overrides: Sequence[str],
+    output: Path,
+) -> PlannedRun:
+    content = merged(comparison.common, comparison.scenarios[scenario], comparison.methods[column])
+    for override in overrides:
+        put_override(content, override)
+    content |= {"name": f"{column}-seed-{seed}", "seed": seed, "output": str(output / path.stem / scenario)}
+    config = validate(RunConfig, content, f"{path}: {column} in {scenario}")
+    return PlannedRun(scenario, column, seed, resolved(with_absolute_paths(config)))
+
+
+def merged(*settings: Mapping[str, Any]) -> Settings:
+    """Return settings over each other, section by section: later ones go before earlier ones."""
+    together: Settings = {}
+    for each in settings:
+        for key, value in each.items():
+            before = together.get(key)
+            if isinstance(before, Mapping) and isinstance(value, Mapping):
+                together[key] = merged(before, value)
+            else:
+                together[key] = copy.deepcopy(value)
+    return together

@@ -1,0 +1,169 @@
+"""What a comparison has found so far: numbers by scenario, domain, column and seed.
+
+A difference between two columns counts only if it is beyond the spread of the seeds: the ranges of their
+values over the seeds do not touch. With one seed there is no spread, and nothing counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import mean
+from typing import Any, Literal
+
+from huscf_flwr.comparison.costs import Costs, costs_of
+from huscf_flwr.comparison.kept import KeptRuns
+from huscf_flwr.comparison.plan import Plan
+from huscf_flwr.evaluation.run_record import RunRecord, names_of, numbers, part
+from huscf_flwr.metrics import Metric, metric_named
+
+Verdict = Literal["ahead", "behind", "level"]
+
+
+@dataclass(frozen=True)
+class Values:
+    """One number of several runs, by seed; at least one."""
+
+    by_seed: Mapping[int, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return mean(self.by_seed.values())
+
+    @property
+    def least(self) -> float:
+        """The smallest."""
+        return min(self.by_seed.values())
+
+    @property
+    def most(self) -> float:
+        """The largest."""
+        return max(self.by_seed.values())
+
+    def mean_difference(self, other: Values) -> float | None:
+        """Return the mean over the seeds that both have of this one's value less the ``other``'s."""
+        pairs = [value - other.by_seed[s] for s, value in self.by_seed.items() if s in other.by_seed]
+        return mean(pairs) if pairs else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return mean, range, and the values themselves."""
+        by_seed = {str(seed): value for seed, value in sorted(self.by_seed.items())}
+        return {"mean": self.mean, "least": self.least, "most": self.most, "by_seed": by_seed}
+
+
+Scores = Mapping[str, Values]
+"""By metric."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is known of one column in one scenario."""
+
+    name: str
+    method: str
+    records: Mapping[int, RunRecord]
+    """Of the runs that are finished, by seed."""
+    domains: Mapping[str, Scores]
+    clustering: Scores
+    costs: Costs | None
+    """None as long as no run is finished."""
+    learning_rate: float
+    failures: Mapping[int, str] = field(default_factory=dict)
+    """Why runs failed, by seed."""
+
+
+@dataclass(frozen=True)
+class ScenarioResults:
+    """All columns of one scenario."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def domains(self) -> list[str]:
+        """Names of the domains, as the runs have them."""
+        return names_of(column.domains for column in self.columns)
+
+    def metrics(self, domain: str) -> list[Metric]:
+        """Return what is known of a domain, without details, in the order of the registry."""
+        names = names_of(column.domains.get(domain, {}) for column in self.columns)
+        return [metric for metric in map(metric_named, names) if not metric.detail]
+
+    def values(self, domain: str, metric: str) -> dict[str, Values]:
+        """Return the values of one metric by column, of those that have some."""
+        found = {column.name: column.domains.get(domain, {}).get(metric) for column in self.columns}
+        return {name: values for name, values in found.items() if values is not None}
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a comparison has found so far."""
+
+    name: str
+    description: str
+    reference: str
+    seeds: tuple[int, ...]
+    scenarios: tuple[ScenarioResults, ...]
+
+
+def results_of(plan: Plan, kept: KeptRuns, failures: Mapping[str, str] | None = None) -> Results:
+    """Put together what is kept of the runs of ``plan``; ``failures`` are by the names of runs."""
+    failed = failures or {}
+    places = dict.fromkeys(run.scenario for run in plan.runs)
+    columns = dict.fromkeys(run.column for run in plan.runs)
+    return Results(
+        plan.name,
+        plan.comparison.description,
+        plan.comparison.told_against,
+        plan.seeds,
+        tuple(
+            ScenarioResults(scenario, tuple(_column(plan, kept, scenario, name, failed) for name in columns))
+            for scenario in places
+        ),
+    )
+
+
+def verdict(one: Values, other: Values, metric: Metric) -> Verdict | None:
+    """Return how ``one`` does beside ``other``, if either way is better; ``level`` within the spread."""
+    if metric.better is None:
+        return None
+    ranges_touch = one.least <= other.most and other.least <= one.most
+    if ranges_touch or min(len(one.by_seed), len(other.by_seed)) < 2:
+        return "level"
+    return "ahead" if (one.mean > other.mean) is (metric.better == "higher") else "behind"
+
+
+def best(values: Mapping[str, Values], metric: Metric) -> set[str]:
+    """Return the column with the best mean, and those that cannot be told from it."""
+    if metric.better is None or not values:
+        return set()
+    choose = max if metric.better == "higher" else min
+    first = choose(values, key=lambda name: values[name].mean)
+    return {first} | {name for name in values if verdict(values[name], values[first], metric) == "level"}
+
+
+def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, failed: Mapping[str, str]) -> Column:
+    runs = plan.of(scenario, name)
+    found = {run.seed: kept.record(run) for run in runs}
+    records = {seed: record for seed, record in found.items() if record is not None}
+    config = runs[0].config
+    domains = names_of(record.domains for record in records.values())
+    return Column(
+        name,
+        config.method,
+        records,
+        {domain: _scores({s: r.domains.get(domain) for s, r in records.items()}) for domain in domains},
+        _scores({seed: part(record.summary, "clusters") for seed, record in records.items()}),
+        costs_of(config, list(records.values())) if records else None,
+        config.optimiser.learning_rate,
+        {run.seed: failed[run.name] for run in runs if run.name in failed},
+    )
+
+
+def _scores(by_seed: Mapping[int, Any]) -> dict[str, Values]:
+    known = {seed: dict(numbers(scores)) for seed, scores in by_seed.items()}
+    return {
+        name: Values({seed: scores[name] for seed, scores in known.items() if name in scores})
+        for name in names_of(known.values())
+    }
