@@ -102,7 +102,7 @@ BODY = """\
       <th>{{ column.name }}</th>
       <td>{{ column.learning_rate }}</td>
       {% if costs is none %}
-      <td colspan="13" class="text failed">{{ column.failures.values()|first or "not made yet" }}</td>
+      <td colspan="13" class="text failed">{{ column.failures.values()|first|default("not made yet") }}</td>
       {% else %}
       <td>{{ costs.rounds }}</td>
       <td>{{ costs.bytes_by_client["up"]|bytes }}</td>

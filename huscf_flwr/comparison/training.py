@@ -63,9 +63,7 @@ class StoppedComparisonError(InterruptedRunError):
 
     def __init__(self, cause: signal.Signals) -> None:
         super().__init__(cause, None, None)
-
-    def __str__(self) -> str:
-        return f"stopped by {self.args[0].name}; the same command goes on"
+        self.args = (f"stopped by {cause.name}; the same command goes on",)
 
 
 @dataclass
@@ -201,7 +199,9 @@ def _train(config: RunConfig, threads: int, answer: Connection) -> None:
         with stop_requests() as stop:
             checked = check_run(resumable(config))
             make_way(config.folder, checked.config.resume, lambda _: None)
-            train_locally(checked, display=NoDisplay(), stop=stop)
+            # A host for each client, as on devices: what several clients are sent is counted for each.
+            hosts = len(checked.population.partitions)
+            train_locally(checked, hosts=hosts, display=NoDisplay(), stop=stop)
         draw_pictures(checked)
         write_origin(config.folder, origin_of(checked.config, checked.population))
         answer.send("")

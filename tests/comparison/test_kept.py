@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import pytest
+
+from huscf_flwr.comparison.kept import KeptRuns, read_origin, write_origin
+from huscf_flwr.comparison.origin import origin_of
+from tests.comparison.builders import kept_runs, plan_of, write_run
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return plan_of(tmp_path, overrides=[f"data.root={tmp_path / 'private'}"])
+
+
+def test_a_kept_run_is_known_again_from_its_small_files_alone(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    run = plan.runs[0]
+    assert KeptRuns(kept.folder).why_stale(run, origin_of(run.config)) == []
+    assert kept.why_stale(plan.runs[1], origin_of(plan.runs[1].config)) == ["nothing is kept"]
+
+
+def test_no_path_of_the_machine_is_kept(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    for path in kept.folder.rglob("*"):
+        if path.is_file() and path.suffix != ".png":
+            assert str(tmp_path) not in path.read_text()
+
+
+def test_what_changed_since_is_named(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    run = plan.runs[0]
+    origin = replace(origin_of(run.config), method_version=7)
+    changed = replace(run, config=run.config.model_copy(update={"batch_size": 99}))
+    assert kept.why_stale(changed, origin) == ["batch_size was 16, and is 99", "another method version"]
+
+
+def test_a_folder_without_a_summary_is_no_finished_run(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    (kept.folder_of(plan.runs[0]) / "summary.json").unlink()
+    assert kept.record(plan.runs[0]) is None
+
+
+def test_keeping_again_leaves_nothing_of_before(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    run = plan.runs[0]
+    (kept.folder_of(run) / "evaluations.jsonl").write_text('{"round": 1}\n')
+    kept.keep(run)
+    assert kept.record(run).evaluations == ()
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"scenario": 3}', "[1"])
+def test_an_origin_that_cannot_be_read_makes_a_run_anew(plan, tmp_path, damage):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    run = plan.runs[0]
+    (kept.folder_of(run) / "origin.json").write_text(damage)
+    assert kept.why_stale(run, origin_of(run.config)) == ["it has no origin.json"]
+
+
+def test_an_origin_is_read_as_it_was_written(plan, tmp_path):
+    write_run(tmp_path / "run", plan.runs[0])
+    origin = replace(origin_of(plan.runs[0].config), images="abc")
+    write_origin(tmp_path / "run", origin)
+    assert read_origin(tmp_path / "run") == origin

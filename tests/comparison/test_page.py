@@ -1,0 +1,100 @@
+import csv
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from huscf_flwr.comparison.files import write_results
+from huscf_flwr.comparison.page import comparison_page, write_page
+from huscf_flwr.comparison.results import results_of
+from huscf_flwr.comparison.table import comparison_tables
+from tests.comparison.builders import kept_runs, plan_of
+
+ALL = {
+    "parted": {seed: {"fidelity": 0.9 + seed / 100, "ari": 1.0} for seed in (0, 1, 4)},
+    "averaged": {seed: {"fidelity": 0.4 + seed / 100} for seed in (0, 1, 4)},
+}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return plan_of(tmp_path)
+
+
+@pytest.fixture
+def results(tmp_path, plan):
+    return results_of(plan, kept_runs(tmp_path, plan, **ALL))
+
+
+def printed(results):
+    console = Console(width=200, record=True)
+    for table in comparison_tables(results):
+        console.print(table)
+    return console.export_text()
+
+
+def test_the_table_has_mean_range_and_how_each_does_beside_the_reference(results):
+    text = printed(results)
+    row = next(line for line in text.splitlines() if "averaged" in line)
+    assert [cell.strip() for cell in row.strip("│ ").split("│")][:5] == [
+        "averaged", "3", "0.417 −", "0.317 −", "10.0 =",
+    ]  # fmt: skip
+    assert "0.400–0.440" in text
+    assert "small, both: letters" in text
+    assert "small, one: digits" in text
+    assert "a model of one client" in text
+
+
+def test_a_failed_run_and_a_missing_column_are_shown(tmp_path, plan):
+    kept = kept_runs(tmp_path, plan, parted=ALL["parted"])
+    text = printed(results_of(plan, kept, {"both/averaged-seed-0": "no memory"}))
+    assert "0, 1 failed" in text
+    page = comparison_page(results_of(plan, kept, {"both/averaged-seed-0": "no <memory>"}))
+    assert "no &lt;memory&gt;" in page
+    assert "not made yet" in page
+
+
+def test_the_page_needs_nothing_but_itself(results, tmp_path):
+    page = write_page(tmp_path, results).read_text()
+    assert "Two methods &amp; two scenarios." in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "<script" not in page
+    assert page.count("data:image/png") == 6  # two methods, two domains in one scenario and one in the other
+    assert page.count("data:image/svg") == 12  # four charts a domain
+
+
+def test_the_page_says_who_is_best_and_by_how_much(results):
+    page = comparison_page(results)
+    assert 'class="best">0.917' in page
+    assert 'class="best">0.417' not in page
+    assert "behind, -0.500" in page
+
+
+def test_nothing_kept_yet_is_a_page_too(tmp_path, plan):
+    page = comparison_page(results_of(plan, kept_runs(tmp_path, plan)))
+    assert "A comparison" in page
+
+
+def test_json_and_csv_have_every_number(results, tmp_path):
+    write_results(tmp_path, results)
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    averaged = content["scenarios"]["both"]["methods"]["averaged"]
+    found = averaged["domains"]["letters"]["label_fidelity"]
+    assert found["by_seed"] == pytest.approx({"0": 0.4, "1": 0.41, "4": 0.44})
+    assert found["beside_reference"] == "behind"
+    assert found["difference_to_reference"] == pytest.approx(-0.5)
+    assert content["scenarios"]["one"]["best"]["digits"]["label_fidelity"] == ["parted"]
+    assert averaged["costs"]["bytes_by_client"] == {"up": 2000, "down": 4000}
+    with (tmp_path / "comparison.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    scores_of_runs, clustering_of_one_column = 3 * 3 * 2 * 3, 3 * 2 * 2
+    assert len(lines) == scores_of_runs + clustering_of_one_column
+    assert {
+        "scenario": "one",
+        "domain": "",
+        "method": "parted",
+        "metric": "ari",
+        "seed": "4",
+        "value": "1.0",
+    } in lines

@@ -1,0 +1,111 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huscf_flwr.comparison.plan import merged, plan_comparison
+from huscf_flwr.conf_files import ConfError, known_confs
+from tests.comparison.builders import CONTENT, plan_of
+
+SETTINGS = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), st.integers(), max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner | st.integers(), max_size=3),
+    max_leaves=6,
+)
+
+
+def leaves(settings, prefix=()):
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key), value
+
+
+@given(SETTINGS, SETTINGS)
+def test_every_setting_of_the_last_is_kept(first, last):
+    together = dict(leaves(merged(first, last)))
+    assert {path: value for path, value in leaves(last) if value != {}}.items() <= together.items()
+    assert merged(first, {}) == first
+    assert merged(first, first) == first
+
+
+def test_sections_are_merged_and_values_replaced():
+    assert merged({"a": {"b": 1, "c": 2}, "d": [1, 2]}, {"a": {"c": 3}, "d": [4]}) == {
+        "a": {"b": 1, "c": 3},
+        "d": [4],
+    }
+
+
+def test_a_run_for_each_seed_scenario_and_column_seeds_first(tmp_path):
+    plan = plan_of(tmp_path)
+    assert [(run.seed, run.scenario, run.column) for run in plan.runs] == [
+        (seed, scenario, column)
+        for seed in (0, 1, 4)
+        for scenario in ("both", "one")
+        for column in ("parted", "averaged")
+    ]
+    assert len({run.config.folder for run in plan.runs}) == len(plan.runs)
+    assert plan.runs[0].config.folder == tmp_path / "runs" / "small" / "both" / "parted-seed-0"
+
+
+def test_a_column_goes_before_its_scenario_and_that_before_what_is_common(tmp_path):
+    content = {**CONTENT, "common": {"rounds": 1, "clients": 5, "batch_size": 9}}
+    content["scenarios"] = {"both": {"clients": 6, "batch_size": 8}}
+    content["methods"] = {"averaged": {"method": "fedgan", "batch_size": 7}}
+    run, *_ = plan_of(tmp_path, content).runs
+    assert (run.config.rounds, run.config.clients, run.config.batch_size) == (1, 6, 7)
+    assert run.config.method == "fedgan"
+
+
+def test_overrides_go_before_everything(tmp_path):
+    plan = plan_of(tmp_path, overrides=["optimiser.learning_rate=0.5"])
+    assert {run.config.optimiser.learning_rate for run in plan.runs} == {0.5}
+
+
+def test_only_what_is_asked_for(tmp_path):
+    plan = plan_of(tmp_path)
+    asked = plan.asked(methods=["averaged"], scenarios=["one"], seeds=2)
+    assert [run.name for run in asked.runs] == ["one/averaged-seed-0", "one/averaged-seed-1"]
+    assert plan.asked() == plan
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"methods": ["avraged"]}, "--methods names 'avraged' (did you mean 'averaged'?)"),
+        ({"scenarios": ["all"]}, "--only names 'all'"),
+        ({"seeds": 4}, "--seeds is 4"),
+        ({"seeds": 0}, "--seeds is 0"),
+    ],
+)
+def test_what_the_comparison_does_not_have_is_an_error(tmp_path, asked, words):
+    with pytest.raises(ConfError) as error:
+        plan_of(tmp_path).asked(**asked)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": [1, 1]}, "name each once"),
+        ({"common": {"seed": 3}}, "'seed' is set"),
+        ({"reference": "parsed"}, "did you mean 'parted'"),
+        ({"methods": {}}, "methods"),
+        ({"methods": {"a/b": {}}}, "a/b"),
+        ({"methods": {"one": {"method": "fedgann"}}}, "did you mean 'fedgan'"),
+        ({"common": {"roundz": 3}}, "did you mean 'rounds'"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_trained(tmp_path, change, words):
+    with pytest.raises(ConfError) as error:
+        plan_of(tmp_path, {**CONTENT, **change})
+    assert words in str(error.value)
+
+
+def test_the_first_method_is_the_reference_if_none_is_named(tmp_path):
+    assert plan_of(tmp_path).comparison.told_against == "parted"
+
+
+@pytest.mark.parametrize("name", known_confs("comparisons"))
+def test_ours_are_valid(name):
+    assert plan_comparison(name).runs

@@ -1,0 +1,79 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huscf_flwr.comparison.results import Values, best, results_of, verdict
+from huscf_flwr.metrics import metric_named
+from tests.comparison.builders import kept_runs, plan_of
+
+FIDELITY, FID = metric_named("label_fidelity"), metric_named("fid")
+NUMBERS = st.lists(st.floats(0, 1), min_size=2, max_size=4)
+
+
+def values(*numbers):
+    return Values(dict(enumerate(numbers)))
+
+
+def test_mean_range_and_pairs_by_hand():
+    one, other = Values({0: 0.5, 1: 0.7}), Values({1: 0.6, 2: 0.9})
+    assert (one.mean, one.least, one.most) == (pytest.approx(0.6), 0.5, 0.7)
+    assert one.mean_difference(other) == pytest.approx(0.1)
+    assert one.mean_difference(Values({9: 1.0})) is None
+
+
+def test_only_ranges_that_do_not_touch_make_a_difference():
+    assert verdict(values(0.8, 0.9), values(0.6, 0.7), FIDELITY) == "ahead"
+    assert verdict(values(0.6, 0.7), values(0.8, 0.9), FIDELITY) == "behind"
+    assert verdict(values(0.7, 0.9), values(0.6, 0.7), FIDELITY) == "level"
+    assert verdict(values(8.0, 9.0), values(1.0, 2.0), FID) == "behind"
+
+
+def test_one_seed_has_no_spread_and_tells_nothing():
+    assert verdict(values(0.9), values(0.1, 0.2), FIDELITY) == "level"
+
+
+def test_where_neither_way_is_better_there_is_no_verdict():
+    assert verdict(values(1.0, 2.0), values(3.0, 4.0), metric_named("bodies")) is None
+
+
+@given(NUMBERS, NUMBERS)
+def test_one_is_ahead_if_the_other_is_behind(one, other):
+    opposite = {"ahead": "behind", "behind": "ahead", "level": "level"}
+    said = verdict(values(*one), values(*other), FIDELITY)
+    assert verdict(values(*other), values(*one), FIDELITY) == opposite[said]
+    assert verdict(values(*one), values(*one), FIDELITY) == "level"
+
+
+def test_the_best_and_those_that_cannot_be_told_from_it():
+    found = {"a": values(0.8, 0.9), "b": values(0.75, 0.82), "c": values(0.1, 0.2)}
+    assert best(found, FIDELITY) == {"a", "b"}
+    assert best(found, FID) == {"c"}
+    assert best({}, FIDELITY) == set()
+
+
+def test_results_are_put_together_from_what_is_kept(tmp_path):
+    plan = plan_of(tmp_path)
+    kept = kept_runs(
+        tmp_path,
+        plan,
+        parted={0: {"fidelity": 0.9, "ari": 1.0}, 4: {"fidelity": 0.8, "ari": 0.5}},
+        averaged={0: {"fidelity": 0.4}},
+    )
+    failures = {"both/averaged-seed-1": "no memory"}
+    both, one = results_of(plan, kept, failures).scenarios
+    parted, averaged = both.columns
+    assert parted.domains["letters"]["label_fidelity"].by_seed == {0: 0.9, 4: 0.8}
+    assert parted.clustering["ari"].mean == 0.75
+    assert averaged.clustering == {}
+    assert (averaged.learning_rate, averaged.failures) == (0.001, {1: "no memory"})
+    assert both.domains == ["digits", "letters"]
+    assert one.domains == ["digits"]
+    assert [metric.name for metric in both.metrics("digits")] == ["label_fidelity", "tstr_accuracy", "fid"]
+    assert both.values("digits", "fid").keys() == {"parted", "averaged"}
+
+
+def test_a_column_without_a_finished_run_is_there_with_nothing(tmp_path):
+    plan = plan_of(tmp_path)
+    both, _ = results_of(plan, kept_runs(tmp_path, plan)).scenarios
+    assert [(column.domains, column.costs) for column in both.columns] == [({}, None), ({}, None)]
+    assert both.domains == []

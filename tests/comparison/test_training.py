@@ -1,0 +1,144 @@
+"""Runs in processes of their own; they take seconds to start, so that few are made here."""
+
+import os
+import shutil
+import signal
+
+import pytest
+
+from huscf_flwr.comparison.kept import KeptRuns, write_origin
+from huscf_flwr.comparison.training import (
+    Origins,
+    StoppedComparisonError,
+    missing_runs,
+    resumable,
+    train_runs,
+)
+from huscf_flwr.run.checkpoint import last_round
+from tests.comparison.builders import plan_of, write_run
+from tests.run.builders import write_domains
+
+pytestmark = pytest.mark.slow
+
+
+class Told:
+    """A display that remembers."""
+
+    def __init__(self):
+        self.notes, self.ended, self.seen = [], {}, set()
+
+    def running(self, runs):
+        self.seen.update(run.name for run in runs)
+
+    def done(self, run, error):
+        self.ended[run.name] = error
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def content_of(root, **methods):
+    return {
+        "seeds": [3],
+        "common": {
+            "rounds": 2,
+            "local_epochs": 1,
+            "batch_size": 16,
+            "clients": 4,
+            "model": {"width": 0.03},
+            "compute": {"threads": 1},
+            "evaluation": {"images": 20, "synthetic_images": 20},
+        },
+        "scenarios": {"small": {"data": {"domains": ["digits", "letters"], "root": str(root)}}},
+        "methods": methods,
+    }
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]))
+    return write_domains(tmp_path / "images")
+
+
+def kept_of(plan, tmp_path):
+    return KeptRuns(tmp_path / "results" / plan.name)
+
+
+def test_runs_are_made_kept_and_known_again_and_a_failure_stops_no_other(root, tmp_path):
+    broken = {"method": "tests.comparison.broken:Broken"}
+    plan = plan_of(tmp_path, content_of(root, good={"method": "fedgan"}, bad=broken, own={"method": "local"}))
+    kept, told = kept_of(plan, tmp_path), Told()
+    due = missing_runs(plan, kept, told)
+    assert [run.column for run in due] == ["good", "bad", "own"]
+
+    failures = train_runs(due, kept, jobs=2, display=told)
+
+    assert failures.keys() == {"small/bad-seed-3"}
+    assert "broken on purpose" in failures["small/bad-seed-3"]
+    assert told.ended == {"small/good-seed-3": None, "small/own-seed-3": None} | failures
+    assert told.seen == told.ended.keys()
+    good, bad, own = plan.runs
+    assert kept.record(good).domains.keys() == {"digits", "letters"}
+    for run in (good, own):
+        pictures = {path.stem for path in (kept.folder_of(run) / "pictures").iterdir()}
+        assert pictures == {"digits", "letters"}
+    sent = [client["bytes"]["down"] for client in kept.record(good).rounds[0]["clients"]]
+    assert len(set(sent)) == 1  # what all are sent is counted for each
+    assert missing_runs(plan, kept, told) == [bad]
+    assert told.notes == []
+
+
+def test_other_images_make_a_run_anew(root, tmp_path):
+    plan = plan_of(tmp_path, content_of(root, good={"method": "fedgan"}))
+    kept, told = kept_of(plan, tmp_path), Told()
+    write_run(plan.runs[0].config.folder, plan.runs[0])
+    write_origin(plan.runs[0].config.folder, Origins().of(plan.runs[0].config))
+    assert missing_runs(plan, kept, told) == []  # finished, and now kept
+
+    labels = root / "digits" / "raw" / "train-labels-idx1-ubyte"
+    found = bytearray(labels.read_bytes())
+    found[-1] = (found[-1] + 1) % 10
+    labels.write_bytes(found)
+    assert missing_runs(plan, kept, told) == list(plan.runs)
+    assert told.notes == ["small/good-seed-3 is made anew: other images"]
+
+
+def test_without_the_images_what_is_kept_is_taken_as_it_is(root, tmp_path):
+    (root / "digits").rename(root / "strokes")
+    content = content_of(root, good={"method": "fedgan"})
+    content["scenarios"]["small"]["data"]["domains"] = ["strokes"]
+    plan = plan_of(tmp_path, content)
+    kept, told = kept_of(plan, tmp_path), Told()
+    (run,) = plan.runs
+    write_run(run.config.folder, run)
+    write_origin(run.config.folder, Origins().of(run.config))
+    kept.keep(run)
+    shutil.rmtree(root)
+    assert Origins().of(run.config).images is None
+    assert missing_runs(plan, kept, told) == []
+
+
+def test_a_stopped_comparison_goes_on_from_its_checkpoints(root, tmp_path):
+    content = content_of(root, good={"method": "fedgan"})
+    content["common"]["rounds"] = 400
+    plan = plan_of(tmp_path, content)
+    kept, told = kept_of(plan, tmp_path), Told()
+    folder = plan.runs[0].config.folder
+
+    class Stopping(Told):
+        def running(self, runs):
+            if last_round(folder) and not self.ended:
+                self.ended["asked"] = None
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedComparisonError, match="the same command goes on"):
+        train_runs(plan.runs, kept, jobs=1, display=Stopping())
+    assert kept.record(plan.runs[0]) is None
+    done = last_round(folder)
+    assert resumable(plan.runs[0].config).resume == folder
+
+    other = plan.runs[0].config.model_copy(update={"batch_size": 8})
+    assert resumable(other).resume is None
+
+    shorter = plan.runs[0].config.model_copy(update={"rounds": done + 1})
+    assert resumable(shorter).resume is None  # its settings are others
