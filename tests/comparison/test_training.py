@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +57,7 @@ def content_of(root, **methods):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]))
     return write_domains(tmp_path / "images")
 
 
@@ -95,7 +96,7 @@ def test_other_images_make_a_run_anew(root, tmp_path):
     write_origin(plan.runs[0].config.folder, Origins().of(plan.runs[0].config))
     assert missing_runs(plan, kept, told) == []  # finished, and now kept
 
-    labels = root / "digits" / "raw" / "train-labels-idx1-ubyte"
+    (labels,) = (root / "digits").rglob("train-labels-idx1-ubyte")
     found = bytearray(labels.read_bytes())
     found[-1] = (found[-1] + 1) % 10
     labels.write_bytes(found)
@@ -122,7 +123,7 @@ def test_a_stopped_comparison_goes_on_from_its_checkpoints(root, tmp_path):
     content = content_of(root, good={"method": "fedgan"})
     content["common"]["rounds"] = 400
     plan = plan_of(tmp_path, content)
-    kept, told = kept_of(plan, tmp_path), Told()
+    kept = kept_of(plan, tmp_path)
     folder = plan.runs[0].config.folder
 
     class Stopping(Told):
