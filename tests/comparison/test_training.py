@@ -15,9 +15,10 @@ from huscf_flwr.comparison.training import (
     resumable,
     train_runs,
 )
+from huscf_flwr.data import write_idx_folder
 from huscf_flwr.run.checkpoint import last_round
 from tests.comparison.builders import plan_of, write_run
-from tests.run.builders import write_domains
+from tests.run.builders import PER_CLASS, striped_images, write_domains
 
 pytestmark = pytest.mark.slow
 
@@ -96,10 +97,10 @@ def test_other_images_make_a_run_anew(root, tmp_path):
     write_origin(plan.runs[0].config.folder, Origins().of(plan.runs[0].config))
     assert missing_runs(plan, kept, told) == []  # finished, and now kept
 
-    (labels,) = (root / "digits").rglob("train-labels-idx1-ubyte")
-    found = bytearray(labels.read_bytes())
-    found[-1] = (found[-1] + 1) % 10
-    labels.write_bytes(found)
+    train, test = (striped_images("digits", count) for count in PER_CLASS.values())
+    train.labels[-1] = (train.labels[-1] + 1) % 10
+    shutil.rmtree(root / "digits")
+    write_idx_folder(root / "digits", train, test)
     assert missing_runs(plan, kept, told) == list(plan.runs)
     assert told.notes == ["small/good-seed-3 is made anew: other images"]
 
