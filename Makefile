@@ -14,7 +14,7 @@ help:
 	@echo "make demo         train on two domains under Flower's simulation, judge, and write runs/demo/report.html"
 	@echo "make deploy-demo  the same on a SuperLink with TLS and four SuperNodes with keys, all on this machine"
 	@echo "make test         lint, types, layers and all tests"
-	@echo "make quick        the same without the tests that start Flower or take long: a few minutes"
+	@echo "make quick        the same without the tests that start Flower or take long: under three minutes on two cores"
 	@echo "make check        lint, types and layers only"
 	@echo "make format       repair what the linter can, and lay the code out"
 	@echo "make clean        remove the virtual environment and caches (runs/ stays)"
@@ -35,11 +35,16 @@ deploy-demo: $(READY)
 test: check
 	$(PYTEST)
 
-# What starts Flower, measures, or lets processes of its own fail is left to `make test`.
-NOT_QUICK := tests/flower tests/soak tests/docs tests/bench tests/session/wire/test_faults.py
+# Left to `make test`: what is marked slow, what lets processes fail or measures, and what trains through Flower.
+# Of Flower's half, messages and the closed list of what crosses are quick, and what else needs no run.
+QUICK_ON_FLOWER := $(patsubst %,tests/flower/test_%.py,assembly client_keys closed_list collection launch replies \
+	run_settings session_grid watching)
+NOT_QUICK := tests/soak tests/docs tests/bench tests/session/wire/test_faults.py \
+	$(filter-out $(QUICK_ON_FLOWER),$(sort $(wildcard tests/flower/test_*.py)))
 
 quick: check
 	$(PYTEST) -m 'not slow' $(addprefix --ignore=,$(NOT_QUICK))
+	@echo "Left out, see make test: tests marked slow, and all of $(NOT_QUICK)"
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -13,18 +13,40 @@ if TYPE_CHECKING:
     from strategies.central import Central
     from strategies.fedgan import FedGAN
     from strategies.fedproto import FedProto
+    from strategies.fsgan import FSGAN
+    from strategies.hflgan import HFLGAN
     from strategies.huscf import HuSCF
     from strategies.local import Local
+    from strategies.mdgan import MDGAN
+    from strategies.pflgan import PFLGAN
+    from strategies.uagan import UAGAN
 
-__all__ = ["Central", "FedGAN", "FedProto", "HuSCF", "Local", "MethodStrategy"]
+__all__ = [
+    "FSGAN",
+    "HFLGAN",
+    "MDGAN",
+    "PFLGAN",
+    "UAGAN",
+    "Central",
+    "FedGAN",
+    "FedProto",
+    "HuSCF",
+    "Local",
+    "MethodStrategy",
+]
 
 _MODULES = {
     "Central": "strategies.central",
     "FedGAN": "strategies.fedgan",
     "FedProto": "strategies.fedproto",
+    "FSGAN": "strategies.fsgan",
+    "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",
     "Local": "strategies.local",
+    "MDGAN": "strategies.mdgan",
     "MethodStrategy": "huscf_flwr.flower.strategy",
+    "PFLGAN": "strategies.pflgan",
+    "UAGAN": "strategies.uagan",
 }
 
 

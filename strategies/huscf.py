@@ -39,7 +39,7 @@ class HuSCF(MethodStrategy):
     ) -> None:
         require_method(config, huscf.HuSCF.name)
         make_method = partial(
-            huscf.HuSCF,
+            huscf.HuSCF.variant(config),
             clusterer=clusterer,
             divergence=divergence,
             weighting=weighting,

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -74,8 +74,8 @@ class RunConfig(Section):
 
     Attributes:
         name: of the run's folder below ``output``.
-        method: ``huscf``, ``fedgan``, ``fedproto``, ``local``, ``central``, or a class of your own as
-            ``my_package.mine:Mine``.
+        method: ``huscf``, ``fedgan``, ``fedproto``, ``local``, ``central``, ``mdgan``, ``uagan``,
+            ``fsgan``, ``pflgan``, ``hflgan``, or a class of your own as ``my_package.mine:Mine``.
         mode: name in ``conf/modes``, or path of a YAML file: ``corrected``, or ``parity`` with the authors'
             code.
         resolved: everything is set, the mode's settings included: ``mode`` is only a name, whose file is not
@@ -84,6 +84,12 @@ class RunConfig(Section):
         rounds: federated rounds.
         local_epochs: epochs in a round; an epoch has as many steps as the largest client has batches.
         batch_size: images per client and step.
+        fake_labels: labels with which a GAN's generator draws the fakes of a step. ``real``: those of the
+            real images of the batch, as the authors do. The server of HuSCF-GAN can tell them from what the
+            generator's head sends, and so learns the labels of the real images. ``own-mix``: drawn apart from
+            them, each label as often as the client has it, so that no more than this mix can be learnt.
+            ``uniform``: all labels of the networks alike, which tells nothing of the client; labels that it
+            lacks then come with fakes only.
         clients: number of virtual clients.
         min_hosts: SuperNodes to wait for before the run starts.
         min_clients: a round with fewer clients left is given up and, with Flower, tried again; in one process
@@ -113,6 +119,7 @@ class RunConfig(Section):
     rounds: PositiveInt = 10
     local_epochs: PositiveInt = 5
     batch_size: int = Field(default=64, ge=2)
+    fake_labels: Literal["real", "own-mix", "uniform"] = "real"
     clients: PositiveInt = 8
     min_hosts: PositiveInt = 1
     min_clients: PositiveInt = 1

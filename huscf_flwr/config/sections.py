@@ -89,6 +89,11 @@ class DataSection(Section):
         exclusion_pattern: ``authors`` repeats another one: see there.
         held_out: share of a client's own images that it does not train on, and on which its own model is
             scored; rounded down, and at least one image is left to train on.
+        judged_on: which images everything is scored on: a domain's ``test`` images, or ``validation``, for
+            choosing settings without a look at these. A fifth of each domain's training images, a fifth of
+            every label, is then set aside before any are dealt to clients, the same in all runs; nobody
+            trains on it, neither clients nor judges, and it takes the test images' place in all scores.
+            Only in a simulation: clients that own their data have nobody who could set images aside.
     """
 
     scenario: Annotated[str, BeforeValidator(str)] = "demo"
@@ -98,6 +103,7 @@ class DataSection(Section):
     id_offset: Literal["corrected", "authors"] = "corrected"
     exclusion_pattern: Literal["per-domain", "authors"] = "per-domain"
     held_out: float = Field(default=0.0, ge=0, lt=1)
+    judged_on: Literal["test", "validation"] = "test"
 
 
 class CutsSection(Section):

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huscf_flwr.cuts.costs import ModelCosts
+from huscf_flwr.cuts.costs import ModelCosts, block_costs
 from huscf_flwr.cuts.part_times import Speeds
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.models import NETWORKS, Cut, NetworkName
 
 _BYTES_PER_PARAMETER = 4
+_FLOP_IN_A_GFLOP = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,23 @@ def priced_cuts(cuts: Sequence[Cut], problem: CutProblem) -> Price:
 def network_gflop(problem: CutProblem, network: NetworkName) -> float:
     """Return a step's arithmetic of one whole network: all of its passes, forward and backward."""
     return problem.costs.network(network).total_gflop()
+
+
+def pass_gflop(problem: CutProblem, network: NetworkName, *, frozen: bool = False) -> float:
+    """Return the arithmetic of one pass of a whole network, forward and back; see ``way_back_gflop``."""
+    blocks = block_costs(problem.spec, network, problem.batch_size, problem.flops)
+    forward = sum(block.forward_flop for block in blocks) / _FLOP_IN_A_GFLOP
+    return forward + way_back_gflop(problem, network, frozen=frozen)
+
+
+def way_back_gflop(problem: CutProblem, network: NetworkName, *, frozen: bool = True) -> float:
+    """Return the arithmetic of one pass of a whole network back to its input.
+
+    If its weights are ``frozen``, their gradients are not computed.
+    """
+    blocks = block_costs(problem.spec, network, problem.batch_size, problem.flops)
+    flop = (block.frozen_backward_flop if frozen else block.backward_flop for block in blocks)
+    return sum(flop) / _FLOP_IN_A_GFLOP
 
 
 def network_bytes(problem: CutProblem, *networks: NetworkName) -> float:

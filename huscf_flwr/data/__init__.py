@@ -5,7 +5,7 @@ judges the result. Nothing here sends anything.
 """
 
 from huscf_flwr.data.client_data import ClientData, split_held_out
-from huscf_flwr.data.domains import Domain, DomainSource, load_domain
+from huscf_flwr.data.domains import Domain, DomainSource, load_domain, load_domains
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages, PooledImages, convert, denormalise, normalise
 from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
@@ -32,6 +32,7 @@ __all__ = [
     "convert",
     "denormalise",
     "load_domain",
+    "load_domains",
     "load_population",
     "load_scenario",
     "normalise",

@@ -2,8 +2,12 @@
 
 A domain has a name, and its images come from the first of these that exists: the folder that the user gives
 with the name; the folder below ``data.root`` with a matching name (case, hyphens and underscores are ignored,
-so ``fashion-mnist`` matches ``FashionMNIST``); the loader registered under the name. Folders are in MNIST's
-file format (see ``idx.py``).
+so ``fashion-mnist`` matches ``FashionMNIST``); the loader registered under the name; the domain that it is
+derived from, as ``mnist-inverted`` is from ``mnist`` (see ``derived.py``). Folders are in MNIST's file format
+(see ``idx.py``).
+
+The domains of a run share no training image. A domain and those derived from it are dealt equal shares of its
+training images, a domain that is alone has all of them; the test images are the same for all.
 
 All domains use the labels 0..classes-1: label 3 is a digit in one domain and a dress, a kana or the letter D
 in another, as in the authors' code (Metrics/evaluation.py:102-103, 149). A network cannot tell which domain a
@@ -12,23 +16,36 @@ label refers to, so clients of different domains must be clustered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
 from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.data.derived import TRANSFORMS, derivation, transformed
 from huscf_flwr.data.idx import read_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
+from huscf_flwr.data.shares import stratified_shares
+
+JudgedOn = Literal["test", "validation"]
+"""Which images a run is judged on; see ``DataSection.judged_on``."""
+
+_VALIDATION_PART = 5
+"""One image of so many is for validation."""
 
 
 class DomainSource(BaseModel):
     """A domain as a configuration names it.
 
     Attributes:
-        name: a registered name, the name of a folder below ``data.root``, or any name if ``folder`` is set.
+        name: a registered name, the name of a folder below ``data.root``, or that of a domain with a
+            transform, such as ``mnist-inverted``; any name if ``folder`` is set.
         folder: folder with the images, in MNIST's file format.
         classes: number of classes; by default the registered number, else 1 + the largest label of
             the training images.
@@ -46,12 +63,55 @@ class Domain:
     """A loaded domain: images in the size that the network expects, labels 0..classes-1.
 
     The domain of one real client may have no test images.
+
+    Attributes:
+        name: as a configuration names it.
+        classes: number of classes.
+        train: what is dealt to clients, and what judges are trained on.
+        test: what everything is scored on, and nothing is trained on.
     """
 
     name: str
     classes: int
     train: LabelledImages
     test: LabelledImages
+
+
+_NO_SOURCES: Mapping[str, DomainSource] = MappingProxyType({})
+
+
+def load_domains(
+    sources: Sequence[DomainSource],
+    *,
+    root: Path | None,
+    cache: Path,
+    image: tuple[int, int],
+    classes: int,
+    judged_on: JudgedOn = "test",
+) -> dict[str, Domain]:
+    """Load the domains of a run, by name in the order of ``sources``: no two share a training image.
+
+    With ``judged_on`` ``validation`` a fifth of each domain's training images takes the place of its test
+    images, in which every label has a fifth of its images; nothing depends on the test images then, which may
+    be missing. The other arguments are those of ``load_domain``, which says what is raised.
+    """
+    named = {_plain(source.name): source for source in sources}
+    origins = [_origin(source, root, named) for source in sources]
+    domains = {}
+    for place, source in enumerate(sources):
+        domain = load_domain(
+            source,
+            root=root,
+            cache=cache,
+            image=image,
+            classes=classes,
+            needs_test=judged_on == "test",
+            named=named,
+        )
+        origin = origins[place]
+        domain = _own_share(domain, origin, origins[:place].count(origin), origins.count(origin))
+        domains[source.name] = _with_validation(domain) if judged_on == "validation" else domain
+    return domains
 
 
 def load_domain(
@@ -62,6 +122,7 @@ def load_domain(
     image: tuple[int, int],
     classes: int | None = None,
     needs_test: bool = True,
+    named: Mapping[str, DomainSource] = _NO_SOURCES,
 ) -> Domain:
     """Load a domain and convert its images to the form that the network expects.
 
@@ -72,12 +133,32 @@ def load_domain(
         image: the network's (channels, size).
         classes: the network's number of classes; the domain must not have more.
         needs_test: a folder without test images is an error.
+        named: by plain name, sources from which the domain may be derived beside those that are known anyway.
 
     Raises:
         DataError: if the domain is unknown, or if its files are missing, damaged or do not fit. The
             message names the file or the setting.
     """
     source = DomainSource(name=domain) if isinstance(domain, str) else domain
+    found, train, test = _read(source, root, cache, named, needs_test=needs_test)
+    _check_classes(source.name, found, test, classes)
+    return Domain(source.name, found, convert(train, *image), convert(test, *image))
+
+
+def _read(
+    source: DomainSource,
+    root: Path | None,
+    cache: Path,
+    named: Mapping[str, DomainSource],
+    *,
+    needs_test: bool,
+) -> tuple[int, LabelledImages, LabelledImages]:
+    """Return a domain's number of classes, training images and test images, as they come."""
+    derived = _derived(source, root, named)
+    if derived is not None:
+        base, transform = derived
+        found, train, test = _read(base, root, cache, named, needs_test=needs_test)
+        return source.classes or found, transformed(train, transform), transformed(test, transform)
     registered = registered_domain(source.name)
     expected = source.classes or (registered.classes if registered else None)
     folder = source.folder or _folder_below(root, source.name)
@@ -87,9 +168,44 @@ def load_domain(
         train, test = registered.load(cache)
     else:
         raise DataError(_unknown(source.name, root))
-    found = expected or int(train.labels.max()) + 1
-    _check_classes(source.name, found, test, classes)
-    return Domain(source.name, found, convert(train, *image), convert(test, *image))
+    return expected or int(train.labels.max()) + 1, train, test
+
+
+def _derived(
+    source: DomainSource, root: Path | None, named: Mapping[str, DomainSource]
+) -> tuple[DomainSource, str] | None:
+    """Return what a domain is derived from, and by which transform; None if it has images of its own."""
+    split = derivation(source.name)
+    if split is None or source.folder or registered_domain(source.name) or _folder_below(root, source.name):
+        return None
+    base, transform = split
+    return named.get(_plain(base), DomainSource(name=base)), transform
+
+
+def _origin(source: DomainSource, root: Path | None, named: Mapping[str, DomainSource]) -> str:
+    """Return the plain name of the domain that ``source`` is derived from in the end; perhaps its own."""
+    derived = _derived(source, root, named)
+    return _plain(source.name) if derived is None else _origin(derived[0], root, named)
+
+
+def _own_share(domain: Domain, origin: str, place: int, sharing: int) -> Domain:
+    """Return the domain with its share of training images, at ``place`` of as many as are ``sharing``."""
+    if sharing == 1:
+        return domain
+    shares = stratified_shares(domain.train.labels, sharing, "domains", origin)
+    return replace(domain, train=domain.train.subset(shares[place]))
+
+
+def _with_validation(domain: Domain) -> Domain:
+    """Return the domain judged on a fifth of its training images, which are no longer among these."""
+    if len(domain.train) < 2:
+        raise DataError(
+            f"data.judged_on is validation, but domain '{domain.name}' has {len(domain.train)} training "
+            "images: give it at least 2, or take test"
+        )
+    validation, *rest = stratified_shares(domain.train.labels, _VALIDATION_PART, "validation", domain.name)
+    train = domain.train.subset(torch.cat(rest).sort().values)
+    return replace(domain, train=train, test=domain.train.subset(validation))
 
 
 def _folder_below(root: Path | None, name: str) -> Path | None:
@@ -110,6 +226,7 @@ def _unknown(name: str, root: Path | None) -> str:
     place = f", and {root} has no folder of this name" if root else ""
     return (
         f"unknown domain '{name}'{did_you_mean(name, known)}{place}. Known: {', '.join(known)}. "
+        f"Each can be transformed, as in mnist-{next(iter(TRANSFORMS))}: {', '.join(TRANSFORMS)}. "
         f"Any folder in MNIST's file format can be given as {{name: {name}, folder: DIR}}"
     )
 

@@ -16,7 +16,7 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data.client_data import ClientData, held_out_places
-from huscf_flwr.data.domains import Domain, DomainSource, load_domain
+from huscf_flwr.data.domains import Domain, DomainSource, JudgedOn, load_domains
 from huscf_flwr.data.images import LabelledImages, PooledImages
 from huscf_flwr.data.partition import Indices, Partition, PartitionRules, partition
 from huscf_flwr.data.scenarios import Scenario, load_scenario
@@ -97,16 +97,17 @@ def load_population(
     cache: Path,
     rules: PartitionRules,
     held_out: float = 0.0,
+    judged_on: JudgedOn = "test",
 ) -> Population:
     """Load the domains of ``scenario`` and deal their training images to ``clients`` clients.
 
-    Each holds out the share ``held_out`` of its images (see ``split_held_out``). Raises ``DataError`` as
+    Each holds out the share ``held_out`` of its images (see ``split_held_out``). Images for validation, if
+    ``judged_on`` says so, are set aside before (see ``load_domains``). Raises ``DataError`` as
     ``load_domain`` and ``partition`` do.
     """
-    domains = {
-        source.name: load_domain(source, root=root, cache=cache, image=image, classes=classes)
-        for source in scenario.domains
-    }
+    domains = load_domains(
+        scenario.domains, root=root, cache=cache, image=image, classes=classes, judged_on=judged_on
+    )
     labels = {name: domain.train.labels for name, domain in domains.items()}
     parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules)
     return Population(domains, tuple(_split(part, held_out, seed) for part in parts))
@@ -134,6 +135,7 @@ def population_of(config: RunConfig, spec: ModelSpec) -> Population:
             id_offset=config.data.id_offset, exclusion_pattern=config.data.exclusion_pattern
         ),
         held_out=config.data.held_out,
+        judged_on=config.data.judged_on,
     )
 
 

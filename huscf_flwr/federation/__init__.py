@@ -9,7 +9,12 @@ from huscf_flwr.federation.clustering import (
     SilhouetteKMeans,
     match_clusters,
 )
-from huscf_flwr.federation.divergence import Divergence, GaussianDivergence, SpatialSoftmax
+from huscf_flwr.federation.divergence import (
+    Divergence,
+    GaussianDivergence,
+    SpatialSoftmax,
+    label_divergences,
+)
 from huscf_flwr.federation.features import (
     ActivationAccumulator,
     ActivationStatistics,
@@ -48,5 +53,6 @@ __all__ = [
     "clustering_features",
     "comparable_means",
     "feature_space",
+    "label_divergences",
     "match_clusters",
 ]

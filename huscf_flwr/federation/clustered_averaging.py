@@ -18,7 +18,7 @@ from torch import Tensor
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, Key, State, aggregate
 from huscf_flwr.federation.clustering import Clusterer, Clustering, match_clusters
-from huscf_flwr.federation.divergence import Divergence
+from huscf_flwr.federation.divergence import Divergence, label_divergences
 from huscf_flwr.federation.features import (
     ActivationStatistics,
     Scaling,
@@ -116,6 +116,7 @@ class ClusteredAveraging:
         bodies: Mapping[int, Mapping[Key, State]],
         seed: int,
         known: KnownClusters | None = None,
+        label_counts: Mapping[int, Tensor] | None = None,
     ) -> RoundResult[Key]:
         """Cluster, weigh and average; the inputs are not changed.
 
@@ -130,6 +131,8 @@ class ClusteredAveraging:
             seed: of this round's clustering.
             known: what earlier rounds found, for a round that some clients are absent from; ``None`` if all
                 are there.
+            label_counts: by client id, images of each label, [C]. If they are given, divergences are between
+                them, and not between activations; clients that are not of the round are left aside.
 
         Raises:
             ValueError: the mappings have different clients, ``bodies`` has more or less than one entry, or
@@ -142,8 +145,8 @@ class ClusteredAveraging:
         plain = round_number <= self.plain_rounds
         found = self._clusters(clients, statistics, plain, previous_clusters, known, seed)
         clusters = found.clusters
-        divergences = self._divergences(clusters, statistics)
-        global_divergences = self._divergences(dict.fromkeys(clients, 0), statistics)
+        divergences = self._divergences(clusters, statistics, label_counts)
+        global_divergences = self._divergences(dict.fromkeys(clients, 0), statistics, label_counts)
         averaged_together = dict.fromkeys(clients, 0) if plain else clusters
         weighting: Weighting = SampleWeighting() if plain else self.weighting
         cluster_weights = _weights(weighting, averaged_together, samples, divergences)
@@ -180,6 +183,7 @@ class ClusteredAveraging:
         clusters: Mapping[int, int],
         client_blocks: Mapping[int, Mapping[Key, State]],
         bodies: Mapping[int, Mapping[Key, State]],
+        label_counts: Mapping[int, Tensor] | None = None,
     ) -> RoundResult[Key]:
         """Weigh and average when each cluster has its own body: each cluster is a federation of its own.
 
@@ -196,6 +200,7 @@ class ClusteredAveraging:
                 client_blocks={client: client_blocks[client] for client in members},
                 bodies={cluster: bodies[cluster]},
                 seed=0,
+                label_counts=label_counts,
             )
             for cluster, members in _members({k: clusters[k] for k in client_blocks}).items()
         ]
@@ -238,11 +243,17 @@ class ClusteredAveraging:
         return find_among_some(means, space, previous, known, self.clusterer, seed=seed)
 
     def _divergences(
-        self, groups: Mapping[int, int], statistics: Mapping[int, ActivationStatistics]
+        self,
+        groups: Mapping[int, int],
+        statistics: Mapping[int, ActivationStatistics],
+        label_counts: Mapping[int, Tensor] | None,
     ) -> dict[int, float]:
         divergences: dict[int, float] = {}
         for members in _members(groups).values():
-            values = self.divergence([statistics[client] for client in members])
+            if label_counts is None:
+                values = self.divergence([statistics[client] for client in members])
+            else:
+                values = label_divergences(torch.stack([label_counts[client] for client in members]))
             divergences.update(zip(members, values.tolist(), strict=True))
         return divergences
 

@@ -8,6 +8,8 @@ There are two models of the distribution of a client's activations:
 - ``GaussianDivergence`` (default): each activation is a Gaussian over the samples.
 - ``SpatialSoftmax``: the authors' softmax over the positions of a channel's mean map.
 
+``label_divergences`` compares label histograms instead of activations.
+
 The name of a direction reads "of ... from ...": ``client-from-peers`` is KL(client || peers).
 """
 
@@ -135,6 +137,38 @@ class SpatialSoftmax:
         if self.direction == "peers-from-client":
             client, peers = peers, client
         return _reduce((client * (client / peers).log()).sum(2), self.reduction)
+
+
+def label_divergences(counts: Tensor, *, smoothing: float = 0.01) -> Tensor:
+    """Return KL(client || all) between label histograms of the clients in one average: float64 [K].
+
+    The other histogram is that of all their images together, the client's own among them: so FeGAN's server
+    compares a client with the whole (Guirguis et al., Middleware 2020, dist-lsgan.py), though there a client
+    that diverges counts more. A client alone has divergence zero, and so has one with the mix of the whole.
+
+    Both histograms are smoothed: the share ``smoothing`` of each is spread evenly over all C labels. So no
+    label has probability zero, values stay below ln(C / smoothing), and how many images a client has makes no
+    difference, as it would if each label were counted once more.
+
+    Args:
+        counts: [K, C], each client's images of each label; every client has at least one image.
+        smoothing: above 0, below 1.
+
+    Raises:
+        ValueError: if ``counts`` is not such, or ``smoothing`` is out of range.
+    """
+    if counts.dim() != 2 or bool((counts < 0).any()) or not bool((counts.sum(1) > 0).all()):
+        raise ValueError(
+            f"label counts are {counts.tolist()}: give [K, C], none negative, and each client some"
+        )
+    if not 0 < smoothing < 1:
+        raise ValueError(f"smoothing is {smoothing}: give a number above 0 and below 1, such as 0.01")
+    everybody = counts.double().sum(0, keepdim=True)
+    client, whole = (
+        (1 - smoothing) * each / each.sum(1, keepdim=True) + smoothing / counts.shape[1]
+        for each in (counts.double(), everybody)
+    )
+    return (client * (client / whole).log()).sum(1).clamp_min(0)
 
 
 def _mean_of_others(values: Tensor) -> Tensor:

@@ -99,6 +99,12 @@ def assemble(config: RunConfig, method: type[Method], grid: Grid, server: Execut
             f"method: {config.method} trains on the pooled images of all clients, which only a simulation "
             f"has, but SuperNodes own the clients {', '.join(map(str, sorted(owned)))}; run it without them"
         )
+    if owned and config.data.judged_on == "validation":
+        raise AssemblyError(
+            "data.judged_on: validation, for which images of all of a domain's clients are set aside, but "
+            f"SuperNodes own the clients {', '.join(map(str, sorted(owned)))}; take test, and let their "
+            "owners put the images to judge on in place of their test images"
+        )
     admitted = {node: arrival for node, arrival in arrivals.items() if arrival.admitted}
     clients = _place(range(client_count(config, method)), admitted, owned)
     if len(clients) < config.min_hosts:

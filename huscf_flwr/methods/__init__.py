@@ -19,6 +19,11 @@ BUILT_IN = {
     "fedproto": "huscf_flwr.methods.fedproto:FedProto",
     "central": "huscf_flwr.methods.central:Central",
     "local": "huscf_flwr.methods.local:Local",
+    "pflgan": "huscf_flwr.methods.pflgan:PFLGAN",
+    "hflgan": "huscf_flwr.methods.hflgan:HFLGAN",
+    "mdgan": "huscf_flwr.methods.mdgan:MDGAN",
+    "uagan": "huscf_flwr.methods.uagan:UAGAN",
+    "fsgan": "huscf_flwr.methods.fsgan:FSGAN",
 }
 """Where the classes of our own methods are, by name; each is imported when it is needed."""
 

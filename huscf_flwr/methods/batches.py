@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import BatchSampler, FreshDraw, LabelledImages, ShuffledPasses, normalise
-from huscf_flwr.models import weight_dtype
+from huscf_flwr.models import model_spec_of, weight_dtype
 from huscf_flwr.process import dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.split import Batch
 
 
 class RoundBatches:
-    """An endless stream of batches: the client's images and labels, with latent vectors.
+    """An endless stream of batches: the client's images and labels, with latent vectors and fakes' labels.
 
     Every draw comes from a stream of its own, named by seed, client and round, so that nothing depends on
     which host the client lives on or who else is there. A round begins a new pass over the images.
@@ -40,6 +41,9 @@ class RoundBatches:
         order = torch_stream(config.seed, "order", client, number)
         self._sampler: BatchSampler = sampler(len(images), batch_size or config.batch_size, order)
         self._latents = torch_stream(config.seed, "latents", client, number)
+        self._drawn_labels = torch_stream(config.seed, "fake labels", client, number)
+        self._fake_labels = config.fake_labels
+        self._classes = model_spec_of(config).classes
 
     def next(self) -> Batch:
         """Draw the next batch."""
@@ -48,4 +52,14 @@ class RoundBatches:
             images=normalise(chosen.images, self._dtype),
             labels=chosen.labels,
             latents=torch.randn(len(chosen), self._latent, generator=self._latents, dtype=self._dtype),
+            drawn_labels=self._labels_apart(len(chosen)),
         )
+
+    def _labels_apart(self, count: int) -> Tensor | None:
+        """Draw ``count`` labels for fakes, or return None if theirs are those of the images."""
+        if self._fake_labels == "real":
+            return None
+        if self._fake_labels == "uniform":
+            return torch.randint(self._classes, (count,), generator=self._drawn_labels)
+        own = torch.randint(len(self._images), (count,), generator=self._drawn_labels)
+        return self._images.labels[own]

@@ -27,7 +27,7 @@ class WholeNetworksClient(MessageClient):
     Its ``begin`` calls ``begin_round``.
     """
 
-    losses: ClassVar = ("discriminator", "generator")
+    losses: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)

@@ -38,10 +38,23 @@ class Batch:
     """[B], int64."""
     latents: Tensor
     """[B, latent], standard normal."""
+    drawn_labels: Tensor | None = None
+    """[B], int64, of the fakes; None if these have the labels of the images."""
+
+    @property
+    def fake_labels(self) -> Tensor:
+        """[B], int64: the labels that fakes are generated with, and that the discriminator sees with them."""
+        return self.labels if self.drawn_labels is None else self.drawn_labels
+
+    @property
+    def tensors(self) -> Frame:
+        """What ``Batch(*tensors)`` is made of."""
+        drawn = () if self.drawn_labels is None else (self.drawn_labels,)
+        return self.images, self.labels, self.latents, *drawn
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
-        return Batch(self.images.to(device), self.labels.to(device), self.latents.to(device))
+        return Batch(*(tensor.to(device) for tensor in self.tensors))
 
 
 class SplitClient:
@@ -89,9 +102,7 @@ class SplitClient:
         """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``."""
         if self._recorder is None:
             return self.step(batch)
-        return self._recorder.step(
-            lambda tensors: self.step(Batch(*tensors)), (batch.images, batch.labels, batch.latents)
-        )
+        return self._recorder.step(lambda tensors: self.step(Batch(*tensors)), batch.tensors)
 
     def step(self, batch: Batch) -> ClientStep:
         """Train on one batch: six times yield what goes up and receive what comes down.
@@ -100,15 +111,15 @@ class SplitClient:
         """
         generator, discriminator = self.segments.generator, self.segments.discriminator
         batch = batch.to(self.device)
-        labels = batch.labels
+        fake_labels = batch.fake_labels
 
-        head_output = self._head(generator, batch.latents, labels)
+        head_output = self._head(generator, batch.latents, fake_labels)
         (received,) = yield Computed((head_output.detach(),))
         tail_input = self._leaf(received)
         fakes = self._tail(generator, tail_input)
 
-        fake_head = self._head(discriminator, fakes.detach(), labels)
-        real_head = self._head(discriminator, batch.images, labels)
+        fake_head = self._head(discriminator, fakes.detach(), fake_labels)
+        real_head = self._head(discriminator, batch.images, batch.labels)
         fake_received, real_received = yield Computed((fake_head.detach(), real_head.detach()))
 
         fake_tail, real_tail = self._leaf(fake_received), self._leaf(real_received)
@@ -123,7 +134,7 @@ class SplitClient:
         discriminator.apply_gradients()
 
         with discriminator.frozen():
-            fake_head = self._head(discriminator, fakes, labels)
+            fake_head = self._head(discriminator, fakes, fake_labels)
             (received,) = yield Computed((fake_head.detach(),))
             fake_tail = self._leaf(received)
             loss = adversarial_loss(self._tail(discriminator, fake_tail), 1.0)

@@ -17,17 +17,17 @@ def unsplit_step(networks: Segments, batch: Batch) -> dict[str, Tensor]:
     """
     generator, discriminator = networks.generator, networks.discriminator
     batch = batch.to(networks.device)
-    labels = batch.labels
-    fakes = generator.blocks(batch.latents, labels)
+    fake_labels = batch.fake_labels
+    fakes = generator.blocks(batch.latents, fake_labels)
 
-    loss = adversarial_loss(discriminator.blocks(fakes.detach(), labels), 0.0) + adversarial_loss(
-        discriminator.blocks(batch.images, labels), 1.0
+    loss = adversarial_loss(discriminator.blocks(fakes.detach(), fake_labels), 0.0) + adversarial_loss(
+        discriminator.blocks(batch.images, batch.labels), 1.0
     )
     torch.autograd.backward(loss)
     discriminator.apply_gradients()
 
     with discriminator.frozen():
-        generator_loss = adversarial_loss(discriminator.blocks(fakes, labels), 1.0)
+        generator_loss = adversarial_loss(discriminator.blocks(fakes, fake_labels), 1.0)
         torch.autograd.backward(generator_loss)
     generator.apply_gradients()
     return {"discriminator": loss.detach(), "generator": generator_loss.detach()}

@@ -24,6 +24,7 @@ def test_what_is_exchanged_is_what_a_step_exchanges(channel):
     assert traffic.megabytes_per_second == pytest.approx(ledger.total() / 1e6 / traffic.seconds)
 
 
+@pytest.mark.slow
 def test_the_command_times_every_channel_and_wire_type():
     command = [
         "bench",

@@ -118,6 +118,7 @@ def test_benchmark_times_the_search():
         assert most == pytest.approx(840 / search["seconds"])
 
 
+@pytest.mark.slow
 def test_benchmark_as_a_table():
     assert "our defaults" in succeed("cuts", "benchmark", "--clients", 2, "--seeds", 1)
 

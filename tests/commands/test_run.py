@@ -10,6 +10,7 @@ from huscf_flwr.commands import run as run_module
 from huscf_flwr.flower import launch
 from huscf_flwr.methods import resolved
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
+from tests.quick import mostly_slow
 from tests.run.builders import DOMAINS, UNJUDGED, small_run
 from tests.run.counting import count_calls
 
@@ -30,6 +31,7 @@ def test_a_run_shows_its_rounds_a_table_and_where_the_report_is(trained):
     assert (folder / "report.html").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_an_earlier_run_of_the_same_name_is_moved_aside_and_the_terminal_says_where(images, tmp_path):
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "mine").touch()
@@ -40,7 +42,7 @@ def test_an_earlier_run_of_the_same_name_is_moved_aside_and_the_terminal_says_wh
     assert f"{tmp_path / 'small'} was there already; the run in it is kept as {moved}\n" in shown
 
 
-@pytest.mark.parametrize("method", ["huscf", "fedgan"])
+@pytest.mark.parametrize("method", mostly_slow(["huscf", "fedgan"], "fedgan"))
 def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
     """From the command line to the end, of a run that is resumed: nothing is read for a check alone."""
     settings = {"method": method, **UNJUDGED}

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from huscf_flwr.cuts import CutProblem, LatencyOptions, Placement, Server, Turn, priced, priced_cuts
 from huscf_flwr.cuts.devices import Device
-from huscf_flwr.cuts.placement import images_bytes, network_bytes, network_gflop, whole_networks
+from huscf_flwr.cuts.placement import (
+    images_bytes,
+    network_bytes,
+    network_gflop,
+    pass_gflop,
+    way_back_gflop,
+    whole_networks,
+)
 from huscf_flwr.models import NETWORKS, initial_states, largest_cut, legal_cuts, load_model_spec
 
 SPEC = load_model_spec("authors-28", 0.25)
@@ -89,3 +96,14 @@ def test_a_heavier_cut_moves_arithmetic_to_the_client():
     assert prices[0].client_gflop < prices[1].client_gflop
     assert prices[0].server_gflop > prices[1].server_gflop
     assert np.isfinite([price.step_s for price in prices]).all()
+
+
+@pytest.mark.parametrize("flops", ["exact", "paper"])
+def test_the_passes_of_a_step_are_what_the_networks_cost(flops):
+    """The generator makes one pass; the discriminator two that learn, and one that is frozen."""
+    of = problem(SLOW, flops=flops)
+    assert pass_gflop(of, "generator") == pytest.approx(network_gflop(of, "generator"))
+    passes = 2 * pass_gflop(of, "discriminator") + pass_gflop(of, "discriminator", frozen=True)
+    assert passes == pytest.approx(network_gflop(of, "discriminator"))
+    forward = pass_gflop(of, "discriminator", frozen=True) - way_back_gflop(of, "discriminator")
+    assert forward > 0

@@ -75,6 +75,32 @@ def test_clients_hold_out_what_split_held_out_says_of_all_that_they_hold(populat
         assert same(split.held_by(client), held)
 
 
+def rows(images):
+    """The images as texts that can be compared."""
+    return {bytes(image.flatten().tolist()) for image in images.images}
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_nobody_trains_on_images_for_validation_and_nobody_sees_test_images(population, pooled):
+    whole, chosen = population(), population(**{"data.judged_on": "validation"})
+    chosen = chosen.pooled() if pooled else chosen
+    for client, name in chosen.domain_of().items():
+        data, before = chosen.data_of(client), whole.domains[name]
+        assert data.test is chosen.domains[name].test
+        assert len(data.test) == len(before.train) // 5
+        assert rows(data.test) <= rows(before.train)
+        assert not rows(data.test) & rows(before.test)
+        assert not rows(data.test) & (rows(data.train) | rows(data.domain.train))
+
+
+def test_images_for_validation_do_not_depend_on_the_seed(population):
+    """So all seeds are judged by the same judge."""
+    first, second = (population(seed=seed, **{"data.judged_on": "validation"}) for seed in (1, 2))
+    for name in DOMAINS:
+        assert same(first.domains[name].test, second.domains[name].test)
+        assert same(first.domains[name].train, second.domains[name].train)
+
+
 def test_pooled_clients_are_the_domains_with_all_that_their_clients_train_on(population):
     everybody = population(clients=5, **{"data.held_out": 0.2})
     pooled = everybody.pooled()

@@ -14,6 +14,7 @@ from huscf_flwr.federation import (
     KLDWeighting,
     KMeans,
     SampleWeighting,
+    label_divergences,
 )
 from tests.federation.modes import corrected, parity
 
@@ -43,7 +44,9 @@ def blocks_of(clients):
     return {client: {KEY: {"w": torch.tensor([float(client)]).double()}} for client in range(clients)}
 
 
-def after_round(averaging, round_number, domains, *, samples=None, previous=None, seed=0, statistics=None):
+def after_round(
+    averaging, round_number, domains, *, samples=None, previous=None, seed=0, statistics=None, **given
+):
     return averaging.after_round(
         round_number,
         statistics=statistics or statistics_of(domains, seed),
@@ -52,6 +55,7 @@ def after_round(averaging, round_number, domains, *, samples=None, previous=None
         client_blocks=blocks_of(len(domains)),
         bodies={0: {}},
         seed=seed,
+        **given,
     )
 
 
@@ -293,3 +297,46 @@ def test_clusters_with_their_own_bodies_are_separate_federations(averaging, roun
         assert {k: found.global_weights[k] for k in members} == alone.global_weights
         assert found.cluster_blocks[name] == alone.cluster_blocks[0]
         assert found.bodies[name] == alone.bodies[name]
+
+
+COUNTS = {0: [9, 1, 0], 1: [1, 9, 0], 2: [5, 5, 0], 3: [0, 0, 10], 4: [2, 0, 8], 9: [1, 1, 1]}
+
+
+def label_counts():
+    """Of the clients of two clusters, and of one that is not of the round."""
+    return {client: torch.tensor(counts).double() for client, counts in COUNTS.items()}
+
+
+def assert_divergences_are_those_of_labels(found, groups):
+    for members in groups:
+        expected = label_divergences(torch.tensor([COUNTS[client] for client in members]))
+        assert [found[client] for client in members] == pytest.approx(expected.tolist())
+
+
+def test_label_counts_take_the_place_of_activations_in_divergences_and_nowhere_else():
+    domains = [0, 0, 0, 1, 1]
+    by_activations = after_round(corrected(), 2, domains)
+    found = after_round(corrected(), 2, domains, label_counts=label_counts())
+    assert found.clusters == by_activations.clusters
+    assert found.silhouette == by_activations.silhouette
+    assert_divergences_are_those_of_labels(found.divergences, [(0, 1, 2), (3, 4)])
+    assert_divergences_are_those_of_labels(found.global_divergences, [(0, 1, 2, 3, 4)])
+    weighting = corrected().weighting
+    divergences = torch.tensor([found.global_divergences[client] for client in range(5)]).double()
+    expected = weighting(torch.full((5,), 100.0).double(), divergences)
+    assert list(found.global_weights.values()) == pytest.approx(expected.tolist())
+    assert found.cluster_weights[2] > max(found.cluster_weights[0], found.cluster_weights[1])
+
+
+def test_label_counts_are_compared_within_each_federation_where_bodies_are_apart():
+    found = corrected().after_round_apart(
+        2,
+        statistics=statistics_of([0, 0, 0, 1, 1]),
+        samples=dict.fromkeys(range(5), 10),
+        clusters={0: 7, 1: 7, 2: 7, 3: 2, 4: 2},
+        client_blocks=blocks_of(5),
+        bodies={2: {}, 7: {}},
+        label_counts=label_counts(),
+    )
+    for divergences in (found.divergences, found.global_divergences):
+        assert_divergences_are_those_of_labels(divergences, [(0, 1, 2), (3, 4)])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import MixtureSameFamily, Normal
 
-from huscf_flwr.federation.divergence import GaussianDivergence, SpatialSoftmax
+from huscf_flwr.federation.divergence import GaussianDivergence, SpatialSoftmax, label_divergences
 from huscf_flwr.federation.features import ActivationStatistics
 
 DIRECTIONS = ("client-from-peers", "peers-from-client")
@@ -163,3 +163,48 @@ def test_softmax_over_positions_ignores_the_energy_of_a_channel():
 def test_softmax_of_flat_activations_is_an_error():
     with pytest.raises(ValueError, match="use GaussianDivergence"):
         SpatialSoftmax()(clients(2, shape=(4,)))
+
+
+def test_label_divergences_worked_by_hand():
+    """Two clients of 4 and 12 images, two labels, a tenth spread evenly over both."""
+    found = label_divergences(torch.tensor([[4, 0], [0, 12]]), smoothing=0.1)
+    whole = (0.9 * 0.25 + 0.05, 0.9 * 0.75 + 0.05)
+    first = 0.95 * math.log(0.95 / whole[0]) + 0.05 * math.log(0.05 / whole[1])
+    second = 0.05 * math.log(0.05 / whole[0]) + 0.95 * math.log(0.95 / whole[1])
+    assert found.dtype == torch.float64
+    assert found.tolist() == pytest.approx([first, second])
+
+
+histograms = st.integers(1, 5).flatmap(
+    lambda labels: st.lists(
+        st.lists(st.integers(0, 50), min_size=labels, max_size=labels).filter(any), min_size=1, max_size=6
+    )
+)
+
+
+@settings(deadline=None)
+@given(histograms, st.floats(1e-6, 0.99), st.data())
+def test_label_divergences_are_finite_not_negative_and_do_not_depend_on_the_order(counts, smoothing, data):
+    found = label_divergences(torch.tensor(counts), smoothing=smoothing)
+    assert bool((found >= 0).all())
+    assert bool((found <= math.log(len(counts[0]) / smoothing) + 1e-9).all())
+    order = data.draw(st.permutations(range(len(counts))))
+    shuffled = label_divergences(torch.tensor([counts[i] for i in order]), smoothing=smoothing)
+    torch.testing.assert_close(shuffled, found[list(order)])
+
+
+@pytest.mark.parametrize("counts", [[[3, 0, 5]], [[1, 2, 0], [10, 20, 0], [2, 4, 0]]])
+def test_who_is_alone_or_has_the_mix_of_all_does_not_diverge_however_many_images_it_has(counts):
+    assert label_divergences(torch.tensor(counts)).tolist() == pytest.approx([0.0] * len(counts), abs=1e-12)
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [[0, 0], [1, 2]], [[-1, 2]]])
+def test_what_is_no_label_histogram_is_refused(counts):
+    with pytest.raises(ValueError, match=r"give \[K, C\], none negative, and each client some"):
+        label_divergences(torch.tensor(counts))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1.0])
+def test_labels_are_smoothed_in_part(smoothing):
+    with pytest.raises(ValueError, match=f"smoothing is {smoothing}: give a number above 0"):
+        label_divergences(torch.tensor([[1, 2]]), smoothing=smoothing)

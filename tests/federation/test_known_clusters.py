@@ -126,6 +126,7 @@ def test_a_group_that_is_no_known_cluster_is_a_new_one():
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(x=numbers, y=numbers, order=st.permutations((0, 1, 2)))
 def test_newcomers_alone_keep_the_names_however_far_all_places_have_moved(x, y, order):

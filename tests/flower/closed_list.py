@@ -11,6 +11,7 @@ ENTRY = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 BLOCK = rf"(generator|discriminator)\.\d+\.(embedding|main|norm)\.{ENTRY}"
 MOMENT = rf"{BLOCK}\.(step|exp_avg|exp_avg_sq)"
 GENERATOR = BLOCK.replace("|discriminator", "")
+DISCRIMINATOR = BLOCK.replace("generator|", "")
 
 DESCRIPTION = {
     "samples",
@@ -73,6 +74,30 @@ DECLARED = {
         "evaluation kinds": {},
         "scores": {"tstr_accuracy", "tstr_f1"},
     },
+    "pflgan": {
+        "description": DESCRIPTION,
+        "order": {"local"},
+        "order kinds": {"networks": BLOCK},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"networks": BLOCK},
+        "losses": {"discriminator", "generator"},
+        "product": {"generator": GENERATOR},
+        "evaluation kinds": {},
+        "scores": {"tstr_accuracy", "tstr_f1"},
+    },
+    "hflgan": {
+        "description": DESCRIPTION,
+        "order": set(),
+        "order kinds": {"networks": BLOCK, "global_generator": GENERATOR},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"networks": BLOCK, "global_generator": GENERATOR},
+        "losses": {"discriminator", "generator", "global_generator"},
+        "product": {"generator": GENERATOR},
+        "evaluation kinds": {},
+        "scores": {"tstr_accuracy", "tstr_f1"},
+    },
     "fedproto": {
         "description": DESCRIPTION | {"classes", "counts"},
         "order": set(),
@@ -121,17 +146,78 @@ DECLARED = {
         "evaluation kinds": {},
         "scores": set(),
     },
+    "mdgan": {
+        "description": DESCRIPTION,
+        "order": {"swap"},
+        "order kinds": {"discriminator": DISCRIMINATOR},
+        "exchanges": [
+            ("GENERATE", [], ["fakes", "labels of fakes", "judged fakes", "labels of judged fakes"]),
+            ("CRITICISE", ["gradient at fakes"], []),
+        ],
+        "upload": set(),
+        "upload kinds": {"discriminator": DISCRIMINATOR},
+        "losses": {"discriminator", "generator"},
+        "product": {"generator": GENERATOR},
+        "evaluation kinds": {},
+        "scores": {"tstr_accuracy", "tstr_f1"},
+    },
+    "uagan": {
+        "description": DESCRIPTION | {"counts"},
+        "order": set(),
+        "order kinds": {},
+        "exchanges": [
+            ("GENERATE", [], ["fakes", "labels of fakes"]),
+            ("JUDGE", ["logits of fakes"], ["gradient at logits of fakes"]),
+            ("CRITICISE", ["gradient at fakes"], []),
+        ],
+        "upload": set(),
+        "upload kinds": {},
+        "losses": {"discriminator"},
+        "product": {"generator": GENERATOR},
+        "evaluation kinds": {},
+        "scores": {"tstr_accuracy", "tstr_f1"},
+    },
+    "fsgan": {
+        "description": DESCRIPTION,
+        "order": set(),
+        "order kinds": {"discriminator": DISCRIMINATOR},
+        "exchanges": [
+            ("GENERATE", [], ["fakes", "labels of fakes"]),
+            ("CRITICISE", ["gradient at fakes"], []),
+        ],
+        "upload": set(),
+        "upload kinds": {"discriminator": DISCRIMINATOR},
+        "losses": {"discriminator", "generator"},
+        "product": {"generator": GENERATOR},
+        "evaluation kinds": {},
+        "scores": {"tstr_accuracy", "tstr_f1"},
+    },
 }
+
+DECLARED["huscf-from-labels"] = {**DECLARED["huscf"], "description": DESCRIPTION | {"counts"}}
+
+INTEGERS = {
+    "mdgan": {"down": {"labels of fakes", "labels of judged fakes"}},
+    "uagan": {"down": {"labels of fakes"}},
+    "fsgan": {"down": {"labels of fakes"}},
+}
+"""Kinds of integers in exchanges, which could be labels: here those that the server draws for its fakes.
+
+None goes up, where they could only be the labels of a client's images.
+"""
 
 GROUPS = {
     "huscf": r"(cluster-\d+|common)/(generator|discriminator)\.\d+",
     "fedgan": "everybody",
+    "hflgan": r"(cluster-\d+|common|global)",
     "fedproto": "everybody",
+    "fsgan": "everybody",
 }
 """Names of the groups of clients that are told the same, where there are any.
 
 Who belongs to no cluster yet is told what is common to all.
 """
+GROUPS["huscf-from-labels"] = GROUPS["huscf"]
 
 CLIENT = r"\d+"
 KEPT = {rf"kept/{CLIENT}": (ConfigRecord, {"round", "sha256"})}

@@ -131,6 +131,14 @@ def test_images_are_not_pooled_where_supernodes_own_some(tmp_path):
         assembled(None, tmp_path, nodes, kind=method_named("central"), method="central")
 
 
+def test_images_are_not_set_aside_for_validation_where_supernodes_own_some(server, tmp_path):
+    settings = {"data.judged_on": "validation"}
+    assembled(server, tmp_path, {21: {}}, **settings)
+    nodes = {21: {"client-id": 1, "fails-at": "describe"}, 22: {"fails-at": "describe"}}
+    with pytest.raises(AssemblyError, match=r"judged_on: validation.* own the clients 1; take test"):
+        assembled(server, tmp_path, nodes, **settings)
+
+
 def test_two_owners_of_one_client_are_named(server, tmp_path):
     with pytest.raises(AssemblyError, match=r"2[12] and 2[12] both say that they own client 3.*client-id"):
         assembled(server, tmp_path, {21: {"client-id": 3}, 22: {"client-id": 3}})

@@ -5,7 +5,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from pydantic import BaseModel
 
-from tests.flower.closed_list import DECLARED, GROUPS, unlisted
+from tests.flower.closed_list import DECLARED, GROUPS, INTEGERS, unlisted
 from tests.run.builders import METHODS, method_class
 
 
@@ -54,10 +54,12 @@ def test_a_method_declares_what_is_written_out(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_exchanges_carry_numbers_only(name):
-    """Integers could be labels: a method that sends some is to be written out here with their kinds."""
-    kinds = [kind for each in method_class(name).crossing.exchanges for kind in (*each.up, *each.down)]
-    assert all(kind.dtype is None for kind in kinds)
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_exchanges_carry_no_integers_but_those_that_are_written_out(name, way):
+    """Integers could be labels."""
+    kinds = [kind for each in method_class(name).crossing.exchanges for kind in each.kinds(way)]
+    found = {kind.name for kind in kinds if kind.dtype is not None}
+    assert found == INTEGERS.get(name, {}).get(way, set())
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -82,7 +84,7 @@ def test_the_list_notices_what_is_not_on_it(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_of_messages_is_told_of_no_stream(name):
     stream = RecordDict({"stream": ConfigRecord({"address": "localhost:1"})})
-    assert unlisted(stream, "train", "down", name) == ([] if name == "huscf" else ["stream"])
+    assert unlisted(stream, "train", "down", name) == ([] if DECLARED[name]["exchanges"] else ["stream"])
 
 
 @pytest.mark.parametrize("name", METHODS)

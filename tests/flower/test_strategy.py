@@ -13,7 +13,7 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.session.wire import channel, server
 from huscf_flwr.session.wire.endpoint import PortTakenError
-from strategies import FedGAN, FedProto, HuSCF, Local, MethodStrategy
+from strategies import FSGAN, HFLGAN, MDGAN, PFLGAN, UAGAN, FedGAN, FedProto, HuSCF, Local, MethodStrategy
 from tests.flower.grid_runs import DOUBLE, asked, contents, hosts, owners, run, trained_in
 from tests.flower.in_process_grid import InProcessGrid
 from tests.run.builders import (
@@ -232,10 +232,16 @@ def started(strategy, nodes):
 
 STRATEGIES = {
     "huscf": HuSCF,
+    "huscf-from-labels": HuSCF,
     "fedgan": FedGAN,
     "fedproto": FedProto,
     "local": Local,
     "local-classifier": Local,
+    "mdgan": MDGAN,
+    "uagan": UAGAN,
+    "fsgan": FSGAN,
+    "pflgan": PFLGAN,
+    "hflgan": HFLGAN,
 }
 
 

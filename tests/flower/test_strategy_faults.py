@@ -14,6 +14,7 @@ from huscf_flwr.run import host
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
+from tests.flower.closed_list import DECLARED
 from tests.flower.grid_runs import DOUBLE, ON_DEVICES, contents, dropped_in, hosts, owners, run, trained_in
 from tests.flower.in_process_grid import InProcessGrid
 from tests.run.builders import (
@@ -57,7 +58,7 @@ def everybody(method):
 
 def reason_of(method):
     """How it begins why clients of SuperNode 101 drop out: the executor says it, or else Flower."""
-    if method == "huscf":
+    if DECLARED[method]["exchanges"]:
         return " in step 1, GENERATE", "MemoryError"
     return "", "SuperNode 101: MistakeError: MemoryError: "
 
@@ -169,7 +170,7 @@ def test_a_reply_that_takes_too_long_is_not_waited_for(images, tmp_path, monkeyp
 
     monkeypatch.setattr(host, "save_private", hanging)
     limit, reason = {"executor.timeout": 10}, "SuperNode 201: no reply"
-    if method != "huscf":
+    if not DECLARED[method]["exchanges"]:
         monkeypatch.setattr(strategy, "RoundHosts", HoursLater)
         limit, reason = {"round_seconds": 3000}, "SuperNode 201: no reply within 3000 s"
     config = small_run(images, tmp_path, clients=2, rounds=1, **METHODS[method], **UNJUDGED, **limit)

@@ -93,7 +93,9 @@ def test_what_several_clients_are_told_goes_down_once_to_each_host(simulated):
     """FedProto has nothing to tell before its first round is over."""
     requests = contents(simulated.grid, "train")
     assert len(requests) == 2 * 2
-    (kind,) = DECLARED[simulated.name]["order kinds"].keys() & {"segments", "networks", "global_means"}
+    (kind,) = DECLARED[simulated.name]["order kinds"].keys() & {
+        *("segments", "networks", "global_means", "discriminator"),
+    }
     for request in requests:
         if simulated.name == "fedproto" and request["round"]["round"] == 1:
             assert not request.array_records

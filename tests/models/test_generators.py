@@ -5,7 +5,7 @@ from huscf_flwr.models import build_network, load_model_spec
 from huscf_flwr.models.generators import build_generator, sampler_of, with_measured_statistics
 from huscf_flwr.seeding import torch_stream
 
-SPEC = load_model_spec("authors-28", width=0.1)
+SPEC = load_model_spec("authors-28", width=0.03)
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 

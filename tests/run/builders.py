@@ -31,11 +31,17 @@ DEVICE = Device(name="any", gflops=1.0, mbit_per_s=10.0)
 SMALL_FAMILY = Path(__file__).resolve().parents[1] / "methods" / "small-family.yaml"
 METHODS = {
     "huscf": {"method": "huscf"},
+    "huscf-from-labels": {"method": "huscf", "huscf.weights_from": "labels"},
     "fedgan": {"method": "fedgan"},
     "fedproto": {"method": "fedproto", "classifier.family": SMALL_FAMILY},
     "local": {"method": "local"},
     "local-classifier": {"method": "local", "local.task": "classifier", "classifier.family": SMALL_FAMILY},
     "central": {"method": "central", "central.batch_size": 16},
+    "mdgan": {"method": "mdgan"},
+    "uagan": {"method": "uagan"},
+    "fsgan": {"method": "fsgan"},
+    "pflgan": {"method": "pflgan", "pflgan.images": 50},
+    "hflgan": {"method": "hflgan"},
 }
 """Settings with which each of our methods runs in tests; one with variants is there with each of them."""
 UNJUDGED = {"evaluation.every": 0, "evaluation.synthetic_images": 0}

@@ -1,6 +1,13 @@
 import pytest
 
 from tests.run.builders import write_domains
+from tests.run.pictures import little_drawn
+
+
+@pytest.fixture(autouse=True, scope="package")
+def few_pictures():
+    with little_drawn():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,27 @@ import torch
 from huscf_flwr.methods.central import CentralClient
 from huscf_flwr.methods.fedgan import FedGANClient
 from huscf_flwr.methods.fedproto import FedProtoClient
+from huscf_flwr.methods.fsgan import FSGANClient
+from huscf_flwr.methods.hflgan import HFLGANClient
 from huscf_flwr.methods.huscf import HuSCFClient
 from huscf_flwr.methods.local import LocalClassifierClient, LocalGeneratorClient
+from huscf_flwr.methods.mdgan import MDGANClient
+from huscf_flwr.methods.pflgan import PFLGANClient
+from huscf_flwr.methods.uagan import UAGANClient
 from tests.methods.two_exchanges import TwoExchangesClient
 
 WEIGHTS = {
     HuSCFClient: lambda member: member.split.segments.discriminator.blocks.at(4).main.bias,
     **dict.fromkeys(
-        (FedGANClient, LocalGeneratorClient, CentralClient),
+        (FedGANClient, LocalGeneratorClient, CentralClient, PFLGANClient, HFLGANClient),
         lambda member: member.networks.discriminator.blocks.at(4).main.bias,
     ),
     **dict.fromkeys(
         (FedProtoClient, LocalClassifierClient), lambda member: member.training.network.head.bias
+    ),
+    **dict.fromkeys(
+        (MDGANClient, UAGANClient, FSGANClient),
+        lambda member: member.discriminator.blocks.at(4).main.bias,
     ),
     TwoExchangesClient: lambda member: member.critic.weights,
 }

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from huscf_flwr.run.checkpoint import (
     save_checkpoint,
 )
 from huscf_flwr.run.client_files import private_file, save_private
+from tests.quick import mostly_slow
 from tests.run.builders import (
     METHODS,
     SAMPLES,
@@ -43,12 +45,28 @@ def saved(make, tmp_path):
     return training
 
 
+@pytest.fixture(scope="module")
+def one_checkpoint(tmp_path_factory):
+    """A folder with a checkpoint of one round, to be copied."""
+    folder = tmp_path_factory.mktemp("saved")
+    training = training_of(small_run(folder, folder, clients=len(SAMPLES), **{"model.width": 0.03}))
+    training.train()
+    save_checkpoint(training.rounds, folder)
+    return checkpoint_folder(folder)
+
+
+@pytest.fixture
+def checkpointed(one_checkpoint, tmp_path):
+    """The folder of the test has a checkpoint of one round, to be read or damaged."""
+    shutil.copytree(one_checkpoint, checkpoint_folder(tmp_path))
+
+
 def restored(training, folder, number=None):
     read_checkpoint(folder, number).restore(training.rounds)
     return training
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", mostly_slow(METHODS, "huscf", "local"))
 def test_all_that_the_server_holds_comes_back(make, tmp_path, method):
     training, other = make(**METHODS[method]), make(**METHODS[method])
     training.train()
@@ -201,7 +219,7 @@ def test_no_checkpoint(make, tmp_path):
         ({"samples": {0: 1, 1: 1, 3: 1}}, "belongs to other clients: 0, 1, 2; this run has 0, 1, 3"),
     ],
 )
-def test_another_runs_checkpoint_is_refused(saved, make, tmp_path, settings, message):
+def test_another_runs_checkpoint_is_refused(checkpointed, make, tmp_path, settings, message):
     other = make(**settings)
     with pytest.raises(CheckpointError, match=f"resume: the checkpoint in .*{message}"):
         restored(other, tmp_path)
@@ -227,13 +245,13 @@ def test_another_runs_checkpoint_is_refused(saved, make, tmp_path, settings, mes
         (lambda place: change_state(place, version=1), "the program that wrote it, or start again"),
     ],
 )
-def test_a_damaged_checkpoint_or_one_of_another_version_is_refused(saved, tmp_path, damage, message):
+def test_a_damaged_checkpoint_or_one_of_another_version_is_refused(checkpointed, tmp_path, damage, message):
     damage(tmp_path)
     with pytest.raises(CheckpointError, match=f"^resume: the checkpoint in .*{message}"):
         read_checkpoint(tmp_path)
 
 
-def test_every_byte_of_the_small_file_is_watched(saved, tmp_path):
+def test_every_byte_of_the_small_file_is_watched(checkpointed, tmp_path):
     """Whichever byte changes: refused, or the same to a reader of JSON."""
     content = state_file(tmp_path).read_bytes()
     whole = json.loads(content)
@@ -306,12 +324,12 @@ def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
         ({"fraction_train": 0.5, "min_train_clients": 2}, "fraction-train, min-train-clients"),
     ],
 )
-def test_another_runs_settings_are_refused_by_name(saved, make, tmp_path, settings, named):
+def test_another_runs_settings_are_refused_by_name(checkpointed, make, tmp_path, settings, named):
     with pytest.raises(CheckpointError, match=f"belongs to a run with other settings: .*{named}"):
         restored(make(**settings), tmp_path)
 
 
-def test_what_does_not_change_the_training_may_change(saved, make, tmp_path):
+def test_what_does_not_change_the_training_may_change(checkpointed, make, tmp_path):
     changed = {
         "name": "other",
         "rounds": 99,
@@ -342,7 +360,7 @@ def test_a_checkpoint_of_the_version_before_is_refused_whatever_it_has(tmp_path)
         read_checkpoint(tmp_path)
 
 
-def test_what_is_not_a_tensor_is_this(saved, tmp_path):
+def test_what_is_not_a_tensor_is_this(checkpointed, tmp_path):
     found = read_checkpoint(tmp_path).state
     assert set(found.model_dump()) == {
         *("version", "training", "round", "model", "settings", "clients", "kept", "trained"),

@@ -234,6 +234,7 @@ def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):
     assert "0 clients are left" in last["message"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
     train(small_run(images, tmp_path, rounds=1))
     summary, _ = train(small_run(images, tmp_path, rounds=2, resume=tmp_path / "small"))
@@ -253,6 +254,7 @@ def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
+@pytest.mark.slow
 def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path):
     for seed in (0, 1):
         train(small_run(images, tmp_path, rounds=1, seed=seed, **{"evaluation.every": 0}))
@@ -282,6 +284,7 @@ def test_another_seed_is_another_run(images, finished, tmp_path):
     assert read_metrics(config.folder)[0]["losses"] != read_metrics(finished[0].folder)[0]["losses"]
 
 
+@pytest.mark.slow
 def test_parity_mode_trains_too(images, tmp_path):
     summary, _ = train(small_run(images, tmp_path, mode="parity", rounds=3))
     assert summary["mode"] == "parity"
@@ -337,6 +340,7 @@ def test_a_run_that_loses_too_many_clients_keeps_its_rounds_and_can_be_resumed(i
     assert_same_run(resumed.folder, whole.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(
     images, tmp_path, monkeypatch, hosts
@@ -365,6 +369,7 @@ def test_more_hosts_than_clients_are_refused_before_anything_starts(images, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 3])
 def test_clients_with_few_samples_or_one_class_work(tmp_path, classes):
     """Thirty and ten images a domain, for two clients each: half a batch and less."""

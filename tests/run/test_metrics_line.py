@@ -50,10 +50,15 @@ OF_A_CLIENT = {"id", "samples", "losses", "round_seconds", "bytes"}
             {"step_seconds", "cluster", "cut", "weight", "global_weight", "divergence"},
         ),
         ("fedgan", set(), GAN, {"weight"}),
+        ("pflgan", {"weights"}, GAN, {"local"}),
+        ("hflgan", {"silhouette", "cloud"}, GAN | {"global_generator"}, {"cluster", "weight"}),
         ("fedproto", set(), {"classifier", "prototype"}, set()),
         ("local", set(), GAN, set()),
         ("local-classifier", set(), {"classifier"}, set()),
         ("central", set(), GAN, set()),
+        ("mdgan", set(), GAN, {"step_seconds", "discriminator_of"}),
+        ("uagan", {"generator_loss"}, {"discriminator"}, {"step_seconds"}),
+        ("fsgan", set(), GAN, {"step_seconds", "weight"}),
     ],
 )
 def test_a_line_has_what_is_common_and_the_facts_of_the_method(make, method, facts, losses, of_a_client):
@@ -72,7 +77,8 @@ def test_a_line_has_what_is_common_and_the_facts_of_the_method(make, method, fac
     for name in losses:
         mean = sum(client["losses"][name] for client in line["clients"]) / 3
         assert line["losses"][name] == pytest.approx(mean)
-    assert (line["step_seconds"] is None) == (line["server_step_seconds"] is None) == (method != "huscf")
+    for seconds in ("step_seconds", "server_step_seconds"):
+        assert (line[seconds] is None) == (training.method.crossing.exchanges == ())
 
 
 def test_a_client_that_dropped_out_is_named_and_has_no_entry(make):
@@ -98,7 +104,7 @@ def test_a_summary_adds_up_the_rounds_and_has_clusters_where_there_are_some(make
         assert summary["bytes"][way] == sum(sum(line["bytes"][way].values()) for line in lines)
     clients = [client for product in summary["products"].values() for client in product["clients"]]
     assert sorted(clients) == ([] if keeps_models(training.method.client) else [0, 1, 2])
-    if method == "huscf":
+    if name in ("huscf", "hflgan"):
         assert summary["clusters"]["count"] == len(summary["products"])
         assert summary["clusters"]["ari"] == 0.5
     else:

@@ -17,6 +17,7 @@ from huscf_flwr.run.checkpoint import read_checkpoint
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
 from tests.methods.huscf.scripted_cuts import script_cuts
+from tests.quick import mostly_slow
 from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -71,7 +72,7 @@ def results_of(folder):
     return {"rounds": rounds, "norms": {block: square**0.5 for block, square in sorted(squares.items())}}
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(scope="module", params=mostly_slow(RUNS, "corrected"))
 def results(request, images, tmp_path_factory):
     """What a run of three rounds gives, and what is expected of it."""
     expected = json.loads((EXPECTED / f"{request.param}.json").read_text())

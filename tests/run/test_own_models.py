@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from functools import cache, partial
 from statistics import mean, pstdev
 
 import pytest
@@ -20,6 +21,7 @@ from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.run.tensorboard import FOLDER_NAME
 from tests.evaluation.pages import Page
+from tests.quick import mostly_slow
 from tests.run.builders import (
     DOMAINS,
     METHODS,
@@ -36,13 +38,20 @@ KEEPING = ("fedproto", "local", "local-classifier")
 CLASSIFYING = ("fedproto", "local-classifier")
 
 
+def config_of(images, place, method="fedproto", name="small", **settings):
+    given = {"model.width": 0.03, "rounds": 3, "evaluation.synthetic_images": 0, **METHODS[method]}
+    return small_run(images, place, name=name, **{**given, **settings})
+
+
 @pytest.fixture
 def make(images, tmp_path):
-    def config(method="fedproto", name="small", **settings):
-        given = {"model.width": 0.03, "rounds": 3, "evaluation.synthetic_images": 0, **METHODS[method]}
-        return small_run(images, tmp_path, name=name, **{**given, **settings})
+    return partial(config_of, images, tmp_path)
 
-    return config
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory):
+    """Gives the folder of a method's run that nothing has stopped; it is trained once, and only read."""
+    return cache(lambda method: train(config_of(images, tmp_path_factory.mktemp("whole"), method)))
 
 
 def train(config, hosts=1, display=None, **parts):
@@ -70,8 +79,8 @@ def test_they_are_evaluated_every_so_many_rounds_and_at_the_end(make, every, due
     assert all(clients_of(line) == [0, 1, 2, 3] for line in evaluations(folder))
 
 
-@pytest.mark.parametrize("hosts", [1, 2])
-@pytest.mark.parametrize("method", CLASSIFYING)
+@pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
+@pytest.mark.parametrize("method", mostly_slow(CLASSIFYING, "fedproto"))
 def test_a_resumed_run_has_the_same_evaluations(make, method, hosts):
     settings = {"method": method, "data.held_out": 0.2}
     whole = train(make(name="whole", **settings), hosts)
@@ -82,6 +91,7 @@ def test_a_resumed_run_has_the_same_evaluations(make, method, hosts):
     assert read_summary(rest)["own_models"] == read_summary(whole)["own_models"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["local", "fedproto"])
 def test_a_run_that_turns_out_to_be_over_is_evaluated_thoroughly(make, method):
     """It was stopped after round 2 of 3, and is resumed with no more rounds than that."""
@@ -121,9 +131,9 @@ class Death(Exception):
 
 
 @pytest.mark.parametrize("dies_after", [1, 3])
-@pytest.mark.parametrize("method", KEEPING)
+@pytest.mark.parametrize("method", mostly_slow(KEEPING, "fedproto"))
 def test_a_run_that_died_between_a_round_and_its_evaluation_makes_up_for_it(
-    make, monkeypatch, method, dies_after
+    make, whole, monkeypatch, method, dies_after
 ):
     def die(run, *found):
         if run.rounds.number == dies_after:
@@ -138,14 +148,14 @@ def test_a_run_that_died_between_a_round_and_its_evaluation_makes_up_for_it(
     died = make(method, "died").folder
     assert [line["round"] for line in read_metrics(died)] == list(range(1, dies_after + 1))
     assert rounds_of(died) == list(range(1, dies_after))
-    rest, whole = train(make(method, "died", resume=died)), train(make(method, "whole"))
-    assert evaluations(rest) == evaluations(whole)
-    assert_same_run(rest, whole)
+    rest = train(make(method, "died", resume=died))
+    assert evaluations(rest) == evaluations(whole(method))
+    assert_same_run(rest, whole(method))
     for part in ("own_models", "domains"):
-        assert read_summary(rest)[part] == read_summary(whole)[part]
+        assert read_summary(rest)[part] == read_summary(whole(method))[part]
 
 
-def test_between_two_clients_it_can_be_stopped(make, monkeypatch):
+def test_between_two_clients_it_can_be_stopped(make, whole, monkeypatch):
     """The evaluation begins anew when the run goes on."""
     request = StopRequest()
 
@@ -161,8 +171,7 @@ def test_between_two_clients_it_can_be_stopped(make, monkeypatch):
             train(make(), stop=request)
     folder = stopped.value.resumable
     assert rounds_of(folder) == [1]
-    rest, whole = train(make(resume=folder)), train(make(name="whole"))
-    assert evaluations(rest) == evaluations(whole)
+    assert evaluations(train(make(resume=folder))) == evaluations(whole("fedproto"))
 
 
 def spreads(line, on="test"):
@@ -178,7 +187,7 @@ def spreads(line, on="test"):
     }
 
 
-@pytest.mark.parametrize("method", KEEPING)
+@pytest.mark.parametrize("method", mostly_slow(KEEPING, "fedproto", "local-classifier"))
 def test_the_summary_has_mean_worst_and_spread_over_clients(make, method):
     folder = train(make(method, **{"data.held_out": 0.2}))
     last = evaluations(folder)[-1]
@@ -213,8 +222,9 @@ def test_a_domains_scores_are_the_means_over_its_clients(make, method):
         assert scores == pytest.approx(expected)
 
 
-def test_what_takes_long_is_scored_at_the_end_only(make):
-    first, _, last = evaluations(train(make("local")))
+@pytest.mark.slow
+def test_what_takes_long_is_scored_at_the_end_only(whole):
+    first, _, last = evaluations(whole("local"))
     assert first["scores"]["generated"].keys() == {"label_fidelity", "generation_score"}
     assert last["scores"]["generated"].keys() == {"label_fidelity", "generation_score", "fid"}
 
@@ -271,7 +281,7 @@ def diverge(monkeypatch):
     return diverge_after
 
 
-@pytest.mark.parametrize("hosts", [1, 2])
+@pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
 @pytest.mark.parametrize("method", CLASSIFYING)
 def test_a_client_whose_model_has_diverged_has_no_scores_and_the_run_goes_on(make, diverge, method, hosts):
     diverge(2, 1)
@@ -299,8 +309,8 @@ def test_a_run_whose_models_have_all_diverged_comes_to_its_end(make, diverge):
     assert "the models of 4 clients have diverged" in " ".join(page.text.split())
 
 
-@pytest.mark.parametrize("hosts", [1, 2])
-@pytest.mark.parametrize("method", [*KEEPING, "fedgan", "huscf"])
+@pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
+@pytest.mark.parametrize("method", mostly_slow([*KEEPING, "fedgan", "huscf"], "fedproto", "huscf"))
 def test_a_client_that_its_last_batch_breaks_drops_out_and_goes_on_from_the_round_before(
     make, monkeypatch, method, hosts
 ):
@@ -382,7 +392,7 @@ def test_their_scores_have_curves_in_tensorboard_also_after_a_resume(make):
             ]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", mostly_slow(METHODS, "fedproto", "fedgan"))
 def test_the_report_has_their_section_where_there_are_some(make, method):
     folder = train(make(method, rounds=2))
     page = Page((folder / "report.html").read_text(encoding="utf-8"))

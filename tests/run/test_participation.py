@@ -6,6 +6,7 @@ from huscf_flwr.methods.fedgan import FedGAN, FedGANClient
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
+from tests.quick import mostly_slow
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
@@ -64,7 +65,7 @@ def test_pools_are_counted_where_a_method_pools_domains(make):
         check_run(make("pools", **METHODS["central"], fraction_train=1.0, min_clients=3))
 
 
-@pytest.mark.parametrize("method", SAMPLED)
+@pytest.mark.parametrize("method", mostly_slow(SAMPLED, "fedproto", "huscf"))
 def test_the_number_of_hosts_changes_nothing(make, method):
     """A client may come to another host in its next round, with what it kept."""
     one, two = (train(make(f"hosts-{hosts}", **METHODS[method]), hosts) for hosts in (1, 2))
@@ -82,10 +83,12 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
     assert repeatable(read_metrics(rest)) == repeatable(read_metrics(whole))
 
 
+@pytest.mark.slow
 def test_more_hosts_than_clients_in_a_round_do_no_harm(make):
     assert_same_run(train(make("few-hosts")), train(make("many-hosts"), hosts=4))
 
 
+@pytest.mark.slow
 def test_a_least_number_of_clients_can_be_asked_for(make):
     assert {len(each) for each in took_part(train(make("least", min_train_clients=3)))} == {3}
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache, partial
 
 import pytest
 import torch
@@ -13,13 +14,14 @@ SENDING = sorted(ALL.keys() - {"local", "local-classifier"})
 """Those whose clients send tensors."""
 
 
+def training_with(method, place, name="small", **settings):
+    given = {"model.width": 0.03, "rounds": 5, **ALL[method], **settings}
+    return training_of(small_run(place, place, name=name, clients=3, **given))
+
+
 @pytest.fixture(params=ALL)
 def make(request, tmp_path):
-    def training(name="small", **settings):
-        given = {"model.width": 0.03, "rounds": 5, **ALL[request.param], **settings}
-        return training_of(small_run(tmp_path, tmp_path, name=name, clients=3, **given))
-
-    return training
+    return partial(training_with, request.param, tmp_path)
 
 
 @pytest.fixture
@@ -107,12 +109,23 @@ def test_what_travels_in_orders_and_uploads_is_in_the_ledger(training):
         assert bool(expected) is bool(training.method.crossing.order_kinds)
 
 
-@pytest.fixture
-def uploaded(training):
-    _, hosted = training.begin()
-    upload = hosted.uploads[1]
-    training.rounds.check_upload(1, upload)
-    return training.rounds, upload
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """Gives the rounds of a method, the first under way, and the upload of client 1; both are only read."""
+
+    def begin(method):
+        training = training_with(method, tmp_path_factory.mktemp(method))
+        _, hosted = training.begin()
+        return training.rounds, hosted.uploads[1]
+
+    return cache(begin)
+
+
+@pytest.fixture(params=ALL)
+def uploaded(request, begun):
+    rounds, upload = begun(request.param)
+    rounds.check_upload(1, upload)
+    return rounds, upload
 
 
 def changed(upload, change):
@@ -122,7 +135,7 @@ def changed(upload, change):
     return replace(upload, tensors={kind: {**tensors, name: change(tensors[name])}, **dict(others)})
 
 
-@pytest.mark.parametrize("make", SENDING, indirect=True)
+@pytest.mark.parametrize("uploaded", SENDING, indirect=True)
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
@@ -138,7 +151,7 @@ def test_an_upload_of_another_form_is_refused(uploaded, change, refusal):
         rounds.check_upload(1, changed(upload, change))
 
 
-@pytest.mark.parametrize("make", SENDING, indirect=True)
+@pytest.mark.parametrize("uploaded", SENDING, indirect=True)
 def test_an_upload_with_other_tensors_is_refused(uploaded):
     rounds, upload = uploaded
     (kind, tensors), *_ = upload.tensors.items()

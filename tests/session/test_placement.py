@@ -10,11 +10,14 @@ from huscf_flwr.session import Ledger, LocalChannel, WireType, run_steps
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
 from huscf_flwr.split import EXCHANGES, HostedClient
 from tests.models.specs import small_specs
+from tests.quick import mostly_slow
 from tests.split.builders import build, open_session, random_batch
 
 SPEC = small_specs()["authors-28"]
 CUTS = dict(enumerate([legal_cuts(SPEC)[place] for place in (0, 5, 10, 15)]))
 STEPS = 3
+HOSTS = [[[0, 1, 2, 3]], [[3, 1, 0, 2]], [[0, 1], [2, 3]], [[2, 0, 3], [1]], [[3], [1], [0], [2]]]
+"""Clients by host."""
 
 
 def train(hosts, channel, dtype=torch.float64, wire=None):
@@ -69,9 +72,7 @@ def reference():
 
 
 @pytest.mark.parametrize("channel", ["local", "grpc", "shared-memory"])
-@pytest.mark.parametrize(
-    "hosts", [[[0, 1, 2, 3]], [[3, 1, 0, 2]], [[0, 1], [2, 3]], [[2, 0, 3], [1]], [[3], [1], [0], [2]]]
-)
+@pytest.mark.parametrize("hosts", mostly_slow(HOSTS, [[2, 0, 3], [1]], [[3], [1], [0], [2]]))
 def test_the_same_weights_to_the_bit_on_any_hosts_and_channel(reference, hosts, channel):
     weights, ledger = train(hosts, channel)
     for name, tensor in reference[0].items():
@@ -79,7 +80,7 @@ def test_the_same_weights_to_the_bit_on_any_hosts_and_channel(reference, hosts, 
     assert ledger.entries == reference[1].entries
 
 
-@pytest.mark.parametrize("channel", ["local", "grpc", "shared-memory"])
+@pytest.mark.parametrize("channel", mostly_slow(["local", "grpc", "shared-memory"], "shared-memory"))
 def test_in_float32_two_runs_are_the_same_to_the_bit(channel):
     first, second = (train([[2, 0], [1, 3]], channel, torch.float32)[0] for _ in range(2))
     assert first.keys() == second.keys()

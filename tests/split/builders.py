@@ -1,5 +1,7 @@
 """Small models and batches for the tests of the split engine."""
 
+from dataclasses import replace
+
 import torch
 
 from huscf_flwr.models import CPU, ModelSpec
@@ -9,13 +11,17 @@ from huscf_flwr.split import Batch, HostedClient, SplitClient, SplitExecutor
 DOUBLE = torch.float64
 
 
-def random_batch(spec: ModelSpec, size: int, seed: int, dtype=DOUBLE) -> Batch:
+def random_batch(spec: ModelSpec, size: int, seed: int, dtype=DOUBLE, *, apart=False) -> Batch:
+    """With ``apart`` the fakes have labels of their own, drawn last."""
     stream = torch.Generator().manual_seed(seed)
-    return Batch(
+    batch = Batch(
         images=torch.rand(size, *spec.image.shape, generator=stream, dtype=dtype) * 2 - 1,
         labels=torch.randint(spec.classes, (size,), generator=stream),
         latents=torch.randn(size, spec.latent, generator=stream, dtype=dtype),
     )
+    if not apart:
+        return batch
+    return replace(batch, drawn_labels=torch.randint(spec.classes, (size,), generator=stream))
 
 
 def build(spec, cuts, seed=0, dtype=DOUBLE, device=CPU, executor_device=None):

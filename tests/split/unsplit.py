@@ -55,13 +55,15 @@ class UnsplitStep:
             return {k for k in batches if exchange < (gone or {}).get(k, 7)}
 
         labels = {k: batch.labels for k, batch in batches.items()}
-        fakes = self.run("generator", {k: batches[k].latents for k in present(1)}, labels)
+        drawn = {k: batch.drawn_labels for k, batch in batches.items()}
+        asked = {k: labels[k] if drawn[k] is None else drawn[k] for k in batches}
+        fakes = self.run("generator", {k: batches[k].latents for k in present(1)}, asked)
         images = {k: batches[k].images for k in present(2)}
-        loss = _loss(_of(self.run("discriminator", _detached(images, fakes), labels), present(3)), 0.0)
+        loss = _loss(_of(self.run("discriminator", _detached(images, fakes), asked), present(3)), 0.0)
         loss = loss + _loss(_of(self.run("discriminator", images, labels), present(3)), 1.0)
         self._train("discriminator", loss)
         judged = {k: fakes[k] if k in present(6) else fakes[k].detach() for k in present(4)}
-        self._train("generator", _loss(_of(self.run("discriminator", judged, labels), present(5)), 1.0))
+        self._train("generator", _loss(_of(self.run("discriminator", judged, asked), present(5)), 1.0))
 
     def _train(self, network, loss):
         for optimiser in self.optimisers.values():

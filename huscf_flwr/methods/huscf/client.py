@@ -11,7 +11,13 @@ from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import FreshDraw, LabelledImages, ShuffledPasses
 from huscf_flwr.methods.batches import RoundBatches
 from huscf_flwr.methods.contract import LockStepClient, Order, Tensors, Upload
-from huscf_flwr.methods.huscf.crossing import SEGMENTS, TAKEN_BLOCKS, TAKEN_MOMENTS, HuSCFOrder
+from huscf_flwr.methods.huscf.crossing import (
+    SEGMENTS,
+    TAKEN_BLOCKS,
+    TAKEN_MOMENTS,
+    HuSCFOrder,
+    LabelCounts,
+)
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
@@ -104,3 +110,12 @@ class HuSCFClient(LockStepClient):
         )
         split.segments.load_moments(self.private())
         return split
+
+
+class HuSCFFromLabelsClient(HuSCFClient):
+    """A client that tells how many images of each label it has."""
+
+    def describe(self) -> LabelCounts:
+        """Return what the server is told before the first round: the label counts too."""
+        counts = self.images.labels.bincount(minlength=model_spec_of(self.config).classes)
+        return LabelCounts(samples=len(self.images), device=self.profile, counts=tuple(counts.tolist()))

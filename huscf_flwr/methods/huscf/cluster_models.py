@@ -16,6 +16,7 @@ from huscf_flwr.models import (
     all_block_keys,
     client_block_keys,
     initial_states,
+    output_change,
 )
 from huscf_flwr.process import dtype_of
 from huscf_flwr.split import SplitExecutor
@@ -125,6 +126,15 @@ class ClusterModels:
         body = self._body(cluster)
         old = self.model_states(cluster, before)
         return old, {key: state if key in kept else body.get(key, state) for key, state in old.items()}
+
+    def output_changes(self, before: Mapping[int, Cut], after: Mapping[int, Cut]) -> dict[int, float]:
+        """Return how much the images change that each client with a new cut draws; see ``output_change``."""
+        changes = {}
+        for client in sorted(client for client in after if after[client] != before[client]):
+            old, new = self.states_after_move(client, before[client], after[client])
+            dtype = dtype_of(self._config)
+            changes[client] = output_change(self._spec, old, new, dtype, seed=self._config.seed)
+        return changes
 
     def _averaged(self, cluster: int | None) -> BlockStates:
         blocks = self.first_blocks(cluster)

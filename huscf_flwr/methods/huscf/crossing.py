@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from huscf_flwr.methods.contract import Crossing, Description, Facts, NoFacts
+from dataclasses import replace
+
+from pydantic import NonNegativeInt, model_validator
+
+from huscf_flwr.methods.contract import Crossing, Description, Facts, NoFacts, Reveal
+from huscf_flwr.models import BlockKey, BlockStates, flatten_blocks
+from huscf_flwr.session import TensorHeader
 from huscf_flwr.split import EXCHANGES
 
 SEGMENTS = "segments"
@@ -22,6 +28,42 @@ class HuSCFOrder(Facts):
     """Blocks that it keeps: generator head and tail, discriminator head and tail."""
 
 
+class LabelCounts(Description):
+    """How a client introduces itself where ``huscf.weights_from`` is ``labels``: its labels are no secret."""
+
+    counts: tuple[NonNegativeInt, ...]
+    """Training images of each label, from 0 to the last that the networks have."""
+
+    @model_validator(mode="after")
+    def _add_up(self) -> LabelCounts:
+        if sum(self.counts) != self.samples:
+            raise ValueError(
+                f"counts are {self.counts}, for {self.samples} samples: give one count for each label, which "
+                "add up to the samples"
+            )
+        return self
+
+
+_ACTIVATIONS_UP = {
+    "generator head output": Reveal.LABELS,
+    "fake head output": Reveal.LABELS,
+    "real head output": Reveal.IMAGES,
+}
+"""The heads are nearly linear maps that the server knows. Where fakes do not take their labels from the real
+batch, their activations give those away no more; the real ones still give images and labels."""
+
+_SHOWS_SERVER = {
+    **{kind.name: Reveal.VERDICTS for exchange in EXCHANGES for kind in exchange.up},
+    **_ACTIVATIONS_UP,
+    SEGMENTS: Reveal.MODEL,
+}
+_SHOWS_CLIENTS = {
+    "cut": Reveal.NOTHING,
+    **{kind.name: Reveal.AVERAGE for exchange in EXCHANGES for kind in exchange.down},
+    **dict.fromkeys((SEGMENTS, TAKEN_BLOCKS, TAKEN_MOMENTS, GENERATOR), Reveal.AVERAGE),
+}
+"""What comes down has been through bodies that several clients train, and through their batch statistics."""
+
 CROSSING = Crossing(
     description=Description,
     order=HuSCFOrder,
@@ -31,4 +73,28 @@ CROSSING = Crossing(
     exchanges=EXCHANGES,
     product_kind=GENERATOR,
     scores=("tstr_accuracy", "tstr_f1"),
+    shows_server=_SHOWS_SERVER,
+    shows_clients=_SHOWS_CLIENTS,
 )
+CROSSING_WITH_LABELS = replace(
+    CROSSING,
+    description=LabelCounts,
+    shows_server={**CROSSING.shows_server, "counts": Reveal.LABEL_COUNTS},
+)
+
+
+def block_forms(states: BlockStates) -> dict[BlockKey, dict[str, TensorHeader]]:
+    """Return types and shapes of the tensors of each block, by the names under which they cross."""
+    return {
+        key: {
+            name: TensorHeader(tensor.dtype, tuple(tensor.shape))
+            for name, tensor in flatten_blocks({key: state}).items()
+        }
+        for key, state in states.items()
+    }
+
+
+def group_of(cluster: int | None, key: BlockKey) -> str:
+    """Return the name of the group of those that keep this block of a cluster, or of no cluster."""
+    network, index = key
+    return f"{'common' if cluster is None else f'cluster-{cluster}'}/{network}.{index}"

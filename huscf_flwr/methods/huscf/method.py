@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import CutSolver, Reselection, deal_devices
+from huscf_flwr.cuts import CutProblem, CutSolver, Price, deal_devices
 from huscf_flwr.federation import (
     ActivationAccumulator,
     ActivationStatistics,
@@ -35,19 +35,22 @@ from huscf_flwr.methods.contract import (
     Tensors,
 )
 from huscf_flwr.methods.generators import drawing_from
-from huscf_flwr.methods.huscf.averaging import averaging_of, check_clusters
+from huscf_flwr.methods.huscf.averaging import averaging_of, check_clusters, label_counts_of
 from huscf_flwr.methods.huscf.checkpointing import load_state, state_of
-from huscf_flwr.methods.huscf.client import HuSCFClient
+from huscf_flwr.methods.huscf.client import HuSCFClient, HuSCFFromLabelsClient
 from huscf_flwr.methods.huscf.cluster_memory import ClusterMemory
 from huscf_flwr.methods.huscf.cluster_models import ClusterModels
 from huscf_flwr.methods.huscf.crossing import (
     CROSSING,
+    CROSSING_WITH_LABELS,
     SEGMENTS,
     TAKEN_BLOCKS,
     TAKEN_MOMENTS,
     HuSCFOrder,
+    block_forms,
+    group_of,
 )
-from huscf_flwr.methods.huscf.cut_choice import check_cuts
+from huscf_flwr.methods.huscf.cut_choice import check_cuts, price_of_cuts
 from huscf_flwr.methods.huscf.cut_plan import CutPlan
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.methods.huscf.telling import facts_of_clients, facts_of_new_cuts, new_cuts_note, parted_note
@@ -61,12 +64,10 @@ from huscf_flwr.models import (
     initial_states,
     largest_cut,
     model_spec_of,
-    output_change,
     unflatten_blocks,
 )
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import derive_seed
-from huscf_flwr.session import TensorHeader
 from huscf_flwr.split import Observer, SplitExecutor, adam_settings
 
 
@@ -78,7 +79,7 @@ class HuSCF(Method):
 
     name: ClassVar = "huscf"
     Settings: ClassVar = HuSCFSettings
-    client: ClassVar = HuSCFClient
+    client: ClassVar[type[HuSCFClient]] = HuSCFClient
     crossing: ClassVar = CROSSING
 
     def __init__(
@@ -97,6 +98,7 @@ class HuSCF(Method):
         self.settings = config.settings(HuSCFSettings)
         self.spec = model_spec_of(config)
         self.averaging = averaging_of(config, clusterer=clusterer, divergence=divergence, weighting=weighting)
+        self._label_counts = label_counts_of(config, self.clients, self.spec)
         devices = {client: description.device for client, description in self.clients.items()}
         self.cuts = CutPlan(config, self.spec, devices, cut_solver)
         self.bodies = SplitExecutor(
@@ -110,7 +112,13 @@ class HuSCF(Method):
         self.models = ClusterModels(config, self.spec, self.bodies)
         self.memory = ClusterMemory(self.clients)
         self._observed: dict[int, ActivationAccumulator] = {}
-        self._block_forms = _forms(initial_states(self.spec, seed=config.seed, dtype=dtype_of(config)))
+        self._block_forms = block_forms(initial_states(self.spec, seed=config.seed, dtype=dtype_of(config)))
+
+    @classmethod
+    def variant(cls, config: RunConfig) -> type[HuSCF]:
+        """Return the class of clients that tell their labels, where weights are to come from these."""
+        from_labels = config.settings(HuSCFSettings).weights_from == "labels"
+        return HuSCFFromLabels if from_labels and cls is HuSCF else cls
 
     @classmethod
     def check(cls, config: RunConfig) -> None:
@@ -123,6 +131,11 @@ class HuSCF(Method):
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images from a cluster's generator."""
         return drawing_from(config, product)
+
+    @classmethod
+    def price(cls, config: RunConfig, problem: CutProblem) -> Price:
+        """Return what a step costs with the cuts that would be chosen."""
+        return price_of_cuts(config, problem)
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return epochs times the batches of the largest of ``clients``."""
@@ -142,13 +155,13 @@ class HuSCF(Method):
             begun = self.models.first_blocks(cluster) is not None
             needed = sorted(self.cuts.kept_blocks(client)) if begun else []
             for key in needed:
-                name = _group(cluster, key)
+                name = group_of(cluster, key)
                 if name not in groups:
                     groups[name] = {SEGMENTS: flatten_blocks({key: self.models.averaged(cluster, key)})}
             orders[client] = Order(
                 facts=HuSCFOrder(cut=self.cuts.now[client]),
                 tensors=self._taken(client),
-                groups=tuple(_group(cluster, key) for key in needed),
+                groups=tuple(group_of(cluster, key) for key in needed),
             )
         return Orders(clients=orders, groups=groups)
 
@@ -188,7 +201,8 @@ class HuSCF(Method):
         steps_left = self.steps(number, list(self._observed)) * (self.rounds(self.config) - number)
         reselection = self.cuts.reselect(number, steps_left, collected)
         if reselection is not None:
-            facts["new_cuts"] = self._new_cuts(reselection, trained_with)
+            changes = self.models.output_changes(trained_with, self.cuts.now)
+            facts["new_cuts"] = facts_of_new_cuts(reselection, trained_with, self.cuts.now, changes)
             notes.append(new_cuts_note(facts["new_cuts"]))
         return Outcome(facts=facts, clients=clients, notes=tuple(notes))
 
@@ -267,6 +281,7 @@ class HuSCF(Method):
             bodies=self._body_states(),
             seed=derive_seed(self.config.seed, "clustering", number) % 2**32,
             known=self.memory.known(seen),
+            label_counts=self._label_counts,
         )
         self.models.take(result.clusters, result.cluster_blocks)
         self.memory.take(before, result)
@@ -293,6 +308,7 @@ class HuSCF(Method):
             clusters=settled,
             client_blocks={client: blocks[client] for client in members},
             bodies=self._body_states(),
+            label_counts=self._label_counts,
         )
         self.models.take(result.clusters, result.cluster_blocks)
         self._load_bodies(result)
@@ -364,30 +380,13 @@ class HuSCF(Method):
             self.models.common = None
             self.memory.forget_places()
 
-    def _new_cuts(self, reselection: Reselection, before: Mapping[int, Cut]) -> dict[str, Any]:
-        """Return the facts of new cuts: whose they are, and how much the images change that it draws."""
-        now, changes = self.cuts.now, {}
-        for client in sorted(client for client in now if now[client] != before[client]):
-            old, new = self.models.states_after_move(client, before[client], now[client])
-            dtype = dtype_of(self.config)
-            changes[client] = output_change(self.spec, old, new, dtype, seed=self.config.seed)
-        return facts_of_new_cuts(reselection, before, now, changes)
-
     def _product(self, cluster: int, cut: Cut) -> Product:
         states: BlockStates = self.models.generator_states(cluster, cut)
         return Product(f"cluster-{cluster}", self.models.members(cluster), flatten_blocks(states))
 
 
-def _forms(states: BlockStates) -> dict[BlockKey, dict[str, TensorHeader]]:
-    return {
-        key: {
-            name: TensorHeader(tensor.dtype, tuple(tensor.shape))
-            for name, tensor in flatten_blocks({key: state}).items()
-        }
-        for key, state in states.items()
-    }
+class HuSCFFromLabels(HuSCF):
+    """The variant whose clients tell how many images of each label they have: an ablation, and a leak."""
 
-
-def _group(cluster: int | None, key: BlockKey) -> str:
-    network, index = key
-    return f"{'common' if cluster is None else f'cluster-{cluster}'}/{network}.{index}"
+    client: ClassVar[type[HuSCFClient]] = HuSCFFromLabelsClient
+    crossing: ClassVar = CROSSING_WITH_LABELS

@@ -62,6 +62,11 @@ class HuSCFSettings(MethodSettings):
             moves none by 5 %. Under Dirichlet label skew of 0.3 half of the effective number is left, which
             is why it is not larger.
         weighting: ``kld``, or ``samples`` for plain averaging by sample counts.
+        weights_from: what the KL_k of the weights compares. ``activations``: those of the discriminator's
+            middle, as ``divergence`` says. ``labels``: the client's label histogram with that of all clients
+            that are averaged with it (see ``huscf_flwr.federation.label_divergences``), an ablation. It is a
+            leak: every client tells the server how many images of each label it has. ``divergence`` then has
+            no effect, and clusters are found by activations as ever.
         buffers: BatchNorm's running statistics are averaged with the variance between clients
             (``total-variance``), or like weights (``average``), as the authors do (HuSCFGAN.py:229-328).
         running_statistics: ``measured``: a cluster's generator has its running statistics measured again, on
@@ -95,6 +100,7 @@ class HuSCFSettings(MethodSettings):
     divergence: Literal["gaussian", "spatial-softmax"] = "gaussian"
     beta: float = Field(default=10.0, ge=0)
     weighting: Literal["kld", "samples"] = "kld"
+    weights_from: Literal["activations", "labels"] = "activations"
     buffers: Literal["total-variance", "average"] = "total-variance"
     running_statistics: Literal["measured", "averaged"] = "measured"
     bodies: Literal["parted", "shared"] = "parted"

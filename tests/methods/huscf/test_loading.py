@@ -9,6 +9,7 @@ from huscf_flwr.methods.contract import State
 from huscf_flwr.models import Cut
 from tests.methods.huscf.builders import ScriptedClusters, huscf_training
 from tests.methods.huscf.scripted_cuts import script_cuts
+from tests.quick import mostly_slow
 from tests.run.builders import assert_same_state, assert_same_to_the_bit
 
 SAMPLES = {0: 16, 1: 9, 2: 5, 3: 7}
@@ -21,29 +22,31 @@ ROUNDS = {
 }
 
 
-@pytest.fixture
-def trained(tmp_path):
-    """Makes a training of the rounds of this name."""
-
-    def train(name):
-        labels = ScriptedClusters(*(found for found, _ in ROUNDS[name]), (0, 0, 1, 1))
-        training = huscf_training(tmp_path / name, samples=SAMPLES, parts={"clusterer": labels})
-        for _, clients in ROUNDS[name]:
-            training.train(clients=clients)
-        assert training.method.bodies.parted == name.startswith("parted")
-        return training
-
-    return train
+def trained(place, name):
+    """A training of the rounds of this name; one more finds two clusters."""
+    labels = ScriptedClusters(*(found for found, _ in ROUNDS[name]), (0, 0, 1, 1))
+    training = huscf_training(place, samples=SAMPLES, parts={"clusterer": labels})
+    for _, clients in ROUNDS[name]:
+        training.train(clients=clients)
+    assert training.method.bodies.parted == name.startswith("parted")
+    return training
 
 
 def through_a_file(state):
     return State(json.loads(json.dumps(state.facts)), state.copied().tensors)
 
 
-@pytest.mark.parametrize("saved", ROUNDS)
-@pytest.mark.parametrize("before", ["new", "parted", "parted in other clusters"])
-def test_a_state_can_be_loaded_into_any_method(trained, saved, before):
-    state, training = through_a_file(trained(saved).method.state()), trained(before)
+@pytest.fixture(scope="module", params=ROUNDS)
+def saved(request, tmp_path_factory):
+    """What a server remembers after the rounds of this name."""
+    return trained(tmp_path_factory.mktemp("saved"), request.param).method.state()
+
+
+@pytest.mark.parametrize(
+    "before", mostly_slow(["new", "parted", "parted in other clusters"], "parted in other clusters")
+)
+def test_a_state_can_be_loaded_into_any_method(saved, before, tmp_path):
+    state, training = through_a_file(saved), trained(tmp_path, before)
     training.method.load(state)
     assert_same_state(training.method.state(), state)
     bodies = len(state.facts["cluster_names"]) if state.facts["parted"] else 1

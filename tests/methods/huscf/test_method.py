@@ -33,7 +33,7 @@ def make(tmp_path):
     return lambda **given: huscf_training(tmp_path, **given)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.lists(st.integers(1, 999), min_size=1, max_size=3), st.integers(1, 5), st.integers(2, 64))
 def test_a_round_has_as_many_steps_as_the_largest_client_has_batches(tmp_path_factory, sizes, epochs, batch):
     root = tmp_path_factory.getbasetemp()
@@ -139,9 +139,11 @@ def test_what_follows_a_round_is_told_nothing_but_what_a_server_knows(make):
         "bodies",
         "seed",
         "known",
+        "label_counts",
     }
     assert known["samples"] == SAMPLES
     assert known["known"] is None
+    assert known["label_counts"] is None
     assert set(known["bodies"]) == {0}
     assert set(known["bodies"][0]) == set(body_block_keys(training.method.spec))
 

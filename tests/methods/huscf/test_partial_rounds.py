@@ -430,6 +430,7 @@ def test_runs_of_half_of_the_clients_do_not_depend_on_hosts_and_go_on_to_the_bit
     assert all_tensors(one)
 
 
+@pytest.mark.slow
 def test_with_all_clients_in_each_round_nothing_of_this_runs(half, monkeypatch):
     def refused(*_, **__):
         raise AssertionError("all clients are there")

@@ -328,6 +328,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_executor_offered_is_gone_with_the_last_who_mapped_it():
     before = set(Path("/dev/shm").iterdir())
     executor = subprocess.Popen(

@@ -1,0 +1,48 @@
+"""What crosses between UA-GAN's clients and its server."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeInt, model_validator
+
+from huscf_flwr.methods.contract import Crossing, Description, Reveal
+from huscf_flwr.methods.server_generator import FAKE_LABELS, FAKES, FAKES_SHOW, GRADIENT
+from huscf_flwr.session import Exchange, Kind
+
+LOGITS = Kind("logits of fakes")
+"""[B], by a client's discriminator."""
+LOGITS_GRADIENT = Kind("gradient at logits of fakes")
+"""[B], of the generator's loss."""
+
+GENERATE = Exchange(1, "GENERATE", up=(), down=(FAKES, FAKE_LABELS))
+JUDGE = Exchange(2, "JUDGE", up=(LOGITS,), down=(LOGITS_GRADIENT,))
+CRITICISE = Exchange(3, "CRITICISE", up=(GRADIENT,), down=())
+
+
+class UAGANDescription(Description):
+    """How a client introduces itself. The server learns how many images of each class it has."""
+
+    counts: tuple[NonNegativeInt, ...]
+    """Training images of each class, from class zero on."""
+
+    @model_validator(mode="after")
+    def _add_up(self) -> UAGANDescription:
+        if sum(self.counts) != self.samples:
+            raise ValueError(
+                f"counts are {self.counts} for {self.samples} samples: give one count for each class, which "
+                "add up to the samples"
+            )
+        return self
+
+
+CROSSING = Crossing(
+    description=UAGANDescription,
+    exchanges=(GENERATE, JUDGE, CRITICISE),
+    product_kind="generator",
+    scores=("tstr_accuracy", "tstr_f1"),
+    shows_server={
+        "counts": Reveal.LABEL_COUNTS,
+        LOGITS.name: Reveal.VERDICTS,
+        GRADIENT.name: Reveal.VERDICTS,
+    },
+    shows_clients={LOGITS_GRADIENT.name: Reveal.AVERAGE, **FAKES_SHOW},
+)
