@@ -1,0 +1,62 @@
+"""`huscf compare`: what it shows of what is there, and what it says of what it cannot do."""
+
+import json
+
+import pytest
+import yaml
+
+from huscf_flwr.comparison.kept import KeptRuns
+from huscf_flwr.comparison.plan import plan_comparison
+from tests.commands.invoking import invoke, refused, succeeded
+from tests.comparison.builders import CONTENT, write_run
+
+
+@pytest.fixture
+def comparison(tmp_path, monkeypatch):
+    """A comparison's file, of whose runs those of the first seed in one scenario are kept."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(CONTENT, sort_keys=False))
+    plan = plan_comparison(str(path))
+    kept = KeptRuns(tmp_path / "docs" / "results" / "small")
+    for run in plan.asked(scenarios=["one"], seeds=1).runs:
+        write_run(run.config.folder, run, domains=("digits",))
+        kept.keep(run)
+    return path
+
+
+def test_what_is_there_is_shown_without_training(comparison, tmp_path):
+    shown = succeeded(invoke("compare", comparison, "--only", "one", "--seeds", 1, "--dry"))
+    assert "2 runs are there, 0 to make" in shown
+    assert "small, one: digits" in shown
+    assert "small, both" not in shown
+    folder = tmp_path / "docs" / "results" / "small"
+    assert (folder / "comparison.html").is_file()
+    assert json.loads((folder / "comparison.json").read_text())["scenarios"].keys() == {"both", "one"}
+
+
+def test_what_was_not_asked_for_stays_in_the_files(comparison, tmp_path):
+    succeeded(invoke("compare", comparison, "--methods", "averaged", "--only", "one", "--seeds", 1, "--dry"))
+    content = json.loads((tmp_path / "docs" / "results" / "small" / "comparison.json").read_text())
+    assert content["scenarios"]["one"]["methods"]["parted"]["domains"]["digits"]["fid"]["mean"] == 10.0
+
+
+def test_results_may_lie_elsewhere(comparison, tmp_path):
+    elsewhere = ("--results", "kept")
+    shown = succeeded(invoke("compare", comparison, "--dry", "--only", "one", "--seeds", 1, *elsewhere))
+    # The runs are whole in their own folders, and are taken over from there.
+    assert "2 runs are there, 0 to make" in shown
+    assert (tmp_path / "kept" / "small" / "one" / "parted-seed-0" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "conf/comparisons: 'nothing' is neither a file nor a known name"),
+        (["small.yaml", "--methods", "averages"], "did you mean 'averaged'"),
+        (["small.yaml", "--seeds", "9"], "--seeds is 9"),
+        (["small.yaml", "--set", "roundz=3"], "did you mean 'rounds'"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(comparison, arguments, words):
+    assert words in refused(invoke("compare", *arguments))
