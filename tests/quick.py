@@ -2,6 +2,9 @@
 
 import pytest
 
+OF_EACH_KIND = ("huscf", "fedproto", "mdgan")
+"""Of all methods: networks cut in two, classifiers, a generator on the server."""
+
 
 def mostly_slow(parameters, *quick):
     """All ``parameters`` of a test; those that are not ``quick`` are left to `make test`."""

@@ -46,7 +46,8 @@ def save_private(
     write_atomically(path, content)
     found = {each: _round_of(each) for each in path.parent.iterdir()}
     taken = None if before is None else private_file(folder, client, before)
-    for stale in _stale(found, number, taken, keep_last):
+    left = [each for each, of_round in found.items() if of_round is None and _is_older(each, taken)]
+    for stale in (*left, *_stale(found, number, taken, keep_last)):
         # A late attempt may have removed it.
         stale.unlink(missing_ok=True)
     return kept
@@ -110,7 +111,7 @@ def owners_folder(state_folder: Path, training: str) -> Path:
 def _stale(found: Mapping[Path, int | None], number: int, taken: Path | None, keep_last: int) -> list[Path]:
     """Return which of a client's files are not needed after round ``number``; ``found`` has their rounds.
 
-    ``taken`` is the one that the server took last. A file without a round was left by a crash.
+    ``taken`` is the one that the server took last.
     """
     last = 0 if taken is None else _round_of(taken) or 0
     kept = sorted({of_round for of_round in found.values() if of_round is not None and of_round <= last})
@@ -118,10 +119,20 @@ def _stale(found: Mapping[Path, int | None], number: int, taken: Path | None, ke
     return [
         path
         for path, of_round in found.items()
-        if of_round is None
-        or (of_round < number and of_round not in kept)
-        or (of_round == last and path != taken)
+        if of_round is not None
+        and ((of_round < number and of_round not in kept) or (of_round == last and path != taken))
     ]
+
+
+def _is_older(path: Path, taken: Path | None) -> bool:
+    """Return whether a file is older than the one that the server took last.
+
+    One that is half written was then left by a crash; another attempt may be writing a younger one.
+    """
+    try:
+        return taken is not None and path.stat().st_mtime_ns < taken.stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
 
 
 def _round_of(path: Path) -> int | None:

@@ -10,7 +10,7 @@ from huscf_flwr.methods import BUILT_IN, method_of
 from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
-from tests.quick import mostly_slow
+from tests.quick import OF_EACH_KIND, mostly_slow
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
@@ -27,9 +27,6 @@ from tests.run.builders import (
 from tests.run.poisoning import WEIGHTS, poison
 
 ALL = {**METHODS, "two-exchanges": {"method": "tests.methods.two_exchanges:TwoExchanges"}}
-
-OF_EACH_KIND = ("huscf", "fedproto", "mdgan")
-"""Networks cut in two, classifiers, a generator on the server."""
 
 
 @pytest.fixture(params=ALL)
@@ -137,6 +134,7 @@ def test_an_upload_that_is_not_finite_is_in_no_average(make, monkeypatch):
 
 
 @pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
+@pytest.mark.parametrize("make", mostly_slow(ALL, *OF_EACH_KIND), indirect=True)
 def test_a_run_leaves_its_files(make, hosts):
     """Products, and scores of models that stay on clients: those of them that the method has."""
     config = make("files", rounds=1)

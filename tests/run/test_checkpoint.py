@@ -17,7 +17,7 @@ from huscf_flwr.run.checkpoint import (
     save_checkpoint,
 )
 from huscf_flwr.run.client_files import private_file, save_private
-from tests.quick import mostly_slow
+from tests.quick import OF_EACH_KIND, mostly_slow
 from tests.run.builders import (
     METHODS,
     SAMPLES,
@@ -66,7 +66,7 @@ def restored(training, folder, number=None):
     return training
 
 
-@pytest.mark.parametrize("method", mostly_slow(METHODS, "huscf", "local"))
+@pytest.mark.parametrize("method", mostly_slow(METHODS, *OF_EACH_KIND))
 def test_all_that_the_server_holds_comes_back(make, tmp_path, method):
     training, other = make(**METHODS[method]), make(**METHODS[method])
     training.train()
@@ -93,7 +93,7 @@ def test_clusters_cuts_blocks_and_the_bodies_with_their_moments_come_back(saved,
     assert_same_to_the_bit(mine.moments(), theirs.moments())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", mostly_slow(METHODS, *OF_EACH_KIND, "local"))
 def test_the_next_round_is_the_same_from_memory_and_from_disk(make, tmp_path, method):
     """The other server and the other host begin with their files alone."""
     training, other = make(**METHODS[method]), make(**METHODS[method])
@@ -131,7 +131,7 @@ def names(folder):
     return sorted(path.name for path in checkpoint_folder(folder).iterdir())
 
 
-@pytest.mark.parametrize("keep_last", [1, 2, 9])
+@pytest.mark.parametrize("keep_last", mostly_slow([1, 2, 9], 2))
 def test_as_many_checkpoints_stay_as_are_to_be_kept(make, tmp_path, keep_last):
     training = make(**{"checkpoint.keep_last": keep_last})
     states = {}

@@ -137,15 +137,30 @@ def test_a_run_that_goes_on_from_an_earlier_round_removes_what_clients_kept_late
     assert [rounds_kept(tmp_path, client) for client in (7, 8)] == [[1, 2], [2]]
 
 
-def test_what_a_crash_left_half_written_is_removed(private, tmp_path):
-    left = private_file(tmp_path, 7, Kept(1, "ab" * 32)).with_name(".round-0001-ab.safetensors.4711")
-    others = private_file(tmp_path, 71, Kept(1, "ab" * 32)).with_name(".round-0001-ab.safetensors.4711")
+def test_what_a_crash_left_half_written_is_removed_once_a_later_round_is_taken(private, tmp_path):
+    left, others = (
+        private_file(tmp_path, client, Kept(1, "ab" * 32)).with_name(".round-0001-ab.safetensors.4711")
+        for client in (7, 71)
+    )
     for path in (left, others):
         path.parent.mkdir()
         path.write_bytes(b"half")
-    save_private(private, tmp_path, 7, 1, before=None, keep_last=1)
-    assert rounds_kept(tmp_path, 7) == [1]
+        os.utime(path, ns=(0, 0))
+    first = save_private(private, tmp_path, 7, 1, before=None, keep_last=1)
+    assert left.is_file()
+    save_private(private, tmp_path, 7, 2, before=first, keep_last=1)
+    assert rounds_kept(tmp_path, 7) == [1, 2]
     assert others.is_file()
+
+
+def test_what_another_attempt_is_writing_stays(private, tmp_path):
+    first = save_private(private, tmp_path, 7, 1, before=None, keep_last=1)
+    now = private_file(tmp_path, 7, first)
+    written = now.with_name(".round-0002-ab.safetensors.4711")
+    written.write_bytes(b"half")
+    os.utime(written, ns=(2 * now.stat().st_mtime_ns,) * 2)
+    save_private(private, tmp_path, 7, 2, before=first, keep_last=1)
+    assert written.is_file()
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,7 @@ def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_path):
     train(small_run(images, tmp_path, rounds=1))
     before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
@@ -381,6 +382,7 @@ def test_clients_with_few_samples_or_one_class_work(tmp_path, classes):
     assert summary["domains"]["digits"]["label_fidelity"] is not None
 
 
+@pytest.mark.slow
 def test_clients_of_different_sizes_work(images, tmp_path):
     shutil.copytree(images, tmp_path / "images")
     scenario = tmp_path / "skewed.yaml"

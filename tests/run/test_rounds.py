@@ -6,6 +6,7 @@ import torch
 
 from huscf_flwr.methods.contract import Crossing, CrossingError, Order, Upload, byte_counts
 from huscf_flwr.session import ClientTimes, LockStep, MessageSession
+from tests.quick import OF_EACH_KIND, mostly_slow
 from tests.run.builders import METHODS, assert_same_state, small_run, training_of
 from tests.session.two_exchanges import DRAW
 
@@ -33,6 +34,7 @@ def state_of(training):
     return training.method.state().copied()
 
 
+@pytest.mark.parametrize("make", mostly_slow(ALL, *OF_EACH_KIND), indirect=True)
 def test_rounds_are_counted(training):
     rounds = training.rounds
     assert (rounds.number, rounds.left, rounds.attempt) == (0, 5, 1)
@@ -52,6 +54,7 @@ def test_a_session_is_the_one_that_the_method_needs(training):
     assert opened.assignment(1).training == training.rounds.training
 
 
+@pytest.mark.parametrize("make", mostly_slow(ALL, *OF_EACH_KIND), indirect=True)
 def test_a_round_that_is_taken_back_leaves_all_as_it_was_and_is_trained_as_if_for_the_first_time(make):
     tried, other = make("tried"), make("other")
     for training in (tried, other):
@@ -78,6 +81,7 @@ def test_what_clients_keep_counts_once_the_round_is_closed(training):
     assert training.rounds.kept[0].round == 1
 
 
+@pytest.mark.parametrize("make", mostly_slow(ALL, *OF_EACH_KIND), indirect=True)
 def test_who_does_not_take_part_goes_on_with_what_it_has_when_it_does(training):
     training.train()
     before = dict(training.rounds.kept)

@@ -8,6 +8,7 @@ from huscf_flwr.models import legal_cuts
 from huscf_flwr.session import DropOut, DroppedClient, LocalChannel, run_steps
 from huscf_flwr.split import CRITICISE, CRITICISM_BACKWARD, EXCHANGES, HostedClient
 from tests.models.specs import small_specs
+from tests.quick import mostly_slow
 from tests.session.threads import errors_of
 from tests.split.builders import build, open_session, random_batch
 from tests.split.unsplit import UnsplitStep, differences
@@ -48,7 +49,7 @@ def batches_of(spec, step, clients):
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-@pytest.mark.parametrize("name", ["authors-28", "three-blocks"])
+@pytest.mark.parametrize("name", mostly_slow(["authors-28", "three-blocks"], "three-blocks"))
 @pytest.mark.parametrize(
     ("hosts", "says_so"), [([[0, 1, 2]], True), ([[0], [1], [2]], True), ([[0, 2], [1]], False)]
 )
