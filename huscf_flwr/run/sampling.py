@@ -51,7 +51,7 @@ def draw_labelled_images(
 
 
 def sampler_judged_for(config: RunConfig, domain: str) -> Sampler | None:
-    """Return what draws from the product that a finished run judged for ``domain``; None if it judged none."""
+    """Return what draws from the product that a finished run judged for ``domain``; None if there is none."""
     record = read_run(config.folder)
     if "product" not in record.domains.get(domain, {}):
         return None

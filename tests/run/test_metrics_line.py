@@ -2,6 +2,7 @@ import pytest
 
 from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS, evaluation_of, line_of, summary_of
+from tests.quick import OF_EACH_KIND, mostly_slow
 from tests.run.builders import METHODS, SAMPLES, small_run, training_of
 
 
@@ -91,7 +92,7 @@ def test_a_client_that_dropped_out_is_named_and_has_no_entry(make):
     assert [client["id"] for client in line["clients"]] == [0, 2]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", mostly_slow(METHODS, *OF_EACH_KIND, "hflgan"))
 def test_a_summary_adds_up_the_rounds_and_has_clusters_where_there_are_some(make, method):
     training = make(**METHODS[method])
     lines = [line_of(training.method, training.train()) for _ in range(2)]

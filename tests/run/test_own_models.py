@@ -72,7 +72,7 @@ def found_in(folder):
     return [{key: line[key] for key in line if key != "thorough"} for line in evaluations(folder)]
 
 
-@pytest.mark.parametrize(("every", "due"), mostly_slow([(0, [3]), (1, [1, 2, 3]), (2, [2, 3]), (3, [3])], (2, [2, 3])))
+@pytest.mark.parametrize(("every", "due"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3]), (3, [3])])
 def test_they_are_evaluated_every_so_many_rounds_and_at_the_end(make, every, due):
     folder = train(make(**{"evaluation.every": every}))
     assert rounds_of(folder) == due
