@@ -23,7 +23,7 @@ Form = Mapping[str, Mapping[str, TensorHeader]]
 
 
 class Reveal(StrEnum):
-    """What somebody who sees a kind of tensors, or a fact, learns about the images of one client, worst first.
+    """What somebody who sees a kind of tensors, or a fact, learns about one client's images, worst first.
 
     It says what an attacker is known to be able to make of it, by measurement and not by hope.
     """

@@ -11,8 +11,8 @@ from tests.run.builders import METHODS, assert_same_state, small_run, training_o
 from tests.session.two_exchanges import DRAW
 
 ALL = {**METHODS, "two-exchanges": {"method": "tests.methods.two_exchanges:TwoExchanges"}}
-SENDING = sorted(ALL.keys() - {"local", "local-classifier"})
-"""Those whose clients send tensors."""
+SENDING = sorted(ALL.keys() - {"local", "local-classifier", "uagan"})
+"""Those whose clients upload tensors."""
 
 
 def training_with(method, place, name="small", **settings):
@@ -213,7 +213,11 @@ def test_an_executor_has_the_exchanges_that_are_listed(training, monkeypatch):
     """Neither fewer than those, nor any if it has none."""
     listed = training.method.crossing
     others = listed.exchanges[:1] or (DRAW,)
-    monkeypatch.setattr(type(training.method), "crossing", replace(listed, exchanges=others))
+    monkeypatch.setattr(
+        type(training.method),
+        "crossing",
+        replace(listed, exchanges=others, shows_server={}, shows_clients={}),
+    )
     with pytest.raises(CrossingError, match="lists the exchanges"):
         training.rounds.open([[0, 1, 2]])
 
