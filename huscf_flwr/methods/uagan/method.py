@@ -30,8 +30,8 @@ class UAGAN(ServerGeneratorMethod):
     needs no message in between.
 
     The gradient goes to clients in proportion to their odds: to those that take a fake for real already.
-    Where one label means different things in different domains, the generator can therefore settle in one of them
-    and get next to no gradient from clients of the others; in the demo it does.
+    Where one label means different things in different domains, the generator can therefore settle in one of
+    them and get next to no gradient from clients of the others; in the demo it does.
     """
 
     name: ClassVar = "uagan"
