@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -48,26 +49,26 @@ def compare_command(
         kept = KeptRuns(results / plan.name)
         due = missing_runs(asked, kept, display)
         display.begin(len(asked.runs) - len(due), due)
-        failures: dict[str, str] = {}
         try:
-            if not dry:
-                failures = train_runs(due, kept, jobs=jobs, display=display)
+            failures = {} if dry else train_runs(due, kept, jobs=jobs, display=display)
         finally:
-            _show(plan, asked, kept, failures)
+            _show(plan, asked, kept, [run.name for run in due])
     if failures:
         raise typer.Exit(1)
 
 
-def _show(plan: Plan, asked: Plan, kept: KeptRuns, failures: dict[str, str]) -> None:
+def _show(plan: Plan, asked: Plan, kept: KeptRuns, stale: Sequence[str]) -> None:
     """Print what was asked for, and write files of all that is there."""
     console = _wide_console()
-    for table in comparison_tables(results_of(asked, kept, failures)):
+    for table in comparison_tables(results_of(asked, kept, stale)):
         console.print(table)
-    found = results_of(plan, kept, failures)
+    found = results_of(plan, kept, stale)
     write_results(kept.folder, found)
     page = write_page(kept.folder, found)
-    for run, reason in failures.items():
-        console.print(f"{run} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
+    for run in asked.runs:
+        reason = kept.failure(run)
+        if reason is not None:
+            console.print(f"{run.name} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -26,7 +26,7 @@ class Costs:
     """
 
     bytes_by_client: Mapping[str, float]
-    """Of a client in a whole run, the mean over clients, by direction."""
+    """Of a client in a whole run, the mean over clients, by direction; empty if images are pooled."""
     bytes_of_round: Mapping[str, float]
     """Of a client in a round, likewise."""
     rounds: int
@@ -61,7 +61,8 @@ def costs_of(config: RunConfig, records: Sequence[RunRecord]) -> Costs:
     """Return what the finished runs of ``config``, which differ in their seeds, cost."""
     crossing = method_of(config).crossing
     rounds = len(records[0].rounds)
-    total = {way: mean(_bytes_by_client(record, way) for record in records) for way in DIRECTIONS}
+    pooled = method_of(config).pools_domains
+    total = {} if pooled else {w: mean(_bytes_by_client(record, w) for record in records) for w in DIRECTIONS}
     steps = mean(line["steps"] for record in records for line in record.rounds)
     clients = len(items(records[0].described, "clients")) or config.clients
     prices, rest = prices_of(config, clients=clients, steps=round(steps))

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.comparison.origin import Origin, setting_differences
+from huscf_flwr.comparison.origin import Origin, origin_of, setting_differences
 from huscf_flwr.comparison.plan import PlannedRun
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.run_record import RunRecord, read_run
 from huscf_flwr.tensor_files import write_json
 
 PICTURES = "pictures"
-_ORIGIN = "origin.json"
-_FILES = ("clients.json", "metrics.jsonl", "evaluations.jsonl", _ORIGIN)
+ORIGIN = "origin.json"
+_FAILURE = "failure.json"
+_FILES = ("clients.json", "cuts.json", "metrics.jsonl", "evaluations.jsonl", ORIGIN)
 
 
 class KeptRuns:
@@ -50,48 +53,74 @@ class KeptRuns:
             return ["nothing is kept"]
         return why_another(record, run.config, origin)
 
-    def keep(self, run: PlannedRun) -> None:
-        """Take over the small files of a finished run from its run folder.
+    def fresh(self, run: PlannedRun) -> RunRecord | None:
+        """Return what is kept of a run if that is what it would be now; images are not looked at."""
+        return None if self.why_stale(run, origin_of(run.config)) else self.record(run)
 
-        The summary comes last: without it a run counts as not finished.
-        """
-        source, target = run.config.folder, self.folder_of(run)
-        if target.exists():
-            shutil.rmtree(target)
-        for name in _FILES:
-            if (source / name).is_file():
-                write_atomically(target / name, (source / name).read_bytes())
-        for picture in sorted((source / PICTURES).glob("*.png")):
-            write_atomically(target / PICTURES / picture.name, picture.read_bytes())
-        settings = _without_paths(run.config.model_dump(mode="json"))
-        write_atomically(target / "config.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
-        write_atomically(target / "summary.json", (source / "summary.json").read_bytes())
+    def failure(self, run: PlannedRun) -> str | None:
+        """Return why a run failed when it was last made; None if it did not."""
+        try:
+            return str(json.loads((self.folder_of(run) / _FAILURE).read_text("utf-8"))["reason"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def keep_failure(self, run: PlannedRun, reason: str) -> None:
+        """Keep why a run failed, in the place of what was kept of it."""
+        with self._replaced(run) as folder:
+            write_json(folder / _FAILURE, {"reason": reason})
+
+    def keep(self, run: PlannedRun) -> None:
+        """Take over the small files of a finished run from its run folder."""
+        source = run.config.folder
+        with self._replaced(run) as folder:
+            for name in (*_FILES, "summary.json"):
+                if (source / name).is_file():
+                    shutil.copyfile(source / name, folder / name)
+            (folder / PICTURES).mkdir()
+            for picture in sorted((source / PICTURES).glob("*.png")):
+                shutil.copyfile(picture, folder / PICTURES / picture.name)
+            settings = _without_paths(run.config.model_dump(mode="json"))
+            (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
+
+    @contextmanager
+    def _replaced(self, run: PlannedRun) -> Iterator[Path]:
+        """Let a new folder be filled, and then take the place of a run's; what was there goes last."""
+        target = self.folder_of(run)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+            new, old = Path(temporary) / "new", Path(temporary) / "old"
+            new.mkdir()
+            yield new
+            if target.exists():
+                target.rename(old)
+            new.rename(target)
 
 
 def why_another(record: RunRecord, config: RunConfig, origin: Origin) -> list[str]:
     """Return, in words, what a run of ``config`` would compute otherwise than that of ``record``."""
-    known = read_origin(record.folder)
+    known = read_origin(record.folder / ORIGIN)
     if known is None:
-        return [f"it has no {_ORIGIN}"]
+        return [f"it has no {ORIGIN}"]
     return [*setting_differences(record.config, config), *known.differences(origin)]
 
 
-def write_origin(folder: Path, origin: Origin) -> None:
-    """Write ``origin.json`` into a run's folder."""
-    write_json(folder / _ORIGIN, asdict(origin))
+def write_origin(path: Path, origin: Origin) -> None:
+    """Write what a run computes from; ``ORIGIN`` in its folder."""
+    write_json(path, asdict(origin))
 
 
-def read_origin(folder: Path) -> Origin | None:
+def read_origin(path: Path) -> Origin | None:
     """Return what ``write_origin`` wrote; None if there is nothing that can be read."""
     try:
-        content = json.loads((folder / _ORIGIN).read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
         return Origin(**{field.name: content[field.name] for field in fields(Origin)})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
-    """Leave out where things lie on this machine; names of files in ``conf`` stay."""
-    data = {key: value for key, value in settings["data"].items() if key not in ("root", "cache")}
-    kept = {key: value for key, value in settings.items() if key not in ("output", "resume")}
-    return {**kept, "data": data}
+def _without_paths(settings: Any) -> Any:
+    """Leave out where files lie on this machine: of an absolute path, its last part stays."""
+    if isinstance(settings, dict):
+        return {key: _without_paths(value) for key, value in settings.items()}
+    is_path = isinstance(settings, str) and Path(settings).is_absolute()
+    return Path(settings).name if is_path else settings

@@ -20,16 +20,46 @@ from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import Population, scenario_of
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import model_spec_of
+from huscf_flwr.models.classifier_spec import load_classifier_family
 
 ELSEWHERE = frozenset(
     {
         *("name", "output", "resume", "resume_round", "resolved", "mode", "tensorboard"),
         *("min_hosts", "attempts", "round_seconds", "executor", "checkpoint"),
-        *("compute.threads", "compute.keep_memory", "data.root", "data.cache", "evaluation.seconds"),
-        *("evaluation.sample_columns", "data.scenario", "data.domains", "model.spec", "cuts.devices"),
+        *(
+            "compute.device",
+            "compute.threads",
+            "compute.keep_memory",
+            "data.root",
+            "data.cache",
+            "evaluation.seconds",
+        ),
+        *(
+            "evaluation.sample_columns",
+            "data.scenario",
+            "data.domains",
+            "model.spec",
+            "cuts.devices",
+            "classifier.family",
+        ),
     }
 )
 """Settings that decide nothing that is computed, or name a file whose content is looked at instead."""
+
+
+SAFE_TO_OVERRIDE = ("compute.device", "compute.threads", "compute.keep_memory", "data.root", "data.cache")
+"""Those of them that say where a run is computed, and from where it takes its images."""
+
+_NO_MATTER = {"description": True, "domains": {"__all__": {"folder"}}}
+"""Of a scenario: where a domain's images lie; they are looked at themselves."""
+
+_IN_WORDS = {
+    "scenario": "another scenario",
+    "model": "other networks",
+    "devices": "other device profiles",
+    "method_version": "another version of the method",
+    "images": "other images",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +69,7 @@ class Origin:
     scenario: str
     """Of the scenario's content, with the domains that were taken."""
     model: str
-    """Of the networks' specification."""
+    """Of the networks' specification, and of the family of classifiers."""
     devices: str
     """Of the device profiles."""
     method_version: int
@@ -52,15 +82,15 @@ class Origin:
         for name, own in asdict(self).items():
             others = getattr(other, name)
             if own != others and None not in (own, others):
-                found.append(f"another {name.replace('_', ' ')}" if name != "images" else "other images")
+                found.append(_IN_WORDS[name])
         return found
 
 
 def origin_of(config: RunConfig, population: Population | None = None) -> Origin:
     """Return what a run of ``config`` computes from; its images too, if the ``population`` is given."""
     return Origin(
-        scenario=_hash_of(scenario_of(config)),
-        model=_hash_of(model_spec_of(config)),
+        scenario=_hash_of(scenario_of(config), exclude=_NO_MATTER),
+        model=_hash_of(model_spec_of(config), load_classifier_family(config.classifier.family)),
         devices=_hash_of(load_devices(config.cuts.devices)),
         method_version=method_of(config).version,
         images=None if population is None else images_hash(population),
@@ -109,6 +139,8 @@ def _deciding(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield name, value
 
 
-def _hash_of(content: BaseModel) -> str:
-    canonical = json.dumps(content.model_dump(mode="json", exclude={"description"}), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _hash_of(*contents: BaseModel, exclude: Any = None) -> str:
+    found = hashlib.sha256()
+    for content in contents:
+        found.update(json.dumps(content.model_dump(mode="json", exclude=exclude), sort_keys=True).encode())
+    return found.hexdigest()

@@ -105,10 +105,10 @@ BODY = """\
       <td colspan="13" class="text failed">{{ column.failures.values()|first|default("not made yet") }}</td>
       {% else %}
       <td>{{ costs.rounds }}</td>
-      <td>{{ costs.bytes_by_client["up"]|bytes }}</td>
-      <td>{{ costs.bytes_by_client["down"]|bytes }}</td>
-      <td>{{ costs.bytes_of_round["up"]|bytes }}</td>
-      <td>{{ costs.bytes_of_round["down"]|bytes }}</td>
+      <td>{{ costs.bytes_by_client.get("up")|bytes }}</td>
+      <td>{{ costs.bytes_by_client.get("down")|bytes }}</td>
+      <td>{{ costs.bytes_of_round.get("up")|bytes }}</td>
+      <td>{{ costs.bytes_of_round.get("down")|bytes }}</td>
       {% if "exact" in costs.prices %}
       <td>{{ costs.prices["exact"].client_gflop|decimal(2) }}</td>
       <td>{{ costs.prices["exact"].server_gflop|decimal(2) }}</td>

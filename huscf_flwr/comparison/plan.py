@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
-from huscf_flwr.conf_files import ConfError, did_you_mean, find_conf, read_yaml, validate
+from huscf_flwr.comparison.origin import SAFE_TO_OVERRIDE
+from huscf_flwr.conf_files import ConfError, did_you_mean, find_conf, known_confs, read_yaml, validate
 from huscf_flwr.config import RunConfig
 from huscf_flwr.config.reading import put_override, with_absolute_paths
 from huscf_flwr.methods import resolved
@@ -146,13 +147,16 @@ def plan_comparison(name_or_path: str, *, overrides: Sequence[str] = (), output:
 
     Args:
         name_or_path: a name in ``conf/comparisons``, or a YAML file.
-        overrides: ``section.key=value`` for every run, such as where images are.
+        overrides: ``section.key=value`` for every run: where images are, and where it is computed.
         output: folder of the comparison's folder of run folders.
 
     Raises:
         ConfError: naming the key, the value and what would be right.
     """
     path = find_conf("comparisons", name_or_path)
+    _check_name(path)
+    for override in overrides:
+        _check_override(override, path)
     comparison = validate(Comparison, read_yaml(path), str(path))
     runs = [
         _planned(path, comparison, scenario, column, seed, overrides, output)
@@ -161,6 +165,25 @@ def plan_comparison(name_or_path: str, *, overrides: Sequence[str] = (), output:
         for column in comparison.methods
     ]
     return Plan(path, comparison, tuple(runs))
+
+
+def _check_name(path: Path) -> None:
+    """Raise ``ConfError`` for somebody's own file that is called like one of ours.
+
+    Runs and results are filed by its name.
+    """
+    name = path.stem
+    if name in known_confs("comparisons") and path.resolve() != find_conf("comparisons", name).resolve():
+        raise ConfError(f"{path}: one of conf/comparisons is called '{name}' too; give yours another name")
+
+
+def _check_override(override: str, path: Path) -> None:
+    key = put_override({}, override)
+    if key not in SAFE_TO_OVERRIDE:
+        raise ConfError(
+            f"--set {override}: that would make other runs than those of {path}; set only "
+            f"{', '.join(SAFE_TO_OVERRIDE)}, or write the setting into a comparison of your own"
+        )
 
 
 def _planned(

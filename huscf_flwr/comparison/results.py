@@ -6,7 +6,7 @@ values over the seeds do not touch. With one seed there is no spread, and nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any, Literal
@@ -107,9 +107,12 @@ class Results:
     scenarios: tuple[ScenarioResults, ...]
 
 
-def results_of(plan: Plan, kept: KeptRuns, failures: Mapping[str, str] | None = None) -> Results:
-    """Put together what is kept of the runs of ``plan``; ``failures`` are by the names of runs."""
-    failed = failures or {}
+def results_of(plan: Plan, kept: KeptRuns, stale: Collection[str] = ()) -> Results:
+    """Put together what is kept of the runs of ``plan``, without what is stale.
+
+    What can be seen to be stale without a look at images is left out in any case; ``stale`` has the names of
+    other such runs.
+    """
     places = dict.fromkeys(run.scenario for run in plan.runs)
     columns = dict.fromkeys(run.column for run in plan.runs)
     return Results(
@@ -118,7 +121,7 @@ def results_of(plan: Plan, kept: KeptRuns, failures: Mapping[str, str] | None = 
         plan.comparison.told_against,
         plan.seeds,
         tuple(
-            ScenarioResults(scenario, tuple(_column(plan, kept, scenario, name, failed) for name in columns))
+            ScenarioResults(scenario, tuple(_column(plan, kept, scenario, name, stale) for name in columns))
             for scenario in places
         ),
     )
@@ -135,18 +138,24 @@ def verdict(one: Values, other: Values, metric: Metric) -> Verdict | None:
 
 
 def best(values: Mapping[str, Values], metric: Metric) -> set[str]:
-    """Return the column with the best mean, and those that cannot be told from it."""
-    if metric.better is None or not values:
+    """Return the column with the best mean, and those that cannot be told from it.
+
+    A column with one seed has no spread, and can be told from nothing: it is never among them.
+    """
+    with_spread = {name: each for name, each in values.items() if len(each.by_seed) > 1}
+    if metric.better is None or not with_spread:
         return set()
     choose = max if metric.better == "higher" else min
-    first = choose(values, key=lambda name: values[name].mean)
-    return {first} | {name for name in values if verdict(values[name], values[first], metric) == "level"}
+    first = choose(with_spread, key=lambda name: with_spread[name].mean)
+    level = {name for name in with_spread if verdict(values[name], values[first], metric) == "level"}
+    return {first} | level
 
 
-def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, failed: Mapping[str, str]) -> Column:
+def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, stale: Collection[str]) -> Column:
     runs = plan.of(scenario, name)
-    found = {run.seed: kept.record(run) for run in runs}
+    found = {run.seed: kept.fresh(run) for run in runs if run.name not in stale}
     records = {seed: record for seed, record in found.items() if record is not None}
+    failures = {run.seed: kept.failure(run) for run in runs}
     config = runs[0].config
     domains = names_of(record.domains for record in records.values())
     return Column(
@@ -157,7 +166,7 @@ def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, failed: Mappin
         _scores({seed: part(record.summary, "clusters") for seed, record in records.items()}),
         costs_of(config, list(records.values())) if records else None,
         config.optimiser.learning_rate,
-        {run.seed: failed[run.name] for run in runs if run.name in failed},
+        {seed: reason for seed, reason in failures.items() if reason is not None},
     )
 
 

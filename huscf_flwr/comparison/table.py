@@ -99,8 +99,8 @@ def _cost_cells(costs: Costs | None) -> list[str]:
     exact = costs.prices.get("exact")
     return [
         count(costs.rounds),
-        byte_count(costs.bytes_by_client["up"]),
-        byte_count(costs.bytes_by_client["down"]),
+        byte_count(costs.bytes_by_client.get("up")),
+        byte_count(costs.bytes_by_client.get("down")),
         UNKNOWN if exact is None else decimal(exact.client_gflop, 2),
         UNKNOWN if exact is None else decimal(exact.server_gflop, 2),
         _seconds(costs, "exact"),

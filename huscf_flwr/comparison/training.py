@@ -6,44 +6,31 @@ if it would still compute the same, and so does the whole comparison: what is fi
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-import torch
-
-from huscf_flwr.comparison.kept import KeptRuns, read_origin, why_another, write_origin
-from huscf_flwr.comparison.origin import Origin, images_hash, origin_of, setting_differences
-from huscf_flwr.comparison.pictures import draw_pictures
+from huscf_flwr.comparison.kept import KeptRuns, why_another
+from huscf_flwr.comparison.one_run import STOPPED
+from huscf_flwr.comparison.origin import Origin, images_hash, origin_of
 from huscf_flwr.comparison.plan import Plan, PlannedRun
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import RunConfig, dump_config
 from huscf_flwr.data import DataError
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
-from huscf_flwr.run.check import check_run, check_settings, population_for
-from huscf_flwr.run.checkpoint import last_round
-from huscf_flwr.run.display import NoDisplay
+from huscf_flwr.run.check import population_for
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
-from huscf_flwr.run.local import train_locally
-from huscf_flwr.run.mistakes import told
-from huscf_flwr.run.run_folder import make_way
 
 _POLL_SECONDS = 0.3
 
 
 class ComparisonDisplay(Protocol):
     """Told how a comparison goes."""
-
-    def begin(self, finished: int, due: Sequence[PlannedRun]) -> None:
-        """So many runs are there, and these are to be made."""
-        ...
 
     def running(self, runs: Sequence[PlannedRun]) -> None:
         """These runs go on now; their folders say how far they are."""
@@ -66,46 +53,50 @@ class StoppedComparisonError(InterruptedRunError):
         self.args = (f"stopped by {cause.name}; the same command goes on",)
 
 
-@dataclass
 class Origins:
     """What runs compute from; images are looked at once for all columns that have the same."""
 
-    _images: dict[str, str | None] = field(default_factory=dict)
+    def __init__(self, note: Callable[[str], None] = lambda _: None) -> None:
+        """``note`` is told of images that cannot be had here."""
+        self._note = note
+        self._images: dict[str, str | None] = {}
 
     def of(self, config: RunConfig) -> Origin:
         """Return the origin of a run, without its images if they cannot be had here."""
-        origin, pools = origin_of(config), method_of(config).pools_domains
-        key = f"{origin.scenario} {config.seed} {config.clients} {config.data.model_dump_json()} {pools}"
+        origin, method = origin_of(config), method_of(config)
+        data = config.data.model_dump_json()
+        key = f"{origin.scenario} {origin.model} {config.seed} {config.clients} {data} {method.pools_domains}"
         if key not in self._images:
             try:
-                self._images[key] = images_hash(population_for(config, method_of(config)))
-            except DataError:
+                self._images[key] = images_hash(population_for(config, method))
+            except DataError as error:
                 self._images[key] = None
-        return Origin(origin.scenario, origin.model, origin.devices, origin.method_version, self._images[key])
+                self._note(f"images that cannot be had are not compared with those of kept runs: {error}")
+        return replace(origin, images=self._images[key])
 
 
 def missing_runs(plan: Plan, kept: KeptRuns, display: ComparisonDisplay) -> list[PlannedRun]:
     """Return the runs that have to be made, or made anew; tell why where something was kept."""
-    origins, missing = Origins(), []
+    origins, missing = Origins(display.note), []
     for run in plan.runs:
-        origin = origins.of(run.config)
-        if kept.record(run) is not None:
-            stale = kept.why_stale(run, origin)
-            if not stale:
-                continue
-            display.note(f"{run.name} is made anew: {'; '.join(stale)}")
-        if _is_whole(run, origin):
-            kept.keep(run)
+        stale = kept.why_stale(run, origin_of(run.config)) or kept.why_stale(run, origins.of(run.config))
+        if not stale:
             continue
-        missing.append(run)
+        if kept.record(run) is not None:
+            display.note(f"{run.name} is made anew: {'; '.join(stale)}")
+        if _is_whole(run, origins):
+            kept.keep(run)
+        else:
+            missing.append(run)
     return missing
 
 
 def train_runs(
-    due: Sequence[PlannedRun], kept: KeptRuns, *, jobs: int, display: ComparisonDisplay
+    due: list[PlannedRun], kept: KeptRuns, *, jobs: int, display: ComparisonDisplay
 ) -> dict[str, str]:
     """Make runs, ``jobs`` at a time, and keep their small files; return why runs failed, by their names.
 
+    What has been made is taken out of ``due``, so that the rest stays there if it does not come to its end.
     Raises ``StoppedComparisonError`` once all of them have stopped, if that was asked for.
     """
     waiting, going, failures = list(due), list[_Job](), dict[str, str]()
@@ -118,13 +109,15 @@ def train_runs(
                 display.running([job.run for job in going])
                 for job in _ended(going, stop):
                     going.remove(job)
-                    if stop.cause is not None and job.was_stopped:
+                    if job.was_stopped:
                         continue
-                    if job.error is None:
-                        kept.keep(job.run)
-                    else:
+                    due.remove(job.run)
+                    if job.error:
                         failures[job.run.name] = job.error
-                    display.done(job.run, job.error)
+                        kept.keep_failure(job.run, job.error)
+                    else:
+                        kept.keep(job.run)
+                    display.done(job.run, job.error or None)
         finally:
             for job in going:
                 job.kill()
@@ -134,45 +127,49 @@ def train_runs(
 
 
 class _Job:
-    """A run in a process of its own."""
+    """A run in a process of its own; a Ctrl-C does not reach it but through ``ask_to_stop``."""
 
     def __init__(self, run: PlannedRun, threads: int) -> None:
         self.run = run
+        self.error = ""
         self.was_stopped = False
-        self.error: str | None = None
-        context = multiprocessing.get_context("spawn")
-        self._answer, answer = context.Pipe(duplex=False)
-        self._process: SpawnProcess = context.Process(target=_train, args=(run.config, threads, answer))
-        self._process.start()
-        answer.close()
         self._was_asked = False
+        run.config.output.mkdir(parents=True, exist_ok=True)
+        self._log = run.config.output / f"{run.config.name}.log"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "huscf_flwr.comparison.one_run", str(threads)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        self._process.stdin.write(dump_config(run.config).encode())
+        self._process.stdin.close()
 
     def ask_to_stop(self) -> None:
         """Let it end its step."""
-        if not self._was_asked and self._process.is_alive():
+        if not self._was_asked:
             self._process.terminate()
         self._was_asked = True
 
     def has_ended(self) -> bool:
         """Whether its process has ended; then ``error`` and ``was_stopped`` are known."""
-        if self._process.is_alive():
+        code = self._process.poll()
+        if code is None:
             return False
-        self._process.join()
-        said = None
-        with suppress(EOFError, OSError):
-            said = self._answer.recv() if self._answer.poll() else None
-        self.was_stopped = said == _STOPPED
-        died = f"its process ended with {_cause(self._process.exitcode)}"
-        self.error = died if said is None else said or None
+        assert self._process.stdout is not None
+        said = self._process.stdout.read().decode()
+        # One that was asked to stop before it could take the signal has been ended by it.
+        self.was_stopped = self._was_asked and (said == STOPPED or code == -signal.SIGTERM)
+        self.error = said or (f"its process ended with {_cause(code)}: see {self._log}" if code else "")
         return True
 
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
-        self._process.join()
-
-
-_STOPPED = "stopped"
+        self._process.wait()
 
 
 def _ended(going: Sequence[_Job], stop: StopRequest) -> Iterator[_Job]:
@@ -184,52 +181,14 @@ def _ended(going: Sequence[_Job], stop: StopRequest) -> Iterator[_Job]:
             yield job
 
 
-def _cause(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return signal.Signals(-exit_code).name
-    return f"exit code {exit_code}"
+def _cause(exit_code: int) -> str:
+    return signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
 
 
-def _train(config: RunConfig, threads: int, answer: Connection) -> None:
-    """Make one run, and say how it ended: why it failed, or nothing."""
-    # Only the parent gets a Ctrl-C, and passes it on once.
-    os.setsid()
-    torch.set_num_threads(threads)
-    try:
-        with stop_requests() as stop:
-            checked = check_run(resumable(config))
-            make_way(config.folder, checked.config.resume, lambda _: None)
-            # A host for each client, as on devices: what several clients are sent is counted for each.
-            hosts = len(checked.population.partitions)
-            train_locally(checked, hosts=hosts, display=NoDisplay(), stop=stop)
-        draw_pictures(checked)
-        write_origin(config.folder, origin_of(checked.config, checked.population))
-        answer.send("")
-    except (InterruptedRunError, KeyboardInterrupt):
-        answer.send(_STOPPED)
-    except Exception as error:
-        answer.send(told(error) or type(error).__name__)
-
-
-def resumable(config: RunConfig) -> RunConfig:
-    """Return the run, going on from its own folder if that has a checkpoint of the same run."""
-    folder = config.folder
-    if last_round(folder) is None:
-        return config
-    record = read_run(folder)
-    is_another = record.is_finished and read_origin(folder) is not None
-    if is_another or setting_differences(record.config, config):
-        return config
-    again = config.model_copy(update={"resume": folder})
-    try:
-        check_settings(again, method_of(again))
-    except ValueError:
-        return config
-    return again
-
-
-def _is_whole(run: PlannedRun, origin: Origin) -> bool:
+def _is_whole(run: PlannedRun, origins: Origins) -> bool:
     """Whether the run's own folder has what this comparison wants, finished."""
     folder = run.config.folder
     record = read_run(folder) if folder.is_dir() else None
-    return record is not None and record.is_finished and not why_another(record, run.config, origin)
+    if record is None or not record.is_finished:
+        return False
+    return not why_another(record, run.config, origins.of(run.config))

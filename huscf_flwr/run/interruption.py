@@ -50,22 +50,25 @@ def command_to_resume(folder: Path, command: Sequence[str], options: Sequence[st
 class StopRequest:
     """Whether a run has been asked to stop, and by what."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Say on the terminal that a request was noted, unless ``quiet``."""
         self.cause: signal.Signals | None = None
+        self._quiet = quiet
 
     def take(self, number: int, frame: FrameType | None = None) -> None:  # noqa: ARG002 - as signal calls it
         """Note the first signal; raise ``KeyboardInterrupt`` at the second."""
         if self.cause is not None:
             raise KeyboardInterrupt
         self.cause = signal.Signals(number)
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, _NOTED)
+        if not self._quiet:
+            # Not print: the signal may have come in the middle of one.
+            os.write(2, _NOTED)
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(*, quiet: bool = False) -> Iterator[StopRequest]:
     """Take note of Ctrl-C and SIGTERM; only in the main thread, as Python has it."""
-    request = StopRequest()
+    request = StopRequest(quiet=quiet)
     before = {number: signal.signal(number, request.take) for number in _SIGNALS}
     try:
         yield request

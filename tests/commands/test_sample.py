@@ -5,6 +5,7 @@ import pytest
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
 
 
+@pytest.mark.slow
 def test_a_labelled_image_folder_is_written(trained, tmp_path):
     folder, _ = trained
     for choice in (("--domain", "digits"), ("--product", "cluster-1")):
@@ -14,6 +15,7 @@ def test_a_labelled_image_folder_is_written(trained, tmp_path):
         assert len(list((output / "3").glob("*.png"))) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

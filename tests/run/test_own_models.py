@@ -130,7 +130,7 @@ class Death(Exception):
     """As if the process had been killed."""
 
 
-@pytest.mark.parametrize("dies_after", [1, 3])
+@pytest.mark.parametrize("dies_after", mostly_slow([1, 3], 1))
 @pytest.mark.parametrize("method", mostly_slow(KEEPING, "fedproto"))
 def test_a_run_that_died_between_a_round_and_its_evaluation_makes_up_for_it(
     make, whole, monkeypatch, method, dies_after
@@ -282,7 +282,7 @@ def diverge(monkeypatch):
 
 
 @pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
-@pytest.mark.parametrize("method", CLASSIFYING)
+@pytest.mark.parametrize("method", mostly_slow(CLASSIFYING, "fedproto"))
 def test_a_client_whose_model_has_diverged_has_no_scores_and_the_run_goes_on(make, diverge, method, hosts):
     diverge(2, 1)
     display = SilentDisplay()
@@ -310,7 +310,7 @@ def test_a_run_whose_models_have_all_diverged_comes_to_its_end(make, diverge):
 
 
 @pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
-@pytest.mark.parametrize("method", mostly_slow([*KEEPING, "fedgan", "huscf"], "fedproto", "huscf"))
+@pytest.mark.parametrize("method", mostly_slow([*KEEPING, "fedgan", "huscf"], "fedproto", "fedgan"))
 def test_a_client_that_its_last_batch_breaks_drops_out_and_goes_on_from_the_round_before(
     make, monkeypatch, method, hosts
 ):

@@ -22,11 +22,12 @@ class CentralOrder(Facts):
     """Batches to train on."""
 
 
+# Clients are pools beside the server: clients of a federation would be sent nothing.
 CROSSING = Crossing(
     description=PooledDescription,
     order=CentralOrder,
     order_kinds=(NETWORKS,),
     upload_kinds=(NETWORKS,),
     shows_server={"largest": Reveal.NOTHING, NETWORKS: Reveal.IMAGES},
-    shows_clients={"steps": Reveal.NOTHING, NETWORKS: Reveal.MODEL},
+    shows_clients={"steps": Reveal.NOTHING, NETWORKS: Reveal.NOTHING},
 )

@@ -69,10 +69,10 @@ class Central(Method):
 
     @classmethod
     def price(cls, config: RunConfig, problem: CutProblem) -> Price:
-        """Return the price of a step of one domain on the server, where all of its images are."""
+        """Return the price of a step of all domains on the server, where all of their images are."""
         batches = config.settings(CentralSettings).batch_size / problem.batch_size
         both = network_gflop(problem, "generator") + network_gflop(problem, "discriminator")
-        return priced(Placement(step=(Turn(server_gflop=batches * both),)), problem)
+        return priced(Placement(step=(Turn(server_gflop=len(problem.devices) * batches * both),)), problem)
 
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:

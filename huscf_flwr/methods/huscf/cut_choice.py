@@ -40,8 +40,13 @@ def choose_cuts(
 
 
 def price_of_cuts(config: RunConfig, problem: CutProblem) -> Price:
-    """Return what a step costs with the cuts that the configured solver chooses for ``problem``."""
-    return priced_cuts(_solver(config).solve(problem, seed=config.seed).cuts, problem)
+    """Return what a step costs with the cuts that a run of these devices begins with.
+
+    They are chosen by the configured rule, whatever rule ``problem`` is priced by.
+    """
+    devices = dict(enumerate(problem.devices))
+    chosen = cut_problem(config, problem.spec, Beliefs(devices, problem.server))
+    return priced_cuts(_solver(config).solve(chosen, seed=config.seed).cuts, problem)
 
 
 def check_cuts(config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device]) -> None:

@@ -23,5 +23,6 @@ CROSSING = Crossing(
     product_kind=GENERATOR,
     scores=("tstr_accuracy", "tstr_f1"),
     shows_server={NETWORKS: Reveal.MODEL},
-    shows_clients={"local": Reveal.NOTHING, NETWORKS: Reveal.AVERAGE, GENERATOR: Reveal.AVERAGE},
+    # Its networks go to their own client only; generators go to whoever judges them.
+    shows_clients={"local": Reveal.NOTHING, NETWORKS: Reveal.AVERAGE, GENERATOR: Reveal.MODEL},
 )

@@ -94,7 +94,8 @@ class PFLGAN(Method):
     def price(cls, config: RunConfig, problem: CutProblem) -> Price:
         """Return the price of a step, the mean of local and collaborative rounds.
 
-        In these the server trains the networks of all clients; drawing images for them is left out.
+        In these the server trains the networks of all clients, as if each had as many steps as the largest.
+        Drawing images for them, and the losses that clients look at, are left out.
         """
         local = min(1.0, local_rounds_of(config) / config.rounds)
         both = network_gflop(problem, "generator") + network_gflop(problem, "discriminator")

@@ -44,5 +44,10 @@ CROSSING = Crossing(
         LOGITS.name: Reveal.VERDICTS,
         GRADIENT.name: Reveal.VERDICTS,
     },
-    shows_clients={LOGITS_GRADIENT.name: Reveal.AVERAGE, **FAKES_SHOW},
+    # Only labels that somebody holds are drawn.
+    shows_clients={
+        LOGITS_GRADIENT.name: Reveal.AVERAGE,
+        **FAKES_SHOW,
+        FAKE_LABELS.name: Reveal.LABEL_COUNTS,
+    },
 )

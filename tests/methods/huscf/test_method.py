@@ -65,7 +65,7 @@ def test_nothing_is_sent_before_the_first_averaging_where_each_has_its_own_weigh
     assert all(order.tensors == {} and order.groups == () for order in orders.clients.values())
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.data())
 def test_each_block_travels_once_for_all_of_a_cluster_that_keep_it(tmp_path_factory, data):
     root = tmp_path_factory.getbasetemp()

@@ -377,6 +377,7 @@ def test_a_method_goes_on_from_its_state_with_newcomers_to_come(parted):
     assert other.bodies.body_of(3) is other.bodies.common
 
 
+@pytest.mark.slow
 def test_a_round_with_a_newcomer_that_is_taken_back_leaves_all_as_it_was(parted):
     facts, tensors = states_of(parted.method)
     parted.begin([0, 2, 3])
