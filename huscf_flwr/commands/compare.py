@@ -14,10 +14,10 @@ from huscf_flwr.commands.options import Overrides
 from huscf_flwr.comparison.display import ComparisonInTerminal
 from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.kept import KeptRuns
-from huscf_flwr.comparison.page import write_page
-from huscf_flwr.comparison.plan import Plan, plan_comparison
+from huscf_flwr.comparison.page import PAGE_NAME, write_page
+from huscf_flwr.comparison.plan import Plan, PlannedRun, plan_comparison
 from huscf_flwr.comparison.results import results_of
-from huscf_flwr.comparison.table import comparison_tables
+from huscf_flwr.comparison.table import comparison_tables, legend
 from huscf_flwr.comparison.training import missing_runs, train_runs
 
 _WIDTH = 160
@@ -49,27 +49,42 @@ def compare_command(
         kept = KeptRuns(results / plan.name)
         due = missing_runs(asked, kept, display)
         display.begin(len(asked.runs) - len(due), due)
-        try:
-            failures = {} if dry else train_runs(due, kept, jobs=jobs, display=display)
-        finally:
-            _show(plan, asked, kept, [run.name for run in due])
-    if failures:
-        raise typer.Exit(1)
+        if not dry:
+            kept.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                train_runs(due, kept, jobs=jobs, display=display)
+            finally:
+                _write(plan, kept, due)
+        _show(asked, kept, due)
+        if not dry:
+            display.note(f"page: {kept.folder / PAGE_NAME}")
+        if _failures_told(asked, kept, display):
+            raise typer.Exit(1)
 
 
-def _show(plan: Plan, asked: Plan, kept: KeptRuns, stale: Sequence[str]) -> None:
-    """Print what was asked for, and write files of all that is there."""
-    console = _wide_console()
-    for table in comparison_tables(results_of(asked, kept, stale)):
-        console.print(table)
-    found = results_of(plan, kept, stale)
+def _write(plan: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
+    """Write files of all that is there and not ``due``, whatever was asked for."""
+    found = results_of(plan, kept, [run.name for run in due])
     write_results(kept.folder, found)
-    page = write_page(kept.folder, found)
-    for run in asked.runs:
-        reason = kept.failure(run)
-        if reason is not None:
-            console.print(f"{run.name} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+    write_page(kept.folder, found)
+
+
+def _show(asked: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
+    console = _wide_console()
+    found = results_of(asked, kept, [run.name for run in due])
+    for table in comparison_tables(found):
+        console.print(table)
+    for sentence in legend(found):
+        console.print(sentence, style="dim")
+
+
+def _failures_told(asked: Plan, kept: KeptRuns, display: ComparisonInTerminal) -> bool:
+    reasons = {run: reason for run in asked.runs if (reason := kept.failure(run)) is not None}
+    for run, reason in reasons.items():
+        display.note(f"{run.name} failed: {reason} (its folder: {run.config.folder})")
+    if reasons:
+        display.note("the same command tries again what has failed")
+    return bool(reasons)
 
 
 def _wide_console() -> Console:

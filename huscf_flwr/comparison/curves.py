@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from statistics import mean
 from typing import Literal
@@ -11,7 +11,7 @@ from huscf_flwr.comparison.results import Column, ScenarioResults
 from huscf_flwr.evaluation.figures import Panel
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, byte_total, items, part
-from huscf_flwr.metrics import Metric
+from huscf_flwr.metrics import Metric, metric_named
 
 Quantity = Literal["bytes", "seconds"]
 _MEGABYTE = 1e6
@@ -30,6 +30,17 @@ def rounds_panel(scenario: ScenarioResults, domain: str, metric: Metric) -> Pane
         series[column.name] = [(100 * number / total, value) for number, value in by_round.items()]
     title = f"{metric.heading} over the training"
     return Panel(title, series, metric.limits, metric.digits, x_label="percent of the rounds")
+
+
+def clusters_panel(scenario: ScenarioResults) -> Panel:
+    """Return the curves of how clusters agree with the true domains, over the rounds, the mean over seeds."""
+    metric = metric_named("ari")
+    series: dict[str, _Points] = {}
+    for column in scenario.columns:
+        by_round = _means([dict(_found(record, metric.name)) for record in column.records.values()])
+        series[column.name] = [(float(number), value) for number, value in by_round.items()]
+    known = {name: points for name, points in series.items() if points}
+    return Panel(f"{metric.heading} by round", known, metric.limits, metric.digits)
 
 
 def bytes_panel(scenario: ScenarioResults, domain: str, metric: Metric) -> Panel:
@@ -68,9 +79,20 @@ def _cost(column: Column, quantity: Quantity) -> float:
 
 def _by_round(column: Column, domain: str, metric: str) -> Mapping[int, float]:
     """Return the mean over the seeds of a metric after each round, of rounds that all runs judged."""
-    runs = [dict(_judged(record, domain, metric)) for record in column.records.values()]
+    return _means([dict(_judged(record, domain, metric)) for record in column.records.values()])
+
+
+def _means(runs: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Return the means of values by round, of the rounds that all ``runs`` have."""
     common = set.intersection(*map(set, runs)) if runs else set()
     return {number: mean(run[number] for run in runs) for number in sorted(common)}
+
+
+def _found(record: RunRecord, score: str) -> Iterator[tuple[int, float]]:
+    for line in record.rounds:
+        value = known_number(part(line, "scores", score))
+        if value is not None:
+            yield int(line["round"]), value
 
 
 def _judged(record: RunRecord, domain: str, metric: str) -> Iterator[tuple[int, float]]:

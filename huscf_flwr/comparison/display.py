@@ -52,7 +52,10 @@ class ComparisonInTerminal:
         """Move the bars of runs that go on."""
         now = time.monotonic()
         for run in runs:
-            self._started.setdefault(run.name, now)
+            if run.name not in self._started:
+                self._started[run.name] = now
+                if self._progress.disable:
+                    self.note(f"{run.name}  begins")
         if self._progress.disable or now - self._looked < _LOOK_SECONDS:
             return
         self._looked = now

@@ -12,7 +12,7 @@ from jinja2 import Template
 from matplotlib.figure import Figure
 
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.comparison.curves import bytes_panel, points_panel, rounds_panel
+from huscf_flwr.comparison.curves import bytes_panel, clusters_panel, points_panel, rounds_panel
 from huscf_flwr.comparison.kept import PICTURES
 from huscf_flwr.comparison.page_body import BODY
 from huscf_flwr.comparison.results import Column, Results, ScenarioResults, Values, best, verdict
@@ -64,6 +64,13 @@ class _Scenario:
         self.columns = scenario.columns
         self.domains = [_Domain(results, scenario, domain) for domain in scenario.domains]
         self.shown = any(column.costs is not None for column in scenario.columns)
+        self.has_clusters_to_tell = scenario.has_clusters_to_tell
+        self._scenario = scenario
+
+    @property
+    def clustering(self) -> list[Chart]:
+        """How clusters agree with the true domains, over the rounds."""
+        return list(_drawn(curves, clusters_panel(self._scenario))) if self.has_clusters_to_tell else []
 
 
 class _Domain:

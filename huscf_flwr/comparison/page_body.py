@@ -47,18 +47,23 @@ BODY = """\
       {% for metric in domain.metrics %}
       <th>{{ heading(metric) }}</th>
       {% endfor %}
+      {% if scenario.has_clusters_to_tell %}
       <th>{{ heading(ari) }}</th>
+      {% endif %}
     </tr></thead>
     <tbody>
     {% for column, cells in domain.rows %}
     <tr>
       <th>{{ column.name }}</th>
-      <td>{{ column.records|length }}</td>
+      <td>{{ column.records|length }}{% if column.failures %}<br><small class="failed">
+        {{- column.failures|length }} failed</small>{% endif %}</td>
       {% for metric in domain.metrics %}
       <td class="number">{{ number(cells.get(metric.name), metric) }}</td>
       {% endfor %}
+      {% if scenario.has_clusters_to_tell %}
       <td class="number">{% if "ari" in column.clustering %}{{ column.clustering["ari"].mean|of_metric(ari) }}
         {%- else %}{{ unknown }}{% endif %}</td>
+      {% endif %}
     </tr>
     {% endfor %}
     </tbody>
@@ -80,6 +85,16 @@ BODY = """\
   {% endfor %}
 </section>
 {% endfor %}
+{% if scenario.clustering %}
+<section>
+  <h2>{{ scenario.name }}: clusters</h2>
+  <div class="charts" style="margin-top: 24px">
+    {% for chart in scenario.clustering %}
+    <figure><h3>{{ chart.title }}</h3><img src="{{ chart.source }}" alt="{{ chart.title }}"></figure>
+    {% endfor %}
+  </div>
+</section>
+{% endif %}
 {% if scenario.shown %}
 <section>
   <h2>{{ scenario.name }}: what it costs, and what it shows</h2>
@@ -93,7 +108,6 @@ BODY = """\
       <th>GFLOP a step,<br>client</th><th>GFLOP a step,<br>server</th>
       <th>Seconds a step,<br>exact</th><th>without the<br>slowest</th>
       <th>Seconds a step,<br>paper</th><th>without the<br>slowest</th>
-      <th class="text">The server learns</th><th class="text">Other clients learn</th>
     </tr></thead>
     <tbody>
     {% for column in scenario.columns %}
@@ -102,7 +116,7 @@ BODY = """\
       <th>{{ column.name }}</th>
       <td>{{ column.learning_rate }}</td>
       {% if costs is none %}
-      <td colspan="13" class="text failed">{{ column.failures.values()|first|default("not made yet") }}</td>
+      <td colspan="11" class="text failed">{{ column.failures.values()|first|default("not made yet") }}</td>
       {% else %}
       <td>{{ costs.rounds }}</td>
       <td>{{ costs.bytes_by_client.get("up")|bytes }}</td>
@@ -119,9 +133,23 @@ BODY = """\
       <td>{{ seconds(costs.without_slowest, "exact") }}</td>
       <td>{{ seconds(costs.prices, "paper") }}</td>
       <td>{{ seconds(costs.without_slowest, "paper") }}</td>
-      <td class="text learned">{{ learned(costs.shows_server) }}</td>
-      <td class="text learned">{{ learned(costs.shows_clients) }}</td>
       {% endif %}
+    </tr>
+    {% endfor %}
+    </tbody>
+  </table></div>
+  <p class="note">A method without bytes stands in no chart over bytes.</p>
+  <div class="scroll" style="margin-top: 36px"><table>
+    <thead><tr>
+      <th class="text">Method</th><th class="text">The server learns</th>
+      <th class="text">Other clients learn</th>
+    </tr></thead>
+    <tbody>
+    {% for column in scenario.columns if column.costs is not none %}
+    <tr>
+      <th>{{ column.name }}</th>
+      <td class="text learned">{{ learned(column.costs.shows_server) }}</td>
+      <td class="text learned">{{ learned(column.costs.shows_clients) }}</td>
     </tr>
     {% endfor %}
     </tbody>

@@ -15,7 +15,7 @@ from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.run.check import CheckedRun
 from huscf_flwr.run.checkpoint import client_folder, read_checkpoint
 from huscf_flwr.run.client_files import load_private
-from huscf_flwr.run.sampling import sampler_judged_for
+from huscf_flwr.run.sampling import sampler_for
 from huscf_flwr.seeding import torch_stream
 
 ROWS = 2
@@ -41,9 +41,9 @@ def draw_pictures(checked: CheckedRun) -> None:
 
 
 def _sampler(checked: CheckedRun, domain: str) -> Sampler | None:
-    if checked.method.client.sampler is Client.sampler:
-        return sampler_judged_for(checked.config, domain)
     client = min(k for k, of in checked.population.domain_of().items() if of == domain)
+    if checked.method.client.sampler is Client.sampler:
+        return sampler_for(checked.config, domain, client)
     config, images = checked.config, checked.population.images_of(client)
     member = checked.method.client(client, images, deal_devices(config)[client], config)
     kept = read_checkpoint(config.folder).state.kept[client]

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from huscf_flwr.comparison.origin import SAFE_TO_OVERRIDE
 from huscf_flwr.conf_files import ConfError, did_you_mean, find_conf, known_confs, read_yaml, validate
@@ -19,11 +29,37 @@ from huscf_flwr.methods import resolved
 OWN_KEYS = ("name", "output", "seed", "resume", "resume_round")
 """Settings of runs that the comparison itself decides."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""Of a folder, too."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Settings = dict[str, Any]
 """Of runs, as in ``conf/runs``."""
+
+
+def _seeds(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    try:
+        seeds = handler(value)
+    except ValidationError:
+        seeds = ()
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError("expected a list of whole numbers from 0, each once, such as [0, 1, 2]")
+    return seeds
+
+
+def _named(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """Say what was expected in a sentence, unless somebody has named something."""
+    if not isinstance(value, Mapping) or not value or not all(isinstance(v, Mapping) for v in value.values()):
+        raise ValueError("expected names with settings, at least one, such as {mine: {method: fedgan}}")
+    for name in value:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(
+                f"'{name}' cannot be the name of a folder; take letters, digits, '.', '_' and '-'"
+            )
+    return handler(value)
+
+
+Seeds = Annotated[tuple[NonNegativeInt, ...], WrapValidator(_seeds)]
+Named = Annotated[dict[str, Settings], WrapValidator(_named)]
+"""Settings by a name, which is that of a folder, too."""
 
 
 class Comparison(BaseModel):
@@ -42,16 +78,14 @@ class Comparison(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str = ""
-    seeds: tuple[NonNegativeInt, ...] = Field(default=(0, 1, 2), min_length=1)
+    seeds: Seeds = (0, 1, 2)
     common: Settings = Field(default_factory=dict)
-    scenarios: dict[Name, Settings] = Field(min_length=1)
-    methods: dict[Name, Settings] = Field(min_length=1)
+    scenarios: Named
+    methods: Named
     reference: str = ""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Comparison:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds are {list(self.seeds)}: name each once")
         for settings in (self.common, *self.scenarios.values(), *self.methods.values()):
             for key in OWN_KEYS:
                 if key in settings:
@@ -199,8 +233,12 @@ def _planned(
     for override in overrides:
         put_override(content, override)
     content |= {"name": f"{column}-seed-{seed}", "seed": seed, "output": str(output / path.stem / scenario)}
-    config = validate(RunConfig, content, f"{path}: {column} in {scenario}")
-    return PlannedRun(scenario, column, seed, resolved(with_absolute_paths(config)))
+    place = f"{path}: {column} in {scenario}"
+    config = validate(RunConfig, content, place)
+    try:
+        return PlannedRun(scenario, column, seed, resolved(with_absolute_paths(config)))
+    except ConfError as error:
+        raise ConfError(f"{place}: {error}") from error
 
 
 def merged(*settings: Mapping[str, Any]) -> Settings:

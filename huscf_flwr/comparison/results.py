@@ -1,7 +1,7 @@
 """What a comparison has found so far: numbers by scenario, domain, column and seed.
 
 A difference between two columns counts only if it is beyond the spread of the seeds: the ranges of their
-values over the seeds do not touch. With one seed there is no spread, and nothing counts.
+values over the seeds do not touch. With one seed there is no spread, and nothing can be said.
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ class ScenarioResults:
         names = names_of(column.domains.get(domain, {}) for column in self.columns)
         return [metric for metric in map(metric_named, names) if not metric.detail]
 
+    @property
+    def has_clusters_to_tell(self) -> bool:
+        """Whether clusters can be right or wrong: there is more than one domain."""
+        return len(self.domains) > 1
+
     def values(self, domain: str, metric: str) -> dict[str, Values]:
         """Return the values of one metric by column, of those that have some."""
         found = {column.name: column.domains.get(domain, {}).get(metric) for column in self.columns}
@@ -128,11 +133,13 @@ def results_of(plan: Plan, kept: KeptRuns, stale: Collection[str] = ()) -> Resul
 
 
 def verdict(one: Values, other: Values, metric: Metric) -> Verdict | None:
-    """Return how ``one`` does beside ``other``, if either way is better; ``level`` within the spread."""
-    if metric.better is None:
+    """Return how ``one`` does beside ``other``; ``level`` within the spread.
+
+    None if neither way is better, or one of them has a single seed, which has no spread.
+    """
+    if metric.better is None or min(len(one.by_seed), len(other.by_seed)) < 2:
         return None
-    ranges_touch = one.least <= other.most and other.least <= one.most
-    if ranges_touch or min(len(one.by_seed), len(other.by_seed)) < 2:
+    if one.least <= other.most and other.least <= one.most:
         return "level"
     return "ahead" if (one.mean > other.mean) is (metric.better == "higher") else "behind"
 

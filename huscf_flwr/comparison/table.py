@@ -24,19 +24,30 @@ def comparison_tables(results: Results) -> Iterator[Table]:
         yield _costs(scenario)
 
 
-def _scores(results: Results, scenario: ScenarioResults, domain: str) -> Table:
-    """Return the table of one domain: the mean over the seeds, and in brackets the range."""
-    caption = (
-        f"Mean over the seeds, least and most below it. Bold: the best, and what cannot be told from it. "
-        f"A mark says how it does beside {results.reference}: + ahead, − behind, = no difference "
-        "beyond the spread of the seeds."
+def legend(results: Results) -> Iterator[str]:
+    """Yield the sentences that explain the tables."""
+    yield "Scores: mean over the seeds; least and most below it, if there are several."
+    if any(len(column.records) > 1 for scenario in results.scenarios for column in scenario.columns):
+        yield (
+            f"Bold: the best, and what cannot be told from it. A mark says how a method does beside "
+            f"{results.reference}: + ahead, − behind, = no difference beyond the spread of the seeds."
+        )
+    yield (
+        "Costs: bytes are counted, of a client in a whole run. Arithmetic (by the exact rule) and seconds of "
+        "a step are predicted for the configured devices, with what crosses once a round spread over its "
+        "steps; in brackets without the slowest class of devices."
     )
-    table = _titled(f"{results.name}, {scenario.name}: {domain}", caption)
+
+
+def _scores(results: Results, scenario: ScenarioResults, domain: str) -> Table:
+    """Return the table of one domain: the mean over the seeds, and below it the range."""
+    table = _titled(f"{results.name}, {scenario.name}: {domain}")
     table.add_column("method")
     table.add_column("seeds", justify="right")
     metrics = scenario.metrics(domain)
     ari = metric_named("ari")
-    for metric in (*metrics, ari):
+    shown = (*metrics, ari) if scenario.has_clusters_to_tell else metrics
+    for metric in shown:
         table.add_column(metric.short or metric.title, justify="right")
     firsts = {metric.name: best(scenario.values(domain, metric.name), metric) for metric in metrics}
     against = next((c.domains.get(domain, {}) for c in scenario.columns if c.name == results.reference), {})
@@ -46,8 +57,9 @@ def _scores(results: Results, scenario: ScenarioResults, domain: str) -> Table:
             _cell(scores.get(each.name), against.get(each.name), each, bold=column.name in firsts[each.name])
             for each in metrics
         ]
-        clustering = _cell(column.clustering.get(ari.name), None, ari, bold=False)
-        table.add_row(Text(column.name), Text(_runs(column)), *cells, clustering)
+        if scenario.has_clusters_to_tell:
+            cells.append(_cell(column.clustering.get(ari.name), None, ari, bold=False))
+        table.add_row(Text(column.name), Text(_runs(column)), *cells)
     return table
 
 
@@ -69,14 +81,10 @@ def _runs(column: Column) -> str:
 
 
 def _costs(scenario: ScenarioResults) -> Table:
-    caption = (
-        "Bytes are counted, of a client in a whole run. Arithmetic (by the exact rule) and seconds of a step "
-        "are predicted for the configured devices, with what crosses once a round spread over its steps; "
-        "seconds in brackets are those without the slowest class of devices."
-    )
-    table = _titled(f"{scenario.name}: what it costs, and what it shows", caption)
+    table = _titled(f"{scenario.name}: what it costs, and what it shows")
     for name, justify in (
         ("method", "left"),
+        ("rate", "right"),
         ("rounds", "right"),
         ("up", "right"),
         ("down", "right"),
@@ -89,7 +97,9 @@ def _costs(scenario: ScenarioResults) -> Table:
     ):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for column in scenario.columns:
-        table.add_row(Text(column.name), *map(Text, _cost_cells(column.costs)))
+        table.add_row(
+            Text(column.name), Text(f"{column.learning_rate:g}"), *map(Text, _cost_cells(column.costs))
+        )
     return table
 
 
@@ -117,7 +127,5 @@ def _seconds(costs: Costs, rule: FlopRule) -> str:
     return f"{of(costs.prices.get(rule))} ({of(costs.without_slowest.get(rule))})"
 
 
-def _titled(title: str, caption: str) -> Table:
-    table = Table(title=Text(title), caption=Text(caption), title_justify="left")
-    table.caption_justify = "left"
-    return table
+def _titled(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left")

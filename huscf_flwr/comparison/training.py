@@ -83,7 +83,7 @@ def missing_runs(plan: Plan, kept: KeptRuns, display: ComparisonDisplay) -> list
         if not stale:
             continue
         if kept.record(run) is not None:
-            display.note(f"{run.name} is made anew: {'; '.join(stale)}")
+            display.note(f"{run.name} has to be made anew: {'; '.join(stale)}")
         if _is_whole(run, origins):
             kept.keep(run)
         else:
@@ -148,10 +148,10 @@ class _Job:
         self._process.stdin.write(dump_config(run.config).encode())
         self._process.stdin.close()
 
-    def ask_to_stop(self) -> None:
-        """Let it end its step."""
+    def ask_to_stop(self, cause: signal.Signals) -> None:
+        """Let it end its step, as if it had got the signal itself."""
         if not self._was_asked:
-            self._process.terminate()
+            self._process.send_signal(cause)
         self._was_asked = True
 
     def has_ended(self) -> bool:
@@ -162,7 +162,7 @@ class _Job:
         assert self._process.stdout is not None
         said = self._process.stdout.read().decode()
         # One that was asked to stop before it could take the signal has been ended by it.
-        self.was_stopped = self._was_asked and (said == STOPPED or code == -signal.SIGTERM)
+        self.was_stopped = self._was_asked and (said == STOPPED or code < 0)
         self.error = said or (f"its process ended with {_cause(code)}: see {self._log}" if code else "")
         return True
 
@@ -176,7 +176,7 @@ def _ended(going: Sequence[_Job], stop: StopRequest) -> Iterator[_Job]:
     time.sleep(_POLL_SECONDS)
     for job in list(going):
         if stop.cause is not None:
-            job.ask_to_stop()
+            job.ask_to_stop(stop.cause)
         if job.has_ended():
             yield job
 

@@ -156,7 +156,8 @@ class EvaluationSection(Section):
 
     Attributes:
         every: rounds between two judgements: of generators by label fidelity and generation score, of
-            classifiers by all of their scores; 0: only at the end.
+            classifiers by all of their scores; 0: only at the end. A method with several rounds for each of
+            ``rounds`` is judged as often as others.
         images: images generated per domain for fidelity, score and FID.
         synthetic_images: images on which the train-on-synthetic classifier trains at the end; 0: none is
             trained.

@@ -6,7 +6,8 @@ is no such judge: what it would have measured is then absent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from huscf_flwr.config import RunConfig
@@ -57,11 +58,12 @@ class Judging:
         """
         judged = {}
         for name, clients in self._clients_by_domain(method).items():
-            product = method.judged_for(clients)
-            if product is not None:
-                sampler = method.sampler(self._config, product.tensors)
-                scores = self._scores(name, sampler, number, thoroughly)
-                judged[name] = {"product": product.name, **scores.as_dict()}
+            products = method.all_judged_for(clients)
+            samplers = [method.sampler(self._config, product.tensors) for product in products]
+            scores = [self._scores(name, sampler, number, thoroughly).as_dict() for sampler in samplers]
+            if scores:
+                shown = products[0].name if len(products) == 1 else f"{len(products)} products"
+                judged[name] = {"product": shown, **_means(scores)}
         return judged
 
     def own_models(self, scored: Mapping[int, OwnScores]) -> dict[str, dict[str, Any]]:
@@ -103,6 +105,12 @@ class Judging:
                 self._domains[name], seed=JUDGE_SEED, cache=self._config.data.cache
             )
         return self._judges[name]
+
+
+def _means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the means of scores by name; None for one that was not computed."""
+    known = {name: [value for each in scores if (value := each[name]) is not None] for name in scores[0]}
+    return {name: mean(values) if values else None for name, values in known.items()}
 
 
 def draws_images(method: type[Method]) -> bool:

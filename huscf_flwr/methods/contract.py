@@ -338,6 +338,14 @@ class Method(ABC):
             return None
         return found[min(votes, key=lambda place: (-votes[place], place))]
 
+    def all_judged_for(self, clients: Sequence[int]) -> Sequence[Product]:
+        """Return the products whose mean scores are those of ``clients``; by default the one judged for them.
+
+        Where each client has a product of its own, all of theirs should be judged.
+        """
+        product = self.judged_for(clients)
+        return [] if product is None else [product]
+
     def clusters(self) -> Mapping[int, int]:
         """Return the cluster of every client that has one; empty for a method without clusters."""
         return {}

@@ -143,8 +143,8 @@ class Run:
 
         After the last round they are to do so thoroughly. It may not have been the last when they did.
         """
-        number, every, left = self.rounds.number, self.config.evaluation.every, self.rounds_left
-        due = not left or (every and number % every == 0)
+        number, left = self.rounds.number, self.rounds_left
+        due = not left or self._is_judged(number)
         has_models = number > 0 and keeps_models(type(self.method).client)
         asked = self.config.fraction_evaluate > 0
         last = self._evaluation
@@ -255,14 +255,24 @@ class Run:
         line = line_of(method, closed)
         if self._judging is not None:
             line["scores"] = self._judging.clustering(method)
-            every = self.config.evaluation.every
-            if every and closed.opened.number % every == 0:
+            if self._is_judged(closed.opened.number):
                 line["domains"] = self._judging.domains(method, closed.opened.number, thoroughly=False)
         for observer in self._observers:
             observer.round(line, self.rounds)
         for note in closed.outcome.notes:
             self._note(note)
         return line
+
+    def _is_judged(self, number: int) -> bool:
+        """Whether ``evaluation.every`` says so of round ``number``.
+
+        It counts rounds of the configuration: a method that has several for one of them is judged as often
+        as others.
+        """
+        config = self.config
+        several = max(1, type(self.method).rounds(config) // config.rounds)
+        every = config.evaluation.every * several
+        return bool(every) and number % every == 0
 
     def _progress(self, done: int) -> None:
         opened = self.rounds.opened

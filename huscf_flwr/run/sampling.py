@@ -50,13 +50,18 @@ def draw_labelled_images(
     return folder
 
 
-def sampler_judged_for(config: RunConfig, domain: str) -> Sampler | None:
-    """Return what draws from the product that a finished run judged for ``domain``; None if there is none."""
+def sampler_for(config: RunConfig, domain: str, client: int) -> Sampler | None:
+    """Return what draws from the product that a finished run judged for ``domain``; None if there is none.
+
+    If it judged several, that of ``client``.
+    """
     record = read_run(config.folder)
-    if "product" not in record.domains.get(domain, {}):
+    judged = record.domains.get(domain, {}).get("product")
+    own = [name for name, clients in record.products.items() if name == judged or client in clients]
+    if judged is None or not own:
         return None
-    tensors = read_tensors(_file_of(config.folder, None, domain))
-    return method_of(config).sampler(config, tensors)
+    name = judged if judged in own else own[0]
+    return method_of(config).sampler(config, read_tensors(_file_of(config.folder, name, None)))
 
 
 def _config_of(run_folder: Path) -> RunConfig:
@@ -90,4 +95,8 @@ def _judged_for(run_folder: Path, domain: str) -> str:
     }
     if domain not in judged:
         raise ValueError(f"--domain {domain}: {run_folder} has judged {', '.join(judged) or 'no domain'}")
+    if not (run_folder / "generators" / f"{judged[domain]}.safetensors").is_file():
+        raise ValueError(
+            f"--domain {domain}: {run_folder} has judged {judged[domain]} for it; give --product"
+        )
     return judged[domain]

@@ -30,13 +30,12 @@ def test_what_is_there_is_shown_without_training(comparison, tmp_path):
     assert "2 runs are there, 0 to make" in shown
     assert "small, one: digits" in shown
     assert "small, both" not in shown
-    folder = tmp_path / "docs" / "results" / "small"
-    assert (folder / "comparison.html").is_file()
-    assert json.loads((folder / "comparison.json").read_text())["scenarios"].keys() == {"both", "one"}
+    assert not list((tmp_path / "docs" / "results" / "small").glob("comparison.*"))
 
 
 def test_what_was_not_asked_for_stays_in_the_files(comparison, tmp_path):
-    succeeded(invoke("compare", comparison, "--methods", "averaged", "--only", "one", "--seeds", 1, "--dry"))
+    shown = succeeded(invoke("compare", comparison, "--methods", "averaged", "--only", "one", "--seeds", 1))
+    assert "1 runs are there, 0 to make" in shown
     content = json.loads((tmp_path / "docs" / "results" / "small" / "comparison.json").read_text())
     assert content["scenarios"]["one"]["methods"]["parted"]["domains"]["digits"]["fid"]["mean"] == 10.0
 
@@ -55,7 +54,8 @@ def test_results_may_lie_elsewhere(comparison, tmp_path):
         (["nothing"], "conf/comparisons: 'nothing' is neither a file nor a known name"),
         (["small.yaml", "--methods", "averages"], "did you mean 'averaged'"),
         (["small.yaml", "--seeds", "9"], "--seeds is 9"),
-        (["small.yaml", "--set", "roundz=3"], "did you mean 'rounds'"),
+        (["small.yaml", "--set", "rounds=3"], "that would make other runs than those of small.yaml"),
+        (["small.yaml", "--results", "small.yaml"], "small.yaml"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(comparison, arguments, words):

@@ -5,7 +5,7 @@ import json
 import yaml
 from PIL import Image
 
-from huscf_flwr.comparison.kept import PICTURES, KeptRuns, write_origin
+from huscf_flwr.comparison.kept import ORIGIN, PICTURES, KeptRuns, write_origin
 from huscf_flwr.comparison.origin import origin_of
 from huscf_flwr.comparison.plan import plan_comparison
 
@@ -31,7 +31,7 @@ def plan_of(folder, content=None, *, overrides=(), name="small"):
     return plan_comparison(str(path), overrides=overrides, output=folder / "runs")
 
 
-def lines_of(clients=4, rounds=2, up=1000, fidelity=0.5, domains=("digits", "letters")):
+def lines_of(clients=4, rounds=2, up=1000, fidelity=0.5, ari=None, domains=("digits", "letters")):
     return [
         {
             "round": number,
@@ -44,6 +44,7 @@ def lines_of(clients=4, rounds=2, up=1000, fidelity=0.5, domains=("digits", "let
                 for client in range(clients)
             ],
             "domains": {name: {"product": "global", "label_fidelity": fidelity / 2} for name in domains},
+            "scores": {} if ari is None else {"ari": ari},
         }
         for number in range(1, rounds + 1)
     ]
@@ -52,7 +53,7 @@ def lines_of(clients=4, rounds=2, up=1000, fidelity=0.5, domains=("digits", "let
 def write_run(folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits", "letters")):
     """Write what a finished run leaves behind, without training."""
     folder.mkdir(parents=True)
-    lines = lines_of(up=up, fidelity=fidelity, domains=domains)
+    lines = lines_of(up=up, fidelity=fidelity, ari=ari, domains=domains)
     scores = {"product": "global", "label_fidelity": fidelity, "tstr_accuracy": fidelity - 0.1, "fid": 10.0}
     summary = {
         "name": run.config.name,
@@ -69,7 +70,7 @@ def write_run(folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits"
     (folder / PICTURES).mkdir()
     for name in domains:
         Image.new("L", (280, 56), 128).save(folder / PICTURES / f"{name}.png")
-    write_origin(folder, origin_of(run.config))
+    write_origin(folder / ORIGIN, origin_of(run.config))
 
 
 def kept_runs(folder, plan, **by_column):

@@ -2,14 +2,21 @@ from dataclasses import replace
 
 import pytest
 
-from huscf_flwr.comparison.kept import KeptRuns, read_origin, write_origin
+from huscf_flwr.comparison.kept import ORIGIN, KeptRuns, read_origin, write_origin
 from huscf_flwr.comparison.origin import origin_of
-from tests.comparison.builders import kept_runs, plan_of, write_run
+from tests.comparison.builders import CONTENT, kept_runs, plan_of, write_run
 
 
 @pytest.fixture
 def plan(tmp_path):
-    return plan_of(tmp_path, overrides=[f"data.root={tmp_path / 'private'}"])
+    scenario = tmp_path / "mine.yaml"
+    scenario.write_text("domains: [digits, letters]\n")
+    content = {
+        **CONTENT,
+        "common": {**CONTENT["common"], "executor": {"certificate": str(tmp_path / "x.pem")}},
+    }
+    content["scenarios"] = {"both": {"data": {"scenario": str(scenario)}}, "one": CONTENT["scenarios"]["one"]}
+    return plan_of(tmp_path, content, overrides=[f"data.root={tmp_path / 'private'}"])
 
 
 def test_a_kept_run_is_known_again_from_its_small_files_alone(plan, tmp_path):
@@ -31,7 +38,10 @@ def test_what_changed_since_is_named(plan, tmp_path):
     run = plan.runs[0]
     origin = replace(origin_of(run.config), method_version=7)
     changed = replace(run, config=run.config.model_copy(update={"batch_size": 99}))
-    assert kept.why_stale(changed, origin) == ["batch_size was 16, and is 99", "another method version"]
+    assert kept.why_stale(changed, origin) == [
+        "batch_size was 16, and is 99",
+        "another version of the method",
+    ]
 
 
 def test_a_folder_without_a_summary_is_no_finished_run(plan, tmp_path):
@@ -59,5 +69,16 @@ def test_an_origin_that_cannot_be_read_makes_a_run_anew(plan, tmp_path, damage):
 def test_an_origin_is_read_as_it_was_written(plan, tmp_path):
     write_run(tmp_path / "run", plan.runs[0])
     origin = replace(origin_of(plan.runs[0].config), images="abc")
-    write_origin(tmp_path / "run", origin)
-    assert read_origin(tmp_path / "run") == origin
+    write_origin(tmp_path / "run" / ORIGIN, origin)
+    assert read_origin(tmp_path / "run" / ORIGIN) == origin
+
+
+def test_a_failure_is_kept_until_the_run_is_made(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    run = plan.runs[0]
+    kept.keep_failure(run, "no memory")
+    assert (kept.failure(run), kept.record(run)) == ("no memory", None)
+    kept.keep(run)
+    assert kept.failure(run) is None
+    assert kept.record(run) is not None
+    assert [path.name for path in kept.folder_of(run).parent.iterdir()] == [run.config.name]

@@ -69,11 +69,21 @@ def test_a_scenario_is_its_content_and_not_its_name(config, tmp_path):
     assert origins[0].differences(origins[2]) == ["another scenario"]
 
 
+def test_where_the_images_of_a_domain_lie_is_no_matter(config, tmp_path):
+    origins = []
+    for name in ("here", "there"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"domains": [{"name": "strokes", "folder": f"/{name}"}]}))
+        data = config.data.model_copy(update={"scenario": str(path)})
+        origins.append(origin_of(config.model_copy(update={"data": data})))
+    assert origins[0] == origins[1]
+
+
 def test_images_that_nobody_has_looked_at_do_not_differ():
     one = Origin("s", "m", "d", 1, "i")
     assert one.differences(replace(one, images=None)) == []
     assert one.differences(replace(one, images="j")) == ["other images"]
-    assert one.differences(replace(one, method_version=2)) == ["another method version"]
+    assert one.differences(replace(one, method_version=2)) == ["another version of the method"]
 
 
 def test_one_pixel_one_label_or_one_owner_makes_other_images(population):

@@ -8,7 +8,7 @@ from rich.console import Console
 from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.page import comparison_page, write_page
 from huscf_flwr.comparison.results import results_of
-from huscf_flwr.comparison.table import comparison_tables
+from huscf_flwr.comparison.table import comparison_tables, legend
 from tests.comparison.builders import kept_runs, plan_of
 
 ALL = {
@@ -48,9 +48,11 @@ def test_the_table_has_mean_range_and_how_each_does_beside_the_reference(results
 
 def test_a_failed_run_and_a_missing_column_are_shown(tmp_path, plan):
     kept = kept_runs(tmp_path, plan, parted=ALL["parted"])
-    text = printed(results_of(plan, kept, {"both/averaged-seed-0": "no memory"}))
+    kept.keep_failure(plan.of("both", "averaged")[0], "no <memory>")
+    text = printed(results_of(plan, kept))
     assert "0, 1 failed" in text
-    page = comparison_page(results_of(plan, kept, {"both/averaged-seed-0": "no <memory>"}))
+    page = comparison_page(results_of(plan, kept))
+    assert "1 failed" in page
     assert "no &lt;memory&gt;" in page
     assert "not made yet" in page
 
@@ -61,7 +63,8 @@ def test_the_page_needs_nothing_but_itself(results, tmp_path):
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "<script" not in page
     assert page.count("data:image/png") == 6  # two methods, two domains in one scenario and one in the other
-    assert page.count("data:image/svg") == 12  # four charts a domain
+    charts_of_domains, charts_of_clusters = 3 * 4, 1
+    assert page.count("data:image/svg") == charts_of_domains + charts_of_clusters
 
 
 def test_the_page_says_who_is_best_and_by_how_much(results):
@@ -98,3 +101,10 @@ def test_json_and_csv_have_every_number(results, tmp_path):
         "seed": "4",
         "value": "1.0",
     } in lines
+
+
+def test_the_legend_says_of_marks_only_where_there_are_some(tmp_path, plan, results):
+    assert any("beside parted" in sentence for sentence in legend(results))
+    (tmp_path / "other").mkdir()
+    single = results_of(plan, kept_runs(tmp_path / "other", plan_of(tmp_path / "other"), parted={0: {}}))
+    assert not any("beside parted" in sentence for sentence in legend(single))

@@ -57,9 +57,21 @@ def test_a_column_goes_before_its_scenario_and_that_before_what_is_common(tmp_pa
     assert run.config.method == "fedgan"
 
 
-def test_overrides_go_before_everything(tmp_path):
-    plan = plan_of(tmp_path, overrides=["optimiser.learning_rate=0.5"])
-    assert {run.config.optimiser.learning_rate for run in plan.runs} == {0.5}
+def test_what_decides_nothing_may_be_overridden(tmp_path):
+    plan = plan_of(tmp_path, overrides=["compute.threads=3"])
+    assert {run.config.compute.threads for run in plan.runs} == {3}
+
+
+@pytest.mark.parametrize("override", ["rounds=1", "seed=7", "name=mine", "resume=/tmp/x", "data.scenario=1"])
+def test_an_override_that_would_make_other_runs_is_an_error(tmp_path, override):
+    with pytest.raises(ConfError) as error:
+        plan_of(tmp_path, overrides=[override])
+    assert f"--set {override}: that would make other runs" in str(error.value)
+
+
+def test_a_file_that_is_called_like_one_of_ours_is_an_error(tmp_path):
+    with pytest.raises(ConfError, match="give yours another name"):
+        plan_of(tmp_path, name="demo")
 
 
 def test_only_what_is_asked_for(tmp_path):
@@ -87,12 +99,16 @@ def test_what_the_comparison_does_not_have_is_an_error(tmp_path, asked, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seeds": [1, 1]}, "name each once"),
+        ({"seeds": [1, 1]}, "such as [0, 1, 2]"),
+        ({"seeds": []}, "such as [0, 1, 2]"),
+        ({"seeds": 2}, "such as [0, 1, 2]"),
+        ({"scenarios": ["demo"]}, "such as {mine: {method: fedgan}}"),
+        ({"methods": None}, "such as {mine: {method: fedgan}}"),
         ({"common": {"seed": 3}}, "'seed' is set"),
         ({"reference": "parsed"}, "did you mean 'parted'"),
         ({"methods": {}}, "methods"),
-        ({"methods": {"a/b": {}}}, "a/b"),
-        ({"methods": {"one": {"method": "fedgann"}}}, "did you mean 'fedgan'"),
+        ({"methods": {"a/b": {}}}, "'a/b' cannot be the name of a folder"),
+        ({"methods": {"one": {"method": "fedgann"}}}, "one in both: 'method' is 'fedgann' (did you mean"),
         ({"common": {"roundz": 3}}, "did you mean 'rounds'"),
     ],
 )

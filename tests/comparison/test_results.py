@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from huscf_flwr.comparison.results import Values, best, results_of, verdict
 from huscf_flwr.metrics import metric_named
-from tests.comparison.builders import kept_runs, plan_of
+from tests.comparison.builders import CONTENT, kept_runs, plan_of
 
 FIDELITY, FID = metric_named("label_fidelity"), metric_named("fid")
 NUMBERS = st.lists(st.floats(0, 1), min_size=2, max_size=4)
@@ -29,7 +29,9 @@ def test_only_ranges_that_do_not_touch_make_a_difference():
 
 
 def test_one_seed_has_no_spread_and_tells_nothing():
-    assert verdict(values(0.9), values(0.1, 0.2), FIDELITY) == "level"
+    assert verdict(values(0.9), values(0.1, 0.2), FIDELITY) is None
+    assert best({"a": values(0.9), "b": values(0.1)}, FIDELITY) == set()
+    assert best({"a": values(0.9), "b": values(0.1, 0.2)}, FIDELITY) == {"b"}
 
 
 def test_where_neither_way_is_better_there_is_no_verdict():
@@ -59,8 +61,8 @@ def test_results_are_put_together_from_what_is_kept(tmp_path):
         parted={0: {"fidelity": 0.9, "ari": 1.0}, 4: {"fidelity": 0.8, "ari": 0.5}},
         averaged={0: {"fidelity": 0.4}},
     )
-    failures = {"both/averaged-seed-1": "no memory"}
-    both, one = results_of(plan, kept, failures).scenarios
+    kept.keep_failure(plan.of("both", "averaged")[1], "no memory")
+    both, one = results_of(plan, kept).scenarios
     parted, averaged = both.columns
     assert parted.domains["letters"]["label_fidelity"].by_seed == {0: 0.9, 4: 0.8}
     assert parted.clustering["ari"].mean == 0.75
@@ -77,3 +79,22 @@ def test_a_column_without_a_finished_run_is_there_with_nothing(tmp_path):
     both, _ = results_of(plan, kept_runs(tmp_path, plan)).scenarios
     assert [(column.domains, column.costs) for column in both.columns] == [({}, None), ({}, None)]
     assert both.domains == []
+
+
+def test_what_is_stale_is_not_shown(tmp_path):
+    plan = plan_of(tmp_path)
+    kept = kept_runs(tmp_path, plan, parted={0: {}, 1: {}}, averaged={0: {}})
+    content = {
+        **CONTENT,
+        "methods": {**CONTENT["methods"], "averaged": {"method": "fedgan", "batch_size": 9}},
+    }
+    both, _ = results_of(plan_of(tmp_path, content), kept, ["both/parted-seed-1"]).scenarios
+    parted, averaged = both.columns
+    assert parted.records.keys() == {0}
+    assert averaged.records == {}
+
+
+def test_with_one_domain_there_are_no_clusters_to_tell(tmp_path):
+    plan = plan_of(tmp_path)
+    both, one = results_of(plan, kept_runs(tmp_path, plan, parted={0: {"ari": 1.0}})).scenarios
+    assert (both.has_clusters_to_tell, one.has_clusters_to_tell) == (True, False)

@@ -3,16 +3,21 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from huscf_flwr.comparison.kept import KeptRuns, write_origin
+from huscf_flwr.comparison.kept import ORIGIN, KeptRuns, write_origin
+from huscf_flwr.comparison.one_run import resumable, started_file
 from huscf_flwr.comparison.training import (
     Origins,
     StoppedComparisonError,
     missing_runs,
-    resumable,
     train_runs,
 )
 from huscf_flwr.data import write_idx_folder
@@ -88,13 +93,14 @@ def test_runs_are_made_kept_and_known_again_and_a_failure_stops_no_other(root, t
     assert len(set(sent)) == 1  # what all are sent is counted for each
     assert missing_runs(plan, kept, told) == [bad]
     assert told.notes == []
+    assert due == []
 
 
 def test_other_images_make_a_run_anew(root, tmp_path):
     plan = plan_of(tmp_path, content_of(root, good={"method": "fedgan"}))
     kept, told = kept_of(plan, tmp_path), Told()
     write_run(plan.runs[0].config.folder, plan.runs[0])
-    write_origin(plan.runs[0].config.folder, Origins().of(plan.runs[0].config))
+    write_origin(plan.runs[0].config.folder / ORIGIN, Origins().of(plan.runs[0].config))
     assert missing_runs(plan, kept, told) == []  # finished, and now kept
 
     train, test = (striped_images("digits", count) for count in PER_CLASS.values())
@@ -102,7 +108,33 @@ def test_other_images_make_a_run_anew(root, tmp_path):
     shutil.rmtree(root / "digits")
     write_idx_folder(root / "digits", train, test)
     assert missing_runs(plan, kept, told) == list(plan.runs)
-    assert told.notes == ["small/good-seed-3 is made anew: other images"]
+    assert told.notes == ["small/good-seed-3 has to be made anew: other images"]
+
+
+def test_a_run_ends_with_its_parent(root, tmp_path):
+    """However the parent has ended: here it is killed."""
+    content = content_of(root, good={"method": "fedgan"})
+    content["common"]["rounds"] = 400
+    run = plan_of(tmp_path, content).runs[0]
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import time\n"
+        "from huscf_flwr.comparison.plan import plan_comparison\n"
+        "from huscf_flwr.comparison.training import _Job\n"
+        "from pathlib import Path\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "run = plan_comparison(str(folder / 'small.yaml'), output=folder / 'runs').runs[0]\n"
+        "job = _Job(run, 1)\n"
+        "print(job._process.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        while not last_round(run.config.folder):
+            time.sleep(0.1)
+        parent.kill()
+    child.wait(timeout=300)
+    assert "stopped by SIGTERM" in (run.config.folder / "log.jsonl").read_text()
 
 
 def test_without_the_images_what_is_kept_is_taken_as_it_is(root, tmp_path):
@@ -113,7 +145,7 @@ def test_without_the_images_what_is_kept_is_taken_as_it_is(root, tmp_path):
     kept, told = kept_of(plan, tmp_path), Told()
     (run,) = plan.runs
     write_run(run.config.folder, run)
-    write_origin(run.config.folder, Origins().of(run.config))
+    write_origin(run.config.folder / ORIGIN, Origins().of(run.config))
     kept.keep(run)
     shutil.rmtree(root)
     assert Origins().of(run.config).images is None
@@ -133,14 +165,19 @@ def test_a_stopped_comparison_goes_on_from_its_checkpoints(root, tmp_path):
                 self.ended["asked"] = None
                 os.kill(os.getpid(), signal.SIGINT)
 
+    due = list(plan.runs)
     with pytest.raises(StoppedComparisonError, match="the same command goes on"):
-        train_runs(plan.runs, kept, jobs=1, display=Stopping())
+        train_runs(due, kept, jobs=1, display=Stopping())
+    assert due == list(plan.runs)
     assert kept.record(plan.runs[0]) is None
-    done = last_round(folder)
-    assert resumable(plan.runs[0].config).resume == folder
+    done, config = last_round(folder), plan.runs[0].config
+    origin = Origins().of(config)
+    assert resumable(config, origin).resume == folder
 
-    other = plan.runs[0].config.model_copy(update={"batch_size": 8})
-    assert resumable(other).resume is None
-
-    shorter = plan.runs[0].config.model_copy(update={"rounds": done + 1})
-    assert resumable(shorter).resume is None  # its settings are others
+    # What would compute anything else begins anew.
+    assert resumable(config, replace(origin, images="0")).resume is None
+    assert resumable(config, replace(origin, method_version=2)).resume is None
+    for change in ({"batch_size": 8}, {"rounds": done + 1}):
+        assert resumable(config.model_copy(update=change), origin).resume is None
+    started_file(config).unlink()
+    assert resumable(config, origin).resume is None

@@ -60,8 +60,7 @@ class PFLGAN(Method):
     A personal GAN so takes as many steps as one of ``local``. Drawn images never leave the server, but it
     holds networks that were trained on one client's images alone, and can draw from them whatever it likes.
 
-    Each client has a product. For a domain that of its first client is judged, which need not be its best:
-    judging all of them would take as many times as long.
+    Each client has a product. The scores of a domain are the means over its clients', as for ``local``.
     """
 
     name: ClassVar = "pflgan"
@@ -153,6 +152,10 @@ class PFLGAN(Method):
             Product(f"client-{client}", (client,), flatten_blocks(self._generator(client)))
             for client in sorted(self.networks)
         ]
+
+    def all_judged_for(self, clients: Sequence[int]) -> Sequence[Product]:
+        """Return the generators of all ``clients``."""
+        return [product for product in self.products() if set(product.clients) & set(clients)]
 
     def state(self) -> State:
         """Return all networks, the server's moments, and the sources with their weights."""
