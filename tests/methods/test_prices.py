@@ -1,0 +1,85 @@
+"""What a step of each method costs by the paper's rule and in its setting: 80 clients, batches of 64.
+
+112.32 GFLOP are both networks, 21.61 the three passes of the discriminator, 90.72 the generator; the slowest of
+the paper's devices has 0.48 GFLOP/s, the server 672.
+"""
+
+import pytest
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import CutProblem, Device, Server
+from huscf_flwr.methods import method_of, resolved
+from huscf_flwr.models import load_model_spec
+from tests.cuts.test_latency import paper_problem
+
+BOTH, DISCRIMINATOR, GENERATOR = 112.32, 21.61, 90.72
+SLOWEST, SERVER = 0.48, 672.0
+IMAGES = 64 * 28 * 28 * 4
+
+
+def price(name, problem=None, **settings):
+    config = resolved(RunConfig(method=name, rounds=2, **settings))
+    return method_of(config).price(config, problem or paper_problem(80))
+
+
+def test_both_networks_on_the_client():
+    """The issue's 234 s of FedGAN, and of training alone."""
+    for name in ("fedgan", "local"):
+        found = price(name)
+        assert found.step_s == pytest.approx(234.0, abs=0.05)
+        assert found.client_gflop == pytest.approx(BOTH, abs=0.01)
+        assert found.server_gflop == 0
+
+
+def test_two_generators_and_a_discriminator_on_the_client():
+    """453 s for two generators and five passes of the discriminator."""
+    found = price("hflgan")
+    assert found.step_s == pytest.approx(453.0, abs=0.1)
+    assert found.client_gflop == pytest.approx(2 * GENERATOR + 5 / 3 * DISCRIMINATOR, abs=0.05)
+
+
+@pytest.mark.parametrize(("batches", "seconds"), [(1, 45.2), (80, 55.8)])
+def test_the_discriminator_on_the_client(batches, seconds):
+    found = price("mdgan", mdgan={"batches": batches})
+    assert found.step_s == pytest.approx(seconds, abs=0.05)
+    assert found.client_gflop == pytest.approx(DISCRIMINATOR, abs=0.01)
+    assert found.server_gflop == pytest.approx(batches * GENERATOR, rel=1e-3)
+
+
+def test_one_batch_for_all():
+    """One client, so that nobody else is waited for: compute, one batch down and one gradient up."""
+    device = Device(name="d", gflops=0.48, mbit_per_s=8.0, download_mbit_per_s=16.0)
+    problem = CutProblem(
+        load_model_spec("authors-28"), (device,), Server(gflops=SERVER, mbit_per_s=8000), 64, "paper"
+    )
+    computed = DISCRIMINATOR / SLOWEST + GENERATOR / SERVER
+    images = IMAGES / 2e6 + IMAGES / 1e6
+    assert price("fsgan", problem).step_s == pytest.approx(computed + images, abs=0.02)
+    logits = 64 * 4 * (1 / 1e6 + 1 / 2e6)
+    assert price("uagan", problem).step_s == pytest.approx(computed + images + logits, abs=0.02)
+    difference = price("uagan", problem).step_s - price("fsgan", problem).step_s
+    assert difference == pytest.approx(logits, rel=1e-6)
+
+
+def test_half_of_the_rounds_on_the_server():
+    found = price("pflgan")
+    assert found.step_s == pytest.approx(BOTH / 2 / SLOWEST + 80 * BOTH / 2 / SERVER, rel=1e-3)
+    assert found.client_gflop == pytest.approx(BOTH / 2, rel=1e-3)
+    assert found.server_gflop == pytest.approx(80 * BOTH / 2, rel=1e-3)
+    assert price("pflgan", pflgan={"local_rounds": 2}).server_gflop == 0
+
+
+def test_everything_on_the_server():
+    found = price("central", central={"batch_size": 128})
+    assert found.server_gflop == pytest.approx(80 * 2 * BOTH, rel=1e-3)
+    assert found.client_gflop == 0
+    assert found.step_s == pytest.approx(80 * 2 * BOTH / SERVER, rel=1e-3)
+
+
+def test_huscf_costs_what_its_cuts_do():
+    """7.0025 s with the proven optimum; whatever rule chose them, cuts are priced by the problem's."""
+    exact = {"cuts": {"solver": "exact", "flops": "paper"}}
+    assert price("huscf", **exact).step_s == pytest.approx(7.0025, abs=5e-5)
+    fixed = {"solver": "fixed", "fixed": (1, 1, 1, 1)}
+    prices = {price("huscf", cuts={**fixed, "flops": rule}).step_s for rule in ("paper", "exact")}
+    assert len(prices) == 1

@@ -1,0 +1,36 @@
+"""What each method lets others learn, written out by hand beside its declarations: the worst first."""
+
+import pytest
+
+from huscf_flwr.comparison.costs import shown
+from huscf_flwr.methods import BUILT_IN, method_named
+from huscf_flwr.methods.huscf.crossing import CROSSING_WITH_LABELS
+
+LEARNED = {
+    "huscf": (
+        ["images and labels", "labels of batches", "a model of one client", "verdicts"],
+        ["averages"],
+    ),
+    "fedgan": (["a model of one client"], ["averages"]),
+    "mdgan": (["a model of one client", "verdicts"], ["a model of one client", "averages"]),
+    "uagan": (["label counts", "verdicts"], ["label counts", "averages"]),
+    "fsgan": (["a model of one client", "verdicts"], ["averages"]),
+    "pflgan": (["a model of one client"], ["a model of one client", "averages"]),
+    "hflgan": (["a model of one client"], ["averages"]),
+    "fedproto": (["label counts", "class means"], ["averages"]),
+    "local": ([], []),
+    "central": (["images and labels"], []),
+}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_server_and_other_clients_learn(name):
+    crossing = method_named(name).crossing
+    server = shown(crossing.shows_server, crossing.names_up())
+    clients = shown(crossing.shows_clients, crossing.names_down())
+    assert ([each.value for each in server], [each.value for each in clients]) == LEARNED[name]
+
+
+def test_weights_from_labels_give_label_counts_away():
+    crossing = CROSSING_WITH_LABELS
+    assert "label counts" in shown(crossing.shows_server, crossing.names_up())
