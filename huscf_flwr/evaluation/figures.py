@@ -47,6 +47,10 @@ _LINES = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)))
 _MARKERS = ("o", "s", "^")
 """Where there are more series than colours, the second and the third round of colours have other ones."""
 
+_PANEL_HEIGHT = 2.5
+_NAME_HEIGHT = 0.22
+"""In inches, at least, and of the name of one curve."""
+
 _TILE_PIXELS = 56
 _GAP = 3
 _CAPTION_SIZE = 15
@@ -140,7 +144,9 @@ def _drawn(panels: Sequence[Panel], columns: int, draw: Callable[[Axes, Panel], 
         raise ValueError("there are no panels to draw: give at least one")
     rows = math.ceil(len(panels) / columns)
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.06, hspace=0.08)
-    figure = Figure((4.7 * columns, 2.5 * rows), layout=layout)
+    names = max(sum(bool(points) for points in panel.series.values()) for panel in panels)
+    height = max(_PANEL_HEIGHT, _NAME_HEIGHT * (names + 2))
+    figure = Figure((4.7 * columns, height * rows), layout=layout)
     for position, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, position)
         _style(axes, panel)
@@ -269,7 +275,9 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Write each curve's name beside its last value, moved apart where two would touch."""
     low, high = axes.get_ylim()
     wanted = sorted(((value - low) / (high - low), text, colour) for value, text, colour in ends)
-    heights = _spread([height for height, _, _ in wanted], distance=0.115)
+    inches = axes.get_window_extent().height / axes.figure.dpi
+    distance = _NAME_HEIGHT / inches
+    heights = _below_the_top(_spread([height for height, _, _ in wanted], distance), distance)
     options: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     for height, (_, text, colour) in zip(heights, wanted, strict=True):
         axes.annotate(
@@ -290,6 +298,12 @@ def _spread(heights: Sequence[float], distance: float) -> list[float]:
             last = groups.pop()
             groups[-1] += last
     return [_bottom(group, distance) + place * distance for group in groups for place in range(len(group))]
+
+
+def _below_the_top(heights: Sequence[float], distance: float) -> list[float]:
+    """Move sorted heights down where they would be above the axes; they stay as far apart."""
+    highest = [1 - place * distance for place in reversed(range(len(heights)))]
+    return list(map(min, heights, highest))
 
 
 def _bottom(group: Sequence[float], distance: float) -> float:

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image as png
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from huscf_flwr.evaluation.figures import Panel, _spread, curves, sample_grid, themed_svg
+from huscf_flwr.evaluation.figures import Panel, _spread, curves, sample_grid, scatter, themed_svg
 
 
 def test_a_grid_shows_every_image_in_its_place(tmp_path):
@@ -142,3 +143,29 @@ def test_pyplot_is_not_involved():
     source = Path(curves.__code__.co_filename).read_text(encoding="utf-8")
     assert "import pyplot" not in source
     assert "matplotlib.pyplot" not in source
+
+
+def test_names_of_many_curves_stay_within_the_axes_and_apart():
+    series = {f"curve {number}": [(1.0, 0.9), (2.0, 0.99 + number / 10_000)] for number in range(20)}
+    figure = curves([Panel("Many", series, (0.0, 1.0))])
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    heights = sorted(text.xy[1] for text in axes.texts)
+    assert len(heights) == 20
+    assert heights[-1] <= 1
+    size = max(text.get_window_extent().height for text in axes.texts)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(heights)]
+    assert min(gaps) * axes.get_window_extent().height > 0.9 * size
+
+
+def test_points_are_named_where_they_are_and_a_logarithmic_axis_has_few_numbers():
+    series = {f"point {number}": [(10.0 ** (number % 3), number / 10)] for number in range(9)} | {"none": []}
+    figure = scatter([Panel("Points", series, x_label="bytes", x_logarithmic=True)])
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "bytes"
+    assert [text.get_text() for text in axes.texts] == [f"point {number}" for number in range(9)]
+    assert all(not label.get_text() for label in axes.get_xticklabels(minor=True))
+    markers = {line.get_marker() for line in axes.lines}
+    assert len(markers) == 2  # more points than colours
