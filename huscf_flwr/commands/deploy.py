@@ -15,7 +15,6 @@ from huscf_flwr.flower.launch import app_folder
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
-from huscf_flwr.run.run_folder import make_way
 
 deploy_app = typer.Typer(no_args_is_help=True, help="Certificates, keys and data for real devices; a demo.")
 
@@ -27,7 +26,6 @@ def demo(config: RunName = "deploy-demo", settings: Overrides = None) -> None:
         run = read_run_config(config, settings)
         check_run(run, run.clients)
         app = app_folder()
-        make_way(run.folder, run.resume, display.note)
         with stop_requests() as stop:
             run_deployed(run, app, display=display, stop=stop)
         display.note(f"report: {run.folder / 'report.html'}")

@@ -33,7 +33,6 @@ from huscf_flwr.run.display import NoDisplay
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.mistakes import told
-from huscf_flwr.run.run_folder import make_way
 
 _POLL_SECONDS = 0.3
 
@@ -198,7 +197,6 @@ def _train(config: RunConfig, threads: int, answer: Connection) -> None:
     try:
         with stop_requests() as stop:
             checked = check_run(resumable(config))
-            make_way(config.folder, checked.config.resume, lambda _: None)
             # A host for each client, as on devices: what several clients are sent is counted for each.
             hosts = len(checked.population.partitions)
             train_locally(checked, hosts=hosts, display=NoDisplay(), stop=stop)

@@ -13,6 +13,7 @@ from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import device_of
 from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
+from huscf_flwr.run.folder_lock import check_free
 from huscf_flwr.run.rounds import check_participation
 from huscf_flwr.run.tensorboard import check_tensorboard
 from huscf_flwr.session.wire import Endpoint
@@ -50,8 +51,10 @@ def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None
     """Check all that the server can know before it has met any client, or seen an image.
 
     Returns the checkpoint that the run is to go on from, so that it is read once. Raises ``ValueError``
-    naming the setting, the value found and what to do.
+    naming the setting, the value found and what to do, and
+    ``FolderInUseError`` if another process writes into the run's folder.
     """
+    check_free(config.folder)
     check_emulation(config, method)
     check_scores(method)
     if is_lock_step(method):

@@ -80,14 +80,14 @@ class Run:
         return self.rounds.left
 
     def begin(self, virtual: Collection[int], checkpoint: Checkpoint | None = None) -> None:
-        """Make the run's folder, and go on from ``checkpoint`` if there is one.
+        """Make the run's folder, which the caller holds, and go on from ``checkpoint`` if there is one.
 
         What the ``virtual`` clients keep for themselves must lie beside it, and is taken over.
         """
         if checkpoint is not None:
             checkpoint.check_private(virtual)
             checkpoint.restore(self.rounds)
-        self.folder.make(checkpoint)
+        self.folder.make(checkpoint, self._note)
         self._log.write_to(self.folder.path)
         if checkpoint is not None:
             self._started -= sum(line["seconds"] for line in read_metrics(self.folder.path))

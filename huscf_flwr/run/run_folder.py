@@ -37,13 +37,13 @@ class RunFolder(Observer):
         self._config = config
         self.path = config.folder
 
-    def make(self, resumed: Checkpoint | None = None) -> None:
+    def make(self, resumed: Checkpoint | None = None, note: Callable[[str], None] = _LOGGER.info) -> None:
         """Make the folder; one of an earlier run with this name is moved aside, not lost.
 
-        A run that goes on from a checkpoint takes it over, with the metrics and pictures of all rounds until
+        Where it is now, ``note`` is told. A run that goes on from a checkpoint takes it over, with the metrics and pictures of all rounds until
         then. If it goes on in its own folder, nothing is left there of later rounds.
         """
-        make_way(self.path, None if resumed is None else resumed.run_folder, _LOGGER.info)
+        make_way(self.path, None if resumed is None else resumed.run_folder, note)
         self.path.mkdir(parents=True, exist_ok=True)
         if resumed is not None:
             self._take_over(resumed)
