@@ -8,7 +8,6 @@ machine that it was made on are left out.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -56,8 +55,7 @@ class KeptRuns:
         The summary comes last: without it a run counts as not finished.
         """
         source, target = run.config.folder, self.folder_of(run)
-        if target.exists():
-            shutil.rmtree(target)
+        self._remove(target)
         for name in _FILES:
             if (source / name).is_file():
                 write_atomically(target / name, (source / name).read_bytes())
@@ -66,6 +64,13 @@ class KeptRuns:
         settings = _without_paths(run.config.model_dump(mode="json"))
         write_atomically(target / "config.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
         write_atomically(target / "summary.json", (source / "summary.json").read_bytes())
+
+    def _remove(self, target: Path) -> None:
+        """Remove what ``keep`` writes, and nothing that somebody has put beside it."""
+        for name in ("summary.json", *_FILES, "config.yaml"):
+            (target / name).unlink(missing_ok=True)
+        for picture in (target / PICTURES).glob("*.png"):
+            picture.unlink()
 
 
 def why_another(record: RunRecord, config: RunConfig, origin: Origin) -> list[str]:

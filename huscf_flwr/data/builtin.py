@@ -7,6 +7,7 @@ its files.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from filelock import FileLock
 
 from huscf_flwr.data.digits import make_digits
-from huscf_flwr.data.idx import read_idx_folder, write_idx_folder
+from huscf_flwr.data.idx import FolderExistsError, read_idx_folder, write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.letters import LETTERS, RECIPE, make_letters
 from huscf_flwr.data.registry import register_domain
@@ -37,7 +38,8 @@ def load_letters(cache: Path) -> Pair:
     """
     folder = cache / f"letters-{RECIPE}"
     if not folder.exists():
-        write_idx_folder(folder, *make_letters())
+        with suppress(FolderExistsError):  # another process has just written it, with the same images
+            write_idx_folder(folder, *make_letters())
     try:
         return read_idx_folder(folder, classes=len(LETTERS))
     except DataError as error:

@@ -71,8 +71,8 @@ def deploy(config: RunConfig) -> Iterator[Deployment]:
 
 
 def _deployed(config: RunConfig, home: Path) -> Iterator[Deployment]:
-    credentials = make_server_credentials(home / "certificates", _NAMES)
-    folders = write_client_data(config, home / "data")
+    credentials = make_server_credentials(home / "certificates", _NAMES, replace=True)
+    folders = write_client_data(config, home / "data", replace=True)
     devices = deal_devices(config)
     keys = {client: make_node_key(home / "keys" / f"client-{client}") for client in folders}
     with ExitStack() as stack:

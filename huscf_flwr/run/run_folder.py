@@ -40,8 +40,9 @@ class RunFolder(Observer):
     def make(self, resumed: Checkpoint | None = None, note: Callable[[str], None] = _LOGGER.info) -> None:
         """Make the folder; one of an earlier run with this name is moved aside, not lost.
 
-        Where it is now, ``note`` is told. A run that goes on from a checkpoint takes it over, with the metrics and pictures of all rounds until
-        then. If it goes on in its own folder, nothing is left there of later rounds.
+        Where it is now, ``note`` is told. A run that goes on from a checkpoint takes it over, with the
+        metrics and pictures of all rounds until then. If it goes on in its own folder, nothing is left there
+        of later rounds.
         """
         make_way(self.path, None if resumed is None else resumed.run_folder, note)
         self.path.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,14 @@ def test_keeping_again_leaves_nothing_of_before(plan, tmp_path):
     assert kept.record(run).evaluations == ()
 
 
+def test_what_somebody_has_put_beside_a_kept_run_stays(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    folder = kept.folder_of(plan.runs[0])
+    (folder / "notes.txt").write_text("mine")
+    kept.keep(plan.runs[0])
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("damage", ["", "{}", '{"scenario": 3}', "[1"])
 def test_an_origin_that_cannot_be_read_makes_a_run_anew(plan, tmp_path, damage):
     kept = kept_runs(tmp_path, plan, parted={0: {}})

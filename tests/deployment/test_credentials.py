@@ -94,3 +94,14 @@ def test_half_a_key_is_named_and_left_alone(tmp_path, lost):
     with pytest.raises(CredentialsError, match="only one half of this key"):
         make_node_key(tmp_path / "node")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == left
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "server.pem", "server.key"])
+def test_files_that_are_there_are_replaced_only_on_demand(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=rf"{name} is there already: .* --force"):
+        make_server_credentials(tmp_path, ["server.example"])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    make_server_credentials(tmp_path, ["server.example"], replace=True)
+    assert (tmp_path / name).read_text() != "mine"

@@ -70,6 +70,17 @@ def test_a_run_that_nobody_judged_has_no_domain_to_draw(single_product, tmp_path
         draw_labelled_images(single_product, label=1, count=2, output=tmp_path, domain="digits")
 
 
+def test_images_of_two_draws_are_never_mixed(single_product, tmp_path):
+    def draw(count, **how):
+        return draw_labelled_images(single_product, label=1, count=count, output=tmp_path, **how)
+
+    folder = draw(3)
+    with pytest.raises(FileExistsError, match=r"1 is there already, with 00000\.png.*--force"):
+        draw(2)
+    assert len(pixels(folder)) == 3
+    assert len(pixels(draw(2, replace=True))) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
