@@ -8,17 +8,18 @@ machine that it was made on are left out.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.comparison.origin import Origin, setting_differences
+from huscf_flwr.comparison.origin import setting_differences
 from huscf_flwr.comparison.plan import PlannedRun
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.run_record import RunRecord, read_run
+from huscf_flwr.run.origin import Origin
 from huscf_flwr.tensor_files import write_json
 
 PICTURES = "pictures"
@@ -90,9 +91,16 @@ def read_origin(folder: Path) -> Origin | None:
     """Return what ``write_origin`` wrote; None if there is nothing that can be read."""
     try:
         content = json.loads((folder / _ORIGIN).read_text("utf-8"))
-        return Origin(**{field.name: content[field.name] for field in fields(Origin)})
+        # What was not looked at yet when it was written is missing.
+        return Origin(
+            **{field.name: content[field.name] for field in fields(Origin) if _is_there(field, content)}
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _is_there(field: Field[Any], content: dict[str, Any]) -> bool:
+    return field.default is MISSING or field.name in content
 
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:

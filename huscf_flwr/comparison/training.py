@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
@@ -20,19 +20,20 @@ from typing import Protocol
 import torch
 
 from huscf_flwr.comparison.kept import KeptRuns, read_origin, why_another, write_origin
-from huscf_flwr.comparison.origin import Origin, images_hash, origin_of, setting_differences
+from huscf_flwr.comparison.origin import setting_differences
 from huscf_flwr.comparison.pictures import draw_pictures
 from huscf_flwr.comparison.plan import Plan, PlannedRun
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import DataError
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
-from huscf_flwr.run.check import check_run, check_settings, population_for
-from huscf_flwr.run.checkpoint import last_round
+from huscf_flwr.run.check import CheckedRun, check_run, check_settings, population_for
+from huscf_flwr.run.checkpoint import CheckpointError, last_round
 from huscf_flwr.run.display import NoDisplay
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.mistakes import told
+from huscf_flwr.run.origin import Origin, images_hash, origin_of
 
 _POLL_SECONDS = 0.3
 
@@ -80,7 +81,7 @@ class Origins:
                 self._images[key] = images_hash(population_for(config, method_of(config)))
             except DataError:
                 self._images[key] = None
-        return Origin(origin.scenario, origin.model, origin.devices, origin.method_version, self._images[key])
+        return replace(origin, images=self._images[key])
 
 
 def missing_runs(plan: Plan, kept: KeptRuns, display: ComparisonDisplay) -> list[PlannedRun]:
@@ -196,17 +197,25 @@ def _train(config: RunConfig, threads: int, answer: Connection) -> None:
     torch.set_num_threads(threads)
     try:
         with stop_requests() as stop:
-            checked = check_run(resumable(config))
+            checked = _checked(config)
             # A host for each client, as on devices: what several clients are sent is counted for each.
             hosts = len(checked.population.partitions)
             train_locally(checked, hosts=hosts, display=NoDisplay(), stop=stop)
         draw_pictures(checked)
-        write_origin(config.folder, origin_of(checked.config, checked.population))
+        write_origin(config.folder, origin_of(checked.config, checked.images))
         answer.send("")
     except (InterruptedRunError, KeyboardInterrupt):
         answer.send(_STOPPED)
     except Exception as error:
         answer.send(told(error) or type(error).__name__)
+
+
+def _checked(config: RunConfig) -> CheckedRun:
+    """Return the run, checked; it begins anew if its images are not those of its checkpoint any more."""
+    try:
+        return check_run(resumable(config))
+    except CheckpointError:
+        return check_run(config)
 
 
 def resumable(config: RunConfig) -> RunConfig:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
+from huscf_flwr.config.own_place import at_its_place
 from huscf_flwr.config.run_config import RunConfig, moved
 
 RunConfigValue = bool | int | float | str
@@ -18,10 +19,11 @@ RunConfigValue = bool | int | float | str
 def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a run from ``conf/runs/<name>.yaml`` or a path; ``overrides`` are ``section.key=value``.
 
-    Raises ``ConfError`` naming the key, the value and what would be right.
+    The ``config.yaml`` of a run is that of the run where it is now, should its folder have been moved. Raises
+    ``ConfError`` naming the key, the value and what would be right.
     """
     path = find_conf("runs", name_or_path)
-    content = {"name": path.stem, **read_yaml(path)}
+    content = {"name": path.stem, **at_its_place(read_yaml(path), path)}
     sources: dict[str, str] = {}
     for override in overrides:
         sources[put_override(content, override)] = f"--set {override}"

@@ -32,6 +32,7 @@ from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
 from huscf_flwr.run.check import check_settings, is_lock_step, population_for
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
+from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.session.wire import ExecutorServer
@@ -91,8 +92,11 @@ class MethodStrategy(Strategy):
                 f"method: {config.method}, but the strategy makes a {type(method).__name__}, not a "
                 f"{self.method.__name__}: clients would run another method than the server"
             )
-        judging = None if assembly.owners else Judging(config, population_for(config, self.method))
-        self._run = Run(config, method, display=self._display, log=self.log, judging=judging)
+        judging = images = None
+        if not assembly.owners:
+            population = population_for(config, self.method)
+            judging, images = Judging(config, population), images_hash(population)
+        self._run = Run(config, method, display=self._display, log=self.log, judging=judging, images=images)
         self._run.begin(assembly.virtual_clients, checkpoint)
         if assembly.keys:
             write_client_keys(config.folder, assembly.keys)

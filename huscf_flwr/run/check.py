@@ -14,6 +14,7 @@ from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import device_of
 from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
 from huscf_flwr.run.folder_lock import check_free
+from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.rounds import check_participation
 from huscf_flwr.run.tensorboard import check_tensorboard
 from huscf_flwr.session.wire import Endpoint
@@ -28,6 +29,8 @@ class CheckedRun:
     method: type[Method]
     population: Population
     checkpoint: Checkpoint | None
+    images: str | None = None
+    """Their hash, if somebody has looked; see ``origin``."""
 
 
 def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
@@ -44,7 +47,11 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
     check_participation(config, client_count(config, method))
     device_of(config.compute)
     checkpoint = check_settings(config, method)
-    return CheckedRun(config, method, population_for(config, method), checkpoint)
+    population = population_for(config, method)
+    images = images_hash(population)
+    if checkpoint is not None:
+        checkpoint.check_same_run(config, images)
+    return CheckedRun(config, method, population, checkpoint, images)
 
 
 def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None:

@@ -45,17 +45,19 @@ class Run:
         display: Display,
         log: RunLog,
         judging: Judging | None = None,
+        images: str | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         """Start the clock; without ``judging`` nothing that needs the domains is measured.
 
+        ``images`` is their hash, if the server may look at them: it is part of every checkpoint.
         What the judge says is in the line and in the summary that all ``observers`` are told, ours first.
         Raises ``ValueError`` if the configuration wants what is not installed.
         """
         check_tensorboard(config)
         check_emulation(config, type(method))
         self.config = config
-        self.rounds = Rounds(config, method)
+        self.rounds = Rounds(config, method, images)
         self.folder = RunFolder(config)
         self._judging = judging
         self._log = log

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from huscf_flwr.atomic_file import append_durably, write_atomically
-from huscf_flwr.config import RunConfig, dump_config
+from huscf_flwr.config import RunConfig, dump_config, keep_named_files
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
@@ -48,6 +48,7 @@ class RunFolder(Observer):
         self.path.mkdir(parents=True, exist_ok=True)
         if resumed is not None:
             self._take_over(resumed)
+        keep_named_files(self._config, self.path)
         self._write("config.yaml", dump_config(self._config))
 
     def begin(self, rounds: Rounds, folder: Path) -> None:  # noqa: ARG002 - its own

@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from huscf_flwr.conf_files import read_yaml, validate
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.run_record import in_counting_order, read_run
@@ -66,8 +65,7 @@ def sampler_judged_for(config: RunConfig, domain: str) -> Sampler | None:
 
 
 def _config_of(run_folder: Path) -> RunConfig:
-    path = run_folder / "config.yaml"
-    config = resolved(validate(RunConfig, read_yaml(path), str(path)))
+    config = resolved(load_config(str(run_folder / "config.yaml")))
     return config.model_copy(update={"compute": config.compute.model_copy(update={"device": "cpu"})})
 
 

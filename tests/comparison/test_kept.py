@@ -1,9 +1,10 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
 from huscf_flwr.comparison.kept import KeptRuns, read_origin, write_origin
-from huscf_flwr.comparison.origin import origin_of
+from huscf_flwr.run.origin import origin_of
 from tests.comparison.builders import kept_runs, plan_of, write_run
 
 
@@ -31,7 +32,8 @@ def test_what_changed_since_is_named(plan, tmp_path):
     run = plan.runs[0]
     origin = replace(origin_of(run.config), method_version=7)
     changed = replace(run, config=run.config.model_copy(update={"batch_size": 99}))
-    assert kept.why_stale(changed, origin) == ["batch_size was 16, and is 99", "another method version"]
+    found = kept.why_stale(changed, origin)
+    assert found == ["batch_size was 16, and is 99", "another version of the method"]
 
 
 def test_a_folder_without_a_summary_is_no_finished_run(plan, tmp_path):
@@ -54,6 +56,15 @@ def test_what_somebody_has_put_beside_a_kept_run_stays(plan, tmp_path):
     (folder / "notes.txt").write_text("mine")
     kept.keep(plan.runs[0])
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_an_origin_from_before_something_was_looked_at_is_known(plan, tmp_path):
+    run = plan.runs[0]
+    origin = origin_of(run.config)
+    content = {key: value for key, value in asdict(origin).items() if key != "classifiers"}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "origin.json").write_text(json.dumps(content))
+    assert read_origin(tmp_path / "run").differences(origin) == []
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"scenario": 3}', "[1"])

@@ -100,5 +100,5 @@ def test_what_the_run_does_not_have_is_named(run_folder, tmp_path, changes, mess
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(ConfError, match=r"config\.yaml: cannot be read"):
+    with pytest.raises(ConfError, match=r"config\.yaml' is neither a file"):
         draw_labelled_images(tmp_path, label=0, count=1, product="cluster-0", output=tmp_path / "out")
