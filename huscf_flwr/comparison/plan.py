@@ -153,7 +153,7 @@ def plan_comparison(name_or_path: str, *, overrides: Sequence[str] = (), output:
         ConfError: naming the key, the value and what would be right.
     """
     path = find_conf("comparisons", name_or_path)
-    comparison = validate(Comparison, read_yaml(path), str(path))
+    comparison = validate(Comparison, read_yaml(path, Comparison), str(path))
     runs = [
         _planned(path, comparison, scenario, column, seed, overrides, output)
         for seed in comparison.seeds

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from huscf_flwr.conf_files import find_conf, read_yaml
+from huscf_flwr.conf_files import find_conf, read_yaml, validate
 from huscf_flwr.config import RunConfig
 
 Shape = tuple[int, ...]
@@ -25,7 +25,7 @@ Activation = Literal["relu", "leaky_relu", "tanh", "none"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ImageSpec(_Strict):
@@ -235,7 +235,7 @@ def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
     Raises ``ValueError``, with the reason, if the file does not describe networks that can be cut.
     """
     path = find_conf("models", name_or_path)
-    return ModelSpec.model_validate({"name": path.stem, **read_yaml(path)}).scaled(width)
+    return validate(ModelSpec, {"name": path.stem, **read_yaml(path, ModelSpec)}, str(path)).scaled(width)
 
 
 def _require(condition: bool, message: str) -> None:
