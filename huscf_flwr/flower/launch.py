@@ -8,7 +8,6 @@ a deployment (``huscf_flwr.deployment``) real ones connect to it.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -22,7 +21,7 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.run_settings import listed_settings, overriding
-from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink
+from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink, toml_value
 from huscf_flwr.flower.watching import WatchedFolder, watch
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
@@ -195,4 +194,4 @@ def _toml(config: RunConfig, app: Path) -> str:
             f"Flower does not carry {', '.join(lost)}: add them to [tool.flwr.app.config] in "
             f"{app / 'pyproject.toml'}; for settings of a method of your own, make an app of your own"
         )
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in settings.items())
