@@ -25,7 +25,7 @@ from huscf_flwr.run.checkpoint import Checkpoint
 from huscf_flwr.run.observers import Observer
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.seeding import torch_stream
-from huscf_flwr.tensor_files import write_json, write_tensors
+from huscf_flwr.tensor_files import DamagedFileError, read_json, write_json, write_tensors
 
 _LOGGER = logging.getLogger("huscf_flwr.run")
 
@@ -161,15 +161,12 @@ def last_evaluation(folder: Path) -> dict[str, Any]:
 
 def read_progress(folder: Path) -> dict[str, int] | None:
     """Return round, step and steps of a run that is under way."""
-    path = folder / "progress.json"
     try:
-        progress: dict[str, int] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+        return read_json(folder / "progress.json")
+    except DamagedFileError:  # it is written again and again, and not made to survive a crash
         return None
-    return progress
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """Return ``summary.json``."""
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-    return summary
+    """Return ``summary.json``; raises ``DamagedFileError`` naming it if it is missing or cannot be read."""
+    return read_json(folder / "summary.json")

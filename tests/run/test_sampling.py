@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,6 +81,15 @@ def test_images_of_two_draws_are_never_mixed(single_product, tmp_path):
         draw(2)
     assert len(pixels(folder)) == 3
     assert len(pixels(draw(2, replace=True))) == 2
+
+
+def test_a_damaged_generator_is_named(single_product, tmp_path):
+    folder = shutil.copytree(single_product, tmp_path / "copy")
+    (path,) = (folder / "generators").iterdir()
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"^{path} is damaged and cannot be read"):
+        draw_labelled_images(folder, label=1, count=2, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
