@@ -7,6 +7,7 @@ SuperNode's key is an elliptic-curve key of the curve P-384, in the formats that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,8 @@ from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.existing import refuse_existing
 
 _CURVE = ec.SECP384R1
+_DNS_NAME = re.compile(r"(\*\.)?(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_LONGEST_NAME = 253
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -157,10 +160,12 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError as error:
-        raise CredentialsError(f"--name {name}: neither a DNS name in ASCII nor an IP address") from error
+    if not _DNS_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise CredentialsError(
+            f"--name {name}: neither a DNS name in ASCII nor an IP address; write it without "
+            "scheme and port, as in server.example"
+        )
+    return x509.DNSName(name)
 
 
 def _write_private(path: Path, key: ec.EllipticCurvePrivateKey, form: PrivateFormat) -> None:

@@ -7,6 +7,7 @@ known without building a network.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal, Self
 
@@ -220,7 +221,7 @@ class ModelSpec(_Strict):
 
     def scaled(self, width: float) -> ModelSpec:
         """Return the model with the inner channels of both networks multiplied by ``width``."""
-        _require(width > 0, f"width: {width} is not positive")
+        _require(0 < width < math.inf, f"width: {width} is no positive number; take 1 for the whole networks")
         return self.model_copy(
             update={
                 "generator": self.generator.scaled(width),

@@ -64,6 +64,11 @@ def test_the_authoritys_key_is_nowhere(made):
         ([], 30, "at least one name.*--name"),
         (["server.example"], 0, "--days 0"),
         (["sërver.example"], 30, "--name sërver.example"),
+        (["https://server.example"], 30, "--name https://server.example: .* without scheme and port"),
+        (["server.example:9092"], 30, "--name server.example:9092: .* without scheme and port"),
+        (["server..example"], 30, "--name server..example"),
+        (["-server.example"], 30, "--name -server.example"),
+        ([f"{'a' * 64}.example"], 30, "--name a"),
     ],
 )
 def test_what_cannot_be_certified_is_named(tmp_path, names, days, message):
