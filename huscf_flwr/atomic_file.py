@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,19 +23,30 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         temporary.replace(path)
         if durable:
             _sync_folder(path.parent)
+    except OSError as error:
+        raise _naming(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what has gone wrong is told already
+            temporary.unlink(missing_ok=True)
 
 
 def append_durably(path: Path, text: str) -> None:
     """Append ``text`` to a file, and return once it would survive a crash."""
     is_new = not path.exists()
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    if is_new:
-        _sync_folder(path.parent)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise _naming(path, error) from error
+
+
+def _naming(path: Path, error: OSError) -> OSError:
+    """Return the error with the file that was to be written: on a full disk, the system names none."""
+    return type(error)(error.errno, f"{error.strerror or error}; it cannot be written", str(path))
 
 
 def _make_folder(folder: Path, *, durable: bool) -> None:

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from huscf_flwr.yaml_reading import RepeatedKeyError, parse_yaml, texts_of
+
 Model = TypeVar("Model", bound=BaseModel)
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -67,29 +69,41 @@ def find_conf(kind: str, name_or_path: str | Path) -> Path:
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string.
 
-    Words with a similarity below ``cutoff``, from 0 to 1, are not suggested.
+    Words with a similarity below ``cutoff``, from 0 to 1, are not suggested. Capitals do not matter.
     """
-    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
-    return f" (did you mean '{nearest[0]}'?)" if nearest else ""
+    spelled = {name.casefold(): name for name in known}
+    nearest = difflib.get_close_matches(word.casefold(), list(spelled), n=1, cutoff=cutoff)
+    return f" (did you mean '{spelled[nearest[0]]}'?)" if nearest else ""
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, model: type[BaseModel] | None = None) -> dict[str, Any]:
     """Return the mapping in a YAML file; one that has not changed since is not parsed again.
 
+    Args:
+        path: of the file.
+        model: what the content is going to be, so that texts in it stay texts.
+
     Raises:
-        ConfError: if the file is not YAML, or its top level is not a mapping.
+        ConfError: if the file is not YAML, a key stands twice in it, or its top level is not a mapping.
     """
     try:
         is_now = path.stat()
     except OSError as error:
         raise ConfError(f"{path}: cannot be read as YAML: {error}") from error
-    return copy.deepcopy(_read_yaml(path.absolute(), is_now.st_mtime_ns, is_now.st_size))
+    return copy.deepcopy(_read_yaml(path.absolute(), model, is_now.st_mtime_ns, is_now.st_size))
 
 
 @lru_cache(maxsize=32)
-def _read_yaml(path: Path, changed: int, size: int) -> dict[str, Any]:  # noqa: ARG001 - so is another content
+def _read_yaml(
+    path: Path,
+    model: type[BaseModel] | None,
+    changed: int,  # noqa: ARG001 - so is another content
+    size: int,  # noqa: ARG001 - so is another content
+) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"), texts_of(model) if model is not None else ())
+    except RepeatedKeyError as error:
+        raise ConfError(f"{path}, {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ConfError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
@@ -137,6 +151,9 @@ def _describe(detail: Mapping[str, Any], key: str, known: frozenset[str]) -> str
     if not key:
         return message
     if detail["type"] == "extra_forbidden":
+        section, dot, leaf = str(detail["loc"][-1]).rpartition(".")
+        if dot:
+            return f"unknown key '{key}': write '{leaf}' on a line of its own below '{section}:', indented"
         return f"unknown key '{key}'{_did_you_mean_key(key, known)}: remove it or correct its name"
     if detail["type"] == "missing":
         return f"'{key}' is missing: add it"
@@ -145,8 +162,9 @@ def _describe(detail: Mapping[str, Any], key: str, known: frozenset[str]) -> str
 
 def _did_you_mean_key(key: str, known: frozenset[str]) -> str:
     """Return a hint at the known dotted key whose last part is most similar to that of ``key``."""
-    parts = {name: name.rpartition(".")[2] for name in known}
-    nearest = difflib.get_close_matches(key.rpartition(".")[2], set(parts.values()), n=1, cutoff=0.5)
+    parts = {name: name.rpartition(".")[2].casefold() for name in known}
+    said = key.rpartition(".")[2].casefold()
+    nearest = difflib.get_close_matches(said, sorted(set(parts.values())), n=1, cutoff=0.5)
     return did_you_mean(key, [name for name in sorted(known) if parts[name] in nearest], cutoff=0)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
@@ -34,6 +35,22 @@ def tensor_content(tensors: Mapping[str, Tensor]) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what ``write_json`` wrote.
+
+    Raises ``DamagedFileError`` naming the file if it is missing or cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path} is missing") from None
+    except (ValueError, OSError) as error:
+        raise DamagedFileError(f"{path} is damaged and cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path} is damaged: it has a {type(content).__name__} in place of an object")
+    return content
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write named tensors as safetensors; return the file's SHA-256."""
     content, sha256 = tensor_content(tensors)
@@ -42,8 +59,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read what ``write_tensors`` wrote."""
-    return load_file(path)
+    """Read what ``write_tensors`` wrote.
+
+    Raises ``DamagedFileError`` naming the file if it is missing or cannot be read.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path} is missing") from None
+    except (SafetensorError, OSError) as error:
+        raise DamagedFileError(f"{path} is damaged and cannot be read: {error}") from error
 
 
 def read_exactly(path: Path, sha256: str) -> dict[str, Tensor]:

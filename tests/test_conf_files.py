@@ -69,6 +69,11 @@ def test_without_a_similar_name_there_is_no_suggestion():
     assert did_you_mean("zzzz", ["small", "large"]) == ""
 
 
+def test_capitals_do_not_hide_a_name():
+    assert did_you_mean("MNIST", ["mnist", "kmnist"]) == " (did you mean 'mnist'?)"
+    assert did_you_mean("mnist", ["MNIST"]) == " (did you mean 'MNIST'?)"
+
+
 @pytest.mark.parametrize("content", ["- a\n- b", "just words", ""])
 def test_yaml_that_is_not_a_mapping_is_refused(content, tmp_path):
     path = tmp_path / "a.yaml"

@@ -1,11 +1,19 @@
+import errno
 import json
 import os
 
 import pytest
 import torch
 
-from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.tensor_files import read_exactly, read_tensors, write_json, write_tensors
+from huscf_flwr.atomic_file import append_durably, write_atomically
+from huscf_flwr.tensor_files import (
+    DamagedFileError,
+    read_exactly,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 
 
 def fail(*arguments):
@@ -24,6 +32,34 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, mo
         write_atomically(path, b"new content")
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+WRITERS = [lambda path: write_atomically(path, b"a"), lambda path: append_durably(path, "a")]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_what_could_not_be_written_is_named(tmp_path, monkeypatch, write):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=rf"No space left on device; it cannot be written: '{tmp_path / 'a'}'"):
+        write(tmp_path / "a")
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda content: content[:5], lambda _: b""])
+def test_a_damaged_file_is_named(tmp_path, damage):
+    for write, read, name in (
+        (lambda path: write_tensors(path, {"a": torch.ones(3)}), read_tensors, "a.safetensors"),
+        (lambda path: write_json(path, {"a": 1}), read_json, "a.json"),
+    ):
+        path = tmp_path / name
+        with pytest.raises(DamagedFileError, match=f"{path} is missing"):
+            read(path)
+        write(path)
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises(DamagedFileError, match=f"^{path} is damaged and cannot be read: "):
+            read(path)
 
 
 def test_a_write_replaces_the_old_content(tmp_path):

@@ -19,6 +19,7 @@ from huscf_flwr.comparison.plan import Plan, PlannedRun, plan_comparison
 from huscf_flwr.comparison.results import results_of
 from huscf_flwr.comparison.table import comparison_tables, legend
 from huscf_flwr.comparison.training import missing_runs, train_runs
+from huscf_flwr.run.terminal import terminal
 
 _WIDTH = 160
 
@@ -89,8 +90,8 @@ def _failures_told(asked: Plan, kept: KeptRuns, display: ComparisonInTerminal) -
 
 def _wide_console() -> Console:
     """Return a console; where nobody looks at it, as wide as the tables need."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDTH)
+    console = terminal()
+    return console if console.is_terminal else terminal(_WIDTH)
 
 
 def _names(text: str) -> tuple[str, ...]:

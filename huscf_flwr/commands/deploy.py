@@ -9,13 +9,12 @@ import typer
 from rich.console import Console
 
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import Overrides, RunName, read_run_config
+from huscf_flwr.commands.options import Force, Overrides, RunName, read_run_config
 from huscf_flwr.deployment import make_node_key, make_server_credentials, run_deployed, write_client_data
 from huscf_flwr.flower.launch import app_folder
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
-from huscf_flwr.run.run_folder import make_way
 
 deploy_app = typer.Typer(no_args_is_help=True, help="Certificates, keys and data for real devices; a demo.")
 
@@ -27,7 +26,6 @@ def demo(config: RunName = "deploy-demo", settings: Overrides = None) -> None:
         run = read_run_config(config, settings)
         check_run(run, run.clients)
         app = app_folder()
-        make_way(run.folder, run.resume, display.note)
         with stop_requests() as stop:
             run_deployed(run, app, display=display, stop=stop)
         display.note(f"report: {run.folder / 'report.html'}")
@@ -38,10 +36,11 @@ def certificates(
     folder: Annotated[Path, typer.Argument(help="where ca.crt, server.pem and server.key go")],
     name: Annotated[list[str], typer.Option(help="DNS name or address of the server, as devices write it")],
     days: Annotated[int, typer.Option(help="how long they are valid")] = 365,
+    force: Force = False,
 ) -> None:
     """Make a certificate for the server; ca.crt goes to all devices, server.key stays here."""
     with errors_as_messages():
-        made = make_server_credentials(folder.absolute(), name, days=days)
+        made = make_server_credentials(folder.absolute(), name, days=days, replace=force)
         _print_paths(made.authority, made.certificate, made.key)
 
 
@@ -62,13 +61,15 @@ def data(
     folder: Annotated[Path, typer.Argument(help="gets a folder client-<id> for each client")],
     config: RunName = "deploy-demo",
     settings: Overrides = None,
+    force: Force = False,
 ) -> None:
     """Write the images that CONFIG's virtual clients have as data folders of real ones."""
     with errors_as_messages():
-        written = write_client_data(read_run_config(config, settings), folder.absolute())
+        run = read_run_config(config, settings)
+        written = write_client_data(run, folder.absolute(), replace=force)
         _print_paths(*written.values())
 
 
 def _print_paths(*paths: Path) -> None:
     for path in paths:
-        Console().print(str(path), highlight=False, soft_wrap=True)
+        Console().print(str(path), highlight=False, markup=False, soft_wrap=True)

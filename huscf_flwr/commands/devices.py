@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, ModelName, Width
 from huscf_flwr.cuts.measure import measure_speed, profile_to_paste
 from huscf_flwr.models import load_model_spec
+
+_LEAST_BATCH = 2
 
 devices_app = typer.Typer(help="Device profiles.", no_args_is_help=True)
 
@@ -24,6 +27,10 @@ def measure_command(
 ) -> None:
     """Measure this machine in one step of the model and print a profile to paste into a device file."""
     with errors_as_messages():
+        if batch_size < _LEAST_BATCH:
+            raise ValueError(f"--batch-size {batch_size}: batches are normalised, which takes 2 images")
+        if not 0 < mbit_per_s < math.inf:
+            raise ValueError(f"--mbit-per-s {mbit_per_s:g}: give your upload in 1e6 bit per second")
         speed = measure_speed(load_model_spec(model, width), batch_size=batch_size)
         entry = profile_to_paste(name, speed, mbit_per_s)
     typer.echo(f"# {model}, width {width:g}, batch {batch_size}; a large matrix product runs at")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from huscf_flwr.commands.bench import bench_app
@@ -18,6 +23,25 @@ app = typer.Typer(
     add_completion=False,
     help="Train generative models on many devices that keep their images and labels.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"huscf-flwr {version('huscf-flwr')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    asked: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    # A character that the terminal lacks is no reason to fail, whatever printed it.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 app.command("run")(run_command)
 app.command("compare")(compare_command)
 app.command("sample")(sample_command)

@@ -21,6 +21,8 @@ ModelName = Annotated[str, typer.Option("--model", help="a name in conf/models, 
 Width = Annotated[float, typer.Option("--width", help="multiplies the model's channels")]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="images per client and step")]
 
+Force = Annotated[bool, typer.Option("--force", help="replace what is there already")]
+
 
 class Format(StrEnum):
     """How results are printed."""

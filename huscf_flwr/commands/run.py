@@ -15,7 +15,6 @@ from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.mistakes import mistakes_told
-from huscf_flwr.run.run_folder import make_way
 
 
 class Engine(StrEnum):
@@ -43,7 +42,6 @@ def run_command(
         checked = check_run(read_run_config(config, settings), hosts)
         folder = checked.config.folder
         app = app_folder() if engine is Engine.FLOWER else None
-        make_way(folder, checked.config.resume, display.note)
         with stop_requests() as stop:
             if app is None:
                 with mistakes_told():

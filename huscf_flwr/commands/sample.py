@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.commands.options import Force
 from huscf_flwr.run.sampling import draw_labelled_images
 
 
@@ -22,6 +23,7 @@ def sample_command(
     number: Annotated[int, typer.Option("-n", min=1, help="how many images")] = 64,
     output: Annotated[Path, typer.Option("-o", help="folder for the images")] = Path("samples"),
     seed: Annotated[int, typer.Option(min=0, help="other images for another seed")] = 0,
+    force: Force = False,
 ) -> None:
     """Draw labelled images from a trained generator: OUTPUT/<label>/<number>.png."""
     with errors_as_messages():
@@ -29,6 +31,13 @@ def sample_command(
             missing = "has no config.yaml" if run_folder.is_dir() else "is no folder"
             raise ValueError(f"{run_folder} {missing}; give the folder of a run, such as runs/demo")
         folder = draw_labelled_images(
-            run_folder, label=label, count=number, output=output, product=product, domain=domain, seed=seed
+            run_folder,
+            label=label,
+            count=number,
+            output=output,
+            product=product,
+            domain=domain,
+            seed=seed,
+            replace=force,
         )
-        Console().print(f"{number} images in {folder}", highlight=False)
+        Console().print(f"{number} images in {folder}", highlight=False, markup=False, soft_wrap=True)

@@ -44,7 +44,7 @@ def soak_command(
     console.print(_table(books))
     problems = [*books.wrong, *grown(books.resources)]
     for problem in problems:
-        console.print(f"[red]{problem}[/red]", highlight=False)
+        console.print(str(problem), style="red", highlight=False, markup=False)
     if problems:
         raise typer.Exit(1)
 

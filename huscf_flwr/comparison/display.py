@@ -13,6 +13,7 @@ from huscf_flwr.evaluation.formats import duration
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.run_folder import read_progress
+from huscf_flwr.run.terminal import terminal
 
 _LOOK_SECONDS = 2.0
 
@@ -22,7 +23,7 @@ class ComparisonInTerminal:
 
     def __init__(self, jobs: int, console: Console | None = None) -> None:
         self._jobs = jobs
-        self._console = console or Console()
+        self._console = console or terminal()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -12,22 +12,24 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from huscf_flwr.comparison.origin import Origin, origin_of, setting_differences
+from huscf_flwr.comparison.origin import setting_differences
 from huscf_flwr.comparison.plan import PlannedRun
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.run_record import RunRecord, read_run
+from huscf_flwr.run.origin import Origin, origin_of
 from huscf_flwr.tensor_files import write_json
 
 PICTURES = "pictures"
 ORIGIN = "origin.json"
 _FAILURE = "failure.json"
 _FILES = ("clients.json", "cuts.json", "metrics.jsonl", "evaluations.jsonl", ORIGIN)
+_OURS = frozenset((*_FILES, _FAILURE, PICTURES, "config.yaml", "summary.json"))
 
 
 class KeptRuns:
@@ -84,7 +86,10 @@ class KeptRuns:
 
     @contextmanager
     def _replaced(self, run: PlannedRun) -> Iterator[Path]:
-        """Let a new folder be filled, and then take the place of a run's; what was there goes last."""
+        """Let a new folder be filled, and then take the place of a run's, of which the old files go last.
+
+        What somebody else has put beside them stays.
+        """
         target = self.folder_of(run)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
@@ -93,6 +98,9 @@ class KeptRuns:
             yield new
             if target.exists():
                 target.rename(old)
+                for path in old.iterdir():
+                    if path.name not in _OURS:
+                        path.rename(new / path.name)
             new.rename(target)
 
 
@@ -113,9 +121,15 @@ def read_origin(path: Path) -> Origin | None:
     """Return what ``write_origin`` wrote; None if there is nothing that can be read."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        return Origin(**{field.name: content[field.name] for field in fields(Origin)})
+        # What was not looked at yet when it was written is missing.
+        found = [field.name for field in fields(Origin) if _is_there(field, content)]
+        return Origin(**{name: content[name] for name in found})
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _is_there(field: Field[Any], content: dict[str, Any]) -> bool:
+    return field.default is MISSING or field.name in content
 
 
 def _without_paths(settings: Any) -> Any:

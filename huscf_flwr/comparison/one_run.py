@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from huscf_flwr.comparison.kept import ORIGIN, read_origin, write_origin
-from huscf_flwr.comparison.origin import Origin, origin_of, setting_differences
+from huscf_flwr.comparison.origin import setting_differences
 from huscf_flwr.comparison.pictures import draw_pictures
 from huscf_flwr.conf_files import validate
 from huscf_flwr.config import RunConfig
@@ -30,7 +30,7 @@ from huscf_flwr.run.display import NoDisplay
 from huscf_flwr.run.interruption import InterruptedRunError, stop_requests
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.mistakes import told
-from huscf_flwr.run.run_folder import make_way
+from huscf_flwr.run.origin import Origin, origin_of
 
 STOPPED = "stopped"
 
@@ -52,9 +52,8 @@ def _how_it_ended(config: RunConfig) -> str:
         with stop_requests(quiet=True) as stop:
             _stop_without(os.getppid())
             checked = check_run(config)
-            origin = origin_of(checked.config, checked.population)
+            origin = origin_of(checked.config, checked.images)
             checked = _resumed(checked, origin)
-            make_way(config.folder, checked.config.resume, lambda _: None)
             write_origin(started_file(config), origin)
             # A host for each client, as on devices: what several clients are sent is counted for each.
             hosts = len(checked.population.partitions)

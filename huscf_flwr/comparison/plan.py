@@ -191,7 +191,7 @@ def plan_comparison(name_or_path: str, *, overrides: Sequence[str] = (), output:
     _check_name(path)
     for override in overrides:
         _check_override(override, path)
-    comparison = validate(Comparison, read_yaml(path), str(path))
+    comparison = validate(Comparison, read_yaml(path, Comparison), str(path))
     runs = [
         _planned(path, comparison, scenario, column, seed, overrides, output)
         for seed in comparison.seeds

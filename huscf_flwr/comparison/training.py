@@ -17,7 +17,6 @@ from typing import Protocol
 
 from huscf_flwr.comparison.kept import KeptRuns, why_another
 from huscf_flwr.comparison.one_run import STOPPED
-from huscf_flwr.comparison.origin import Origin, images_hash, origin_of
 from huscf_flwr.comparison.plan import Plan, PlannedRun
 from huscf_flwr.config import RunConfig, dump_config
 from huscf_flwr.data import DataError
@@ -25,6 +24,7 @@ from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.check import population_for
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
+from huscf_flwr.run.origin import Origin, images_hash, origin_of
 
 _POLL_SECONDS = 0.3
 

@@ -8,6 +8,7 @@ Nested sections become dotted, kebab-case keys in Flower's run config (``huscf.p
 string means that nothing was said.
 """
 
+from huscf_flwr.config.own_place import keep_named_files
 from huscf_flwr.config.reading import (
     RunConfigValue,
     dump_config,
@@ -47,6 +48,7 @@ __all__ = [
     "Section",
     "dump_config",
     "from_run_config",
+    "keep_named_files",
     "load_config",
     "to_run_config",
     "with_absolute_paths",

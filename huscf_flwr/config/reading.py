@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import yaml
 
 from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
+from huscf_flwr.config.own_place import at_its_place
 from huscf_flwr.config.run_config import RunConfig, moved
+from huscf_flwr.yaml_reading import parse_yaml, texts_of
 
 RunConfigValue = bool | int | float | str
 
@@ -18,14 +21,20 @@ RunConfigValue = bool | int | float | str
 def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a run from ``conf/runs/<name>.yaml`` or a path; ``overrides`` are ``section.key=value``.
 
-    Raises ``ConfError`` naming the key, the value and what would be right.
+    The ``config.yaml`` of a run is that of the run where it is now, should its folder have been moved. Raises
+    ``ConfError`` naming the key, the value and what would be right.
     """
     path = find_conf("runs", name_or_path)
-    content = {"name": path.stem, **read_yaml(path)}
+    content = {"name": _name_from(path.stem), **at_its_place(read_yaml(path, RunConfig), path)}
     sources: dict[str, str] = {}
     for override in overrides:
         sources[put_override(content, override)] = f"--set {override}"
     return with_absolute_paths(validate(RunConfig, content, partial(_source_of, sources, str(path))))
+
+
+def _name_from(stem: str) -> str:
+    """Return what a run is called whose file says nothing: its file, as far as that may be a name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "run"
 
 
 def dump_config(config: RunConfig) -> str:
@@ -95,7 +104,7 @@ def put_override(content: dict[str, Any], override: str) -> str:
     if not equals:
         raise ConfError(f"--set {override}: write key=value, such as --set rounds=3")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text, texts_of(RunConfig), key.strip().replace("-", "_"))
     except yaml.YAMLError as error:
         raise ConfError(f"--set {override}: '{text}' cannot be read as a YAML value: {error}") from error
     return _put(content, key.strip(), value, f"--set {override}")

@@ -20,7 +20,7 @@ _BYTES_PER_SECOND = 1e6 / 8
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Server(_Strict):
@@ -110,7 +110,7 @@ def load_devices(name_or_path: str | Path) -> DeviceFile:
     Raises ``ConfError`` with the field and the value found, if one is missing, unknown or not positive.
     """
     path = find_conf("devices", name_or_path)
-    return validate(DeviceFile, read_yaml(path), str(path))
+    return validate(DeviceFile, read_yaml(path, DeviceFile), str(path))
 
 
 def deal(profiles: Sequence[Device], clients: int) -> tuple[Device, ...]:

@@ -7,6 +7,8 @@ its files.
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import torch
 from filelock import FileLock
 
 from huscf_flwr.data.digits import make_digits
-from huscf_flwr.data.idx import read_idx_folder, write_idx_folder
+from huscf_flwr.data.idx import FolderExistsError, read_idx_folder, write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.letters import LETTERS, RECIPE, make_letters
 from huscf_flwr.data.registry import register_domain
 
 Pair = tuple[LabelledImages, LabelledImages]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @register_domain("digits", classes=10)
@@ -37,7 +41,13 @@ def load_letters(cache: Path) -> Pair:
     """
     folder = cache / f"letters-{RECIPE}"
     if not folder.exists():
-        write_idx_folder(folder, *make_letters())
+        made = make_letters()
+        try:
+            with suppress(FolderExistsError):  # another process has just written it, with the same images
+                write_idx_folder(folder, *made)
+        except OSError as error:
+            _LOGGER.warning("letters are not kept, and are rendered again next time: %s", error)
+            return made
     try:
         return read_idx_folder(folder, classes=len(LETTERS))
     except DataError as error:

@@ -104,7 +104,9 @@ def read_idx_folder(
 def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) -> None:
     """Write a new folder in MNIST's file format; it appears complete or not at all.
 
-    A folder that exists already is left unchanged: another process has just written it.
+    Raises:
+        FolderExistsError: if there is something in ``folder`` already, which stays as it is.
+        DataError: if a label does not fit into an unsigned byte.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -117,13 +119,20 @@ def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) 
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+class FolderExistsError(DataError):
+    """A folder that was to be written is there, and not empty."""
+
+
 def _rename_unless_there(temporary: Path, folder: Path) -> None:
     try:
         temporary.rename(folder)
-    except OSError:
+    except OSError as error:
         # A folder that is not empty cannot be replaced, so the first of several processes wins.
-        if not folder.is_dir():
+        if not folder.exists():
             raise
+        raise FolderExistsError(
+            f"{folder} is there already; write to another place, or delete it first"
+        ) from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -165,13 +174,24 @@ def _read_part(folder: Path, part: str, classes: int | None, *, may_be_empty: bo
 
 def _find(folder: Path, part: str, what: str, form: str) -> Path:
     # Unpacked files are read faster than gzipped ones.
-    found = sorted(folder.glob(f"{part}-{what}[-.]{form}-ubyte")) or sorted(
-        folder.glob(f"{part}-{what}[-.]{form}-ubyte.gz")
-    )
+    found = [
+        path for end in ("", ".gz") for path in sorted(folder.glob(f"{part}-{what}[-.]{form}-ubyte{end}"))
+    ]
+    for twin in found[1:]:
+        if not _hold_the_same(found[0], twin):
+            raise DataError(f"{found[0]} and {twin.name} differ, and one is meant: remove the other")
     if not found:
         name = f"{part}-{what}-{'idx1' if what == 'labels' else 'idx3'}-ubyte"
         raise DataError(f"{folder / name}: no such file, nor with .gz; check the folder")
     return found[0]
+
+
+def _hold_the_same(first: Path, second: Path) -> bool:
+    try:
+        with _open(first) as one, _open(second) as other:
+            return one.read() == other.read()
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def _read_images(path: Path, least: int) -> NDArray[np.uint8]:
@@ -201,8 +221,9 @@ def _read_labels(path: Path, classes: int | None) -> NDArray[np.int64]:
 
 
 def _write_part(folder: Path, part: str, data: LabelledImages) -> None:
-    if len(data) and int(data.labels.max()) > 255:
-        raise DataError(f"label {int(data.labels.max())} does not fit into idx's unsigned bytes")
+    for label in data.labels.aminmax() if len(data) else ():
+        if not 0 <= int(label) <= 255:
+            raise DataError(f"label {int(label)} does not fit into idx's unsigned bytes, 0 to 255")
     images = data.images.permute(0, 2, 3, 1).numpy()
     if images.shape[3] == 1:
         images = images[..., 0]

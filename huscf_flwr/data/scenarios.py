@@ -27,7 +27,7 @@ PAPER_SCENARIOS = (
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class AllLabels(_Strict):
@@ -150,7 +150,7 @@ def load_scenario(name_or_path: str | Path, domains: Sequence[DomainSource | str
     if name.isdecimal() and 1 <= int(name) <= len(PAPER_SCENARIOS):
         name = PAPER_SCENARIOS[int(name) - 1]
     path = find_conf("scenarios", name)
-    content = read_yaml(path)
+    content = read_yaml(path, Scenario)
     if domains is not None:
         content["domains"] = list(domains)
     return validate(Scenario, content, str(path))

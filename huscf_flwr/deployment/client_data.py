@@ -10,21 +10,33 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population, population_of, write_idx_folder
+from huscf_flwr.existing import refuse_existing
 from huscf_flwr.models import model_spec_of
 
 
-def write_client_data(config: RunConfig, root: Path) -> dict[int, Path]:
+def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -> dict[int, Path]:
     """Write a folder in MNIST's file format below ``root`` for each client; return them by client.
 
     A client gets the images that it holds in a simulation, in their order, those that it will hold out among
-    them, and its share of its domain's test images. Folders that are there are replaced.
+    them, and its share of its domain's test images. To ``replace`` a folder that is there deletes all that is
+    in it. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
     """
-    population = population_of(config, model_spec_of(config))
     folders = {client: root / f"client-{client}" for client in range(config.clients)}
+    if not replace:
+        refuse_existing(folders.values())
+    population = population_of(config, model_spec_of(config))
     for client, folder in folders.items():
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         _write(population, population.domain_of(), client, folder)
     return folders
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that is in it; of a link, the link only."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def _write(population: Population, domain_of: Mapping[int, str], client: int, folder: Path) -> None:

@@ -7,6 +7,7 @@ SuperNode's key is an elliptic-curve key of the curve P-384, in the formats that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,8 +26,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.existing import refuse_existing
 
 _CURVE = ec.SECP384R1
+_DNS_NAME = re.compile(r"(\*\.)?(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_LONGEST_NAME = 253
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -51,12 +55,17 @@ class NodeKey:
     public: Path
 
 
-def make_server_credentials(folder: Path, names: Sequence[str], *, days: int = 365) -> ServerCredentials:
+def make_server_credentials(
+    folder: Path, names: Sequence[str], *, days: int = 365, replace: bool = False
+) -> ServerCredentials:
     """Write ``ca.crt``, ``server.pem`` and ``server.key`` for a server that is called any of ``names``.
 
-    Names are DNS names or IP addresses, as clients will write them. Files that are there are replaced.
-    Raises ``CredentialsError`` if there is no name, or no day.
+    Names are DNS names or IP addresses, as clients will write them. Raises ``CredentialsError`` if there is
+    no name, or no day, and ``FileExistsError`` naming a file that is there if it is not to ``replace`` it.
     """
+    found = ServerCredentials(folder / "ca.crt", folder / "server.pem", folder / "server.key")
+    if not replace:
+        refuse_existing((found.authority, found.certificate, found.key))
     if not names:
         raise CredentialsError("a certificate needs at least one name or address of the server; give --name")
     if days < 1:
@@ -64,7 +73,6 @@ def make_server_credentials(folder: Path, names: Sequence[str], *, days: int = 3
     authority_key, server_key = ec.generate_private_key(_CURVE()), ec.generate_private_key(_CURVE())
     authority = _authority(authority_key, days)
     certificate = _server_certificate(server_key, names, authority, authority_key, days)
-    found = ServerCredentials(folder / "ca.crt", folder / "server.pem", folder / "server.key")
     write_atomically(found.authority, authority.public_bytes(Encoding.PEM))
     write_atomically(found.certificate, certificate.public_bytes(Encoding.PEM))
     _write_private(found.key, server_key, PrivateFormat.PKCS8)
@@ -152,10 +160,12 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError as error:
-        raise CredentialsError(f"--name {name}: neither a DNS name in ASCII nor an IP address") from error
+    if not _DNS_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise CredentialsError(
+            f"--name {name}: neither a DNS name in ASCII nor an IP address; write it without "
+            "scheme and port, as in server.example"
+        )
+    return x509.DNSName(name)
 
 
 def _write_private(path: Path, key: ec.EllipticCurvePrivateKey, form: PrivateFormat) -> None:

@@ -18,6 +18,7 @@ from huscf_flwr.deployment.processes import SuperNode, register, secure_superlin
 from huscf_flwr.flower.launch import private_home, run_on
 from huscf_flwr.flower.superlink import PrivateSuperLink
 from huscf_flwr.run.display import Display
+from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.interruption import StopRequest
 
 _NAMES = ("localhost", "127.0.0.1")
@@ -65,8 +66,13 @@ def deploy(config: RunConfig) -> Iterator[Deployment]:
     belongs to them lies in Flower's folder for the run; their keys and their state are kept between runs.
     """
     home = private_home(config)
-    credentials = make_server_credentials(home / "certificates", _NAMES)
-    folders = write_client_data(config, home / "data")
+    with held(home):
+        yield from _deployed(config, home)
+
+
+def _deployed(config: RunConfig, home: Path) -> Iterator[Deployment]:
+    credentials = make_server_credentials(home / "certificates", _NAMES, replace=True)
+    folders = write_client_data(config, home / "data", replace=True)
     devices = deal_devices(config)
     keys = {client: make_node_key(home / "keys" / f"client-{client}") for client in folders}
     with ExitStack() as stack:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +10,13 @@ from pathlib import Path
 
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment.credentials import NodeKey, ServerCredentials
-from huscf_flwr.flower.superlink import BIN, PrivateSuperLink, flower_environment, private_superlink
+from huscf_flwr.flower.superlink import (
+    BIN,
+    PrivateSuperLink,
+    flower_environment,
+    private_superlink,
+    toml_value,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def supernode(
         *("--root-certificates", str(authority)),
         *("--auth-supernode-private-key", str(key.private)),
         *("--host", "127.0.0.1", "--port", str(port)),
-        *("--node-config", " ".join(f"{name}={json.dumps(value)}" for name, value in node_config.items())),
+        *("--node-config", " ".join(f"{name}={toml_value(value)}" for name, value in node_config.items())),
     ]
     log = home / "supernode.log"
     with background_process(command, ProcessTree(flower_environment(home)), log) as process:

@@ -94,7 +94,10 @@ def load_or_train_judge(
             logger.warning("%s is damaged (%s): training the judge of %s again", path, error, domain.name)
     logger.info("training the judge of %s, once: it is kept in %s", domain.name, path.parent)
     judge = train_judge(domain, seed=seed, settings=settings)
-    _save(judge, path)
+    try:
+        _save(judge, path)
+    except OSError as error:
+        logger.warning("the judge of %s is not kept, and is trained again next time: %s", domain.name, error)
     return judge
 
 

@@ -8,7 +8,6 @@ a deployment (``huscf_flwr.deployment``) real ones connect to it.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -22,11 +21,12 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.run_settings import listed_settings, overriding
-from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink
+from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink, toml_value
 from huscf_flwr.flower.watching import WatchedFolder, watch
 from huscf_flwr.run.display import Display
+from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
-from huscf_flwr.run.run_folder import read_progress, read_summary
+from huscf_flwr.run.run_folder import make_way, read_progress, read_summary
 from huscf_flwr.run.run_log import why_ended
 
 _RAY_STARTS = "in init_ray"
@@ -97,7 +97,8 @@ def run_with_flower(
     """
     gpus = 0 if config.compute.device == "cpu" else torch.cuda.device_count()
     federation = _federation(supernodes, cores_each, gpus)
-    with private_superlink(private_home(config)) as superlink:
+    home = private_home(config)
+    with held(home), private_superlink(home) as superlink:
         ended = run_on(superlink, config, app, display, *federation, stop=stop)
     return ended.summary(display)
 
@@ -127,8 +128,12 @@ def run_on(
     """Submit the Flower app in folder ``app`` with ``config``, and watch the run until it is over.
 
     ``federation`` are further arguments of ``flwr run``. ``stop`` lets Flower stop the run. If Ray does not
-    start, as on a machine that is busy, the run is submitted once more.
+    start, as on a machine that is busy, the run is submitted once more. An earlier run of the name is moved
+    aside before, so that what is in the folder is the run's own. Raises ``FolderInUseError`` if another
+    process writes there.
     """
+    with held(config.folder):
+        make_way(config.folder, config.resume, display.note)
     ended = _submit_and_watch(superlink, config, app, display, *federation, stop=stop)
     if ended.lacked_ray:
         display.note(f"Ray did not start ({ended.log} says why); trying once more")
@@ -189,4 +194,4 @@ def _toml(config: RunConfig, app: Path) -> str:
             f"Flower does not carry {', '.join(lost)}: add them to [tool.flwr.app.config] in "
             f"{app / 'pyproject.toml'}; for settings of a method of your own, make an app of your own"
         )
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in settings.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -30,6 +31,8 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
 from huscf_flwr.run.check import check_settings, is_lock_step, population_for
 from huscf_flwr.run.display import Display
+from huscf_flwr.run.folder_lock import held
+from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
 from huscf_flwr.session.wire import ExecutorServer
@@ -66,18 +69,22 @@ class MethodStrategy(Strategy):
         self._hosts: RoundHosts | EvaluatingHosts | None = None
         """Of the messages that are under way."""
         self._lost: frozenset[int] = frozenset()
+        self._held = ExitStack()
+        """The run's folder, until ``close``."""
 
     def prepare(self, grid: Grid) -> Grid:
         """Assemble the clients, make the method and begin the run's folder.
 
         A run that is resumed may have died after a round, and before clients had evaluated anything: they do
         so now. Returns the grid to hand to ``start``: it does not wait for hosts that have been given up.
-        Raises ``AssemblyError``, or what the configuration is found wrong for.
+        Raises ``AssemblyError``, what the configuration is found wrong for, or
+        ``FolderInUseError`` if another process writes into the run's folder. Call ``close`` at the end.
         """
         config = self.config
         checkpoint = check_settings(config, self.method)
         if is_lock_step(self.method):
             self._server = listen(config)
+        self._held.enter_context(held(config.folder))
         assembly = self._assembly = assemble(config, self.method, grid, self._server)
         method = self._make_method(config, assembly.descriptions)
         if not isinstance(method, self.method):
@@ -85,8 +92,11 @@ class MethodStrategy(Strategy):
                 f"method: {config.method}, but the strategy makes a {type(method).__name__}, not a "
                 f"{self.method.__name__}: clients would run another method than the server"
             )
-        judging = None if assembly.owners else Judging(config, population_for(config, self.method))
-        self._run = Run(config, method, display=self._display, log=self.log, judging=judging)
+        judging = images = None
+        if not assembly.owners:
+            population = population_for(config, self.method)
+            judging, images = Judging(config, population), images_hash(population)
+        self._run = Run(config, method, display=self._display, log=self.log, judging=judging, images=images)
         self._run.begin(assembly.virtual_clients, checkpoint)
         if assembly.keys:
             write_client_keys(config.folder, assembly.keys)
@@ -216,7 +226,8 @@ class MethodStrategy(Strategy):
         return self._prepared().finish()
 
     def close(self) -> None:
-        """Stop the executor, if there is one."""
+        """Stop the executor, if there is one, and leave the run's folder to others."""
+        self._held.close()
         if self._server is not None:
             self._server.stop()
 

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from huscf_flwr.background_process import ProcessTree, background_process, free_
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _COMMAND_SECONDS = 120.0
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 BIN = Path(sys.executable).parent
 """Where Flower's commands are."""
 
@@ -117,10 +118,16 @@ def private_superlink(
         yield PrivateSuperLink(home, tree.environment, address, log)
 
 
+def toml_value(value: bool | int | float | str) -> str:
+    """Return a value as TOML has it, any text included: JSON's escapes of what is beyond 16 bits are none."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def flower_environment(home: Path) -> dict[str, str]:
     """Return the environment of a Flower process with ``home`` as its own FLWR_HOME."""
     return {
         **os.environ,
+        **_past_proxies(os.environ),
         "FLWR_HOME": str(home),
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -129,12 +136,22 @@ def flower_environment(home: Path) -> dict[str, str]:
     }
 
 
+def _past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what tells processes to reach this machine without a proxy, beside what they are told already.
+
+    Some libraries read the names in capitals, some the others, and gRPC one of its own before both.
+    """
+    names = ("no_proxy", "NO_PROXY", *(["no_grpc_proxy"] if "no_grpc_proxy" in environment else []))
+    said = {name: environment.get(name, "") for name in names}
+    return {name: ",".join(filter(None, (hosts, *_THIS_MACHINE))) for name, hosts in said.items()}
+
+
 def _write_connection(home: Path, address: str, trusted: Path | None) -> None:
     """Name the SuperLink at ``address`` as the one that ``flwr`` talks to.
 
     Left to itself, it starts another, which nobody stops, whenever ours is too busy to answer at once.
     """
-    security = f"root-certificates = {json.dumps(str(trusted))}" if trusted else "insecure = true"
+    security = f"root-certificates = {toml_value(str(trusted))}" if trusted else "insecure = true"
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "private"\n\n[superlink.private]\naddress = "{address}"\n{security}\n',
         "utf-8",
@@ -143,10 +160,12 @@ def _write_connection(home: Path, address: str, trusted: Path | None) -> None:
 
 def _wait_until_up(process: subprocess.Popen[bytes], address: str, log: Path, trusted: Path | None) -> None:
     scheme, context = ("https", ssl.create_default_context(cafile=trusted)) if trusted else ("http", None)
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
+    past_proxies = urllib.request.build_opener(*handlers)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{scheme}://{address}/health", timeout=2, context=context):
+            with past_proxies.open(f"{scheme}://{address}/health", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)

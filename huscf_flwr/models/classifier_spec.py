@@ -16,7 +16,7 @@ from huscf_flwr.models.spec import ImageSpec, ModelSpec
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LayerSpec(_Strict):
@@ -86,7 +86,7 @@ def load_classifier_family(name_or_path: str) -> ClassifierFamily:
     Raises ``ConfError`` naming the file, the key, the value and what would be right.
     """
     path = find_conf("classifiers", name_or_path)
-    return validate(ClassifierFamily, {"name": path.stem, **read_yaml(path)}, str(path))
+    return validate(ClassifierFamily, {"name": path.stem, **read_yaml(path, ClassifierFamily)}, str(path))
 
 
 def classifier_family_of(config: RunConfig, spec: ModelSpec) -> ClassifierFamily:

@@ -7,12 +7,13 @@ known without building a network.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from huscf_flwr.conf_files import find_conf, read_yaml
+from huscf_flwr.conf_files import find_conf, read_yaml, validate
 from huscf_flwr.config import RunConfig
 
 Shape = tuple[int, ...]
@@ -25,7 +26,7 @@ Activation = Literal["relu", "leaky_relu", "tanh", "none"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ImageSpec(_Strict):
@@ -220,7 +221,7 @@ class ModelSpec(_Strict):
 
     def scaled(self, width: float) -> ModelSpec:
         """Return the model with the inner channels of both networks multiplied by ``width``."""
-        _require(width > 0, f"width: {width} is not positive")
+        _require(0 < width < math.inf, f"width: {width} is no positive number; take 1 for the whole networks")
         return self.model_copy(
             update={
                 "generator": self.generator.scaled(width),
@@ -235,7 +236,7 @@ def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
     Raises ``ValueError``, with the reason, if the file does not describe networks that can be cut.
     """
     path = find_conf("models", name_or_path)
-    return ModelSpec.model_validate({"name": path.stem, **read_yaml(path)}).scaled(width)
+    return validate(ModelSpec, {"name": path.stem, **read_yaml(path, ModelSpec)}, str(path)).scaled(width)
 
 
 def _require(condition: bool, message: str) -> None:

@@ -13,6 +13,8 @@ from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import device_of
 from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
+from huscf_flwr.run.folder_lock import check_free
+from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.rounds import check_participation
 from huscf_flwr.run.tensorboard import check_tensorboard
 from huscf_flwr.session.wire import Endpoint
@@ -27,6 +29,8 @@ class CheckedRun:
     method: type[Method]
     population: Population
     checkpoint: Checkpoint | None
+    images: str | None = None
+    """Their hash, if somebody has looked; see ``origin``."""
 
 
 def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
@@ -43,15 +47,21 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
     check_participation(config, client_count(config, method))
     device_of(config.compute)
     checkpoint = check_settings(config, method)
-    return CheckedRun(config, method, population_for(config, method), checkpoint)
+    population = population_for(config, method)
+    images = images_hash(population)
+    if checkpoint is not None:
+        checkpoint.check_same_run(config, images)
+    return CheckedRun(config, method, population, checkpoint, images)
 
 
 def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None:
     """Check all that the server can know before it has met any client, or seen an image.
 
     Returns the checkpoint that the run is to go on from, so that it is read once. Raises ``ValueError``
-    naming the setting, the value found and what to do.
+    naming the setting, the value found and what to do, and
+    ``FolderInUseError`` if another process writes into the run's folder.
     """
+    check_free(config.folder)
     check_emulation(config, method)
     check_scores(method)
     if is_lock_step(method):

@@ -25,15 +25,17 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
 from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Kept, State
-from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.client_files import ClientFileError, check_private, copy_private, remove_later_than
+from huscf_flwr.run.origin import Origin, origin_of
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, write_tensors
 
-VERSION = 6
+VERSION = 7
 _MAY_CHANGE = (
     *("name", "output", "resume", "resume-round", "rounds", "min-hosts", "min-clients", "attempts"),
-    *("fraction-evaluate", "tensorboard"),
+    *("fraction-evaluate", "tensorboard", "mode"),
+    # What these name is compared by content; see ``Origin``.
+    *("model.spec", "classifier.family", "cuts.devices", "data.scenario", "data.domains"),
     *("round-seconds", "data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
     *("compute.device", "compute.threads", "compute.keep-memory"),
 )
@@ -53,7 +55,8 @@ class ServerState(BaseModel):
     version: int
     training: str
     round: int
-    model: dict[str, Any]
+    origin: Origin
+    """What the run computes from."""
     settings: dict[str, RunConfigValue]
     clients: list[int]
     kept: dict[int, Kept]
@@ -73,12 +76,20 @@ class Checkpoint:
     state: ServerState
     tensors: Mapping[str, Tensor]
 
-    def check_same_run(self, config: RunConfig) -> None:
-        """Raise ``CheckpointError`` if a run of ``config`` would not be the same training."""
-        spec = model_spec_of(config).model_dump(mode="json")
-        self._check(self.state.model == spec, "belongs to another network")
+    def check_same_run(self, config: RunConfig, images: str | None = None) -> None:
+        """Raise ``CheckpointError`` if a run of ``config`` would not be the same training.
+
+        ``images`` is the hash of its images, if somebody has looked at them.
+        """
+        origin, before = origin_of(config, images), self.state.origin
+        self._check(before.model == origin.model, "belongs to another network")
         differing = _differences(self.state.settings, _settings(config))
         self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
+        self._check(
+            not (others := before.differences(origin)),
+            f"belongs to a run with {', '.join(others)}, under whatever name: give it what it was trained "
+            "with, or start again without resume",
+        )
         rounds = method_of(config).rounds(config)
         self._check(
             self.state.round <= rounds,
@@ -106,7 +117,7 @@ class Checkpoint:
         Raises ``CheckpointError`` naming what is wrong if it is for other networks, settings or clients, or
         the method finds that it does not fit.
         """
-        self.check_same_run(rounds.config)
+        self.check_same_run(rounds.config, rounds.images)
         self.check_clients(rounds.method.clients)
         try:
             rounds.method.load(State(self.state.facts, self.tensors))
@@ -162,7 +173,7 @@ def save_checkpoint(rounds: Rounds, run_folder: Path) -> None:
         version=VERSION,
         training=rounds.training,
         round=rounds.number,
-        model=model_spec_of(config).model_dump(mode="json"),
+        origin=origin_of(config, rounds.images),
         settings=_settings(config),
         clients=sorted(method.clients),
         kept=rounds.kept,

@@ -12,6 +12,7 @@ from huscf_flwr.evaluation.formats import byte_count
 from huscf_flwr.evaluation.run_record import DIRECTIONS, byte_total, cluster_by_client, names_of, numbers
 from huscf_flwr.evaluation.tables import summary_table
 from huscf_flwr.metrics import metrics_named
+from huscf_flwr.run.terminal import terminal
 
 
 class Display(Protocol):
@@ -61,7 +62,7 @@ class TerminalDisplay:
     """Shows a run in the terminal; where there is none, the bar is left out."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+        self._console = console or terminal()
         self._progress = Progress(
             TextColumn("round {task.fields[number]}"),
             BarColumn(),

@@ -19,6 +19,7 @@ from huscf_flwr.process import prepare_process
 from huscf_flwr.run.check import CheckedRun, check_run
 from huscf_flwr.run.checkpoint import client_folder
 from huscf_flwr.run.display import Display, TerminalDisplay
+from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.host import Host, HostedRound, OpenClient
 from huscf_flwr.run.host_timer import TimerFactory, host_timer
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
@@ -46,12 +47,12 @@ def train_locally(
     ``make_method`` makes the server's half of the method where that is not to be the configured one alone;
     ``make_timer`` the timer of a host from the number of a round and the host's clients; without being
     ``judged`` a run is not scored. Raises ``InterruptedRunError`` after the step in which ``stop`` is asked
-    for.
+    for, and ``FolderInUseError`` if another process writes into the run's folder.
     """
     checked = check_run(run, hosts) if isinstance(run, RunConfig) else run
     config, population = checked.config, checked.population
     prepare_process(config.compute)
-    with RunLog(config.name) as log:
+    with RunLog(config.name) as log, held(config.folder):
         clients = range(len(population.partitions))
         devices = deal_devices(config)
         open_client = _opener(checked, devices)
@@ -59,7 +60,14 @@ def train_locally(
         checked.method.crossing.check_descriptions(descriptions)
         method = (make_method or checked.method)(config, descriptions)
         judging = Judging(config, population) if judged else None
-        going = Run(config, method, display=display or TerminalDisplay(), log=log, judging=judging)
+        going = Run(
+            config,
+            method,
+            display=display or TerminalDisplay(),
+            log=log,
+            judging=judging,
+            images=checked.images,
+        )
         going.begin(clients, checked.checkpoint)
         make_timer = make_timer or (
             lambda _, clients: host_timer(config, {client: devices[client] for client in clients})

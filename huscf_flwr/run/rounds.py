@@ -95,13 +95,15 @@ class Rounds:
         attempt: at the round that is next or under way, from one.
         kept: what each client has last kept for itself, if anything.
         trained: the clients that have taken part in a round to its end.
+        images: hash of all clients' images, if the server may look at them; see ``huscf_flwr.run.origin``.
     """
 
-    def __init__(self, config: RunConfig, method: Method) -> None:
+    def __init__(self, config: RunConfig, method: Method, images: str | None = None) -> None:
         """Start before the first round; raises ``ValueError`` if rounds would begin with too few clients."""
         check_participation(config, len(method.clients))
         self.config = config
         self.method = method
+        self.images = images
         self.training = secrets.token_hex(16)
         self.number = 0
         self.attempt = 1

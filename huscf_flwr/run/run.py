@@ -45,17 +45,19 @@ class Run:
         display: Display,
         log: RunLog,
         judging: Judging | None = None,
+        images: str | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         """Start the clock; without ``judging`` nothing that needs the domains is measured.
 
+        ``images`` is their hash, if the server may look at them: it is part of every checkpoint.
         What the judge says is in the line and in the summary that all ``observers`` are told, ours first.
         Raises ``ValueError`` if the configuration wants what is not installed.
         """
         check_tensorboard(config)
         check_emulation(config, type(method))
         self.config = config
-        self.rounds = Rounds(config, method)
+        self.rounds = Rounds(config, method, images)
         self.folder = RunFolder(config)
         self._judging = judging
         self._log = log
@@ -80,14 +82,14 @@ class Run:
         return self.rounds.left
 
     def begin(self, virtual: Collection[int], checkpoint: Checkpoint | None = None) -> None:
-        """Make the run's folder, and go on from ``checkpoint`` if there is one.
+        """Make the run's folder, which the caller holds, and go on from ``checkpoint`` if there is one.
 
         What the ``virtual`` clients keep for themselves must lie beside it, and is taken over.
         """
         if checkpoint is not None:
             checkpoint.check_private(virtual)
             checkpoint.restore(self.rounds)
-        self.folder.make(checkpoint)
+        self.folder.make(checkpoint, self._note)
         self._log.write_to(self.folder.path)
         if checkpoint is not None:
             self._started -= sum(line["seconds"] for line in read_metrics(self.folder.path))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from huscf_flwr.atomic_file import append_durably, write_atomically
-from huscf_flwr.config import RunConfig, dump_config
+from huscf_flwr.config import RunConfig, dump_config, keep_named_files
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
@@ -25,7 +25,7 @@ from huscf_flwr.run.checkpoint import Checkpoint
 from huscf_flwr.run.observers import Observer
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.seeding import torch_stream
-from huscf_flwr.tensor_files import write_json, write_tensors
+from huscf_flwr.tensor_files import DamagedFileError, read_json, write_json, write_tensors
 
 _LOGGER = logging.getLogger("huscf_flwr.run")
 
@@ -37,16 +37,18 @@ class RunFolder(Observer):
         self._config = config
         self.path = config.folder
 
-    def make(self, resumed: Checkpoint | None = None) -> None:
+    def make(self, resumed: Checkpoint | None = None, note: Callable[[str], None] = _LOGGER.info) -> None:
         """Make the folder; one of an earlier run with this name is moved aside, not lost.
 
-        A run that goes on from a checkpoint takes it over, with the metrics and pictures of all rounds until
-        then. If it goes on in its own folder, nothing is left there of later rounds.
+        Where it is now, ``note`` is told. A run that goes on from a checkpoint takes it over, with the
+        metrics and pictures of all rounds until then. If it goes on in its own folder, nothing is left there
+        of later rounds.
         """
-        make_way(self.path, None if resumed is None else resumed.run_folder, _LOGGER.info)
+        make_way(self.path, None if resumed is None else resumed.run_folder, note)
         self.path.mkdir(parents=True, exist_ok=True)
         if resumed is not None:
             self._take_over(resumed)
+        keep_named_files(self._config, self.path)
         self._write("config.yaml", dump_config(self._config))
 
     def begin(self, rounds: Rounds, folder: Path) -> None:  # noqa: ARG002 - its own
@@ -159,15 +161,12 @@ def last_evaluation(folder: Path) -> dict[str, Any]:
 
 def read_progress(folder: Path) -> dict[str, int] | None:
     """Return round, step and steps of a run that is under way."""
-    path = folder / "progress.json"
     try:
-        progress: dict[str, int] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+        return read_json(folder / "progress.json")
+    except DamagedFileError:  # it is written again and again, and not made to survive a crash
         return None
-    return progress
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """Return ``summary.json``."""
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-    return summary
+    """Return ``summary.json``; raises ``DamagedFileError`` naming it if it is missing or cannot be read."""
+    return read_json(folder / "summary.json")

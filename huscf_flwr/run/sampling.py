@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from huscf_flwr.conf_files import read_yaml, validate
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.run_record import in_counting_order, read_run
+from huscf_flwr.existing import refuse_existing
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.seeding import torch_stream
@@ -27,23 +27,28 @@ def draw_labelled_images(
     product: str | None = None,
     domain: str | None = None,
     seed: int = 0,
+    replace: bool = False,
 ) -> Path:
     """Draw ``count`` images of class ``label`` into ``output/<label>/``; return that folder.
 
-    They are of ``product``, or of the one that a simulation judged for ``domain``; a run with one product
-    needs neither. It computes on the CPU, whatever the run computed on. Raises ``ValueError`` for a product,
-    domain or label that the run does not have.
+    If it has images already, they are deleted if ``replace`` says so, else ``FileExistsError`` is raised:
+    images of two draws are never mixed. They are of ``product``, or of the one that a simulation judged for
+    ``domain``; a run with one product needs neither. It computes on the CPU, whatever the run computed on.
+    Raises ``ValueError`` for a product, domain or label that the run does not have.
     """
     config = _config_of(run_folder)
     classes = model_spec_of(config).classes
     if not 0 <= label < classes:
         raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}")
-    tensors = read_tensors(_file_of(run_folder, product, domain))
-    sampler = method_of(config).sampler(config, tensors)
+    source, folder = _file_of(run_folder, product, domain), output / str(label)
+    if not replace:
+        refuse_existing([folder])
+    sampler = method_of(config).sampler(config, read_tensors(source))
     stream = torch_stream(seed, "samples", label)
     images = denormalise(draw_images(sampler, torch.full((count,), label), stream))
-    folder = output / str(label)
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
     for number, image in enumerate(images):
         pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
         Image.fromarray(pixels).save(folder / f"{number:05}.png")
@@ -65,8 +70,7 @@ def sampler_for(config: RunConfig, domain: str, client: int) -> Sampler | None:
 
 
 def _config_of(run_folder: Path) -> RunConfig:
-    path = run_folder / "config.yaml"
-    config = resolved(validate(RunConfig, read_yaml(path), str(path)))
+    config = resolved(load_config(str(run_folder / "config.yaml")))
     return config.model_copy(update={"compute": config.compute.model_copy(update={"device": "cpu"})})
 
 

@@ -49,6 +49,22 @@ def test_data_writes_a_folder_for_every_client(images, tmp_path):
         read_idx_folder(tmp_path / "data" / path)
 
 
+def test_what_is_there_is_replaced_only_if_force_is_given(images, tmp_path):
+    config = settings_of(small_run(images, tmp_path))
+    for command in (
+        ("certificates", tmp_path / "made", "--name", "server.example"),
+        ("data", tmp_path / "data", "demo", *config),
+    ):
+        shown(deploy(*command))
+        assert "--force" in refused(deploy(*command))
+        shown(deploy(*command, "--force"))
+
+
+def test_a_path_is_printed_as_it_is(tmp_path):
+    place = tmp_path / "a [bold] place"
+    assert f"{place / 'ca.crt'}\n" in succeeded(deploy("certificates", place, "--name", "server.example"))
+
+
 def test_demo_runs_what_it_is_told(images, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(

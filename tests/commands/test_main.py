@@ -1,5 +1,7 @@
 """The `huscf` command as a whole."""
 
+from importlib.metadata import version
+
 from typer.testing import CliRunner
 
 from huscf_flwr.commands.main import app
@@ -12,6 +14,11 @@ def test_help_names_the_commands():
     assert result.exit_code == 0
     for command in ("run", "sample", "cuts", "devices", "bench", "deploy", "soak"):
         assert command in result.output
+
+
+def test_the_version_is_told():
+    result = runner.invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"huscf-flwr {version('huscf-flwr')}\n")
 
 
 def test_an_unknown_command_is_refused():

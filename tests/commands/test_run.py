@@ -1,6 +1,7 @@
 """`huscf run`: what it writes, and what it says to input that cannot work, before any training."""
 
 import gzip
+import os
 import shutil
 import struct
 
@@ -9,6 +10,7 @@ import pytest
 from huscf_flwr.commands import run as run_module
 from huscf_flwr.flower import launch
 from huscf_flwr.methods import resolved
+from huscf_flwr.run.folder_lock import held
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
 from tests.quick import mostly_slow
 from tests.run.builders import DOMAINS, UNJUDGED, small_run
@@ -55,7 +57,7 @@ def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
             "huscf_flwr.run.checkpoint.read_checkpoint": "checkpoint",
             "huscf_flwr.run.checkpoint._read_state": "state of the checkpoint",
             "huscf_flwr.run.checkpoint.read_exactly": "tensors of the checkpoint",
-            "huscf_flwr.data.population.load_domain": "domain",
+            "huscf_flwr.data.domains.load_domain": "domain",
         },
     )
     resumed = ("--set", f"resume={tmp_path / 'small'}", "--set", "rounds=2")
@@ -187,3 +189,19 @@ def test_the_flower_engine_is_given_the_run(images, tmp_path, monkeypatch):
     assert config == resolved(small_run(images, tmp_path))
     assert (folder / "pyproject.toml").is_file()
     assert named["supernodes"] == 3
+
+
+@pytest.mark.parametrize(
+    ("engine", "place"), [("local", "small"), ("flower", "small"), ("flower", ".flower/small")]
+)
+def test_a_run_whose_folder_is_in_use_is_refused_and_nothing_is_moved(
+    images, tmp_path, monkeypatch, engine, place
+):
+    """Both the run's own folder and Flower's for it; the latter only Flower needs."""
+    monkeypatch.setattr(launch, "private_superlink", lambda home: pytest.fail("must not start"))
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "mine").touch()
+    with held(tmp_path / place):
+        output = refused(run_demo(images, tmp_path, engine=engine))
+        assert f"is being written by process {os.getpid()} " in " ".join(output.split())
+    assert (tmp_path / "small" / "mine").exists()

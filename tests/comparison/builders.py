@@ -6,8 +6,8 @@ import yaml
 from PIL import Image
 
 from huscf_flwr.comparison.kept import ORIGIN, PICTURES, KeptRuns, write_origin
-from huscf_flwr.comparison.origin import origin_of
 from huscf_flwr.comparison.plan import plan_comparison
+from huscf_flwr.run.origin import origin_of
 
 CONTENT = {
     "description": "Two methods & two scenarios.",

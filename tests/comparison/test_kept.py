@@ -1,9 +1,10 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
 from huscf_flwr.comparison.kept import ORIGIN, KeptRuns, read_origin, write_origin
-from huscf_flwr.comparison.origin import origin_of
+from huscf_flwr.run.origin import origin_of
 from tests.comparison.builders import CONTENT, kept_runs, plan_of, write_run
 
 
@@ -82,3 +83,19 @@ def test_a_failure_is_kept_until_the_run_is_made(plan, tmp_path):
     assert kept.failure(run) is None
     assert kept.record(run) is not None
     assert [path.name for path in kept.folder_of(run).parent.iterdir()] == [run.config.name]
+
+
+def test_what_somebody_has_put_beside_a_kept_run_stays(plan, tmp_path):
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    folder = kept.folder_of(plan.runs[0])
+    (folder / "notes.txt").write_text("mine")
+    kept.keep(plan.runs[0])
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_an_origin_from_before_something_was_looked_at_is_known(plan, tmp_path):
+    run = plan.runs[0]
+    origin = origin_of(run.config)
+    content = {key: value for key, value in asdict(origin).items() if key != "classifiers"}
+    (tmp_path / ORIGIN).write_text(json.dumps(content))
+    assert read_origin(tmp_path / ORIGIN).differences(origin) == []

@@ -1,11 +1,14 @@
+import math
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from huscf_flwr.conf_files import ConfError, known_confs
-from huscf_flwr.config import RunConfig, dump_config, from_run_config, load_config, to_run_config
-from huscf_flwr.methods import BUILT_IN, resolved
+from huscf_flwr.config import RunConfig, Section, dump_config, from_run_config, load_config, to_run_config
+from huscf_flwr.methods import BUILT_IN, method_named, resolved
+from huscf_flwr.yaml_reading import texts_of
 from tests.config.schema import all_keys, common_keys, method_keys
 
 CHANGED = {
@@ -198,7 +201,7 @@ def test_every_run_that_we_ship_can_be_read(name):
         ("seed=-1", "'seed' is -1"),
         ("mode=faithful", "'mode' is 'faithful': .*neither a file nor a known name.*corrected, parity"),
         ("mode=partiy", "'mode' is 'partiy': .*did you mean 'parity'"),
-        ("mode=3", "'mode' is 3: .*string"),
+        ("mode=3", "'mode' is '3': .*neither a file nor a known name"),
         ("name=../elsewhere", r"'name' is '\.\./elsewhere'"),
         ("model.width=0", r"'model\.width' is 0"),
         ("optimiser.beta1=1", r"'optimiser\.beta1' is 1"),
@@ -222,6 +225,94 @@ def test_every_run_that_we_ship_can_be_read(name):
 def test_what_cannot_be_is_named_with_its_value(override, message):
     with pytest.raises(ConfError, match=message):
         load_config("demo", [override])
+
+
+def test_a_file_may_be_called_anything(tmp_path):
+    for stem, name in {"my first run": "my-first-run", "(1)": "1", "...": "run", "a.b": "a.b"}.items():
+        path = tmp_path / f"{stem}.yaml"
+        path.write_text("rounds: 2")
+        assert load_config(str(path)).name == name
+
+
+def of_numbers(section, prefix=""):
+    """Dotted keys of all settings that are numbers, in a section and those in it."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from of_numbers(field.annotation, f"{prefix}{name}.")
+        elif re.search(r"\b(int|float)\b", str(field.annotation)) and "tuple" not in str(field.annotation):
+            yield f"{prefix}{name}"
+
+
+NUMBERS = [
+    *of_numbers(RunConfig),
+    *(key for name in BUILT_IN for key in of_numbers(method_named(name).Settings, f"{name}.")),
+]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_every_number_is_finite_and_no_truth_value(key, tmp_path):
+    """By ``--set``, in a file, and from Flower, of common settings and of every method's."""
+    *sections, leaf = key.split(".")
+    method = [f"method={sections[0]}"] if sections and sections[0] in BUILT_IN else []
+    path = tmp_path / "mine.yaml"
+    for said, value in ((".inf", math.inf), (".nan", math.nan), ("true", True)):
+        path.write_text(f"{sections[0]}: {{{leaf}: {said}}}" if sections else f"{leaf}: {said}")
+        with pytest.raises(ConfError, match=rf"'{key}"):
+            resolved(load_config("demo", [*method, f"{key}={said}"]))
+        with pytest.raises(ConfError, match=rf"'{key}"):
+            resolved(load_config(str(path), method))
+        with pytest.raises(ConfError, match=rf"'{key}"):
+            flat = {"method": method[0].partition("=")[2]} if method else {}
+            resolved(from_run_config({**flat, key.replace("_", "-"): value}))
+
+
+TEXTS = sorted(texts_of(RunConfig) - {"method", "mode"})
+
+
+@pytest.mark.parametrize("key", [key for key in TEXTS if not isinstance(CHANGED[key.replace("_", "-")], int)])
+@pytest.mark.parametrize("text", ["007", "1e3", "2024-01-01", "on", "1:30"])
+def test_a_text_that_looks_like_something_else_stays_a_text(key, text, tmp_path):
+    *sections, leaf = key.split(".")
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{sections[0]}: {{{leaf}: {text}}}" if sections else f"{leaf}: {text}")
+    for read in (lambda: load_config("demo", [f"{key}={text}"]), lambda: load_config(str(path))):
+        try:
+            value = read()
+        except ConfError as error:
+            # A choice between words, or a name that has no colon.
+            assert f"'{key}' is '{text}'" in str(error)
+            continue
+        for part in key.split("."):
+            value = getattr(value, part)
+        assert text in str(value)
+
+
+@pytest.mark.parametrize(("said", "rounds"), [("010", 10), ("0o10", None), ("1:30", None), ("1_000", 1000)])
+def test_a_number_is_decimal(said, rounds):
+    if rounds is None:
+        with pytest.raises(ConfError, match=f"'rounds' is '{said}'"):
+            load_config("demo", [f"rounds={said}"])
+    else:
+        assert load_config("demo", [f"rounds={said}"]).rounds == rounds
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rounds: 2\nseed: 1\nrounds: 3\n", "mine.yaml, line 3: 'rounds' is in line 1 already"),
+        (
+            "data:\n  root: a\nrounds: 2\ndata:\n  cache: b\n",
+            "mine.yaml, line 4: 'data' is in line 1 already: .* put their content together",
+        ),
+        ("huscf:\n  beta: 1\n  beta: 2\n", "mine.yaml, line 3: 'beta' is in line 2 already"),
+        ("data.scenario: demo\n", "unknown key 'data.scenario': write 'scenario' .* below 'data:'"),
+    ],
+)
+def test_a_file_that_says_something_twice_or_flat_is_refused(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfError, match=message):
+        load_config(str(path))
 
 
 def test_dynamic_cuts_need_a_solver_that_chooses():

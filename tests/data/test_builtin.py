@@ -113,3 +113,10 @@ def test_a_damaged_cache_says_what_to_delete(few_letters, tmp_path):
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(b"")
     with pytest.raises(DataError, match=f"t10k-labels.*Delete {folder}"):
         load_domain("letters", root=None, cache=tmp_path, image=(1, 28))
+
+
+def test_letters_need_no_cache_that_can_be_written(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    train, test = builtin.load_letters(tmp_path / "file" / "cache")
+    assert (len(train), len(test)) == (2000, 520)
+    assert "letters are not kept, and are rendered again next time" in caplog.text

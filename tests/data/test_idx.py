@@ -138,10 +138,30 @@ def test_other_spellings_of_the_file_names(tmp_path):
     assert same(read_idx_folder(tmp_path / "a")[0], some_images(4))
 
 
-def test_an_existing_folder_is_left_alone(tmp_path):
+def test_an_existing_folder_is_refused_and_left_alone(tmp_path):
     write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
-    write_idx_folder(tmp_path / "a", some_images(9), some_images(2))
+    with pytest.raises(DataError, match=f"{tmp_path / 'a'} is there already"):
+        write_idx_folder(tmp_path / "a", some_images(9), some_images(2))
     assert len(read_idx_folder(tmp_path / "a")[0]) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "a").mkdir()
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    assert len(read_idx_folder(tmp_path / "a")[0]) == 4
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3"])
+def test_a_zipped_twin_must_hold_the_same(tmp_path, name):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    zipped, plain = (tmp_path / "a" / f"{name}-ubyte{end}" for end in (".gz", ""))
+    content = gzip.decompress(zipped.read_bytes())
+    plain.write_bytes(content)
+    assert same(read_idx_folder(tmp_path / "a")[0], some_images(4))
+    plain.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DataError, match=f"{plain} and {zipped.name} differ"):
+        read_idx_folder(tmp_path / "a")
 
 
 def rewrite(folder: Path, name: str, array: np.ndarray) -> None:
@@ -219,10 +239,11 @@ def test_training_images_are_always_needed(tmp_path):
         read_idx_folder(tmp_path / "a", needs_test=False)
 
 
-def test_a_label_that_needs_two_bytes_is_not_written(tmp_path):
+@pytest.mark.parametrize("label", [256, -1])
+def test_a_label_that_is_no_byte_is_not_written(tmp_path, label):
     images = some_images(1)
-    wrong = LabelledImages(images.images, torch.tensor([256]))
-    with pytest.raises(DataError, match="256"):
+    wrong = LabelledImages(images.images, torch.tensor([label]))
+    with pytest.raises(DataError, match=f"label {label} does not fit"):
         write_idx_folder(tmp_path / "a", wrong, images)
     assert not list(tmp_path.iterdir())
 

@@ -38,9 +38,31 @@ def test_every_test_image_of_a_domain_goes_to_one_of_its_clients(config, tmp_pat
         )
 
 
-def test_folders_of_an_earlier_run_are_replaced(images, config, tmp_path):
+def test_folders_of_an_earlier_run_are_replaced_only_on_demand(images, config, tmp_path):
     (folder, *_) = write_client_data(config, tmp_path / "data").values()
     before, _ = read_idx_folder(folder)
-    (folder, *_) = write_client_data(small_run(images, tmp_path, seed=1), tmp_path / "data").values()
+    again = small_run(images, tmp_path, seed=1)
+    with pytest.raises(FileExistsError, match=r"client-0 is there already, with t10k-images.* --force"):
+        write_client_data(again, tmp_path / "data")
+    assert torch.equal(read_idx_folder(folder)[0].images, before.images)
+    (folder, *_) = write_client_data(again, tmp_path / "data", replace=True).values()
     after, _ = read_idx_folder(folder)
     assert not torch.equal(before.images, after.images)
+
+
+def test_nothing_is_written_where_any_of_the_folders_has_something_in_it(config, tmp_path):
+    (tmp_path / "data" / "client-3").mkdir(parents=True)
+    (tmp_path / "data" / "client-3" / "photo.jpg").touch()
+    with pytest.raises(FileExistsError, match=r"client-3 is there already, with photo\.jpg in it"):
+        write_client_data(config, tmp_path / "data")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["client-3"]
+
+
+def test_of_a_link_only_the_link_is_replaced(config, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "photo.jpg").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "client-0").symlink_to(tmp_path / "photos")
+    folders = write_client_data(config, tmp_path / "data", replace=True)
+    read_idx_folder(folders[0])
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["photo.jpg"]

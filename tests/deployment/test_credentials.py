@@ -64,6 +64,11 @@ def test_the_authoritys_key_is_nowhere(made):
         ([], 30, "at least one name.*--name"),
         (["server.example"], 0, "--days 0"),
         (["sërver.example"], 30, "--name sërver.example"),
+        (["https://server.example"], 30, "--name https://server.example: .* without scheme and port"),
+        (["server.example:9092"], 30, "--name server.example:9092: .* without scheme and port"),
+        (["server..example"], 30, "--name server..example"),
+        (["-server.example"], 30, "--name -server.example"),
+        ([f"{'a' * 64}.example"], 30, "--name a"),
     ],
 )
 def test_what_cannot_be_certified_is_named(tmp_path, names, days, message):
@@ -94,3 +99,14 @@ def test_half_a_key_is_named_and_left_alone(tmp_path, lost):
     with pytest.raises(CredentialsError, match="only one half of this key"):
         make_node_key(tmp_path / "node")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == left
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "server.pem", "server.key"])
+def test_files_that_are_there_are_replaced_only_on_demand(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=rf"{name} is there already: .* --force"):
+        make_server_credentials(tmp_path, ["server.example"])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    make_server_credentials(tmp_path, ["server.example"], replace=True)
+    assert (tmp_path / name).read_text() != "mine"

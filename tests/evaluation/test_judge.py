@@ -48,6 +48,14 @@ def test_a_judge_never_touches_test_images(tmp_path):
     load_or_train_judge(domain, cache=tmp_path, seed=0, settings=ONE_STEP)
 
 
+def test_a_judge_needs_no_cache_that_can_be_written(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    domain = digits_8x8()
+    judge = load_or_train_judge(domain, cache=tmp_path / "file", seed=0, settings=ONE_STEP)
+    assert states_equal(judge, train_judge(domain, seed=0, settings=ONE_STEP))
+    assert "is not kept, and is trained again next time" in caplog.text
+
+
 def test_a_cached_judge_is_not_trained_again(tmp_path, monkeypatch):
     domain = digits_8x8()
     first = load_or_train_judge(domain, cache=tmp_path, seed=0, settings=ONE_STEP)

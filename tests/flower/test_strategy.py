@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord
 from huscf_flwr.config import to_run_config
 from huscf_flwr.federation import Clustering, SampleWeighting
 from huscf_flwr.methods.fedgan import FedGAN as FedGANMethod
+from huscf_flwr.run.folder_lock import FolderInUseError
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.session.wire import channel, server
@@ -323,6 +324,21 @@ def test_a_taken_port_is_named_before_anybody_is_asked(images, tmp_path):
     assert not (tmp_path / "other").exists()
     taken.close()
     grid.close()
+
+
+def test_a_run_holds_its_folder_from_its_preparation_until_it_is_closed(images, tmp_path):
+    config = small_run(images, tmp_path, method="fedgan", **UNJUDGED)
+    first = FedGAN(config, display=SilentDisplay())
+    grid = InProcessGrid(hosts(1), to_run_config(first.config))
+    first.prepare(grid)
+    before = (config.folder / "config.yaml").stat().st_mtime_ns
+    with pytest.raises(FolderInUseError, match=rf"{config.folder} is being written by process"):
+        run(config, hosts(1))
+    assert (config.folder / "config.yaml").stat().st_mtime_ns == before
+    first.close()
+    grid.close()
+    run(config, hosts(1))
+    assert read_summary(config.folder)["rounds"] == 2
 
 
 def test_more_clusters_than_clients_are_named_before_training(images, tmp_path):

@@ -4,11 +4,14 @@ import subprocess
 import sys
 import tomllib
 from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from huscf_flwr.flower import superlink as superlink_module
-from huscf_flwr.flower.superlink import FlowerRunError, private_superlink
+from huscf_flwr.flower.superlink import FlowerRunError, flower_environment, private_superlink, toml_value
 from tests.flower.scripted_flwr import scripted_superlink
 
 
@@ -81,6 +84,56 @@ def test_commands_talk_to_the_superlink_that_is_there_now(not_started, tmp_path)
 def test_what_a_command_starts_ends_with_the_superlink(not_started, tmp_path):
     with private_superlink(tmp_path) as superlink:
         assert [superlink.environment] == [tree.environment for tree in not_started]
+
+
+@pytest.fixture
+def dead_proxy(monkeypatch):
+    """Whoever asks a proxy gets no answer."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *given):
+        pass
+
+
+@pytest.mark.usefixtures("dead_proxy")
+def test_a_superlink_on_this_machine_is_found_past_proxies(tmp_path, monkeypatch):
+    monkeypatch.setattr(superlink_module, "_START_SECONDS", 20.0)
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            address = f"127.0.0.1:{server.server_port}"
+            superlink_module._wait_until_up(process, address, tmp_path / "log", None)
+            process.kill()
+        server.shutdown()
+
+
+def test_children_reach_this_machine_past_proxies_and_others_as_before(monkeypatch, tmp_path):
+    monkeypatch.setenv("no_proxy", "intern.example")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    found = flower_environment(tmp_path)
+    assert found["no_proxy"] == "intern.example,127.0.0.1,localhost,::1"
+    assert found["NO_PROXY"] == "127.0.0.1,localhost,::1"
+    assert "no_grpc_proxy" not in found
+    monkeypatch.setenv("no_grpc_proxy", "a")
+    assert flower_environment(tmp_path)["no_grpc_proxy"] == "a,127.0.0.1,localhost,::1"
+
+
+@pytest.mark.parametrize("text", ["/a b", "/\U0001f600", '/ä"\\\x7f\x01', "/日本"])
+def test_any_path_can_be_said_in_toml(text, tmp_path):
+    assert tomllib.loads(f"a = {toml_value(text)}") == {"a": text}
+    superlink_module._write_connection(tmp_path, "127.0.0.1:1", Path(text))
+    found = tomllib.loads((tmp_path / "config.toml").read_text("utf-8"))
+    assert found["superlink"]["private"]["root-certificates"] == text
 
 
 @pytest.fixture

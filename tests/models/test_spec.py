@@ -76,9 +76,9 @@ def test_a_convolution_does_not_take_a_vector():
         spec_with(discriminator=network(2, {**CONVOLUTION, "label_plane": True}, LINEAR, CONVOLUTION))
 
 
-@pytest.mark.parametrize("width", [0, -1])
+@pytest.mark.parametrize("width", [0, -1, float("inf"), float("nan")])
 def test_a_width_is_positive(width):
-    with pytest.raises(ValueError, match=f"width: {width} is not positive"):
+    with pytest.raises(ValueError, match=f"width: {width} is no positive number; take 1"):
         load_model_spec("authors-28", width)
 
 

@@ -84,7 +84,7 @@ def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
             "huscf_flwr.run.checkpoint._read_state": "state of the checkpoint",
             "huscf_flwr.run.checkpoint.read_exactly": "tensors of the checkpoint",
             "huscf_flwr.data.population.load_population": "population",
-            "huscf_flwr.data.population.load_domain": "domain",
+            "huscf_flwr.data.domains.load_domain": "domain",
             "huscf_flwr.data.population.partition": "partition",
         },
     )

@@ -5,7 +5,9 @@ import threading
 import pytest
 import torch
 
+from huscf_flwr.data import read_idx, write_idx
 from huscf_flwr.methods.huscf import HuSCFClient
+from huscf_flwr.run.check import check_run
 from huscf_flwr.run.checkpoint import CheckpointError, read_checkpoint
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
@@ -217,6 +219,21 @@ def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_
     with pytest.raises(CheckpointError, match=r"resume: .*client 2 kept after round 1: .* is missing"):
         train(small_run(images, tmp_path, resume=tmp_path / "small", **{"evaluation.every": 0}))
     assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_does_not_go_on_with_images_that_have_changed(tmp_path):
+    root = write_domains(tmp_path / "images")
+    settings = {"method": "fedgan", **UNJUDGED}
+    train(small_run(root, tmp_path, rounds=1, **settings))
+    rest = small_run(root, tmp_path, resume=tmp_path / "small", **settings)
+    check_run(rest)
+    shutil.rmtree(root)
+    shutil.move(write_domains(tmp_path / "elsewhere"), root)
+    check_run(rest)
+    (path,) = (root / DOMAINS[0]).glob("train-images*")
+    write_idx(path, read_idx(path) ^ 1)
+    with pytest.raises(CheckpointError, match="belongs to a run with other images"):
+        check_run(rest)
 
 
 def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):

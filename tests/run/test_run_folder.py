@@ -105,6 +105,13 @@ def test_progress_can_be_read_while_it_is_there(make):
     assert read_progress(folder.path) == {"round": 2, "step": 5, "steps": 40}
 
 
+def test_progress_that_a_crash_has_spoiled_is_none(make):
+    folder = make()
+    folder.make()
+    (folder.path / "progress.json").write_text("")
+    assert read_progress(folder.path) is None
+
+
 @pytest.mark.parametrize("method", ["huscf", "fedgan"])
 def test_who_takes_part_and_what_there_is_to_show_are_written(make, tmp_path, method):
     config = small_run(tmp_path, tmp_path, method=method, clients=3, **{"model.width": 0.03})

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,6 +72,26 @@ def test_a_run_that_nobody_judged_has_no_domain_to_draw(single_product, tmp_path
         draw_labelled_images(single_product, label=1, count=2, output=tmp_path, domain="digits")
 
 
+def test_images_of_two_draws_are_never_mixed(single_product, tmp_path):
+    def draw(count, **how):
+        return draw_labelled_images(single_product, label=1, count=count, output=tmp_path, **how)
+
+    folder = draw(3)
+    with pytest.raises(FileExistsError, match=r"1 is there already, with 00000\.png.*--force"):
+        draw(2)
+    assert len(pixels(folder)) == 3
+    assert len(pixels(draw(2, replace=True))) == 2
+
+
+def test_a_damaged_generator_is_named(single_product, tmp_path):
+    folder = shutil.copytree(single_product, tmp_path / "copy")
+    (path,) = (folder / "generators").iterdir()
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"^{path} is damaged and cannot be read"):
+        draw_labelled_images(folder, label=1, count=2, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -89,5 +111,5 @@ def test_what_the_run_does_not_have_is_named(run_folder, tmp_path, changes, mess
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(ConfError, match=r"config\.yaml: cannot be read"):
+    with pytest.raises(ConfError, match=r"config\.yaml' is neither a file"):
         draw_labelled_images(tmp_path, label=0, count=1, product="cluster-0", output=tmp_path / "out")

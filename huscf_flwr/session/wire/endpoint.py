@@ -23,6 +23,7 @@ from huscf_flwr.session.attendance import SessionError
 
 _TLS = "tls://"
 _HANDSHAKE_SECONDS = 10.0
+_LAST_PORT = 65_535
 _ANYWHERE = ("0.0.0.0", "::")
 Options = Sequence[tuple[str, int]]
 
@@ -134,6 +135,9 @@ def open_channel(address: str, roots: bytes | None, options: Options) -> grpc.Ch
     ``roots``, or the other way round.
     """
     place = address.removeprefix(_TLS)
+    if _is_loopback(place.rpartition(":")[0].strip("[]")):
+        # A proxy that the environment names would look for the executor on its own machine.
+        options = (*options, ("grpc.enable_http_proxy", 0))
     if place == address:
         if roots is not None:
             raise SessionError(
@@ -185,6 +189,13 @@ def _host(setting: str, address: str) -> str:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal():
         raise EndpointError(f"{setting}: '{address}' is not host:port; write it as in server.example:9000")
+    if int(port) > _LAST_PORT:
+        raise EndpointError(f"{setting}: '{address}' has the port {port}; the last one is {_LAST_PORT}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise EndpointError(
+            f"{setting}: '{address}' may mean several addresses; write one of IPv6 in brackets, as in "
+            f"[{host}]:{port}"
+        )
     return host.strip("[]")
 
 

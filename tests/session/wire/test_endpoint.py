@@ -16,7 +16,7 @@ from huscf_flwr.session import SessionError, run_steps
 from huscf_flwr.session.wire import Endpoint, EndpointError, ExecutorServer, GrpcChannel, Rendezvous, arrive
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
-from huscf_flwr.session.wire.endpoint import is_on_this_machine
+from huscf_flwr.session.wire.endpoint import is_on_this_machine, open_channel
 from huscf_flwr.split import EXCHANGES, HostedClient
 from tests.models.specs import small_specs
 from tests.session.threads import PATIENCE
@@ -283,3 +283,32 @@ def test_names_with_a_star_and_addresses_are_understood(tmp_path, told):
     server = secure_server(make_server_credentials(tmp_path, names), "0.0.0.0:0", advertise=told)
     assert server.address == f"tls://{told}"
     server.stop()
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_an_executor_on_this_machine_is_reached_past_proxies(monkeypatch, credentials, roots, has_tls):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server = secure_server(credentials) if has_tls else ExecutorServer("127.0.0.1:0")
+    channel = open_channel(server.address, roots if has_tls else None, ())
+    try:
+        grpc.channel_ready_future(channel).result(PATIENCE)
+    finally:
+        channel.close()
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("bind", "message"),
+    [
+        ("127.0.0.1:70000", "'127.0.0.1:70000' has the port 70000; the last one is 65535"),
+        ("::1:0", r"'::1:0' may mean several addresses; write .* as in \[::1\]:0"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_before_anything_listens(bind, message):
+    with pytest.raises(EndpointError, match=f"executor.bind: {message}"):
+        Endpoint(bind).check()
+    with pytest.raises(EndpointError, match=f"executor.advertise: {message}"):
+        Endpoint("127.0.0.1:0", advertise=bind).check()

@@ -1,0 +1,26 @@
+"""Files and folders that somebody else has made, which nothing here replaces unless it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+_MOST_NAMED = 3
+
+
+def refuse_existing(places: Iterable[Path]) -> None:
+    """Raise ``FileExistsError`` naming the first of ``places`` that is there, unless it is an empty folder.
+
+    For commands that have an option ``--force``.
+    """
+    for place in places:
+        if not (place.exists() or place.is_symlink()):
+            continue
+        held = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        if place.is_dir() and not held:
+            continue
+        more = ", ..." if len(held) > _MOST_NAMED else ""
+        content = f", with {', '.join(held[:_MOST_NAMED])}{more} in it" if held else ""
+        raise FileExistsError(
+            f"{place} is there already{content}: choose another place, or replace it with --force"
+        )

@@ -1,0 +1,112 @@
+"""What a run computes from beside its settings, by content: files may be moved or renamed, but not changed.
+
+A checkpoint knows it, so that a run does not go on with other networks, another scenario or other images; and
+so does a comparison, which knows finished runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from huscf_flwr.conf_files import ConfError, known_confs
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import load_devices
+from huscf_flwr.data import Population, scenario_of
+from huscf_flwr.methods import method_of
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.models.classifier_spec import load_classifier_family
+
+_IN_WORDS = {
+    "scenario": "another scenario",
+    "model": "another network",
+    "devices": "other device profiles",
+    "method_version": "another version of the method",
+    "images": "other images",
+    "classifiers": "other classifiers",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Hashes (SHA-256) of what a run computes from, beside its settings."""
+
+    scenario: str
+    """Of the scenario's content, with the domains that were taken."""
+    model: str
+    """Of the networks' specification."""
+    devices: str
+    """Of the device profiles."""
+    method_version: int
+    images: str | None = None
+    """Of all images and labels, and of who holds which; None if nobody has looked."""
+    classifiers: str | None = None
+    """Of the family of classifiers; None if there is none of this name, as a GAN needs none."""
+
+    def differences(self, other: Origin) -> list[str]:
+        """Return, in words, what differs in ``other``; what nobody has looked at does not."""
+        before, now = asdict(self), asdict(other)
+        return [
+            words
+            for name, words in _IN_WORDS.items()
+            if before[name] != now[name] and None not in (before[name], now[name])
+        ]
+
+
+def origin_of(config: RunConfig, images: str | None = None) -> Origin:
+    """Return what a run of ``config`` computes from; ``images`` is their hash, if somebody has looked."""
+    return Origin(
+        scenario=_hash_of(_scenario(config)),
+        model=_hash_of(_model(config)),
+        devices=_hash_of(_content(load_devices(config.cuts.devices))),
+        method_version=method_of(config).version,
+        images=images,
+        classifiers=_classifiers(config),
+    )
+
+
+def images_hash(population: Population) -> str:
+    """Return the hash of all images and labels, and of which client holds which."""
+    found = hashlib.sha256()
+    for name, domain in population.domains.items():
+        found.update(name.encode())
+        for part in (domain.train, domain.test):
+            for tensor in (part.images, part.labels):
+                found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                found.update(tensor.contiguous().numpy().tobytes())
+    for member in population.partitions:
+        found.update(f"{member.client} {member.domain} {len(member.indices)}".encode())
+        for places in (member.indices, member.held_out):
+            found.update(places.astype("<i8").tobytes())
+    return found.hexdigest()
+
+
+def _scenario(config: RunConfig) -> dict[str, Any]:
+    """Return a scenario without the places of its images, which are looked at themselves."""
+    content = _content(scenario_of(config))
+    return {**content, "domains": [{**domain, "folder": None} for domain in content["domains"]]}
+
+
+def _model(config: RunConfig) -> dict[str, Any]:
+    content = _content(model_spec_of(config))
+    # The names of our own files have always been part of the hash; that of a user's file may change.
+    return content if content["name"] in known_confs("models") else {**content, "name": ""}
+
+
+def _classifiers(config: RunConfig) -> str | None:
+    try:
+        return _hash_of({**_content(load_classifier_family(config.classifier.family)), "name": ""})
+    except ConfError:
+        return None
+
+
+def _content(part: BaseModel) -> dict[str, Any]:
+    return part.model_dump(mode="json", exclude={"description"})
+
+
+def _hash_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
