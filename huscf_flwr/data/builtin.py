@@ -37,7 +37,7 @@ def load_letters(cache: Path) -> Pair:
     """
     folder = cache / f"letters-{RECIPE}"
     if not folder.exists():
-        write_idx_folder(folder, *make_letters())
+        write_idx_folder(folder, *make_letters(), keep=True)
     try:
         return read_idx_folder(folder, classes=len(LETTERS))
     except DataError as error:

@@ -35,6 +35,7 @@ class Judging:
         self._config = config
         self._domains = population.domains
         self._domain_of = population.domain_of()
+        self.notes = population.notes
         self._judges: dict[str, Judge] = {}
         self._settings = evaluation_settings(config)
         if draws_images(method_of(config)):

@@ -1,10 +1,11 @@
 """The ClientApp, whatever the method: hosts one real client, or some virtual ones.
 
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
-folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and what it
-keeps between rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without them hosts
-virtual clients of the configured scenario, and keeps theirs in the run's folder. `root-certificates` names
-the file by which either knows the split executor, usually the one by which
+folder or file, in any format that `huscf_flwr.data.formats` knows; `class-names` and `first-label` say how
+labels are counted where the files do not. Its device profile is named by `device-profile` (`FILE:NAME`), and
+what it keeps between rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without
+them hosts virtual clients of the configured scenario, and keeps theirs in the run's folder.
+`root-certificates` names the file by which either knows the split executor, usually the one by which
 `flower-supernode --root-certificates` knows the SuperLink: a ClientApp is not told of that.
 """
 

@@ -39,6 +39,7 @@ CHANGED = {
     "data.domains": "mnist,kmnist",
     "data.root": "/images",
     "data.cache": "/cache",
+    "data.fit": "crop",
     "data.id-offset": "authors",
     "data.exclusion-pattern": "authors",
     "data.held-out": 0.125,
