@@ -88,6 +88,8 @@ class Run:
             checkpoint.check_private(virtual)
             checkpoint.restore(self.rounds)
         self.folder.make(checkpoint)
+        if self._judging is not None:
+            self.folder.name_classes(self._judging.class_names, self._judging.class_names_for)
         self._log.write_to(self.folder.path)
         if checkpoint is not None:
             self._started -= sum(line["seconds"] for line in read_metrics(self.folder.path))

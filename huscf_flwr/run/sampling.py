@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from huscf_flwr.conf_files import read_yaml, validate
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images
-from huscf_flwr.evaluation.run_record import in_counting_order, read_run
+from huscf_flwr.evaluation.run_record import in_counting_order, name_of, read_run
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.seeding import torch_stream
@@ -21,33 +22,44 @@ from huscf_flwr.tensor_files import read_tensors
 def draw_labelled_images(
     run_folder: Path,
     *,
-    label: int,
+    label: int | str,
     count: int,
     output: Path,
     product: str | None = None,
     domain: str | None = None,
     seed: int = 0,
 ) -> Path:
-    """Draw ``count`` images of class ``label`` into ``output/<label>/``; return that folder.
+    """Draw ``count`` images of class ``label`` into a folder of its name in ``output``; return that folder.
 
-    They are of ``product``, or of the one that a simulation judged for ``domain``; a run with one product
-    needs neither. It computes on the CPU, whatever the run computed on. Raises ``ValueError`` for a product,
-    domain or label that the run does not have.
+    A class may be given by its number or by its name; where it has no name, the folder is named by the
+    number. They are of ``product``, or of the one that a simulation judged for ``domain``; a run with one
+    product needs neither. It computes on the CPU, whatever the run computed on. Raises ``ValueError`` for a
+    product, domain or label that the run does not have.
     """
     config = _config_of(run_folder)
-    classes = model_spec_of(config).classes
-    if not 0 <= label < classes:
-        raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}")
-    tensors = read_tensors(_file_of(run_folder, product, domain))
-    sampler = method_of(config).sampler(config, tensors)
-    stream = torch_stream(seed, "samples", label)
-    images = denormalise(draw_images(sampler, torch.full((count,), label), stream))
-    folder = output / str(label)
+    file = _file_of(run_folder, product, domain)
+    names = read_run(run_folder).class_names(file.stem, domain)
+    number = _number_of(label, names, model_spec_of(config).classes)
+    sampler = method_of(config).sampler(config, read_tensors(file))
+    stream = torch_stream(seed, "samples", number)
+    images = denormalise(draw_images(sampler, torch.full((count,), number), stream))
+    folder = output / name_of(number, names)
     folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(images):
+    for place, image in enumerate(images):
         pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
-        Image.fromarray(pixels).save(folder / f"{number:05}.png")
+        Image.fromarray(pixels).save(folder / f"{place:05}.png")
     return folder
+
+
+def _number_of(label: int | str, names: Sequence[str], classes: int) -> int:
+    """Return the number of a class that is given by number or name; a name goes before a number."""
+    if label in names:
+        return names.index(str(label))
+    text = str(label)
+    if text.isdecimal() and int(text) < classes:
+        return int(text)
+    known = f", which are {', '.join(names)}" if names else ""
+    raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}{known}")
 
 
 def sampler_judged_for(config: RunConfig, domain: str) -> Sampler | None:
