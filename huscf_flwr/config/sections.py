@@ -54,11 +54,16 @@ class ModelSection(Section):
     """The networks.
 
     Attributes:
-        spec: name in ``conf/models`` or path of a YAML file.
+        spec: name in ``conf/models`` or path of a YAML file; or ``auto``, in a simulation: the family, the
+            number of classes and the channels that fit the images of all domains.
+        classes: number of classes; by default the file's.
+        channels: of the images, 1 (grey) or 3 (colour); by default the file's.
         width: multiplies the channels of all inner blocks.
     """
 
     spec: str = "authors-28"
+    classes: PositiveInt | None = None
+    channels: Literal[1, 3] | None = None
     width: PositiveFloat = 1.0
 
 

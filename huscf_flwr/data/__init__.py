@@ -6,6 +6,7 @@ judges the result. Nothing here sends anything.
 
 from huscf_flwr.data.client_data import ClientData, split_held_out
 from huscf_flwr.data.domains import Domain, DomainSource, load_domain, load_domains
+from huscf_flwr.data.following import following_data
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
 from huscf_flwr.data.images import (
     DataError,
@@ -40,6 +41,7 @@ __all__ = [
     "clients_per_domain",
     "convert",
     "denormalise",
+    "following_data",
     "load_domain",
     "load_domains",
     "load_population",

@@ -22,13 +22,13 @@ from huscf_flwr.data.registry import register_domain
 Pair = tuple[LabelledImages, LabelledImages]
 
 
-@register_domain("digits", classes=10)
+@register_domain("digits", classes=10, shape=(1, 28, 28))
 def load_digits(_cache: Path) -> Pair:
     """Load scikit-learn's handwritten digits (see ``digits.py``)."""
     return make_digits()
 
 
-@register_domain("letters", classes=len(LETTERS))
+@register_domain("letters", classes=len(LETTERS), shape=(1, 28, 28))
 def load_letters(cache: Path) -> Pair:
     """Load A to J from matplotlib's fonts (see ``letters.py``), rendered once into the cache.
 
@@ -44,37 +44,37 @@ def load_letters(cache: Path) -> Pair:
         raise DataError(f"{error}. Delete {folder}: it will be rendered again") from error
 
 
-@register_domain("mnist", classes=10)
+@register_domain("mnist", classes=10, shape=(1, 28, 28))
 def load_mnist(cache: Path) -> Pair:
     """Load MNIST: 60,000 and 10,000 handwritten digits, 28x28 grey."""
     return _download("MNIST", cache)
 
 
-@register_domain("fashion-mnist", classes=10)
+@register_domain("fashion-mnist", classes=10, shape=(1, 28, 28))
 def load_fashion_mnist(cache: Path) -> Pair:
     """Load Fashion-MNIST: 60,000 and 10,000 pieces of clothing, 28x28 grey."""
     return _download("FashionMNIST", cache)
 
 
-@register_domain("kmnist", classes=10)
+@register_domain("kmnist", classes=10, shape=(1, 28, 28))
 def load_kmnist(cache: Path) -> Pair:
     """Load Kuzushiji-MNIST: 60,000 and 10,000 cursive Japanese characters, 28x28 grey."""
     return _download("KMNIST", cache)
 
 
-@register_domain("cifar10", classes=10)
+@register_domain("cifar10", classes=10, shape=(3, 32, 32))
 def load_cifar10(cache: Path) -> Pair:
     """Load CIFAR-10: 50,000 and 10,000 photographs, 32x32 colour."""
     return _download("CIFAR10", cache)
 
 
-@register_domain("svhn", classes=10)
+@register_domain("svhn", classes=10, shape=(3, 32, 32))
 def load_svhn(cache: Path) -> Pair:
     """Load the Street View House Numbers: 73,257 and 26,032 digits, 32x32 colour."""
     return _download("SVHN", cache)
 
 
-@register_domain("notmnist", classes=10)
+@register_domain("notmnist", classes=10, shape=(1, 28, 28))
 def load_notmnist(_cache: Path) -> Pair:
     """Refuse: notMNIST cannot be downloaded.
 

@@ -28,7 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.derived import TRANSFORMS, derivation, transformed
-from huscf_flwr.data.formats.found import Found, Wanted
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
 from huscf_flwr.data.formats.places import FORMATS, read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
@@ -174,6 +174,7 @@ def load_domain(
     wanted = Wanted(ImageForm(*image, fit), needs_test=needs_test)
     known, found = _read(source, root, cache, named, wanted, split_test=split_test)
     train, test = found.train, found.test if found.test is not None else found.train.none
+    shape = found.shape or ImageShape(*train.images.shape[1:])
     _check_classes(source.name, known, test, classes)
     return Domain(
         source.name,
@@ -181,8 +182,16 @@ def load_domain(
         convert(train, *image, fit),
         convert(test, *image, fit),
         found.class_names if len(found.class_names) == known else (),
-        (*found.notes, *_fit_notes(source.name, train, fit)),
+        (*found.notes, *_form_notes(source.name, shape, ImageForm(*image, fit))),
     )
+
+
+def place_of_source(source: DomainSource, root: Path | None) -> DomainSource:
+    """Return the domain whose own images a source has, with the folder or file where they lie, if any."""
+    derived = _derived(source, root, _NO_SOURCES)
+    if derived is not None:
+        return place_of_source(derived[0], root)
+    return source.model_copy(update={"folder": source.folder or _place_below(root, source.name)})
 
 
 def _read(
@@ -218,14 +227,27 @@ def _read(
     return expected or max(int(found.train.labels.max()) + 1, len(found.class_names)), found
 
 
-def _fit_notes(name: str, images: LabelledImages, fit: Fit) -> tuple[str, ...]:
-    height, width = images.images.shape[2:]
-    if height == width:
-        return ()
-    done = {"pad": "padded with black", "crop": "cropped to their middle", "stretch": "stretched"}[fit]
-    return (
-        f"domain '{name}': images of {height} x {width} pixels, height first, are {done}: data.fit is {fit}",
+def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:
+    """Return what images of ``shape``, which is how they lie there, lose on the way to the network's form."""
+    notes = []
+    if shape.height != shape.width:
+        done = {"pad": "padded with black", "crop": "cropped to their middle", "stretch": "stretched"}[
+            form.fit
+        ]
+        notes.append(
+            f"domain '{name}': images of {shape.height} x {shape.width} pixels, height first, are {done}: "
+            f"data.fit is {form.fit}"
+        )
+    lost = ["their colour"] if shape.channels > form.channels else []
+    lost += (
+        [f"detail, from {max(shape[1:])} to {form.size} pixels"] if max(shape[1:]) > 1.25 * form.size else []
     )
+    if lost:
+        notes.append(
+            f"domain '{name}': images lose {' and '.join(lost)}, as model.spec says; in a simulation auto "
+            "takes networks that fit"
+        )
+    return notes
 
 
 def _derived(
@@ -303,6 +325,6 @@ def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | N
         )
     if allowed is not None and found > allowed:
         raise DataError(
-            f"domain '{name}' has {found} classes and the network {allowed}: choose a model with "
-            f"at least {found} classes"
+            f"domain '{name}' has {found} classes and the network {allowed}: set model.classes to "
+            f"at least {found}, or model.spec to auto"
         )

@@ -179,6 +179,11 @@ def shape_of_idx(files: IdxFiles) -> tuple[int, int, int]:
     return channels, height, width
 
 
+def idx_label_limit(files: IdxFiles) -> int:
+    """Return one more than the largest training label; raises ``DataError`` as ``read_idx`` does."""
+    return int(_read_labels(_find(files.folder, files.train, "labels", "idx1"), None).max(initial=-1)) + 1
+
+
 def write_idx_folder(
     folder: Path, train: LabelledImages, test: LabelledImages, *, keep: bool = False
 ) -> None:

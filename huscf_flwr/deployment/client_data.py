@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Population, population_of, write_idx_folder
+from huscf_flwr.data import Population, following_data, population_of, write_idx_folder
 from huscf_flwr.models import model_spec_of
 
 
@@ -19,6 +19,7 @@ def write_client_data(config: RunConfig, root: Path) -> dict[int, Path]:
     A client gets the images that it holds in a simulation, in their order, those that it will hold out among
     them, and its share of its domain's test images. Folders that are there are replaced.
     """
+    config = following_data(config)
     population = population_of(config, model_spec_of(config))
     folders = {client: root / f"client-{client}" for client in range(config.clients)}
     for client, folder in folders.items():

@@ -22,7 +22,7 @@ from flwr.clientapp import ClientApp
 
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.cuts.devices import Device, deal_devices
-from huscf_flwr.data import ClientData, Population
+from huscf_flwr.data import ClientData, Population, following_data
 from huscf_flwr.evaluation.domain_scores import Judged
 from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.flower.log_display import LOGGER
@@ -143,7 +143,8 @@ def _reasons(drop_outs: Mapping[int, DropOut], of: str) -> dict[int, str]:
 
 
 def _config(context: Context) -> RunConfig:
-    return resolved(from_run_config(context.run_config))
+    config = resolved(from_run_config(context.run_config))
+    return config if owner_of(context) else following_data(config)
 
 
 def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:

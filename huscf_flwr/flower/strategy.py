@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.data import following_data
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.flower.assembly import NODES_SECONDS, Assembly, AssemblyError, addressed, assemble
 from huscf_flwr.flower.client_keys import write_client_keys
@@ -74,11 +75,12 @@ class MethodStrategy(Strategy):
         so now. Returns the grid to hand to ``start``: it does not wait for hosts that have been given up.
         Raises ``AssemblyError``, or what the configuration is found wrong for.
         """
-        config = self.config
+        said = self.config
+        config = self.config = following_data(said)
         checkpoint = check_settings(config, self.method)
         if is_lock_step(self.method):
             self._server = listen(config)
-        assembly = self._assembly = assemble(config, self.method, grid, self._server)
+        assembly = self._assembly = assemble(said, self.method, grid, self._server)
         method = self._make_method(config, assembly.descriptions)
         if not isinstance(method, self.method):
             raise TypeError(

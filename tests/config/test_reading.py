@@ -31,6 +31,8 @@ CHANGED = {
     "tensorboard": True,
     "output": "/elsewhere",
     "model.spec": "colour-32",
+    "model.classes": 7,
+    "model.channels": 1,
     "model.width": 0.125,
     "classifier.family": "mine",
     "classifier.learning-rate": 0.05,
@@ -370,6 +372,8 @@ def test_what_is_written_down_is_complete(method, mode):
     assert {key for key, value in flat.items() if value == ""} == {
         "resume",
         "resume-round",
+        "model.classes",
+        "model.channels",
         "data.domains",
         "data.root",
         "cuts.fixed",

@@ -158,6 +158,20 @@ def test_what_was_done_with_images_that_are_not_square_is_said(tmp_path, cache):
         assert f"images of 4 x 8 pixels, height first, are {done}" in domain.notes[1]
 
 
+def test_what_images_lose_is_said(tmp_path, cache):
+    write_pictures(tmp_path / "x", some(20, classes=3, size=40, channels=3), names=("a", "b", "c"))
+    for image, lost in {
+        (1, 28): "images lose their colour and detail, from 40 to 28 pixels",
+        (3, 28): "images lose detail, from 40 to 28 pixels",
+        (1, 32): "images lose their colour",
+        (3, 32): "",
+    }.items():
+        notes = load_domain("x", root=tmp_path, cache=cache, image=image).notes[1:]
+        assert [note.partition("'x': ")[2].partition(", as model")[0] for note in notes] == (
+            [lost] if lost else []
+        )
+
+
 def test_classes_may_be_named_and_counted_from_one(tmp_path, cache):
     labels = LabelledImages(some(20).images, 1 + torch.arange(20) % 2)
     source = DomainSource(

@@ -53,12 +53,14 @@ class Found:
         test: those to test with; None if the place has no test part.
         class_names: names by label; empty if the place has only numbers.
         notes: what was done with them that a reader may not expect, a sentence each.
+        shape: of the images where they lie, if they were brought to another form while they were read.
     """
 
     train: LabelledImages
     test: LabelledImages | None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    shape: ImageShape | None = None
 
 
 def pixels_of(array: NDArray[np.generic], source: str) -> NDArray[np.uint8]:

@@ -58,6 +58,11 @@ def shape_of_image_folder(folder: Path) -> ImageShape:
     )
 
 
+def image_folder_label_limit(folder: Path, wanted: Wanted) -> int:
+    """Return one more than the largest label that a folder's name stands for."""
+    return max(_labels_of(folder, _parts(folder), wanted).values(), default=-1) + 1
+
+
 def read_image_folder(folder: Path, wanted: Wanted) -> Found:
     """Return the pictures of ``folder``, in the order of their classes and names.
 
@@ -94,6 +99,7 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
         None if test is None else _read(test, form),
         wanted.class_names or (() if is_number else tuple(labels)),
         tuple(notes),
+        shape_of_image_folder(folder),
     )
 
 

@@ -30,6 +30,12 @@ def shape_of_npz(path: Path) -> ImageShape:
         return ImageShape(*_images(path, file, "train").shape[1:])
 
 
+def npz_label_limit(path: Path) -> int:
+    """Return one more than the largest training label; raises ``DataError`` as ``read_npz`` does."""
+    with _opened(path) as file:
+        return int(_labels(path, file, "train").max(initial=-1)) + 1
+
+
 def read_npz(path: Path, wanted: Wanted) -> Found:
     """Return the images of an ``.npz`` file.
 

@@ -52,6 +52,12 @@ def shape_of_tables(place: Path) -> ImageShape:
     return _shape(train, columns.count - (columns.label is not None))
 
 
+def table_label_limit(place: Path, wanted: Wanted) -> int:
+    """Return one more than the largest training label; raises ``DataError`` as ``read_tables`` does."""
+    train = _read(_train_and_test(place)[0], wanted)
+    return 0 if train is None else int(train.labels.max()) + 1
+
+
 def read_tables(place: Path, wanted: Wanted) -> Found:
     """Return the images of a CSV file, or of a folder with one or two.
 

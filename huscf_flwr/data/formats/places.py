@@ -9,11 +9,22 @@ from pathlib import Path
 import torch
 
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
-from huscf_flwr.data.formats.image_folders import is_image_folder, read_image_folder, shape_of_image_folder
-from huscf_flwr.data.formats.npz import read_npz, shape_of_npz
+from huscf_flwr.data.formats.image_folders import (
+    image_folder_label_limit,
+    is_image_folder,
+    read_image_folder,
+    shape_of_image_folder,
+)
+from huscf_flwr.data.formats.npz import npz_label_limit, read_npz, shape_of_npz
 from huscf_flwr.data.formats.pictures import SUFFIXES
-from huscf_flwr.data.formats.pixel_tables import is_table, read_tables, shape_of_tables, tables_of
-from huscf_flwr.data.idx import idx_files, read_idx_folder, shape_of_idx
+from huscf_flwr.data.formats.pixel_tables import (
+    is_table,
+    read_tables,
+    shape_of_tables,
+    table_label_limit,
+    tables_of,
+)
+from huscf_flwr.data.idx import idx_files, idx_label_limit, read_idx_folder, shape_of_idx
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.shares import stratified_shares
 
@@ -37,6 +48,8 @@ class _Format:
     place: Path
     shape: Callable[[Path], ImageShape]
     read: Callable[[Path, Wanted], Found]
+    label_limit: Callable[[Path, Wanted], int]
+    """One more than the largest training label."""
 
 
 def read_place(place: Path, wanted: Wanted, *, split_test: bool = True) -> Found:
@@ -76,6 +89,15 @@ def shape_of_place(place: Path) -> ImageShape:
     return _format_of(place).shape(place)
 
 
+def classes_of_place(place: Path, wanted: Wanted) -> int:
+    """Return the number of classes of a place where nobody says it, from its labels.
+
+    Raises:
+        DataError: as ``read_place`` does.
+    """
+    return _format_of(place).label_limit(place, wanted) - wanted.first_label
+
+
 def format_of_place(place: Path) -> str:
     """Return in words which format a place has; raises ``DataError`` if it has none that is known."""
     return _format_of(place).name
@@ -87,7 +109,11 @@ def _format_of(place: Path) -> _Format:
     files = idx_files(place)
     if files is not None:
         return _Format(
-            "files with MNIST's names", place, lambda _: ImageShape(*shape_of_idx(files)), _read_idx
+            "files with MNIST's names",
+            place,
+            lambda _: ImageShape(*shape_of_idx(files)),
+            _read_idx,
+            lambda *_: idx_label_limit(files),
         )
     if not place.exists():
         raise DataError(f"{place}: no such folder or file; correct the path")
@@ -101,9 +127,11 @@ def _format_of(place: Path) -> _Format:
     if archives:
         return _of_npz(archives[0])
     if tables_of(place):
-        return _Format("CSV", place, shape_of_tables, read_tables)
+        return _Format("CSV", place, shape_of_tables, read_tables, table_label_limit)
     if is_image_folder(place):
-        return _Format("folders of pictures", place, shape_of_image_folder, read_image_folder)
+        return _Format(
+            "folders of pictures", place, shape_of_image_folder, read_image_folder, image_folder_label_limit
+        )
     raise DataError(_nothing_in(place))
 
 
@@ -112,7 +140,7 @@ def _format_of_file(path: Path) -> _Format:
     if suffix == ".npz":
         return _of_npz(path)
     if is_table(path):
-        return _Format("CSV", path, shape_of_tables, read_tables)
+        return _Format("CSV", path, shape_of_tables, read_tables, table_label_limit)
     instead = {
         ".npy": "write images and labels into one file with numpy.savez",
         ".zip": "unpack it, and give the folder",
@@ -126,7 +154,13 @@ def _format_of_file(path: Path) -> _Format:
 
 
 def _of_npz(path: Path) -> _Format:
-    return _Format(".npz", path, lambda _: shape_of_npz(path), lambda _, wanted: read_npz(path, wanted))
+    return _Format(
+        ".npz",
+        path,
+        lambda _: shape_of_npz(path),
+        lambda _, wanted: read_npz(path, wanted),
+        lambda *_: npz_label_limit(path),
+    )
 
 
 def _nothing_in(folder: Path) -> str:
