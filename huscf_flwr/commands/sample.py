@@ -15,7 +15,7 @@ from huscf_flwr.run.sampling import draw_labelled_images
 
 def sample_command(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder")],
-    label: Annotated[int, typer.Option(min=0, help="class of the images")],
+    label: Annotated[str, typer.Option(help="class of the images: its number, or its name")],
     product: Annotated[
         str | None, typer.Option(help="what draws, such as cluster-0; not needed if there is only one")
     ] = None,
@@ -25,7 +25,7 @@ def sample_command(
     seed: Annotated[int, typer.Option(min=0, help="other images for another seed")] = 0,
     force: Force = False,
 ) -> None:
-    """Draw labelled images from a trained generator: OUTPUT/<label>/<number>.png."""
+    """Draw labelled images from a trained generator: OUTPUT/<class>/<number>.png."""
     with errors_as_messages():
         if not (run_folder / "config.yaml").is_file():
             missing = "has no config.yaml" if run_folder.is_dir() else "is no folder"

@@ -74,11 +74,16 @@ class ModelSection(Section):
     """The networks.
 
     Attributes:
-        spec: name in ``conf/models`` or path of a YAML file.
+        spec: name in ``conf/models`` or path of a YAML file; or ``auto``, in a simulation: the family, the
+            number of classes and the channels that fit the images of all domains.
+        classes: number of classes; by default the file's.
+        channels: of the images, 1 (grey) or 3 (colour); by default the file's.
         width: multiplies the channels of all inner blocks.
     """
 
     spec: str = "authors-28"
+    classes: PositiveInt | None = None
+    channels: Literal[1, 3] | None = None
     width: PositiveFloat = 1.0
 
 
@@ -103,8 +108,11 @@ class DataSection(Section):
     Attributes:
         scenario: name in ``conf/scenarios``, number of the paper's, or path.
         domains: names of domains to take instead of the scenario's.
-        root: folder of folders in MNIST's file format, looked at before anything is downloaded.
+        root: folder with a folder or file of images for each domain, of the domain's name, looked at before
+            anything is downloaded.
         cache: folder for downloads, rendered images and judges.
+        fit: what is done with images that are not square: ``pad`` adds black on both sides, ``crop`` takes
+            the middle, ``stretch`` changes their proportions.
         id_offset: ``authors`` repeats a mistake of theirs: see ``huscf_flwr.data.PartitionRules``.
         exclusion_pattern: ``authors`` repeats another one: see there.
         held_out: share of a client's own images that it does not train on, and on which its own model is
@@ -120,6 +128,7 @@ class DataSection(Section):
     domains: NameList | None = None
     root: Path | None = None
     cache: Path = Field(default_factory=_default_cache)
+    fit: Literal["pad", "crop", "stretch"] = "pad"
     id_offset: Literal["corrected", "authors"] = "corrected"
     exclusion_pattern: Literal["per-domain", "authors"] = "per-domain"
     held_out: float = Field(default=0.0, ge=0, lt=1)

@@ -6,8 +6,17 @@ judges the result. Nothing here sends anything.
 
 from huscf_flwr.data.client_data import ClientData, split_held_out
 from huscf_flwr.data.domains import Domain, DomainSource, load_domain, load_domains
+from huscf_flwr.data.following import following_data
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
-from huscf_flwr.data.images import DataError, LabelledImages, PooledImages, convert, denormalise, normalise
+from huscf_flwr.data.images import (
+    DataError,
+    Fit,
+    LabelledImages,
+    PooledImages,
+    convert,
+    denormalise,
+    normalise,
+)
 from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
 from huscf_flwr.data.population import Population, load_population, population_of, scenario_of
 from huscf_flwr.data.registry import register_domain, registered_names
@@ -20,6 +29,7 @@ __all__ = [
     "DataError",
     "Domain",
     "DomainSource",
+    "Fit",
     "FreshDraw",
     "LabelledImages",
     "Partition",
@@ -31,6 +41,7 @@ __all__ = [
     "clients_per_domain",
     "convert",
     "denormalise",
+    "following_data",
     "load_domain",
     "load_domains",
     "load_population",

@@ -3,8 +3,8 @@
 A domain has a name, and its images come from the first of these that exists: the folder that the user gives
 with the name; the folder below ``data.root`` with a matching name (case, hyphens and underscores are ignored,
 so ``fashion-mnist`` matches ``FashionMNIST``); the loader registered under the name; the domain that it is
-derived from, as ``mnist-inverted`` is from ``mnist`` (see ``derived.py``). Folders are in MNIST's file format
-(see ``idx.py``).
+derived from, as ``mnist-inverted`` is from ``mnist`` (see ``derived.py``). Instead of a folder it may be a
+file, in any of the formats that ``formats.places`` knows.
 
 The domains of a run share no training image. A domain and those derived from it are dealt equal shares of its
 training images, a domain that is alone has all of them; the test images are the same for all.
@@ -20,16 +20,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.derived import TRANSFORMS, derivation, transformed
-from huscf_flwr.data.idx import read_idx_folder
-from huscf_flwr.data.images import DataError, LabelledImages, convert
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
+from huscf_flwr.data.formats.places import FORMATS, read_place
+from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
 from huscf_flwr.data.shares import stratified_shares
 
@@ -46,16 +47,35 @@ class DomainSource(BaseModel):
     Attributes:
         name: a registered name, the name of a folder below ``data.root``, or that of a domain with a
             transform, such as ``mnist-inverted``; any name if ``folder`` is set.
-        folder: folder with the images, in MNIST's file format.
-        classes: number of classes; by default the registered number, else 1 + the largest label of
-            the training images.
+        folder: folder or file with the images, in any format that is known; ``~`` is the home folder.
+        classes: number of classes; by default the registered number, else that of ``class_names``, else 1 +
+            the largest label of the training images.
+        class_names: names of the classes in the order of their labels; folders of pictures are matched with
+            them. By default what the images come with, if they do.
+        first_label: what the files call class 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    folder: Path | None = None
+    folder: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     classes: int | None = Field(default=None, ge=1, le=256)
+    class_names: tuple[str, ...] = ()
+    first_label: int = Field(default=0, ge=0, le=255)
+
+    @model_validator(mode="after")
+    def _as_many_names_as_classes(self) -> DomainSource:
+        names = self.class_names
+        if len(set(names)) < len(names) or "" in names:
+            raise ValueError(f"class_names {list(names)} has a name twice, or an empty one; correct it")
+        if names and self.classes not in (None, len(names)):
+            raise ValueError(f"{len(names)} class_names but classes: {self.classes}; correct one of them")
+        return self
+
+    @property
+    def stated_classes(self) -> int | None:
+        """The number of classes, if the source says it in one way or the other."""
+        return self.classes or len(self.class_names) or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +89,16 @@ class Domain:
         classes: number of classes.
         train: what is dealt to clients, and what judges are trained on.
         test: what everything is scored on, and nothing is trained on.
+        class_names: names by label, as many as ``classes``; empty if there are only numbers.
+        notes: what was done with the images that a reader may not expect, a sentence each.
     """
 
     name: str
     classes: int
     train: LabelledImages
     test: LabelledImages
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 _NO_SOURCES: Mapping[str, DomainSource] = MappingProxyType({})
@@ -88,6 +112,7 @@ def load_domains(
     image: tuple[int, int],
     classes: int,
     judged_on: JudgedOn = "test",
+    fit: Fit = "pad",
 ) -> dict[str, Domain]:
     """Load the domains of a run, by name in the order of ``sources``: no two share a training image.
 
@@ -107,6 +132,7 @@ def load_domains(
             classes=classes,
             needs_test=judged_on == "test",
             named=named,
+            fit=fit,
         )
         origin = origins[place]
         domain = _own_share(domain, origin, origins[:place].count(origin), origins.count(origin))
@@ -122,27 +148,50 @@ def load_domain(
     image: tuple[int, int],
     classes: int | None = None,
     needs_test: bool = True,
+    split_test: bool = True,
     named: Mapping[str, DomainSource] = _NO_SOURCES,
+    fit: Fit = "pad",
 ) -> Domain:
     """Load a domain and convert its images to the form that the network expects.
 
     Args:
         domain: a name, or a name with its folder.
-        root: folder of folders in MNIST's file format, searched before anything is downloaded.
+        root: folder of folders or files with images, searched before anything is downloaded.
         cache: folder for downloads and rendered images, created if needed.
         image: the network's (channels, size).
         classes: the network's number of classes; the domain must not have more.
-        needs_test: a folder without test images is an error.
+        needs_test: a test part without images is an error.
+        split_test: where there is no test part at all, a share of the images becomes one (see
+        ``read_place``).
         named: by plain name, sources from which the domain may be derived beside those that are known anyway.
+        fit: what is done with images that are not square.
 
     Raises:
         DataError: if the domain is unknown, or if its files are missing, damaged or do not fit. The
             message names the file or the setting.
     """
     source = DomainSource(name=domain) if isinstance(domain, str) else domain
-    found, train, test = _read(source, root, cache, named, needs_test=needs_test)
-    _check_classes(source.name, found, test, classes)
-    return Domain(source.name, found, convert(train, *image), convert(test, *image))
+    wanted = Wanted(ImageForm(*image, fit), needs_test=needs_test)
+    known, found = _read(source, root, cache, named, wanted, split_test=split_test)
+    train, test = found.train, found.test if found.test is not None else found.train.none
+    shape = found.shape or ImageShape(*train.images.shape[1:])
+    _check_classes(source.name, known, test, classes)
+    return Domain(
+        source.name,
+        known,
+        convert(train, *image, fit),
+        convert(test, *image, fit),
+        found.class_names if len(found.class_names) == known else (),
+        (*found.notes, *_form_notes(source.name, shape, ImageForm(*image, fit))),
+    )
+
+
+def place_of_source(source: DomainSource, root: Path | None) -> DomainSource:
+    """Return the domain whose own images a source has, with the folder or file where they lie, if any."""
+    derived = _derived(source, root, _NO_SOURCES)
+    if derived is not None:
+        return place_of_source(derived[0], root)
+    return source.model_copy(update={"folder": source.folder or _place_below(root, source.name)})
 
 
 def _read(
@@ -150,25 +199,55 @@ def _read(
     root: Path | None,
     cache: Path,
     named: Mapping[str, DomainSource],
+    wanted: Wanted,
     *,
-    needs_test: bool,
-) -> tuple[int, LabelledImages, LabelledImages]:
-    """Return a domain's number of classes, training images and test images, as they come."""
+    split_test: bool,
+) -> tuple[int, Found]:
+    """Return a domain's number of classes and its images, as they come."""
     derived = _derived(source, root, named)
     if derived is not None:
         base, transform = derived
-        found, train, test = _read(base, root, cache, named, needs_test=needs_test)
-        return source.classes or found, transformed(train, transform), transformed(test, transform)
+        known, found = _read(base, root, cache, named, wanted, split_test=split_test)
+        test = None if found.test is None else transformed(found.test, transform)
+        return source.stated_classes or known, replace(
+            found, train=transformed(found.train, transform), test=test
+        )
     registered = registered_domain(source.name)
-    expected = source.classes or (registered.classes if registered else None)
-    folder = source.folder or _folder_below(root, source.name)
-    if folder is not None:
-        train, test = read_idx_folder(folder, expected, needs_test=needs_test)
+    expected = source.stated_classes or (registered.classes if registered else None)
+    place = source.folder or _place_below(root, source.name)
+    if place is not None:
+        asked = replace(
+            wanted, classes=expected, first_label=source.first_label, class_names=source.class_names
+        )
+        found = read_place(place, asked, split_test=split_test)
     elif registered is not None:
-        train, test = registered.load(cache)
+        found = Found(*registered.load(cache), source.class_names)
     else:
         raise DataError(_unknown(source.name, root))
-    return expected or int(train.labels.max()) + 1, train, test
+    return expected or max(int(found.train.labels.max()) + 1, len(found.class_names)), found
+
+
+def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:
+    """Return what images of ``shape``, which is how they lie there, lose on the way to the network's form."""
+    notes = []
+    if shape.height != shape.width:
+        done = {"pad": "padded with black", "crop": "cropped to their middle", "stretch": "stretched"}[
+            form.fit
+        ]
+        notes.append(
+            f"domain '{name}': images of {shape.height} x {shape.width} pixels, height first, are {done}: "
+            f"data.fit is {form.fit}"
+        )
+    lost = ["their colour"] if shape.channels > form.channels else []
+    lost += (
+        [f"detail, from {max(shape[1:])} to {form.size} pixels"] if max(shape[1:]) > 1.25 * form.size else []
+    )
+    if lost:
+        notes.append(
+            f"domain '{name}': images lose {' and '.join(lost)}, as model.spec says; in a simulation auto "
+            "takes networks that fit"
+        )
+    return notes
 
 
 def _derived(
@@ -176,7 +255,7 @@ def _derived(
 ) -> tuple[DomainSource, str] | None:
     """Return what a domain is derived from, and by which transform; None if it has images of its own."""
     split = derivation(source.name)
-    if split is None or source.folder or registered_domain(source.name) or _folder_below(root, source.name):
+    if split is None or source.folder or registered_domain(source.name) or _place_below(root, source.name):
         return None
     base, transform = split
     return named.get(_plain(base), DomainSource(name=base)), transform
@@ -208,13 +287,19 @@ def _with_validation(domain: Domain) -> Domain:
     return replace(domain, train=train, test=domain.train.subset(validation))
 
 
-def _folder_below(root: Path | None, name: str) -> Path | None:
+def _place_below(root: Path | None, name: str) -> Path | None:
+    """Return the folder or file below ``root`` that has the name of a domain."""
     if root is None:
         return None
     if not root.is_dir():
         raise DataError(f"data.root: no such folder: {root}; correct the path or remove the setting")
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
-    return next((path for path in folders if _plain(path.name) == _plain(name)), None)
+    places = sorted(
+        (path for path in root.iterdir() if path.is_dir() or path.suffix.casefold() in (".npz", ".csv")),
+        key=lambda path: (path.is_file(), path),
+    )
+    return next(
+        (path for path in places if _plain(path.name if path.is_dir() else path.stem) == _plain(name)), None
+    )
 
 
 def _plain(name: str) -> str:
@@ -225,9 +310,9 @@ def _unknown(name: str, root: Path | None) -> str:
     known = registered_names()
     place = f", and {root} has no folder of this name" if root else ""
     return (
-        f"unknown domain '{name}'{did_you_mean(name, known)}{place}. Known: {', '.join(known)}. "
+        f"unknown domain '{name}'{did_you_mean(name.casefold(), known)}{place}. Known: {', '.join(known)}. "
         f"Each can be transformed, as in mnist-{next(iter(TRANSFORMS))}: {', '.join(TRANSFORMS)}. "
-        f"Any folder in MNIST's file format can be given as {{name: {name}, folder: DIR}}"
+        f"Any folder or file with images can be given as {{name: {name}, folder: DIR}}: {'; '.join(FORMATS)}"
     )
 
 
@@ -240,6 +325,6 @@ def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | N
         )
     if allowed is not None and found > allowed:
         raise DataError(
-            f"domain '{name}' has {found} classes and the network {allowed}: choose a model with "
-            f"at least {found} classes"
+            f"domain '{name}' has {found} classes and the network {allowed}: set model.classes to "
+            f"at least {found}, or model.spec to auto"
         )

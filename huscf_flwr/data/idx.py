@@ -7,7 +7,9 @@ images have four [N, H, W, C]. Files may be gzipped, whatever their name.
 
 A *folder* in this format holds four files, directly or under ``raw/`` as torchvision leaves them:
 ``{train,t10k}-images-idx3-ubyte`` (``idx4`` for colour) and ``{train,t10k}-labels-idx1-ubyte``, each
-with or without ``.gz``.
+with or without ``.gz``. EMNIST's names are known too: ``emnist-letters-train-images-idx3-ubyte`` and
+``emnist-letters-test-...``, of which a folder may hold several sets. EMNIST keeps its images on their side,
+with rows and columns swapped; they are read upright.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import re
 import shutil
 import struct
 import tempfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -27,11 +31,78 @@ import torch
 from numpy.typing import NDArray
 
 from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.data.formats.found import check_labels
 from huscf_flwr.data.images import DataError, LabelledImages
 
 _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
 _REPLACE = "download or copy the file again"
+_NAME = re.compile(
+    r"(?:(?P<set>emnist-[a-z]+)-)?(?:train|t10k|test)-(?:images|labels)[-.]idx\d-ubyte(?:\.gz)?"
+)
+
+
+@dataclass(frozen=True)
+class IdxFiles:
+    """Which files of a folder are meant: the folder, and EMNIST's set, such as ``emnist-letters``, if any."""
+
+    folder: Path
+    set: str = ""
+
+    @property
+    def train(self) -> str:
+        """How the names of the training files begin."""
+        return f"{self.set}-train" if self.set else "train"
+
+    @property
+    def test(self) -> str:
+        """How the names of the test files begin."""
+        return f"{self.set}-test" if self.set else "t10k"
+
+    @property
+    def has_test(self) -> bool:
+        """Whether any file of the test part is there."""
+        return any(self.folder.glob(f"{self.test}-*"))
+
+    def class_names(self, first_label: int) -> tuple[str, ...]:
+        """Return the names in EMNIST's mapping file, if it is there: the first character of each label."""
+        mapping = self.folder / f"{self.set}-mapping.txt"
+        if not self.set or not mapping.is_file():
+            return ()
+        lines = [line.split() for line in mapping.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = {int(line[0]) - first_label: chr(int(line[1])) for line in lines}
+        return (
+            tuple(names[label] for label in sorted(names)) if sorted(names) == list(range(len(names))) else ()
+        )
+
+
+def idx_files(place: Path) -> IdxFiles | None:
+    """Return which files in this format a place has; None if it has none.
+
+    A place is a folder, with the files in it or below ``raw``, or a set's name within one that holds several:
+    ``DIR/emnist-letters``.
+
+    Raises:
+        DataError: if it holds several of EMNIST's sets.
+    """
+    for folder in (place, place / "raw"):
+        sets = _sets_in(folder)
+        if len(sets) > 1:
+            raise DataError(
+                f"{folder}: holds several sets, {', '.join(sorted(sets))}; give one of them, as in "
+                f"{folder / max(sets)}"
+            )
+        if sets:
+            return IdxFiles(folder, *sets)
+    for folder in (place.parent, place.parent / "raw"):
+        if not place.exists() and place.name and place.name in _sets_in(folder):
+            return IdxFiles(folder, place.name)
+    return None
+
+
+def _sets_in(folder: Path) -> set[str]:
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {match["set"] or "" for match in map(_NAME.fullmatch, names) if match}
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -92,21 +163,40 @@ def read_idx_folder(
         DataError: if a file is missing, damaged, has the wrong shape, or has a label out of range. The
             message names the file.
     """
-    place = folder / "raw" if (folder / "raw").is_dir() else folder
-    if not place.is_dir():
+    files = idx_files(folder)
+    if files is None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give one with files in MNIST's format")
-    train = _read_part(place, "train", classes)
-    if not needs_test and not list(place.glob("t10k-*")):
+    files = files or IdxFiles(folder)
+    train = _read_part(files, files.train, classes)
+    if not needs_test and not files.has_test:
         return train, train.none
-    return train, _read_part(place, "t10k", classes, may_be_empty=not needs_test)
+    return train, _read_part(files, files.test, classes, may_be_empty=not needs_test)
 
 
-def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) -> None:
+def shape_of_idx(files: IdxFiles) -> tuple[int, int, int]:
+    """Return channels, height and width of the training images; raises ``DataError`` as ``read_idx`` does."""
+    channels, height, width = _read_images(_find(files.folder, files.train, "images", "idx[34]"), 1).shape[1:]
+    return channels, height, width
+
+
+def idx_label_limit(files: IdxFiles) -> int:
+    """Return one more than the largest training label; raises ``DataError`` as ``read_idx`` does."""
+    return int(_read_labels(_find(files.folder, files.train, "labels", "idx1"), None).max(initial=-1)) + 1
+
+
+def write_idx_folder(
+    folder: Path, train: LabelledImages, test: LabelledImages, *, keep: bool = False
+) -> None:
     """Write a new folder in MNIST's file format; it appears complete or not at all.
 
+    Args:
+        folder: must not be there yet, or be empty.
+        train: the training images.
+        test: the test images, perhaps none.
+        keep: one that is there is right, and left as it is: another process has just written the same.
+
     Raises:
-        FolderExistsError: if there is something in ``folder`` already, which stays as it is.
-        DataError: if a label does not fit into an unsigned byte.
+        DataError: if the folder holds something already, or a label is not in 0..255.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -114,25 +204,17 @@ def write_idx_folder(folder: Path, train: LabelledImages, test: LabelledImages) 
         for part, data in (("train", train), ("t10k", test)):
             _write_part(temporary, part, data)
         temporary.chmod(0o755)
-        _rename_unless_there(temporary, folder)
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if not folder.is_dir():
+                raise
+            if not keep:
+                raise DataError(
+                    f"{folder}: something is there already; give another folder, or remove this one"
+                ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-class FolderExistsError(DataError):
-    """A folder that was to be written is there, and not empty."""
-
-
-def _rename_unless_there(temporary: Path, folder: Path) -> None:
-    try:
-        temporary.rename(folder)
-    except OSError as error:
-        # A folder that is not empty cannot be replaced, so the first of several processes wins.
-        if not folder.exists():
-            raise
-        raise FolderExistsError(
-            f"{folder} is there already; write to another place, or delete it first"
-        ) from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -160,38 +242,35 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, ...]:
     return struct.unpack(f">{dimensions}I", lengths)
 
 
-def _read_part(folder: Path, part: str, classes: int | None, *, may_be_empty: bool = False) -> LabelledImages:
-    images_file = _find(folder, part, "images", "idx[34]")
-    labels_file = _find(folder, part, "labels", "idx1")
+def _read_part(
+    files: IdxFiles, part: str, classes: int | None, *, may_be_empty: bool = False
+) -> LabelledImages:
+    images_file = _find(files.folder, part, "images", "idx[34]")
+    labels_file = _find(files.folder, part, "labels", "idx1")
     images, labels = _read_images(images_file, int(not may_be_empty)), _read_labels(labels_file, classes)
     if len(images) != len(labels):
         raise DataError(
             f"{labels_file}: {len(labels)} labels for the {len(images)} images of "
             f"{images_file.name}; {_REPLACE}"
         )
+    if files.set:
+        images = np.ascontiguousarray(images.swapaxes(2, 3))
     return LabelledImages(torch.from_numpy(images), torch.from_numpy(labels))
 
 
 def _find(folder: Path, part: str, what: str, form: str) -> Path:
+    """Return a file, unpacked or not; raises ``DataError`` if there is none, or there are two that differ."""
     # Unpacked files are read faster than gzipped ones.
-    found = [
-        path for end in ("", ".gz") for path in sorted(folder.glob(f"{part}-{what}[-.]{form}-ubyte{end}"))
-    ]
-    for twin in found[1:]:
-        if not _hold_the_same(found[0], twin):
-            raise DataError(f"{found[0]} and {twin.name} differ, and one is meant: remove the other")
+    found = sorted(folder.glob(f"{part}-{what}[-.]{form}-ubyte")) + sorted(
+        folder.glob(f"{part}-{what}[-.]{form}-ubyte.gz")
+    )
     if not found:
         name = f"{part}-{what}-{'idx1' if what == 'labels' else 'idx3'}-ubyte"
         raise DataError(f"{folder / name}: no such file, nor with .gz; check the folder")
+    for twin in found[1:]:
+        if not np.array_equal(read_idx(found[0]), read_idx(twin)):
+            raise DataError(f"{found[0]} and {twin.name} hold different things; remove the one that is wrong")
     return found[0]
-
-
-def _hold_the_same(first: Path, second: Path) -> bool:
-    try:
-        with _open(first) as one, _open(second) as other:
-            return one.read() == other.read()
-    except (OSError, EOFError, zlib.error):
-        return False
 
 
 def _read_images(path: Path, least: int) -> NDArray[np.uint8]:
@@ -211,19 +290,13 @@ def _read_labels(path: Path, classes: int | None) -> NDArray[np.int64]:
     labels = read_idx(path)
     if labels.ndim != 1:
         raise DataError(f"{path}: shape {list(labels.shape)} is not a list of labels [N]")
-    if classes is not None and (labels >= classes).any():
-        place = int(np.argmax(labels >= classes))
-        raise DataError(
-            f"{path}: label {labels[place]} of sample {place} is out of range, labels must be in "
-            f"0..{classes - 1}: correct the file or the number of classes"
-        )
+    check_labels(labels.astype(np.int64), classes, path)
     return labels.astype(np.int64)
 
 
 def _write_part(folder: Path, part: str, data: LabelledImages) -> None:
-    for label in data.labels.aminmax() if len(data) else ():
-        if not 0 <= int(label) <= 255:
-            raise DataError(f"label {int(label)} does not fit into idx's unsigned bytes, 0 to 255")
+    for label in data.labels[(data.labels < 0) | (data.labels > 255)][:1].tolist():
+        raise DataError(f"label {label} does not fit into idx's unsigned bytes, which are 0..255")
     images = data.images.permute(0, 2, 3, 1).numpy()
     if images.shape[3] == 1:
         images = images[..., 0]

@@ -8,6 +8,7 @@ size and number of channels once, when they are loaded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from torch.nn import functional
 # ITU-R BT.601: the weights of red, green and blue with which Pillow and OpenCV compute grey.
 _LUMA = (0.299, 0.587, 0.114)
 _IMAGES_AT_ONCE = 2048
+
+Fit = Literal["pad", "crop", "stretch"]
+"""How an image that is not square becomes square; see ``DataSection.fit``."""
 
 
 class DataError(ValueError):
@@ -89,11 +93,27 @@ def denormalise(images: Tensor) -> Tensor:
     return ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def convert(data: LabelledImages, channels: int, size: int) -> LabelledImages:
+@dataclass(frozen=True)
+class ImageForm:
+    """The form that a network expects of an image.
+
+    Attributes:
+        channels: 1 or 3.
+        size: pixels per side of the square.
+        fit: what is done with images that are not square.
+    """
+
+    channels: int
+    size: int
+    fit: Fit = "pad"
+
+
+def convert(data: LabelledImages, channels: int, size: int, fit: Fit = "pad") -> LabelledImages:
     """Convert images to the network's number of channels (1 or 3) and size (pixels per side).
 
-    Colour becomes grey by BT.601 luma, and grey becomes colour by repetition. Images are resized by
-    antialiased bilinear interpolation, which stretches those that are not square.
+    Colour becomes grey by BT.601 luma, and grey becomes colour by repetition. Images that are not square are
+    padded with black on both sides, or cropped to their middle, or stretched, as ``fit`` says; then they are
+    resized by antialiased bilinear interpolation.
 
     Raises:
         DataError: if there is no such conversion.
@@ -106,16 +126,30 @@ def convert(data: LabelledImages, channels: int, size: int) -> LabelledImages:
         )
     if data.images.shape[1:] == (channels, size, size):
         return data
-    if not len(data):
-        return LabelledImages(data.images.new_empty((0, channels, size, size)), data.labels)
-    parts = torch.split(data.images, _IMAGES_AT_ONCE)
-    return LabelledImages(torch.cat([_convert(part, channels, size) for part in parts]), data.labels)
+    converted = data.images.new_empty((len(data), channels, size, size))
+    for first in range(0, len(data), _IMAGES_AT_ONCE):
+        part = slice(first, first + _IMAGES_AT_ONCE)
+        converted[part] = _convert(data.images[part], channels, size, fit)
+    return LabelledImages(converted, data.labels)
 
 
-def _convert(images: Tensor, channels: int, size: int) -> Tensor:
-    pixels = images.float()
+def _convert(images: Tensor, channels: int, size: int, fit: Fit) -> Tensor:
+    pixels = _squared(images, fit).float()
     if pixels.shape[1] > channels:
         pixels = (pixels * pixels.new_tensor(_LUMA)[None, :, None, None]).sum(dim=1, keepdim=True)
     if pixels.shape[2:] != (size, size):
         pixels = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
-    return pixels.round().clamp(0, 255).to(torch.uint8).expand(-1, channels, -1, -1).contiguous()
+    return pixels.round().clamp(0, 255).to(torch.uint8).expand(-1, channels, -1, -1)
+
+
+def _squared(images: Tensor, fit: Fit) -> Tensor:
+    height, width = images.shape[2:]
+    if height == width or fit == "stretch":
+        return images
+    if fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return images[:, :, top : top + side, left : left + side]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return functional.pad(images, (left, side - width - left, top, side - height - top))

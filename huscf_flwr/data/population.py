@@ -17,7 +17,7 @@ import torch
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data.client_data import ClientData, held_out_places
 from huscf_flwr.data.domains import Domain, DomainSource, JudgedOn, load_domains
-from huscf_flwr.data.images import LabelledImages, PooledImages
+from huscf_flwr.data.images import Fit, LabelledImages, PooledImages
 from huscf_flwr.data.partition import Indices, Partition, PartitionRules, partition
 from huscf_flwr.data.scenarios import Scenario, load_scenario
 from huscf_flwr.models import ModelSpec
@@ -54,6 +54,25 @@ class Population:
         """Return all images that ``client`` holds, those held out among them, in the order of its domain."""
         part = self.partitions[client]
         return self._training_images(part, np.sort(np.concatenate([part.indices, part.held_out])))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done with the images that a reader may not expect, a sentence each."""
+        notes = [note for domain in self.domains.values() for note in domain.notes]
+        return (*notes, *self._unused())
+
+    def _unused(self) -> list[str]:
+        """Return in a sentence how many training images no client holds; nothing if every image is held."""
+        held = dict.fromkeys(self.domains, 0)
+        for part in self.partitions:
+            held[part.domain] += len(part.indices) + len(part.held_out)
+        without = [
+            f"{len(domain.train) - held[name]:,} of {len(domain.train):,} of {name}"
+            for name, domain in self.domains.items()
+            if held[name] < len(domain.train)
+        ]
+        why = "the scenario drops labels, takes fractions or has a cap_total"
+        return [f"training images that no client holds: {', '.join(without)}; {why}"] if without else []
 
     def domain_of(self) -> dict[int, str]:
         """Return the domain of each client, which the server is never told."""
@@ -98,6 +117,7 @@ def load_population(
     rules: PartitionRules,
     held_out: float = 0.0,
     judged_on: JudgedOn = "test",
+    fit: Fit = "pad",
 ) -> Population:
     """Load the domains of ``scenario`` and deal their training images to ``clients`` clients.
 
@@ -106,7 +126,7 @@ def load_population(
     ``load_domain`` and ``partition`` do.
     """
     domains = load_domains(
-        scenario.domains, root=root, cache=cache, image=image, classes=classes, judged_on=judged_on
+        scenario.domains, root=root, cache=cache, image=image, classes=classes, judged_on=judged_on, fit=fit
     )
     labels = {name: domain.train.labels for name, domain in domains.items()}
     parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules)
@@ -136,6 +156,7 @@ def population_of(config: RunConfig, spec: ModelSpec) -> Population:
         ),
         held_out=config.data.held_out,
         judged_on=config.data.judged_on,
+        fit=config.data.fit,
     )
 
 

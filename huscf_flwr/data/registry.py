@@ -26,13 +26,19 @@ class RegisteredDomain:
     name: str
     classes: int
     load: Loader
+    shape: tuple[int, int, int] | None = None
+    """Channels, height and width of its images; None if only loading tells."""
 
 
 _REGISTRY: dict[str, RegisteredDomain] = {}
 
 
-def register_domain(name: str, *, classes: int) -> Callable[[Loader], Loader]:
+def register_domain(
+    name: str, *, classes: int, shape: tuple[int, int, int] | None = None
+) -> Callable[[Loader], Loader]:
     """Register the decorated loader under ``name``, whose labels are 0..classes-1.
+
+    ``shape`` is channels, height and width of its images, if that is known before they are loaded.
 
     Raises:
         DataError: if the name is taken.
@@ -41,7 +47,7 @@ def register_domain(name: str, *, classes: int) -> Callable[[Loader], Loader]:
     def register(load: Loader) -> Loader:
         if name in _REGISTRY:
             raise DataError(f"domain '{name}' is already registered; choose another name")
-        _REGISTRY[name] = RegisteredDomain(name, classes, load)
+        _REGISTRY[name] = RegisteredDomain(name, classes, load, shape)
         return load
 
     return register

@@ -104,16 +104,16 @@ class Scenario(_Strict):
         domains: at least one; the clients are spread evenly over them.
         labels: how labels differ between clients.
         sizes: how amounts of data differ between clients.
-        cap_total: a client has at most this number of samples divided by the number of all clients. The
-            authors' is 60,000, the size of MNIST, for any number of domains (Data/data.py:172), so with
-            four domains only a quarter of each is used. null means no cap.
+        cap_total: a client has at most this number of samples divided by the number of all clients; by
+            default there is no cap. The authors' is 60,000, the size of MNIST, for any number of domains
+            (Data/data.py:172), so with four domains only a quarter of each is used.
     """
 
     description: str = ""
     domains: tuple[DomainSource, ...] = Field(min_length=1)
     labels: Labels = AllLabels()
     sizes: Sizes = Sizes()
-    cap_total: int | None = Field(default=60_000, ge=1)
+    cap_total: int | None = Field(default=None, ge=1)
 
     @field_validator("domains", mode="before")
     @classmethod
@@ -153,4 +153,17 @@ def load_scenario(name_or_path: str | Path, domains: Sequence[DomainSource | str
     content = read_yaml(path, Scenario)
     if domains is not None:
         content["domains"] = list(domains)
-    return validate(Scenario, content, str(path))
+    return _beside(path, validate(Scenario, content, str(path)))
+
+
+def _beside(file: Path, scenario: Scenario) -> Scenario:
+    """Return the scenario with absolute folders: relative ones count from its file, or from where we are."""
+    located = []
+    for domain in scenario.domains:
+        if domain.folder is None or domain.folder.is_absolute():
+            located.append(domain)
+            continue
+        beside = file.absolute().parent / domain.folder
+        folder = beside if beside.exists() else domain.folder.absolute()
+        located.append(domain.model_copy(update={"folder": folder}))
+    return scenario.model_copy(update={"domains": tuple(located)})

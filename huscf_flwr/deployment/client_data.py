@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Population, population_of, write_idx_folder
+from huscf_flwr.data import Population, following_data, population_of, write_idx_folder
 from huscf_flwr.existing import refuse_existing
 from huscf_flwr.models import model_spec_of
 
@@ -21,6 +21,7 @@ def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -
     them, and its share of its domain's test images. To ``replace`` a folder that is there deletes all that is
     in it. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
     """
+    config = following_data(config)
     folders = {client: root / f"client-{client}" for client in range(config.clients)}
     if not replace:
         refuse_existing(folders.values())

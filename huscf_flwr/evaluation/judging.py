@@ -6,6 +6,7 @@ is no such judge: what it would have measured is then absent.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
@@ -36,11 +37,20 @@ class Judging:
         self._config = config
         self._domains = population.domains
         self._domain_of = population.domain_of()
+        self.notes = population.notes
+        self.class_names = {
+            name: domain.class_names for name, domain in self._domains.items() if domain.class_names
+        }
         self._judges: dict[str, Judge] = {}
         self._settings = evaluation_settings(config)
         if draws_images(method_of(config)):
             for name in self._domains:
                 self._judge(name)
+
+    def class_names_for(self, clients: Sequence[int]) -> tuple[str, ...]:
+        """Return the names by label of the domain that most of ``clients`` have; empty without names."""
+        domains = Counter(self._domain_of[client] for client in sorted(clients) if client in self._domain_of)
+        return self.class_names.get(domains.most_common(1)[0][0], ()) if domains else ()
 
     def clustering(self, method: Method) -> dict[str, float]:
         """Return how well the clusters agree with the true domains: ``ari``; nothing without clusters."""

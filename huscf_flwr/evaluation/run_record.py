@@ -21,6 +21,9 @@ from huscf_flwr.evaluation.formats import known_number
 DIRECTIONS = ("up", "down")
 """From clients to the server, and from the server to clients."""
 
+CLASSES = "classes.json"
+"""File with the names of classes, by domain and label; only where classes have names."""
+
 _SAMPLE_NAME = re.compile(r"round-(\d+)-([a-z0-9-]+)\.png")
 
 logger = logging.getLogger(__name__)
@@ -51,6 +54,7 @@ class RunRecord:
         evaluations: `evaluations.jsonl`, what clients found of models of their own, in the order of rounds.
         summary: `summary.json`, which a run writes when it ends well.
         samples: the pictures in `samples/`, by product and round.
+        classes: `classes.json`, names by label for each domain whose classes have names.
     """
 
     folder: Path
@@ -61,6 +65,7 @@ class RunRecord:
     evaluations: tuple[Json, ...]
     summary: Json
     samples: tuple[SampleGrid, ...]
+    classes: Json
 
     @property
     def name(self) -> str:
@@ -112,6 +117,15 @@ class RunRecord:
                 found.setdefault(str(name), {}).update(known)
         return dict(sorted(found.items()))
 
+    def class_names(self, product: str, domain: str | None = None) -> tuple[str, ...]:
+        """Return names by label: those of ``domain``, or of the domain that a product was judged for.
+
+        Empty if they are not known, or a product was judged for domains whose names differ.
+        """
+        judged = [name for name, scores in self.domains.items() if scores.get("product") == product]
+        found = {tuple(map(str, self.classes.get(name, ()))) for name in ([domain] if domain else judged)}
+        return found.pop() if len(found) == 1 else ()
+
     @property
     def client_scores(self) -> dict[str, dict[str, float]]:
         """Means of what clients found on their own test images, by product."""
@@ -136,7 +150,13 @@ def read_run(folder: Path) -> RunRecord:
         evaluations=_rounds(folder / "evaluations.jsonl"),
         summary=_mapping(folder / "summary.json", json.loads),
         samples=_samples(folder / "samples"),
+        classes=_mapping(folder / CLASSES, json.loads),
     )
+
+
+def name_of(label: int, names: Sequence[str]) -> str:
+    """Return what a class is called: its name if it has one, else its number."""
+    return names[label] if label < len(names) else str(label)
 
 
 def part(record: Any, *keys: str) -> Any:

@@ -15,6 +15,7 @@ from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.flower.messages import DESCRIBE, JOIN, Arrival, DescribeReply, DescribeRequest, Invitation
 from huscf_flwr.flower.replies import answers, check_clients, read_reply
 from huscf_flwr.methods.contract import Description, Method
+from huscf_flwr.models import AUTO
 from huscf_flwr.run.check import client_count
 from huscf_flwr.run.placement import spread
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
@@ -104,6 +105,12 @@ def assemble(config: RunConfig, method: type[Method], grid: Grid, server: Execut
             "data.judged_on: validation, for which images of all of a domain's clients are set aside, but "
             f"SuperNodes own the clients {', '.join(map(str, sorted(owned)))}; take test, and let their "
             "owners put the images to judge on in place of their test images"
+        )
+    if owned and config.model.spec == AUTO:
+        raise AssemblyError(
+            "model.spec: auto follows the images of a simulation, but SuperNodes own the clients "
+            f"{', '.join(map(str, sorted(owned)))}; name the networks, and set model.classes and "
+            "model.channels if theirs differ"
         )
     admitted = {node: arrival for node, arrival in arrivals.items() if arrival.admitted}
     clients = _place(range(client_count(config, method)), admitted, owned)

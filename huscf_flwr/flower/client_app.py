@@ -1,10 +1,11 @@
 """The ClientApp, whatever the method: hosts one real client, or some virtual ones.
 
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
-folder in MNIST's file format, its device profile is named by `device-profile` (`FILE:NAME`), and what it
-keeps between rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without them hosts
-virtual clients of the configured scenario, and keeps theirs in the run's folder. `root-certificates` names
-the file by which either knows the split executor, usually the one by which
+folder or file, in any format that `huscf_flwr.data.formats` knows; `class-names` and `first-label` say how
+labels are counted where the files do not. Its device profile is named by `device-profile` (`FILE:NAME`), and
+what it keeps between rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without
+them hosts virtual clients of the configured scenario, and keeps theirs in the run's folder.
+`root-certificates` names the file by which either knows the split executor, usually the one by which
 `flower-supernode --root-certificates` knows the SuperLink: a ClientApp is not told of that.
 """
 
@@ -21,7 +22,7 @@ from flwr.clientapp import ClientApp
 
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.cuts.devices import Device, deal_devices
-from huscf_flwr.data import ClientData, Population
+from huscf_flwr.data import ClientData, Population, following_data
 from huscf_flwr.evaluation.domain_scores import Judged
 from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.flower.log_display import LOGGER
@@ -142,7 +143,8 @@ def _reasons(drop_outs: Mapping[int, DropOut], of: str) -> dict[int, str]:
 
 
 def _config(context: Context) -> RunConfig:
-    return resolved(from_run_config(context.run_config))
+    config = resolved(from_run_config(context.run_config))
+    return config if owner_of(context) else following_data(config)
 
 
 def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:

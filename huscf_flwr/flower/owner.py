@@ -10,9 +10,10 @@ from flwr.app import Context
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
-from huscf_flwr.data import ClientData, Domain, DomainSource, load_domain, split_held_out
+from huscf_flwr.data import ClientData, DataError, Domain, DomainSource, Fit, load_domain, split_held_out
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
+from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.methods.contract import Method, Tensors
 from huscf_flwr.models import ModelSpec, model_spec_of
 from huscf_flwr.seeding import torch_stream
@@ -26,6 +27,10 @@ class Owner:
     data_folder: Path
     state_folder: Path
     device_profile: str
+    class_names: tuple[str, ...] = ()
+    """In the order of labels, if the data folder has a folder of pictures for each class."""
+    first_label: int = 0
+    """What the files call class 0."""
 
     def device(self) -> Device:
         """Return the device profile that the node config names as ``FILE:NAME``.
@@ -40,13 +45,16 @@ class Owner:
             )
         return profiles[name]
 
-    def domain(self, spec: ModelSpec) -> Domain:
-        """Return the client's own images, training and test; perhaps it has no test images."""
-        return _load(self.data_folder, spec.image.channels, spec.image.size, spec.classes)
+    def domain(self, spec: ModelSpec, fit: Fit = "pad") -> Domain:
+        """Return the client's own images, training and test; perhaps it has no test images.
+
+        Raises ``DataError`` naming the file or the setting if they cannot be read or do not fit.
+        """
+        return _load(self, spec.image.channels, spec.image.size, spec.classes, fit)
 
     def data(self, config: RunConfig) -> ClientData:
         """Return what the client has; it holds out the same images as a virtual client of its id would."""
-        domain = self.domain(model_spec_of(config))
+        domain = self.domain(model_spec_of(config), config.data.fit)
         train, held_out = split_held_out(
             domain.train, config.data.held_out, seed=config.seed, client=self.client
         )
@@ -59,7 +67,7 @@ class Owner:
 
         Only scores that the method lists, where they can be known: without test images, none.
         """
-        domain = self.domain(model_spec_of(config))
+        domain = self.domain(model_spec_of(config), config.data.fit)
         if not len(domain.test):
             return {}, 0
         scores = judge_domain(
@@ -86,7 +94,15 @@ def owner_of(context: Context) -> Owner | None:
         raise ValueError("node config: client-id and data-folder go together; give both or neither")
     data = Path(str(folder)).expanduser().absolute()
     state = Path(str(node.get("state-folder", data.with_name(f"{data.name}-state")))).expanduser().absolute()
-    return Owner(int(client), data, state, str(node.get("device-profile", "paper:d4")))
+    names = [name.strip() for name in str(node.get("class-names", "")).split(",")]
+    return Owner(
+        int(client),
+        data,
+        state,
+        str(node.get("device-profile", "paper:d4")),
+        tuple(name for name in names if name),
+        int(node.get("first-label", 0)),
+    )
 
 
 def root_certificates_of(context: Context) -> bytes | None:
@@ -107,8 +123,29 @@ def root_certificates_of(context: Context) -> bytes | None:
 
 
 @lru_cache(maxsize=2)
-def _load(folder: Path, channels: int, size: int, classes: int) -> Domain:
-    source = DomainSource(name="own", folder=folder, classes=classes)
-    return load_domain(
-        source, root=None, cache=folder, image=(channels, size), classes=classes, needs_test=False
+def _load(owner: Owner, channels: int, size: int, classes: int, fit: Fit) -> Domain:
+    if owner.class_names and len(owner.class_names) != classes:
+        raise DataError(
+            f"node config: class-names has {len(owner.class_names)} names, but the networks have {classes} "
+            "classes; give the same names on all devices, one for each class"
+        )
+    source = DomainSource(
+        name="own",
+        folder=owner.data_folder,
+        classes=classes,
+        class_names=owner.class_names,
+        first_label=owner.first_label,
     )
+    domain = load_domain(
+        source,
+        root=None,
+        cache=owner.data_folder,
+        image=(channels, size),
+        classes=classes,
+        needs_test=False,
+        split_test=False,
+        fit=fit,
+    )
+    for note in domain.notes:
+        LOGGER.warning("client %s: %s", owner.client, note)
+    return domain

@@ -17,6 +17,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.data import following_data
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.flower.assembly import NODES_SECONDS, Assembly, AssemblyError, addressed, assemble
 from huscf_flwr.flower.client_keys import write_client_keys
@@ -80,12 +81,13 @@ class MethodStrategy(Strategy):
         Raises ``AssemblyError``, what the configuration is found wrong for, or
         ``FolderInUseError`` if another process writes into the run's folder. Call ``close`` at the end.
         """
-        config = self.config
+        said = self.config
+        config = self.config = following_data(said)
         checkpoint = check_settings(config, self.method)
         if is_lock_step(self.method):
             self._server = listen(config)
         self._held.enter_context(held(config.folder))
-        assembly = self._assembly = assemble(config, self.method, grid, self._server)
+        assembly = self._assembly = assemble(said, self.method, grid, self._server)
         method = self._make_method(config, assembly.descriptions)
         if not isinstance(method, self.method):
             raise TypeError(

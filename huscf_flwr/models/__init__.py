@@ -33,6 +33,7 @@ from huscf_flwr.models.network import (
     weight_dtype,
 )
 from huscf_flwr.models.spec import (
+    AUTO,
     NETWORKS,
     ModelSpec,
     NetworkName,
@@ -42,6 +43,7 @@ from huscf_flwr.models.spec import (
 )
 
 __all__ = [
+    "AUTO",
     "CPU",
     "NETWORKS",
     "BlockKey",

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from huscf_flwr.conf_files import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import find_conf, known_confs, read_yaml, validate
 from huscf_flwr.config import RunConfig
 
 Shape = tuple[int, ...]
@@ -21,6 +21,9 @@ Shape = tuple[int, ...]
 
 NetworkName = Literal["generator", "discriminator"]
 NETWORKS: tuple[NetworkName, ...] = ("generator", "discriminator")
+
+AUTO = "auto"
+"""The ``model.spec`` of networks that follow the data."""
 
 Activation = Literal["relu", "leaky_relu", "tanh", "none"]
 
@@ -229,6 +232,16 @@ class ModelSpec(_Strict):
             }
         )
 
+    def of_form(self, classes: int | None, channels: int | None) -> ModelSpec:
+        """Return the model for another number of classes, or of channels; None keeps it."""
+        image = self.image.model_copy(update={"channels": channels or self.image.channels})
+        *inner, last = self.generator.blocks
+        drawn = last.model_copy(update={"channels": image.channels})
+        generator = self.generator.model_copy(update={"blocks": (*inner, drawn)})
+        return self.model_copy(
+            update={"image": image, "classes": classes or self.classes, "generator": generator}
+        )
+
 
 def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
     """Read a model from ``conf/models/<name>.yaml`` or from a path, and multiply its channels by ``width``.
@@ -245,5 +258,15 @@ def _require(condition: bool, message: str) -> None:
 
 
 def model_spec_of(config: RunConfig) -> ModelSpec:
-    """Return the networks that a run trains."""
-    return load_model_spec(config.model.spec, config.model.width)
+    """Return the networks that a run trains.
+
+    Raises ``ValueError`` if they were to follow data that nobody has looked at.
+    """
+    model = config.model
+    if model.spec == AUTO:
+        raise ValueError(
+            "model.spec: auto follows the images of a simulation, which are not to be seen here; name the "
+            f"networks, such as {', '.join(known_confs('models'))}, and set model.classes and model.channels "
+            "if they differ"
+        )
+    return load_model_spec(model.spec, model.width).of_form(model.classes, model.channels)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Population, population_of, scenario_of
+from huscf_flwr.data import Population, following_data, population_of, scenario_of
 from huscf_flwr.evaluation.own_models import CLASSIFIER_SCORES, SAMPLER_SCORES, unknown_scores
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
@@ -42,7 +42,7 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
         raise ValueError(
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
-    config = resolved(config)
+    config = following_data(resolved(config))
     method = method_of(config)
     check_participation(config, client_count(config, method))
     device_of(config.compute)

@@ -90,6 +90,8 @@ class Run:
             checkpoint.check_private(virtual)
             checkpoint.restore(self.rounds)
         self.folder.make(checkpoint, self._note)
+        if self._judging is not None:
+            self.folder.name_classes(self._judging.class_names, self._judging.class_names_for)
         self._log.write_to(self.folder.path)
         if checkpoint is not None:
             self._started -= sum(line["seconds"] for line in read_metrics(self.folder.path))
@@ -98,6 +100,8 @@ class Run:
             observer.begin(self.rounds, self.folder.path)
         if checkpoint is not None:
             self._note(f"resumed {checkpoint.run_folder} after round {self.rounds.number}")
+        for note in () if self._judging is None else self._judging.notes:
+            self._note(note)
         held_out = self.config.data.held_out
         if held_out and type(self.method).client.classifiers is Client.classifiers:
             self._note(

@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from huscf_flwr.config import RunConfig, dump_config, keep_named_files
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
-from huscf_flwr.evaluation.run_record import read_run
+from huscf_flwr.evaluation.run_record import CLASSES, name_of, read_run
 from huscf_flwr.methods.contract import Method, Product
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.checkpoint import Checkpoint
@@ -36,6 +36,7 @@ class RunFolder(Observer):
     def __init__(self, config: RunConfig) -> None:
         self._config = config
         self.path = config.folder
+        self._class_names_for: Callable[[Sequence[int]], Sequence[str]] = lambda _: ()
 
     def make(self, resumed: Checkpoint | None = None, note: Callable[[str], None] = _LOGGER.info) -> None:
         """Make the folder; one of an earlier run with this name is moved aside, not lost.
@@ -50,6 +51,18 @@ class RunFolder(Observer):
             self._take_over(resumed)
         keep_named_files(self._config, self.path)
         self._write("config.yaml", dump_config(self._config))
+
+    def name_classes(
+        self, by_domain: Mapping[str, Sequence[str]], names_for: Callable[[Sequence[int]], Sequence[str]]
+    ) -> None:
+        """Write what classes are called in ``classes.json``, by domain, and caption pictures with it.
+
+        ``names_for`` returns the names by label for the clients of a product, or none. Domains whose classes
+        have only numbers are left out; without any other, nothing is written.
+        """
+        self._class_names_for = names_for
+        if by_domain:
+            write_json(self.path / CLASSES, {name: list(names) for name, names in by_domain.items()})
 
     def begin(self, rounds: Rounds, folder: Path) -> None:  # noqa: ARG002 - its own
         """Write who takes part, and, if rounds are already done, what there is to show."""
@@ -110,7 +123,7 @@ class RunFolder(Observer):
             self.path / "samples" / f"round-{number:03}-{product.name}.png",
             draw_images(method.sampler(config, product.tensors), labels, stream),
             columns,
-            [str(label) for label in range(classes)],
+            [name_of(label, self._class_names_for(product.clients)) for label in range(classes)],
         )
 
     def _take_over(self, resumed: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import denormalise
 from huscf_flwr.evaluation import draw_images
-from huscf_flwr.evaluation.run_record import in_counting_order, read_run
+from huscf_flwr.evaluation.run_record import in_counting_order, name_of, read_run
 from huscf_flwr.existing import refuse_existing
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import Sampler, model_spec_of
@@ -21,7 +22,7 @@ from huscf_flwr.tensor_files import read_tensors
 def draw_labelled_images(
     run_folder: Path,
     *,
-    label: int,
+    label: int | str,
     count: int,
     output: Path,
     product: str | None = None,
@@ -29,30 +30,42 @@ def draw_labelled_images(
     seed: int = 0,
     replace: bool = False,
 ) -> Path:
-    """Draw ``count`` images of class ``label`` into ``output/<label>/``; return that folder.
+    """Draw ``count`` images of class ``label`` into a folder of its name in ``output``; return that folder.
 
-    If it has images already, they are deleted if ``replace`` says so, else ``FileExistsError`` is raised:
-    images of two draws are never mixed. They are of ``product``, or of the one that a simulation judged for
-    ``domain``; a run with one product needs neither. It computes on the CPU, whatever the run computed on.
-    Raises ``ValueError`` for a product, domain or label that the run does not have.
+    A class may be given by its number or by its name; where it has no name, the folder is named by the
+    number. If it has images already, they are deleted if ``replace`` says so, else ``FileExistsError`` is
+    raised: images of two draws are never mixed. They are of ``product``, or of the one that a simulation
+    judged for ``domain``; a run with one product needs neither. It computes on the CPU, whatever the run
+    computed on. Raises ``ValueError`` for a product, domain or label that the run does not have.
     """
     config = _config_of(run_folder)
-    classes = model_spec_of(config).classes
-    if not 0 <= label < classes:
-        raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}")
-    source, folder = _file_of(run_folder, product, domain), output / str(label)
+    file = _file_of(run_folder, product, domain)
+    names = read_run(run_folder).class_names(file.stem, domain)
+    number = _number_of(label, names, model_spec_of(config).classes)
+    folder = output / name_of(number, names)
     if not replace:
         refuse_existing([folder])
-    sampler = method_of(config).sampler(config, read_tensors(source))
-    stream = torch_stream(seed, "samples", label)
-    images = denormalise(draw_images(sampler, torch.full((count,), label), stream))
+    sampler = method_of(config).sampler(config, read_tensors(file))
+    stream = torch_stream(seed, "samples", number)
+    images = denormalise(draw_images(sampler, torch.full((count,), number), stream))
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    for number, image in enumerate(images):
+    for place, image in enumerate(images):
         pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
-        Image.fromarray(pixels).save(folder / f"{number:05}.png")
+        Image.fromarray(pixels).save(folder / f"{place:05}.png")
     return folder
+
+
+def _number_of(label: int | str, names: Sequence[str], classes: int) -> int:
+    """Return the number of a class that is given by number or name; a name goes before a number."""
+    if label in names:
+        return names.index(str(label))
+    text = str(label)
+    if text.isdecimal() and int(text) < classes:
+        return int(text)
+    known = f", which are {', '.join(names)}" if names else ""
+    raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}{known}")
 
 
 def sampler_for(config: RunConfig, domain: str, client: int) -> Sampler | None:

@@ -17,6 +17,7 @@ from huscf_flwr.data import (
     write_idx_folder,
 )
 from huscf_flwr.data import registry as registry_module
+from tests.data.formats.writing import write_npz, write_pictures
 
 GREY = (1, 28)
 
@@ -136,6 +137,57 @@ def test_a_domain_has_no_test_images_only_where_that_is_said(image, tmp_path, ca
     channels, size = image
     assert (len(domain.train), domain.classes) == (20, 10)
     assert domain.test.images.shape == (0, channels, size, size)
+
+
+def test_a_domain_may_be_a_file_below_root_or_a_folder_of_pictures(tmp_path, cache):
+    write_npz(tmp_path / "My_Set.npz", train=some(20), test=some(10))
+    assert torch.equal(
+        load_domain("my-set", root=tmp_path, cache=cache, image=GREY).test.images, some(10).images
+    )
+    write_pictures(tmp_path / "animals", some(20, classes=3), names=("ant", "bee", "cow"))
+    domain = load_domain("animals", root=tmp_path, cache=cache, image=(1, 14))
+    assert (domain.classes, domain.class_names) == (3, ("ant", "bee", "cow"))
+    assert domain.train.images.shape[1:] == (1, 14, 14)
+    assert "no test part" in domain.notes[0]
+
+
+def test_what_was_done_with_images_that_are_not_square_is_said(tmp_path, cache):
+    np.savez(tmp_path / "x.npz", train_images=np.zeros((5, 4, 8), np.uint8), train_labels=np.arange(5) % 2)
+    for fit, done in (("pad", "padded with black"), ("crop", "cropped"), ("stretch", "stretched")):
+        domain = load_domain("x", root=tmp_path, cache=cache, image=GREY, fit=fit)
+        assert f"images of 4 x 8 pixels, height first, are {done}" in domain.notes[1]
+
+
+def test_what_images_lose_is_said(tmp_path, cache):
+    write_pictures(tmp_path / "x", some(20, classes=3, size=40, channels=3), names=("a", "b", "c"))
+    for image, lost in {
+        (1, 28): "images lose their colour and detail, from 40 to 28 pixels",
+        (3, 28): "images lose detail, from 40 to 28 pixels",
+        (1, 32): "images lose their colour",
+        (3, 32): "",
+    }.items():
+        notes = load_domain("x", root=tmp_path, cache=cache, image=image).notes[1:]
+        assert [note.partition("'x': ")[2].partition(", as model")[0] for note in notes] == (
+            [lost] if lost else []
+        )
+
+
+def test_classes_may_be_named_and_counted_from_one(tmp_path, cache):
+    labels = LabelledImages(some(20).images, 1 + torch.arange(20) % 2)
+    source = DomainSource(
+        name="x",
+        folder=write_npz(tmp_path / "x.npz", train=labels),
+        first_label=1,
+        class_names=("a", "b", "c"),
+    )
+    domain = load_domain(source, root=None, cache=cache, image=GREY)
+    assert (domain.classes, domain.class_names) == (3, ("a", "b", "c"))
+    assert set(domain.train.labels.tolist()) == {0, 1}
+
+
+def test_hints_ignore_case(tmp_path, cache):
+    with pytest.raises(DataError, match=r"unknown domain 'MNIST' \(did you mean 'mnist'"):
+        load_domain("MNIST", root=None, cache=cache, image=GREY)
 
 
 @pytest.mark.usefixtures("registry")

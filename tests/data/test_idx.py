@@ -138,30 +138,46 @@ def test_other_spellings_of_the_file_names(tmp_path):
     assert same(read_idx_folder(tmp_path / "a")[0], some_images(4))
 
 
-def test_an_existing_folder_is_refused_and_left_alone(tmp_path):
+def test_a_folder_with_something_in_it_is_neither_replaced_nor_kept_silently(tmp_path):
+    (tmp_path / "empty").mkdir()
+    write_idx_folder(tmp_path / "empty", some_images(4), some_images(2))
+    with pytest.raises(DataError, match=r"empty: something is there already"):
+        write_idx_folder(tmp_path / "empty", some_images(9), some_images(2))
+    write_idx_folder(tmp_path / "empty", some_images(9), some_images(2), keep=True)
+    assert len(read_idx_folder(tmp_path / "empty")[0]) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"], "temporary files are left"
+
+
+def test_twins_must_be_the_same(tmp_path):
     write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
-    with pytest.raises(DataError, match=f"{tmp_path / 'a'} is there already"):
-        write_idx_folder(tmp_path / "a", some_images(9), some_images(2))
-    assert len(read_idx_folder(tmp_path / "a")[0]) == 4
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-
-
-def test_an_empty_folder_is_filled(tmp_path):
-    (tmp_path / "a").mkdir()
-    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
-    assert len(read_idx_folder(tmp_path / "a")[0]) == 4
-
-
-@pytest.mark.parametrize("name", ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3"])
-def test_a_zipped_twin_must_hold_the_same(tmp_path, name):
-    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
-    zipped, plain = (tmp_path / "a" / f"{name}-ubyte{end}" for end in (".gz", ""))
-    content = gzip.decompress(zipped.read_bytes())
-    plain.write_bytes(content)
+    packed = tmp_path / "a" / "train-images-idx3-ubyte.gz"
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
     assert same(read_idx_folder(tmp_path / "a")[0], some_images(4))
-    plain.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(DataError, match=f"{plain} and {zipped.name} differ"):
+    rewrite(tmp_path / "a", packed.stem, some_images(4, seed=1).images[:, 0].numpy())
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte and .*\.gz hold different things"):
         read_idx_folder(tmp_path / "a")
+
+
+def test_a_folder_raw_that_has_nothing_to_do_with_it_hides_nothing(tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    (tmp_path / "a" / "raw").mkdir()
+    (tmp_path / "a" / "raw" / "IMG_1.NEF").touch()
+    assert same(read_idx_folder(tmp_path / "a")[0], some_images(4))
+
+
+@pytest.mark.parametrize("label", [-1, 256])
+def test_a_label_that_does_not_fit_is_not_written_as_another(label, tmp_path):
+    wrong = LabelledImages(some_images(1).images, torch.tensor([label]))
+    with pytest.raises(DataError, match=f"label {label} does not fit"):
+        write_idx_folder(tmp_path / "a", wrong, some_images(1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_that_begin_at_one_are_told_what_to_say(tmp_path):
+    write_idx_folder(tmp_path / "a", some_images(4), some_images(2))
+    rewrite(tmp_path / "a", "train-labels-idx1-ubyte.gz", np.array([1, 2, 3, 4]))
+    with pytest.raises(DataError, match=r"train-labels.*labels begin at 1.*first_label: 1"):
+        read_idx_folder(tmp_path / "a", classes=4)
 
 
 def rewrite(folder: Path, name: str, array: np.ndarray) -> None:
@@ -237,15 +253,6 @@ def test_training_images_are_always_needed(tmp_path):
     write_idx_folder(tmp_path / "a", some_images(0), some_images(2))
     with pytest.raises(DataError, match="train-images"):
         read_idx_folder(tmp_path / "a", needs_test=False)
-
-
-@pytest.mark.parametrize("label", [256, -1])
-def test_a_label_that_is_no_byte_is_not_written(tmp_path, label):
-    images = some_images(1)
-    wrong = LabelledImages(images.images, torch.tensor([label]))
-    with pytest.raises(DataError, match=f"label {label} does not fit"):
-        write_idx_folder(tmp_path / "a", wrong, images)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_header_that_claims_more_than_the_memory_is_refused(tmp_path):

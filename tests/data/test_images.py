@@ -66,7 +66,7 @@ def test_images_of_the_right_form_are_not_copied():
 @given(value=st.integers(0, 255), channels=st.sampled_from([(1, 3), (3, 1), (1, 1), (3, 3)]))
 def test_a_uniform_image_keeps_its_brightness(value, channels):
     before, after = channels
-    images = convert(of(torch.full((2, before, 9, 7), value, dtype=torch.uint8)), after, 12)
+    images = convert(of(torch.full((2, before, 9, 7), value, dtype=torch.uint8)), after, 12, "crop")
     assert images.images.shape == (2, after, 12, 12)
     assert (images.images.int() - value).abs().max() <= 1
 
@@ -98,6 +98,27 @@ def test_no_images_are_converted_to_no_images(form):
     channels, size = form
     nothing = of(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).none
     assert convert(nothing, channels, size).images.shape == (0, channels, size, size)
+
+
+@pytest.mark.parametrize(
+    ("fit", "row"),
+    [("pad", [0, 1, 1, 0]), ("crop", [1, 1]), ("stretch", [1, 1, 1])],
+)
+@pytest.mark.parametrize("lying", [False, True])
+def test_an_image_that_is_not_square_becomes_so_as_is_said(fit, row, lying):
+    """Two columns of ones, four pixels high: worked by hand, at the size that each way has without "
+    "resizing."""
+    image = torch.ones(1, 1, 4, 2, dtype=torch.uint8)
+    expected = torch.tensor(row, dtype=torch.uint8).expand(len(row), -1)
+    if lying:
+        image, expected = image.mT, expected.T
+    assert torch.equal(convert(of(image), 1, len(row), fit).images[0, 0], expected)
+
+
+def test_what_is_left_when_an_image_is_padded_or_cropped_by_an_odd_number():
+    image = torch.arange(1, 7, dtype=torch.uint8).reshape(1, 1, 2, 3)
+    assert convert(of(image), 1, 3, "pad").images[0, 0].tolist() == [[1, 2, 3], [4, 5, 6], [0, 0, 0]]
+    assert convert(of(image), 1, 2, "crop").images[0, 0].tolist() == [[1, 2], [4, 5]]
 
 
 def test_pooled_images_are_those_of_their_shares():

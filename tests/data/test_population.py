@@ -75,6 +75,22 @@ def test_clients_hold_out_what_split_held_out_says_of_all_that_they_hold(populat
         assert same(split.held_by(client), held)
 
 
+def test_what_no_client_holds_is_said(population):
+    assert population().notes == ()
+    notes = population(**{"data.scenario": "demo"}).notes
+    assert [note.partition(";")[0] for note in notes[:1]] == [
+        f"training images that no client holds: {missing(population)}"
+    ]
+
+
+def missing(population):
+    everybody = population(**{"data.scenario": "demo"})
+    held = dict.fromkeys(DOMAINS, 0)
+    for client, name in everybody.domain_of().items():
+        held[name] += len(everybody.held_by(client))
+    return ", ".join(f"{60 - count} of 60 of {name}" for name, count in held.items() if count < 60)
+
+
 def rows(images):
     """The images as texts that can be compared."""
     return {bytes(image.flatten().tolist()) for image in images.images}

@@ -84,6 +84,26 @@ def test_a_users_file_is_read(tmp_path):
     assert scenario.cap_total is None
 
 
+def test_a_scenario_has_no_cap_unless_it_is_written(tmp_path):
+    (tmp_path / "own.yaml").write_text("domains: [mnist]\n")
+    assert load_scenario(tmp_path / "own.yaml").cap_total is None
+    assert [load_scenario(name).cap_total for name in PAPER_SCENARIOS] == [60_000] * 6
+
+
+def test_folders_are_found_as_a_person_would_guess(tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "conf" / "beside").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "home")
+    path = tmp_path / "conf" / "own.yaml"
+    path.write_text("domains: [{name: a, folder: ~/x}, {name: b, folder: beside}, {name: c, folder: here}]")
+    assert [domain.folder for domain in load_scenario(path).domains] == [
+        tmp_path / "home" / "x",
+        tmp_path / "conf" / "beside",
+        tmp_path / "home" / "here",
+    ]
+
+
 @pytest.mark.parametrize("name", ["two-domain-iid", "7", "0"])
 def test_an_unknown_scenario_lists_the_known(name):
     with pytest.raises(ConfError, match=r"Known: .*two-domains-iid"):
@@ -105,6 +125,8 @@ def test_an_unknown_scenario_lists_the_known(name):
         ("domains: []", "at least 1"),
         ("domains: mnist", "list of domains"),
         ("domains: [{name: a/b}]", "name"),
+        ("domains: [{name: a, class_names: [x, x]}]", "has a name twice"),
+        ("domains: [{name: a, class_names: [x, y], classes: 3}]", "2 class_names but classes: 3"),
     ],
 )
 def test_errors_name_file_and_key(line, message, tmp_path):

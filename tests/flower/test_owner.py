@@ -5,10 +5,11 @@ import torch
 from flwr.app import Context, RecordDict
 
 from huscf_flwr.cuts import load_devices
-from huscf_flwr.data import DataError, population_of, write_idx_folder
+from huscf_flwr.data import DataError, LabelledImages, population_of, write_idx_folder
 from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.methods import method_named, resolved
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
+from tests.data.formats.writing import some, write_npz, write_pictures, write_table
 from tests.run.builders import small_run, write_domains
 
 
@@ -84,6 +85,40 @@ def test_an_owner_that_lacks_the_last_classes_may_take_part(tmp_path):
     write_domains(tmp_path, classes=3)
     owner = owner_of(context(client_id=0, data_folder=str(tmp_path / "digits")))
     assert owner.domain(model_spec_of(small_run(tmp_path, tmp_path))).classes == 10
+
+
+@pytest.mark.parametrize("form", ["pictures", "npz", "table"])
+def test_an_owner_has_its_images_in_any_format(form, tmp_path):
+    images, names = some(6, size=28), ",".join("abcdefghij")
+    place = {
+        "pictures": lambda: write_pictures(tmp_path / "mine", images),
+        "npz": lambda: write_npz(tmp_path / "mine.npz", train=images),
+        "table": lambda: write_table(tmp_path / "mine.csv", images),
+    }[form]()
+    owner = owner_of(context(client_id=0, data_folder=str(place), class_names=names))
+    domain = owner.domain(model_spec_of(small_run(tmp_path, tmp_path)))
+    assert sorted(domain.train.labels.tolist()) == [0, 0, 1, 1, 2, 2]
+    assert (len(domain.test), domain.classes, domain.class_names) == (0, 10, tuple("abcdefghij"))
+
+
+def test_an_owner_of_pictures_says_the_names_of_all_classes(tmp_path):
+    write_pictures(tmp_path / "mine", some(6))
+    spec = model_spec_of(small_run(tmp_path, tmp_path))
+    with pytest.raises(DataError, match=r"3 classes \(a, b, c\), but there are 10.*class-names"):
+        owner_of(context(client_id=0, data_folder=str(tmp_path / "mine"))).domain(spec)
+    few = owner_of(context(client_id=0, data_folder=str(tmp_path / "mine"), class_names="a, b, c"))
+    with pytest.raises(DataError, match="class-names has 3 names, but the networks have 10 classes"):
+        few.domain(spec)
+
+
+def test_labels_of_an_owner_may_count_from_one(tmp_path):
+    images = some(20, classes=10, size=28)
+    place = write_npz(tmp_path / "x.npz", train=LabelledImages(images.images, images.labels + 1))
+    spec = model_spec_of(small_run(tmp_path, tmp_path))
+    with pytest.raises(DataError, match=r"labels begin at 1.*first-label=1"):
+        owner_of(context(client_id=0, data_folder=str(place))).domain(spec)
+    counted = owner_of(context(client_id=0, data_folder=str(place), first_label=1))
+    assert same(counted.domain(spec).train, images)
 
 
 def same(left, right):

@@ -1,7 +1,7 @@
 """What a step of each method costs by the paper's rule and in its setting: 80 clients, batches of 64.
 
-112.32 GFLOP are both networks, 21.61 the three passes of the discriminator, 90.72 the generator; the slowest of
-the paper's devices has 0.48 GFLOP/s, the server 672.
+112.32 GFLOP are both networks, 21.61 the three passes of the discriminator, 90.72 the generator. The slowest
+of the paper's devices has 0.48 GFLOP/s, the server 672.
 """
 
 import pytest

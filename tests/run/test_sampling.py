@@ -5,9 +5,11 @@ import pytest
 from PIL import Image
 
 from huscf_flwr.conf_files import ConfError
+from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_summary
 from huscf_flwr.run.sampling import draw_labelled_images
+from tests.data.formats.writing import some, write_pictures
 from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
 
@@ -59,6 +61,37 @@ def test_a_domain_is_drawn_by_the_product_that_was_judged_for_it(run_folder, tmp
     by_domain = draw_labelled_images(run_folder, label=0, count=2, output=tmp_path / "a", domain="letters")
     by_product = draw_labelled_images(run_folder, label=0, count=2, output=tmp_path / "b", product=product)
     assert np.array_equal(pixels(by_domain), pixels(by_product))
+
+
+@pytest.fixture(scope="module")
+def animals(tmp_path_factory):
+    """A run on folders of pictures whose names are classes."""
+    root = tmp_path_factory.mktemp("animals")
+    for name in ("wild", "tame"):
+        write_pictures(root / name, some(60, size=28), names=("ant", "bee", "cow"))
+    config = small_run(
+        root,
+        root / "runs",
+        **{
+            "rounds": 1,
+            "method": "fedgan",
+            "evaluation.synthetic_images": 0,
+            "data.domains": "wild,tame",
+        },
+    )
+    train_locally(config, display=SilentDisplay())
+    return config.folder
+
+
+@pytest.mark.parametrize(("label", "name"), [("bee", "bee"), ("1", "bee"), (2, "cow"), ("7", "7")])
+def test_a_class_has_its_name(animals, label, name, tmp_path):
+    assert read_run(animals).classes == {domain: ["ant", "bee", "cow"] for domain in ("tame", "wild")}
+    assert draw_labelled_images(animals, label=label, count=1, output=tmp_path) == tmp_path / name
+
+
+def test_a_name_that_no_class_has_is_refused(animals, tmp_path):
+    with pytest.raises(ValueError, match=r"--label dog: .* 0 to 9, which are ant, bee, cow"):
+        draw_labelled_images(animals, label="dog", count=1, output=tmp_path)
 
 
 def test_a_run_with_one_product_needs_no_choice(single_product, tmp_path):

@@ -1,0 +1,135 @@
+"""One ``.npz`` file with MedMNIST's names, read by NumPy.
+
+``train_images`` [N, H, W] or [N, H, W, C] and ``train_labels`` [N] or [N, 1], whole numbers; likewise
+``test_*``, if there is a test part. ``val_*`` joins the training images if there is a test part, and
+otherwise takes its place. Channels may come before height and width where that cannot be misunderstood.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, pixels_of
+from huscf_flwr.data.images import DataError, LabelledImages
+
+_NAMES = "train_images, train_labels, test_images, test_labels (and val_images, val_labels)"
+
+
+def shape_of_npz(path: Path) -> ImageShape:
+    """Return the shape of the training images; raises ``DataError`` as ``read_npz`` does."""
+    with _opened(path) as file:
+        return ImageShape(*_images(path, file, "train").shape[1:])
+
+
+def npz_label_limit(path: Path) -> int:
+    """Return one more than the largest training label; raises ``DataError`` as ``read_npz`` does."""
+    with _opened(path) as file:
+        return int(_labels(path, file, "train").max(initial=-1)) + 1
+
+
+def read_npz(path: Path, wanted: Wanted) -> Found:
+    """Return the images of an ``.npz`` file.
+
+    Raises:
+        DataError: if the file is damaged, lacks an array, or has one that is no images or no labels, naming
+            the file and the array.
+    """
+    with _opened(path) as file:
+        parts = {
+            part: _part(path, file, part, wanted) for part in ("train", "val", "test") if _has(file, part)
+        }
+    train, validation, test = (parts.get(part) for part in ("train", "val", "test"))
+    if train is None:
+        raise DataError(f"{path}: no array train_images; name the arrays as MedMNIST does: {_NAMES}")
+    notes = []
+    if validation is not None and test is None:
+        test = validation
+        notes.append(f"{path}: val_images is taken for the test part")
+    elif validation is not None:
+        train = _joined(path, train, validation)
+        notes.append(f"{path}: the {len(validation)} images of val_images join the training images")
+    return Found(train, test, wanted.class_names, tuple(notes))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[NpzFile]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, NpzFile):
+                raise DataError(f"{path}: one array, not an archive of arrays: write it with numpy.savez")
+            yield file
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: damaged, or no file of NumPy ({error}); write or copy it again") from error
+
+
+def _has(file: NpzFile, part: str) -> bool:
+    return f"{part}_images" in file.files or f"{part}_labels" in file.files
+
+
+def _part(path: Path, file: NpzFile, part: str, wanted: Wanted) -> LabelledImages:
+    images = torch.from_numpy(_images(path, file, part))
+    labels = _labels(path, file, part)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{path}: {len(labels)} {part}_labels for {len(images)} {part}_images; correct the file"
+        )
+    check_labels(labels, wanted.label_limit, f"{path}, {part}_labels")
+    return LabelledImages(images, torch.from_numpy(labels))
+
+
+def _array(path: Path, file: NpzFile, name: str) -> NDArray[np.generic]:
+    if name not in file.files:
+        found = ", ".join(file.files) or "nothing"
+        raise DataError(
+            f"{path}: no array {name}; it has {found}. Name the arrays as MedMNIST does: {_NAMES}"
+        )
+    array: NDArray[np.generic] = file[name]
+    return array
+
+
+def _images(path: Path, file: NpzFile, part: str) -> NDArray[np.uint8]:
+    """Return the images of a part, [N, C, H, W]."""
+    name = f"{part}_images"
+    array = _array(path, file, name)
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
+        array = array.transpose(0, 2, 3, 1)
+    if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape[1:]:
+        raise DataError(
+            f"{path}: {name} has shape {list(array.shape)}, which is neither grey images [N, H, W] nor "
+            "colour images [N, H, W, 3]; write them so"
+        )
+    return np.ascontiguousarray(pixels_of(array, f"{path}, {name}").transpose(0, 3, 1, 2))
+
+
+def _labels(path: Path, file: NpzFile, part: str) -> NDArray[np.int64]:
+    name = f"{part}_labels"
+    array = _array(path, file, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(
+            f"{path}: {name} is {array.dtype} of shape {list(array.shape)}, not one whole number an image, "
+            "[N] or [N, 1]; images with several labels cannot be used"
+        )
+    return array.astype(np.int64)
+
+
+def _joined(path: Path, train: LabelledImages, validation: LabelledImages) -> LabelledImages:
+    if train.images.shape[1:] != validation.images.shape[1:]:
+        raise DataError(f"{path}: train_images and val_images differ in size or channels; correct the file")
+    return LabelledImages(
+        torch.cat([train.images, validation.images]), torch.cat([train.labels, validation.labels])
+    )

@@ -1,0 +1,186 @@
+"""CSV files of label and pixels, one image a line, as they are on Kaggle; read by NumPy.
+
+The label is the column ``label`` (or ``class``, ``target``), by default the first. The others are pixels, row
+by
+row: of a grey square, or of a colour square with red, green and blue of one pixel after the other. A folder
+holds one file, or one with ``train`` in its name and one with ``test``. Files may be gzipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
+from huscf_flwr.data.images import DataError, LabelledImages
+
+SUFFIXES = (".csv", ".csv.gz")
+_LABEL_NAMES = ("label", "labels", "class", "target")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What the first line of a table says: its length, where the label is, and whether it is a header."""
+
+    count: int
+    label: int | None
+    has_header: bool
+
+
+def tables_of(folder: Path) -> list[Path]:
+    """Return the CSV files in a folder, sorted by name."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_table(path))
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file's name says that it is CSV."""
+    return path.name.casefold().endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def shape_of_tables(place: Path) -> ImageShape:
+    """Return the shape of the images; raises ``DataError`` as ``read_tables`` does."""
+    train = _train_and_test(place)[0]
+    columns = _columns(train)
+    return _shape(train, columns.count - (columns.label is not None))
+
+
+def table_label_limit(place: Path, wanted: Wanted) -> int:
+    """Return one more than the largest training label; raises ``DataError`` as ``read_tables`` does."""
+    train = _read(_train_and_test(place)[0], wanted)
+    return 0 if train is None else int(train.labels.max()) + 1
+
+
+def read_tables(place: Path, wanted: Wanted) -> Found:
+    """Return the images of a CSV file, or of a folder with one or two.
+
+    Raises:
+        DataError: if a file is damaged, or has lines that are no label and pixels, naming file and line.
+    """
+    train_file, test_file, others = _train_and_test(place)
+    notes = [f"{path} is not looked at" for path in others]
+    train = _read(train_file, wanted)
+    if train is None:
+        raise DataError(f"{train_file}: no column 'label'; give the file that has one")
+    test = _read(test_file, wanted) if test_file else None
+    if test_file and test is None:
+        notes.append(f"{test_file} has no labels, and is not looked at")
+    if test is not None and test.images.shape[1:] != train.images.shape[1:]:
+        raise DataError(f"{test_file}: its images differ in size from those of {train_file.name}")
+    return Found(train, test, wanted.class_names, tuple(notes))
+
+
+def _train_and_test(place: Path) -> tuple[Path, Path | None, list[Path]]:
+    """Return the files of the training and the test part, and others that are there."""
+    if place.is_file():
+        return place, None, []
+    files = tables_of(place)
+    if len(files) == 1:
+        return files[0], None, []
+    train = [path for path in files if "train" in path.name.casefold()]
+    test = [path for path in files if "test" in path.name.casefold() and path not in train]
+    if len(train) != 1 or len(test) > 1:
+        raise DataError(
+            f"{place}: CSV files {', '.join(path.name for path in files)}, of which none or several are to "
+            "train on; give the file, or leave one with 'train' and one with 'test' in its name"
+        )
+    return train[0], test[0] if test else None, [path for path in files if path not in (*train, *test)]
+
+
+def _columns(path: Path) -> _Columns:
+    try:
+        first = _first_line(path).strip()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); write or copy it again") from error
+    names = [name.strip().strip('"').casefold() for name in first.split(",")]
+    if not first or len(names) < 2:
+        raise DataError(
+            f"{path}: its first line is '{first[:60]}', not a label and pixels with commas between"
+        )
+    if all(name.lstrip("-").isdecimal() for name in names):
+        return _Columns(len(names), 0, has_header=False)
+    label = next((names.index(name) for name in _LABEL_NAMES if name in names), None)
+    if label is None and _side(len(names)) is None:
+        raise DataError(
+            f"{path}: none of its {len(names)} columns is called 'label', and they are no square of pixels; "
+            "name the column of labels so"
+        )
+    return _Columns(len(names), label, has_header=True)
+
+
+def _first_line(path: Path) -> str:
+    if path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8-sig") as unpacked:
+            return unpacked.readline()
+    with path.open(encoding="utf-8-sig") as file:
+        return file.readline()
+
+
+def _side(pixels: int) -> int | None:
+    """Return the side of a grey or colour square of so many values; None if there is none."""
+    for channels in (1, 3):
+        side = math.isqrt(pixels // channels)
+        if side and channels * side * side == pixels:
+            return side
+    return None
+
+
+def _shape(path: Path, pixels: int) -> ImageShape:
+    side = _side(pixels)
+    if side is None:
+        raise DataError(
+            f"{path}: {pixels} pixels a line are neither a grey nor a colour square; write images of other "
+            "forms as .npz"
+        )
+    return ImageShape(pixels // (side * side), side, side)
+
+
+def _read(path: Path, wanted: Wanted) -> LabelledImages | None:
+    """Return the images of one file; None if it has no labels."""
+    columns = _columns(path)
+    if columns.label is None:
+        return None
+    shape = _shape(path, columns.count - 1)
+    values = _values(path, columns)
+    labels = values[:, columns.label].astype(np.int64)
+    check_labels(labels, wanted.label_limit, path)
+    pixels = np.delete(values, columns.label, axis=1)
+    images = pixels.reshape(len(values), shape.height, shape.width, shape.channels).transpose(0, 3, 1, 2)
+    return LabelledImages(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels))
+
+
+def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
+    """Return all numbers of a table, unsigned bytes [lines, columns]."""
+    try:
+        with warnings.catch_warnings():
+            # That a file is empty is said below.
+            warnings.simplefilter("ignore", UserWarning)
+            values = np.loadtxt(
+                path,
+                np.uint8,
+                delimiter=",",
+                skiprows=int(columns.has_header),
+                ndmin=2,
+                encoding="utf-8-sig",
+                quotechar='"',
+            )
+    except (ValueError, OverflowError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: {error}; labels and pixels must be whole numbers from 0 to 255, as many in every line "
+            "(lines are counted without the header)"
+        ) from error
+    if not len(values):
+        raise DataError(f"{path}: no images, only a header; write or copy it again")
+    if values.shape[1] != columns.count:
+        raise DataError(
+            f"{path}: its first line has {columns.count} columns and the others {values.shape[1]}; correct "
+            "the file"
+        )
+    return values

@@ -1,0 +1,228 @@
+"""Reading the images of a place, whatever its format, which is chosen by what is found there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
+from huscf_flwr.data.formats.image_folders import (
+    image_folder_label_limit,
+    is_image_folder,
+    read_image_folder,
+    shape_of_image_folder,
+)
+from huscf_flwr.data.formats.npz import npz_label_limit, read_npz, shape_of_npz
+from huscf_flwr.data.formats.pictures import SUFFIXES
+from huscf_flwr.data.formats.pixel_tables import (
+    is_table,
+    read_tables,
+    shape_of_tables,
+    table_label_limit,
+    tables_of,
+)
+from huscf_flwr.data.idx import idx_files, idx_label_limit, read_idx_folder, shape_of_idx
+from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.shares import stratified_shares
+
+_TEST_PART = 5
+"""One image of so many is for testing, where a place has no test part."""
+
+FORMATS = (
+    "folders of pictures, one a class, with or without train and test above",
+    "an .npz with train_images, train_labels, test_images and test_labels",
+    "a .csv of label and pixels",
+    "files with MNIST's or EMNIST's names (train-images-idx3-ubyte and so on)",
+)
+"""What can be read, in words."""
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A format that a place has, and where in it the images are."""
+
+    name: str
+    place: Path
+    shape: Callable[[Path], ImageShape]
+    read: Callable[[Path, Wanted], Found]
+    label_limit: Callable[[Path, Wanted], int]
+    """One more than the largest training label."""
+
+
+def read_place(place: Path, wanted: Wanted, *, split_test: bool = True) -> Found:
+    """Return the images of a folder or file; ``first_label`` is taken off their labels.
+
+    Args:
+        place: the folder or file.
+        wanted: how it is to be read.
+        split_test: without a test part, a fifth of the images becomes one: a fifth of every label, the same
+            on every machine.
+
+    Raises:
+        DataError: if there is nothing that can be read, or it is damaged; the message names the file.
+    """
+    found = _format_of(place).read(place, wanted)
+    train = _counted_from_zero(place, found.train, wanted)
+    _check_first(place, train, wanted)
+    found = replace(found, train=train)
+    if found.test is not None:
+        return replace(found, test=_counted_from_zero(place, found.test, wanted))
+    if not split_test:
+        return found
+    train, test = _without_test_share(place, train)
+    note = (
+        f"{place}: no test part; a fifth of every label, {len(test)} of {len(test) + len(train)} images, is "
+        "kept for testing, the same on every machine"
+    )
+    return replace(found, train=train, test=test, notes=(*found.notes, note))
+
+
+def shape_of_place(place: Path) -> ImageShape:
+    """Return the shape of the training images of a place, without keeping them.
+
+    Raises:
+        DataError: as ``read_place`` does.
+    """
+    return _format_of(place).shape(place)
+
+
+def classes_of_place(place: Path, wanted: Wanted) -> int:
+    """Return the number of classes of a place where nobody says it, from its labels.
+
+    Raises:
+        DataError: as ``read_place`` does.
+    """
+    return _format_of(place).label_limit(place, wanted) - wanted.first_label
+
+
+def format_of_place(place: Path) -> str:
+    """Return in words which format a place has; raises ``DataError`` if it has none that is known."""
+    return _format_of(place).name
+
+
+def _format_of(place: Path) -> _Format:
+    if not place.is_dir() and place.exists():
+        return _format_of_file(place)
+    files = idx_files(place)
+    if files is not None:
+        return _Format(
+            "files with MNIST's names",
+            place,
+            lambda _: ImageShape(*shape_of_idx(files)),
+            _read_idx,
+            lambda *_: idx_label_limit(files),
+        )
+    if not place.exists():
+        raise DataError(f"{place}: no such folder or file; correct the path")
+    archives = sorted(path for path in place.glob("*.npz") if not path.name.startswith("."))
+    if len(archives) > 1:
+        raise DataError(
+            f"{place}: {len(archives)} .npz files; give one of them "
+            f"({', '.join(path.name for path in archives[:5])}), or set data.root to the folder and name "
+            "each as a domain"
+        )
+    if archives:
+        return _of_npz(archives[0])
+    if tables_of(place):
+        return _Format("CSV", place, shape_of_tables, read_tables, table_label_limit)
+    if is_image_folder(place):
+        return _Format(
+            "folders of pictures", place, shape_of_image_folder, read_image_folder, image_folder_label_limit
+        )
+    raise DataError(_nothing_in(place))
+
+
+def _format_of_file(path: Path) -> _Format:
+    suffix = path.suffix.casefold()
+    if suffix == ".npz":
+        return _of_npz(path)
+    if is_table(path):
+        return _Format("CSV", path, shape_of_tables, read_tables, table_label_limit)
+    instead = {
+        ".npy": "write images and labels into one file with numpy.savez",
+        ".zip": "unpack it, and give the folder",
+        ".tar": "unpack it, and give the folder",
+        ".gz": "give the folder that it lies in",
+        **dict.fromkeys(SUFFIXES, "give the folder that has one folder of pictures for each class"),
+    }.get(suffix, "give the folder that it lies in, or one of these")
+    raise DataError(
+        f"{path}: not a file of images with labels that can be read; {instead}. Known: {_known()}"
+    )
+
+
+def _of_npz(path: Path) -> _Format:
+    return _Format(
+        ".npz",
+        path,
+        lambda _: shape_of_npz(path),
+        lambda _, wanted: read_npz(path, wanted),
+        lambda *_: npz_label_limit(path),
+    )
+
+
+def _nothing_in(folder: Path) -> str:
+    direct = [path for path in folder.iterdir() if path.suffix.casefold() in SUFFIXES]
+    if direct:
+        return (
+            f"{folder}: {len(direct)} pictures lie directly in it, and nothing says their classes; put each "
+            "into a folder of its class"
+        )
+    return f"{folder}: no images in it that can be read. Known: {_known()}"
+
+
+def _known() -> str:
+    return "; ".join(FORMATS)
+
+
+def _read_idx(place: Path, wanted: Wanted) -> Found:
+    files = idx_files(place)
+    has_test = files is not None and files.has_test
+    train, test = read_idx_folder(place, wanted.label_limit, needs_test=wanted.needs_test and has_test)
+    names = wanted.class_names or (files.class_names(wanted.first_label) if files else ())
+    notes = (
+        (f"{place}: EMNIST keeps images on their side; they are turned upright",)
+        if files and files.set
+        else ()
+    )
+    return Found(train, test if has_test else None, names, notes)
+
+
+def _counted_from_zero(place: Path, data: LabelledImages, wanted: Wanted) -> LabelledImages:
+    if not wanted.first_label:
+        return data
+    if len(data) and int(data.labels.min()) < wanted.first_label:
+        raise DataError(
+            f"{place}: first_label is {wanted.first_label}, but an image has label {int(data.labels.min())}: "
+            "correct the setting"
+        )
+    return replace(data, labels=data.labels - wanted.first_label)
+
+
+def _check_first(place: Path, train: LabelledImages, wanted: Wanted) -> None:
+    """Raise ``DataError`` where nobody says how many classes there are, and the labels do not begin at 0."""
+    if wanted.classes is not None or not len(train) or int(train.labels.min()) == 0:
+        return
+    first, last = int(train.labels.min()), int(train.labels.max())
+    raise DataError(
+        f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
+        f"{first} here, set first_label: {first} with the domain; if it only has no images, set classes: "
+        f"{last + 1}"
+    )
+
+
+def _without_test_share(place: Path, data: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
+    """Return the images to train on and those to test with; a label with one image has it to train on."""
+    if len(data) < 2:
+        raise DataError(f"{place}: one image, and no test part; give it at least 2, or a test part")
+    test, *rest = stratified_shares(data.labels, _TEST_PART, "test")
+    train = torch.cat(rest)
+    lonely = ~torch.isin(data.labels[test], data.labels[train])
+    train, test = torch.cat([train, test[lonely]]).sort().values, test[~lonely]
+    if not len(test):
+        raise DataError(
+            f"{place}: no test part, and every label has one image; give a test part, or more images"
+        )
+    return data.subset(train), data.subset(test)

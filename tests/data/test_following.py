@@ -1,0 +1,83 @@
+"""Networks that follow the data: which family, how many classes, grey or colour."""
+
+import pytest
+
+from huscf_flwr.data import DataError, following_data, write_idx_folder
+from huscf_flwr.data import registry as registry_module
+from huscf_flwr.data.registry import register_domain
+from huscf_flwr.models import model_spec_of
+from tests.data.formats.writing import some, write_npz, write_pictures, write_table
+from tests.run.builders import small_run
+
+
+@pytest.fixture
+def follow(tmp_path):
+    def run(domains, **settings):
+        said = {"model.spec": "auto", "data.domains": domains, **settings}
+        return following_data(small_run(tmp_path, tmp_path, **said)).model
+
+    return run
+
+
+WRITE = {
+    "npz": lambda place, data: write_npz(place.with_suffix(".npz"), train=data),
+    "table": lambda place, data: write_table(place.with_suffix(".csv"), data),
+    "pictures": lambda place, data: write_pictures(place, data, names="abcdefghijk"),
+    "idx": lambda place, data: write_idx_folder(place, data, data),
+}
+
+
+@pytest.mark.parametrize("form", WRITE)
+@pytest.mark.parametrize(
+    ("size", "channels", "spec"),
+    [
+        (8, 1, "authors-28"),
+        (28, 3, "authors-28"),
+        (32, 1, "colour-32"),
+        (33, 3, "colour-32"),
+        (64, 3, "images-64"),
+    ],
+)
+def test_the_family_that_fits_is_taken(form, size, channels, spec, follow, tmp_path):
+    WRITE[form](tmp_path / "own", some(11, classes=7, size=size, channels=channels))
+    model = follow("own")
+    assert (model.spec, model.classes, model.channels) == (spec, 7, channels)
+
+
+def test_the_largest_domain_decides_and_a_colour_of_one_is_for_all(follow, tmp_path):
+    write_npz(tmp_path / "grey.npz", train=some(9, classes=9, size=64))
+    write_npz(tmp_path / "colour.npz", train=some(9, classes=4, size=28, channels=3))
+    model = follow("colour,grey-rotated")
+    assert (model.spec, model.classes, model.channels) == ("images-64", 9, 3)
+
+
+def test_what_the_configuration_says_is_left_as_it_is(follow):
+    model = follow("digits", **{"model.classes": 12, "model.channels": 3})
+    assert (model.spec, model.classes, model.channels) == ("authors-28", 12, 3)
+    assert follow("cifar10", **{"model.spec": "authors-28"}).channels is None
+
+
+def test_domains_that_are_registered_need_no_download(follow):
+    assert (follow("cifar10,digits").spec, follow("cifar10,digits").channels) == ("colour-32", 3)
+
+
+def test_a_domain_that_was_registered_without_a_shape_is_loaded(follow, monkeypatch):
+    monkeypatch.setattr(registry_module, "_REGISTRY", dict(registry_module._REGISTRY))
+    register_domain("mine", classes=5)(lambda _: (some(10, classes=5, size=50), some(5, classes=5, size=50)))
+    assert (follow("mine").spec, follow("mine").classes) == ("images-64", 5)
+
+
+def test_an_unknown_domain_is_named(follow):
+    with pytest.raises(DataError, match="nowhere"):
+        follow("nowhere")
+
+
+def test_networks_of_another_form_draw_and_judge_it(tmp_path):
+    said = {"model.spec": "images-64", "model.classes": 7, "model.channels": 1}
+    spec = model_spec_of(small_run(tmp_path, tmp_path, **said))
+    assert (spec.classes, spec.generator_shapes[-1], spec.discriminator_shapes[-1]) == (7, (1, 64, 64), (1,))
+
+
+def test_networks_that_follow_nothing_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"model\.spec: auto .* authors-28, colour-32, images-64"):
+        model_spec_of(small_run(tmp_path, tmp_path, **{"model.spec": "auto"}))
