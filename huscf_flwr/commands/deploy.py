@@ -25,10 +25,11 @@ deploy_app = ExplainedTyper(
 @deploy_app.command()
 def demo(config: RunName = "deploy-demo", settings: Overrides = None) -> None:
     """Run CONFIG on a SuperLink and SuperNodes of its own, with TLS and keys, all on this machine."""
-    with errors_as_messages(["huscf", "deploy", "demo"]), TerminalDisplay() as display:
+    with errors_as_messages(["huscf", "deploy", "demo"]) as kept, TerminalDisplay() as display:
         run = read_run_config(config, settings)
         check_run(run, run.clients)
         app = app_folder()
+        kept.watch(run.folder)
         with stop_requests() as stop:
             run_deployed(run, app, display=display, stop=stop)
         display.note(f"report: {run.folder / 'report.html'}")
