@@ -55,7 +55,7 @@ class Endpoint:
     insecure: bool = False
 
     def check(self) -> None:
-        """Raise ``EndpointError`` naming the setting, if the parts do not fit together."""
+        """Raise ``EndpointError`` naming the setting, if the parts do not fit together or cannot be used."""
         if (self.certificate is None) != (self.key is None):
             given, missing = ("certificate", "key") if self.key is None else ("key", "certificate")
             raise EndpointError(
@@ -80,6 +80,8 @@ class Endpoint:
                 f"executor.certificate and executor.key, bind to 127.0.0.1, or set executor.insecure to "
                 f"true where everybody in the network may read and change what is sent"
             )
+        if self.certificate is not None and self.key is not None:
+            self._credentials(self.certificate, self.key)
 
     def check_free(self) -> None:
         """Raise ``PortTakenError`` if somebody listens there already, before anything else is started."""
@@ -104,8 +106,7 @@ class Endpoint:
     def listen(self, server: grpc.Server) -> str:
         """Let ``server`` listen; return the address for the hosts.
 
-        Raises ``EndpointError`` as ``check`` does and if certificate and key cannot be used, and
-        ``PortTakenError`` if the port cannot be had.
+        Raises ``EndpointError`` as ``check`` does, and ``PortTakenError`` if the port cannot be had.
         """
         self.check()
         try:
