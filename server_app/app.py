@@ -10,6 +10,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from huscf_flwr.config import from_run_config
+from huscf_flwr.flower.log_display import end_told
 from huscf_flwr.methods import method_of
 from huscf_flwr.process import prepare_process
 from huscf_flwr.run.display import Display
@@ -28,6 +29,7 @@ def make_server_app(*, display: Display | None = None, **parts: Any) -> ServerAp
     app = ServerApp()
 
     @app.main()
+    @end_told()
     def main(grid: Grid, context: Context) -> None:
         config = from_run_config(context.run_config)
         prepare_process(config.compute)

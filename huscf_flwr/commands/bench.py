@@ -29,6 +29,7 @@ from huscf_flwr.bench.step import (
     split_step,
     step_gflop,
 )
+from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import (
     Format,
@@ -44,7 +45,7 @@ from huscf_flwr.process import device_of, keep_freed_memory
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS
 from huscf_flwr.session import WireType
 
-bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
+bench_app = ExplainedTyper(no_args_is_help=True, help="Measure speed on this machine.")
 
 _SENT = (None, torch.bfloat16, torch.float16)
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from huscf_flwr.bench.rehearsal import rehearse, varied_assignments
+from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.cut_plot import draw_latency, draw_predictions, latency_curves
 from huscf_flwr.commands.cut_tables import (
     benchmark_table,
@@ -32,7 +33,7 @@ from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
 from huscf_flwr.models import Cut, load_model_spec
 
-cuts_app = typer.Typer(help="Choose how much of each network every client keeps.")
+cuts_app = ExplainedTyper(help="Choose how much of each network every client keeps.")
 
 _PAPER_BATCH = 64
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Force, Overrides, RunName, read_run_config
 from huscf_flwr.deployment import make_node_key, make_server_credentials, run_deployed, write_client_data
@@ -16,16 +17,19 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
 
-deploy_app = typer.Typer(no_args_is_help=True, help="Certificates, keys and data for real devices; a demo.")
+deploy_app = ExplainedTyper(
+    no_args_is_help=True, help="Certificates, keys and data for real devices; a demo."
+)
 
 
 @deploy_app.command()
 def demo(config: RunName = "deploy-demo", settings: Overrides = None) -> None:
     """Run CONFIG on a SuperLink and SuperNodes of its own, with TLS and keys, all on this machine."""
-    with errors_as_messages(["huscf", "deploy", "demo"]), TerminalDisplay() as display:
+    with errors_as_messages(["huscf", "deploy", "demo"]) as kept, TerminalDisplay() as display:
         run = read_run_config(config, settings)
         check_run(run, run.clients)
         app = app_folder()
+        kept.watch(run.folder)
         with stop_requests() as stop:
             run_deployed(run, app, display=display, stop=stop)
         display.note(f"report: {run.folder / 'report.html'}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, ModelName, Width
 from huscf_flwr.cuts.measure import measure_speed, profile_to_paste
@@ -14,7 +15,7 @@ from huscf_flwr.models import load_model_spec
 
 _LEAST_BATCH = 2
 
-devices_app = typer.Typer(help="Device profiles.", no_args_is_help=True)
+devices_app = ExplainedTyper(help="Device profiles.", no_args_is_help=True)
 
 
 @devices_app.command("measure")

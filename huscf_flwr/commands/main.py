@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.bench import bench_app
 from huscf_flwr.commands.compare import compare_command
 from huscf_flwr.commands.cuts import cuts_app
@@ -18,7 +19,7 @@ from huscf_flwr.commands.run import run_command
 from huscf_flwr.commands.sample import sample_command
 from huscf_flwr.commands.soak import soak_command
 
-app = typer.Typer(
+app = ExplainedTyper(
     no_args_is_help=True,
     add_completion=False,
     help="Train generative models on many devices that keep their images and labels.",

@@ -38,10 +38,11 @@ def run_command(
     """Train, judge, and write the run's folder with its report."""
     hosts = supernodes or _DEFAULT_HOSTS[engine]
     same_engine = ["--engine", engine.value, "--supernodes", str(hosts)]
-    with errors_as_messages(["huscf", "run"], same_engine), TerminalDisplay() as display:
+    with errors_as_messages(["huscf", "run"], same_engine) as kept, TerminalDisplay() as display:
         checked = check_run(read_run_config(config, settings), hosts)
         folder = checked.config.folder
         app = app_folder() if engine is Engine.FLOWER else None
+        kept.watch(folder)
         with stop_requests() as stop:
             if app is None:
                 with mistakes_told():

@@ -17,6 +17,8 @@ from huscf_flwr.deployment.credentials import ServerCredentials, make_node_key, 
 from huscf_flwr.deployment.processes import SuperNode, register, secure_superlink, supernode
 from huscf_flwr.flower.launch import private_home, run_on
 from huscf_flwr.flower.superlink import PrivateSuperLink
+from huscf_flwr.methods import method_of
+from huscf_flwr.run.check import check_port
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.interruption import StopRequest
@@ -66,6 +68,7 @@ def deploy(config: RunConfig) -> Iterator[Deployment]:
     belongs to them lies in Flower's folder for the run; their keys and their state are kept between runs.
     """
     home = private_home(config)
+    check_port(config, method_of(config))
     with held(home):
         yield from _deployed(config, home)
 

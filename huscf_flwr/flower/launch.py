@@ -20,9 +20,12 @@ from typing import Any
 import torch
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.flower.log_display import why_ended_early
 from huscf_flwr.flower.run_settings import listed_settings, overriding
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink, toml_value
 from huscf_flwr.flower.watching import WatchedFolder, watch
+from huscf_flwr.methods import method_of
+from huscf_flwr.run.check import check_port
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
@@ -72,10 +75,11 @@ class EndedRun:
         if self.cause is not None:
             progress = read_progress(folder) if folder is not None else None
             raise InterruptedRunError(self.cause, progress["round"] if progress else None, folder)
-        said = why_ended(folder) if folder is not None else ""
+        log = self.log.read_text("utf-8", "replace")
+        said = (why_ended(folder) if folder is not None else "") or why_ended_early(log)
         if said:
             raise FlowerRunError(f"{said}; the whole log is {self.log}")
-        reason = _reason(self.log.read_text("utf-8"))
+        reason = _reason(log)
         raise FlowerRunError(f"the run ended as {self.status}; the whole log is {self.log}\n{reason}")
 
 
@@ -98,6 +102,7 @@ def run_with_flower(
     gpus = 0 if config.compute.device == "cpu" else torch.cuda.device_count()
     federation = _federation(supernodes, cores_each, gpus)
     home = private_home(config)
+    check_port(config, method_of(config))
     with held(home), private_superlink(home) as superlink:
         ended = run_on(superlink, config, app, display, *federation, stop=stop)
     return ended.summary(display)

@@ -65,15 +65,24 @@ def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None
     check_emulation(config, method)
     check_scores(method)
     if is_lock_step(method):
-        executor = config.executor
-        parts = executor.bind, executor.advertise, executor.certificate, executor.key, executor.insecure
-        Endpoint(*parts).check()
+        _endpoint(config).check()
     method.check(config)
     check_tensorboard(config)
     checkpoint = checkpoint_of(config)
     if checkpoint is not None:
         checkpoint.check_same_run(config)
     return checkpoint
+
+
+def check_port(config: RunConfig, method: type[Method]) -> None:
+    """Raise ``PortTakenError`` if the executor could not listen where it is to, on this machine."""
+    if is_lock_step(method):
+        _endpoint(config).check_free()
+
+
+def _endpoint(config: RunConfig) -> Endpoint:
+    executor = config.executor
+    return Endpoint(executor.bind, executor.advertise, executor.certificate, executor.key, executor.insecure)
 
 
 def client_count(config: RunConfig, method: type[Method]) -> int:

@@ -1,3 +1,5 @@
+import errno
+import os
 import signal
 import subprocess
 
@@ -54,3 +56,21 @@ def test_a_run_that_has_kept_nothing_has_nothing_to_go_on_with(tmp_path, capsys,
 def test_a_mistake_of_ours_keeps_its_traceback():
     with pytest.raises(AssertionError), errors_as_messages():
         raise AssertionError
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_run_that_has_failed_says_how_to_go_on_if_a_round_of_it_is_kept(tmp_path, capsys, begun):
+    """What an earlier run of the name has left is not its own."""
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "server-0003.json").touch()
+    (tmp_path / "config.yaml").write_text("rounds: 5")
+    os.utime(tmp_path / "config.yaml", (0, 0))
+    with pytest.raises(typer.Exit), errors_as_messages(["huscf", "run"], ["--engine", "local"]) as kept:
+        kept.watch(tmp_path)
+        if begun:
+            os.utime(tmp_path / "config.yaml", (2**32, 2**32))
+        raise OSError(errno.ENOSPC, "No space left on device; it cannot be written", "a")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("error: [Errno 28] No space left on device; it cannot be written: 'a'")
+    again = f"huscf run {tmp_path}/config.yaml --set resume={tmp_path} --engine local"
+    assert lines[1:] == (["to go on:", again] if begun else [])

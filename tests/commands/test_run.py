@@ -3,6 +3,7 @@
 import gzip
 import os
 import shutil
+import socket
 import struct
 
 import pytest
@@ -177,6 +178,15 @@ def test_the_flower_engine_needs_a_checkout(images, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "_APP_FOLDER", tmp_path)
     output = refused(run_demo(images, tmp_path / "runs", engine="flower"))
     assert "use --engine local" in output
+
+
+def test_a_taken_port_is_named_before_anything_starts(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "private_superlink", lambda home: pytest.fail("must not start"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        output = refused(run_demo(images, tmp_path, engine="flower", **{"executor.bind": bind}))
+    assert f"executor.bind: cannot listen at {bind} (Address already in use); take a free port" in output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_flower_engine_is_given_the_run(images, tmp_path, monkeypatch):

@@ -4,9 +4,11 @@ from contextlib import nullcontext
 
 import pytest
 
+from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import load_config
 from huscf_flwr.flower import launch, watching
 from huscf_flwr.flower.launch import EndedRun, app_folder, run_on, run_with_flower
+from huscf_flwr.flower.log_display import end_told
 from huscf_flwr.flower.superlink import FlowerRunError
 from huscf_flwr.run.run_log import RunLog
 from tests.flower.scripted_flwr import scripted_superlink
@@ -44,6 +46,20 @@ def test_what_a_run_says_of_its_end_goes_before_what_flower_says(tmp_path):
         match=r"^KeyError: 'oops' \(.*test_launch\.py:\d+, in .*\); the whole log is .*flower\.log$",
     ):
         ended.summary(SilentDisplay())
+
+
+def test_why_a_run_ended_before_it_had_a_folder_is_one_line(tmp_path, caplog):
+    """Flower's log has tracebacks before and after it."""
+    with pytest.raises(ConfError), end_told():
+        raise ConfError("rounds: 0\nis too few")
+    (record,) = caplog.records
+    log = tmp_path / "flower.log"
+    trace = 'Traceback (most recent call last):\n  File "x.py"\nConfError: rounds\n'
+    log.write_text(f"INFO: begins\nERROR :     {record.getMessage()}\n{trace}{trace}")
+    ended = EndedRun(load_config("demo", [f"output={tmp_path}"]), "finished:failed", log, False, None)
+    with pytest.raises(FlowerRunError) as error:
+        ended.summary(SilentDisplay())
+    assert str(error.value) == f"rounds: 0 is too few; the whole log is {log}"
 
 
 @pytest.mark.parametrize(

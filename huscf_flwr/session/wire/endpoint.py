@@ -55,7 +55,7 @@ class Endpoint:
     insecure: bool = False
 
     def check(self) -> None:
-        """Raise ``EndpointError`` naming the setting, if the parts do not fit together."""
+        """Raise ``EndpointError`` naming the setting, if the parts do not fit together or cannot be used."""
         if (self.certificate is None) != (self.key is None):
             given, missing = ("certificate", "key") if self.key is None else ("key", "certificate")
             raise EndpointError(
@@ -80,12 +80,33 @@ class Endpoint:
                 f"executor.certificate and executor.key, bind to 127.0.0.1, or set executor.insecure to "
                 f"true where everybody in the network may read and change what is sent"
             )
+        if self.certificate is not None and self.key is not None:
+            self._credentials(self.certificate, self.key)
+
+    def check_free(self) -> None:
+        """Raise ``PortTakenError`` if somebody listens there already, before anything else is started."""
+        host, port = _host("executor.bind", self.bind), int(self.bind.rpartition(":")[2])
+        if not port:
+            return
+        try:
+            kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            with socket.socket(kind, socket.SOCK_STREAM) as place:
+                # As gRPC does: what a process that has ended leaves behind is in nobody's way.
+                place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                place.bind((host, port))
+        except OSError as error:
+            raise self._taken(error.strerror) from error
+
+    def _taken(self, why: str | None = None) -> PortTakenError:
+        because = f" ({why})" if why else ""
+        return PortTakenError(
+            f"executor.bind: cannot listen at {self.bind}{because}; take a free port, or 0 to find one"
+        )
 
     def listen(self, server: grpc.Server) -> str:
         """Let ``server`` listen; return the address for the hosts.
 
-        Raises ``EndpointError`` as ``check`` does and if certificate and key cannot be used, and
-        ``PortTakenError`` if the port cannot be had.
+        Raises ``EndpointError`` as ``check`` does, and ``PortTakenError`` if the port cannot be had.
         """
         self.check()
         try:
@@ -97,9 +118,7 @@ class Endpoint:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise PortTakenError(
-                f"executor.bind: cannot listen at {self.bind}; take a free port, or 0 to find one"
-            )
+            raise self._taken()
         place = self.advertise or f"{self.bind.rpartition(':')[0]}:{port}"
         return f"{_TLS if self.certificate is not None else ''}{place}"
 

@@ -195,7 +195,8 @@ def test_loopback_needs_no_tls(bind):
 
 
 @pytest.mark.parametrize("bind", ["192.0.2.1:9000", "server.example:9000", "[2001:db8::1]:9000"])
-def test_other_addresses_need_tls_or_an_explicit_word(bind, credentials):
+def test_other_addresses_need_tls_or_an_explicit_word(bind, tmp_path):
+    credentials = make_server_credentials(tmp_path, ["192.0.2.1", "server.example", "2001:db8::1"])
     with pytest.raises(EndpointError, match=rf"executor\.bind: {re.escape(bind)} .*executor\.insecure"):
         Endpoint(bind).check()
     Endpoint(bind, insecure=True).check()
@@ -298,6 +299,18 @@ def test_an_executor_on_this_machine_is_reached_past_proxies(monkeypatch, creden
     finally:
         channel.close()
         server.stop()
+
+
+def test_credentials_are_read_and_compared_before_anything_listens(tmp_path, credentials, others):
+    for certificate, key, message in (
+        (tmp_path / "none.pem", credentials.key, "executor.certificate: .*none.pem cannot be read"),
+        (credentials.certificate, others.key, "are not a certificate and its unencrypted private key"),
+    ):
+        with pytest.raises(EndpointError, match=message):
+            Endpoint("127.0.0.1:0", certificate=certificate, key=key).check()
+    with pytest.raises(EndpointError, match=r"cloud\.example:1 is not in the certificate"):
+        Endpoint("127.0.0.1:0", "cloud.example:1", credentials.certificate, credentials.key).check()
+    Endpoint("127.0.0.1:0", certificate=credentials.certificate, key=credentials.key).check()
 
 
 @pytest.mark.parametrize(
