@@ -87,7 +87,9 @@ class MethodStrategy(Strategy):
                 f"method: {config.method}, but the strategy makes a {type(method).__name__}, not a "
                 f"{self.method.__name__}: clients would run another method than the server"
             )
-        judging = None if assembly.owners else Judging(config, population_for(config, self.method))
+        judging = None
+        if not assembly.owners:
+            judging = Judging(config, population_for(config, self.method), self._display.note)
         self._run = Run(config, method, display=self._display, log=self.log, judging=judging)
         self._run.begin(assembly.virtual_clients, checkpoint)
         if assembly.keys:

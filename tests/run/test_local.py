@@ -34,6 +34,7 @@ SCORES = {
     "tstr_recall",
     "tstr_f1",
     "tstr_fpr",
+    "judge_accuracy",
 }
 
 
