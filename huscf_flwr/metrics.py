@@ -117,6 +117,11 @@ for _metric in (
         meaning="FID: Fréchet distance between the judge’s features of generated and of real images; "
         "comparable within a domain only.",
     ),
+    Metric(
+        "judge_accuracy", "judge accuracy", "higher", 3, _SHARE,
+        meaning="Judge accuracy: share of real test images whose label the judge finds; where it is low, "
+        "label fidelity, generation score and FID mean little.",
+    ),
     Metric("tstr_precision", "TSTR precision", "higher", 3, _SHARE, detail=True),
     Metric("tstr_recall", "TSTR recall", "higher", 3, _SHARE, detail=True),
     Metric("tstr_fpr", "TSTR FPR", "lower", 3, _SHARE, detail=True),

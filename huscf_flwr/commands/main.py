@@ -13,6 +13,7 @@ from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.bench import bench_app
 from huscf_flwr.commands.compare import compare_command
 from huscf_flwr.commands.cuts import cuts_app
+from huscf_flwr.commands.data import data_app
 from huscf_flwr.commands.deploy import deploy_app
 from huscf_flwr.commands.devices import devices_app
 from huscf_flwr.commands.run import run_command
@@ -46,6 +47,7 @@ def _before_any_command(
 app.command("run")(run_command)
 app.command("compare")(compare_command)
 app.command("sample")(sample_command)
+app.add_typer(data_app, name="data")
 app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")
 app.add_typer(bench_app, name="bench")

@@ -28,6 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.derived import TRANSFORMS, derivation, transformed
+from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
 from huscf_flwr.data.formats.places import FORMATS, read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
@@ -182,7 +183,11 @@ def load_domain(
         convert(train, *image, fit),
         convert(test, *image, fit),
         found.class_names if len(found.class_names) == known else (),
-        (*found.notes, *_form_notes(source.name, shape, ImageForm(*image, fit))),
+        (
+            *found.notes,
+            *_form_notes(source.name, shape, ImageForm(*image, fit)),
+            *(f"domain '{source.name}': {odd}" for odd in _odd(source, root, found, known)),
+        ),
     )
 
 
@@ -225,6 +230,14 @@ def _read(
     else:
         raise DataError(_unknown(source.name, root))
     return expected or max(int(found.train.labels.max()) + 1, len(found.class_names)), found
+
+
+def _odd(source: DomainSource, root: Path | None, found: Found, classes: int) -> list[str]:
+    """Return what is odd about somebody's own images; those that are built in have been looked at."""
+    if place_of_source(source, root).folder is None:
+        return []
+    test = found.train.none if found.test is None else found.test
+    return findings(found.train, test, classes, found.class_names)
 
 
 def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:

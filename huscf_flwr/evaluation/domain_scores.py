@@ -86,6 +86,7 @@ class DomainScores:
         tstr_recall: its macro recall.
         tstr_f1: its macro F1.
         tstr_fpr: its macro false positive rate.
+        judge_accuracy: of the judge on the real test images, in [0, 1]: how good the instrument is.
     """
 
     label_fidelity: float | None = None
@@ -96,6 +97,7 @@ class DomainScores:
     tstr_recall: float | None = None
     tstr_f1: float | None = None
     tstr_fpr: float | None = None
+    judge_accuracy: float | None = None
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the values under the names that `metrics.jsonl` and `summary.json` use."""
@@ -147,7 +149,13 @@ def judge_domain(
         generation_score=generation_score(probabilities),
         fid=frechet_distance(FeatureStatistics.of(features), judge.real),
         **_synthetic_scores(images, labels, domain, settings, generator),
+        judge_accuracy=accuracy_of(judge, domain),
     )
+
+
+def accuracy_of(judge: Judge, domain: Domain) -> float | None:
+    """Return the share of the domain's test images whose label the judge finds; None without test images."""
+    return judge.accuracy(domain.test.images, domain.test.labels) if len(domain.test) else None
 
 
 def _check_judge(judge: Judge, domain: Domain) -> None:

@@ -7,15 +7,16 @@ is no such judge: what it would have measured is then absent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Population
+from huscf_flwr.data import Domain, Population
 from huscf_flwr.evaluation.domain_scores import (
     JUDGE_SEED,
     DomainScores,
+    accuracy_of,
     evaluation_settings,
     judge_domain,
     judge_quickly,
@@ -28,12 +29,20 @@ from huscf_flwr.methods.contract import Client, Method, keeps_models
 from huscf_flwr.models import Sampler
 from huscf_flwr.seeding import torch_stream
 
+LEAST_ACCURACY = 0.8
+"""A judge that is right less often, on real test images, is warned of."""
+
 
 class Judging:
     """Judges what a method has to show, whatever the method, by what the scenario says of its clients."""
 
-    def __init__(self, config: RunConfig, population: Population) -> None:
-        """Train the judges of all domains, or take them from the cache, if they are sure to be needed."""
+    def __init__(
+        self, config: RunConfig, population: Population, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Train the judges of all domains, or take them from the cache, if they are sure to be needed.
+
+        It takes minutes, so ``tell`` is told of each. A judge that is often wrong is among the ``notes``.
+        """
         self._config = config
         self._domains = population.domains
         self._domain_of = population.domain_of()
@@ -44,8 +53,12 @@ class Judging:
         self._judges: dict[str, Judge] = {}
         self._settings = evaluation_settings(config)
         if draws_images(method_of(config)):
-            for name in self._domains:
-                self._judge(name)
+            for place, name in enumerate(self._domains, start=1):
+                tell(
+                    f"the judge of {name}, {place} of {len(self._domains)}: from the cache, or trained now, "
+                    "once"
+                )
+                self.notes += _doubts(self._judge(name), self._domains[name])
 
     def class_names_for(self, clients: Sequence[int]) -> tuple[str, ...]:
         """Return the names by label of the domain that most of ``clients`` have; empty without names."""
@@ -121,6 +134,17 @@ def _means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float | No
     """Return the means of scores by name; None for one that was not computed."""
     known = {name: [value for each in scores if (value := each[name]) is not None] for name in scores[0]}
     return {name: mean(values) if values else None for name, values in known.items()}
+
+
+def _doubts(judge: Judge, domain: Domain) -> tuple[str, ...]:
+    accuracy = accuracy_of(judge, domain)
+    if accuracy is None or accuracy >= LEAST_ACCURACY:
+        return ()
+    return (
+        f"the judge of {domain.name} is right on {accuracy:.3f} of the real test images, less than "
+        f"{LEAST_ACCURACY}: label fidelity, generation score and FID mean little there; give it more or "
+        "clearer images (huscf data check)",
+    )
 
 
 def draws_images(method: type[Method]) -> bool:

@@ -28,10 +28,10 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     table.caption_justify = "left"
     rows = _judged(summary)
     metrics = _columns([scores for _, _, scores in rows])
-    table.add_column("domain")
-    table.add_column("product")
+    table.add_column("domain", overflow="fold")
+    table.add_column("product", overflow="fold")
     for metric in metrics:
-        table.add_column(metric.title, justify="right")
+        table.add_column(metric.title, justify="right", overflow="fold")
     for domain, product, scores in rows:
         values = [decimal(scores.get(metric.name), metric.digits) for metric in metrics]
         table.add_row(Text(domain), Text(product), *values)

@@ -97,7 +97,8 @@ class MethodStrategy(Strategy):
         judging = images = None
         if not assembly.owners:
             population = population_for(config, self.method)
-            judging, images = Judging(config, population), images_hash(population)
+            judging = Judging(config, population, self._display.note)
+            images = images_hash(population)
         self._run = Run(config, method, display=self._display, log=self.log, judging=judging, images=images)
         self._run.begin(assembly.virtual_clients, checkpoint)
         if assembly.keys:

@@ -59,15 +59,9 @@ def train_locally(
         descriptions = {client: open_client(client).describe() for client in clients}
         checked.method.crossing.check_descriptions(descriptions)
         method = (make_method or checked.method)(config, descriptions)
-        judging = Judging(config, population) if judged else None
-        going = Run(
-            config,
-            method,
-            display=display or TerminalDisplay(),
-            log=log,
-            judging=judging,
-            images=checked.images,
-        )
+        shown = display or TerminalDisplay()
+        judging = Judging(config, population, shown.note) if judged else None
+        going = Run(config, method, display=shown, log=log, judging=judging, images=checked.images)
         going.begin(clients, checked.checkpoint)
         make_timer = make_timer or (
             lambda _, clients: host_timer(config, {client: devices[client] for client in clients})

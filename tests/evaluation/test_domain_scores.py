@@ -105,4 +105,5 @@ def test_scores_have_the_names_of_the_files():
         "tstr_recall",
         "tstr_f1",
         "tstr_fpr",
+        "judge_accuracy",
     ]

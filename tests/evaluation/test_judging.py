@@ -107,6 +107,27 @@ def test_where_images_are_drawn_judges_are_trained_before_the_first_round_and_it
     ]
 
 
+def test_each_judge_is_told_of_before_it_is_trained(tmp_path, population):
+    told = []
+    Judging(RunConfig(method="fedgan", data=DataSection(cache=tmp_path)), population, told.append)
+    assert [line.partition(":")[0] for line in told] == [
+        "the judge of digits, 1 of 2",
+        "the judge of letters, 2 of 2",
+    ]
+
+
+def test_a_judge_that_is_often_wrong_is_warned_of(tmp_path, population):
+    """Test images with other labels than the judge has learnt."""
+    digits = DOMAINS["digits"]
+    wrong = replace(digits, test=replace(digits.test, labels=(digits.test.labels + 1) % 10))
+    config = RunConfig(method="fedgan", data=DataSection(cache=tmp_path))
+    doubted = Judging(config, replace(population, domains={**DOMAINS, "digits": wrong})).notes
+    trusted = Judging(config, population).notes
+    (doubt,) = set(doubted) - set(trusted)
+    assert doubt.startswith("the judge of digits is right on 0.0")
+    assert "FID mean little" in doubt
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_only_methods_for_classifiers_draw_no_images(name):
     assert draws_images(method_class(name)) is (name not in ("fedproto", "local-classifier"))

@@ -36,6 +36,7 @@ SCORES = {
     "tstr_recall",
     "tstr_f1",
     "tstr_fpr",
+    "judge_accuracy",
 }
 
 

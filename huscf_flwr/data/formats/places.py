@@ -104,7 +104,7 @@ def format_of_place(place: Path) -> str:
 
 
 def _format_of(place: Path) -> _Format:
-    if not place.is_dir() and place.exists():
+    if place.exists() and not place.is_dir():
         return _format_of_file(place)
     files = idx_files(place)
     if files is not None:
