@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.findings import findings
@@ -22,7 +23,7 @@ from huscf_flwr.data.images import ImageForm
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.run_record import name_of
 
-data_app = typer.Typer(
+data_app = ExplainedTyper(
     no_args_is_help=True, help="Your own images: what is in them, and other formats for them."
 )
 

@@ -13,6 +13,7 @@ from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink as sup
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode as supernode_arguments
 
 from huscf_flwr.config import from_run_config
+from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.flower.owner import owner_of
 from huscf_flwr.session.wire import Endpoint
 
@@ -112,7 +113,7 @@ def test_each_supernode_owns_a_client_of_its_own(name):
 
 
 @pytest.mark.parametrize(("file", "name"), [("run.toml", "plain"), ("run-with-tls.toml", "secure")])
-def test_the_run_configs_are_ours_and_fit_the_containers(file, name):
+def test_the_run_configs_are_ours_and_fit_the_containers(file, name, tmp_path):
     services, _ = stack(name)
     content = tomllib.loads((FOLDER / file).read_text())
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
@@ -120,7 +121,9 @@ def test_the_run_configs_are_ours_and_fit_the_containers(file, name):
     assert flat.keys() <= flatten(known).keys()
     config = from_run_config({**flatten(known), **flat})
     executor = config.executor
-    Endpoint(executor.bind, executor.advertise, executor.certificate, executor.key, executor.insecure).check()
+    made = make_server_credentials(tmp_path, ["127.0.0.1"])  # those of the configuration lie on the server
+    files = (made.certificate, made.key) if executor.certificate and executor.key else (None, None)
+    Endpoint(executor.bind, executor.advertise, *files, executor.insecure).check()
     assert config.min_hosts == sum(service.startswith("supernode") for service in services)
     server = services["superexec-serverapp"]
     mounted = {secret["target"] for secret in server.get("secrets", [])}

@@ -39,8 +39,11 @@ def config(images, tmp_path):
 
 @pytest.fixture(params=METHODS)
 def any_config(images, tmp_path, request):
-    return small_run(images, tmp_path, **METHODS[request.param])
+    return small_run(images, tmp_path, **METHODS[request.param], **OF_ONE_CLIENT.get(request.param, {}))
 
+
+OF_ONE_CLIENT = {"hflgan": {"hflgan.clusters": 1}}
+"""What a method needs to be told where there is one client only."""
 
 on_devices = pytest.mark.parametrize("any_config", ON_DEVICES, indirect=True)
 """Not for central training, whose clients are whole domains."""
