@@ -121,7 +121,8 @@ def test_the_run_configs_are_ours_and_fit_the_containers(file, name, tmp_path):
     assert flat.keys() <= flatten(known).keys()
     config = from_run_config({**flatten(known), **flat})
     executor = config.executor
-    made = make_server_credentials(tmp_path, ["127.0.0.1"])  # those of the configuration lie on the server
+    host = (executor.advertise or executor.bind).rpartition(":")[0]
+    made = make_server_credentials(tmp_path, [host])  # those of the configuration lie on the server
     files = (made.certificate, made.key) if executor.certificate and executor.key else (None, None)
     Endpoint(executor.bind, executor.advertise, *files, executor.insecure).check()
     assert config.min_hosts == sum(service.startswith("supernode") for service in services)
