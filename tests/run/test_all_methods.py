@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -157,6 +158,7 @@ def test_a_run_leaves_its_files(make, hosts):
         *(f"samples/round-001-{product}.png" for product in products),
         *(["evaluations.jsonl"] if has_models else []),
         *(["cuts.json"] if config.method == "huscf" else []),
+        *(["conf/classifiers.yaml"] if Path(config.classifier.family).is_file() else []),
     }
     (line,) = read_metrics(folder)
     exchanges = method.crossing.exchanges
