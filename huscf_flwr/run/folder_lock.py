@@ -42,9 +42,11 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held: whoever has opened it meanwhile finds that it is not at its place.
-        path.unlink(missing_ok=True)
-        os.close(handle)
+        try:
+            # Removed while it is held: whoever has opened it meanwhile finds that it is not at its place.
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
 
 
 def check_free(folder: Path) -> None:
