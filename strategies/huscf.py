@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver
 from huscf_flwr.federation import Clusterer, Divergence, Weighting
-from huscf_flwr.flower.strategy import MethodStrategy, require_method
+from huscf_flwr.flower.strategy import MethodStrategy
 from huscf_flwr.methods import huscf
 from huscf_flwr.run.display import Display
 
@@ -27,6 +28,8 @@ class HuSCF(MethodStrategy):
         Told how the run goes.
     """
 
+    method_name: ClassVar = "huscf"
+
     def __init__(
         self,
         config: RunConfig,
@@ -37,7 +40,6 @@ class HuSCF(MethodStrategy):
         cut_solver: CutSolver | None = None,
         display: Display | None = None,
     ) -> None:
-        require_method(config, huscf.HuSCF.name)
         make_method = partial(
             huscf.HuSCF.variant(config),
             clusterer=clusterer,

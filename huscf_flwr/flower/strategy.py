@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, ClassVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -54,9 +54,17 @@ class MethodStrategy(Strategy):
         Told how the run goes.
     """
 
+    method_name: ClassVar[str] = ""
+    """The only method that a subclass is for; empty if it is for any."""
+
     def __init__(
         self, config: RunConfig, make_method: MakeMethod | None = None, *, display: Display | None = None
     ) -> None:
+        if self.method_name and config.method != self.method_name:
+            raise ValueError(
+                f"method: {config.method}, but this strategy is that of {self.method_name}; set method to "
+                f"{self.method_name}, or take another strategy"
+            )
         self.config = resolved(config)
         self.method = method_of(self.config)
         self.log = RunLog(config.name)
@@ -325,15 +333,6 @@ class MethodStrategy(Strategy):
     def _round_hosts(self) -> RoundHosts:
         assert isinstance(self._hosts, RoundHosts)
         return self._hosts
-
-
-def require_method(config: RunConfig, name: str) -> None:
-    """Raise ``ValueError`` if ``config`` is of another method than ``name``."""
-    if config.method != name:
-        raise ValueError(
-            f"method: {config.method}, but this strategy is that of {name}; set method to {name}, or take "
-            "another strategy"
-        )
 
 
 def _metric_record(metrics: Mapping[str, Any], method: Method) -> MetricRecord:
