@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
+
 import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import BatchSampler, FreshDraw, LabelledImages, ShuffledPasses, normalise
+from huscf_flwr.methods.crossing import Description
 from huscf_flwr.models import model_spec_of, weight_dtype
 from huscf_flwr.process import dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.split import Batch
+
+
+def largest_epoch(described: Mapping[int, Description], clients: Iterable[int], config: RunConfig) -> int:
+    """Return the batches of an epoch of the largest of ``clients``, which have ``described`` themselves."""
+    return math.ceil(max(described[client].samples for client in clients) / config.batch_size)
 
 
 class RoundBatches:

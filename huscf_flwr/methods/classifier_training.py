@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, normalise
+from huscf_flwr.methods.named_tensors import below_prefix
 from huscf_flwr.models import weight_dtype
 from huscf_flwr.models.classifiers import ClassifierNetwork, classifier_of
 from huscf_flwr.process import device_of, dtype_of
@@ -129,9 +130,7 @@ class ClassifierTraining:
         Raises ``RuntimeError`` if they are of another network.
         """
         network, optimiser = self._network_and_optimiser()
-        network.load_state_dict(
-            {n.removeprefix(_WEIGHTS): t for n, t in tensors.items() if n.startswith(_WEIGHTS)}
-        )
+        network.load_state_dict(below_prefix(_WEIGHTS, tensors))
         optimiser.state.clear()
         for name, parameter in network.named_parameters():
             if f"{_MOMENTUM}{name}" in tensors:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Price, priced, whole_networks
 from huscf_flwr.federation import aggregate
+from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
     Collected,
     Description,
@@ -73,8 +73,7 @@ class FedGAN(Method):
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the batches of the largest client."""
-        samples = max(self.clients[client].samples for client in clients)
-        return self.config.local_epochs * math.ceil(samples / self.config.batch_size)
+        return self.config.local_epochs * largest_epoch(self.clients, clients, self.config)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now
         """Return the averaged networks, for everybody."""

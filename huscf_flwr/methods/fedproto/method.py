@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NoReturn
 
@@ -10,6 +9,7 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.federation.prototypes import averaged_prototypes
+from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
     Collected,
     Description,
@@ -83,8 +83,7 @@ class FedProto(Method):
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the batches of the largest client."""
-        samples = max(self.clients[client].samples for client in clients)
-        return self.config.local_epochs * math.ceil(samples / self.config.batch_size)
+        return self.config.local_epochs * largest_epoch(self.clients, clients, self.config)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now
         """Return the known means, for everybody; before there are any, nothing."""

@@ -16,6 +16,7 @@ from huscf_flwr.methods.hflgan.crossing import GLOBAL_GENERATOR
 from huscf_flwr.methods.hflgan.settings import is_cloud_round
 from huscf_flwr.methods.hflgan.step import two_generator_step
 from huscf_flwr.methods.hflgan.weights import initial_global_generator
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.whole_networks import SentNetworksClient
 from huscf_flwr.models import flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of
@@ -72,21 +73,16 @@ class HFLGANClient(SentNetworksClient):
 
     def private(self) -> Tensors:
         """Return the global generator, and the moments of all optimisers."""
-        kept = {
-            _LOCAL: self.networks.moments(),
-            _WEIGHTS: flatten_blocks(self.global_generator.blocks.states()),
-            _MOMENTS: self.global_generator.moments(),
+        return {
+            **with_prefix(_LOCAL, self.networks.moments()),
+            **flatten_blocks(self.global_generator.blocks.states(), _WEIGHTS),
+            **with_prefix(_MOMENTS, self.global_generator.moments()),
         }
-        return {f"{prefix}{name}": tensor for prefix, part in kept.items() for name, tensor in part.items()}
 
     def load_private(self, tensors: Tensors) -> None:
         """Go on with them; without any the optimisers start anew, and so does the global generator."""
         if not tensors:
             return
-        self.networks.load_moments(_named(_LOCAL, tensors))
+        self.networks.load_moments(below_prefix(_LOCAL, tensors))
         self.global_generator.blocks.load(unflatten_blocks(tensors, _WEIGHTS))
-        self.global_generator.load_moments(_named(_MOMENTS, tensors))
-
-
-def _named(prefix: str, tensors: Tensors) -> Tensors:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        self.global_generator.load_moments(below_prefix(_MOMENTS, tensors))

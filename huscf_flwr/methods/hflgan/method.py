@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
 from huscf_flwr.cuts.placement import network_bytes, network_gflop, pass_gflop
 from huscf_flwr.federation import aggregate, match_clusters
+from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
     Collected,
     Description,
@@ -113,8 +113,7 @@ class HFLGAN(Method):
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the batches of the largest client."""
-        samples = max(self.clients[client].samples for client in clients)
-        return self.config.local_epochs * math.ceil(samples / self.config.batch_size)
+        return self.config.local_epochs * largest_epoch(self.clients, clients, self.config)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:
         """Return each cluster's networks, and the global generator to those who have an older one."""

@@ -22,8 +22,8 @@ from huscf_flwr.federation import (
     Weighting,
 )
 from huscf_flwr.methods.contract import Description
-from huscf_flwr.methods.huscf.crossing import LabelCounts
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.methods.label_counts import LabelCounts
 from huscf_flwr.models import ModelSpec
 
 

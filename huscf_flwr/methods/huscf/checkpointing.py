@@ -8,6 +8,7 @@ from huscf_flwr.methods.contract import State
 from huscf_flwr.methods.huscf.cluster_memory import ClusterMemory
 from huscf_flwr.methods.huscf.cluster_models import ClusterModels
 from huscf_flwr.methods.huscf.cut_plan import CutPlan
+from huscf_flwr.methods.named_tensors import below_prefix
 from huscf_flwr.models import flatten_blocks, unflatten_blocks
 from huscf_flwr.split import SplitExecutor
 
@@ -62,10 +63,7 @@ def load_state(
         place = _place(name, bodies.parted)
         segments.load(unflatten_blocks(tensors, f"{place}body/"))
         segments.forget_moments()
-        prefix = f"{place}moments/"
-        segments.load_moments(
-            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        )
+        segments.load_moments(below_prefix(f"{place}moments/", tensors))
     bodies.common = None
     if common_body := unflatten_blocks(tensors, _COMMON_BODY):
         bodies.keep_common(common_body)

@@ -16,9 +16,9 @@ from huscf_flwr.methods.huscf.crossing import (
     TAKEN_BLOCKS,
     TAKEN_MOMENTS,
     HuSCFOrder,
-    LabelCounts,
 )
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.methods.label_counts import LabelCounts, counted
 from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import ClientStep
@@ -117,5 +117,4 @@ class HuSCFFromLabelsClient(HuSCFClient):
 
     def describe(self) -> LabelCounts:
         """Return what the server is told before the first round: the label counts too."""
-        counts = self.images.labels.bincount(minlength=model_spec_of(self.config).classes)
-        return LabelCounts(samples=len(self.images), device=self.profile, counts=tuple(counts.tolist()))
+        return LabelCounts(samples=len(self.images), device=self.profile, counts=counted(self))

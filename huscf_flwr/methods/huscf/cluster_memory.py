@@ -9,6 +9,7 @@ from torch import Tensor
 
 from huscf_flwr.federation import FeatureSpace, KnownClusters, RoundResult
 from huscf_flwr.methods.contract import State
+from huscf_flwr.methods.named_tensors import below_prefix
 from huscf_flwr.models import BlockKey
 
 _PLACE, _SPACE = "place of cluster-", "space/"
@@ -116,12 +117,8 @@ class ClusterMemory:
     def load(self, state: State) -> None:
         """Go on from ``state``, which may hold more than ``state`` returned."""
         self.in_a_row = {int(client): rounds for client, rounds in state.facts["in_a_row"].items()}
-        self.places = {int(name): place for name, place in _named(_PLACE, state.tensors).items()}
-        self.space = FeatureSpace(**_named(_SPACE, state.tensors))
+        self.places = {int(name): place for name, place in below_prefix(_PLACE, state.tensors).items()}
+        self.space = FeatureSpace(**below_prefix(_SPACE, state.tensors))
 
     def _found(self, rounds: int) -> frozenset[int]:
         return frozenset(client for client, in_a_row in self.in_a_row.items() if in_a_row >= rounds)
-
-
-def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

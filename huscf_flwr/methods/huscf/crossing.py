@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import NonNegativeInt, model_validator
-
 from huscf_flwr.methods.contract import Crossing, Description, Facts, NoFacts, Reveal
+from huscf_flwr.methods.label_counts import LabelCounts
 from huscf_flwr.models import BlockKey, BlockStates, flatten_blocks
 from huscf_flwr.session import TensorHeader
 from huscf_flwr.split import EXCHANGES
@@ -26,22 +25,6 @@ class HuSCFOrder(Facts):
 
     cut: tuple[int, int, int, int]
     """Blocks that it keeps: generator head and tail, discriminator head and tail."""
-
-
-class LabelCounts(Description):
-    """How a client introduces itself where ``huscf.weights_from`` is ``labels``: its labels are no secret."""
-
-    counts: tuple[NonNegativeInt, ...]
-    """Training images of each label, from 0 to the last that the networks have."""
-
-    @model_validator(mode="after")
-    def _add_up(self) -> LabelCounts:
-        if sum(self.counts) != self.samples:
-            raise ValueError(
-                f"counts are {self.counts}, for {self.samples} samples: give one count for each label, which "
-                "add up to the samples"
-            )
-        return self
 
 
 _ACTIVATIONS_UP = {

@@ -6,7 +6,6 @@ the activations of the discriminator's middle, and closes a round by clustering 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from huscf_flwr.federation import (
     comparable_means,
     feature_space,
 )
+from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
     Collected,
     Description,
@@ -240,7 +240,7 @@ class HuSCF(Method):
 
     def _epoch(self, clients: Iterable[int]) -> int:
         """Return the batches of an epoch of these clients, which are as many as the largest one has."""
-        return math.ceil(max(self.clients[client].samples for client in clients) / self.config.batch_size)
+        return largest_epoch(self.clients, clients, self.config)
 
     def _observer(self, step: int) -> Observer | None:
         epoch = self._epoch(self._observed)

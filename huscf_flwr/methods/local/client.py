@@ -11,6 +11,7 @@ from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining
 from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
 from huscf_flwr.methods.generators import drawing_from, measured_generator
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.whole_networks import WholeNetworksClient
 from huscf_flwr.models import (
     Sampler,
@@ -46,7 +47,7 @@ class LocalGeneratorClient(WholeNetworksClient):
 
     def private(self) -> Tensors:
         """Return both networks and the moments of their optimisers."""
-        moments = {f"{_MOMENTS}{name}": tensor for name, tensor in self.networks.moments().items()}
+        moments = with_prefix(_MOMENTS, self.networks.moments())
         return {**flatten_blocks(self.networks.states(), _WEIGHTS), **moments}
 
     def load_private(self, tensors: Tensors) -> None:
@@ -54,9 +55,7 @@ class LocalGeneratorClient(WholeNetworksClient):
         if not tensors:
             return
         self.networks.load(unflatten_blocks(tensors, _WEIGHTS))
-        self.networks.load_moments(
-            {n.removeprefix(_MOMENTS): t for n, t in tensors.items() if n.startswith(_MOMENTS)}
-        )
+        self.networks.load_moments(below_prefix(_MOMENTS, tensors))
 
 
 class LocalClassifierClient(MessageClient):

@@ -24,6 +24,7 @@ from huscf_flwr.methods.mdgan.crossing import CROSSING, DISCRIMINATOR, MDGANOrde
 from huscf_flwr.methods.mdgan.executor import MDGANExecutor
 from huscf_flwr.methods.mdgan.settings import MDGANSettings
 from huscf_flwr.methods.mdgan.sharing import batch_count, swapped
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.server_generator import ServerGeneratorMethod
 from huscf_flwr.models import build_network, flatten_blocks
 from huscf_flwr.process import dtype_of
@@ -107,24 +108,18 @@ class MDGAN(ServerGeneratorMethod):
 
     def state(self) -> State:
         """Return the generator with its moments, and the discriminators that wait for their clients."""
-        waiting = {
-            f"{_place(client)}{name}": tensor
-            for client, discriminator in self.waiting.items()
-            for name, tensor in discriminator.items()
-        }
-        return State({}, {**self.generator.tensors(), **waiting})
+        tensors = dict(self.generator.tensors())
+        for client, discriminator in self.waiting.items():
+            tensors |= with_prefix(_place(client), discriminator)
+        return State({}, tensors)
 
     def load(self, state: State) -> None:
         """Go on from ``state``."""
         self.generator.load(state.tensors)
-        found = {client: _below(_place(client), state.tensors) for client in self.clients}
+        found = {client: below_prefix(_place(client), state.tensors) for client in self.clients}
         self.waiting = {client: discriminator for client, discriminator in found.items() if discriminator}
 
 
 def _place(client: int) -> str:
     """Return how the names of a client's tensors begin."""
     return f"client-{client}/"
-
-
-def _below(place: str, tensors: Tensors) -> Tensors:
-    return {name.removeprefix(place): each for name, each in tensors.items() if name.startswith(place)}

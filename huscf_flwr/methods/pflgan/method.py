@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
 from huscf_flwr.cuts.placement import network_bytes, network_gflop
+from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
     Collected,
     Description,
@@ -188,8 +188,7 @@ class PFLGAN(Method):
         self._measured = {}
 
     def _steps_of(self, client: int) -> int:
-        batches = math.ceil(self.clients[client].samples / self.config.batch_size)
-        return self.config.local_epochs * batches
+        return self.config.local_epochs * largest_epoch(self.clients, [client], self.config)
 
     def _trains_locally(self, client: int, number: int) -> bool:
         return number <= self.local_rounds or client not in self.networks

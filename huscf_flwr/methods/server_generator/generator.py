@@ -10,6 +10,7 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.crossing import Tensors
 from huscf_flwr.methods.generators import measured_generator
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.server_generator.exchanges import Fakes
 from huscf_flwr.models import build_blocks, flatten_blocks, model_spec_of, unflatten_blocks, weight_dtype
 from huscf_flwr.process import device_of, dtype_of
@@ -74,13 +75,11 @@ class ServerGenerator:
     def tensors(self) -> Tensors:
         """Return weights and moments by name; they may be live."""
         weights = flatten_blocks(self._trained.blocks.states(), _WEIGHTS)
-        return {**weights, **{f"{_MOMENTS}{name}": each for name, each in self._trained.moments().items()}}
+        return {**weights, **with_prefix(_MOMENTS, self._trained.moments())}
 
     def load(self, tensors: Tensors) -> None:
         """Go on from what ``tensors`` returned; other tensors may be among them."""
         self._measured = None
         self._trained.blocks.load(unflatten_blocks(tensors, _WEIGHTS))
         self._trained.forget_moments()
-        self._trained.load_moments(
-            {name.removeprefix(_MOMENTS): each for name, each in tensors.items() if name.startswith(_MOMENTS)}
-        )
+        self._trained.load_moments(below_prefix(_MOMENTS, tensors))

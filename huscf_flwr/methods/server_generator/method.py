@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import Description, Method, Product, Tensors
 from huscf_flwr.methods.generators import drawing_from
 from huscf_flwr.methods.server_generator.generator import ServerGenerator
@@ -40,8 +40,7 @@ class ServerGeneratorMethod(Method):
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return the epochs of a round times the batches of the largest client."""
         epochs = 1 if self.epoch_rounds else self.config.local_epochs
-        samples = max(self.clients[client].samples for client in clients)
-        return epochs * math.ceil(samples / self.config.batch_size)
+        return epochs * largest_epoch(self.clients, clients, self.config)
 
     def products(self) -> list[Product]:
         """Return the generator, which is everybody's.

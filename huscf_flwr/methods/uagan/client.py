@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from huscf_flwr.methods.contract import Order, Upload
+from huscf_flwr.methods.label_counts import counted
 from huscf_flwr.methods.server_generator import DiscriminatorClient, Fakes
 from huscf_flwr.methods.uagan.crossing import UAGANDescription
-from huscf_flwr.models import model_spec_of
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import ClientStep, Computed
 
@@ -22,8 +22,7 @@ class UAGANClient(DiscriminatorClient):
 
     def describe(self) -> UAGANDescription:
         """Return what the server is told before the first round: how many images of each class there are."""
-        counts = torch.bincount(self.images.labels, minlength=model_spec_of(self.config).classes)
-        return UAGANDescription(samples=len(self.images), device=self.profile, counts=tuple(counts.tolist()))
+        return UAGANDescription(samples=len(self.images), device=self.profile, counts=counted(self))
 
     def begin(self, number: int, order: Order) -> None:  # noqa: ARG002 - an order has nothing in it
         """Begin a new pass over the images; the discriminator goes on as it is."""

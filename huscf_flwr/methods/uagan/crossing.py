@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, model_validator
-
-from huscf_flwr.methods.contract import Crossing, Description, Reveal
+from huscf_flwr.methods.contract import Crossing, Reveal
+from huscf_flwr.methods.label_counts import LabelCounts
 from huscf_flwr.methods.server_generator import FAKE_LABELS, FAKES, FAKES_SHOW, GRADIENT
 from huscf_flwr.session import Exchange, Kind
 
@@ -18,20 +17,8 @@ JUDGE = Exchange(2, "JUDGE", up=(LOGITS,), down=(LOGITS_GRADIENT,))
 CRITICISE = Exchange(3, "CRITICISE", up=(GRADIENT,), down=())
 
 
-class UAGANDescription(Description):
+class UAGANDescription(LabelCounts):
     """How a client introduces itself. The server learns how many images of each class it has."""
-
-    counts: tuple[NonNegativeInt, ...]
-    """Training images of each class, from class zero on."""
-
-    @model_validator(mode="after")
-    def _add_up(self) -> UAGANDescription:
-        if sum(self.counts) != self.samples:
-            raise ValueError(
-                f"counts are {self.counts} for {self.samples} samples: give one count for each class, which "
-                "add up to the samples"
-            )
-        return self
 
 
 CROSSING = Crossing(
