@@ -8,17 +8,20 @@ from pathlib import Path
 _MOST_NAMED = 3
 
 
+def is_taken(place: Path) -> bool:
+    """Return whether something is there, other than an empty folder."""
+    if place.is_dir():
+        return any(place.iterdir())
+    return place.exists() or place.is_symlink()
+
+
 def refuse_existing(places: Iterable[Path]) -> None:
     """Raise ``FileExistsError`` naming the first of ``places`` that is there, unless it is an empty folder.
 
     For commands that have an option ``--force``.
     """
-    for place in places:
-        if not (place.exists() or place.is_symlink()):
-            continue
+    for place in filter(is_taken, places):
         held = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-        if place.is_dir() and not held:
-            continue
         more = ", ..." if len(held) > _MOST_NAMED else ""
         content = f", with {', '.join(held[:_MOST_NAMED])}{more} in it" if held else ""
         raise FileExistsError(

@@ -13,8 +13,7 @@ from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, items, part
 from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Reveal, round_size
 from huscf_flwr.models import model_spec_of
-from huscf_flwr.process import dtype_of
-from huscf_flwr.session import wire_type_of
+from huscf_flwr.session import sent_bytes
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def prices_of(
                 config.batch_size,
                 rule,
                 LatencyOptions(steps_per_round=steps),
-                sent_bytes=(wire_type_of(config).sent or dtype_of(config)).itemsize,
+                sent_bytes=sent_bytes(config),
             )
             price = method_of(config).price(config, problem)
             if price is not None:

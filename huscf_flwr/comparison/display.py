@@ -36,7 +36,7 @@ class ComparisonInTerminal:
         self._whole = self._progress.add_task("runs", total=None, left="", visible=False)
         self._bars: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
-        self._pace = Pace()
+        self._durations = Durations()
         self._due: list[PlannedRun] = []
         self._ended = 0
         self._looked = 0.0
@@ -73,7 +73,7 @@ class ComparisonInTerminal:
         self._ended += 1
         seconds = time.monotonic() - self._started.pop(run.name, time.monotonic())
         if error is None:
-            self._pace.took(run, seconds)
+            self._durations.took(run, seconds)
         bar = self._bars.pop(run.name, None)
         if bar is not None:
             self._progress.remove_task(bar)
@@ -97,11 +97,11 @@ class ComparisonInTerminal:
 
     def _time_left(self, now: float) -> str:
         spent = sum(now - started for started in self._started.values())
-        seconds = self._pace.seconds_for(self._due)
+        seconds = self._durations.seconds_for(self._due)
         return "" if seconds is None else f"about {duration(max(0.0, seconds - spent) / self._jobs)} left"
 
 
-class Pace:
+class Durations:
     """How long runs take here: those of a column like its others, and of a new column like all others."""
 
     def __init__(self) -> None:

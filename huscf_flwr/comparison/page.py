@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Template
-from matplotlib.figure import Figure
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.comparison.curves import bytes_panel, clusters_panel, points_panel, rounds_panel
 from huscf_flwr.comparison.kept import PICTURES
 from huscf_flwr.comparison.page_body import BODY
 from huscf_flwr.comparison.results import Column, Results, ScenarioResults, Values, best, verdict
-from huscf_flwr.evaluation.figures import Panel, curves, scatter, themed_svg
-from huscf_flwr.evaluation.report_charts import Chart, svg_uri
+from huscf_flwr.evaluation.figures import scatter
+from huscf_flwr.evaluation.report_charts import Chart, drawn
 from huscf_flwr.evaluation.report_page import page_template, render
 from huscf_flwr.metrics import Metric, metric_named
 
@@ -70,7 +69,7 @@ class _Scenario:
     @property
     def clustering(self) -> list[Chart]:
         """How clusters agree with the true domains, over the rounds."""
-        return list(_drawn(curves, clusters_panel(self._scenario))) if self.has_clusters_to_tell else []
+        return list(drawn(clusters_panel(self._scenario))) if self.has_clusters_to_tell else []
 
 
 class _Domain:
@@ -103,11 +102,11 @@ class _Domain:
         """Curves over the rounds and over bytes, then quality beside bytes and beside predicted seconds."""
         for metric in self.metrics:
             if metric.name in ("label_fidelity", "accuracy"):
-                yield from _drawn(curves, rounds_panel(self._scenario, self.name, metric))
-                yield from _drawn(curves, bytes_panel(self._scenario, self.name, metric))
+                yield from drawn(rounds_panel(self._scenario, self.name, metric))
+                yield from drawn(bytes_panel(self._scenario, self.name, metric))
             if metric.name in ("tstr_accuracy", "accuracy"):
                 for quantity in ("bytes", "seconds"):
-                    yield from _drawn(scatter, points_panel(self._scenario, self.name, metric, quantity))
+                    yield from drawn(points_panel(self._scenario, self.name, metric, quantity), scatter)
 
     @property
     def pictures(self) -> Iterator[tuple[str, str]]:
@@ -132,9 +131,3 @@ class _Domain:
         if said is None or difference is None:
             return ""
         return f"{said}, {difference:+.{metric.digits}f}"
-
-
-def _drawn(draw: Callable[[Sequence[Panel]], Figure], panel: Panel) -> Iterator[Chart]:
-    if not panel.is_empty():
-        figure = draw([replace(panel, title="")])
-        yield Chart(panel.title, svg_uri(themed_svg(figure)))

@@ -91,6 +91,11 @@ class NetworkCosts:
     kept_bytes: Floats
     """Memory of what a client keeps for its way back."""
 
+    def kept(self, head: int, tail: int) -> NDArray[np.bool_]:
+        """Return which blocks [blocks] a client keeps that has so many at each end."""
+        places = np.arange(len(self.parameters))
+        return (places < head) | (places >= len(places) - tail)
+
     def total_gflop(self) -> float:
         """Return the arithmetic of a client that runs the whole network."""
         return float(self.client_forward_gflop.sum() + self.client_backward_gflop.sum())

@@ -102,9 +102,8 @@ def cut_demands(spec: ModelSpec, costs: ModelCosts) -> CutDemands:
 
 def _of_network(costs: NetworkCosts, head: int, tail: int) -> Floats:
     """Return bytes of memory, GFLOP, and bytes that cross in both directions."""
-    count = len(costs.parameters)
-    kept = np.r_[0:head, count - tail : count]
+    kept = costs.kept(head, tail)
     memory = _BYTES_PER_TRAINED_PARAMETER * costs.parameters[kept].sum() + costs.kept_bytes[kept].sum()
     gflop = (costs.client_forward_gflop + costs.client_backward_gflop)[kept].sum()
-    crossing = 2 * (costs.boundary_bytes[head - 1] + costs.boundary_bytes[count - tail - 1])
+    crossing = 2 * (costs.boundary_bytes[head - 1] + costs.boundary_bytes[-tail - 1])
     return np.array([memory, gflop, crossing])

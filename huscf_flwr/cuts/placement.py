@@ -147,8 +147,7 @@ def _gflop(costs: ModelCosts, cut: Cut) -> tuple[float, float]:
     client = server = 0.0
     for network in NETWORKS:
         each = costs.network(network)
-        kept = np.ones(len(each.parameters), dtype=bool)
-        kept[cut.head(network) : len(kept) - cut.tail(network)] = False
+        kept = each.kept(cut.head(network), cut.tail(network))
         client += (each.client_forward_gflop + each.client_backward_gflop)[kept].sum()
         server += (each.server_forward_gflop + each.server_backward_gflop)[~kept].sum()
     return client, server

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from huscf_flwr.evaluation.figures import Panel, curves, themed_svg
 from huscf_flwr.evaluation.formats import known_number
@@ -28,9 +30,13 @@ class Chart:
 
 def charts(record: RunRecord) -> tuple[Chart, ...]:
     """Draw the curves of everything that has at least one known value."""
-    panels = [panel for panel in _panels(record) if not panel.is_empty()]
-    drawings = [themed_svg(curves([replace(panel, title="")])) for panel in panels]
-    return tuple(Chart(panel.title, svg_uri(svg)) for panel, svg in zip(panels, drawings, strict=True))
+    return tuple(chart for panel in _panels(record) for chart in drawn(panel))
+
+
+def drawn(panel: Panel, draw: Callable[[Sequence[Panel]], Figure] = curves) -> Iterator[Chart]:
+    """Yield the drawing of a panel, which has its title beside it; nothing for one without known values."""
+    if not panel.is_empty():
+        yield Chart(panel.title, _svg_uri(themed_svg(draw([replace(panel, title="")]))))
 
 
 def _panels(record: RunRecord) -> Iterable[Panel]:
@@ -96,6 +102,5 @@ def _points(lines: Iterable[Mapping[str, Any]], *keys: str) -> _Points:
     return [(number, value) for number, value in points if value is not None]
 
 
-def svg_uri(drawing: str) -> str:
-    """Return a drawing as a data URI."""
+def _svg_uri(drawing: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()

@@ -32,7 +32,7 @@ from huscf_flwr.session.lockstep import LockStep, Progress
 from huscf_flwr.session.message_session import MessageSession
 from huscf_flwr.session.recording import Recorder, side_by_side
 from huscf_flwr.session.timing import ClientTimes, HostTimer, StepTimes
-from huscf_flwr.session.wire_type import WireType, wire_type_of
+from huscf_flwr.session.wire_type import WireType, sent_bytes, wire_type_of
 
 __all__ = [
     "Channel",
@@ -73,6 +73,7 @@ __all__ = [
     "WireType",
     "run_step",
     "run_steps",
+    "sent_bytes",
     "side_by_side",
     "wire_type_of",
 ]

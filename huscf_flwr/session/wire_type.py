@@ -71,6 +71,11 @@ def wire_type_of(config: RunConfig) -> WireType:
     return WireType() if sent is None or _SENT[sent] is computed else WireType(_SENT[sent], computed)
 
 
+def sent_bytes(config: RunConfig) -> int:
+    """Return how many bytes a number takes that crosses in a run's sessions."""
+    return (wire_type_of(config).sent or dtype_of(config)).itemsize
+
+
 def _exponent(tensor: Tensor) -> int:
     if tensor.numel() == 0:
         return 0

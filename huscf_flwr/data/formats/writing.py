@@ -11,6 +11,7 @@ from PIL import Image
 
 from huscf_flwr.data.idx import write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.existing import is_taken
 
 _UNSAFE = re.compile(r"[/\\\0]|^\.")
 
@@ -30,7 +31,7 @@ def write_place(
     Raises:
         DataError: if something is there already, or a name cannot be that of a folder.
     """
-    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+    if is_taken(place):
         raise DataError(f"{place}: something is there already; give another place, or remove it")
     WRITERS[form](place, train, test, class_names)
 

@@ -24,8 +24,7 @@ from huscf_flwr.cuts import (
 )
 from huscf_flwr.methods.contract import round_size
 from huscf_flwr.models import Cut, ModelSpec
-from huscf_flwr.process import dtype_of
-from huscf_flwr.session import StepTimes, wire_type_of
+from huscf_flwr.session import StepTimes, sent_bytes
 
 
 def choose_cuts(
@@ -83,7 +82,7 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
         beliefs.server.model_copy(update={"gflops": gflops}),
         config.batch_size,
         config.cuts.flops,
-        sent_bytes=(wire_type_of(config).sent or dtype_of(config)).itemsize,
+        sent_bytes=sent_bytes(config),
     )
 
 
