@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import mean
 from typing import Any
 
@@ -77,6 +78,7 @@ def costs_of(config: RunConfig, records: Sequence[RunRecord]) -> Costs:
     )
 
 
+@lru_cache(maxsize=256)
 def prices_of(
     config: RunConfig, *, clients: int, steps: int
 ) -> tuple[dict[FlopRule, Price], dict[FlopRule, Price]]:

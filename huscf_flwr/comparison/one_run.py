@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 import yaml
@@ -25,7 +24,6 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.run.check import CheckedRun, check_run, check_settings
-from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import NoDisplay
 from huscf_flwr.run.interruption import InterruptedRunError, stop_requests
 from huscf_flwr.run.local import train_locally
@@ -54,7 +52,6 @@ def _how_it_ended(config: RunConfig) -> str:
             checked = check_run(config)
             origin = origin_of(checked.config, checked.images)
             checked = _resumed(checked, origin)
-            write_origin(started_file(config), origin)
             # A host for each client, as on devices: what several clients are sent is counted for each.
             hosts = len(checked.population.partitions)
             train_locally(checked, hosts=hosts, display=NoDisplay(), stop=stop)
@@ -67,27 +64,18 @@ def _how_it_ended(config: RunConfig) -> str:
     return ""
 
 
-def started_file(config: RunConfig) -> Path:
-    """Return where a run that was started says what it computes from: beside its folder, as it begins."""
-    return config.output / f"{config.name}.{ORIGIN}"
-
-
 def resumable(config: RunConfig, origin: Origin) -> RunConfig:
     """Return the run, with ``resume`` set if its own folder has a checkpoint of what it computes now."""
     folder = config.folder
-    started = read_origin(started_file(config))
-    if last_round(folder) is None or started is None or started.differences(origin):
+    again = config.model_copy(update={"resume": folder})
+    try:
+        checkpoint = check_settings(again, method_of(again))
+    except ValueError:  # there is none, or it cannot be used
         return config
     record = read_run(folder)
     is_another = record.is_finished and read_origin(folder / ORIGIN) is not None
-    if is_another or setting_differences(record.config, config):
-        return config
-    again = config.model_copy(update={"resume": folder})
-    try:
-        check_settings(again, method_of(again))
-    except ValueError:
-        return config
-    return again
+    differs = checkpoint is None or checkpoint.state.origin.differences(origin)
+    return config if is_another or differs or setting_differences(record.config, config) else again
 
 
 def _resumed(checked: CheckedRun, origin: Origin) -> CheckedRun:

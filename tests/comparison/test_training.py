@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from huscf_flwr.comparison.kept import ORIGIN, KeptRuns, write_origin
-from huscf_flwr.comparison.one_run import resumable, started_file
+from huscf_flwr.comparison.one_run import resumable
 from huscf_flwr.comparison.training import (
     Origins,
     StoppedComparisonError,
@@ -179,5 +179,6 @@ def test_a_stopped_comparison_goes_on_from_its_checkpoints(root, tmp_path):
     assert resumable(config, replace(origin, method_version=2)).resume is None
     for change in ({"batch_size": 8}, {"rounds": done + 1}):
         assert resumable(config.model_copy(update=change), origin).resume is None
-    started_file(config).unlink()
+    for path in (folder / "checkpoint").glob("server-*.json"):
+        path.unlink()
     assert resumable(config, origin).resume is None
