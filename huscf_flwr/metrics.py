@@ -109,7 +109,7 @@ for _metric in (
     ),
     Metric("tstr_f1", "TSTR F1", "higher", 3, _SHARE),
     Metric(
-        "generation_score", "generation score", "higher", 2, (1.0, None),
+        "generation_score", "generation score", "higher", 2, (1.0, None), short="score",
         meaning="Generation score: 1 at worst, the number of classes at best.",
     ),
     Metric(
@@ -118,7 +118,7 @@ for _metric in (
         "comparable within a domain only.",
     ),
     Metric(
-        "judge_accuracy", "judge accuracy", "higher", 3, _SHARE,
+        "judge_accuracy", "judge accuracy", "higher", 3, _SHARE, short="judge",
         meaning="Judge accuracy: share of real test images whose label the judge finds; where it is low, "
         "label fidelity, generation score and FID mean little.",
     ),

@@ -31,7 +31,7 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     table.add_column("domain", overflow="fold")
     table.add_column("product", overflow="fold")
     for metric in metrics:
-        table.add_column(metric.title, justify="right", overflow="fold")
+        table.add_column(metric.short or metric.title, justify="right", overflow="fold")
     for domain, product, scores in rows:
         values = [decimal(scores.get(metric.name), metric.digits) for metric in metrics]
         table.add_row(Text(domain), Text(product), *values)
