@@ -9,7 +9,16 @@ from statistics import mean
 from typing import Any
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import FLOP_RULES, CutProblem, FlopRule, LatencyOptions, Price, deal, load_devices
+from huscf_flwr.cuts import (
+    FLOP_RULES,
+    CutProblem,
+    DeviceFile,
+    FlopRule,
+    LatencyOptions,
+    Price,
+    deal,
+    load_devices,
+)
 from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, items, part
 from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Reveal, round_size
@@ -89,24 +98,28 @@ def prices_of(
     profiles = load_devices(config.cuts.devices)
     rest = profiles.without_slowest()
     in_a_round = round_size(clients, fraction=config.fraction_train, least=config.min_train_clients)
-    found: list[dict[FlopRule, Price]] = []
-    for devices in (profiles.devices, () if rest is None else rest.devices):
-        prices: dict[FlopRule, Price] = {}
-        for rule in FLOP_RULES if devices else ():
-            problem = CutProblem(
-                model_spec_of(config),
-                deal(devices, in_a_round),
-                profiles.server,
-                config.batch_size,
-                rule,
-                LatencyOptions(steps_per_round=steps),
-                sent_bytes=sent_bytes(config),
-            )
-            price = method_of(config).price(config, problem)
-            if price is not None:
-                prices[rule] = price
-        found.append(prices)
-    return found[0], found[1]
+    return (
+        _prices(config, profiles, clients=in_a_round, steps=steps),
+        {} if rest is None else _prices(config, rest, clients=in_a_round, steps=steps),
+    )
+
+
+def _prices(config: RunConfig, profiles: DeviceFile, *, clients: int, steps: int) -> dict[FlopRule, Price]:
+    prices = {}
+    for rule in FLOP_RULES:
+        problem = CutProblem(
+            model_spec_of(config),
+            deal(profiles.devices, clients),
+            profiles.server,
+            config.batch_size,
+            rule,
+            LatencyOptions(steps_per_round=steps),
+            sent_bytes=sent_bytes(config),
+        )
+        price = method_of(config).price(config, problem)
+        if price is not None:
+            prices[rule] = price
+    return prices
 
 
 def shown(said: Mapping[str, Reveal], names: Sequence[str]) -> tuple[Reveal, ...]:

@@ -24,6 +24,7 @@ from huscf_flwr.methods.contract import (
     Tensors,
 )
 from huscf_flwr.methods.generators import drawing_from, measured_generator
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.pflgan.client import PFLGANClient
 from huscf_flwr.methods.pflgan.crossing import CROSSING, PFLGANOrder
 from huscf_flwr.methods.pflgan.personal import PersonalTraining
@@ -163,7 +164,7 @@ class PFLGAN(Method):
         for client in sorted(self.networks):
             tensors |= flatten_blocks(self.networks[client], f"networks/{client}/")
         for client, moments in self.moments.items():
-            tensors |= {f"moments/{client}/{name}": tensor for name, tensor in moments.items()}
+            tensors |= with_prefix(f"moments/{client}/", moments)
         return State({"trained": sorted(self.networks)}, {**tensors, **self.sources.tensors()})
 
     def load(self, state: State) -> None:
@@ -178,12 +179,8 @@ class PFLGAN(Method):
         self.networks = {
             client: unflatten_blocks(state.tensors, f"networks/{client}/") for client in sorted(trained)
         }
-        self.moments = {}
-        for name, tensor in state.tensors.items():
-            kind, _, rest = name.partition("/")
-            if kind == "moments":
-                client, _, moment = rest.partition("/")
-                self.moments.setdefault(int(client), {})[moment] = tensor
+        found = {client: below_prefix(f"moments/{client}/", state.tensors) for client in sorted(trained)}
+        self.moments = {client: moments for client, moments in found.items() if moments}
         self.sources.load(state.tensors)
         self._measured = {}
 
