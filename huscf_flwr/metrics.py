@@ -96,6 +96,12 @@ for _metric in (
         "prototype_accuracy", "prototype accuracy", "higher", 3, _SHARE,
         meaning="Prototype accuracy: the same if the client takes the class with the nearest prototype.",
     ),
+    Metric(
+        "untuned_accuracy", "accuracy before tuning", "higher", 3, _SHARE, short="untuned",
+        meaning="Accuracy before tuning: that of a client’s classifier before it trains on drawn images.",
+    ),
+    Metric("untuned_f1", "F1 before tuning", "higher", 3, _SHARE, detail=True),
+    Metric("untuned_loss", "cross-entropy before tuning", "lower", 3, (0.0, None), detail=True),
     Metric("prototype_f1", "prototype F1", "higher", 3, _SHARE),
     Metric("prototype_loss", "prototype cross-entropy", "lower", 3, (0.0, None), detail=True),
     Metric(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from strategies.central import Central
     from strategies.fedgan import FedGAN
     from strategies.fedproto import FedProto
+    from strategies.fedvtc import FedVTC
     from strategies.fsgan import FSGAN
     from strategies.hflgan import HFLGAN
     from strategies.huscf import HuSCF
@@ -30,6 +31,7 @@ __all__ = [
     "Central",
     "FedGAN",
     "FedProto",
+    "FedVTC",
     "HuSCF",
     "Local",
     "MethodStrategy",
@@ -39,6 +41,7 @@ _MODULES = {
     "Central": "strategies.central",
     "FedGAN": "strategies.fedgan",
     "FedProto": "strategies.fedproto",
+    "FedVTC": "strategies.fedvtc",
     "FSGAN": "strategies.fsgan",
     "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",

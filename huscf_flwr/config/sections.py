@@ -93,13 +93,19 @@ class ClassifierSection(Section):
     Attributes:
         family: name in ``conf/classifiers`` or path of a YAML file: architectures that are dealt to the
             clients in turn.
+        features: width of the features, the same for all architectures; by default the file's.
         learning_rate: of stochastic gradient descent (0.01 in FedProto's official code).
         momentum: share of the last step that is in the next one (0.5 there).
+        augmentation: how images are changed whenever a classifier trains on them, real and drawn ones alike:
+            ``none``; ``affine``, turned, sheared, scaled and shifted a little; or ``affine-flip``, mirrored
+            half of the time too, for what means the same mirrored.
     """
 
     family: str = "family5"
+    features: PositiveInt | None = None
     learning_rate: PositiveFloat = 0.01
     momentum: float = Field(default=0.5, ge=0, lt=1)
+    augmentation: Literal["none", "affine", "affine-flip"] = "none"
 
 
 class DataSection(Section):

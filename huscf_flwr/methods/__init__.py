@@ -17,6 +17,7 @@ BUILT_IN = {
     "huscf": "huscf_flwr.methods.huscf:HuSCF",
     "fedgan": "huscf_flwr.methods.fedgan:FedGAN",
     "fedproto": "huscf_flwr.methods.fedproto:FedProto",
+    "fedvtc": "huscf_flwr.methods.fedvtc:FedVTC",
     "central": "huscf_flwr.methods.central:Central",
     "local": "huscf_flwr.methods.local:Local",
     "pflgan": "huscf_flwr.methods.pflgan:PFLGAN",

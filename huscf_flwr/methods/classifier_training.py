@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, normalise
+from huscf_flwr.data.augmentation import augmented
 from huscf_flwr.methods.named_tensors import below_prefix
 from huscf_flwr.models import weight_dtype
 from huscf_flwr.models.classifiers import ClassifierNetwork, classifier_of
@@ -82,18 +84,30 @@ class ClassifierTraining:
         return self._network_and_optimiser()[0]
 
     def train(
-        self, images: LabelledImages, *, epochs: int, number: int, extra: ExtraLoss | None = None
+        self,
+        images: LabelledImages,
+        *,
+        epochs: int,
+        number: int,
+        extra: ExtraLoss | None = None,
+        gradient_norm: float = math.inf,
+        purpose: str = "classifier",
     ) -> Iterator[Losses]:
         """Train for some passes over ``images`` in round ``number``; yield the losses of each batch.
 
-        The passes are shuffled by a stream named by seed, client and round. The last batch of a pass has what
-        is left, be it one image: GroupNorm needs no second.
+        The passes are shuffled, and images changed as ``classifier.augmentation`` says, by streams named by
+        seed, ``purpose``, client and round. The last batch of a pass has what is left, be it one image:
+        GroupNorm needs no second. Gradients of a larger norm than ``gradient_norm`` are scaled down to it.
         """
-        stream = torch_stream(self._config.seed, "classifier order", self._client, number)
+        order_of, changes = (
+            torch_stream(self._config.seed, f"{purpose} {what}", self._client, number)
+            for what in ("order", "augmentation")
+        )
         for _ in range(epochs):
-            order = torch.randperm(len(images), generator=stream)
+            order = torch.randperm(len(images), generator=order_of)
             for chosen in torch.split(order, self._config.batch_size):
-                yield self._step(images.subset(chosen), extra)
+                pixels = self._augmented(images.images[chosen], changes)
+                yield self._step(pixels, images.labels[chosen], extra, gradient_norm)
 
     def features_of(self, images: Tensor) -> Tensor:
         """Return the features [N, p] of ``images`` [N, C, H, W], uint8 or in [-1, 1], on the CPU.
@@ -112,6 +126,19 @@ class ClassifierTraining:
         classes, counts = held_classes(images.labels)
         means = [features[images.labels == each].double().mean(0) for each in classes]
         return ClassMeans(torch.stack(means).to(features.dtype), classes, counts)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        """Give the extractor, from pixels [B, C, H, W] to features [B, p], on the network's device.
+
+        Gradients reach the pixels and not the weights, and the network is in evaluation mode.
+        """
+        network = self.network
+        network.eval().requires_grad_(False)
+        try:
+            yield network.features
+        finally:
+            network.train().requires_grad_(True)
 
     def states(self) -> dict[str, Tensor]:
         """Return weights and momentum by name, on the CPU; live tensors unless the device is another."""
@@ -149,10 +176,10 @@ class ClassifierTraining:
             self._trained = network, optimiser
         return self._trained
 
-    def _step(self, batch: LabelledImages, extra: ExtraLoss | None) -> Losses:
+    def _step(self, pixels: Tensor, labels: Tensor, extra: ExtraLoss | None, gradient_norm: float) -> Losses:
         network, optimiser = self._network_and_optimiser()
-        labels = batch.labels.to(self._device)
-        features = network.features(self._input(batch.images))
+        labels = labels.to(self._device)
+        features = network.features(pixels)
         total = functional.cross_entropy(network.head(features), labels)
         losses = {CROSS_ENTROPY: total.detach()}
         if extra is not None:
@@ -161,12 +188,14 @@ class ClassifierTraining:
             total = total + extra.weight * added
         optimiser.zero_grad()
         torch.autograd.backward(total)
+        if gradient_norm < math.inf:
+            nn.utils.clip_grad_norm_(network.parameters(), gradient_norm)
         optimiser.step()
         return {name: float(loss) for name, loss in losses.items()}
 
     def _in_parts(self, images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         with self._at_rest():
-            parts = [function(self._input(part)).cpu() for part in torch.split(images, _IMAGES_AT_ONCE)]
+            parts = [function(self.pixels_of(part)).cpu() for part in torch.split(images, _IMAGES_AT_ONCE)]
         return torch.cat(parts)
 
     @contextmanager
@@ -178,7 +207,11 @@ class ClassifierTraining:
         finally:
             self.network.train()
 
-    def _input(self, images: Tensor) -> Tensor:
+    def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
+        changed = augmented(self.pixels_of(images), self._config.classifier.augmentation, stream)
+        return changed.contiguous(memory_format=torch.channels_last)
+
+    def pixels_of(self, images: Tensor) -> Tensor:
         """Return images [N, C, H, W] as the network takes them: on its device, in [-1, 1], channels last."""
         dtype = weight_dtype(dtype_of(self._config))
         images = images.to(self._device)

@@ -148,7 +148,11 @@ class Client(ABC):
     """The client's half: lives beside its images, for one round or for many."""
 
     losses: ClassVar[tuple[str, ...]] = ()
-    """Names of the losses that training gives."""
+    """Names of the losses that training gives.
+
+    In lock-step a step gives all of them; a batch of a client that trains by itself may leave some out, and
+    the mean of a round is over those batches that have the loss.
+    """
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         """Hold the client's own training images; every random draw is from a stream of ``config.seed``."""

@@ -90,7 +90,12 @@ def load_classifier_family(name_or_path: str) -> ClassifierFamily:
 
 
 def classifier_family_of(config: RunConfig, spec: ModelSpec) -> ClassifierFamily:
-    """Return the family of a run's classifiers; raises ``ValueError`` if images are too small for it."""
+    """Return the family of a run's classifiers, with features as wide as the run's settings say.
+
+    Raises ``ValueError`` if images are too small for it.
+    """
     family = load_classifier_family(config.classifier.family)
+    if config.classifier.features is not None:
+        family = family.model_copy(update={"features": config.classifier.features})
     family.check_fits(spec.image)
     return family

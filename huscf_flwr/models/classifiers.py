@@ -6,7 +6,6 @@ images that another network has drawn, and no second sample in a batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.models.classifier_spec import ClassifierFamily, LayerSpec, classifier_family_of
+from huscf_flwr.models.initialising import draw_weights
 from huscf_flwr.models.network import CPU, weight_dtype
 from huscf_flwr.models.spec import ImageSpec, model_spec_of
 from huscf_flwr.seeding import torch_stream
@@ -71,13 +71,11 @@ def build_classifier(
 ) -> ClassifierNetwork:
     """Build a member of a family with weights drawn from ``stream``, a generator on the CPU.
 
-    The weights are drawn in float32, whatever ``dtype`` the computation has: convolutions and linear layers
-    in the network's order, of each first the weight and then the bias, by the rule of PyTorch's own layers:
-    uniform in ±1 / sqrt(inputs of an output). GroupNorm begins with the scale 1 and the shift 0.
+    The weights are drawn in float32, whatever ``dtype`` the computation has, as ``draw_weights`` does.
     """
     with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
         network = ClassifierNetwork(family, member, image, classes, mixed=dtype == torch.bfloat16)
-    _initialise(network.to_empty(device="cpu"), stream)
+    draw_weights(network.to_empty(device="cpu"), stream)
     return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
 
 
@@ -103,15 +101,3 @@ def _convolutions(layers: tuple[LayerSpec, ...], channels: int, groups: int) -> 
         if layer.halve:
             yield nn.MaxPool2d(2)
         channels = layer.channels
-
-
-@torch.no_grad()
-def _initialise(network: nn.Module, stream: torch.Generator) -> None:
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=stream)
-            assert layer.bias is not None
-            limit = 1 / math.sqrt(layer.weight[0].numel())
-            layer.bias.uniform_(-limit, limit, generator=stream)
-        elif isinstance(layer, nn.GroupNorm):
-            layer.reset_parameters()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from huscf_flwr.evaluation.own_models import OwnScores, spread_of
@@ -29,8 +29,9 @@ def line_of(method: Method, closed: ClosedRound) -> dict[str, Any]:
         "step_seconds": _step_seconds(session.step_seconds),
         "server_step_seconds": collected.executor_s if session.step_seconds else None,
         "losses": {
-            name: sum(upload.losses[name] for upload in uploads.values()) / len(uploads)
+            name: mean(known)
             for name in method.client.losses
+            if (known := [upload.losses[name] for upload in uploads.values() if name in upload.losses])
         },
         "bytes": {way: dict(opened.ledger.by_kind(way)) for way in ("up", "down")},
         "facts": dict(closed.outcome.facts),

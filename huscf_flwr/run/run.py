@@ -239,8 +239,9 @@ class Run:
             scores = self._judging.clustering(self.method)
             if self.method.products():
                 self._note("judging the generators thoroughly")
-            domains = self._judging.domains(self.method, self.rounds.number, thoroughly=True)
-            domains = domains or evaluation.get("domains", {})
+            judged = self._judging.domains(self.method, self.rounds.number, thoroughly=True)
+            found = evaluation.get("domains", {})
+            domains = {name: {**found.get(name, {}), **judged.get(name, {})} for name in {**found, **judged}}
         summary = summary_of(
             self.rounds,
             read_metrics(self.folder.path),

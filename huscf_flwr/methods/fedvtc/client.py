@@ -1,0 +1,292 @@
+"""FedVTC's client: a classifier that never leaves it, and a decoder that draws from features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.data import LabelledImages
+from huscf_flwr.federation.feature_statistics import within_variance
+from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, ExtraLoss, held_classes
+from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.fedvtc import losses
+from huscf_flwr.methods.fedvtc.crossing import CLASS_MEANS, DECODER, SPREAD, STATISTICS, FedVTCDescription
+from huscf_flwr.methods.fedvtc.decoder_training import (
+    DIVERGENCE,
+    MATCHING,
+    RECONSTRUCTION,
+    DecoderTraining,
+    OwnImages,
+)
+from huscf_flwr.methods.fedvtc.drawing import drawn_images, initial_decoder, sampler_from
+from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
+from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
+from huscf_flwr.models import Sampler, model_spec_of
+from huscf_flwr.models.decoders import Decoder
+from huscf_flwr.process import device_of
+from huscf_flwr.seeding import torch_stream
+from huscf_flwr.session import Losses
+
+ALIGNMENT, TUNING = "alignment", "tuning"
+"""Names of losses: of features that are drawn to the global means, and of drawn images."""
+
+_UNTUNED = "untuned"
+"""Name of the classifier as it was before the last tuning, and the prefix of its weights."""
+_DEVIATIONS, _DECODER, _STATISTICS = "deviations", "decoder.", "statistics."
+
+
+def tunes_last(config: RunConfig) -> bool:
+    """Return whether the run ends with a round in which everybody only tunes its classifier."""
+    return config.settings(FedVTCSettings).tuning != "never"
+
+
+class FedVTCClient(MessageClient):
+    """A client whose decoder is sent to the server after each round, and begins with the average of all."""
+
+    losses: ClassVar = (CROSS_ENTROPY, ALIGNMENT, RECONSTRUCTION, DIVERGENCE, MATCHING, TUNING)
+
+    def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        super().__init__(client, images, device, config)
+        self.training = ClassifierTraining(client, config)
+        self._settings = config.settings(FedVTCSettings)
+        self._device = device_of(config.compute)
+        self._classes = model_spec_of(config).classes
+        self._told = self.describe().classes
+        self._round = 0
+        self._statistics: GlobalStatistics | None = None
+        self._decoder: Decoder | None = None
+        self._deviations: Tensor | None = None
+        self._means: Tensor | None = None
+        self._untuned: Tensors = {}
+
+    def describe(self) -> FedVTCDescription:
+        """Return also of which classes the client has enough images, and how many."""
+        classes, counts = held_classes(self.images.labels)
+        enough = [(y, n) for y, n in zip(classes, counts, strict=True) if n >= self._least_count]
+        return FedVTCDescription(
+            samples=len(self.images),
+            device=self.profile,
+            classes=tuple(y for y, _ in enough),
+            counts=tuple(n for _, n in enough),
+        )
+
+    def begin(self, number: int, order: Order) -> None:
+        """Take over what all clients' features look like, and the averaged decoder, once there are any."""
+        self._round = number
+        if STATISTICS in order.tensors:
+            self._statistics = GlobalStatistics.of_tensors(
+                order.tensors[STATISTICS], self._classes, self._device
+            )
+        if DECODER in order.tensors:
+            self.decoder.load_state_dict(dict(order.tensors[DECODER]))
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder, in the state that this client knows."""
+        if self._decoder is None:
+            self._decoder = initial_decoder(self.config)
+        return self._decoder
+
+    def train(self) -> Iterator[Losses]:
+        """Train the classifier, describe its features, and then train the decoder; or tune the classifier.
+
+        The first phase is over before the second begins, so that classifier and decoder are never trained at
+        once. In the first round nothing is known of the others, and there is no second phase.
+        """
+        if self._round > self.config.rounds:
+            self._untuned = self._weights()
+            yield from self._tune()
+            return
+        if self._settings.tuning == "every-round" and self._statistics is not None:
+            yield from self._tune()
+        yield from self.training.train(
+            self.images,
+            epochs=self.config.local_epochs,
+            number=self._round,
+            extra=self._alignment(),
+            gradient_norm=self._settings.gradient_norm,
+        )
+        features = self.training.features_of(self.images.images).to(self._device)
+        self._describe_features(features)
+        if self._statistics is not None:
+            yield from self._train_decoder(features, self._statistics)
+
+    def upload(self) -> Upload:
+        """Return class means and spread, from the second round on the decoder; nothing after the last tuning.
+
+        Raises ``RuntimeError`` before ``train`` has come to its end.
+        """
+        if self._round > self.config.rounds:
+            return Upload()
+        if self._means is None or self._deviations is None:
+            raise RuntimeError(f"client {self.client} has not trained in round {self._round}")
+        tensors: dict[str, dict[str, Tensor]] = {}
+        if self._told:
+            told = list(self._told)
+            deviations = self._deviations if self._deviations.ndim == 1 else self._deviations[told]
+            tensors[CLASS_MEANS] = {"means": self._means[told].cpu()}
+            tensors[SPREAD] = {"deviations": deviations.cpu()}
+        if self._sends_decoder and self._statistics is not None:
+            tensors[DECODER] = self._decoder_weights()
+        return Upload(tensors=tensors)
+
+    def classifiers(self) -> Mapping[str, Classifier]:
+        """Return its classifier and, after the last tuning, also the one before it."""
+        found: dict[str, Classifier] = {"": self.training.logits_of}
+        if self._untuned:
+            before = ClassifierTraining(self.client, self.config)
+            before.load(self._untuned)
+            found[_UNTUNED] = before.logits_of
+        return found
+
+    def private(self) -> Tensors:
+        """Return the classifier with its momentum, that before the last tuning, and a learned spread."""
+        kept = {**self.training.states(), **with_prefix(f"{_UNTUNED}.", self._untuned)}
+        if self._deviations is not None and self._settings.spread == "learned":
+            kept[_DEVIATIONS] = self._deviations.cpu()
+        return kept
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with them; without any the client starts anew."""
+        if not tensors:
+            return
+        self.training.load(tensors)
+        self._untuned = below_prefix(f"{_UNTUNED}.", tensors)
+        if _DEVIATIONS in tensors:
+            self._deviations = tensors[_DEVIATIONS].to(self._device)
+
+    @property
+    def _sends_decoder(self) -> bool:
+        return True
+
+    @property
+    def _least_count(self) -> int:
+        return self.config.settings(FedVTCSettings).least_count
+
+    def _alignment(self) -> ExtraLoss | None:
+        """Return what draws features to the global means, its weight as this round has it."""
+        weight = self._settings.alignment * min(1.0, (self._round - 1) / self._settings.alignment_rounds)
+        statistics = self._statistics
+        if statistics is None or not weight:
+            return None
+
+        def aligned(features: Tensor, labels: Tensor) -> Tensor:
+            targets = torch.where(
+                statistics.known[labels].unsqueeze(1), statistics.means[labels], features.detach()
+            )
+            return losses.alignment(features, targets, statistics.deviations_of(labels))
+
+        return ExtraLoss(ALIGNMENT, weight, aligned)
+
+    def _describe_features(self, features: Tensor) -> None:
+        """Measure class means and, unless it has been learned since, the spread around them."""
+        labels = self.images.labels.to(self._device)
+        self._means = features.new_zeros(self._classes, features.shape[1])
+        for each in held_classes(labels)[0]:
+            self._means[each] = features[labels == each].double().mean(0).to(features.dtype)
+        if self._deviations is None or self._settings.spread == "measured":
+            self._deviations = (
+                self._measured(features, labels).clamp(min=self._settings.least_variance).sqrt()
+            )
+
+    def _measured(self, features: Tensor, labels: Tensor) -> Tensor:
+        if self._settings.spread_of == "client":
+            return within_variance(features, labels)
+        variance = features.new_zeros(self._classes, features.shape[1])
+        for each in held_classes(labels)[0]:
+            variance[each] = within_variance(features[labels == each], labels[labels == each])
+        return variance
+
+    def _train_decoder(self, features: Tensor, statistics: GlobalStatistics) -> Iterator[Losses]:
+        assert self._means is not None
+        assert self._deviations is not None
+        own = OwnImages(
+            self.training.pixels_of(self.images.images),
+            self.images.labels.to(self._device),
+            features,
+            self._means,
+        )
+        order, noise = (
+            torch_stream(self.config.seed, f"decoder {what}", self.client, self._round)
+            for what in ("order", "noise")
+        )
+        with self.training.standing_still() as extractor:
+            training = DecoderTraining(
+                self.decoder, self._deviations, own, statistics, extractor, self._settings
+            )
+            yield from training.train(self.config.batch_size, order, noise)
+            self._deviations = training.deviations
+
+    def _tune(self) -> Iterator[Losses]:
+        """Train the classifier on drawn images of every class, and on the client's own beside them."""
+        assert self._statistics is not None
+        settings, sample = self._settings, sampler_from(self.decoder, self._statistics)
+        stream = torch_stream(self.config.seed, "tuning images", self.client, self._round)
+        drawn: LabelledImages | None = None
+        for number in range(settings.tuning_epochs):
+            if drawn is None or settings.tuning_draws == "each-pass":
+                drawn = drawn_images(sample, self._statistics, settings.tuning_images, stream)
+            yield from self._tuning_pass(drawn, number)
+
+    def _tuning_pass(self, drawn: LabelledImages, number: int) -> Iterator[Losses]:
+        passes = {
+            "shuffled": [_together(drawn, self.images)],
+            "after": [drawn, self.images],
+            "none": [drawn],
+        }[self._settings.tuning_real]
+        for place, images in enumerate(passes):
+            for each in self.training.train(
+                images,
+                epochs=1,
+                number=self._round,
+                gradient_norm=self._settings.gradient_norm,
+                purpose=f"tuning {number}.{place}",
+            ):
+                yield {TUNING: each[CROSS_ENTROPY]}
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: tensor.clone() for name, tensor in self.training.states().items()}
+
+    def _decoder_weights(self) -> dict[str, Tensor]:
+        return {name: tensor.cpu() for name, tensor in self.decoder.state_dict().items()}
+
+
+class OwnDecoderClient(FedVTCClient):
+    """A client whose decoder stays where it is, and has never seen a class that the client lacks."""
+
+    def sampler(self) -> Sampler | None:
+        """Return what its own decoder draws, once the client knows what the others' features look like."""
+        return None if self._statistics is None else sampler_from(self.decoder, self._statistics)
+
+    def private(self) -> Tensors:
+        """Return also the decoder, and the statistics that it received last."""
+        received = {} if self._statistics is None else self._statistics.tensors()
+        return {
+            **super().private(),
+            **with_prefix(_DECODER, self._decoder_weights()),
+            **with_prefix(_STATISTICS, {name: tensor.cpu() for name, tensor in received.items()}),
+        }
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with them; without any the client starts anew."""
+        super().load_private(tensors)
+        if not tensors:
+            return
+        self.decoder.load_state_dict(below_prefix(_DECODER, tensors))
+        received = below_prefix(_STATISTICS, tensors)
+        if received:
+            self._statistics = GlobalStatistics.of_tensors(received, self._classes, self._device)
+
+    @property
+    def _sends_decoder(self) -> bool:
+        return False
+
+
+def _together(first: LabelledImages, second: LabelledImages) -> LabelledImages:
+    return LabelledImages(torch.cat([first.images, second.images]), torch.cat([first.labels, second.labels]))

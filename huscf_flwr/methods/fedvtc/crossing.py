@@ -1,0 +1,70 @@
+"""What crosses between FedVTC's clients and its server."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from huscf_flwr.methods.contract import Crossing, Description, Reveal
+
+CLASS_MEANS = "class_means"
+"""Up: ``means`` [C_k, p], the means of a client's features for the classes that it tells of, ascending."""
+SPREAD = "spread"
+"""Up: ``deviations`` [p] of its features around these means, or [C_k, p]."""
+STATISTICS = "statistics"
+"""Down: ``means`` [K, p] and ``deviations``, [p] or [K, p], of the features of known ``classes`` [K]."""
+DECODER = "decoder"
+"""Both ways: the weights of the decoder."""
+GENERATOR = "generator"
+"""Down, to clients that judge it: statistics and decoder."""
+
+
+class FedVTCDescription(Description):
+    """How a client introduces itself. The server learns of which classes it has enough images."""
+
+    classes: tuple[NonNegativeInt, ...]
+    """Those of which it has at least ``fedvtc.least_count`` training images, ascending; perhaps none."""
+    counts: tuple[PositiveInt, ...]
+    """Training images of each."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> FedVTCDescription:
+        if list(self.classes) != sorted(set(self.classes)):
+            raise ValueError(f"classes are {self.classes}: give each once, ascending")
+        if len(self.classes) != len(self.counts) or sum(self.counts) > self.samples:
+            raise ValueError(
+                f"counts are {self.counts} for the classes {self.classes} of {self.samples} samples: give "
+                "one count for each class, together no more than the samples"
+            )
+        return self
+
+
+_CLASSIFIERS = ("accuracy", "f1", "loss", "untuned_accuracy", "untuned_f1")
+_STATISTICS_UP = {
+    "classes": Reveal.LABEL_COUNTS,
+    "counts": Reveal.LABEL_COUNTS,
+    CLASS_MEANS: Reveal.CLASS_MEANS,
+    SPREAD: Reveal.CLASS_MEANS,
+}
+
+SHARED = Crossing(
+    description=FedVTCDescription,
+    order_kinds=(STATISTICS, DECODER),
+    upload_kinds=(CLASS_MEANS, SPREAD, DECODER),
+    product_kind=GENERATOR,
+    scores=(*_CLASSIFIERS, "tstr_accuracy", "tstr_f1"),
+    shows_server={**_STATISTICS_UP, DECODER: Reveal.MODEL},
+    shows_clients={
+        STATISTICS: Reveal.AVERAGE,
+        DECODER: Reveal.AVERAGE,
+        GENERATOR: Reveal.AVERAGE,
+    },
+)
+OWN = Crossing(
+    description=FedVTCDescription,
+    order_kinds=(STATISTICS,),
+    upload_kinds=(CLASS_MEANS, SPREAD),
+    scores=(*_CLASSIFIERS, "label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"),
+    shows_server=_STATISTICS_UP,
+    shows_clients={STATISTICS: Reveal.AVERAGE},
+)
+"""Without decoders, which then stay on their clients and are judged there."""

@@ -1,0 +1,139 @@
+"""The second phase: a client's decoder trains on its images, while its classifier stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.methods.fedvtc import losses
+from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
+from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
+from huscf_flwr.models.decoders import Decoder
+from huscf_flwr.session import Losses
+
+RECONSTRUCTION, DIVERGENCE, MATCHING = "reconstruction", "divergence", "matching"
+"""Names of the losses."""
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """A client's images, as its extractor sees them.
+
+    Attributes:
+        images: [N, C, H, W] in [-1, 1].
+        labels: int64 [N].
+        features: [N, p].
+        means: [C, p] of the features of each class; zero for one that the client does not have.
+    """
+
+    images: Tensor
+    labels: Tensor
+    features: Tensor
+    means: Tensor
+
+
+class DecoderTraining:
+    """Trains a decoder, and the client's spread if that is learned, in one round.
+
+    Args:
+        decoder: is trained in place.
+        deviations: the client's standard deviations, [p] or [C, p]; trained, in place, if ``settings`` say
+        so.
+        own: the client's images.
+        statistics: of all clients' features.
+        extractor: from images [B, C, H, W] to features [B, p]; its weights have no gradients.
+        settings: of the method.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        deviations: Tensor,
+        own: OwnImages,
+        statistics: GlobalStatistics,
+        extractor: Callable[[Tensor], Tensor],
+        settings: FedVTCSettings,
+    ) -> None:
+        self._decoder = decoder
+        self._log_deviations = deviations.log().requires_grad_(settings.spread == "learned")
+        self._own, self._statistics, self._extractor, self._settings = own, statistics, extractor, settings
+        groups = [{"params": list(decoder.parameters()), "lr": settings.decoder_learning_rate}]
+        if settings.spread == "learned":
+            groups.append({"params": [self._log_deviations], "lr": settings.spread_learning_rate})
+        self._optimiser = torch.optim.Adam(groups, betas=(0.5, 0.999))
+
+    @property
+    def deviations(self) -> Tensor:
+        """The client's standard deviations, as they are now."""
+        return self._log_deviations.detach().exp().clamp(min=self._settings.least_variance**0.5)
+
+    def train(self, batch_size: int, order: torch.Generator, noise: torch.Generator) -> Iterator[Losses]:
+        """Train for the epochs of the settings; yield the losses of each batch.
+
+        Batches come from the stream ``order``, and what else is drawn from ``noise``; both are on the CPU.
+        """
+        for _ in range(self._settings.decoder_epochs):
+            for chosen in torch.split(torch.randperm(len(self._own.labels), generator=order), batch_size):
+                yield self._step(chosen.to(self._own.labels.device), noise)
+
+    def _step(self, chosen: Tensor, noise: torch.Generator) -> Losses:
+        drawn = self._decoder(self._latents(chosen, noise))
+        found = {RECONSTRUCTION: losses.reconstruction(drawn, self._own.images[chosen])}
+        total = found[RECONSTRUCTION]
+        if self._settings.spread == "learned":
+            found[DIVERGENCE] = self._divergence(chosen)
+            total = total + self._settings.divergence * found[DIVERGENCE]
+        if self._settings.matching:
+            found[MATCHING] = self._matching(noise)
+            total = total + self._settings.matching * found[MATCHING]
+        self._optimiser.zero_grad()
+        torch.autograd.backward(total)
+        self._optimiser.step()
+        return {name: float(loss.detach()) for name, loss in found.items()}
+
+    def _latents(self, chosen: Tensor, noise: torch.Generator) -> Tensor:
+        features, labels = self._own.features[chosen], self._own.labels[chosen]
+        if self._settings.latents == "recentred":
+            return self._statistics.centred_on(features, labels, self._own.means)
+        drawn = torch.randn(features.shape, generator=noise, dtype=features.dtype).to(features.device)
+        return features + self._own_deviations(labels) * drawn
+
+    def _divergence(self, chosen: Tensor) -> Tensor:
+        """Return it for the images of known classes; zero if there is none."""
+        chosen = chosen[self._statistics.known[self._own.labels[chosen]]]
+        if not len(chosen):
+            return self._log_deviations.sum() * 0
+        labels = self._own.labels[chosen]
+        return losses.divergence(
+            self._own.features[chosen],
+            self._own_deviations(labels),
+            self._statistics.means[labels],
+            self._statistics.deviations_of(labels),
+        )
+
+    def _matching(self, noise: torch.Generator) -> Tensor:
+        """Return how far drawn images are from where they should be, as the client's extractor sees them."""
+        classes = self._matched()
+        if not len(classes):
+            return torch.zeros(())
+        labels = classes.repeat_interleave(self._settings.matching_images)
+        statistics = self._statistics
+        features = self._extractor(self._decoder(statistics.drawn(labels, noise)))
+        if self._settings.matching_form == "mean":
+            return losses.matching_of_means(features, labels, statistics.means)
+        return losses.matching_of_images(features, statistics.means[labels], statistics.deviations_of(labels))
+
+    def _matched(self) -> Tensor:
+        known = self._statistics.known
+        if self._settings.matching_classes == "all":
+            return known.nonzero().squeeze(1)
+        held = torch.zeros_like(known)
+        held[self._own.labels] = True
+        return (held & known).nonzero().squeeze(1)
+
+    def _own_deviations(self, labels: Tensor) -> Tensor:
+        deviations = self._log_deviations.exp()
+        return deviations if deviations.ndim == 1 else deviations[labels]

@@ -1,0 +1,273 @@
+"""FedVTC's server: what the features of all clients look like, and the average of their decoders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.federation.aggregation import averaged_by_samples
+from huscf_flwr.federation.feature_statistics import FeatureStatistics, global_variance
+from huscf_flwr.federation.prototypes import averaged_prototypes
+from huscf_flwr.methods.contract import (
+    Collected,
+    Crossing,
+    Description,
+    Form,
+    MessageClient,
+    Method,
+    Order,
+    Orders,
+    Outcome,
+    Parts,
+    Product,
+    State,
+    Tensors,
+    Upload,
+)
+from huscf_flwr.methods.fedvtc.client import FedVTCClient, OwnDecoderClient, tunes_last
+from huscf_flwr.methods.fedvtc.crossing import (
+    CLASS_MEANS,
+    DECODER,
+    OWN,
+    SHARED,
+    SPREAD,
+    STATISTICS,
+    FedVTCDescription,
+)
+from huscf_flwr.methods.fedvtc.drawing import initial_decoder, sampler_from
+from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
+from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
+from huscf_flwr.models import CPU, Sampler, model_spec_of, weight_dtype
+from huscf_flwr.models.classifier_spec import classifier_family_of
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.session import TensorHeader
+
+_EVERYBODY = "everybody"
+"""The only group."""
+_STATISTICS, _DECODER = "statistics.", "decoder."
+
+
+class FedVTC(Method):
+    """Classifiers that differ and stay where they are learn from drawn images (arXiv 2508.01669).
+
+    A round has two phases on each client: the classifier is trained, and then, while it stands still, a
+    decoder that draws the client's images from their features. The server averages class means, spreads and
+    decoders. At the end everybody draws labelled images of all classes from them, and tunes its classifier on
+    these.
+
+    What is the paper's: the phases, what crosses (reviewers read that decoders do), normal distributions of
+    features with a mean for each class and a variance for each client, a loss of reconstruction, one of
+    divergence and one of matching, and tuning of the whole classifier. Formulas, aggregation, layers and all
+    numbers are our reading.
+
+    Attributes:
+        means: [C, p], of the features of each class; zero where none is known.
+        known: bool [C].
+        deviations: of features around these means, [p] or [C, p].
+        decoder: weights by name, averaged; None before anybody has trained one.
+    """
+
+    name: ClassVar = "fedvtc"
+    Settings: ClassVar = FedVTCSettings
+    client: ClassVar[type[MessageClient]] = FedVTCClient
+    crossing: ClassVar[Crossing] = SHARED
+
+    def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
+        """Start without statistics; raises ``ValueError`` if a client holds a class that the model lacks."""
+        super().__init__(config, clients)
+        self.settings = config.settings(FedVTCSettings)
+        spec = model_spec_of(config)
+        self._features = classifier_family_of(config, spec).features
+        self._described = {client: _described(each) for client, each in self.clients.items()}
+        for client, each in self._described.items():
+            if each.classes and max(each.classes) >= spec.classes:
+                raise ValueError(
+                    f"client {client} holds the classes {each.classes}, but model.spec '{spec.name}' has "
+                    f"{spec.classes}, from 0: choose a model with more classes, or correct the labels"
+                )
+        dtype = weight_dtype(dtype_of(config))
+        self.means = torch.zeros(spec.classes, self._features, dtype=dtype)
+        self.known = torch.zeros(spec.classes, dtype=torch.bool)
+        rows = (spec.classes,) if self.settings.spread_of == "class" else ()
+        self.deviations = torch.ones(*rows, self._features, dtype=dtype)
+        self.decoder: dict[str, Tensor] | None = None
+        self._number = 0
+
+    @classmethod
+    def variant(cls, config: RunConfig) -> type[Method]:
+        """Return the class whose clients share their decoders, or the one whose clients do not."""
+        return FedVTC if config.settings(FedVTCSettings).share_decoder else FedVTCOwnDecoders
+
+    @classmethod
+    def check(cls, config: RunConfig) -> None:
+        """Raise ``ValueError`` if there is no such family or decoder, or the images are too small for it."""
+        classifier_family_of(config, model_spec_of(config))
+        initial_decoder(config, CPU)
+
+    @classmethod
+    def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
+        """Return what draws labelled images with the decoder and from the statistics of a product."""
+        device = device_of(config.compute)
+        decoder = initial_decoder(config, device)
+        decoder.load_state_dict(below_prefix(_DECODER, product))
+        classes = model_spec_of(config).classes
+        return sampler_from(
+            decoder, GlobalStatistics.of_tensors(below_prefix(_STATISTICS, product), classes, device)
+        )
+
+    @classmethod
+    def rounds(cls, config: RunConfig) -> int:
+        """Return the rounds of the configuration, and one more if all tune their classifiers at the end."""
+        return config.rounds + int(tunes_last(config))
+
+    def select(self, number: int, available: Sequence[int]) -> tuple[int, ...]:
+        """Return who takes part: for the last tuning everybody who is there."""
+        return tuple(sorted(available)) if self._is_last(number) else super().select(number, available)
+
+    def steps(self, number: int, clients: Sequence[int]) -> int:
+        """Return the batches of the largest client, in all phases."""
+        largest = max(self.clients[client].samples for client in clients)
+        epoch = math.ceil(largest / self.config.batch_size)
+        tuning = self.settings.tuning_epochs * self._tuning_batches(largest)
+        if self._is_last(number):
+            return tuning
+        before = self.settings.tuning == "every-round" and self.known.any()
+        decoding = self.settings.decoder_epochs * epoch if self.known.any() else 0
+        return self.config.local_epochs * epoch + decoding + (tuning if before else 0)
+
+    def orders(self, number: int, clients: Sequence[int]) -> Orders:
+        """Return statistics and decoder, for everybody; before there are any, nothing."""
+        self._number = number
+        if not self.known.any():
+            return Orders(clients={client: Order() for client in clients})
+        shared: dict[str, Tensors] = {STATISTICS: self._statistics().tensors()}
+        if self.decoder is not None:
+            shared[DECODER] = self.decoder
+        return Orders(
+            clients={client: Order(groups=(_EVERYBODY,)) for client in clients}, groups={_EVERYBODY: shared}
+        )
+
+    def form(self, client: int) -> Form:
+        """Return type and shape of what this client uploads: nothing in the last tuning."""
+        if self._is_last(self._number):
+            return {}
+        form: dict[str, dict[str, TensorHeader]] = {}
+        told = len(self._described[client].classes)
+        if told:
+            spread = (told, self._features) if self.settings.spread_of == "class" else (self._features,)
+            form[CLASS_MEANS] = {"means": TensorHeader(self.means.dtype, (told, self._features))}
+            form[SPREAD] = {"deviations": TensorHeader(self.means.dtype, spread)}
+        if self.known.any():
+            form.update(self._decoder_form())
+        return form
+
+    def close_round(self, number: int, collected: Collected) -> Outcome:
+        """Average class means, spreads and decoders of those that took part."""
+        if self._is_last(number):
+            return Outcome()
+        telling = {k: upload for k, upload in collected.uploads.items() if self._described[k].classes}
+        if telling:
+            self._average_statistics(telling)
+        sent = {
+            k: upload.tensors[DECODER] for k, upload in collected.uploads.items() if DECODER in upload.tensors
+        }
+        if sent:
+            samples = {client: self.clients[client].samples for client in sent}
+            self.decoder = averaged_by_samples(sent, samples)
+        return Outcome(facts={"known_classes": int(self.known.sum())})
+
+    def products(self) -> list[Product]:
+        """Return what draws images of every class: statistics and averaged decoder, once there is one."""
+        if self.decoder is None:
+            return []
+        tensors = {
+            **with_prefix(_STATISTICS, self._statistics().tensors()),
+            **with_prefix(_DECODER, self.decoder),
+        }
+        return [Product("global", tuple(self.clients), tensors)]
+
+    def state(self) -> State:
+        """Return the statistics, and the decoder if there is one."""
+        statistics = {"means": self.means, "known": self.known, "deviations": self.deviations}
+        return State({}, {**statistics, **with_prefix(_DECODER, self.decoder or {})})
+
+    def load(self, state: State) -> None:
+        """Go on from ``state``; raises ``ValueError`` if it is not of these features, classes and spreads."""
+        for name in ("means", "known", "deviations"):
+            found, expected = tuple(state.tensors[name].shape), tuple(getattr(self, name).shape)
+            if found != expected:
+                raise ValueError(f"has {name} {found} of classes and features, and this run {expected}")
+        self.means, self.known = state.tensors["means"], state.tensors["known"]
+        self.deviations = state.tensors["deviations"]
+        self.decoder = below_prefix(_DECODER, state.tensors) or None
+
+    def _is_last(self, number: int) -> bool:
+        return number > self.config.rounds
+
+    def _statistics(self) -> GlobalStatistics:
+        return GlobalStatistics(self.means, self.known, self.deviations)
+
+    def _tuning_batches(self, samples: int) -> int:
+        """Return the batches of a pass over drawn images, and over a client's own as the settings say."""
+        drawn = self.settings.tuning_images * int(self.known.sum())
+        batch = self.config.batch_size
+        match self.settings.tuning_real:
+            case "shuffled":
+                return math.ceil((drawn + samples) / batch)
+            case "after":
+                return math.ceil(drawn / batch) + math.ceil(samples / batch)
+            case _:
+                return math.ceil(drawn / batch)
+
+    def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:
+        weights = initial_decoder(self.config, CPU).state_dict()
+        return {DECODER: {name: TensorHeader.of(tensor) for name, tensor in weights.items()}}
+
+    def _average_statistics(self, uploads: Mapping[int, Upload]) -> None:
+        told = {client: self._told_by(client, upload.tensors) for client, upload in uploads.items()}
+        found, held = averaged_prototypes(
+            {client: each.means for client, each in told.items()},
+            {client: each.classes for client, each in told.items()},
+            {client: each.counts for client, each in told.items()},
+            total_classes=len(self.known),
+            weighting="counts",
+        )
+        self.means = torch.where(held.unsqueeze(1), found, self.means)
+        self.known = self.known | held
+        per_class = self.settings.spread_of == "class"
+        variance = global_variance(told, self.means, rule=self.settings.spread_rule, per_class=per_class)
+        deviations = variance.clamp(min=self.settings.least_variance).sqrt()
+        self.deviations = (
+            torch.where(held.unsqueeze(1), deviations, self.deviations) if per_class else deviations
+        )
+
+    def _told_by(self, client: int, tensors: Parts) -> FeatureStatistics:
+        described = self._described[client]
+        return FeatureStatistics(
+            means=tensors[CLASS_MEANS]["means"],
+            classes=described.classes,
+            counts=described.counts,
+            spread=tensors[SPREAD]["deviations"],
+        )
+
+
+class FedVTCOwnDecoders(FedVTC):
+    """The variant whose decoders stay on their clients, where they are judged too."""
+
+    client: ClassVar[type[MessageClient]] = OwnDecoderClient
+    crossing: ClassVar[Crossing] = OWN
+
+    def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:
+        return {}
+
+
+def _described(description: Description) -> FedVTCDescription:
+    if not isinstance(description, FedVTCDescription):
+        raise TypeError(f"a client of fedvtc describes itself by FedVTCDescription, not {description!r}")
+    return description
