@@ -32,6 +32,7 @@ ELSEWHERE = frozenset(
             "model.spec",
             "cuts.devices",
             "classifier.family",
+            "classifier.decoder",
         ),
     }
 )

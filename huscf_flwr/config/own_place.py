@@ -19,11 +19,12 @@ _FOLDER = "conf"
 _NAMED = {
     "models": ("model", "spec"),
     "classifiers": ("classifier", "family"),
+    "decoders": ("classifier", "decoder"),
     "devices": ("cuts", "devices"),
     "scenarios": ("data", "scenario"),
 }
 """By kind of file, the section and the key that name one."""
-_KNOW_THEIR_NAME = ("models", "classifiers")
+_KNOW_THEIR_NAME = ("models", "classifiers", "decoders")
 """Kinds whose files are called by their name unless they say another."""
 _CHECKPOINTS = "checkpoint"
 

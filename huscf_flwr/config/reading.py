@@ -64,18 +64,19 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
     Flower starts its processes in folders of its own: what is a path here must be one there.
     """
-    data, executor, family = config.data, config.executor, _located(config.classifier.family)
+    data, executor, classifier = config.data, config.executor, config.classifier
     located = {
         "scenario": _located(data.scenario),
         "cache": _absolute(data.cache),
         "root": _absolute(data.root),
     }
+    networks = {"family": _located(classifier.family), "decoder": _located(classifier.decoder)}
     listening = {"certificate": _absolute(executor.certificate), "key": _absolute(executor.key)}
     return config.model_copy(
         update={
             "mode": _located(config.mode),
             "model": config.model.model_copy(update={"spec": _located(config.model.spec)}),
-            "classifier": config.classifier.model_copy(update={"family": family}),
+            "classifier": classifier.model_copy(update=networks),
             "data": data.model_copy(update=located),
             "cuts": config.cuts.model_copy(update={"devices": _located(config.cuts.devices)}),
             "executor": executor.model_copy(update=listening),

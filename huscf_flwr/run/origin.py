@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from huscf_flwr.data import Population, scenario_of
 from huscf_flwr.methods import method_of
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import load_classifier_family
+from huscf_flwr.models.decoders import load_decoder_spec
 
 _IN_WORDS = {
     "scenario": "another scenario",
@@ -28,6 +30,7 @@ _IN_WORDS = {
     "method_version": "another version of the method",
     "images": "other images",
     "classifiers": "other classifiers",
+    "decoder": "another decoder",
 }
 
 
@@ -46,6 +49,8 @@ class Origin:
     """Of all images and labels, and of who holds which; None if nobody has looked."""
     classifiers: str | None = None
     """Of the family of classifiers; None if there is none of this name, as a GAN needs none."""
+    decoder: str | None = None
+    """Of the decoder of their features; None likewise."""
 
     def differences(self, other: Origin) -> list[str]:
         """Return, in words, what differs in ``other``; what nobody has looked at does not."""
@@ -65,7 +70,8 @@ def origin_of(config: RunConfig, images: str | None = None) -> Origin:
         devices=_hash_of(_content(load_devices(config.cuts.devices))),
         method_version=method_of(config).version,
         images=images,
-        classifiers=_classifiers(config),
+        classifiers=_hash_of_file(lambda: load_classifier_family(config.classifier.family)),
+        decoder=_hash_of_file(lambda: load_decoder_spec(config.classifier.decoder)),
     )
 
 
@@ -97,9 +103,9 @@ def _model(config: RunConfig) -> dict[str, Any]:
     return content if content["name"] in known_confs("models") else {**content, "name": ""}
 
 
-def _classifiers(config: RunConfig) -> str | None:
+def _hash_of_file(load: Callable[[], BaseModel]) -> str | None:
     try:
-        return _hash_of({**_content(load_classifier_family(config.classifier.family)), "name": ""})
+        return _hash_of({**_content(load()), "name": ""})
     except ConfError:
         return None
 

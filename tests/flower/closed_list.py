@@ -12,6 +12,7 @@ BLOCK = rf"(generator|discriminator)\.\d+\.(embedding|main|norm)\.{ENTRY}"
 MOMENT = rf"{BLOCK}\.(step|exp_avg|exp_avg_sq)"
 GENERATOR = BLOCK.replace("|discriminator", "")
 DISCRIMINATOR = BLOCK.replace("generator|", "")
+DECODER = r"layers\.\d+\.(weight|bias)"
 
 DESCRIPTION = {
     "samples",
@@ -109,6 +110,41 @@ DECLARED = {
         "product": {},
         "evaluation kinds": {"global_means": "classes|means"},
         "scores": {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"},
+    },
+    "fedvtc": {
+        "description": DESCRIPTION | {"classes", "counts"},
+        "order": set(),
+        "order kinds": {"statistics": "classes|means|deviations", "decoder": DECODER},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"class_means": "means", "spread": "deviations", "decoder": DECODER},
+        "losses": {"classifier", "alignment", "reconstruction", "divergence", "matching", "tuning"},
+        "product": {"generator": rf"statistics\.(classes|means|deviations)|decoder\.{DECODER}"},
+        "evaluation kinds": {},
+        "scores": {"accuracy", "f1", "loss", "untuned_accuracy", "untuned_f1", "tstr_accuracy", "tstr_f1"},
+    },
+    "fedvtc-own-decoders": {
+        "description": DESCRIPTION | {"classes", "counts"},
+        "order": set(),
+        "order kinds": {"statistics": "classes|means|deviations"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"class_means": "means", "spread": "deviations"},
+        "losses": {"classifier", "alignment", "reconstruction", "divergence", "matching", "tuning"},
+        "product": {},
+        "evaluation kinds": {},
+        "scores": {
+            "accuracy",
+            "f1",
+            "loss",
+            "untuned_accuracy",
+            "untuned_f1",
+            "label_fidelity",
+            "generation_score",
+            "fid",
+            "tstr_accuracy",
+            "tstr_f1",
+        },
     },
     "local": {
         "description": DESCRIPTION,
@@ -211,6 +247,8 @@ GROUPS = {
     "fedgan": "everybody",
     "hflgan": r"(cluster-\d+|common|global)",
     "fedproto": "everybody",
+    "fedvtc": "everybody",
+    "fedvtc-own-decoders": "everybody",
     "fsgan": "everybody",
 }
 """Names of the groups of clients that are told the same, where there are any.

@@ -14,7 +14,19 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.session.wire import channel, server
 from huscf_flwr.session.wire.endpoint import PortTakenError
-from strategies import FSGAN, HFLGAN, MDGAN, PFLGAN, UAGAN, FedGAN, FedProto, HuSCF, Local, MethodStrategy
+from strategies import (
+    FSGAN,
+    HFLGAN,
+    MDGAN,
+    PFLGAN,
+    UAGAN,
+    FedGAN,
+    FedProto,
+    FedVTC,
+    HuSCF,
+    Local,
+    MethodStrategy,
+)
 from tests.flower.grid_runs import DOUBLE, asked, contents, hosts, owners, run, trained_in
 from tests.flower.in_process_grid import InProcessGrid
 from tests.run.builders import (
@@ -236,6 +248,8 @@ STRATEGIES = {
     "huscf-from-labels": HuSCF,
     "fedgan": FedGAN,
     "fedproto": FedProto,
+    "fedvtc": FedVTC,
+    "fedvtc-own-decoders": FedVTC,
     "local": Local,
     "local-classifier": Local,
     "mdgan": MDGAN,

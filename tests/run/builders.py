@@ -29,11 +29,21 @@ PER_CLASS = {"train": 6, "test": 2}
 SAMPLES = {0: 16, 1: 9, 2: 5}
 DEVICE = Device(name="any", gflops=1.0, mbit_per_s=10.0)
 SMALL_FAMILY = Path(__file__).resolve().parents[1] / "methods" / "small-family.yaml"
+SMALL_DECODER = SMALL_FAMILY.with_name("small-decoder.yaml")
+_SMALL_FEDVTC = {
+    "classifier.family": SMALL_FAMILY,
+    "classifier.decoder": SMALL_DECODER,
+    "fedvtc.decoder_epochs": 1,
+    "fedvtc.least_count": 1,
+    "fedvtc.tuning": "never",
+}
 METHODS = {
     "huscf": {"method": "huscf"},
     "huscf-from-labels": {"method": "huscf", "huscf.weights_from": "labels"},
     "fedgan": {"method": "fedgan"},
     "fedproto": {"method": "fedproto", "classifier.family": SMALL_FAMILY},
+    "fedvtc": {"method": "fedvtc", **_SMALL_FEDVTC},
+    "fedvtc-own-decoders": {"method": "fedvtc", "fedvtc.share_decoder": False, **_SMALL_FEDVTC},
     "local": {"method": "local"},
     "local-classifier": {"method": "local", "local.task": "classifier", "classifier.family": SMALL_FAMILY},
     "central": {"method": "central", "central.batch_size": 16},

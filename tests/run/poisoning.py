@@ -5,6 +5,7 @@ import torch
 from huscf_flwr.methods.central import CentralClient
 from huscf_flwr.methods.fedgan import FedGANClient
 from huscf_flwr.methods.fedproto import FedProtoClient
+from huscf_flwr.methods.fedvtc import FedVTCClient
 from huscf_flwr.methods.fsgan import FSGANClient
 from huscf_flwr.methods.hflgan import HFLGANClient
 from huscf_flwr.methods.huscf import HuSCFClient
@@ -21,7 +22,8 @@ WEIGHTS = {
         lambda member: member.networks.discriminator.blocks.at(4).main.bias,
     ),
     **dict.fromkeys(
-        (FedProtoClient, LocalClassifierClient), lambda member: member.training.network.head.bias
+        (FedProtoClient, LocalClassifierClient, FedVTCClient),
+        lambda member: member.training.network.head.bias,
     ),
     **dict.fromkeys(
         (MDGANClient, UAGANClient, FSGANClient),

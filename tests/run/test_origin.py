@@ -72,12 +72,13 @@ def test_the_hash_does_not_depend_on_how_tensors_lie_in_memory(population):
 
 
 def test_a_file_may_be_moved_and_renamed_but_not_changed(config, tmp_path):
-    """Of networks, device profiles, scenarios with a place of their images, and classifiers."""
+    """Of networks, device profiles, scenarios with a place of their images, classifiers and decoders."""
     files = {
         ("model", "spec"): ("models", "authors-28", {"latent": 7}),
         ("cuts", "devices"): ("devices", "paper", {"devices": [{"name": "d", "gflops": 1, "mbit_per_s": 1}]}),
         ("data", "scenario"): ("scenarios", "demo", {"cap_total": 5}),
         ("classifier", "family"): ("classifiers", "family5", {"features": 7}),
+        ("classifier", "decoder"): ("decoders", "vtc", {"channels": [8]}),
     }
     for (section, key), (kind, name, change) in files.items():
         content = yaml.safe_load(find_conf(kind, name).read_text())

@@ -225,14 +225,19 @@ class FedVTCClient(MessageClient):
 
     def _tune(self) -> Iterator[Losses]:
         """Train the classifier on drawn images of every class, and on the client's own beside them."""
-        assert self._statistics is not None
-        settings, sample = self._settings, sampler_from(self.decoder, self._statistics)
         stream = torch_stream(self.config.seed, "tuning images", self.client, self._round)
-        drawn: LabelledImages | None = None
-        for number in range(settings.tuning_epochs):
-            if drawn is None or settings.tuning_draws == "each-pass":
-                drawn = drawn_images(sample, self._statistics, settings.tuning_images, stream)
+        drawn = self._drawn(stream)
+        for number in range(self._settings.tuning_epochs):
+            if number and self._settings.tuning_draws == "each-pass":
+                drawn = self._drawn(stream)
             yield from self._tuning_pass(drawn, number)
+
+    def _drawn(self, stream: torch.Generator) -> LabelledImages:
+        """Return drawn images of every known class; none, if no client has told of any."""
+        if self._statistics is None:
+            return self.images.none
+        sample = sampler_from(self.decoder, self._statistics)
+        return drawn_images(sample, self._statistics, self._settings.tuning_images, stream)
 
     def _tuning_pass(self, drawn: LabelledImages, number: int) -> Iterator[Losses]:
         passes = {

@@ -8,7 +8,6 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, denormalise
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
-from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.models import CPU, Sampler, model_spec_of
 from huscf_flwr.models.classifier_spec import classifier_family_of
 from huscf_flwr.models.decoders import Decoder, build_decoder, load_decoder_spec
@@ -22,7 +21,7 @@ def initial_decoder(config: RunConfig, device: torch.device | None = None) -> De
     """Return the decoder as it is before the first round, the same for everybody."""
     spec = model_spec_of(config)
     return build_decoder(
-        load_decoder_spec(config.settings(FedVTCSettings).decoder),
+        load_decoder_spec(config.classifier.decoder),
         classifier_family_of(config, spec).features,
         spec.image,
         torch_stream(config.seed, "decoder"),

@@ -17,7 +17,6 @@ class FedVTCSettings(MethodSettings):
     what others say of it; the defaults are what worked best, and each difference is one setting here.
 
     Attributes:
-        decoder: name in ``conf/decoders`` or path of a YAML file.
         share_decoder: the server averages the clients' decoders; if not, each client trains one of its own.
         decoder_epochs: passes over the client's images in a round.
         decoder_learning_rate: of Adam, which begins anew in every round.
@@ -56,7 +55,6 @@ class FedVTCSettings(MethodSettings):
 
     section: ClassVar[str] = "fedvtc"
 
-    decoder: str = "vtc"
     share_decoder: bool = True
     decoder_epochs: PositiveInt = 5
     decoder_learning_rate: PositiveFloat = 1e-3

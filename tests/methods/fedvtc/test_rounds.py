@@ -1,0 +1,377 @@
+"""Rounds of FedVTC in a few lines of plain PyTorch, and what must hold of each phase."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from huscf_flwr.data import LabelledImages
+from huscf_flwr.methods.contract import byte_counts
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.models.classifiers import classifier_of
+from huscf_flwr.models.decoders import build_decoder, load_decoder_spec
+from huscf_flwr.seeding import torch_stream
+from tests.methods.classifiers import GivenImages
+from tests.run.builders import SMALL_DECODER, SMALL_FAMILY, assert_same_to_the_bit, private_tensors, small_run
+
+FEATURES, CLASSES = 6, 10
+LABELS = {0: [0] * 6 + [1] * 5, 1: [1] * 3 + [2] * 6, 2: [5] * 7}
+"""Client 1 has too few images of class 1 to tell of it, client 2 has one class, and nobody has most."""
+
+
+def images_with(labels, seed):
+    stream = torch.Generator().manual_seed(seed)
+    images = torch.randint(256, (len(labels), 1, 28, 28), generator=stream, dtype=torch.uint8)
+    return LabelledImages(images, torch.tensor(labels))
+
+
+IMAGES = {client: images_with(labels, client) for client, labels in LABELS.items()}
+
+
+@pytest.fixture
+def make(tmp_path):
+    def training(images=IMAGES, name="small", **settings):
+        given = {
+            "rounds": 3,
+            "compute.precision": "float64",
+            "classifier.family": SMALL_FAMILY,
+            "classifier.learning_rate": 0.1,
+            "classifier.decoder": SMALL_DECODER,
+            "fedvtc.decoder_epochs": 2,
+            "fedvtc.tuning_epochs": 2,
+            "fedvtc.tuning_images": 3,
+        }
+        config = small_run(
+            tmp_path, tmp_path, name=name, method="fedvtc", clients=len(images), **{**given, **settings}
+        )
+        return GivenImages(config, images)
+
+    return training
+
+
+class PlainRounds:
+    """The method with its default settings: every client's network, everybody's decoder, and loops."""
+
+    def __init__(self, config):
+        self.config = config
+        self.networks = {k: classifier_of(config, k, dtype=torch.float64) for k in IMAGES}
+        self.sgd = {
+            k: torch.optim.SGD(n.parameters(), lr=0.1, momentum=0.5) for k, n in self.networks.items()
+        }
+        stream = torch_stream(config.seed, "decoder")
+        image = model_spec_of(config).image
+        self.decoder = build_decoder(
+            load_decoder_spec(str(SMALL_DECODER)), FEATURES, image, stream, dtype=torch.float64
+        )
+        self.means, self.deviation = {}, None
+
+    def train_round(self, number):
+        decoders, told = {}, {}
+        for k, network in self.networks.items():
+            labels, pixels = IMAGES[k].labels, IMAGES[k].images.double() / 127.5 - 1
+            self.classify(k, pixels, labels, f"classifier order|{number}")
+            features = network.features(pixels).detach()
+            own = {y: features[labels == y].mean(0) for y in set(labels.tolist())}
+            apart = features - torch.stack([own[y] for y in labels.tolist()])
+            told[k] = own, apart.square().mean(0)
+            if self.means:
+                decoders[k] = self.decode(k, number, pixels, labels, features, own)
+        if decoders:
+            total = sum(len(IMAGES[k]) for k in decoders)
+            self.decoder.load_state_dict(
+                {
+                    name: sum(d.state_dict()[name] * len(IMAGES[k]) / total for k, d in decoders.items())
+                    for name in self.decoder.state_dict()
+                }
+            )
+        self.average(told)
+
+    def classify(self, k, pixels, labels, stream):
+        purpose, _, number = stream.partition("|")
+        order = torch_stream(self.config.seed, purpose, k, int(number))
+        for chosen in torch.randperm(len(labels), generator=order).split(self.config.batch_size):
+            loss = functional.cross_entropy(self.networks[k](pixels[chosen]), labels[chosen])
+            self.sgd[k].zero_grad()
+            loss.backward()
+            self.sgd[k].step()
+
+    def decode(self, k, number, pixels, labels, features, own):
+        spec, image = load_decoder_spec(str(SMALL_DECODER)), model_spec_of(self.config).image
+        decoder = build_decoder(spec, FEATURES, image, torch.Generator(), dtype=torch.float64)
+        decoder.load_state_dict(self.decoder.state_dict())
+        adam = torch.optim.Adam(decoder.parameters(), lr=1e-3, betas=(0.5, 0.999))
+        order = torch_stream(self.config.seed, "decoder order", k, number)
+        centred = torch.stack(
+            [z - own[y] + self.means.get(y, own[y]) for z, y in zip(features, labels.tolist(), strict=True)]
+        )
+        for _ in range(2):
+            for chosen in torch.randperm(len(labels), generator=order).split(self.config.batch_size):
+                loss = (decoder(centred[chosen]) - pixels[chosen]).square().sum() / len(chosen)
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+        return decoder
+
+    def average(self, told):
+        counts = {k: {y: LABELS[k].count(y) for y in set(LABELS[k]) if LABELS[k].count(y) >= 5} for k in told}
+        for y in range(CLASSES):
+            holders = [k for k in told if y in counts[k]]
+            if holders:
+                total = sum(counts[k][y] for k in holders)
+                self.means[y] = sum(counts[k][y] * told[k][0][y] for k in holders) / total
+        total = sum(sum(own.values()) for own in counts.values())
+        variance = sum(sum(counts[k].values()) / total * told[k][1].clamp(min=1e-3) for k in told)
+        self.deviation = variance.clamp(min=1e-3).sqrt()
+
+
+def test_rounds_are_those_of_plain_pytorch(make):
+    training = make()
+    plain = PlainRounds(training.config)
+    for number in (1, 2, 3):
+        training.train()
+        plain.train_round(number)
+    method = training.method
+    assert method.known.nonzero().squeeze(1).tolist() == [0, 1, 2, 5] == sorted(plain.means)
+    for each, mean in plain.means.items():
+        torch.testing.assert_close(method.means[each], mean)
+    torch.testing.assert_close(method.deviations, plain.deviation)
+    for name, weight in plain.decoder.state_dict().items():
+        torch.testing.assert_close(method.decoder[name], weight)
+
+
+def test_in_the_end_everybody_tunes_on_drawn_images_and_its_own(make):
+    training = make()
+    plain = PlainRounds(training.config)
+    for number in (1, 2, 3):
+        training.train()
+        plain.train_round(number)
+    closed = training.train()
+    for k, network in plain.networks.items():
+        stream = torch_stream(training.config.seed, "tuning images", k, 4)
+        labels = torch.tensor([0, 1, 2, 5]).repeat(3)
+        own = IMAGES[k]
+        for number in range(2):
+            noise = torch.randn(len(labels), FEATURES, generator=stream, dtype=torch.float64)
+            latents = torch.stack([plain.means[y] for y in labels.tolist()]) + plain.deviation * noise
+            drawn = ((plain.decoder(latents).detach().float() + 1) * 127.5).round().clamp(0, 255)
+            pixels = torch.cat([drawn, own.images.float()]).double() / 127.5 - 1
+            plain.classify(k, pixels, torch.cat([labels, own.labels]), f"tuning {number}.0 order|4")
+        tuned = training.make_client(k)
+        tuned.load_private(
+            {
+                name.partition("/")[2]: tensor
+                for name, tensor in private_tensors(training.config.folder).items()
+                if name.startswith(f"client-{k}-round-0004/")
+            }
+        )
+        found = tuned.training.network.state_dict()
+        for name, weight in network.state_dict().items():
+            torch.testing.assert_close(found[name], weight)
+        assert set(tuned.classifiers()) == {"", "untuned"}
+    assert not any(upload.tensors for upload in closed.collected.uploads.values())
+    assert all(upload.losses.keys() == {"tuning"} for upload in closed.collected.uploads.values())
+
+
+def test_bytes_are_those_of_the_formula(make):
+    training = make(**{"compute.precision": "float32"})
+    decoder = sum(p.numel() for p in PlainRounds(make(name="other").config).decoder.parameters())
+    training.train()
+    up = {k: u.tensors for k, u in training.train().collected.uploads.items()}
+    for client, told in {0: 2, 1: 1, 2: 1}.items():
+        assert byte_counts(up[client]) == {
+            "class_means": 4 * told * FEATURES,
+            "spread": 4 * FEATURES,
+            "decoder": 4 * decoder,
+        }
+    down = training.method.orders(3, [0]).of(0).tensors
+    assert byte_counts(down) == {"statistics": 8 * 4 + 4 * (4 * FEATURES + FEATURES), "decoder": 4 * decoder}
+
+
+def test_before_the_first_round_nothing_is_told_and_no_decoder_is_sent(make):
+    training = make()
+    assert training.method.orders(1, [0, 1]).of(0).tensors == {}
+    uploads = training.train().collected.uploads
+    assert all("decoder" not in upload.tensors for upload in uploads.values())
+    assert training.method.products() == []
+    assert all(set(upload.losses) == {"classifier"} for upload in uploads.values())
+
+
+def weights(client):
+    return {name: tensor.clone() for name, tensor in client.training.network.state_dict().items()}
+
+
+def test_no_phase_touches_what_the_other_trains(make):
+    training = make(**{"fedvtc.matching": 1.0})
+    training.train()
+    client = training.make_client(0)
+    client.begin(2, training.method.orders(2, [0]).of(0))
+    before = {name: tensor.clone() for name, tensor in client.decoder.state_dict().items()}
+    after_first_phase = None
+    for losses in client.train():
+        if "classifier" in losses:
+            assert_same_to_the_bit(client.decoder.state_dict(), before)
+            after_first_phase = weights(client)
+        else:
+            assert_same_to_the_bit(weights(client), after_first_phase)
+            assert losses.keys() == {"reconstruction", "matching"}
+    assert not torch.equal(client.decoder.state_dict()["layers.0.weight"], before["layers.0.weight"])
+    assert all(p.requires_grad for p in client.training.network.parameters())
+
+
+def test_only_the_matching_loss_can_move_a_decoder_on_the_classes_that_a_client_lacks(make):
+    """With nothing but it, the decoder moves: gradients pass through the extractor."""
+    training = make()
+    training.train()
+    moved = {}
+    for matching in (0.0, 1.0):
+        other = make(
+            name=f"matching-{matching}", **{"fedvtc.matching": matching, "fedvtc.matching_classes": "all"}
+        )
+        client = other.make_client(2)
+        client.begin(2, training.method.orders(2, [2]).of(2))
+        list(client.train())
+        moved[matching] = client.decoder.state_dict()["layers.0.weight"]
+    assert not torch.equal(moved[0.0], moved[1.0])
+
+
+def test_a_client_that_was_never_selected_takes_part_in_the_last_tuning(make):
+    training = make(fraction_train=0.5, min_train_clients=1)
+    method = training.method
+    assert len(method.select(1, [0, 1, 2])) == 1
+    assert method.select(4, [2, 0, 1]) == (0, 1, 2)
+    for _ in range(3):
+        training.train(clients=[0])
+    closed = training.train()
+    assert set(closed.collected.uploads) == {0, 1, 2}
+
+
+def test_a_class_that_nobody_tells_of_is_never_drawn(make):
+    training = make()
+    for _ in range(2):
+        training.train()
+    (product,) = training.method.products()
+    assert product.tensors["statistics.classes"].tolist() == [0, 1, 2, 5]
+    sample = training.method.sampler(training.config, product.tensors)
+    images = sample(torch.tensor([0, 9]), torch.Generator().manual_seed(0))
+    assert images.isfinite().all()
+    assert images.shape == (2, 1, 28, 28)
+
+
+def test_clients_that_tell_of_no_class_send_their_decoders_alone(make):
+    images = {0: IMAGES[0], 1: images_with([3, 3, 4], 9)}
+    training = make(images)
+    assert training.method.clients[1].classes == ()
+    for _ in range(2):
+        uploads = training.train().collected.uploads
+    assert set(uploads[1].tensors) == {"decoder"}
+    assert training.method.known.nonzero().squeeze(1).tolist() == [0, 1]
+
+
+def test_where_nobody_tells_of_a_class_nothing_is_ever_known(make):
+    training = make({0: images_with([3, 3, 4], 9)}, rounds=2)
+    for _ in range(2):
+        training.train()
+    assert not training.method.known.any()
+    closed = training.train()
+    assert closed.collected.uploads[0].losses.keys() == {"tuning"}
+
+
+VARIANTS = {
+    "default": {},
+    "own decoders": {"fedvtc.share_decoder": False},
+    "paper": {
+        "fedvtc.latents": "sampled",
+        "fedvtc.spread": "learned",
+        "fedvtc.spread_rule": "total",
+        "fedvtc.alignment": 0.1,
+        "fedvtc.matching": 1.0,
+        "fedvtc.matching_classes": "all",
+        "fedvtc.tuning_draws": "once",
+        "fedvtc.tuning_real": "after",
+    },
+    "by class": {"fedvtc.spread_of": "class", "fedvtc.matching": 0.1, "fedvtc.matching_form": "image"},
+    "every round": {"fedvtc.tuning": "every-round", "fedvtc.tuning_real": "none"},
+    "never": {"fedvtc.tuning": "never"},
+}
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_a_run_that_goes_on_goes_on_to_the_bit(make, settings):
+    """Clients are made anew in every round, from what they have kept; the server from its state."""
+    lasting, first, second = (make(name=name, **settings) for name in ("lasting", "first", "second"))
+    rounds = type(lasting.method).rounds(lasting.config)
+    for _ in range(rounds):
+        lasting.train()
+    first.train()
+    first.train()
+    second.method.load(first.method.state().copied())
+    second.rounds.number, second.rounds.kept = 2, dict(first.rounds.kept)
+    second.folder = first.folder
+    second.new_host()
+    for _ in range(rounds - 2):
+        second.train()
+    assert_same_to_the_bit(second.method.state().tensors, lasting.method.state().tensors)
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_losses_are_those_of_the_settings(make, settings):
+    training = make(**settings)
+    training.train()
+    found = set(training.train().collected.uploads[0].losses)
+    expected = {"classifier", "reconstruction"}
+    expected |= {"alignment"} if settings.get("fedvtc.alignment") else set()
+    expected |= {"divergence"} if settings.get("fedvtc.spread") == "learned" else set()
+    expected |= {"matching"} if settings.get("fedvtc.matching") else set()
+    expected |= {"tuning"} if settings.get("fedvtc.tuning") == "every-round" else set()
+    assert found == expected
+
+
+def test_a_round_has_no_more_steps_than_the_method_says(make):
+    for name, settings in VARIANTS.items():
+        training = make(name=name.replace(" ", "-"), **settings)
+        for number in range(1, type(training.method).rounds(training.config) + 1):
+            expected = training.method.steps(number, [0])
+            client = training.make_client(0)
+            client.begin(number, training.method.orders(number, [0]).of(0))
+            assert sum(1 for _ in client.train()) == expected, (name, number)
+            training.train()
+
+
+def test_own_decoders_stay_on_their_clients_and_are_judged_there(make):
+    training = make(**{"fedvtc.share_decoder": False})
+    for _ in range(4):
+        closed = training.train()
+    assert training.method.products() == []
+    assert all("decoder" not in u.tensors for u in closed.collected.uploads.values())
+    tensors = {
+        name.partition("/")[2]: tensor
+        for name, tensor in private_tensors(training.config.folder).items()
+        if name.startswith("client-0-round-0004/")
+    }
+    client = training.make_client(0)
+    assert client.sampler() is None
+    client.load_private(tensors)
+    assert client.sampler()(torch.tensor([1]), torch.Generator()).shape == (1, 1, 28, 28)
+    assert not torch.equal(
+        tensors["decoder.layers.0.weight"], training.make_client(0).decoder.state_dict()["layers.0.weight"]
+    )
+
+
+def test_a_state_of_other_features_is_refused(make):
+    training = make()
+    other = training.method.state().tensors | {"means": torch.zeros(10, 7)}
+    with pytest.raises(
+        ValueError, match=r"has means \(10, 7\) of classes and features, and this run \(10, 6\)"
+    ):
+        training.method.load(type(training.method.state())({}, other))
+
+
+def test_a_class_that_the_model_lacks_is_refused(make):
+    with pytest.raises(ValueError, match=r"client 0 holds the classes \(10,\), but model.spec"):
+        make({0: images_with([10] * 5, 0)})
+
+
+@pytest.mark.parametrize(("key", "value"), [("matching", -1), ("tuning", "soon"), ("least_count", 0)])
+def test_settings_that_cannot_be_are_refused_before_anybody_has_joined(make, key, value):
+    with pytest.raises(ValueError, match=r"fedvtc\.|no-such"):
+        training = make(**{f"fedvtc.{key}": value})
+        type(training.method).check(training.config)
