@@ -93,8 +93,8 @@ class ClassifierSection(Section):
     Attributes:
         family: name in ``conf/classifiers`` or path of a YAML file: architectures that are dealt to the
             clients in turn.
-        decoder: name in ``conf/decoders`` or path of a YAML file: what draws images from features, for methods
-            that have such a thing.
+        decoder: name in ``conf/decoders`` or path of a YAML file: what draws images from features, for
+            methods that have such a thing.
         features: width of the features, the same for all architectures; by default the file's.
         learning_rate: of stochastic gradient descent (0.01 in FedProto's official code).
         momentum: share of the last step that is in the next one (0.5 there).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -236,24 +237,31 @@ class FedVTCClient(MessageClient):
         """Return drawn images of every known class; none, if no client has told of any."""
         if self._statistics is None:
             return self.images.none
-        sample = sampler_from(self.decoder, self._statistics)
-        return drawn_images(sample, self._statistics, self._settings.tuning_images, stream)
+        settings = self._settings
+        sample = sampler_from(self.decoder, self._statistics, spread=settings.tuning_spread)
+        return drawn_images(sample, self._statistics, settings.tuning_images, stream)
 
     def _tuning_pass(self, drawn: LabelledImages, number: int) -> Iterator[Losses]:
-        passes = {
-            "shuffled": [_together(drawn, self.images)],
-            "after": [drawn, self.images],
-            "none": [drawn],
-        }[self._settings.tuning_real]
-        for place, images in enumerate(passes):
+        settings = self._settings
+        own = [self.images] * settings.tuning_repeats
+        passes = {"shuffled": [_together(drawn, *own)], "after": [drawn, _together(*own)], "none": [drawn]}
+        for place, images in enumerate(passes[settings.tuning_real]):
             for each in self.training.train(
                 images,
                 epochs=1,
                 number=self._round,
-                gradient_norm=self._settings.gradient_norm,
+                gradient_norm=settings.gradient_norm,
+                learning_rate=self._tuning_rate(number),
                 purpose=f"tuning {number}.{place}",
             ):
                 yield {TUNING: each[CROSS_ENTROPY]}
+
+    def _tuning_rate(self, number: int) -> float:
+        """Return the learning rate of a pass, counted from zero."""
+        settings = self._settings
+        if settings.tuning_schedule == "constant":
+            return settings.tuning_learning_rate
+        return settings.tuning_learning_rate * (1 + math.cos(math.pi * number / settings.tuning_epochs)) / 2
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self.training.states().items()}
@@ -293,5 +301,7 @@ class OwnDecoderClient(FedVTCClient):
         return False
 
 
-def _together(first: LabelledImages, second: LabelledImages) -> LabelledImages:
-    return LabelledImages(torch.cat([first.images, second.images]), torch.cat([first.labels, second.labels]))
+def _together(*parts: LabelledImages) -> LabelledImages:
+    return LabelledImages(
+        torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
+    )

@@ -30,12 +30,15 @@ def initial_decoder(config: RunConfig, device: torch.device | None = None) -> De
     )
 
 
-def sampler_from(decoder: Decoder, statistics: GlobalStatistics) -> Sampler:
-    """Return what draws images [N, C, H, W], on the CPU, for labels [N], with the decoder as it then is."""
+def sampler_from(decoder: Decoder, statistics: GlobalStatistics, *, spread: float = 1.0) -> Sampler:
+    """Return what draws images [N, C, H, W], on the CPU, for labels [N], with the decoder as it then is.
+
+    For ``spread`` see ``GlobalStatistics.drawn``.
+    """
 
     @torch.no_grad()
     def sample(labels: Tensor, stream: torch.Generator) -> Tensor:
-        parts = torch.split(statistics.drawn(labels, stream), _IMAGES_AT_ONCE)
+        parts = torch.split(statistics.drawn(labels, stream, spread=spread), _IMAGES_AT_ONCE)
         return torch.cat([decoder(part).to(CPU, torch.float32) for part in parts])
 
     return sample

@@ -43,16 +43,17 @@ class GlobalStatistics:
 
         return cls(by_class(means), known, deviations if deviations.ndim == 1 else by_class(deviations))
 
-    def drawn(self, labels: Tensor, stream: torch.Generator) -> Tensor:
+    def drawn(self, labels: Tensor, stream: torch.Generator, *, spread: float = 1.0) -> Tensor:
         """Draw a vector [N, p] for each of ``labels`` [N] from ``stream``, a generator on the CPU.
 
-        For a class of which nothing is known, around the mean of the known means.
+        It is ``spread`` times as far from the mean of its class as features are; for a class of which nothing
+        is known, from the mean of the known means.
         """
         noise = torch.randn(len(labels), self.means.shape[1], generator=stream, dtype=self.means.dtype)
         labels = labels.to(self.means.device)
         middle = self.means[self.known].mean(0)
         means = torch.where(self.known[labels].unsqueeze(1), self.means[labels], middle)
-        return means + self.deviations_of(labels) * noise.to(means.device)
+        return means + spread * self.deviations_of(labels) * noise.to(means.device)
 
     def centred_on(self, features: Tensor, labels: Tensor, own_means: Tensor) -> Tensor:
         """Return ``features`` [N, p], their class means moved from ``own_means`` [C, p] to the global ones.

@@ -217,11 +217,12 @@ class FedVTC(Method):
         """Return the batches of a pass over drawn images, and over a client's own as the settings say."""
         drawn = self.settings.tuning_images * int(self.known.sum())
         batch = self.config.batch_size
+        own = samples * self.settings.tuning_repeats
         match self.settings.tuning_real:
             case "shuffled":
-                return math.ceil((drawn + samples) / batch)
+                return math.ceil((drawn + own) / batch)
             case "after":
-                return math.ceil(drawn / batch) + math.ceil(samples / batch)
+                return math.ceil(drawn / batch) + math.ceil(own / batch)
             case _:
                 return math.ceil(drawn / batch)
 

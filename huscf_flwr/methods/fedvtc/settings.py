@@ -48,9 +48,14 @@ class FedVTCSettings(MethodSettings):
             or ``never``.
         tuning_epochs: passes over the drawn images.
         tuning_images: drawn of each class for a pass.
+        tuning_learning_rate: of the first pass; in the others it falls to zero along a half cosine, or stays
+            (``constant``) as ``tuning_schedule`` says.
+        tuning_spread: drawn vectors are this many times as far from the means of their classes as features
+            are: what a decoder draws of features that are like others is like other images.
         tuning_draws: new images for each pass (``each-pass``), or the same for all (``once``).
         tuning_real: the client's own images are ``shuffled`` among the drawn ones; or follow in a pass
             ``after`` theirs; or do not take part, ``none``.
+        tuning_repeats: how often each of its own images is in a pass.
     """
 
     section: ClassVar[str] = "fedvtc"
@@ -74,7 +79,11 @@ class FedVTCSettings(MethodSettings):
     matching_classes: Literal["held", "all"] = "held"
     matching_images: PositiveInt = 8
     tuning: Literal["last", "every-round", "never"] = "last"
-    tuning_epochs: PositiveInt = 10
+    tuning_epochs: PositiveInt = 8
     tuning_images: PositiveInt = 200
+    tuning_learning_rate: PositiveFloat = 0.02
+    tuning_schedule: Literal["cosine", "constant"] = "cosine"
+    tuning_spread: PositiveFloat = 1.5
     tuning_draws: Literal["each-pass", "once"] = "each-pass"
     tuning_real: Literal["shuffled", "after", "none"] = "shuffled"
+    tuning_repeats: PositiveInt = 2
