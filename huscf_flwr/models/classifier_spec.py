@@ -6,7 +6,8 @@ width, so that what is said of features, such as their means, can be compared be
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -20,19 +21,41 @@ class _Strict(BaseModel):
 
 
 class LayerSpec(_Strict):
-    """A 3x3 convolution that keeps the size of the maps, its normalisation, and perhaps a 2x2 max pool.
+    """A 3x3 convolution that keeps the size of the maps, with its normalisation; or two of them and a way past.
 
     Attributes:
+        kind: a ``convolution``; or a ``residual`` block: its input, or a 1x1 convolution of it if channels or
+            size change, is added to what two convolutions make of it (He et al. 2016, arXiv 1512.03385).
         channels: of its output.
-        halve: a max pool after it halves height and width, rounded down.
+        halve: height and width are halved: after a convolution by a 2x2 max pool, rounded down, and in a
+            residual block by the stride of its first convolution, rounded up.
     """
 
+    kind: Literal["convolution", "residual"] = "convolution"
     channels: PositiveInt
     halve: bool = False
 
 
-MemberSpec = Annotated[tuple[LayerSpec, ...], Field(min_length=1)]
-"""The layers of one member, in order."""
+class TorchvisionSpec(_Strict):
+    """A network of torchvision, whose last layer gives the features; GroupNorm takes the place of BatchNorm.
+
+    Attributes:
+        torchvision: its name there, such as ``resnet18``.
+        small_stem: its first convolution has a stride of one, and no max pool follows; so that small images
+            are not made smaller still at once.
+    """
+
+    torchvision: Literal[
+        "googlenet", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"
+    ]
+    small_stem: bool = False
+
+
+LayersSpec = Annotated[tuple[LayerSpec, ...], Field(min_length=1)]
+"""Layers in order."""
+
+MemberSpec = LayersSpec | TorchvisionSpec
+"""The architecture of one member."""
 
 
 class ClassifierFamily(_Strict):
@@ -42,8 +65,9 @@ class ClassifierFamily(_Strict):
         name: of its file.
         features: width p of the features, before the logits.
         groups: of channels that GroupNorm normalises together; they divide all numbers of channels.
-        map_size: height and width to which the last maps are averaged before the features are computed.
-        members: the architectures, each as its layers.
+        map_size: height and width to which the last maps of members with layers are averaged before the
+            features are computed.
+        members: the architectures.
     """
 
     name: str
@@ -54,14 +78,19 @@ class ClassifierFamily(_Strict):
 
     @model_validator(mode="after")
     def _groups_divide_channels(self) -> ClassifierFamily:
-        for member, layers in enumerate(self.members):
-            for place, layer in enumerate(layers):
-                if layer.channels % self.groups:
-                    raise ValueError(
-                        f"'members.{member}.{place}.channels' is {layer.channels}, which 'groups' = "
-                        f"{self.groups} does not divide; change one of them"
-                    )
+        for member, place, layer in self._layers():
+            if layer.channels % self.groups:
+                raise ValueError(
+                    f"'members.{member}.{place}.channels' is {layer.channels}, which 'groups' = "
+                    f"{self.groups} does not divide; change one of them"
+                )
         return self
+
+    def _layers(self) -> Iterator[tuple[int, int, LayerSpec]]:
+        """Yield number of the member, place, and layer."""
+        for member, layers in enumerate(self.members):
+            if not isinstance(layers, TorchvisionSpec):
+                yield from ((member, place, layer) for place, layer in enumerate(layers))
 
     def member_of(self, client: int) -> int:
         """Return which member a client has, from zero: they are dealt in turn."""
@@ -70,8 +99,11 @@ class ClassifierFamily(_Strict):
     def check_fits(self, image: ImageSpec) -> None:
         """Raise ``ValueError`` if a member leaves smaller maps of such images than ``map_size``."""
         for member, layers in enumerate(self.members):
-            halvings = sum(layer.halve for layer in layers)
-            left = image.size >> halvings
+            if isinstance(layers, TorchvisionSpec):
+                continue
+            left = image.size
+            for layer in layers:
+                left = left if not layer.halve else (left + (layer.kind == "residual")) // 2
             if left < self.map_size:
                 raise ValueError(
                     f"classifier.family is '{self.name}', but its 'members.{member}' leaves {left}x{left} of "

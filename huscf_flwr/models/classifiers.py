@@ -6,23 +6,29 @@ images that another network has drawn, and no second sample in a batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.models.classifier_spec import ClassifierFamily, LayerSpec, classifier_family_of
+from huscf_flwr.models.classifier_spec import (
+    ClassifierFamily,
+    LayerSpec,
+    TorchvisionSpec,
+    classifier_family_of,
+)
 from huscf_flwr.models.initialising import draw_weights
 from huscf_flwr.models.network import CPU, weight_dtype
 from huscf_flwr.models.spec import ImageSpec, model_spec_of
+from huscf_flwr.models.torchvision_networks import torchvision_network
 from huscf_flwr.seeding import torch_stream
 
 
 class ClassifierNetwork(nn.Module):
-    """One member of a family: convolutions, an average pool, a linear layer to the features, and the head.
+    """One member of a family: an extractor that ends with a linear layer to the features, and the head.
 
-    The features are the linear layer's output as it is, without an activation: FedVTC takes them for the
+    The features are that layer's output as it is, without an activation: FedVTC takes them for the
     means of normal distributions.
 
     Args:
@@ -30,19 +36,18 @@ class ClassifierNetwork(nn.Module):
         member: which of them, from zero.
         image: channels and size of the images.
         classes: number of logits.
-        mixed: convolutions and the linear layer to the features run in bfloat16, the head does not.
+        mixed: the extractor runs in bfloat16, the head does not.
     """
 
     def __init__(
         self, family: ClassifierFamily, member: int, image: ImageSpec, classes: int, *, mixed: bool = False
     ) -> None:
         super().__init__()
-        layers = family.members[member]
-        self.extractor = nn.Sequential(
-            *_convolutions(layers, image.channels, family.groups),
-            nn.AdaptiveAvgPool2d(family.map_size),
-            nn.Flatten(),
-            nn.Linear(layers[-1].channels * family.map_size**2, family.features),
+        spec = family.members[member]
+        self.extractor = (
+            torchvision_network(spec, image.channels, family.features, family.groups)
+            if isinstance(spec, TorchvisionSpec)
+            else _of_layers(spec, family, image)
         )
         self.head = nn.Linear(family.features, classes)
         self._mixed = mixed
@@ -93,11 +98,48 @@ def classifier_of(
     return build_classifier(family, member, spec.image, spec.classes, stream, dtype=dtype, device=device)
 
 
-def _convolutions(layers: tuple[LayerSpec, ...], channels: int, groups: int) -> Iterator[nn.Module]:
+def _of_layers(layers: Sequence[LayerSpec], family: ClassifierFamily, image: ImageSpec) -> nn.Sequential:
+    return nn.Sequential(
+        *_maps(layers, image.channels, family.groups),
+        nn.AdaptiveAvgPool2d(family.map_size),
+        nn.Flatten(),
+        nn.Linear(layers[-1].channels * family.map_size**2, family.features),
+    )
+
+
+def _maps(layers: Sequence[LayerSpec], channels: int, groups: int) -> Iterator[nn.Module]:
     for layer in layers:
-        yield nn.Conv2d(channels, layer.channels, kernel_size=3, padding=1)
-        yield nn.GroupNorm(groups, layer.channels)
-        yield nn.ReLU(inplace=True)
-        if layer.halve:
-            yield nn.MaxPool2d(2)
+        if layer.kind == "residual":
+            yield ResidualBlock(channels, layer.channels, 2 if layer.halve else 1, groups)
+        else:
+            yield nn.Conv2d(channels, layer.channels, kernel_size=3, padding=1)
+            yield nn.GroupNorm(groups, layer.channels)
+            yield nn.ReLU(inplace=True)
+            if layer.halve:
+                yield nn.MaxPool2d(2)
         channels = layer.channels
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a way past them (He et al. 2016, arXiv 1512.03385, with GroupNorm)."""
+
+    def __init__(self, channels: int, after: int, stride: int, groups: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, after, kernel_size=3, stride=stride, padding=1, bias=False),
+            nn.GroupNorm(groups, after),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(after, after, kernel_size=3, padding=1, bias=False),
+            nn.GroupNorm(groups, after),
+        )
+        changed = nn.Conv2d(channels, after, kernel_size=1, stride=stride, bias=False)
+        self.past = (
+            nn.Identity()
+            if channels == after and stride == 1
+            else nn.Sequential(changed, nn.GroupNorm(groups, after))
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map [N, C, H, W] to [N, after, H / stride, W / stride], rounded up."""
+        outputs: Tensor = torch.relu(self.convolutions(inputs) + self.past(inputs))
+        return outputs

@@ -86,4 +86,4 @@ class FedVTCSettings(MethodSettings):
     tuning_spread: PositiveFloat = 1.5
     tuning_draws: Literal["each-pass", "once"] = "each-pass"
     tuning_real: Literal["shuffled", "after", "none"] = "shuffled"
-    tuning_repeats: PositiveInt = 2
+    tuning_repeats: PositiveInt = 1
