@@ -139,11 +139,16 @@ def validate(
         known = frozenset(_keys_of(schema, schema.get("$defs", {}), prefix))
         found: dict[str, list[str]] = {}
         for detail in error.errors():
-            key = prefix + ".".join(str(part) for part in detail["loc"]) if detail["loc"] else ""
+            key = prefix + ".".join(_parts(detail["loc"])) if detail["loc"] else ""
             place = source if isinstance(source, str) else source(key)
             found.setdefault(place, []).append(_describe(dict(detail), key, known))
         told = (f"{place}: {'; '.join(lines)}" for place, lines in found.items())
         raise ConfError("; ".join(told)) from error
+
+
+def _parts(location: tuple[int | str, ...]) -> Iterator[str]:
+    """Yield the parts of a key; what a schema calls its choices, in parentheses, is none."""
+    return (str(part) for part in location if not str(part).startswith("("))
 
 
 def _describe(detail: Mapping[str, Any], key: str, known: frozenset[str]) -> str:

@@ -6,10 +6,10 @@ width, so that what is said of features, such as their means, can be compared be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from huscf_flwr.conf_files import find_conf, read_yaml, validate
 from huscf_flwr.config import RunConfig
@@ -21,7 +21,7 @@ class _Strict(BaseModel):
 
 
 class LayerSpec(_Strict):
-    """A 3x3 convolution that keeps the size of the maps, with its normalisation; or two of them and a way past.
+    """A 3x3 convolution that keeps the size of the maps, normalised; or two of them with a way past.
 
     Attributes:
         kind: a ``convolution``; or a ``residual`` block: its input, or a 1x1 convolution of it if channels or
@@ -54,7 +54,15 @@ class TorchvisionSpec(_Strict):
 LayersSpec = Annotated[tuple[LayerSpec, ...], Field(min_length=1)]
 """Layers in order."""
 
-MemberSpec = LayersSpec | TorchvisionSpec
+
+def _kind_of(member: object) -> str:
+    return "(torchvision)" if isinstance(member, Mapping | TorchvisionSpec) else "(layers)"
+
+
+MemberSpec = Annotated[
+    Annotated[LayersSpec, Tag("(layers)")] | Annotated[TorchvisionSpec, Tag("(torchvision)")],
+    Discriminator(_kind_of),
+]
 """The architecture of one member."""
 
 

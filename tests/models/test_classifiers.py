@@ -210,3 +210,78 @@ def test_images_that_are_too_small_are_refused(tmp_path):
     ):
         classifier_family_of(config, load_model_spec("authors-28"))
     assert isinstance(ClassifierNetwork(load_classifier_family(str(path)), 0, GREY_28, 10), nn.Module)
+
+
+NETWORKS = {
+    "resnets": {0: 115_818, 2: 213_034},
+    "mixed": {1: 2_884_874, 4: 359_082},
+    "htfe-img-4": {0: 549_514, 1: 6_129_834, 3: 11_444_298},
+}
+"""Weights of members for 32 pixels in colour and ten classes, features of 512."""
+
+
+@pytest.mark.parametrize(("name", "weights"), NETWORKS.items(), ids=NETWORKS)
+def test_other_families_make_features_of_one_width_too(name, weights):
+    family, image = load_classifier_family(name), ImageSpec(channels=3, size=32)
+    family.check_fits(image)
+    for member, expected in weights.items():
+        network = built(family, member, image)
+        assert sum(parameter.numel() for parameter in network.parameters()) == expected
+        assert network.features(torch.zeros(2, 3, 32, 32)).shape == (2, 512)
+
+
+def test_the_family_of_eight_begins_with_that_of_four():
+    four, eight = (load_classifier_family(f"htfe-img-{count}").members for count in (4, 8))
+    assert eight[:4] == four
+    assert [member.torchvision for member in eight[4:]] == ["resnet34", "resnet50", "resnet101", "resnet152"]
+
+
+def test_networks_of_torchvision_neither_draw_nor_keep_statistics():
+    family = load_classifier_family("mixed")
+    for member in (1, 3):
+        network = built(family, member)
+        kinds = {type(layer) for layer in network.modules()}
+        assert not kinds & {nn.BatchNorm2d, nn.Dropout}
+        images = torch.rand(2, 1, 28, 28)
+        assert torch.equal(network(images), network(images))
+        again = built(family, member).state_dict()
+        assert all(torch.equal(tensor, again[key]) for key, tensor in network.state_dict().items())
+
+
+def test_a_small_stem_leaves_images_larger():
+    member = {"torchvision": "resnet18"}
+    sizes = []
+    for stem in (False, True):
+        content = {**FAMILY, "name": "any", "groups": 8, "members": [{**member, "small_stem": stem}]}
+        network = built(ClassifierFamily.model_validate(content), 0, ImageSpec(channels=1, size=32))
+        maps = network.extractor.layer1(
+            network.extractor.maxpool(network.extractor.conv1(torch.zeros(1, 1, 32, 32)))
+        )
+        sizes.append(maps.shape[-1])
+    assert sizes == [8, 32]
+
+
+def test_a_residual_block_adds_its_input_and_rounds_sizes_up():
+    content = {**FAMILY, "name": "any", "map_size": 1}
+    content["members"] = [[{"channels": 4}, {"kind": "residual", "channels": 4, "halve": True}]]
+    family = ClassifierFamily.model_validate(content)
+    family.check_fits(ImageSpec(channels=1, size=7))
+    block = built(family, 0).extractor[3]
+    with torch.no_grad():
+        for parameter in block.convolutions.parameters():
+            parameter.zero_()
+    inputs = torch.rand(1, 4, 7, 7)
+    assert torch.equal(block(inputs), block.past(inputs).relu())
+    assert block(inputs).shape == (1, 4, 4, 4)
+
+
+def test_groups_that_divide_no_channels_of_torchvision_are_refused():
+    content = {**FAMILY, "name": "any", "groups": 7, "members": [{"torchvision": "resnet18"}]}
+    with pytest.raises(
+        ValueError, match="'groups' = 7 does not divide the 64 channels of a layer of resnet18"
+    ):
+        built(ClassifierFamily.model_validate(content), 0)
+
+
+def test_an_unknown_network_is_refused_by_its_key(tmp_path):
+    assert "'members.0.torchvision' is 'resnet19'" in refusal(tmp_path, members=[{"torchvision": "resnet19"}])
