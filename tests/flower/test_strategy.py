@@ -95,6 +95,21 @@ def test_a_share_of_the_clients_trains_what_it_trains_on_the_local_engine(images
     assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
 
+def test_the_last_tuning_of_everybody_is_that_of_the_local_engine(images, tmp_path):
+    """Clients that were never selected take part in it."""
+    given = METHODS["fedvtc"] | {
+        "fedvtc.tuning": "last",
+        "fedvtc.tuning_epochs": 1,
+        "fedvtc.tuning_images": 2,
+    }
+    settings = {"fraction_train": 0.25, **given, **UNJUDGED, **DOUBLE}
+    config, local = (small_run(images, tmp_path, name=name, **settings) for name in ("flower", "local"))
+    run(config, hosts(2))
+    train_locally(local, display=SilentDisplay())
+    assert [len(clients) for clients in trained_in(config)] == [1, 1, 4]
+    assert_close(all_tensors(config.folder), all_tensors(local.folder))
+
+
 def test_a_supernode_without_a_client_in_the_round_is_left_alone(images, tmp_path):
     settings = {"fraction_train": 0.25, "rounds": 3, **UNJUDGED}
     config = small_run(images, tmp_path, method="fedgan", **settings)
