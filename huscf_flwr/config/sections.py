@@ -95,6 +95,8 @@ class ClassifierSection(Section):
             clients in turn.
         decoder: name in ``conf/decoders`` or path of a YAML file: what draws images from features, for
             methods that have such a thing.
+        member: which architecture of the family every client has, from zero; by default they are dealt in
+            turn. A SuperNode whose node config has ``architecture`` has that one.
         features: width of the features, the same for all architectures; by default the file's.
         learning_rate: of stochastic gradient descent (0.01 in FedProto's official code).
         momentum: share of the last step that is in the next one (0.5 there).
@@ -105,6 +107,7 @@ class ClassifierSection(Section):
 
     family: str = "family5"
     decoder: str = "vtc"
+    member: NonNegativeInt | None = None
     features: PositiveInt | None = None
     learning_rate: PositiveFloat = 0.01
     momentum: float = Field(default=0.5, ge=0, lt=1)

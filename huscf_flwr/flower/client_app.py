@@ -2,11 +2,12 @@
 
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
 folder or file, in any format that `huscf_flwr.data.formats` knows; `class-names` and `first-label` say how
-labels are counted where the files do not. Its device profile is named by `device-profile` (`FILE:NAME`), and
-what it keeps between rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without
-them hosts virtual clients of the configured scenario, and keeps theirs in the run's folder.
-`root-certificates` names the file by which either knows the split executor, usually the one by which
-`flower-supernode --root-certificates` knows the SuperLink: a ClientApp is not told of that.
+labels are counted where the files do not, and `architecture` which member of a family of classifiers it has.
+Its device profile is named by `device-profile` (`FILE:NAME`), and what it keeps between rounds, such as its
+optimisers' moments, lies in `state-folder`. A SuperNode without them hosts virtual clients of the configured
+scenario, and keeps theirs in the run's folder. `root-certificates` names the file by which either knows the
+split executor, usually the one by which `flower-supernode --root-certificates` knows the SuperLink: a
+ClientApp is not told of that.
 """
 
 from __future__ import annotations
@@ -143,8 +144,8 @@ def _reasons(drop_outs: Mapping[int, DropOut], of: str) -> dict[int, str]:
 
 
 def _config(context: Context) -> RunConfig:
-    config = resolved(from_run_config(context.run_config))
-    return config if owner_of(context) else following_data(config)
+    config, owner = resolved(from_run_config(context.run_config)), owner_of(context)
+    return owner.own_settings(config) if owner else following_data(config)
 
 
 def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:

@@ -31,6 +31,15 @@ class Owner:
     """In the order of labels, if the data folder has a folder of pictures for each class."""
     first_label: int = 0
     """What the files call class 0."""
+    architecture: int | None = None
+    """Which member of the family its classifier is, if it is not dealt one."""
+
+    def own_settings(self, config: RunConfig) -> RunConfig:
+        """Return the settings of a run as this client has them: with the architecture of its classifier."""
+        if self.architecture is None:
+            return config
+        own = config.classifier.model_copy(update={"member": self.architecture})
+        return config.model_copy(update={"classifier": own})
 
     def device(self) -> Device:
         """Return the device profile that the node config names as ``FILE:NAME``.
@@ -102,6 +111,7 @@ def owner_of(context: Context) -> Owner | None:
         str(node.get("device-profile", "paper:d4")),
         tuple(name for name in names if name),
         int(node.get("first-label", 0)),
+        int(node["architecture"]) if "architecture" in node else None,
     )
 
 

@@ -104,6 +104,15 @@ class ClassifierFamily(_Strict):
         """Return which member a client has, from zero: they are dealt in turn."""
         return client % len(self.members)
 
+    def checked(self, member: int) -> int:
+        """Return ``member``; raises ``ValueError`` if there is none of this number."""
+        if member >= len(self.members):
+            raise ValueError(
+                f"classifier.member, or architecture in a node config, is {member}, but the family "
+                f"'{self.name}' has {len(self.members)} members, from 0: choose one of them"
+            )
+        return member
+
     def check_fits(self, image: ImageSpec) -> None:
         """Raise ``ValueError`` if a member leaves smaller maps of such images than ``map_size``."""
         for member, layers in enumerate(self.members):
@@ -138,4 +147,6 @@ def classifier_family_of(config: RunConfig, spec: ModelSpec) -> ClassifierFamily
     if config.classifier.features is not None:
         family = family.model_copy(update={"features": config.classifier.features})
     family.check_fits(spec.image)
+    if config.classifier.member is not None:
+        family.checked(config.classifier.member)
     return family

@@ -90,11 +90,13 @@ def classifier_of(
     """Return a client's classifier as it is before the first round: its member, with weights of its own.
 
     They come from the stream of (seed, client), whoever builds it. Raises ``ValueError`` if the images are
-    too small for the run's family.
+    too small for the run's family, or it has no such member.
     """
     spec = model_spec_of(config)
     family = classifier_family_of(config, spec)
-    member, stream = family.member_of(client), torch_stream(config.seed, "classifier", client)
+    chosen = config.classifier.member
+    member = family.member_of(client) if chosen is None else family.checked(chosen)
+    stream = torch_stream(config.seed, "classifier", client)
     return build_classifier(family, member, spec.image, spec.classes, stream, dtype=dtype, device=device)
 
 

@@ -9,6 +9,7 @@ from huscf_flwr.data import DataError, LabelledImages, population_of, write_idx_
 from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.methods import method_named, resolved
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
+from huscf_flwr.models.classifiers import classifier_of
 from tests.data.formats.writing import some, write_npz, write_pictures, write_table
 from tests.run.builders import small_run, write_domains
 
@@ -193,3 +194,15 @@ def test_root_certificates_are_read_where_the_node_config_names_them(tmp_path):
     assert root_certificates_of(context(root_certificates=str(tmp_path / "ca.crt"))) == b"PEM"
     with pytest.raises(ValueError, match=r"node config: root-certificates: .*nowhere cannot be read"):
         root_certificates_of(context(root_certificates=str(tmp_path / "nowhere")))
+
+
+def test_an_owner_has_the_architecture_of_its_node_config_and_else_what_the_run_says(tmp_path):
+    config = small_run(tmp_path, tmp_path)
+    given = {"client_id": 3, "data_folder": str(tmp_path)}
+    assert owner_of(context(**given)).own_settings(config) == config
+    own = owner_of(context(**given, architecture=1)).own_settings(config)
+    assert own.classifier.member == 1
+    chosen, dealt = (classifier_of(each, 3) for each in (own, config))
+    alone = config.model_copy(update={"classifier": config.classifier.model_copy(update={"member": 1})})
+    assert sum(p.numel() for p in chosen.parameters()) != sum(p.numel() for p in dealt.parameters())
+    assert torch.equal(chosen.head.weight, classifier_of(alone, 3).head.weight)

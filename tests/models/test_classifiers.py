@@ -285,3 +285,16 @@ def test_groups_that_divide_no_channels_of_torchvision_are_refused():
 
 def test_an_unknown_network_is_refused_by_its_key(tmp_path):
     assert "'members.0.torchvision' is 'resnet19'" in refusal(tmp_path, members=[{"torchvision": "resnet19"}])
+
+
+def test_all_clients_may_have_one_architecture_and_it_must_be_there():
+    config = RunConfig(classifier={"member": 4})
+    sizes = {sum(p.numel() for p in classifier_of(config, client).parameters()) for client in (0, 1, 2)}
+    assert len(sizes) == 1
+    with pytest.raises(ValueError, match=r"classifier.member.* is 5, but the family 'family5' has 5 members"):
+        classifier_family_of(RunConfig(classifier={"member": 5}), load_model_spec("authors-28"))
+
+
+def test_features_may_be_wider_or_narrower_than_the_file_says():
+    config = RunConfig(classifier={"features": 32})
+    assert classifier_of(config, 0).features(torch.zeros(1, 1, 28, 28)).shape == (1, 32)
