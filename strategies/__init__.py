@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from strategies.fedgan import FedGAN
     from strategies.fedproto import FedProto
     from strategies.fedvtc import FedVTC
+    from strategies.fedtgp import FedTGP
     from strategies.fsgan import FSGAN
     from strategies.hflgan import HFLGAN
     from strategies.huscf import HuSCF
@@ -32,6 +33,7 @@ __all__ = [
     "FedGAN",
     "FedProto",
     "FedVTC",
+    "FedTGP",
     "HuSCF",
     "Local",
     "MethodStrategy",
@@ -42,6 +44,7 @@ _MODULES = {
     "FedGAN": "strategies.fedgan",
     "FedProto": "strategies.fedproto",
     "FedVTC": "strategies.fedvtc",
+    "FedTGP": "strategies.fedtgp",
     "FSGAN": "strategies.fsgan",
     "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",

@@ -18,6 +18,7 @@ BUILT_IN = {
     "fedgan": "huscf_flwr.methods.fedgan:FedGAN",
     "fedproto": "huscf_flwr.methods.fedproto:FedProto",
     "fedvtc": "huscf_flwr.methods.fedvtc:FedVTC",
+    "fedtgp": "huscf_flwr.methods.fedtgp:FedTGP",
     "central": "huscf_flwr.methods.central:Central",
     "local": "huscf_flwr.methods.local:Local",
     "pflgan": "huscf_flwr.methods.pflgan:PFLGAN",

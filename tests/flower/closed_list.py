@@ -145,6 +145,17 @@ DECLARED = {
             "tstr_accuracy",
             "tstr_f1",
         },
+    "fedtgp": {
+        "description": DESCRIPTION | {"classes"},
+        "order": set(),
+        "order kinds": {"global_prototypes": "classes|prototypes"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"class_means": "means"},
+        "losses": {"classifier", "prototype"},
+        "product": {},
+        "evaluation kinds": {"global_prototypes": "classes|prototypes"},
+        "scores": {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"},
     },
     "local": {
         "description": DESCRIPTION,
@@ -249,6 +260,7 @@ GROUPS = {
     "fedproto": "everybody",
     "fedvtc": "everybody",
     "fedvtc-own-decoders": "everybody",
+    "fedtgp": "everybody",
     "fsgan": "everybody",
 }
 """Names of the groups of clients that are told the same, where there are any.

@@ -89,6 +89,9 @@ def test_one_of_ones_own_is_found_by_where_it_is(offer):
 def test_an_unknown_name_is_refused_with_those_that_are_known(name):
     known = "central, fedgan, fedproto, fedvtc, fsgan, hflgan, huscf, local, mdgan, pflgan, uagan"
     assert f"write {known}, or a class of your own as my_package.mine:Mine" in refusal(name)
+    assert f"write {', '.join(sorted(BUILT_IN))}, or a class of your own as my_package.mine:Mine" in refusal(
+        name
+    )
 
 
 def test_the_nearest_name_is_told():
@@ -208,6 +211,7 @@ def test_a_section_of_another_than_the_chosen_is_refused():
     """Only our own are known without being named."""
     config = RunConfig.model_validate({"mine": {"flavour": "sour"}})
     known = "known are central, fedgan, fedproto, fedvtc, fsgan, hflgan, huscf, local, mdgan, pflgan, uagan"
+    known = f"known are {', '.join(sorted(BUILT_IN))}"
     with pytest.raises(ConfError, match=rf"unknown section 'mine'.*{known}"):
         resolved(config)
 

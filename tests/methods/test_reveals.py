@@ -19,6 +19,7 @@ LEARNED = {
     "hflgan": (["a model of one client"], ["averages"]),
     "fedproto": (["label counts", "class means"], ["averages"]),
     "fedvtc": (["label counts", "a model of one client", "class means"], ["averages"]),
+    "fedtgp": (["label counts", "class means"], ["averages"]),
     "local": ([], []),
     "central": (["images and labels"], []),
 }

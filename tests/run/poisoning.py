@@ -6,6 +6,7 @@ from huscf_flwr.methods.central import CentralClient
 from huscf_flwr.methods.fedgan import FedGANClient
 from huscf_flwr.methods.fedproto import FedProtoClient
 from huscf_flwr.methods.fedvtc import FedVTCClient
+from huscf_flwr.methods.fedtgp import FedTGPClient
 from huscf_flwr.methods.fsgan import FSGANClient
 from huscf_flwr.methods.hflgan import HFLGANClient
 from huscf_flwr.methods.huscf import HuSCFClient
@@ -23,6 +24,7 @@ WEIGHTS = {
     ),
     **dict.fromkeys(
         (FedProtoClient, LocalClassifierClient, FedVTCClient),
+        (FedProtoClient, FedTGPClient, LocalClassifierClient),
         lambda member: member.training.network.head.bias,
     ),
     **dict.fromkeys(

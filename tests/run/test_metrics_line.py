@@ -54,6 +54,7 @@ OF_A_CLIENT = {"id", "samples", "losses", "round_seconds", "bytes"}
         ("pflgan", {"weights"}, GAN, {"local"}),
         ("hflgan", {"silhouette", "cloud"}, GAN | {"global_generator"}, {"cluster", "weight"}),
         ("fedproto", set(), {"classifier", "prototype"}, set()),
+        ("fedtgp", {"margin"}, {"classifier", "prototype"}, set()),
         ("local", set(), GAN, set()),
         ("local-classifier", set(), {"classifier"}, set()),
         ("central", set(), GAN, set()),

@@ -35,7 +35,7 @@ from tests.run.builders import (
 from tests.run.poisoning import WEIGHTS
 
 KEEPING = ("fedproto", "local", "local-classifier")
-"""Methods whose models stay on clients."""
+"""Methods whose models stay on clients: one of each kind."""
 CLASSIFYING = ("fedproto", "local-classifier")
 
 
@@ -402,3 +402,7 @@ def test_the_report_has_their_section_where_there_are_some(make, method):
     assert ("Models that stay on clients" in page.text) is keeping
     # FedVTC's shared decoder is judged by domain, and its classifiers are not.
     assert ("own models" in page.text) is (keeping and method != "fedvtc")
+    keeps = keeps_models(method_class(method).client)
+    assert ("own-models" in page.sections) is keeps
+    assert ("Models that stay on clients" in page.text) is keeps
+    assert ("own models" in page.text) is keeps
