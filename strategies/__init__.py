@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from huscf_flwr.flower.strategy import MethodStrategy
     from strategies.central import Central
     from strategies.fedgan import FedGAN
+    from strategies.fedgen import FedGen
     from strategies.fedproto import FedProto
     from strategies.fedvtc import FedVTC
     from strategies.fedtgp import FedTGP
@@ -31,6 +32,7 @@ __all__ = [
     "UAGAN",
     "Central",
     "FedGAN",
+    "FedGen",
     "FedProto",
     "FedVTC",
     "FedTGP",
@@ -45,6 +47,7 @@ _MODULES = {
     "FedProto": "strategies.fedproto",
     "FedVTC": "strategies.fedvtc",
     "FedTGP": "strategies.fedtgp",
+    "FedGen": "strategies.fedgen",
     "FSGAN": "strategies.fsgan",
     "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",

@@ -19,6 +19,7 @@ BUILT_IN = {
     "fedproto": "huscf_flwr.methods.fedproto:FedProto",
     "fedvtc": "huscf_flwr.methods.fedvtc:FedVTC",
     "fedtgp": "huscf_flwr.methods.fedtgp:FedTGP",
+    "fedgen": "huscf_flwr.methods.fedgen:FedGen",
     "central": "huscf_flwr.methods.central:Central",
     "local": "huscf_flwr.methods.local:Local",
     "pflgan": "huscf_flwr.methods.pflgan:PFLGAN",

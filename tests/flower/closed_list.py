@@ -157,6 +157,18 @@ DECLARED = {
         "evaluation kinds": {"global_prototypes": "classes|prototypes"},
         "scores": {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"},
     },
+    "fedgen": {
+        "description": DESCRIPTION | {"counts"},
+        "order": set(),
+        "order kinds": {"generator": rf"classes|(hidden|norm|out)\.{ENTRY}", "head": "weight|bias"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"head": "weight|bias"},
+        "losses": {"classifier", "generated"},
+        "product": {},
+        "evaluation kinds": {},
+        "scores": {"accuracy", "f1", "loss"},
+    },
     "local": {
         "description": DESCRIPTION,
         "order": set(),
@@ -261,6 +273,7 @@ GROUPS = {
     "fedvtc": "everybody",
     "fedvtc-own-decoders": "everybody",
     "fedtgp": "everybody",
+    "fedgen": "everybody",
     "fsgan": "everybody",
 }
 """Names of the groups of clients that are told the same, where there are any.

@@ -20,6 +20,7 @@ LEARNED = {
     "fedproto": (["label counts", "class means"], ["averages"]),
     "fedvtc": (["label counts", "a model of one client", "class means"], ["averages"]),
     "fedtgp": (["label counts", "class means"], ["averages"]),
+    "fedgen": (["label counts", "a model of one client"], ["averages"]),
     "local": ([], []),
     "central": (["images and labels"], []),
 }

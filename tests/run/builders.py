@@ -45,6 +45,7 @@ METHODS = {
     "fedvtc": {"method": "fedvtc", **_SMALL_FEDVTC},
     "fedvtc-own-decoders": {"method": "fedvtc", "fedvtc.share_decoder": False, **_SMALL_FEDVTC},
     "fedtgp": {"method": "fedtgp", "fedtgp.server_epochs": 2, "classifier.family": SMALL_FAMILY},
+    "fedgen": {"method": "fedgen", "fedgen.server_steps": 2, "classifier.family": SMALL_FAMILY},
     "local": {"method": "local"},
     "local-classifier": {"method": "local", "local.task": "classifier", "classifier.family": SMALL_FAMILY},
     "central": {"method": "central", "central.batch_size": 16},

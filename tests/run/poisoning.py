@@ -4,6 +4,7 @@ import torch
 
 from huscf_flwr.methods.central import CentralClient
 from huscf_flwr.methods.fedgan import FedGANClient
+from huscf_flwr.methods.fedgen import FedGenClient
 from huscf_flwr.methods.fedproto import FedProtoClient
 from huscf_flwr.methods.fedvtc import FedVTCClient
 from huscf_flwr.methods.fedtgp import FedTGPClient
@@ -25,6 +26,7 @@ WEIGHTS = {
     **dict.fromkeys(
         (FedProtoClient, LocalClassifierClient, FedVTCClient),
         (FedProtoClient, FedTGPClient, LocalClassifierClient),
+        (FedProtoClient, FedTGPClient, FedGenClient, LocalClassifierClient),
         lambda member: member.training.network.head.bias,
     ),
     **dict.fromkeys(

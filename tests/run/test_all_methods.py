@@ -119,7 +119,7 @@ def upload_spoilt(begin, upload):
 # Of these, clients send nothing, or nothing in their second round.
 SILENT = {"local", "local-classifier", "uagan", "pflgan"}
 # The server has nothing to say before it has heard of all.
-SILENT_AT_FIRST = {"fedproto", "fedtgp"}
+SILENT_AT_FIRST = {"fedproto", "fedtgp", "fedgen"}
 
 
 @pytest.mark.parametrize("make", mostly_slow(sorted(ALL.keys() - SILENT), *OF_EACH_KIND), indirect=True)

@@ -55,6 +55,7 @@ OF_A_CLIENT = {"id", "samples", "losses", "round_seconds", "bytes"}
         ("hflgan", {"silhouette", "cloud"}, GAN | {"global_generator"}, {"cluster", "weight"}),
         ("fedproto", set(), {"classifier", "prototype"}, set()),
         ("fedtgp", {"margin"}, {"classifier", "prototype"}, set()),
+        ("fedgen", {"teacher_loss", "diversity_loss"}, {"classifier", "generated"}, set()),
         ("local", set(), GAN, set()),
         ("local-classifier", set(), {"classifier"}, set()),
         ("central", set(), GAN, set()),
