@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from strategies.fedgan import FedGAN
     from strategies.fedgen import FedGen
     from strategies.fedproto import FedProto
-    from strategies.fedvtc import FedVTC
     from strategies.fedtgp import FedTGP
+    from strategies.fedvtc import FedVTC
     from strategies.fsgan import FSGAN
+    from strategies.gefl import GeFL
     from strategies.hflgan import HFLGAN
     from strategies.huscf import HuSCF
     from strategies.local import Local
@@ -34,8 +35,9 @@ __all__ = [
     "FedGAN",
     "FedGen",
     "FedProto",
-    "FedVTC",
     "FedTGP",
+    "FedVTC",
+    "GeFL",
     "HuSCF",
     "Local",
     "MethodStrategy",
@@ -48,6 +50,7 @@ _MODULES = {
     "FedVTC": "strategies.fedvtc",
     "FedTGP": "strategies.fedtgp",
     "FedGen": "strategies.fedgen",
+    "GeFL": "strategies.gefl",
     "FSGAN": "strategies.fsgan",
     "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",

@@ -20,6 +20,7 @@ BUILT_IN = {
     "fedvtc": "huscf_flwr.methods.fedvtc:FedVTC",
     "fedtgp": "huscf_flwr.methods.fedtgp:FedTGP",
     "fedgen": "huscf_flwr.methods.fedgen:FedGen",
+    "gefl": "huscf_flwr.methods.gefl:GeFL",
     "central": "huscf_flwr.methods.central:Central",
     "local": "huscf_flwr.methods.local:Local",
     "pflgan": "huscf_flwr.methods.pflgan:PFLGAN",

@@ -1,18 +1,31 @@
-"""The server of clients that have a classifier of their own: what is the same whatever they share."""
+"""Both halves of methods whose clients have a classifier of their own, whatever they share."""
 
 from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.batches import largest_epoch
-from huscf_flwr.methods.contract import Description, Method, Order, Orders, Parts, Product, Tensors
-from huscf_flwr.models import model_spec_of
+from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining
+from huscf_flwr.methods.contract import (
+    Classifier,
+    Description,
+    MessageClient,
+    Method,
+    Order,
+    Orders,
+    Parts,
+    Product,
+    Tensors,
+)
+from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.models.classifier_spec import classifier_family_of
 
-_EVERYBODY = "everybody"
+EVERYBODY = "everybody"
 """The only group."""
 
 
@@ -35,7 +48,7 @@ class OwnClassifiers(Method, ABC):
         classifier_family_of(config, model_spec_of(config))
 
     @classmethod
-    def sampler(cls, config: RunConfig, product: Tensors) -> NoReturn:  # noqa: ARG003 - there is nothing to draw from
+    def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:  # noqa: ARG003 - there is nothing to draw from
         """Raise ``ValueError``: there is no generator of images."""
         raise ValueError(
             f"{cls.name} trains classifiers and has no generator, so nothing can be drawn from it"
@@ -50,10 +63,33 @@ class OwnClassifiers(Method, ABC):
         return []
 
 
+class OwnClassifierClient(MessageClient):
+    """A client whose classifier never leaves it, with its momentum."""
+
+    losses: ClassVar[tuple[str, ...]] = (CROSS_ENTROPY,)
+
+    def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        super().__init__(client, images, device, config)
+        self.training = ClassifierTraining(client, config)
+
+    def classifiers(self) -> Mapping[str, Classifier]:
+        """Return its only one."""
+        return {"": self.training.logits_of}
+
+    def private(self) -> Tensors:
+        """Return weights and momentum."""
+        return self.training.states()
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with them; without any the client starts anew."""
+        if tensors:
+            self.training.load(tensors)
+
+
 def told_everybody(clients: Sequence[int], parts: Parts) -> Orders:
     """Return orders with the same tensors for all ``clients``; without any, orders to train and no more."""
     if not parts:
         return Orders(clients={client: Order() for client in clients})
     return Orders(
-        clients={client: Order(groups=(_EVERYBODY,)) for client in clients}, groups={_EVERYBODY: parts}
+        clients={client: Order(groups=(EVERYBODY,)) for client in clients}, groups={EVERYBODY: parts}
     )

@@ -15,12 +15,12 @@ from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.classifier_training import (
     CROSS_ENTROPY,
-    ClassifierTraining,
     ClassMeans,
     ExtraLoss,
 )
-from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.named_tensors import below_prefix
+from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.session import Losses
 
 CLASS_MEANS = "class_means"
@@ -30,7 +30,7 @@ _PROTOTYPE = "prototype"
 """Name of the loss that draws features to global prototypes, and of the classifier by the nearest of them."""
 
 
-class PrototypeClient(MessageClient):
+class PrototypeClient(OwnClassifierClient):
     """A client's classifier, which never leaves it, and the global prototypes that it received last.
 
     A subclass says under which names these come, and how strongly they attract.
@@ -44,7 +44,6 @@ class PrototypeClient(MessageClient):
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        self.training = ClassifierTraining(client, config)
         self._global: Tensors = {}
         self._own: ClassMeans | None = None
         self._round = 0
@@ -100,12 +99,11 @@ class PrototypeClient(MessageClient):
     def private(self) -> Tensors:
         """Return weights and momentum, and the global prototypes that it received last."""
         received = {f"{self.received_kind}.{name}": tensor for name, tensor in self._global.items()}
-        return {**self.training.states(), **received}
+        return {**super().private(), **received}
 
     def load_private(self, tensors: Tensors) -> None:
         """Go on with them; without any the client starts anew."""
-        if tensors:
-            self.training.load(tensors)
+        super().load_private(tensors)
         self._global = below_prefix(f"{self.received_kind}.", tensors)
 
     def _take(self, order: Order) -> None:

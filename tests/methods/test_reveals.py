@@ -21,6 +21,7 @@ LEARNED = {
     "fedvtc": (["label counts", "a model of one client", "class means"], ["averages"]),
     "fedtgp": (["label counts", "class means"], ["averages"]),
     "fedgen": (["label counts", "a model of one client"], ["averages"]),
+    "gefl": (["label counts", "a model of one client"], ["averages"]),
     "local": ([], []),
     "central": (["images and labels"], []),
 }

@@ -46,6 +46,8 @@ METHODS = {
     "fedvtc-own-decoders": {"method": "fedvtc", "fedvtc.share_decoder": False, **_SMALL_FEDVTC},
     "fedtgp": {"method": "fedtgp", "fedtgp.server_epochs": 2, "classifier.family": SMALL_FAMILY},
     "fedgen": {"method": "fedgen", "fedgen.server_steps": 2, "classifier.family": SMALL_FAMILY},
+    "gefl": {"method": "gefl", "classifier.family": SMALL_FAMILY},
+    "gefl-dcgan": {"method": "gefl", "gefl.generator": "dcgan", "classifier.family": SMALL_FAMILY},
     "local": {"method": "local"},
     "local-classifier": {"method": "local", "local.task": "classifier", "classifier.family": SMALL_FAMILY},
     "central": {"method": "central", "central.batch_size": 16},
@@ -56,6 +58,8 @@ METHODS = {
     "hflgan": {"method": "hflgan"},
 }
 """Settings with which each of our methods runs in tests; one with variants is there with each of them."""
+SILENT_AT_FIRST = {"fedproto", "fedvtc", "fedtgp", "fedgen"}
+"""Methods whose server has nothing to say before it has heard of clients."""
 UNJUDGED = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 """Settings of a run that scores as little as a run can."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -12,12 +12,13 @@ from torch.nn import functional
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
-from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, ExtraLoss
-from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ExtraLoss
+from huscf_flwr.methods.contract import Order, Tensors, Upload
 from huscf_flwr.methods.fedgen.crossing import CLASSES, GENERATOR
 from huscf_flwr.methods.fedgen.generator import FeatureGenerator
 from huscf_flwr.methods.fedgen.settings import FedGenSettings
 from huscf_flwr.methods.label_counts import LabelCounts, counted
+from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.methods.shared_heads import HEAD, head_of, take_head
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import Losses
@@ -26,14 +27,13 @@ _GENERATED = "generated"
 """Name of the loss on generated features."""
 
 
-class FedGenClient(MessageClient):
+class FedGenClient(OwnClassifierClient):
     """A client's classifier, whose extractor never leaves it."""
 
     losses: ClassVar = (CROSS_ENTROPY, _GENERATED)
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        self.training = ClassifierTraining(client, config)
         self._settings = config.settings(FedGenSettings)
         self._received: Tensors = {}
         self._round = 0
@@ -62,19 +62,6 @@ class FedGenClient(MessageClient):
     def upload(self) -> Upload:
         """Return the head."""
         return Upload(tensors={HEAD: head_of(self.training.network)})
-
-    def classifiers(self) -> Mapping[str, Classifier]:
-        """Return its only one."""
-        return {"": self.training.logits_of}
-
-    def private(self) -> Tensors:
-        """Return weights and momentum."""
-        return self.training.states()
-
-    def load_private(self, tensors: Tensors) -> None:
-        """Go on with them; without any the client starts anew."""
-        if tensors:
-            self.training.load(tensors)
 
     def _losses(self) -> GeneratedLosses:
         weights = {name: tensor for name, tensor in self._received.items() if name != CLASSES}
