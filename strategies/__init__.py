@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from huscf_flwr.flower.strategy import MethodStrategy
+    from strategies.ccvr import CCVR
     from strategies.central import Central
     from strategies.fedgan import FedGAN
     from strategies.fedgen import FedGen
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from strategies.uagan import UAGAN
 
 __all__ = [
+    "CCVR",
     "FSGAN",
     "HFLGAN",
     "MDGAN",
@@ -51,6 +53,7 @@ _MODULES = {
     "FedTGP": "strategies.fedtgp",
     "FedGen": "strategies.fedgen",
     "GeFL": "strategies.gefl",
+    "CCVR": "strategies.ccvr",
     "FSGAN": "strategies.fsgan",
     "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",

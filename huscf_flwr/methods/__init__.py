@@ -21,6 +21,7 @@ BUILT_IN = {
     "fedtgp": "huscf_flwr.methods.fedtgp:FedTGP",
     "fedgen": "huscf_flwr.methods.fedgen:FedGen",
     "gefl": "huscf_flwr.methods.gefl:GeFL",
+    "ccvr": "huscf_flwr.methods.ccvr:CCVR",
     "central": "huscf_flwr.methods.central:Central",
     "local": "huscf_flwr.methods.local:Local",
     "pflgan": "huscf_flwr.methods.pflgan:PFLGAN",

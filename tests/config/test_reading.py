@@ -131,6 +131,8 @@ CHANGED = {
     "gefl.divergence-weight": 0.5,
     "gefl.drawn-epochs": 2,
     "gefl.mixing": "together",
+    "ccvr.virtual": 50,
+    "ccvr.epochs": 3,
     "local.task": "classifier",
     "central.batch-size": 64,
     "pflgan.local-rounds": 2,

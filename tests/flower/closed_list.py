@@ -194,6 +194,21 @@ DECLARED = {
         "evaluation kinds": {},
         "scores": {"accuracy", "f1", "loss"},
     },
+    "ccvr": {
+        "description": DESCRIPTION | {"counts"},
+        "order": {"trains", "measures"},
+        "order kinds": {"head": "weight|bias"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"head": "weight|bias", "class_statistics": "means|covariances"},
+        "losses": {"classifier"},
+        "product": {},
+        "evaluation kinds": {"calibrated_head": "weight|bias"},
+        "scores": {
+            *("accuracy", "f1", "loss"),
+            *("uncalibrated_accuracy", "uncalibrated_f1", "uncalibrated_loss"),
+        },
+    },
     "local": {
         "description": DESCRIPTION,
         "order": set(),
@@ -300,6 +315,7 @@ GROUPS = {
     "fedtgp": "everybody",
     "fedgen": "everybody",
     "gefl": "everybody",
+    "ccvr": "everybody",
     "gefl-dcgan": "everybody",
     "fsgan": "everybody",
 }

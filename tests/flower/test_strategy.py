@@ -15,6 +15,7 @@ from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.session.wire import channel, server
 from huscf_flwr.session.wire.endpoint import PortTakenError
 from strategies import (
+    CCVR,
     FSGAN,
     HFLGAN,
     MDGAN,
@@ -271,6 +272,7 @@ STRATEGIES = {
     "fedtgp": FedTGP,
     "fedgen": FedGen,
     "gefl": GeFL,
+    "ccvr": CCVR,
     "gefl-dcgan": GeFL,
     "local": Local,
     "local-classifier": Local,

@@ -22,6 +22,7 @@ LEARNED = {
     "fedtgp": (["label counts", "class means"], ["averages"]),
     "fedgen": (["label counts", "a model of one client"], ["averages"]),
     "gefl": (["label counts", "a model of one client"], ["averages"]),
+    "ccvr": (["label counts", "a model of one client", "class means"], ["averages"]),
     "local": ([], []),
     "central": (["images and labels"], []),
 }

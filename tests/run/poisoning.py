@@ -2,6 +2,7 @@
 
 import torch
 
+from huscf_flwr.methods.ccvr import CCVRClient
 from huscf_flwr.methods.central import CentralClient
 from huscf_flwr.methods.fedgan import FedGANClient
 from huscf_flwr.methods.fedgen import FedGenClient
@@ -27,7 +28,7 @@ WEIGHTS = {
     **dict.fromkeys(
         (
             *(FedProtoClient, FedTGPClient, FedGenClient, FedVTCClient),
-            *(GeFLClient, GeFLAutoencoderClient, LocalClassifierClient),
+            *(CCVRClient, GeFLClient, GeFLAutoencoderClient, LocalClassifierClient),
         ),
         lambda member: member.training.network.head.bias,
     ),

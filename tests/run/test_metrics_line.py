@@ -58,6 +58,7 @@ OF_A_CLIENT = {"id", "samples", "losses", "round_seconds", "bytes"}
         ("fedgen", {"teacher_loss", "diversity_loss"}, {"classifier", "generated"}, set()),
         ("gefl", set(), {"reconstruction", "divergence"}, {"weight"}),
         ("gefl-dcgan", set(), GAN, {"weight"}),
+        ("ccvr", set(), {"classifier"}, set()),
         ("local", set(), GAN, set()),
         ("local-classifier", set(), {"classifier"}, set()),
         ("central", set(), GAN, set()),
