@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from strategies.fedgen import FedGen
     from strategies.fedproto import FedProto
     from strategies.fedtgp import FedTGP
+    from strategies.fedtype import FedType
     from strategies.fedvtc import FedVTC
     from strategies.fsgan import FSGAN
     from strategies.gefl import GeFL
@@ -38,6 +39,7 @@ __all__ = [
     "FedGen",
     "FedProto",
     "FedTGP",
+    "FedType",
     "FedVTC",
     "GeFL",
     "HuSCF",
@@ -54,6 +56,7 @@ _MODULES = {
     "FedGen": "strategies.fedgen",
     "GeFL": "strategies.gefl",
     "CCVR": "strategies.ccvr",
+    "FedType": "strategies.fedtype",
     "FSGAN": "strategies.fsgan",
     "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",

@@ -74,7 +74,7 @@ class RunConfig(Section):
 
     Attributes:
         name: of the run's folder below ``output``.
-        method: ``huscf``, ``fedgan``, ``fedproto``, ``fedtgp``, ``fedgen``, ``gefl``, ``ccvr``,
+        method: ``huscf``, ``fedgan``, ``fedproto``, ``fedtgp``, ``fedgen``, ``gefl``, ``ccvr``, ``fedtype``,
             ``local``, ``central``, ``mdgan``, ``uagan``, ``fsgan``, ``pflgan``, ``hflgan``, or a class of
             your own as ``my_package.mine:Mine``.
         mode: name in ``conf/modes``, or path of a YAML file: ``corrected``, or ``parity`` with the authors'

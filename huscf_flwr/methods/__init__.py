@@ -22,6 +22,7 @@ BUILT_IN = {
     "fedgen": "huscf_flwr.methods.fedgen:FedGen",
     "gefl": "huscf_flwr.methods.gefl:GeFL",
     "ccvr": "huscf_flwr.methods.ccvr:CCVR",
+    "fedtype": "huscf_flwr.methods.fedtype:FedType",
     "central": "huscf_flwr.methods.central:Central",
     "local": "huscf_flwr.methods.local:Local",
     "pflgan": "huscf_flwr.methods.pflgan:PFLGAN",

@@ -77,6 +77,7 @@ def test_our_methods_say_what_everything_that_crosses_shows(name):
 @pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"fedproto", "fedtgp", "fedgen"}))
 @pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl"}))
 WITHOUT_A_PRICE = {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl", "ccvr"}
+WITHOUT_A_PRICE = {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl", "ccvr", "fedtype"}
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - WITHOUT_A_PRICE))

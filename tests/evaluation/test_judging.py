@@ -128,7 +128,17 @@ def test_a_judge_that_is_often_wrong_is_warned_of(tmp_path, population):
     assert "FID mean little" in doubt
 
 
-CLASSIFYING = {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl", "gefl-dcgan", "ccvr", "local-classifier"}
+CLASSIFYING = {
+    "fedproto",
+    "fedvtc",
+    "fedtgp",
+    "fedgen",
+    "gefl",
+    "gefl-dcgan",
+    "ccvr",
+    "fedtype",
+    "local-classifier",
+}
 """Products of FedVTC and of GeFL are seen when there are some."""
 
 

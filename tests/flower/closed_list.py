@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 ENTRY = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 BLOCK = rf"(generator|discriminator)\.\d+\.(embedding|main|norm)\.{ENTRY}"
 MOMENT = rf"{BLOCK}\.(step|exp_avg|exp_avg_sq)"
+CLASSIFIER = r"(extractor\.\d+|head)\.(weight|bias)"
 GENERATOR = BLOCK.replace("|discriminator", "")
 DISCRIMINATOR = BLOCK.replace("generator|", "")
 DECODER = r"layers\.\d+\.(weight|bias)"
@@ -209,6 +210,18 @@ DECLARED = {
             *("uncalibrated_accuracy", "uncalibrated_f1", "uncalibrated_loss"),
         },
     },
+    "fedtype": {
+        "description": DESCRIPTION,
+        "order": set(),
+        "order kinds": {"proxy": CLASSIFIER},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"proxy": CLASSIFIER},
+        "losses": {"classifier", "ranking", "proxy", "distillation"},
+        "product": {},
+        "evaluation kinds": {"proxy": CLASSIFIER},
+        "scores": {"accuracy", "f1", "loss", "proxy_accuracy", "proxy_f1", "proxy_loss"},
+    },
     "local": {
         "description": DESCRIPTION,
         "order": set(),
@@ -316,6 +329,7 @@ GROUPS = {
     "fedgen": "everybody",
     "gefl": "everybody",
     "ccvr": "everybody",
+    "fedtype": "everybody",
     "gefl-dcgan": "everybody",
     "fsgan": "everybody",
 }

@@ -99,12 +99,18 @@ def test_only_what_is_made_of_class_means_is_sent_for_an_evaluation(name):
         "global_means": "means",
         "global_prototypes": "prototypes",
         "calibrated_head": "weight",
+        "proxy": "head.weight",
         "networks": "weights",
     }
     records = RecordDict(
         {f"group/everybody/{kind}": ArrayRecord({row: torch.zeros(2, 3)}) for kind, row in rows.items()}
     )
-    listed = {"fedproto": "global_means", "fedtgp": "global_prototypes", "ccvr": "calibrated_head"}.get(name)
+    listed = {
+        "fedproto": "global_means",
+        "fedtgp": "global_prototypes",
+        "ccvr": "calibrated_head",
+        "fedtype": "proxy",
+    }.get(name)
     expected = [f"group/everybody/{kind}" for kind in rows if kind != listed]
     assert unlisted(records, "evaluate", "down", name) == expected
 

@@ -23,6 +23,7 @@ LEARNED = {
     "fedgen": (["label counts", "a model of one client"], ["averages"]),
     "gefl": (["label counts", "a model of one client"], ["averages"]),
     "ccvr": (["label counts", "a model of one client", "class means"], ["averages"]),
+    "fedtype": (["a model of one client"], ["averages"]),
     "local": ([], []),
     "central": (["images and labels"], []),
 }

@@ -49,6 +49,7 @@ METHODS = {
     "gefl": {"method": "gefl", "classifier.family": SMALL_FAMILY},
     "gefl-dcgan": {"method": "gefl", "gefl.generator": "dcgan", "classifier.family": SMALL_FAMILY},
     "ccvr": {"method": "ccvr", "ccvr.virtual": 4, "classifier.family": SMALL_FAMILY},
+    "fedtype": {"method": "fedtype", "classifier.family": SMALL_FAMILY},
     "local": {"method": "local"},
     "local-classifier": {"method": "local", "local.task": "classifier", "classifier.family": SMALL_FAMILY},
     "central": {"method": "central", "central.batch_size": 16},

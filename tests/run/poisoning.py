@@ -8,6 +8,7 @@ from huscf_flwr.methods.fedgan import FedGANClient
 from huscf_flwr.methods.fedgen import FedGenClient
 from huscf_flwr.methods.fedproto import FedProtoClient
 from huscf_flwr.methods.fedtgp import FedTGPClient
+from huscf_flwr.methods.fedtype import FedTypeClient
 from huscf_flwr.methods.fedvtc import FedVTCClient
 from huscf_flwr.methods.fsgan import FSGANClient
 from huscf_flwr.methods.gefl import GeFLAutoencoderClient, GeFLClient
@@ -28,7 +29,7 @@ WEIGHTS = {
     **dict.fromkeys(
         (
             *(FedProtoClient, FedTGPClient, FedGenClient, FedVTCClient),
-            *(CCVRClient, GeFLClient, GeFLAutoencoderClient, LocalClassifierClient),
+            *(CCVRClient, GeFLClient, GeFLAutoencoderClient, FedTypeClient, LocalClassifierClient),
         ),
         lambda member: member.training.network.head.bias,
     ),

@@ -59,6 +59,7 @@ OF_A_CLIENT = {"id", "samples", "losses", "round_seconds", "bytes"}
         ("gefl", set(), {"reconstruction", "divergence"}, {"weight"}),
         ("gefl-dcgan", set(), GAN, {"weight"}),
         ("ccvr", set(), {"classifier"}, set()),
+        ("fedtype", set(), {"classifier", "ranking", "proxy", "distillation"}, {"weight"}),
         ("local", set(), GAN, set()),
         ("local-classifier", set(), {"classifier"}, set()),
         ("central", set(), GAN, set()),
