@@ -100,12 +100,11 @@ class ClassifierTraining:
     ) -> Iterator[Losses]:
         """Train for some passes over ``images`` in round ``number``; yield the losses of each batch.
 
-        The passes are shuffled, and images changed as ``classifier.augmentation`` says, by streams named by
-        seed, ``purpose``, client and round. The last batch of a pass has what is left, be it one image:
-        GroupNorm needs no second. Gradients of a larger norm than ``gradient_norm`` are scaled down to it.
-        A ``learning_rate`` takes the place of the configured one.
-        Gradients of a larger norm than ``gradient_norm`` are scaled down to it; for the rest see ``batches``.
+        They are those of ``batches``. Gradients of a larger norm than ``gradient_norm`` are scaled down to
+        it. A ``learning_rate`` takes the place of the configured one.
         """
+        for group in self._network_and_optimiser()[1].param_groups:
+            group["lr"] = learning_rate or self._config.classifier.learning_rate
         for pixels, labels in self.batches(images, epochs=epochs, number=number, purpose=purpose):
             yield self.step(pixels, labels, extra, gradient_norm)
 
@@ -119,8 +118,6 @@ class ClassifierTraining:
         ``purpose``, client and round. The last batch of a pass has what is left, be it one image: GroupNorm
         needs no second.
         """
-        for group in self._network_and_optimiser()[1].param_groups:
-            group["lr"] = learning_rate or self._config.classifier.learning_rate
         order_of, changes = (
             torch_stream(self._config.seed, f"{purpose} {what}", self._client, number)
             for what in ("order", "augmentation")

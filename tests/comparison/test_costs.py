@@ -72,11 +72,6 @@ def test_our_methods_say_what_everything_that_crosses_shows(name):
     assert Reveal.UNSAID not in shown(crossing.shows_clients, crossing.names_down())
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"fedproto", "fedvtc"}))
-@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"fedproto", "fedtgp"}))
-@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"fedproto", "fedtgp", "fedgen"}))
-@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl"}))
-WITHOUT_A_PRICE = {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl", "ccvr"}
 WITHOUT_A_PRICE = {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl", "ccvr", "fedtype"}
 
 

@@ -90,23 +90,9 @@ def test_of_models_that_stay_on_clients_only_scores_come_back(simulated):
 
 @pytest.mark.parametrize("simulated", sorted(GROUPS), indirect=True)
 def test_what_several_clients_are_told_goes_down_once_to_each_host(simulated):
-    """FedProto and FedVTC have nothing to tell before the first round is over."""
-    requests = contents(simulated.grid, "train")
-    assert len(requests) == 2 * 2
-    (kind,) = DECLARED[simulated.name]["order kinds"].keys() & {
-        *("segments", "networks", "global_means", "discriminator", "statistics"),
-    """FedProto and FedTGP have nothing to tell before their first round is over."""
     """Methods that share what clients send have nothing to tell before their first round is over."""
     requests = contents(simulated.grid, "train")
     assert len(requests) == 2 * 2
-    kinds = DECLARED[simulated.name]["order kinds"].keys() & {
-        *("segments", "networks", "global_means", "global_prototypes", "generator", "head", "discriminator"),
-    }
-    silent = simulated.name in ("fedproto", "fedvtc", "fedvtc-own-decoders")
-    for request in requests:
-        if silent and request["round"]["round"] == 1:
-        if simulated.name in ("fedproto", "fedtgp") and request["round"]["round"] == 1:
-        if simulated.name in ("fedproto", "fedtgp", "fedgen") and request["round"]["round"] == 1:
     kinds = DECLARED[simulated.name]["order kinds"].keys() - {"blocks that change sides"}
     for request in requests:
         if METHODS[simulated.name]["method"] in SILENT_AT_FIRST and request["round"]["round"] == 1:
