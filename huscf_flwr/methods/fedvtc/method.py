@@ -149,12 +149,9 @@ class FedVTC(OwnClassifiers):
         form: dict[str, dict[str, TensorHeader]] = {}
         told = len(self._described[client].classes)
         if told:
-            spread = (
-                (told, self.family.features)
-                if self.settings.spread_of == "class"
-                else (self.family.features,)
-            )
-            form[CLASS_MEANS] = {"means": TensorHeader(self.means.dtype, (told, self.family.features))}
+            means = told, self.family.features
+            spread = means if self.settings.spread_of == "class" else means[1:]
+            form[CLASS_MEANS] = {"means": TensorHeader(self.means.dtype, means)}
             form[SPREAD] = {"deviations": TensorHeader(self.means.dtype, spread)}
         if self.known.any():
             form.update(self._decoder_form())
