@@ -70,6 +70,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         "cache": _absolute(data.cache),
         "root": _absolute(data.root),
     }
+    inception = _absolute(config.evaluation.inception)
     listening = {"certificate": _absolute(executor.certificate), "key": _absolute(executor.key)}
     return config.model_copy(
         update={
@@ -78,6 +79,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
             "classifier": config.classifier.model_copy(update={"family": family}),
             "data": data.model_copy(update=located),
             "cuts": config.cuts.model_copy(update={"devices": _located(config.cuts.devices)}),
+            "evaluation": config.evaluation.model_copy(update={"inception": inception}),
             "executor": executor.model_copy(update=listening),
             "output": _absolute(config.output),
             "resume": _absolute(config.resume),
