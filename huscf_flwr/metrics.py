@@ -137,6 +137,11 @@ for _metric in (
         "comparable within a domain only.",
     ),
     Metric(
+        "inception_fid", "Inception FID", "lower", 1, (0.0, None),
+        meaning="Inception FID: the same distance between the features of torchvision’s Inception v3, whose "
+        "weights lie on disk; not comparable with other programs’ FIDs.",
+    ),
+    Metric(
         "judge_accuracy", "judge accuracy", "higher", 3, _SHARE, short="judge",
         meaning="Judge accuracy: share of real test images whose label the judge finds; where it is low, "
         "label fidelity, generation score and FID mean little.",

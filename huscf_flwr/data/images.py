@@ -7,7 +7,7 @@ size and number of channels once, when they are loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -33,6 +33,8 @@ class LabelledImages:
     Attributes:
         images: uint8 tensor [N, C, H, W].
         labels: int64 tensor [N].
+        holders: int64 tensor [N], from 0: who has each image by its nature, such as the speaker of a
+            recording; None if nothing says so.
 
     Raises:
         DataError: if dtypes, numbers of dimensions or lengths differ from these.
@@ -40,6 +42,7 @@ class LabelledImages:
 
     images: Tensor
     labels: Tensor
+    holders: Tensor | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -50,6 +53,8 @@ class LabelledImages:
             raise DataError(f"labels must be int64 [N], found {self.labels.dtype} {list(self.labels.shape)}")
         if len(self.images) != len(self.labels):
             raise DataError(f"{len(self.images)} images but {len(self.labels)} labels")
+        if self.holders is not None and self.holders.shape != self.labels.shape:
+            raise DataError(f"{len(self.images)} images but holders {list(self.holders.shape)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,11 +62,12 @@ class LabelledImages:
     @property
     def none(self) -> LabelledImages:
         """No images, of the same channels and size."""
-        return LabelledImages(self.images[:0], self.labels[:0])
+        return self.subset(torch.empty(0, dtype=torch.int64))
 
     def subset(self, indices: Tensor) -> LabelledImages:
         """Return a copy of the images and labels at ``indices`` (int64 tensor [M]), in that order."""
-        return LabelledImages(self.images[indices], self.labels[indices])
+        holders = None if self.holders is None else self.holders[indices]
+        return LabelledImages(self.images[indices], self.labels[indices], holders=holders)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +136,7 @@ def convert(data: LabelledImages, channels: int, size: int, fit: Fit = "pad") ->
     for first in range(0, len(data), _IMAGES_AT_ONCE):
         part = slice(first, first + _IMAGES_AT_ONCE)
         converted[part] = _convert(data.images[part], channels, size, fit)
-    return LabelledImages(converted, data.labels)
+    return replace(data, images=converted)
 
 
 def _convert(images: Tensor, channels: int, size: int, fit: Fit) -> Tensor:

@@ -129,7 +129,8 @@ def load_population(
         scenario.domains, root=root, cache=cache, image=image, classes=classes, judged_on=judged_on, fit=fit
     )
     labels = {name: domain.train.labels for name, domain in domains.items()}
-    parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules)
+    holders = {n: domain.train.holders for n, domain in domains.items() if domain.train.holders is not None}
+    parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules, holders=holders)
     return Population(domains, tuple(_split(part, held_out, seed) for part in parts))
 
 

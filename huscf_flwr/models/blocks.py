@@ -12,11 +12,13 @@ from typing import TypeVar, assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from huscf_flwr.models.convolution import Convolution, TransposedConvolution
 from huscf_flwr.models.spec import (
     BlockSpec,
     ConvolutionSpec,
+    EnlargedConvolutionSpec,
     LinearSpec,
     ProjectionSpec,
     Shape,
@@ -56,6 +58,8 @@ class Block(nn.Module):
             inputs = self._join(inputs, self.embedding(labels))
         if isinstance(self.spec, LinearSpec):
             inputs = inputs.flatten(1)
+        if isinstance(self.spec, EnlargedConvolutionSpec):
+            inputs = functional.interpolate(inputs, scale_factor=self.spec.factor, mode="nearest")
         outputs: Tensor = self.activation(self.norm(self.main(inputs)))
         return outputs.view(-1, *self.output_shape) if outputs.dim() == 2 else outputs
 
@@ -108,6 +112,8 @@ def _main_layer(spec: BlockSpec, input_shape: Shape, output_shape: Shape) -> nn.
             return TransposedConvolution(
                 input_shape[0], spec.channels, spec.kernel, spec.stride, spec.padding
             )
+        case EnlargedConvolutionSpec():
+            return Convolution(input_shape[0], spec.channels, spec.kernel, padding=spec.padding)
         case LinearSpec():
             return nn.Linear(math.prod(input_shape), spec.features)
         case _:

@@ -94,7 +94,13 @@ def images_hash(population: Population) -> str:
 def _scenario(config: RunConfig) -> dict[str, Any]:
     """Return a scenario without the places of its images, which are looked at themselves."""
     content = _content(scenario_of(config))
-    return {**content, "domains": [{**domain, "folder": None} for domain in content["domains"]]}
+    return {**content, "domains": [_unplaced(domain) for domain in content["domains"]]}
+
+
+def _unplaced(domain: dict[str, Any]) -> dict[str, Any]:
+    # Hashes are older than by_holder: where it says nothing, it is no part of them.
+    said = {key: value for key, value in domain.items() if key != "by_holder" or value}
+    return {**said, "folder": None}
 
 
 def _model(config: RunConfig) -> dict[str, Any]:

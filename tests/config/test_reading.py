@@ -161,6 +161,7 @@ CHANGED = {
     "evaluation.synthetic-images": 0,
     "evaluation.seconds": 60.0,
     "evaluation.sample-columns": 3,
+    "evaluation.inception": "/weights/inception.safetensors",
     "executor.bind": "0.0.0.0:9000",
     "executor.advertise": "cloud.example:9000",
     "executor.certificate": "/certificates/server.pem",
@@ -486,12 +487,14 @@ def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
             "cuts.devices=./devices.yaml",
             "executor.certificate=server.pem",
             "executor.key=~/server.key",
+            "evaluation.inception=weights.safetensors",
         ],
     )
     assert config.folder == tmp_path / "out" / "demo"
     assert config.resume == tmp_path / "home" / "old"
     assert config.executor.certificate == tmp_path / "server.pem"
     assert config.executor.key == tmp_path / "home" / "server.key"
+    assert config.evaluation.inception == tmp_path / "weights.safetensors"
     assert (config.data.root, config.data.cache) == (tmp_path / "images", tmp_path / "home" / "cache")
     assert config.model.spec == str(tmp_path / "model.yaml")
     assert config.classifier.family == str(tmp_path / "family.yaml")
@@ -532,6 +535,7 @@ def test_what_is_written_down_is_complete(method, mode):
         "data.domains",
         "data.root",
         "cuts.fixed",
+        "evaluation.inception",
         "executor.advertise",
         "executor.certificate",
         "executor.key",

@@ -232,7 +232,7 @@ DECLARED = {
         "losses": {"discriminator", "generator"},
         "product": {},
         "evaluation kinds": {},
-        "scores": {"label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"},
+        "scores": {"label_fidelity", "generation_score", "fid", "inception_fid", "tstr_accuracy", "tstr_f1"},
     },
     "local-classifier": {
         "description": DESCRIPTION,
