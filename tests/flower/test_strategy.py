@@ -34,6 +34,7 @@ from strategies import (
 )
 from tests.flower.grid_runs import DOUBLE, asked, contents, hosts, owners, run, trained_in
 from tests.flower.in_process_grid import InProcessGrid
+from tests.quick import OF_EACH_WAY, with_each
 from tests.run.builders import (
     DOMAINS,
     LAST_ROUND_DIFFERS,
@@ -47,7 +48,7 @@ from tests.run.builders import (
 )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_EACH_WAY)
 def test_a_run_leaves_what_the_local_engine_leaves(images, tmp_path, method):
     config, local = (small_run(images, tmp_path / place, **METHODS[method]) for place in ("flower", "local"))
     run(config, hosts(2))
@@ -76,8 +77,7 @@ def local(images, tmp_path_factory):
     return {name: all_tensors(config.folder) for name, config in runs.items()}
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize(("method", "count"), with_each(METHODS, [1, 4]))
 def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tmp_path, local, count, method):
     """Central training has one client a domain, and two domains: further SuperNodes have nothing to do."""
     config = small_run(images, tmp_path, **METHODS[method], **UNJUDGED, **DOUBLE)
@@ -87,7 +87,7 @@ def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tm
     assert_close(all_tensors(config.folder), local[method])
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"central"}))
+@pytest.mark.parametrize("method", sorted({*OF_EACH_WAY} - {"central"}))
 def test_a_share_of_the_clients_trains_what_it_trains_on_the_local_engine(images, tmp_path, method):
     """Who takes part depends on the seed alone: clients may come to another SuperNode than before."""
     settings = {"fraction_train": 0.5, "rounds": 4, **METHODS[method], **UNJUDGED, **DOUBLE}

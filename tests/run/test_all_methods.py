@@ -11,7 +11,7 @@ from huscf_flwr.methods import BUILT_IN, method_of
 from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
-from tests.quick import OF_EACH_KIND, mostly_slow
+from tests.quick import OF_EACH_KIND, mostly_slow, with_each
 from tests.run.builders import (
     KEEP_ALL,
     LAST_ROUND_DIFFERS,
@@ -31,6 +31,8 @@ from tests.run.builders import (
 from tests.run.poisoning import WEIGHTS, poison
 
 ALL = {**METHODS, "two-exchanges": {"method": "tests.methods.two_exchanges:TwoExchanges"}}
+
+QUICK = [(name, 2) for name in OF_EACH_KIND]
 
 
 @pytest.fixture(params=ALL)
@@ -70,7 +72,7 @@ def test_the_number_of_hosts_changes_nothing(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hosts", [1, 2])
+@pytest.mark.parametrize(("make", "hosts"), with_each(ALL, [1, 2]), indirect=["make"])
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, hosts):
     whole = train(make("whole", rounds=3), hosts)
     if make("any").method in LAST_ROUND_DIFFERS:
@@ -84,8 +86,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, hosts):
     assert evaluations(rest)[-1:] == evaluations(whole)
 
 
-@pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
-@pytest.mark.parametrize("make", mostly_slow(ALL, *OF_EACH_KIND), indirect=True)
+@pytest.mark.parametrize(("make", "hosts"), mostly_slow(with_each(ALL, [1, 2]), *QUICK), indirect=["make"])
 def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(make, monkeypatch, hosts):
     poison(monkeypatch)
     folder = train(make("poisoned", rounds=3), hosts)
@@ -142,8 +143,7 @@ def test_an_upload_that_is_not_finite_is_in_no_average(make, monkeypatch):
     assert all(tensor.isfinite().all() for tensor in server_tensors(folder).values())
 
 
-@pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
-@pytest.mark.parametrize("make", mostly_slow(ALL, *OF_EACH_KIND), indirect=True)
+@pytest.mark.parametrize(("make", "hosts"), mostly_slow(with_each(ALL, [1, 2]), *QUICK), indirect=["make"])
 def test_a_run_leaves_its_files(make, hosts):
     """Products, and scores of models that stay on clients: those of them that the method has."""
     config = make("files", rounds=1)
