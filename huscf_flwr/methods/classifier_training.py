@@ -104,7 +104,7 @@ class ClassifierTraining:
         it. A ``learning_rate`` takes the place of the configured one.
         """
         for group in self._network_and_optimiser()[1].param_groups:
-            group["lr"] = learning_rate or self._config.classifier.learning_rate
+            group["lr"] = self._config.classifier.learning_rate if learning_rate is None else learning_rate
         for pixels, labels in self.batches(images, epochs=epochs, number=number, purpose=purpose):
             yield self.step(pixels, labels, extra, gradient_norm)
 

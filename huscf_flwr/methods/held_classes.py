@@ -39,7 +39,7 @@ def described_by(
 def check_classes(clients: Mapping[int, HeldClasses], spec: ModelSpec) -> None:
     """Raise ``ValueError`` if a client holds a class that the networks of ``spec`` lack."""
     for client, each in clients.items():
-        if max(each.classes) >= spec.classes:
+        if max(each.classes, default=-1) >= spec.classes:
             raise ValueError(
                 f"client {client} holds the classes {each.classes}, but model.spec '{spec.name}' has "
                 f"{spec.classes}, from 0: choose a model with more classes, or correct the labels"

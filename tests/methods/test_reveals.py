@@ -18,7 +18,7 @@ LEARNED = {
     "pflgan": (["a model of one client"], ["a model of one client", "averages"]),
     "hflgan": (["a model of one client"], ["averages"]),
     "fedproto": (["label counts", "class means"], ["averages"]),
-    "fedvtc": (["label counts", "a model of one client", "class means"], ["averages"]),
+    "fedvtc": (["label counts", "a model of one client", "class means"], ["class means", "averages"]),
     "fedtgp": (["label counts", "class means"], ["averages"]),
     "fedgen": (["label counts", "a model of one client"], ["averages"]),
     "gefl": (["label counts", "a model of one client"], ["averages"]),

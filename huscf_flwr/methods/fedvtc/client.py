@@ -16,7 +16,7 @@ from huscf_flwr.federation.feature_statistics import within_variance
 from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, ExtraLoss, held_classes
 from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.fedvtc import losses
-from huscf_flwr.methods.fedvtc.crossing import CLASS_MEANS, DECODER, SPREAD, STATISTICS, FedVTCDescription
+from huscf_flwr.methods.fedvtc.crossing import DECODER, SPREAD, STATISTICS, FedVTCDescription
 from huscf_flwr.methods.fedvtc.decoder_training import (
     DIVERGENCE,
     MATCHING,
@@ -29,6 +29,7 @@ from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifierClient
+from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.models.decoders import Decoder
 from huscf_flwr.process import device_of
@@ -64,11 +65,18 @@ class FedVTCClient(OwnClassifierClient):
         self._decoder: Decoder | None = None
         self._deviations: Tensor | None = None
         self._means: Tensor | None = None
+        self._can_draw = False
         self._untuned: Tensors = {}
 
     def describe(self) -> FedVTCDescription:
         """Return also of which classes the client has enough images, and how many."""
         classes, counts = held_classes(self.images.labels)
+        if max(classes) >= self._classes:
+            raise ValueError(
+                f"client {self.client} holds the classes {classes}, but model.spec "
+                f"'{self.config.model.spec}' has {self._classes}, from 0: choose a model with more classes, "
+                "or correct the labels"
+            )
         enough = [(y, n) for y, n in zip(classes, counts, strict=True) if n >= self._least_count]
         return FedVTCDescription(
             samples=len(self.images),
@@ -80,12 +88,15 @@ class FedVTCClient(OwnClassifierClient):
     def begin(self, number: int, order: Order) -> None:
         """Take over what all clients' features look like, and the averaged decoder, once there are any."""
         self._round = number
+        if not self._is_last:
+            self._untuned = {}
         if STATISTICS in order.tensors:
             self._statistics = GlobalStatistics.of_tensors(
                 order.tensors[STATISTICS], self._classes, self._device
             )
         if DECODER in order.tensors:
             self.decoder.load_state_dict(dict(order.tensors[DECODER]))
+            self._can_draw = True
 
     @property
     def decoder(self) -> Decoder:
@@ -100,11 +111,11 @@ class FedVTCClient(OwnClassifierClient):
         The first phase is over before the second begins, so that classifier and decoder are never trained at
         once. In the first round nothing is known of the others, and there is no second phase.
         """
-        if self._round > self.config.rounds:
+        if self._is_last:
             self._untuned = self._weights()
             yield from self._tune()
             return
-        if self._settings.tuning == "every-round" and self._statistics is not None:
+        if self._settings.tuning == "every-round" and self._can_draw:
             yield from self._tune()
         yield from self.training.train(
             self.images,
@@ -113,33 +124,31 @@ class FedVTCClient(OwnClassifierClient):
             extra=self._alignment(),
             gradient_norm=self._settings.gradient_norm,
         )
-        features = self.training.features_of(self.images.images).to(self._device)
-        self._describe_features(features)
-        if self._statistics is not None:
-            yield from self._train_decoder(features, self._statistics)
+        own = self._seen()
+        self._describe_features(own)
+        yield from self._train_decoder(own)
 
     def upload(self) -> Upload:
         """Return class means and spread, from the second round on the decoder; nothing after the last tuning.
 
         Raises ``RuntimeError`` before ``train`` has come to its end.
         """
-        if self._round > self.config.rounds:
+        if self._is_last or not self._told:
             return Upload()
         if self._means is None or self._deviations is None:
             raise RuntimeError(f"client {self.client} has not trained in round {self._round}")
-        tensors: dict[str, dict[str, Tensor]] = {}
-        if self._told:
-            told = list(self._told)
-            deviations = self._deviations if self._deviations.ndim == 1 else self._deviations[told]
-            tensors[CLASS_MEANS] = {"means": self._means[told].cpu()}
-            tensors[SPREAD] = {"deviations": deviations.cpu()}
+        told = list(self._told)
+        deviations = self._deviations if self._deviations.ndim == 1 else self._deviations[told]
+        tensors = {CLASS_MEANS: {"means": self._means[told].cpu()}, SPREAD: {"deviations": deviations.cpu()}}
         if self._sends_decoder and self._statistics is not None:
             tensors[DECODER] = self._decoder_weights()
         return Upload(tensors=tensors)
 
     def classifiers(self) -> Mapping[str, Classifier]:
-        """Return its classifier and, after the last tuning, also the one before it."""
+        """Return its classifier and, in a run that tunes, that before the last tuning, or the same."""
         found = dict(super().classifiers())
+        if self._settings.tuning != "never":
+            found[_UNTUNED] = self.training.logits_of
         if self._untuned:
             before = ClassifierTraining(self.client, self.config)
             before.load(self._untuned)
@@ -147,7 +156,7 @@ class FedVTCClient(OwnClassifierClient):
         return found
 
     def private(self) -> Tensors:
-        """Return the classifier with its momentum, that before the last tuning, and a learned spread."""
+        """Return the classifier with its momentum, weights before the last tuning, and a learned spread."""
         kept = {**super().private(), **with_prefix(f"{_UNTUNED}.", self._untuned)}
         if self._deviations is not None and self._settings.spread == "learned":
             kept[_DEVIATIONS] = self._deviations.cpu()
@@ -168,6 +177,11 @@ class FedVTCClient(OwnClassifierClient):
     def _least_count(self) -> int:
         return self.config.settings(FedVTCSettings).least_count
 
+    @property
+    def _is_last(self) -> bool:
+        """Whether this round is the one after all others, for tuning alone."""
+        return self._round > self.config.rounds
+
     def _alignment(self) -> ExtraLoss | None:
         """Return what draws features to the global means, its weight as this round has it."""
         weight = self._settings.alignment * min(1.0, (self._round - 1) / self._settings.alignment_rounds)
@@ -176,23 +190,41 @@ class FedVTCClient(OwnClassifierClient):
             return None
 
         def aligned(features: Tensor, labels: Tensor) -> Tensor:
-            targets = torch.where(
-                statistics.known[labels].unsqueeze(1), statistics.means[labels], features.detach()
+            known = statistics.known[labels]
+            if not known.any():
+                return features.sum() * 0
+            labels = labels[known]
+            return losses.alignment(
+                features[known], statistics.means[labels], statistics.deviations_of(labels)
             )
-            return losses.alignment(features, targets, statistics.deviations_of(labels))
 
         return ExtraLoss(ALIGNMENT, weight, aligned)
 
-    def _describe_features(self, features: Tensor) -> None:
-        """Measure class means and, unless it has been learned since, the spread around them."""
-        labels = self.images.labels.to(self._device)
-        self._means = features.new_zeros(self._classes, features.shape[1])
-        for each in held_classes(labels)[0]:
-            self._means[each] = features[labels == each].double().mean(0).to(features.dtype)
+    def _seen(self) -> OwnImages:
+        """Return the images that the server may learn of, as the extractor sees them now.
+
+        A decoder that is sent is not trained on others: what it draws at the mean of a class with one image
+        is that image.
+        """
+        told = torch.tensor([label in self._told for label in self.images.labels.tolist()])
+        images = self.images.subset(told.nonzero().flatten()) if self._sends_decoder else self.images
+        labels = images.labels.to(self._device)
+        features = self.training.features_of(images.images).to(self._device)
+        means = features.new_zeros(self._classes, features.shape[1])
+        for each in held_classes(images.labels)[0]:
+            means[each] = features[labels == each].double().mean(0).to(features.dtype)
+        return OwnImages(self.training.pixels_of(images.images), labels, features, means)
+
+    def _describe_features(self, own: OwnImages) -> None:
+        """Take down class means and, unless it has been learned since, the spread around them."""
+        self._means = own.means
+        if not len(own.labels):
+            return
         if self._deviations is None or self._settings.spread == "measured":
-            self._deviations = (
-                self._measured(features, labels).clamp(min=self._settings.least_variance).sqrt()
-            )
+            told = torch.isin(own.labels, torch.tensor(self._told, device=self._device))
+            rows = told if told.any() else ~told
+            variance = self._measured(own.features[rows], own.labels[rows])
+            self._deviations = variance.clamp(min=self._settings.least_variance).sqrt()
 
     def _measured(self, features: Tensor, labels: Tensor) -> Tensor:
         if self._settings.spread_of == "client":
@@ -202,28 +234,27 @@ class FedVTCClient(OwnClassifierClient):
             variance[each] = within_variance(features[labels == each], labels[labels == each])
         return variance
 
-    def _train_decoder(self, features: Tensor, statistics: GlobalStatistics) -> Iterator[Losses]:
-        assert self._means is not None
-        assert self._deviations is not None
-        own = OwnImages(
-            self.training.pixels_of(self.images.images),
-            self.images.labels.to(self._device),
-            features,
-            self._means,
-        )
+    def _train_decoder(self, own: OwnImages) -> Iterator[Losses]:
+        """Train it, if anything is known of all clients' features and there is an image to train on."""
+        if self._statistics is None or self._deviations is None or not len(own.labels):
+            return
         order, noise = (
             torch_stream(self.config.seed, f"decoder {what}", self.client, self._round)
             for what in ("order", "noise")
         )
         with self.training.standing_still() as extractor:
             training = DecoderTraining(
-                self.decoder, self._deviations, own, statistics, extractor, self._settings
+                self.decoder, self._deviations, own, self._statistics, extractor, self._settings
             )
             yield from training.train(self.config.batch_size, order, noise)
             self._deviations = training.deviations
+        self._can_draw = True
 
     def _tune(self) -> Iterator[Losses]:
-        """Train the classifier on drawn images of every class, and on the client's own beside them."""
+        """Train the classifier on drawn images of every class, and on the client's own beside them.
+
+        Where nothing can be drawn, since nobody has told of any class, on its own alone.
+        """
         stream = torch_stream(self.config.seed, "tuning images", self.client, self._round)
         drawn = self._drawn(stream)
         for number in range(self._settings.tuning_epochs):
@@ -232,23 +263,32 @@ class FedVTCClient(OwnClassifierClient):
             yield from self._tuning_pass(drawn, number)
 
     def _drawn(self, stream: torch.Generator) -> LabelledImages:
-        """Return drawn images of every known class; none, if no client has told of any."""
-        if self._statistics is None:
+        """Return drawn images of every known class, if there is a decoder to draw them."""
+        if self._statistics is None or not self._can_draw:
             return self.images.none
         settings = self._settings
         sample = sampler_from(self.decoder, self._statistics, spread=settings.tuning_spread)
         return drawn_images(sample, self._statistics, settings.tuning_images, stream)
 
+    def _passes(self, drawn: LabelledImages) -> list[LabelledImages]:
+        own = [self.images] * self._settings.tuning_repeats
+        if not len(drawn):
+            return [self.images]
+        match self._settings.tuning_real:
+            case "shuffled":
+                return [_together(drawn, *own)]
+            case "after":
+                return [drawn, _together(*own)]
+            case _:
+                return [drawn]
+
     def _tuning_pass(self, drawn: LabelledImages, number: int) -> Iterator[Losses]:
-        settings = self._settings
-        own = [self.images] * settings.tuning_repeats
-        passes = {"shuffled": [_together(drawn, *own)], "after": [drawn, _together(*own)], "none": [drawn]}
-        for place, images in enumerate(passes[settings.tuning_real]):
+        for place, images in enumerate(self._passes(drawn)):
             for each in self.training.train(
                 images,
                 epochs=1,
                 number=self._round,
-                gradient_norm=settings.gradient_norm,
+                gradient_norm=self._settings.gradient_norm,
                 learning_rate=self._tuning_rate(number),
                 purpose=f"tuning {number}.{place}",
             ):
@@ -262,7 +302,11 @@ class FedVTCClient(OwnClassifierClient):
         return settings.tuning_learning_rate * (1 + math.cos(math.pi * number / settings.tuning_epochs)) / 2
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self.training.states().items()}
+        """Return a copy of the classifier's weights, as ``ClassifierTraining`` loads them."""
+        return {
+            f"weights.{name}": tensor.detach().cpu().clone()
+            for name, tensor in self.training.network.state_dict().items()
+        }
 
     def _decoder_weights(self) -> dict[str, Tensor]:
         return {name: tensor.cpu() for name, tensor in self.decoder.state_dict().items()}
@@ -273,23 +317,35 @@ class OwnDecoderClient(FedVTCClient):
 
     def sampler(self) -> Sampler | None:
         """Return what its own decoder draws, once the client knows what the others' features look like."""
-        return None if self._statistics is None else sampler_from(self.decoder, self._statistics)
+        if self._statistics is None or not self._can_draw:
+            return None
+        return sampler_from(self.decoder, self._statistics)
+
+    def train(self) -> Iterator[Losses]:
+        """Train as the others do; who has never trained a decoder does so before it tunes."""
+        if self._is_last and not self._can_draw:
+            own = self._seen()
+            self._describe_features(own)
+            yield from self._train_decoder(own)
+        yield from super().train()
 
     def private(self) -> Tensors:
         """Return also the decoder, and the statistics that it received last."""
         received = {} if self._statistics is None else self._statistics.tensors()
+        decoder = self._decoder_weights() if self._can_draw else {}
         return {
             **super().private(),
-            **with_prefix(_DECODER, self._decoder_weights()),
+            **with_prefix(_DECODER, decoder),
             **with_prefix(_STATISTICS, {name: tensor.cpu() for name, tensor in received.items()}),
         }
 
     def load_private(self, tensors: Tensors) -> None:
         """Go on with them; without any the client starts anew."""
         super().load_private(tensors)
-        if not tensors:
-            return
-        self.decoder.load_state_dict(below_prefix(_DECODER, tensors))
+        decoder = below_prefix(_DECODER, tensors)
+        if decoder:
+            self.decoder.load_state_dict(decoder)
+            self._can_draw = True
         received = below_prefix(_STATISTICS, tensors)
         if received:
             self._statistics = GlobalStatistics.of_tensors(received, self._classes, self._device)

@@ -6,9 +6,8 @@ from pydantic import PositiveInt, model_validator
 
 from huscf_flwr.methods.contract import Crossing, Reveal
 from huscf_flwr.methods.held_classes import HeldClasses
+from huscf_flwr.methods.prototype_client import CLASS_MEANS
 
-CLASS_MEANS = "class_means"
-"""Up: ``means`` [C_k, p], the means of a client's features for the classes that it tells of, ascending."""
 SPREAD = "spread"
 """Up: ``deviations`` [p] of its features around these means, or [C_k, p]."""
 STATISTICS = "statistics"
@@ -50,10 +49,11 @@ SHARED = Crossing(
     product_kind=GENERATOR,
     scores=(*_CLASSIFIERS, "tstr_accuracy", "tstr_f1"),
     shows_server={**_STATISTICS_UP, DECODER: Reveal.MODEL},
+    # The global mean of a class that one client alone tells of is that client's.
     shows_clients={
-        STATISTICS: Reveal.AVERAGE,
+        STATISTICS: Reveal.CLASS_MEANS,
         DECODER: Reveal.AVERAGE,
-        GENERATOR: Reveal.AVERAGE,
+        GENERATOR: Reveal.CLASS_MEANS,
     },
 )
 OWN = Crossing(
@@ -62,6 +62,6 @@ OWN = Crossing(
     upload_kinds=(CLASS_MEANS, SPREAD),
     scores=(*_CLASSIFIERS, "label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"),
     shows_server=_STATISTICS_UP,
-    shows_clients={STATISTICS: Reveal.AVERAGE},
+    shows_clients={STATISTICS: Reveal.CLASS_MEANS},
 )
 """Without decoders, which then stay on their clients and are judged there."""

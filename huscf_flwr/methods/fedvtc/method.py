@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig
 from huscf_flwr.federation.feature_statistics import FeatureStatistics, global_variance
 from huscf_flwr.federation.prototypes import averaged_prototypes
+from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
     Collected,
     Crossing,
@@ -29,7 +31,6 @@ from huscf_flwr.methods.contract import (
 )
 from huscf_flwr.methods.fedvtc.client import FedVTCClient, OwnDecoderClient, tunes_last
 from huscf_flwr.methods.fedvtc.crossing import (
-    CLASS_MEANS,
     DECODER,
     OWN,
     SHARED,
@@ -43,6 +44,7 @@ from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.methods.held_classes import check_classes, described_by
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
+from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.methods.sample_averages import averaged_by_samples
 from huscf_flwr.models import CPU, Sampler, model_spec_of, weight_dtype
 from huscf_flwr.process import device_of, dtype_of
@@ -81,7 +83,7 @@ class FedVTC(OwnClassifiers):
         super().__init__(config, clients)
         self.settings = config.settings(FedVTCSettings)
         self._described = described_by(self.clients, FedVTCDescription, method=self.name)
-        check_classes({client: each for client, each in self._described.items() if each.classes}, self.spec)
+        check_classes(self._described, self.spec)
         dtype = weight_dtype(dtype_of(config))
         self.means = torch.zeros(self.spec.classes, self.family.features, dtype=dtype)
         self.known = torch.zeros(self.spec.classes, dtype=torch.bool)
@@ -93,12 +95,20 @@ class FedVTC(OwnClassifiers):
     @classmethod
     def variant(cls, config: RunConfig) -> type[Method]:
         """Return the class whose clients share their decoders, or the one whose clients do not."""
-        return FedVTC if config.settings(FedVTCSettings).share_decoder else FedVTCOwnDecoders
+        if config.settings(FedVTCSettings).share_decoder or cls is not FedVTC:
+            return cls
+        return FedVTCOwnDecoders
 
     @classmethod
     def check(cls, config: RunConfig) -> None:
         """Raise ``ValueError`` if there is no such family or decoder, or the images are too small for it."""
         super().check(config)
+        settings = config.settings(FedVTCSettings)
+        if settings.tuning != "never" and config.rounds < 2:
+            raise ValueError(
+                f"fedvtc.tuning is {settings.tuning}, but rounds is {config.rounds}: the decoder is trained "
+                "from the second round on; set at least 2 rounds, or tuning=never"
+            )
         initial_decoder(config, CPU)
 
     @classmethod
@@ -124,11 +134,11 @@ class FedVTC(OwnClassifiers):
     def steps(self, number: int, clients: Sequence[int]) -> int:
         """Return the batches of the largest client, in all phases."""
         largest = max(self.clients[client].samples for client in clients)
-        epoch = math.ceil(largest / self.config.batch_size)
-        tuning = self.settings.tuning_epochs * self._tuning_batches(largest)
+        epoch = largest_epoch(self.clients, clients, self.config)
+        tuning = self.settings.tuning_epochs * self._tuning_batches(number, largest)
         if self._is_last(number):
             return tuning
-        before = self.settings.tuning == "every-round" and self.known.any()
+        before = self.settings.tuning == "every-round" and self._can_draw(number)
         decoding = self.settings.decoder_epochs * epoch if self.known.any() else 0
         return self.config.local_epochs * epoch + decoding + (tuning if before else 0)
 
@@ -144,17 +154,17 @@ class FedVTC(OwnClassifiers):
 
     def form(self, client: int) -> Form:
         """Return type and shape of what this client uploads: nothing in the last tuning."""
-        if self._is_last(self._number):
-            return {}
-        form: dict[str, dict[str, TensorHeader]] = {}
         told = len(self._described[client].classes)
-        if told:
-            means = told, self.family.features
-            spread = means if self.settings.spread_of == "class" else means[1:]
-            form[CLASS_MEANS] = {"means": TensorHeader(self.means.dtype, means)}
-            form[SPREAD] = {"deviations": TensorHeader(self.means.dtype, spread)}
-        if self.known.any():
-            form.update(self._decoder_form())
+        if self._is_last(self._number) or not told:
+            return {}
+        means = told, self.family.features
+        spread = means if self.settings.spread_of == "class" else (self.family.features,)
+        form = {
+            CLASS_MEANS: {"means": TensorHeader(self.means.dtype, means)},
+            SPREAD: {"deviations": TensorHeader(self.means.dtype, spread)},
+        }
+        if self.known.any() and DECODER in self.crossing.upload_kinds:
+            form[DECODER] = self._decoder_headers
         return form
 
     def close_round(self, number: int, collected: Collected) -> Outcome:
@@ -196,7 +206,15 @@ class FedVTC(OwnClassifiers):
                 raise ValueError(f"has {name} {found} of classes and features, and this run {expected}")
         self.means, self.known = state.tensors["means"], state.tensors["known"]
         self.deviations = state.tensors["deviations"]
-        self.decoder = below_prefix(_DECODER, state.tensors) or None
+        decoder = below_prefix(_DECODER, state.tensors)
+        if (
+            decoder
+            and {name: TensorHeader.of(tensor) for name, tensor in decoder.items()} != self._decoder_headers
+        ):
+            raise ValueError(
+                f"has another decoder than this run, whose is '{self.config.classifier.decoder}'"
+            )
+        self.decoder = decoder or None
 
     def _is_last(self, number: int) -> bool:
         return number > self.config.rounds
@@ -204,10 +222,16 @@ class FedVTC(OwnClassifiers):
     def _statistics(self) -> GlobalStatistics:
         return GlobalStatistics(self.means, self.known, self.deviations)
 
-    def _tuning_batches(self, samples: int) -> int:
+    def _can_draw(self, number: int) -> bool:  # noqa: ARG002 - that is seen
+        """Return whether clients have a trained decoder in round ``number``."""
+        return self.decoder is not None
+
+    def _tuning_batches(self, number: int, samples: int) -> int:
         """Return the batches of a pass over drawn images, and over a client's own as the settings say."""
-        drawn = self.settings.tuning_images * int(self.known.sum())
+        drawn = self.settings.tuning_images * int(self.known.sum()) if self._can_draw(number) else 0
         batch = self.config.batch_size
+        if not drawn:
+            return math.ceil(samples / batch)
         own = samples * self.settings.tuning_repeats
         match self.settings.tuning_real:
             case "shuffled":
@@ -217,9 +241,10 @@ class FedVTC(OwnClassifiers):
             case _:
                 return math.ceil(drawn / batch)
 
-    def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:
+    @cached_property
+    def _decoder_headers(self) -> dict[str, TensorHeader]:
         weights = initial_decoder(self.config, CPU).state_dict()
-        return {DECODER: {name: TensorHeader.of(tensor) for name, tensor in weights.items()}}
+        return {name: TensorHeader.of(tensor) for name, tensor in weights.items()}
 
     def _average_statistics(self, uploads: Mapping[int, Upload]) -> None:
         told = {client: self._told_by(client, upload.tensors) for client, upload in uploads.items()}
@@ -255,5 +280,13 @@ class FedVTCOwnDecoders(FedVTC):
     client: ClassVar[type[MessageClient]] = OwnDecoderClient
     crossing: ClassVar[Crossing] = OWN
 
-    def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:
-        return {}
+    def steps(self, number: int, clients: Sequence[int]) -> int:
+        """Return the batches of the largest client; before the last tuning it may have to train a decoder."""
+        steps = super().steps(number, clients)
+        if not self._is_last(number) or not self.known.any():
+            return steps
+        return steps + self.settings.decoder_epochs * largest_epoch(self.clients, clients, self.config)
+
+    def _can_draw(self, number: int) -> bool:
+        """Decoders are trained from the second round on."""
+        return number > 2 and bool(self.known.any())
