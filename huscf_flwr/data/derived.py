@@ -8,6 +8,7 @@ base may be derived itself. Training and test images are transformed alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -37,4 +38,4 @@ def transformed(data: LabelledImages, transform: str) -> LabelledImages:
 
     ``transform`` is one of ``TRANSFORMS``.
     """
-    return LabelledImages(TRANSFORMS[transform](data.images), data.labels)
+    return replace(data, images=TRANSFORMS[transform](data.images))

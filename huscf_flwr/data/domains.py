@@ -4,7 +4,7 @@ A domain has a name, and its images come from the first of these that exists: th
 with the name; the folder below ``data.root`` with a matching name (case, hyphens and underscores are ignored,
 so ``fashion-mnist`` matches ``FashionMNIST``); the loader registered under the name; the domain that it is
 derived from, as ``mnist-inverted`` is from ``mnist`` (see ``derived.py``). Instead of a folder it may be a
-file, in any of the formats that ``formats.places`` knows.
+file, in any of the formats that ``formats.places`` knows, or a data set on Hugging Face's hub.
 
 The domains of a run share no training image. A domain and those derived from it are dealt equal shares of its
 training images, a domain that is alone has all of them; the test images are the same for all.
@@ -30,7 +30,8 @@ from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.derived import TRANSFORMS, derivation, transformed
 from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
-from huscf_flwr.data.formats.places import FORMATS, read_place
+from huscf_flwr.data.formats.huggingface_parts import HubSet
+from huscf_flwr.data.formats.places import FORMATS, Place, read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
 from huscf_flwr.data.shares import stratified_shares
@@ -54,6 +55,10 @@ class DomainSource(BaseModel):
         class_names: names of the classes in the order of their labels; folders of pictures are matched with
             them. By default what the images come with, if they do.
         first_label: what the files call class 0.
+        hub: instead of a folder, the name of a data set on Hugging Face's hub, perhaps with a subset behind a
+            colon: ``ylecun/mnist``.
+        image_column: of a data set of Hugging Face, where its images are, if it has several candidates.
+        label_column: where its labels are, likewise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,6 +68,15 @@ class DomainSource(BaseModel):
     classes: int | None = Field(default=None, ge=1, le=256)
     class_names: tuple[str, ...] = ()
     first_label: int = Field(default=0, ge=0, le=255)
+    hub: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+)?$")
+    image_column: str | None = None
+    label_column: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DomainSource:
+        if self.hub is not None and self.folder is not None:
+            raise ValueError(f"hub is {self.hub} and folder is {self.folder}; remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _as_many_names_as_classes(self) -> DomainSource:
@@ -72,6 +86,22 @@ class DomainSource(BaseModel):
         if names and self.classes not in (None, len(names)):
             raise ValueError(f"{len(names)} class_names but classes: {self.classes}; correct one of them")
         return self
+
+    @property
+    def place(self) -> Place | None:
+        """Where its images are, if the source says it."""
+        return self.folder if self.hub is None else HubSet.parse(self.hub)
+
+    def wanted(self, classes: int | None, wanted: Wanted = Wanted()) -> Wanted:  # noqa: B008  (frozen)
+        """Return how the place is to be read, where its domain has so many ``classes``, if that is known."""
+        return replace(
+            wanted,
+            classes=classes,
+            first_label=self.first_label,
+            class_names=self.class_names,
+            image_column=self.image_column,
+            label_column=self.label_column,
+        )
 
     @property
     def stated_classes(self) -> int | None:
@@ -196,7 +226,8 @@ def place_of_source(source: DomainSource, root: Path | None) -> DomainSource:
     derived = _derived(source, root, _NO_SOURCES)
     if derived is not None:
         return place_of_source(derived[0], root)
-    return source.model_copy(update={"folder": source.folder or _place_below(root, source.name)})
+    below = None if source.place else _place_below(root, source.name)
+    return source.model_copy(update={"folder": source.folder or below})
 
 
 def _read(
@@ -219,12 +250,9 @@ def _read(
         )
     registered = registered_domain(source.name)
     expected = source.stated_classes or (registered.classes if registered else None)
-    place = source.folder or _place_below(root, source.name)
+    place = source.place or _place_below(root, source.name)
     if place is not None:
-        asked = replace(
-            wanted, classes=expected, first_label=source.first_label, class_names=source.class_names
-        )
-        found = read_place(place, asked, split_test=split_test)
+        found = read_place(place, source.wanted(expected, wanted), split_test=split_test)
     elif registered is not None:
         found = Found(*registered.load(cache), source.class_names)
     else:
@@ -234,7 +262,7 @@ def _read(
 
 def _odd(source: DomainSource, root: Path | None, found: Found, classes: int) -> list[str]:
     """Return what is odd about somebody's own images; those that are built in have been looked at."""
-    if place_of_source(source, root).folder is None:
+    if place_of_source(source, root).place is None:
         return []
     test = found.train.none if found.test is None else found.test
     return findings(found.train, test, classes, found.class_names)
@@ -268,7 +296,7 @@ def _derived(
 ) -> tuple[DomainSource, str] | None:
     """Return what a domain is derived from, and by which transform; None if it has images of its own."""
     split = derivation(source.name)
-    if split is None or source.folder or registered_domain(source.name) or _place_below(root, source.name):
+    if split is None or source.place or registered_domain(source.name) or _place_below(root, source.name):
         return None
     base, transform = split
     return named.get(_plain(base), DomainSource(name=base)), transform

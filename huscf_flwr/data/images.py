@@ -7,12 +7,16 @@ size and number of channels once, when they are loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from huscf_flwr.data.progress import counted
 
 # ITU-R BT.601: the weights of red, green and blue with which Pillow and OpenCV compute grey.
 _LUMA = (0.299, 0.587, 0.114)
@@ -83,6 +87,36 @@ class PooledImages(LabelledImages):
             raise DataError(f"shares of {sum(self.shares)} images, but {len(self.labels)} images")
 
 
+@dataclass(frozen=True, eq=False)
+class DescribedImages(LabelledImages):
+    """Images of which more is known than their labels, such as who took them.
+
+    Attributes:
+        columns: by name, each [N].
+
+    Raises:
+        DataError: as for ``LabelledImages``, or if a column has another length.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, values in self.columns.items():
+            if len(values) != len(self.labels):
+                raise DataError(f"column {name} has {len(values)} values for {len(self.labels)} images")
+
+    @property
+    def none(self) -> DescribedImages:
+        """No images, of the same channels, size and columns."""
+        return self.subset(self.labels[:0])
+
+    def subset(self, indices: Tensor) -> DescribedImages:
+        """Return a copy of images, labels and columns at ``indices`` (int64 tensor [M]), in that order."""
+        columns = {name: values[indices.numpy()] for name, values in self.columns.items()}
+        return DescribedImages(self.images[indices], self.labels[indices], columns)
+
+
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Map uint8 pixels of any shape from 0..255 to -1..1, the range of a Tanh generator."""
     return images.to(dtype) / 127.5 - 1.0
@@ -127,10 +161,11 @@ def convert(data: LabelledImages, channels: int, size: int, fit: Fit = "pad") ->
     if data.images.shape[1:] == (channels, size, size):
         return data
     converted = data.images.new_empty((len(data), channels, size, size))
-    for first in range(0, len(data), _IMAGES_AT_ONCE):
+    places = range(0, len(data), _IMAGES_AT_ONCE)
+    for first in counted(places, len(data), f"bringing images to {size} pixels", each=_IMAGES_AT_ONCE):
         part = slice(first, first + _IMAGES_AT_ONCE)
         converted[part] = _convert(data.images[part], channels, size, fit)
-    return LabelledImages(converted, data.labels)
+    return replace(data, images=converted)
 
 
 def _convert(images: Tensor, channels: int, size: int, fit: Fit) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data.client_data import ClientData, held_out_places
 from huscf_flwr.data.domains import Domain, DomainSource, JudgedOn, load_domains
-from huscf_flwr.data.images import Fit, LabelledImages, PooledImages
+from huscf_flwr.data.images import DescribedImages, Fit, LabelledImages, PooledImages
 from huscf_flwr.data.partition import Indices, Partition, PartitionRules, partition
 from huscf_flwr.data.scenarios import Scenario, load_scenario
 from huscf_flwr.models import ModelSpec
@@ -71,7 +71,7 @@ class Population:
             for name, domain in self.domains.items()
             if held[name] < len(domain.train)
         ]
-        why = "the scenario drops labels, takes fractions or has a cap_total"
+        why = "the scenario drops labels, takes fractions, or has a cap_total or a partitioner"
         return [f"training images that no client holds: {', '.join(without)}; {why}"] if without else []
 
     def domain_of(self) -> dict[int, str]:
@@ -129,7 +129,12 @@ def load_population(
         scenario.domains, root=root, cache=cache, image=image, classes=classes, judged_on=judged_on, fit=fit
     )
     labels = {name: domain.train.labels for name, domain in domains.items()}
-    parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules)
+    columns = {
+        name: domain.train.columns
+        for name, domain in domains.items()
+        if isinstance(domain.train, DescribedImages)
+    }
+    parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules, columns=columns)
     return Population(domains, tuple(_split(part, held_out, seed) for part in parts))
 
 

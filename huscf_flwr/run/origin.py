@@ -23,6 +23,7 @@ from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import load_classifier_family
 from huscf_flwr.models.decoders import load_decoder_spec
 
+_NEWER = frozenset({"partitioner", "hub", "image_column", "label_column"})
 _IN_WORDS = {
     "scenario": "another scenario",
     "model": "another network",
@@ -94,7 +95,13 @@ def images_hash(population: Population) -> str:
 def _scenario(config: RunConfig) -> dict[str, Any]:
     """Return a scenario without the places of its images, which are looked at themselves."""
     content = _content(scenario_of(config))
-    return {**content, "domains": [{**domain, "folder": None} for domain in content["domains"]]}
+    domains = [{**domain, "folder": None, "hub": None} for domain in content["domains"]]
+    return _said({**content, "domains": [_said(domain) for domain in domains]})
+
+
+def _said(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said with settings that are newer than some checkpoints: unsaid, they change nothing."""
+    return {name: value for name, value in content.items() if value is not None or name not in _NEWER}
 
 
 def _model(config: RunConfig) -> dict[str, Any]:

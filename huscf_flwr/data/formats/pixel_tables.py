@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
+from huscf_flwr.data.formats.found import LABEL_NAMES, Found, ImageShape, Wanted, check_labels
 from huscf_flwr.data.images import DataError, LabelledImages
 
 SUFFIXES = (".csv", ".csv.gz")
-_LABEL_NAMES = ("label", "labels", "class", "target")
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _columns(path: Path) -> _Columns:
         )
     if all(name.lstrip("-").isdecimal() for name in names):
         return _Columns(len(names), 0, has_header=False)
-    label = next((names.index(name) for name in _LABEL_NAMES if name in names), None)
+    label = next((names.index(name) for name in LABEL_NAMES if name in names), None)
     if label is None and _side(len(names)) is None:
         raise DataError(
             f"{path}: none of its {len(names)} columns is called 'label', and they are no square of pixels; "

@@ -13,8 +13,10 @@ from huscf_flwr.data.formats.places import read_place, shape_of_place
 from huscf_flwr.data.images import ImageForm
 from tests.data.formats.writing import (
     channels_last,
+    huggingface,
     same,
     some,
+    write_huggingface,
     write_npz,
     write_pictures,
     write_table,
@@ -52,7 +54,13 @@ def idx(place, train, test):
     return place
 
 
-FORMATS = [picture_folders, one_npz, tables, idx]
+def hugging_face(place, train, test):
+    parts = {"train": train, **({} if test is None else {"test": test})}
+    names = [str(label) for label in range(int(train.labels.max()) + 1)]
+    return write_huggingface(place, **{name: huggingface(data, names) for name, data in parts.items()})
+
+
+FORMATS = [picture_folders, one_npz, tables, idx, hugging_face]
 
 
 @pytest.mark.parametrize("write", FORMATS)
