@@ -144,6 +144,7 @@ def load_domains(
     classes: int,
     judged_on: JudgedOn = "test",
     fit: Fit = "pad",
+    examine: bool = True,
 ) -> dict[str, Domain]:
     """Load the domains of a run, by name in the order of ``sources``: no two share a training image.
 
@@ -164,6 +165,7 @@ def load_domains(
             needs_test=judged_on == "test",
             named=named,
             fit=fit,
+            examine=examine,
         )
         origin = origins[place]
         domain = _own_share(domain, origin, origins[:place].count(origin), origins.count(origin))
@@ -182,6 +184,7 @@ def load_domain(
     split_test: bool = True,
     named: Mapping[str, DomainSource] = _NO_SOURCES,
     fit: Fit = "pad",
+    examine: bool = True,
 ) -> Domain:
     """Load a domain and convert its images to the form that the network expects.
 
@@ -196,6 +199,7 @@ def load_domain(
         ``read_place``).
         named: by plain name, sources from which the domain may be derived beside those that are known anyway.
         fit: what is done with images that are not square.
+        examine: what is odd about the images is among the ``notes``. Who has nobody to tell it need not look.
 
     Raises:
         DataError: if the domain is unknown, or if its files are missing, damaged or do not fit. The
@@ -207,6 +211,7 @@ def load_domain(
     train, test = found.train, found.test if found.test is not None else found.train.none
     shape = found.shape or ImageShape(*train.images.shape[1:])
     _check_classes(source.name, known, test, classes)
+    odd = _odd(source, root, found, known) if examine else []
     return Domain(
         source.name,
         known,
@@ -216,7 +221,7 @@ def load_domain(
         (
             *found.notes,
             *_form_notes(source.name, shape, ImageForm(*image, fit)),
-            *(f"domain '{source.name}': {odd}" for odd in _odd(source, root, found, known)),
+            *(f"domain '{source.name}': {each}" for each in odd),
         ),
     )
 

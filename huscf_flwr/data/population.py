@@ -118,6 +118,7 @@ def load_population(
     held_out: float = 0.0,
     judged_on: JudgedOn = "test",
     fit: Fit = "pad",
+    examine: bool = True,
 ) -> Population:
     """Load the domains of ``scenario`` and deal their training images to ``clients`` clients.
 
@@ -126,7 +127,14 @@ def load_population(
     ``load_domain`` and ``partition`` do.
     """
     domains = load_domains(
-        scenario.domains, root=root, cache=cache, image=image, classes=classes, judged_on=judged_on, fit=fit
+        scenario.domains,
+        root=root,
+        cache=cache,
+        image=image,
+        classes=classes,
+        judged_on=judged_on,
+        fit=fit,
+        examine=examine,
     )
     labels = {name: domain.train.labels for name, domain in domains.items()}
     columns = {
@@ -146,8 +154,8 @@ def scenario_of(config: RunConfig) -> Scenario:
     return load_scenario(config.data.scenario, domains)
 
 
-def population_of(config: RunConfig, spec: ModelSpec) -> Population:
-    """Load the virtual clients of the scenario with their images."""
+def population_of(config: RunConfig, spec: ModelSpec, *, examine: bool = True) -> Population:
+    """Load the virtual clients of the scenario with their images, and ``examine`` these for its notes."""
     return load_population(
         scenario_of(config),
         clients=config.clients,
@@ -162,6 +170,7 @@ def population_of(config: RunConfig, spec: ModelSpec) -> Population:
         held_out=config.data.held_out,
         judged_on=config.data.judged_on,
         fit=config.data.fit,
+        examine=examine,
     )
 
 

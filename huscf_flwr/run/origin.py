@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import load_devices
-from huscf_flwr.data import Population, scenario_of
+from huscf_flwr.data import LabelledImages, Population, scenario_of
 from huscf_flwr.methods import method_of
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import load_classifier_family
@@ -82,14 +82,25 @@ def images_hash(population: Population) -> str:
     for name, domain in population.domains.items():
         found.update(name.encode())
         for part in (domain.train, domain.test):
-            for tensor in (part.images, part.labels):
-                found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                found.update(tensor.contiguous().numpy().tobytes())
+            _take_in(found, part)
     for member in population.partitions:
         found.update(f"{member.client} {member.domain} {len(member.indices)}".encode())
         for places in (member.indices, member.held_out):
             found.update(places.astype("<i8").tobytes())
     return found.hexdigest()
+
+
+def own_images_hash(images: LabelledImages) -> str:
+    """Return the hash of one client's images and labels, which it tells nobody."""
+    found = hashlib.sha256()
+    _take_in(found, images)
+    return found.hexdigest()
+
+
+def _take_in(found: hashlib._Hash, images: LabelledImages) -> None:
+    for tensor in (images.images, images.labels):
+        found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().numpy().tobytes())
 
 
 def _scenario(config: RunConfig) -> dict[str, Any]:

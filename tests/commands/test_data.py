@@ -7,6 +7,7 @@ from PIL import Image
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.places import read_place
+from huscf_flwr.data.progress import Paced
 from tests.commands.invoking import invoke, refused, succeeded
 from tests.data.formats.writing import huggingface, same, some, write_npz, write_pictures
 
@@ -27,6 +28,11 @@ def test_check_shows_what_is_found(animals, tmp_path):
     assert [line.split()[1:8:2] for line in shown.splitlines() if "bee" in line] == [["1", "bee", "10", "2"]]
     assert "warning" not in shown
     assert Image.open(tmp_path / "samples.png").height > 100
+
+
+def test_slow_reading_is_told(animals, monkeypatch):
+    monkeypatch.setattr(Paced, "__call__", lambda self, what, done, total: self._tell(f"{what}: {done}"))
+    assert f"reading {animals}: 3" in succeeded(invoke("data", "check", animals))
 
 
 def test_check_warns_of_what_is_odd(tmp_path):

@@ -24,7 +24,9 @@ from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_label
 from huscf_flwr.data.formats.huggingface_parts import Parts, Source, is_class, opened, read_errors
 from huscf_flwr.data.formats.pictures import common_shape, read_pictures, surveyed, usual_shape
 from huscf_flwr.data.images import DataError, DescribedImages, ImageForm
+from huscf_flwr.data.progress import counted
 
+_ROWS_AT_ONCE = 1000
 _NO_LABEL = -1
 """What a test part of a competition has instead of labels."""
 
@@ -46,7 +48,7 @@ def shape_of_huggingface(source: Source, wanted: Wanted = Wanted()) -> ImageShap
     with read_errors(source):
         parts = opened(source, wanted)
         if not parts.has_pictures:
-            return ImageShape(*_arrays(parts, "train", slice(1)).shape[1:])
+            return ImageShape(*_arrays(parts, "train", 1).shape[1:])
         places = surveyed(len(parts.train))
         return usual_shape(list(parts.pictures("train", places)))
 
@@ -136,17 +138,22 @@ def _images(
         if form is not None and parts.has_pictures:
             images = read_pictures(parts.pictures(part), len(known), form, f"{parts.source}, {part}")
         else:
-            images = torch.from_numpy(_arrays(parts, part, slice(None)))
+            images = torch.from_numpy(_arrays(parts, part, len(known)))
         found[part] = DescribedImages(images, torch.from_numpy(known), _columns(parts, part))
     return found
 
 
-def _arrays(parts: Parts, part: str, rows: slice) -> NDArray[np.uint8]:
-    """Return images that are arrays of pixels, [N, C, H, W]."""
+def _arrays(parts: Parts, part: str, count: int) -> NDArray[np.uint8]:
+    """Return the first ``count`` images of a part that are arrays of pixels, [N, C, H, W]."""
     data = parts.by_name[part].select_columns([parts.image]).with_format("numpy")
     source = f"{parts.source}, column {parts.image} of {part}"
+    places = counted(
+        range(0, count, _ROWS_AT_ONCE), count, f"reading {parts.source}, {part}", each=_ROWS_AT_ONCE
+    )
     try:
-        array = np.stack(list(data[rows][parts.image]))
+        array = np.concatenate(
+            [np.stack(list(data[first : min(first + _ROWS_AT_ONCE, count)][parts.image])) for first in places]
+        )
     except ValueError as error:
         raise DataError(
             f"{source}: images differ in size, or are none ({error}); say image_column"

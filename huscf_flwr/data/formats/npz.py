@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from huscf_flwr.data.formats.arrays import channels_first
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.progress import counted
 
 _NAMES = "train_images, train_labels, test_images, test_labels (and val_images, val_labels)"
 
@@ -45,9 +46,9 @@ def read_npz(path: Path, wanted: Wanted) -> Found:
             the file and the array.
     """
     with _opened(path) as file:
-        parts = {
-            part: _part(path, file, part, wanted) for part in ("train", "val", "test") if _has(file, part)
-        }
+        there = [part for part in ("train", "val", "test") if _has(file, part)]
+        told = counted(there, len(there), f"reading parts of {path}")
+        parts = {part: _part(path, file, part, wanted) for part in told}
     train, validation, test = (parts.get(part) for part in ("train", "val", "test"))
     if train is None:
         raise DataError(f"{path}: no array train_images; name the arrays as MedMNIST does: {_NAMES}")

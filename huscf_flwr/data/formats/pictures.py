@@ -65,7 +65,8 @@ def common_shape(place: object, pictures: Iterable[Path | EncodedPicture]) -> Im
     Raises:
         VariedSizesError: if they differ in size.
     """
-    shapes = {shape_of_picture(picture) for picture in pictures}
+    looked_at = counted(pictures, None, f"looking at the sizes of {place}")
+    shapes = {shape_of_picture(picture) for picture in looked_at}
     sizes = {shape[1:] for shape in shapes}
     if len(sizes) > 1:
         raise VariedSizesError(

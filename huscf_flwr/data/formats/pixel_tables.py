@@ -12,6 +12,7 @@ import gzip
 import math
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from huscf_flwr.data.formats.found import LABEL_NAMES, Found, ImageShape, Wanted, check_labels
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.progress import counted
 
 SUFFIXES = (".csv", ".csv.gz")
 
@@ -115,11 +117,16 @@ def _columns(path: Path) -> _Columns:
 
 
 def _first_line(path: Path) -> str:
+    return next(_lines_of(path), "")
+
+
+def _lines_of(path: Path) -> Iterator[str]:
     if path.suffix == ".gz":
         with gzip.open(path, "rt", encoding="utf-8-sig") as unpacked:
-            return unpacked.readline()
-    with path.open(encoding="utf-8-sig") as file:
-        return file.readline()
+            yield from unpacked
+    else:
+        with path.open(encoding="utf-8-sig") as file:
+            yield from file
 
 
 def _side(pixels: int) -> int | None:
@@ -162,12 +169,11 @@ def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
             # That a file is empty is said below.
             warnings.simplefilter("ignore", UserWarning)
             values = np.loadtxt(
-                path,
+                counted(_lines_of(path), None, f"reading lines of {path}"),
                 np.uint8,
                 delimiter=",",
                 skiprows=int(columns.has_header),
                 ndmin=2,
-                encoding="utf-8-sig",
                 quotechar='"',
             )
     except (ValueError, OverflowError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from huscf_flwr.data import DataError, LabelledImages, write_idx, write_idx_fold
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.places import read_place, shape_of_place
 from huscf_flwr.data.images import ImageForm
+from huscf_flwr.data.progress import progress_told
 from tests.data.formats.writing import (
     channels_last,
     huggingface,
@@ -86,6 +87,14 @@ def test_without_a_test_part_a_fifth_of_every_label_becomes_one(write, tmp_path)
     assert "6 of 30" in found.notes[0]
     again = read_place(place.rename(tmp_path / "elsewhere"), ANY)
     assert torch.equal(again.test.images, found.test.images)
+
+
+@pytest.mark.parametrize("write", FORMATS[:3] + FORMATS[4:])
+def test_reading_tells_how_far_it_is(write, tmp_path):
+    place, told = write(tmp_path / "place", TRAIN, TEST), []
+    with progress_told(lambda what, done, total: told.append(what)):
+        read_place(place, Wanted(ImageForm(1, 6)))
+    assert any("reading" in what and str(place) in what for what in told)
 
 
 @pytest.mark.parametrize("write", FORMATS)
