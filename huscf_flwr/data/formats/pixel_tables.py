@@ -177,8 +177,10 @@ def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
                 quotechar='"',
             )
     except (ValueError, OverflowError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        # NumPy's advice is for those who call it.
+        found = str(error).partition("; use `usecols`")[0]
         raise DataError(
-            f"{path}: {error}; labels and pixels must be whole numbers from 0 to 255, as many in every line "
+            f"{path}: {found}; labels and pixels must be whole numbers from 0 to 255, as many in every line "
             "(lines are counted without the header)"
         ) from error
     if not len(values):

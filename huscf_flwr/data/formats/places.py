@@ -253,8 +253,8 @@ def _check_first(place: Place, train: LabelledImages, wanted: Wanted) -> None:
     first, last = int(train.labels.min()), int(train.labels.max())
     raise DataError(
         f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
-        f"{first} here, set first_label: {first} with the domain; if it only has no images, set classes: "
-        f"{last + 1}"
+        f"{first} here, set first_label: {first} with the domain (huscf data: --first-label {first}); if it "
+        f"only has no images, set classes: {last + 1}"
     )
 
 
