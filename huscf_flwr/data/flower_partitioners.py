@@ -9,7 +9,11 @@ drawn from the run's, so that a scenario says neither. Images are shuffled befor
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -20,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.images import DataError
+
+_LOGGER = logging.getLogger(__name__)
 
 Indices = NDArray[np.int64]
 
@@ -113,8 +119,9 @@ class FlowerPartitioner(BaseModel):
         try:
             partitioner = self._made(count, seed)
             partitioner.dataset = _datasets().Dataset.from_dict({**shuffled, _PLACE: order.tolist()})
-            made = range(min(count, partitioner.num_partitions))
-            return [np.array(partitioner.load_partition(part)[_PLACE], dtype=np.int64) for part in made]
+            with _said(self.kind):
+                made = range(min(count, partitioner.num_partitions))
+                return [np.array(partitioner.load_partition(part)[_PLACE], dtype=np.int64) for part in made]
         except (ValueError, TypeError, AssertionError, LookupError, ArithmeticError) as error:
             raise DataError(
                 f"partitioner: {self.kind} cannot deal {len(order)} images of domain '{name}' to {count} "
@@ -126,6 +133,16 @@ class FlowerPartitioner(BaseModel):
         given = {"num_partitions": count, "seed": seed, "partition_by": LABEL, **self.parameters}
         known = _parameters(made)
         return made(**{name: _as_array(name, value) for name, value in given.items() if name in known})
+
+
+@contextmanager
+def _said(kind: str) -> Iterator[None]:
+    """Log what a partitioner warns of, each once, instead of letting it write into the terminal."""
+    with warnings.catch_warnings(record=True) as said, redirect_stderr(io.StringIO()):
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in said):
+        _LOGGER.warning("%s: %s", kind, text)
 
 
 def datasets_module(purpose: str) -> ModuleType:

@@ -5,10 +5,10 @@ folder or file, in any format that `huscf_flwr.data.formats` knows; `class-names
 labels are counted where the files do not, `image-column` and `label-column` where a data set of Hugging Face
 has the images and labels, if it has several candidates, and `architecture` which member of a family of
 classifiers it has. Its device profile is named by `device-profile` (`FILE:NAME`), and what it keeps between
-rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without them hosts virtual clients
-of the configured scenario, and keeps theirs in the run's folder. `root-certificates` names the file by which
-either knows the split executor, usually the one by which `flower-supernode --root-certificates` knows the
-SuperLink: a ClientApp is not told of that.
+rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without them hosts virtual
+clients of the configured scenario, and keeps theirs in the run's folder. `root-certificates` names the file
+by which either knows the split executor, usually the one by which `flower-supernode --root-certificates`
+knows the SuperLink: a ClientApp is not told of that.
 """
 
 from __future__ import annotations

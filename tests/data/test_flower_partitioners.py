@@ -79,6 +79,14 @@ def test_a_partitioner_means_what_it_says():
     assert all(len(set(LABELS["a"][part].tolist())) == 10 for part in mixed)
 
 
+def test_what_a_partitioner_warns_of_is_logged_and_its_bar_is_not_shown(caplog, capfd):
+    dealt(scenario("PathologicalPartitioner", num_classes_per_partition=2), clients=2)
+    dealt(scenario("NaturalIdPartitioner"), clients=2)
+    assert caplog.messages
+    assert all(message.startswith("PathologicalPartitioner: ") for message in caplog.messages)
+    assert capfd.readouterr().err == ""
+
+
 def test_images_may_be_dealt_by_another_column():
     writers = np.array([f"writer-{number % 4}" for number in range(600)])
     given = scenario("NaturalIdPartitioner", ("a",), partition_by="writer")
