@@ -55,7 +55,7 @@ def read_pictures(
         if isinstance(form, ImageForm):
             one = LabelledImages(picture, torch.zeros(1, dtype=torch.int64))
             picture = convert(one, form.channels, form.size, form.fit).images
-        images[number] = picture[0]
+        images.numpy()[number] = picture[0].numpy()
     return images
 
 
@@ -109,7 +109,8 @@ def read_picture(path: Path | EncodedPicture) -> Tensor:
             pixels = (np.asarray(upright).astype(np.float64) / 257).round().astype(np.uint8)
         else:
             pixels = np.array(_flat(upright).convert("L" if grey else "RGB"))
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1).contiguous()
+    # NumPy copies in this thread: PyTorch's threads wait for each other where cores have other work.
+    return torch.from_numpy(np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)))
 
 
 def shape_of_picture(path: Path | EncodedPicture) -> ImageShape:
