@@ -97,6 +97,19 @@ for _metric in (
         meaning="Prototype accuracy: the same if the client takes the class with the nearest prototype.",
     ),
     Metric(
+        "worst_accuracy", "worst accuracy", "higher", 3, _SHARE, short="worst",
+        meaning="Worst accuracy: that of the client whose classifier does worst.",
+    ),
+    Metric(
+        "held_out_accuracy", "accuracy at home", "higher", 3, _SHARE, short="at home",
+        meaning="Accuracy at home: on images of the client’s own that it has not trained on.",
+    ),
+    Metric("worst_held_out_accuracy", "worst accuracy at home", "higher", 3, _SHARE, short="worst there"),
+    Metric(
+        "untuned_held_out_accuracy", "accuracy at home before tuning", "higher", 3, _SHARE,
+        short="untuned there",
+    ),
+    Metric(
         "untuned_accuracy", "accuracy before tuning", "higher", 3, _SHARE, short="untuned",
         meaning="Accuracy before tuning: that of a client’s classifier before it trains on drawn images.",
     ),
@@ -122,6 +135,11 @@ for _metric in (
         "fid", "FID", "lower", 1, (0.0, None),
         meaning="FID: Fréchet distance between the judge’s features of generated and of real images; "
         "comparable within a domain only.",
+    ),
+    Metric(
+        "inception_fid", "Inception FID", "lower", 1, (0.0, None),
+        meaning="Inception FID: the same distance between the features of torchvision’s Inception v3, whose "
+        "weights lie on disk; not comparable with other programs’ FIDs.",
     ),
     Metric(
         "judge_accuracy", "judge accuracy", "higher", 3, _SHARE, short="judge",

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from huscf_flwr.flower.strategy import MethodStrategy
+    from strategies.ccvr import CCVR
     from strategies.central import Central
     from strategies.fedgan import FedGAN
+    from strategies.fedgen import FedGen
     from strategies.fedproto import FedProto
+    from strategies.fedtgp import FedTGP
+    from strategies.fedtype import FedType
     from strategies.fedvtc import FedVTC
     from strategies.fsgan import FSGAN
+    from strategies.gefl import GeFL
     from strategies.hflgan import HFLGAN
     from strategies.huscf import HuSCF
     from strategies.local import Local
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from strategies.uagan import UAGAN
 
 __all__ = [
+    "CCVR",
     "FSGAN",
     "HFLGAN",
     "MDGAN",
@@ -30,8 +36,12 @@ __all__ = [
     "UAGAN",
     "Central",
     "FedGAN",
+    "FedGen",
     "FedProto",
+    "FedTGP",
+    "FedType",
     "FedVTC",
+    "GeFL",
     "HuSCF",
     "Local",
     "MethodStrategy",
@@ -42,6 +52,11 @@ _MODULES = {
     "FedGAN": "strategies.fedgan",
     "FedProto": "strategies.fedproto",
     "FedVTC": "strategies.fedvtc",
+    "FedTGP": "strategies.fedtgp",
+    "FedGen": "strategies.fedgen",
+    "GeFL": "strategies.gefl",
+    "CCVR": "strategies.ccvr",
+    "FedType": "strategies.fedtype",
     "FSGAN": "strategies.fsgan",
     "HFLGAN": "strategies.hflgan",
     "HuSCF": "strategies.huscf",

@@ -12,8 +12,9 @@ KNOWN = [metric.name for metric in metrics_named([*DomainScores().as_dict(), "ar
 
 
 def test_every_score_of_a_domain_is_registered_with_its_better_way():
-    for name in DomainScores().as_dict():
-        assert metric_named(name).better == ("lower" if name in {"fid", "tstr_fpr"} else "higher"), name
+    lower = {"fid", "inception_fid", "tstr_fpr"}
+    for name in DomainScores(inception_fid=1.0).as_dict():
+        assert metric_named(name).better == ("lower" if name in lower else "higher"), name
 
 
 def test_a_strangers_number_has_its_own_name():

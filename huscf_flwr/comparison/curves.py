@@ -7,7 +7,7 @@ from itertools import accumulate
 from statistics import mean
 from typing import Literal
 
-from huscf_flwr.comparison.results import Column, ScenarioResults
+from huscf_flwr.comparison.results import OWN_MODELS, Column, ScenarioResults, own_model_scores
 from huscf_flwr.evaluation.figures import Panel
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, byte_total, items, part
@@ -96,6 +96,12 @@ def _found(record: RunRecord, score: str) -> Iterator[tuple[int, float]]:
 
 
 def _judged(record: RunRecord, domain: str, metric: str) -> Iterator[tuple[int, float]]:
+    if domain == OWN_MODELS:
+        for line in record.evaluations:
+            own = own_model_scores(part(line, "scores"))
+            if metric in own:
+                yield int(line["round"]), own[metric]
+        return
     for line in (*record.rounds, *record.evaluations):
         value = known_number(part(line, "domains", domain, metric))
         if value is not None:

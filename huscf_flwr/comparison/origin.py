@@ -24,6 +24,7 @@ ELSEWHERE = frozenset(
             "data.root",
             "data.cache",
             "evaluation.seconds",
+            "evaluation.inception",
         ),
         *(
             "evaluation.sample_columns",
@@ -39,8 +40,15 @@ ELSEWHERE = frozenset(
 """Settings that decide nothing that is computed, or name a file whose content is looked at instead."""
 
 
-SAFE_TO_OVERRIDE = ("compute.device", "compute.threads", "compute.keep_memory", "data.root", "data.cache")
-"""Those of them that say where a run is computed, and from where it takes its images."""
+SAFE_TO_OVERRIDE = (
+    "compute.device",
+    "compute.threads",
+    "compute.keep_memory",
+    "data.root",
+    "data.cache",
+    "evaluation.inception",
+)
+"""Those of them that say where a run is computed, and where images and weights of the judge lie."""
 
 
 def setting_differences(kept: Mapping[str, Any], config: RunConfig) -> list[str]:

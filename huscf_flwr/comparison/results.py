@@ -14,10 +14,25 @@ from typing import Any, Literal
 from huscf_flwr.comparison.costs import Costs, costs_of
 from huscf_flwr.comparison.kept import KeptRuns
 from huscf_flwr.comparison.plan import Plan
+from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.run_record import RunRecord, names_of, numbers, part
 from huscf_flwr.metrics import Metric, metric_named
 
 Verdict = Literal["ahead", "behind", "level"]
+
+
+OWN_MODELS = "own models"
+"""Where the scores of classifiers that stay on their clients stand, beside the domains."""
+
+_OF_OWN_MODELS = {
+    "accuracy": ("test", "accuracy", "mean"),
+    "worst_accuracy": ("test", "accuracy", "worst"),
+    "untuned_accuracy": ("test", "untuned_accuracy", "mean"),
+    "held_out_accuracy": ("held_out", "accuracy", "mean"),
+    "worst_held_out_accuracy": ("held_out", "accuracy", "worst"),
+    "untuned_held_out_accuracy": ("held_out", "untuned_accuracy", "mean"),
+}
+"""By metric: on which images, which score, and which of its statistics over the clients."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,7 @@ class ScenarioResults:
     @property
     def has_clusters_to_tell(self) -> bool:
         """Whether clusters can be right or wrong: there is more than one domain."""
-        return len(self.domains) > 1
+        return len(set(self.domains) - {OWN_MODELS}) > 1
 
     def values(self, domain: str, metric: str) -> dict[str, Values]:
         """Return the values of one metric by column, of those that have some."""
@@ -132,6 +147,12 @@ def results_of(plan: Plan, kept: KeptRuns, stale: Collection[str] = ()) -> Resul
     )
 
 
+def own_model_scores(scores: Any) -> dict[str, float]:
+    """Return the scores of classifiers that stay on their clients, by metric, of a run's ``own_models``."""
+    found = {name: known_number(part(scores, *path)) for name, path in _OF_OWN_MODELS.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def verdict(one: Values, other: Values, metric: Metric) -> Verdict | None:
     """Return how ``one`` does beside ``other``; ``level`` within the spread.
 
@@ -165,11 +186,15 @@ def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, stale: Collect
     failures = {run.seed: kept.failure(run) for run in runs}
     config = runs[0].config
     domains = names_of(record.domains for record in records.values())
+    by_domain = {
+        domain: _scores({s: r.domains.get(domain) for s, r in records.items()}) for domain in domains
+    }
+    own = _scores({s: own_model_scores(part(r.summary, "own_models")) for s, r in records.items()})
     return Column(
         name,
         config.method,
         records,
-        {domain: _scores({s: r.domains.get(domain) for s, r in records.items()}) for domain in domains},
+        {**by_domain, **({OWN_MODELS: own} if own else {})},
         _scores({seed: part(record.summary, "clusters") for seed, record in records.items()}),
         costs_of(config, list(records.values())) if records else None,
         config.optimiser.learning_rate,

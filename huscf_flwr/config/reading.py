@@ -71,6 +71,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         "root": _absolute(data.root),
     }
     networks = {"family": _located(classifier.family), "decoder": _located(classifier.decoder)}
+    inception = _absolute(config.evaluation.inception)
     listening = {"certificate": _absolute(executor.certificate), "key": _absolute(executor.key)}
     return config.model_copy(
         update={
@@ -79,6 +80,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
             "classifier": classifier.model_copy(update=networks),
             "data": data.model_copy(update=located),
             "cuts": config.cuts.model_copy(update={"devices": _located(config.cuts.devices)}),
+            "evaluation": config.evaluation.model_copy(update={"inception": inception}),
             "executor": executor.model_copy(update=listening),
             "output": _absolute(config.output),
             "resume": _absolute(config.resume),

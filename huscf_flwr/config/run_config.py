@@ -74,8 +74,9 @@ class RunConfig(Section):
 
     Attributes:
         name: of the run's folder below ``output``.
-        method: ``huscf``, ``fedgan``, ``fedproto``, ``local``, ``central``, ``mdgan``, ``uagan``,
-            ``fsgan``, ``pflgan``, ``hflgan``, or a class of your own as ``my_package.mine:Mine``.
+        method: ``huscf``, ``fedgan``, ``fedproto``, ``fedtgp``, ``fedgen``, ``gefl``, ``ccvr``, ``fedtype``,
+            ``local``, ``central``, ``mdgan``, ``uagan``, ``fsgan``, ``pflgan``, ``hflgan``, or a class of
+            your own as ``my_package.mine:Mine``.
         mode: name in ``conf/modes``, or path of a YAML file: ``corrected``, or ``parity`` with the authors'
             code.
         resolved: everything is set, the mode's settings included: ``mode`` is only a name, whose file is not

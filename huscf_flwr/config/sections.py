@@ -205,6 +205,9 @@ class EvaluationSection(Section):
         seconds: how long clients may take to evaluate, with Flower; the scores of those that take longer are
             missing.
         sample_columns: images per class in a sample grid.
+        inception: safetensors file with the weights of torchvision's inception_v3, for a second FID at the
+            end, ``inception_fid``, in the features of that network; nothing is downloaded. Only in a
+            simulation. It takes minutes a domain on a CPU.
     """
 
     every: NonNegativeInt = 1
@@ -212,6 +215,7 @@ class EvaluationSection(Section):
     synthetic_images: NonNegativeInt = 10_000
     sample_columns: PositiveInt = 8
     seconds: PositiveFloat = 3600.0
+    inception: Path | None = None
 
     @field_validator("synthetic_images")
     @classmethod

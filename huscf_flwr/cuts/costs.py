@@ -24,6 +24,7 @@ from huscf_flwr.models import ModelSpec, NetworkName, Shape
 from huscf_flwr.models.spec import (
     BlockSpec,
     ConvolutionSpec,
+    EnlargedConvolutionSpec,
     LinearSpec,
     ProjectionSpec,
     TransposedConvolutionSpec,
@@ -221,7 +222,7 @@ class _Layer:
                 return math.prod(self.input_shape)
             case ConvolutionSpec():
                 return (self.input_shape[0] + int(self.block.label_plane)) * self.block.kernel**2
-            case TransposedConvolutionSpec():
+            case TransposedConvolutionSpec() | EnlargedConvolutionSpec():
                 return self.input_shape[0] * self.block.kernel**2
             case _:
                 assert_never(self.block)
@@ -233,6 +234,13 @@ class _Layer:
             positions = math.prod(self.input_shape[1:])
             return self.weights_per_output_channel * self.output_shape[0] * positions
         return self.weights_per_output_channel * math.prod(self.output_shape)
+
+    @property
+    def enlarged_values(self) -> int:
+        """Numbers of one sample's input once it is enlarged, if the block does that."""
+        if not isinstance(self.block, EnlargedConvolutionSpec):
+            return 0
+        return math.prod(self.input_shape) * self.block.factor**2
 
     @property
     def parameters(self) -> int:
@@ -249,9 +257,8 @@ def _block_cost(layer: _Layer, batch_size: int, rule: FlopRule) -> BlockCost:
     else:
         forward, backward, frozen = _exact_flop(layer, batch_size)
     layers = 1 + int(layer.block.norm != "none") + int(layer.block.activation != "none")
-    return BlockCost(
-        forward, backward, frozen, outputs * _BYTES_PER_VALUE, layer.parameters, outputs * layers
-    )
+    kept = outputs * layers + layer.enlarged_values * batch_size
+    return BlockCost(forward, backward, frozen, outputs * _BYTES_PER_VALUE, layer.parameters, kept)
 
 
 def _exact_flop(layer: _Layer, batch_size: int) -> tuple[int, int, int]:

@@ -2,9 +2,11 @@
 
 A domain has a name, and its images come from the first of these that exists: the folder that the user gives
 with the name; the folder below ``data.root`` with a matching name (case, hyphens and underscores are ignored,
-so ``fashion-mnist`` matches ``FashionMNIST``); the loader registered under the name; the domain that it is
-derived from, as ``mnist-inverted`` is from ``mnist`` (see ``derived.py``). Instead of a folder it may be a
-file, in any of the formats that ``formats.places`` knows, or a data set on Hugging Face's hub.
+so ``fashion-mnist`` matches ``FashionMNIST``), or one in a folder of it (``pacs-photo`` matches
+``PACS/photo``); the loader registered under the name; the domain that it is derived from, as
+``mnist-inverted`` is from ``mnist``, or the two that ``mnist-over-cifar10`` is (see ``derived.py``). Instead
+of a folder it may be a file, in any of the formats that ``formats.places`` knows, or a data set on Hugging
+Face's hub.
 
 The domains of a run share no training image. A domain and those derived from it are dealt equal shares of its
 training images, a domain that is alone has all of them; the test images are the same for all.
@@ -27,9 +29,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.data.derived import TRANSFORMS, derivation, transformed
+from huscf_flwr.data.below_root import place_below, plain
+from huscf_flwr.data.derived import TRANSFORMS, Derivation, derivation, laid_over, transformed
 from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
+from huscf_flwr.data.formats.holders import read_holders
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import FORMATS, Place, read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
@@ -59,6 +63,8 @@ class DomainSource(BaseModel):
             colon: ``ylecun/mnist``.
         image_column: of a data set of Hugging Face, where its images are, if it has several candidates.
         label_column: where its labels are, likewise.
+        by_holder: the folder has a part for each who holds images, a file or folder in any known format: a
+            speaker, a writer. All parts are one domain, and the partition ``holders`` deals them to clients.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +74,7 @@ class DomainSource(BaseModel):
     classes: int | None = Field(default=None, ge=1, le=256)
     class_names: tuple[str, ...] = ()
     first_label: int = Field(default=0, ge=0, le=255)
+    by_holder: bool = False
     hub: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+)?$")
     image_column: str | None = None
     label_column: str | None = None
@@ -76,6 +83,11 @@ class DomainSource(BaseModel):
     def _one_place(self) -> DomainSource:
         if self.hub is not None and self.folder is not None:
             raise ValueError(f"hub is {self.hub} and folder is {self.folder}; remove one of them")
+        if self.hub is not None and self.by_holder:
+            raise ValueError(
+                f"by_holder is true, but hub is {self.hub}, whose images are one data set; to deal them by "
+                "who has them, name the column in partitioner, as partition_by"
+            )
         return self
 
     @model_validator(mode="after")
@@ -152,7 +164,7 @@ def load_domains(
     images, in which every label has a fifth of its images; nothing depends on the test images then, which may
     be missing. The other arguments are those of ``load_domain``, which says what is raised.
     """
-    named = {_plain(source.name): source for source in sources}
+    named = {plain(source.name): source for source in sources}
     origins = [_origin(source, root, named) for source in sources]
     domains = {}
     for place, source in enumerate(sources):
@@ -228,11 +240,20 @@ def load_domain(
 
 def place_of_source(source: DomainSource, root: Path | None) -> DomainSource:
     """Return the domain whose own images a source has, with the folder or file where they lie, if any."""
-    derived = _derived(source, root, _NO_SOURCES)
+    derived = _derived(source, root)
     if derived is not None:
-        return place_of_source(derived[0], root)
-    below = None if source.place else _place_below(root, source.name)
+        return place_of_source(DomainSource(name=derived.base), root)
+    below = None if source.place else place_below(root, source.name)
     return source.model_copy(update={"folder": source.folder or below})
+
+
+def backgrounds_of_source(source: DomainSource, root: Path | None) -> tuple[DomainSource, ...]:
+    """Return the domains over whose images those of a source are laid; mostly none."""
+    derived = _derived(source, root)
+    if derived is None:
+        return ()
+    behind = (DomainSource(name=derived.background),) if derived.background else ()
+    return (*backgrounds_of_source(DomainSource(name=derived.base), root), *behind)
 
 
 def _read(
@@ -245,24 +266,41 @@ def _read(
     split_test: bool,
 ) -> tuple[int, Found]:
     """Return a domain's number of classes and its images, as they come."""
-    derived = _derived(source, root, named)
+    derived = _derived(source, root)
     if derived is not None:
-        base, transform = derived
-        known, found = _read(base, root, cache, named, wanted, split_test=split_test)
-        test = None if found.test is None else transformed(found.test, transform)
-        return source.stated_classes or known, replace(
-            found, train=transformed(found.train, transform), test=test
-        )
+
+        def read(name: str, asked: Wanted) -> tuple[int, Found]:
+            return _read(_named(name, named), root, cache, named, asked, split_test=split_test)
+
+        known, found = read(derived.base, wanted)
+        behind = read(derived.background, replace(wanted, classes=None))[1] if derived.background else None
+        return source.stated_classes or known, _as_derived(found, derived, behind)
     registered = registered_domain(source.name)
     expected = source.stated_classes or (registered.classes if registered else None)
-    place = source.place or _place_below(root, source.name)
+    place = source.place or place_below(root, source.name)
     if place is not None:
-        found = read_place(place, source.wanted(expected, wanted), split_test=split_test)
+        asked = source.wanted(expected, wanted)
+        if source.by_holder and isinstance(place, Path):
+            found = read_holders(place, asked, split_test=split_test)
+        else:
+            found = read_place(place, asked, split_test=split_test)
     elif registered is not None:
         found = Found(*registered.load(cache), source.class_names)
     else:
         raise DataError(_unknown(source.name, root))
     return expected or max(int(found.train.labels.max()) + 1, len(found.class_names)), found
+
+
+def _as_derived(found: Found, derived: Derivation, behind: Found | None) -> Found:
+    """Return the base's images transformed, or laid over those ``behind``, test images over test images."""
+    if behind is None:
+        test = None if found.test is None else transformed(found.test, derived.transform)
+        return replace(found, train=transformed(found.train, derived.transform), test=test)
+    names, test = (plain(derived.base), plain(derived.background)), found.test
+    if test is not None and len(test):
+        test = laid_over(test, (behind.test or behind.train.none).images, *names, "test")
+    train = laid_over(found.train, behind.train.images, *names)
+    return replace(found, train=train, test=test, notes=(*found.notes, *behind.notes))
 
 
 def _odd(source: DomainSource, root: Path | None, found: Found, classes: int) -> list[str]:
@@ -296,21 +334,21 @@ def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:
     return notes
 
 
-def _derived(
-    source: DomainSource, root: Path | None, named: Mapping[str, DomainSource]
-) -> tuple[DomainSource, str] | None:
-    """Return what a domain is derived from, and by which transform; None if it has images of its own."""
-    split = derivation(source.name)
-    if split is None or source.place or registered_domain(source.name) or _place_below(root, source.name):
+def _derived(source: DomainSource, root: Path | None) -> Derivation | None:
+    """Return what a domain is derived from; None if it has images of its own."""
+    if source.place or registered_domain(source.name) or place_below(root, source.name):
         return None
-    base, transform = split
-    return named.get(_plain(base), DomainSource(name=base)), transform
+    return derivation(source.name)
+
+
+def _named(name: str, named: Mapping[str, DomainSource]) -> DomainSource:
+    return named.get(plain(name), DomainSource(name=name))
 
 
 def _origin(source: DomainSource, root: Path | None, named: Mapping[str, DomainSource]) -> str:
     """Return the plain name of the domain that ``source`` is derived from in the end; perhaps its own."""
-    derived = _derived(source, root, named)
-    return _plain(source.name) if derived is None else _origin(derived[0], root, named)
+    derived = _derived(source, root)
+    return plain(source.name) if derived is None else _origin(_named(derived.base, named), root, named)
 
 
 def _own_share(domain: Domain, origin: str, place: int, sharing: int) -> Domain:
@@ -333,31 +371,13 @@ def _with_validation(domain: Domain) -> Domain:
     return replace(domain, train=train, test=domain.train.subset(validation))
 
 
-def _place_below(root: Path | None, name: str) -> Path | None:
-    """Return the folder or file below ``root`` that has the name of a domain."""
-    if root is None:
-        return None
-    if not root.is_dir():
-        raise DataError(f"data.root: no such folder: {root}; correct the path or remove the setting")
-    places = sorted(
-        (path for path in root.iterdir() if path.is_dir() or path.suffix.casefold() in (".npz", ".csv")),
-        key=lambda path: (path.is_file(), path),
-    )
-    return next(
-        (path for path in places if _plain(path.name if path.is_dir() else path.stem) == _plain(name)), None
-    )
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("-", "").replace("_", "")
-
-
 def _unknown(name: str, root: Path | None) -> str:
     known = registered_names()
     place = f", and {root} has no folder of this name" if root else ""
     return (
         f"unknown domain '{name}'{did_you_mean(name.casefold(), known)}{place}. Known: {', '.join(known)}. "
-        f"Each can be transformed, as in mnist-{next(iter(TRANSFORMS))}: {', '.join(TRANSFORMS)}. "
+        f"Each can be transformed, as in mnist-{next(iter(TRANSFORMS))}: {', '.join(TRANSFORMS)}; or laid "
+        "over another's images, as in mnist-over-cifar10. "
         f"Any folder or file with images can be given as {{name: {name}, folder: DIR}}: {'; '.join(FORMATS)}"
     )
 

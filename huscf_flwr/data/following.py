@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data.domains import DomainSource, place_of_source
+from huscf_flwr.data.domains import DomainSource, backgrounds_of_source, place_of_source
 from huscf_flwr.data.formats.found import ImageShape
+from huscf_flwr.data.formats.holders import classes_of_holders, shape_of_holders
 from huscf_flwr.data.formats.places import classes_of_place, shape_of_place
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.population import scenario_of
@@ -44,12 +45,24 @@ def following_data(config: RunConfig) -> RunConfig:
 
 
 def _of_source(source: DomainSource, config: RunConfig) -> tuple[ImageShape, int]:
-    """Return the shape of a domain's images and its number of classes."""
+    """Return the shape of a domain's images and its number of classes.
+
+    Images that are laid over others have the channels of these, if they have more.
+    """
+    (channels, *size), classes = _of_own(source, config)
+    backgrounds = backgrounds_of_source(source, config.data.root)
+    behind = (_of_own(background, config)[0].channels for background in backgrounds)
+    return ImageShape(max(channels, *behind, 0), *size), classes
+
+
+def _of_own(source: DomainSource, config: RunConfig) -> tuple[ImageShape, int]:
     source = place_of_source(source, config.data.root)
     registered = registered_domain(source.name)
     stated = source.stated_classes or (registered.classes if registered else None)
     if source.place is not None:
         wanted = source.wanted(stated)
+        if source.by_holder and source.folder is not None:
+            return shape_of_holders(source.folder), stated or classes_of_holders(source.folder, wanted)
         return shape_of_place(source.place, wanted), stated or classes_of_place(source.place, wanted)
     if registered is None:
         raise DataError(

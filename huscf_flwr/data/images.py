@@ -8,7 +8,7 @@ size and number of channels once, when they are loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -37,6 +37,8 @@ class LabelledImages:
     Attributes:
         images: uint8 tensor [N, C, H, W].
         labels: int64 tensor [N].
+        holders: int64 tensor [N], from 0: who has each image by its nature, such as the speaker of a
+            recording; None if nothing says so.
 
     Raises:
         DataError: if dtypes, numbers of dimensions or lengths differ from these.
@@ -44,6 +46,7 @@ class LabelledImages:
 
     images: Tensor
     labels: Tensor
+    holders: Tensor | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -54,6 +57,8 @@ class LabelledImages:
             raise DataError(f"labels must be int64 [N], found {self.labels.dtype} {list(self.labels.shape)}")
         if len(self.images) != len(self.labels):
             raise DataError(f"{len(self.images)} images but {len(self.labels)} labels")
+        if self.holders is not None and self.holders.shape != self.labels.shape:
+            raise DataError(f"{len(self.images)} images but holders {list(self.holders.shape)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,11 +66,17 @@ class LabelledImages:
     @property
     def none(self) -> LabelledImages:
         """No images, of the same channels and size."""
-        return LabelledImages(self.images[:0], self.labels[:0])
+        return self.subset(torch.empty(0, dtype=torch.int64))
+
+    @property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """By name, what is known of each image beside its label, each [N]: ``holder``, if there are any."""
+        return {} if self.holders is None else {"holder": self.holders.numpy()}
 
     def subset(self, indices: Tensor) -> LabelledImages:
         """Return a copy of the images and labels at ``indices`` (int64 tensor [M]), in that order."""
-        return LabelledImages(self.images[indices], self.labels[indices])
+        holders = None if self.holders is None else self.holders[indices]
+        return LabelledImages(self.images[indices], self.labels[indices], holders=holders)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,29 +103,30 @@ class DescribedImages(LabelledImages):
     """Images of which more is known than their labels, such as who took them.
 
     Attributes:
-        columns: by name, each [N].
+        described: by name, a column [N] each.
 
     Raises:
         DataError: as for ``LabelledImages``, or if a column has another length.
     """
 
-    columns: Mapping[str, NDArray[Any]]
+    described: Mapping[str, NDArray[Any]]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, values in self.columns.items():
+        for name, values in self.described.items():
             if len(values) != len(self.labels):
                 raise DataError(f"column {name} has {len(values)} values for {len(self.labels)} images")
 
     @property
-    def none(self) -> DescribedImages:
-        """No images, of the same channels, size and columns."""
-        return self.subset(self.labels[:0])
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """By name, what is known of each image beside its label, each [N]."""
+        return {**super().columns, **self.described}
 
     def subset(self, indices: Tensor) -> DescribedImages:
         """Return a copy of images, labels and columns at ``indices`` (int64 tensor [M]), in that order."""
-        columns = {name: values[indices.numpy()] for name, values in self.columns.items()}
-        return DescribedImages(self.images[indices], self.labels[indices], columns)
+        described = {name: values[indices.numpy()] for name, values in self.described.items()}
+        holders = None if self.holders is None else self.holders[indices]
+        return DescribedImages(self.images[indices], self.labels[indices], described, holders=holders)
 
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,10 +1,10 @@
 """Partitions: which training images each client holds.
 
 Clients are numbered 0..K-1, domain by domain. They are spread evenly over the domains, and the first domains
-take the remainder. The images of a domain are dealt at random, evenly, by a Dirichlet distribution or by one
-of Flower's partitioners. Each client then drops the labels that the scenario excludes for it, and keeps at
-most its amount. No image goes to two clients, and every client has at least one. Images that a client drops
-are not used, as in the authors' code (Data/data.py:164-219).
+take the remainder. The images of a domain are dealt at random, evenly or by a Dirichlet distribution, by one
+of Flower's partitioners, or by who holds them. Each client then drops the labels that the scenario excludes
+for it, and keeps at most its amount. No image goes to two clients, and every client has at least one. Images
+that a client drops are not used, as in the authors' code (Data/data.py:164-219).
 
 The result depends only on the scenario, the labels (and other columns), the number of clients and the seed.
 """
@@ -25,7 +25,7 @@ from torch import Tensor
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.flower_partitioners import LABEL
 from huscf_flwr.data.images import DataError
-from huscf_flwr.data.scenarios import DirichletLabels, ExcludedLabels, Scenario
+from huscf_flwr.data.scenarios import DirichletLabels, ExcludedLabels, HeldLabels, Scenario
 from huscf_flwr.seeding import derive_seed, numpy_stream
 
 Indices = NDArray[np.int64]
@@ -103,6 +103,7 @@ def partition(
     seed: int,
     rules: PartitionRules = PartitionRules(),  # noqa: B008  (frozen)
     columns: Mapping[str, Columns] = _NO_COLUMNS,
+    holders: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> tuple[Partition, ...]:
     """Deal the training images of a scenario's domains to its clients.
 
@@ -113,6 +114,7 @@ def partition(
         seed: the same seed gives the same partitions.
         rules: which of the authors' mistakes to repeat.
         columns: for each domain that has any, its other columns, by which a partitioner of Flower's may part.
+        holders: for each domain that says so, who holds each of its training images, int64 tensor [N].
 
     Returns:
         One partition per client, ordered by client id.
@@ -129,12 +131,14 @@ def partition(
         first = len(partitions)
         excluded = _draw_excluded(scenario, known, first, count, _exclusion_stream(place, seed, rules))
         dealing = numpy_stream(seed, "partition", "dealing", place)
-        if scenario.partitioner is None:
-            shares = _deal(scenario, known, count, dealing)
-        else:
+        if scenario.partitioner is not None:
             all_columns = {**columns.get(name, {}), LABEL: known}
             drawn_seed = derive_seed(seed, "partition", "partitioner", place)
             shares = scenario.partitioner.deal(name, all_columns, count, drawn_seed)
+        elif isinstance(scenario.labels, HeldLabels) and name in holders:
+            shares = _deal_holders(name, holders[name].numpy(), count)
+        else:
+            shares = _deal(scenario, known, count, dealing)
         for i, share in enumerate(shares):
             looked_up = _id_to_look_up(name, i, first, counts, rules)
             if looked_up not in fractions:
@@ -206,6 +210,17 @@ def _deal(scenario: Scenario, labels: Indices, count: int, generator: np.random.
     if isinstance(scenario.labels, DirichletLabels):
         return _deal_dirichlet(scenario.labels, labels, count, generator)
     return np.array_split(generator.permutation(len(labels)), count)
+
+
+def _deal_holders(name: str, holders: Indices, count: int) -> list[Indices]:
+    """Deal whole holders to ``count`` clients in their order, as evenly as their number allows."""
+    known = np.unique(holders)
+    if len(known) < count:
+        raise DataError(
+            f"domain '{name}' has {len(known)} holders for {count} clients, and labels.kind is holders, "
+            f"which divides none: give it at most {len(known)} clients"
+        )
+    return [np.flatnonzero(np.isin(holders, own)) for own in np.array_split(known, count)]
 
 
 def _deal_dirichlet(

@@ -17,7 +17,7 @@ import torch
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data.client_data import ClientData, held_out_places
 from huscf_flwr.data.domains import Domain, DomainSource, JudgedOn, load_domains
-from huscf_flwr.data.images import DescribedImages, Fit, LabelledImages, PooledImages
+from huscf_flwr.data.images import Fit, LabelledImages, PooledImages
 from huscf_flwr.data.partition import Indices, Partition, PartitionRules, partition
 from huscf_flwr.data.scenarios import Scenario, load_scenario
 from huscf_flwr.models import ModelSpec
@@ -137,12 +137,17 @@ def load_population(
         examine=examine,
     )
     labels = {name: domain.train.labels for name, domain in domains.items()}
-    columns = {
-        name: domain.train.columns
-        for name, domain in domains.items()
-        if isinstance(domain.train, DescribedImages)
-    }
-    parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules, columns=columns)
+    columns = {name: domain.train.columns for name, domain in domains.items()}
+    holders = {n: domain.train.holders for n, domain in domains.items() if domain.train.holders is not None}
+    parts = partition(
+        scenario,
+        labels,
+        clients=clients,
+        seed=seed,
+        rules=rules,
+        columns=columns,
+        holders=holders,
+    )
     return Population(domains, tuple(_split(part, held_out, seed) for part in parts))
 
 

@@ -76,6 +76,16 @@ class DirichletLabels(_Strict):
     minimum: int = Field(default=2, ge=1)
 
 
+class HeldLabels(_Strict):
+    """Each client has what one or more natural holders have, such as a speaker's recordings.
+
+    Only of domains that say who holds an image (``DomainSource.by_holder``); of others images are dealt as by
+    ``all``. Holders are never divided.
+    """
+
+    kind: Literal["holders"]
+
+
 class Sizes(_Strict):
     """How much of its full amount each client has: it draws one of the fractions.
 
@@ -94,7 +104,7 @@ class Sizes(_Strict):
         return self
 
 
-Labels = Annotated[AllLabels | ExcludedLabels | DirichletLabels, Field(discriminator="kind")]
+Labels = Annotated[AllLabels | ExcludedLabels | DirichletLabels | HeldLabels, Field(discriminator="kind")]
 
 
 class Scenario(_Strict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Domain
 from huscf_flwr.evaluation.classifier import TrainingSettings
+from huscf_flwr.evaluation.inception import inception_fid, load_inception
 from huscf_flwr.evaluation.judge import Judge
 from huscf_flwr.evaluation.scores import (
     FeatureStatistics,
@@ -46,11 +48,15 @@ class EvaluationSettings:
         images: for label fidelity, generation score and Fréchet distance.
         synthetic_images: to train the classifier that is tested on real images; 0 leaves it out.
         synthetic_training: how that classifier is trained.
+        inception: file with Inception's weights, for a second Fréchet distance; None leaves it out.
+        cache: folder in which the Inception features of real images are kept.
     """
 
     images: int = 2_000
     synthetic_images: int = 10_000
     synthetic_training: TrainingSettings = field(default_factory=TrainingSettings)
+    inception: Path | None = None
+    cache: Path = Path()
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -70,7 +76,12 @@ class EvaluationSettings:
 def evaluation_settings(config: RunConfig) -> EvaluationSettings:
     """Return how many images are drawn for what."""
     section = config.evaluation
-    return EvaluationSettings(images=section.images, synthetic_images=section.synthetic_images)
+    return EvaluationSettings(
+        images=section.images,
+        synthetic_images=section.synthetic_images,
+        inception=section.inception,
+        cache=config.data.cache,
+    )
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,7 @@ class DomainScores:
         tstr_f1: its macro F1.
         tstr_fpr: its macro false positive rate.
         judge_accuracy: of the judge on the real test images, in [0, 1]: how good the instrument is.
+        inception_fid: as ``fid``, between the features of Inception v3, if its weights are there.
     """
 
     label_fidelity: float | None = None
@@ -98,10 +110,17 @@ class DomainScores:
     tstr_f1: float | None = None
     tstr_fpr: float | None = None
     judge_accuracy: float | None = None
+    inception_fid: float | None = None
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the values under the names that `metrics.jsonl` and `summary.json` use."""
-        return asdict(self)
+        """Return the values under the names that `metrics.jsonl` and `summary.json` use.
+
+        `inception_fid` is among them only if it was computed, so that most tables have no such column.
+        """
+        values = asdict(self)
+        if self.inception_fid is None:
+            del values["inception_fid"]
+        return values
 
 
 def judge_quickly(
@@ -150,6 +169,7 @@ def judge_domain(
         fid=frechet_distance(FeatureStatistics.of(features), judge.real),
         **_synthetic_scores(images, labels, domain, settings, generator),
         judge_accuracy=accuracy_of(judge, domain),
+        inception_fid=_inception_fid(images[: settings.images], domain, settings),
     )
 
 
@@ -161,6 +181,12 @@ def accuracy_of(judge: Judge, domain: Domain) -> float | None:
 def _check_judge(judge: Judge, domain: Domain) -> None:
     if judge.domain != domain.name:
         raise ValueError(f"the judge of {judge.domain} cannot judge {domain.name}: give {domain.name}'s own")
+
+
+def _inception_fid(images: Tensor, domain: Domain, settings: EvaluationSettings) -> float | None:
+    if settings.inception is None:
+        return None
+    return inception_fid(load_inception(settings.inception), domain, images, cache=settings.cache)
 
 
 def _synthetic_scores(

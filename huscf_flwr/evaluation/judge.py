@@ -8,7 +8,6 @@ it keeps the statistics of its features on the real training images, which the F
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from huscf_flwr.evaluation.classifier import (
     predict,
     train_classifier,
 )
+from huscf_flwr.evaluation.kept_names import kept_name
 from huscf_flwr.evaluation.scores import FeatureStatistics
 from huscf_flwr.seeding import torch_stream
 
@@ -105,13 +105,8 @@ def judge_path(
     domain: Domain, *, cache: Path, seed: int, settings: TrainingSettings = JUDGE_TRAINING
 ) -> Path:
     """Return the file that holds the judge of exactly these images, architecture, settings and seed."""
-    architecture = _blank_network(domain)
-    digest = hashlib.sha256()
-    for part in (str(architecture), settings.model_dump_json(), str(seed), str(domain.train.images.shape)):
-        digest.update(part.encode() + b"\0")
-    digest.update(domain.train.images.contiguous().numpy().tobytes())
-    digest.update(domain.train.labels.contiguous().numpy().tobytes())
-    return cache / "judges" / f"{domain.name}-{digest.hexdigest()[:20]}.safetensors"
+    name = kept_name(domain, [str(_blank_network(domain)), settings.model_dump_json(), str(seed)])
+    return cache / "judges" / f"{name}.safetensors"
 
 
 def _blank_network(domain: Domain) -> ImageClassifier:

@@ -12,6 +12,11 @@ from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal, d
 from huscf_flwr.evaluation.run_record import in_counting_order, names_of, part
 from huscf_flwr.metrics import Metric, metric_named, metrics_named
 
+_MOST_COLUMNS = 7
+"""Numbers that fit beside each other into 80 columns."""
+_F1 = "F1"
+"""Left out where there are more: it says much the same as the accuracy beside it."""
+
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Return the table of what `summary.json` says: one row a domain, the run as a whole above and below.
@@ -51,7 +56,10 @@ def _judged(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any
 
 def _columns(rows: list[Mapping[str, Any]]) -> list[Metric]:
     measured = [{name: value for name, value in row.items() if not isinstance(value, str)} for row in rows]
-    return [metric for metric in metrics_named(names_of(measured)) if not metric.detail]
+    found = [metric for metric in metrics_named(names_of(measured)) if not metric.detail]
+    if len(found) <= _MOST_COLUMNS:
+        return found
+    return [metric for metric in found if not metric.title.endswith(_F1)]
 
 
 def _caption(summary: Mapping[str, Any]) -> str:

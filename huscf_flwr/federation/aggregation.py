@@ -110,23 +110,6 @@ def aggregate(
     )
 
 
-def averaged_by_samples(states: Mapping[int, State], samples: Mapping[int, int]) -> dict[str, Tensor]:
-    """Return the mean of the clients' ``states``, weighted by their numbers of images.
-
-    Sums are computed in float64, in the order of client ids; results have the dtypes of the first client's
-    tensors.
-
-    Raises:
-        ValueError: there are no clients, or their tensors differ in names or shapes.
-    """
-    clients = sorted(states)
-    if not clients:
-        raise ValueError("there is no client whose tensors could be averaged")
-    _check_same_shapes("all", [states[client] for client in clients])
-    total = sum(samples[client] for client in clients)
-    return _average([(samples[client] / total, states[client]) for client in clients], "average")
-
-
 def _copies(
     key: Key,
     clients: Iterable[int],

@@ -106,6 +106,11 @@ def assemble(config: RunConfig, method: type[Method], grid: Grid, server: Execut
             f"SuperNodes own the clients {', '.join(map(str, sorted(owned)))}; take test, and let their "
             "owners put the images to judge on in place of their test images"
         )
+    if owned and config.evaluation.inception is not None:
+        raise AssemblyError(
+            f"evaluation.inception: {config.evaluation.inception} is on the server, but SuperNodes own the "
+            f"clients {', '.join(map(str, sorted(owned)))} and judge there; leave it out"
+        )
     if owned and config.model.spec == AUTO:
         raise AssemblyError(
             "model.spec: auto follows the images of a simulation, but SuperNodes own the clients "

@@ -72,10 +72,14 @@ class ClassifierTraining:
     in the other methods; the official code of FedProto makes a new optimiser in every round.
     """
 
-    def __init__(self, client: int, config: RunConfig) -> None:
+    def __init__(
+        self, client: int, config: RunConfig, *, make: Callable[[], ClassifierNetwork] | None = None
+    ) -> None:
+        """Train the client's own member of the family, or what ``make`` builds on the run's device."""
         self._client = client
         self._config = config
         self._device = device_of(config.compute)
+        self._make = make or self._own
         self._trained: tuple[ClassifierNetwork, torch.optim.SGD] | None = None
 
     @property
@@ -96,13 +100,24 @@ class ClassifierTraining:
     ) -> Iterator[Losses]:
         """Train for some passes over ``images`` in round ``number``; yield the losses of each batch.
 
-        The passes are shuffled, and images changed as ``classifier.augmentation`` says, by streams named by
-        seed, ``purpose``, client and round. The last batch of a pass has what is left, be it one image:
-        GroupNorm needs no second. Gradients of a larger norm than ``gradient_norm`` are scaled down to it.
-        A ``learning_rate`` takes the place of the configured one.
+        They are those of ``batches``. Gradients of a larger norm than ``gradient_norm`` are scaled down to
+        it. A ``learning_rate`` takes the place of the configured one.
         """
         for group in self._network_and_optimiser()[1].param_groups:
             group["lr"] = learning_rate or self._config.classifier.learning_rate
+        for pixels, labels in self.batches(images, epochs=epochs, number=number, purpose=purpose):
+            yield self.step(pixels, labels, extra, gradient_norm)
+
+    def batches(
+        self, images: LabelledImages, *, epochs: int, number: int, purpose: str = "classifier"
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of some passes over ``images`` in round ``number``.
+
+        Of each the pixels [B, C, H, W], as the network takes them, and the labels [B]. The passes are
+        shuffled, and images changed as ``classifier.augmentation`` says, by streams named by seed,
+        ``purpose``, client and round. The last batch of a pass has what is left, be it one image: GroupNorm
+        needs no second.
+        """
         order_of, changes = (
             torch_stream(self._config.seed, f"{purpose} {what}", self._client, number)
             for what in ("order", "augmentation")
@@ -111,7 +126,7 @@ class ClassifierTraining:
             order = torch.randperm(len(images), generator=order_of)
             for chosen in torch.split(order, self._config.batch_size):
                 pixels = self._augmented(images.images[chosen], changes)
-                yield self._step(pixels, images.labels[chosen], extra, gradient_norm)
+                yield pixels, images.labels[chosen]
 
     def features_of(self, images: Tensor) -> Tensor:
         """Return the features [N, p] of ``images`` [N, C, H, W], uint8 or in [-1, 1], on the CPU.
@@ -170,9 +185,7 @@ class ClassifierTraining:
 
     def _network_and_optimiser(self) -> tuple[ClassifierNetwork, torch.optim.SGD]:
         if self._trained is None:
-            network = classifier_of(
-                self._config, self._client, dtype=dtype_of(self._config), device=self._device
-            )
+            network = self._make()
             section = self._config.classifier
             optimiser = torch.optim.SGD(
                 network.parameters(), lr=section.learning_rate, momentum=section.momentum
@@ -180,7 +193,14 @@ class ClassifierTraining:
             self._trained = network, optimiser
         return self._trained
 
-    def _step(self, pixels: Tensor, labels: Tensor, extra: ExtraLoss | None, gradient_norm: float) -> Losses:
+    def step(
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        extra: ExtraLoss | None = None,
+        gradient_norm: float = math.inf,
+    ) -> Losses:
+        """Take a step on a batch, as ``batches`` gives it; return its losses by name."""
         network, optimiser = self._network_and_optimiser()
         labels = labels.to(self._device)
         features = network.features(pixels)
@@ -196,6 +216,9 @@ class ClassifierTraining:
             nn.utils.clip_grad_norm_(network.parameters(), gradient_norm)
         optimiser.step()
         return {name: float(loss) for name, loss in losses.items()}
+
+    def _own(self) -> ClassifierNetwork:
+        return classifier_of(self._config, self._client, dtype=dtype_of(self._config), device=self._device)
 
     def _in_parts(self, images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         with self._at_rest():

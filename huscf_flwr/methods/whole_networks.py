@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
+
+from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.batches import RoundBatches
 from huscf_flwr.methods.contract import MessageClient, Order, Tensors, Upload
-from huscf_flwr.models import all_block_keys, flatten_blocks, model_spec_of, unflatten_blocks
+from huscf_flwr.models import ModelSpec, all_block_keys, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import Losses
-from huscf_flwr.split import Segments, adam_settings, unsplit_step
+from huscf_flwr.split import Batch, Segments, adam_settings, unsplit_step
 
 NETWORKS = "networks"
 """All blocks of generator and discriminator."""
@@ -40,13 +42,17 @@ class WholeNetworksClient(MessageClient):
         return "common"
 
     @property
+    def spec(self) -> ModelSpec:
+        """Of the networks."""
+        return model_spec_of(self.config)
+
+    @property
     def networks(self) -> Segments:
         """Both networks with their optimisers; built when they are first needed."""
         if self._networks is None:
-            spec = model_spec_of(self.config)
             self._networks = Segments(
-                spec,
-                list(all_block_keys(spec)),
+                self.spec,
+                list(all_block_keys(self.spec)),
                 seed=self.config.seed,
                 owner=self.initial_weights_of,
                 adam=adam_settings(self.config),
@@ -74,14 +80,18 @@ class WholeNetworksClient(MessageClient):
         batches = RoundBatches(
             self.images,
             self.config,
-            latent=model_spec_of(self.config).latent,
+            latent=self.spec.latent,
             client=self.client,
             number=self._round,
             batch_size=self.batch_size,
         )
         for _ in range(self.steps):
-            losses = unsplit_step(self.networks, batches.next())
+            losses = self.take_step(batches.next())
             yield {name: float(loss) for name, loss in losses.items()}
+
+    def take_step(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Train both networks on one batch; return their losses, scalars, by name."""
+        return unsplit_step(self.networks, batch)
 
 
 class SentNetworksClient(WholeNetworksClient):

@@ -7,20 +7,25 @@ PyTorch's own layers, but from a named stream (see ``huscf_flwr.seeding``) and n
 from __future__ import annotations
 
 import math
-from typing import assert_never
+from collections.abc import Callable
+from typing import TypeVar, assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from huscf_flwr.models.convolution import Convolution, TransposedConvolution
 from huscf_flwr.models.spec import (
     BlockSpec,
     ConvolutionSpec,
+    EnlargedConvolutionSpec,
     LinearSpec,
     ProjectionSpec,
     Shape,
     TransposedConvolutionSpec,
 )
+
+Built = TypeVar("Built", bound=nn.Module)
 
 _LEAK = 0.2
 
@@ -53,6 +58,8 @@ class Block(nn.Module):
             inputs = self._join(inputs, self.embedding(labels))
         if isinstance(self.spec, LinearSpec):
             inputs = inputs.flatten(1)
+        if isinstance(self.spec, EnlargedConvolutionSpec):
+            inputs = functional.interpolate(inputs, scale_factor=self.spec.factor, mode="nearest")
         outputs: Tensor = self.activation(self.norm(self.main(inputs)))
         return outputs.view(-1, *self.output_shape) if outputs.dim() == 2 else outputs
 
@@ -64,13 +71,21 @@ class Block(nn.Module):
         return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined
 
 
-def initialise(block: Block, stream: torch.Generator) -> None:
-    """Draw all parameters of ``block`` from ``stream``, by the rules of PyTorch's own layers.
+def built_from(make: Callable[[], Built], stream: torch.Generator) -> Built:
+    """Return the module that ``make`` makes, on the CPU, with its layers' weights drawn from ``stream``."""
+    with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
+        module = make()
+    initialise(module.to_empty(device="cpu"), stream)
+    return module
+
+
+def initialise(module: nn.Module, stream: torch.Generator) -> None:
+    """Draw the parameters of all layers of ``module`` from ``stream``, by the rules of PyTorch's own layers.
 
     Running statistics are reset. All tensors are overwritten, so they may be uninitialised before.
     """
     with torch.no_grad():
-        for layer in block.children():
+        for layer in module.children():
             if isinstance(layer, nn.Embedding):
                 layer.weight.normal_(generator=stream)
             elif isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -97,6 +112,8 @@ def _main_layer(spec: BlockSpec, input_shape: Shape, output_shape: Shape) -> nn.
             return TransposedConvolution(
                 input_shape[0], spec.channels, spec.kernel, spec.stride, spec.padding
             )
+        case EnlargedConvolutionSpec():
+            return Convolution(input_shape[0], spec.channels, spec.kernel, padding=spec.padding)
         case LinearSpec():
             return nn.Linear(math.prod(input_shape), spec.features)
         case _:

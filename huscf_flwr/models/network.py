@@ -8,11 +8,12 @@ checkpoint holds. Code that uses it need not know how many blocks there are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from huscf_flwr.models.blocks import Block, initialise
+from huscf_flwr.models.blocks import Block, built_from
 from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName
 from huscf_flwr.seeding import PathPart, torch_stream
 
@@ -93,10 +94,8 @@ def build_blocks(
     shapes = spec.shapes(network)
     blocks = {}
     for index in indices:
-        with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
-            block = Block(spec.network(network).blocks[index], shapes[index], spec.classes)
-        initialise(block.to_empty(device="cpu"), torch_stream(seed, "weights", owner, network, index))
-        blocks[index] = block
+        make = partial(Block, spec.network(network).blocks[index], shapes[index], spec.classes)
+        blocks[index] = built_from(make, torch_stream(seed, "weights", owner, network, index))
     return Blocks(network, blocks, dtype).to(device)
 
 

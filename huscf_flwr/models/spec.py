@@ -127,6 +127,27 @@ class TransposedConvolutionSpec(_Block):
         return (self.channels, *sides)
 
 
+class EnlargedConvolutionSpec(_Block):
+    """Enlargement by repeating every pixel, then a convolution.
+
+    It draws no checkerboards where a transposed convolution does, whose kernel has weights of its own for
+    every place in a block of pixels (Odena, Dumoulin and Olah 2016, doi 10.23915/distill.00003).
+    """
+
+    kind: Literal["enlarged_convolution"]
+    channels: PositiveInt
+    kernel: PositiveInt
+    padding: int = Field(default=0, ge=0)
+    factor: PositiveInt = 2
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape (channels, height, width) after both."""
+        _require(len(input_shape) == 3, f"an enlarged convolution takes a feature map, not {input_shape}")
+        sides = [side * self.factor + 2 * self.padding - self.kernel + 1 for side in input_shape[1:]]
+        _require(min(sides) >= 1, f"a kernel of {self.kernel} does not fit {input_shape}, enlarged")
+        return (self.channels, *sides)
+
+
 class LinearSpec(_Block):
     """Linear layer on the flattened input."""
 
@@ -138,7 +159,9 @@ class LinearSpec(_Block):
         return (self.features,)
 
 
-BlockSpec = ProjectionSpec | ConvolutionSpec | TransposedConvolutionSpec | LinearSpec
+BlockSpec = (
+    ProjectionSpec | ConvolutionSpec | TransposedConvolutionSpec | EnlargedConvolutionSpec | LinearSpec
+)
 
 
 class NetworkSpec(_Strict):

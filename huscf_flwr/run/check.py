@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population, following_data, population_of, scenario_of
+from huscf_flwr.evaluation.inception import check_inception
 from huscf_flwr.evaluation.own_models import CLASSIFIER_SCORES, SAMPLER_SCORES, unknown_scores
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
@@ -70,6 +71,7 @@ def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None
         _endpoint(config).check()
     method.check(config)
     check_tensorboard(config)
+    check_inception(config.evaluation.inception)
     checkpoint = checkpoint_of(config)
     if checkpoint is not None:
         checkpoint.check_same_run(config)

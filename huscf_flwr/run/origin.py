@@ -23,7 +23,7 @@ from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import load_classifier_family
 from huscf_flwr.models.decoders import load_decoder_spec
 
-_NEWER = frozenset({"partitioner", "hub", "image_column", "label_column"})
+_NEWER = frozenset({"partitioner", "by_holder", "hub", "image_column", "label_column"})
 _IN_WORDS = {
     "scenario": "another scenario",
     "model": "another network",
@@ -111,8 +111,8 @@ def _scenario(config: RunConfig) -> dict[str, Any]:
 
 
 def _said(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what is said with settings that are newer than some checkpoints: unsaid, they change nothing."""
-    return {name: value for name, value in content.items() if value is not None or name not in _NEWER}
+    """Return what is said with settings that are newer than some hashes: unsaid, they change nothing."""
+    return {name: value for name, value in content.items() if value or name not in _NEWER}
 
 
 def _model(config: RunConfig) -> dict[str, Any]:

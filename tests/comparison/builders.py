@@ -50,8 +50,11 @@ def lines_of(clients=4, rounds=2, up=1000, fidelity=0.5, ari=None, domains=("dig
     ]
 
 
-def write_run(folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits", "letters")):
-    """Write what a finished run leaves behind, without training."""
+def write_run(folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits", "letters"), own=None):
+    """Write what a finished run leaves behind, without training.
+
+    ``own`` is by images the accuracy of classifiers that stay on their clients, mean and worst.
+    """
     folder.mkdir(parents=True)
     lines = lines_of(up=up, fidelity=fidelity, ari=ari, domains=domains)
     scores = {"product": "global", "label_fidelity": fidelity, "tstr_accuracy": fidelity - 0.1, "fid": 10.0}
@@ -62,6 +65,11 @@ def write_run(folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits"
         "clusters": None if ari is None else {"count": 2, "ari": ari},
         "domains": dict.fromkeys(domains, scores),
     }
+    if own is not None:
+        spreads = {on: {"accuracy": {"mean": m, "worst": w}} for on, (m, w) in own.items()}
+        summary["own_models"] = spreads
+        line = json.dumps({"round": 2, "thorough": True, "scores": spreads})
+        (folder / "evaluations.jsonl").write_text(f"{line}\n")
     clients = {"clients": [{"id": client, "samples": 20, "device": "d1"} for client in range(4)]}
     (folder / "clients.json").write_text(json.dumps(clients))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

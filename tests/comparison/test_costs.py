@@ -72,7 +72,10 @@ def test_our_methods_say_what_everything_that_crosses_shows(name):
     assert Reveal.UNSAID not in shown(crossing.shows_clients, crossing.names_down())
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"fedproto", "fedvtc"}))
+WITHOUT_A_PRICE = {"fedproto", "fedvtc", "fedtgp", "fedgen", "gefl", "ccvr", "fedtype"}
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - WITHOUT_A_PRICE))
 def test_our_methods_for_generators_have_a_price(plan, name):
     config = (
         plan_of(plan.path.parent, {"scenarios": {"a": {}}, "methods": {"a": {"method": name}}}).runs[0].config

@@ -108,3 +108,14 @@ def test_the_legend_says_of_marks_only_where_there_are_some(tmp_path, plan, resu
     (tmp_path / "other").mkdir()
     single = results_of(plan, kept_runs(tmp_path / "other", plan_of(tmp_path / "other"), parted={0: {}}))
     assert not any("beside parted" in sentence for sentence in legend(single))
+
+
+def test_classifiers_that_stay_on_clients_have_a_table_and_curves(tmp_path, plan):
+    own = {"test": (0.7, 0.4), "held_out": (0.9, 0.8)}
+    results = results_of(plan, kept_runs(tmp_path, plan, parted={0: {"own": own}}))
+    text = printed(results)
+    assert "small, one: own models" in text
+    assert "worst there" in text
+    page = comparison_page(results)
+    assert "worst accuracy at home" in page.lower()
+    assert "own models" in page

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.comparison.results import Values, best, results_of, verdict
+from huscf_flwr.comparison.curves import rounds_panel
+from huscf_flwr.comparison.results import OWN_MODELS, Values, best, results_of, verdict
 from huscf_flwr.metrics import metric_named
 from tests.comparison.builders import CONTENT, kept_runs, plan_of
 
@@ -98,3 +99,24 @@ def test_with_one_domain_there_are_no_clusters_to_tell(tmp_path):
     plan = plan_of(tmp_path)
     both, one = results_of(plan, kept_runs(tmp_path, plan, parted={0: {"ari": 1.0}})).scenarios
     assert (both.has_clusters_to_tell, one.has_clusters_to_tell) == (True, False)
+
+
+OWN = {"test": (0.7, 0.4), "held_out": (0.9, 0.8)}
+
+
+def test_classifiers_that_stay_on_clients_stand_beside_the_domains(tmp_path):
+    plan = plan_of(tmp_path)
+    kept = kept_runs(tmp_path, plan, parted={0: {"own": OWN}, 1: {"own": OWN}}, averaged={0: {}})
+    _, one = results_of(plan, kept).scenarios
+    parted, averaged = one.columns
+    assert one.domains == ["digits", OWN_MODELS]
+    assert {name: found.mean for name, found in parted.domains[OWN_MODELS].items()} == {
+        "accuracy": 0.7,
+        "worst_accuracy": 0.4,
+        "held_out_accuracy": 0.9,
+        "worst_held_out_accuracy": 0.8,
+    }
+    assert OWN_MODELS not in averaged.domains
+    assert not one.has_clusters_to_tell
+    panel = rounds_panel(one, OWN_MODELS, metric_named("held_out_accuracy"))
+    assert panel.series == {"parted": [(100.0, 0.9)], "averaged": []}

@@ -111,6 +111,37 @@ CHANGED = {
     "fedvtc.tuning-learning-rate": 0.5,
     "fedvtc.tuning-schedule": "constant",
     "fedvtc.tuning-spread": 2.0,
+    "fedtgp.weight": 5.0,
+    "fedtgp.server-epochs": 50,
+    "fedtgp.server-learning-rate": 0.1,
+    "fedtgp.largest-margin": 10.0,
+    "fedgen.heads": "own",
+    "fedgen.noise": 16,
+    "fedgen.hidden": 64,
+    "fedgen.server-steps": 20,
+    "fedgen.server-learning-rate": 0.001,
+    "fedgen.weight-decay": 0.0,
+    "fedgen.teacher-weight": 2.0,
+    "fedgen.student-weight": 0.5,
+    "fedgen.diversity-weight": 0.25,
+    "fedgen.weight": 5.0,
+    "fedgen.likeness": 0.1,
+    "fedgen.decay": 0.9,
+    "gefl.generator": "dcgan",
+    "gefl.generator-rounds": 2,
+    "gefl.divergence-weight": 0.5,
+    "gefl.drawn-epochs": 2,
+    "gefl.mixing": "together",
+    "ccvr.virtual": 50,
+    "ccvr.epochs": 3,
+    "fedtype.proxy": 1,
+    "fedtype.distillation": 0.5,
+    "fedtype.ranking": 2.0,
+    "fedtype.temperature": 3.0,
+    "fedtype.miss": 0.2,
+    "fedtype.free": 2,
+    "fedtype.proxy-penalty": 0.25,
+    "fedtype.private-penalty": 0.75,
     "local.task": "classifier",
     "central.batch-size": 64,
     "pflgan.local-rounds": 2,
@@ -130,6 +161,7 @@ CHANGED = {
     "evaluation.synthetic-images": 0,
     "evaluation.seconds": 60.0,
     "evaluation.sample-columns": 3,
+    "evaluation.inception": "/weights/inception.safetensors",
     "executor.bind": "0.0.0.0:9000",
     "executor.advertise": "cloud.example:9000",
     "executor.certificate": "/certificates/server.pem",
@@ -455,12 +487,14 @@ def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):
             "cuts.devices=./devices.yaml",
             "executor.certificate=server.pem",
             "executor.key=~/server.key",
+            "evaluation.inception=weights.safetensors",
         ],
     )
     assert config.folder == tmp_path / "out" / "demo"
     assert config.resume == tmp_path / "home" / "old"
     assert config.executor.certificate == tmp_path / "server.pem"
     assert config.executor.key == tmp_path / "home" / "server.key"
+    assert config.evaluation.inception == tmp_path / "weights.safetensors"
     assert (config.data.root, config.data.cache) == (tmp_path / "images", tmp_path / "home" / "cache")
     assert config.model.spec == str(tmp_path / "model.yaml")
     assert config.classifier.family == str(tmp_path / "family.yaml")
@@ -501,6 +535,7 @@ def test_what_is_written_down_is_complete(method, mode):
         "data.domains",
         "data.root",
         "cuts.fixed",
+        "evaluation.inception",
         "executor.advertise",
         "executor.certificate",
         "executor.key",

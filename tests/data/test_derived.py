@@ -12,7 +12,8 @@ from huscf_flwr.data import (
     load_scenario,
     write_idx_folder,
 )
-from huscf_flwr.data.derived import TRANSFORMS, derivation, transformed
+from huscf_flwr.data.derived import TRANSFORMS, Derivation, derivation, laid_over, transformed
+from tests.data.formats.writing import some, write_npz
 
 IMAGE = (1, 28)
 
@@ -56,9 +57,14 @@ def test_transforms_worked_by_hand():
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("mnist-inverted", ("mnist", "inverted")),
-        ("fashion-mnist-rotated", ("fashion-mnist", "rotated")),
-        ("mnist-inverted-rotated", ("mnist-inverted", "rotated")),
+        ("mnist-inverted", Derivation("mnist", "inverted")),
+        ("fashion-mnist-rotated", Derivation("fashion-mnist", "rotated")),
+        ("mnist-inverted-rotated", Derivation("mnist-inverted", "rotated")),
+        ("mnist-over-cifar10", Derivation("mnist", background="cifar10")),
+        ("mnist-inverted-over-cifar10", Derivation("mnist-inverted", background="cifar10")),
+        ("mnist-over-cifar10-inverted", Derivation("mnist-over-cifar10", "inverted")),
+        ("mnist-over-", None),
+        ("-over-cifar10", None),
         ("fashion-mnist", None),
         ("inverted", None),
         ("-inverted", None),
@@ -136,6 +142,7 @@ def test_what_a_domain_is_derived_from_may_have_a_folder_of_its_own(tmp_path, lo
     [
         ("lettrs-inverted", r"unknown domain 'lettrs' \(did you mean 'letters'\?\)"),
         ("letters-invertd", r"unknown domain 'letters-invertd'.* as in mnist-inverted: inverted, rotated"),
+        ("letters-over-photos", r"unknown domain 'photos'.* as in mnist-over-cifar10"),
     ],
 )
 def test_what_is_derived_from_nothing_is_unknown(tmp_path, name, message):
@@ -210,3 +217,45 @@ def test_a_single_image_cannot_be_split(tmp_path, load):
     write_idx_folder(tmp_path / "single", numbered(1), numbered(1))
     with pytest.raises(DataError, match=r"judged_on is validation, but domain 'single' has 1 training"):
         load("single", judged_on="validation")
+
+
+def test_black_shows_the_photograph_and_white_its_negative():
+    """One photograph as large as the image, so that there is one patch; three channels of it."""
+    figure = LabelledImages(torch.tensor([[[[0, 255], [100, 10]]]], dtype=torch.uint8), torch.tensor([3]))
+    channels = [[[7, 7], [40, 40]], [[0, 255], [100, 10]], [[255, 0], [0, 0]]]
+    blended = laid_over(figure, torch.tensor([channels], dtype=torch.uint8), "test")
+    assert blended.images.tolist() == [[[[7, 248], [60, 30]], [[0, 0], [0, 0]], [[255, 255], [100, 10]]]]
+    assert blended.labels.tolist() == [3]
+
+
+def test_patches_are_of_all_photographs_and_all_places_and_always_the_same():
+    """Photograph p has the pixel 100 p + 10 row + column: four places for a patch of 2x2 in 3x3."""
+    places = 10 * torch.arange(3)[:, None] + torch.arange(3)
+    photographs = (100 * torch.arange(2)[:, None, None, None] + places).to(torch.uint8)
+    black = LabelledImages(torch.zeros(200, 1, 2, 2, dtype=torch.uint8), torch.arange(200) % 10)
+    patches = laid_over(black, photographs, "test").images
+    corners = patches[:, 0, 0, 0]
+    assert sorted(set(corners.tolist())) == [0, 1, 10, 11, 100, 101, 110, 111]
+    assert torch.equal(patches - corners[:, None, None, None], places[:2, :2].expand(200, 1, 2, 2))
+    assert torch.equal(laid_over(black, photographs, "test").images, patches)
+    assert not torch.equal(laid_over(black, photographs, "other").images, patches)
+
+
+@pytest.mark.parametrize("photographs", [torch.zeros(0, 3, 9, 9), torch.zeros(4, 3, 5, 9)])
+def test_photographs_that_do_not_reach_are_refused(photographs):
+    with pytest.raises(DataError, match=r"mine over thine: .* images of 6 x 6: give photographs .* large"):
+        laid_over(some(2), photographs.to(torch.uint8), "mine", "thine")
+
+
+def test_test_images_lie_over_test_photographs_and_bases_share_images(tmp_path, load):
+    """Photographs to train with are all 200, those to test with all 50."""
+    bright, dark = some(4, channels=3, size=30), some(3, channels=3, size=30)
+    bright.images[:], dark.images[:] = 200, 50
+    write_npz(tmp_path / "photos.npz", train=bright, test=dark)
+    whole = load("base-over-photos")["base-over-photos"]
+    assert whole.train.images[:, 0, 0, 0].tolist() == [200 - number for number in range(60)]
+    assert whole.test.images[:, 0, 0, 0].tolist() == [abs(50 - number) for number in range(100, 120)]
+    beside = load("base", "photos", "base-over-photos")
+    under = (200 - beside["base-over-photos"].train.images[:, 0, 0, 0].int()).tolist()
+    assert sorted(numbers_of(beside["base"]) + under) == list(range(60))
+    assert len(beside["photos"].train) == 4

@@ -257,3 +257,15 @@ def test_a_failed_download_says_what_to_do(failure, cache, monkeypatch):
     monkeypatch.setattr(datasets, "KMNIST", refuse)
     with pytest.raises(DataError, match=r"KMNIST could not be downloaded .*no route.*data\.root"):
         load_domain("kmnist", root=None, cache=cache, image=GREY)
+
+
+def test_a_folder_in_a_folder_below_root_has_the_name_of_both(tmp_path, cache):
+    folder_of(tmp_path / "PACS" / "art_painting", train=20)
+    folder_of(tmp_path / "PACS" / "photo", train=30)
+    found = {
+        name: load_domain(f"pacs-{name}", root=tmp_path, cache=cache, image=GREY)
+        for name in ("art-painting", "photo")
+    }
+    assert {name: len(domain.train) for name, domain in found.items()} == {"art-painting": 20, "photo": 30}
+    folder_of(tmp_path / "pacs-photo", train=10)
+    assert len(load_domain("pacs-photo", root=tmp_path, cache=cache, image=GREY).train) == 10

@@ -81,3 +81,27 @@ def test_networks_of_another_form_draw_and_judge_it(tmp_path):
 def test_networks_that_follow_nothing_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"model\.spec: auto .* authors-28, colour-32, images-64"):
         model_spec_of(small_run(tmp_path, tmp_path, **{"model.spec": "auto"}))
+
+
+def test_images_laid_over_colour_are_in_colour_and_keep_their_size(follow, tmp_path):
+    write_npz(tmp_path / "photos.npz", train=some(9, classes=4, size=64, channels=3))
+    model = follow("digits-over-photos-inverted")
+    assert (model.spec, model.classes, model.channels) == ("authors-28", 10, 3)
+
+
+def test_all_holders_of_a_domain_are_looked_at(tmp_path):
+    write_npz(holder_file(tmp_path, "ann"), train=some(6, classes=2, size=32))
+    write_npz(holder_file(tmp_path, "bob"), train=some(6, classes=5, size=32))
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("domains: [{name: voices, by_holder: true}]")
+    model = following_data(
+        small_run(
+            tmp_path, tmp_path, **{"model.spec": "auto", "data.scenario": scenario, "data.domains": "null"}
+        )
+    ).model
+    assert (model.spec, model.classes, model.channels) == ("colour-32", 5, 1)
+
+
+def holder_file(root, name):
+    (root / "Voices").mkdir(exist_ok=True)
+    return root / "Voices" / f"{name}.npz"

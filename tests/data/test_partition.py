@@ -332,3 +332,22 @@ def test_the_authors_pattern_is_shared_by_all_domains_but_the_first():
     assert second == third == fourth
     assert first != second
     assert per_domain[6:12] != per_domain[12:18]
+
+
+def test_whole_holders_are_dealt_and_other_domains_at_random():
+    """Five holders of seven images each for two clients; the other domain says nothing of holders."""
+    scenario = scenario_of(("voices", "plain"), {"kind": "holders"})
+    labels = {"voices": balanced(35), "plain": balanced(40)}
+    holders = torch.arange(35) % 5
+    first, second, *others = partition(scenario, labels, clients=4, seed=0, holders={"voices": holders})
+    assert [sorted(set(holders[part.indices].tolist())) for part in (first, second)] == [[0, 1, 2], [3, 4]]
+    assert [len(part.indices) for part in (first, second)] == [21, 14]
+    assert sorted(np.concatenate([part.indices for part in others]).tolist()) == list(range(40))
+
+
+def test_holders_are_not_divided():
+    scenario = scenario_of(("voices",), {"kind": "holders"})
+    with pytest.raises(DataError, match=r"2 holders for 3 clients.*at most 2 clients"):
+        partition(
+            scenario, {"voices": balanced(30)}, clients=3, seed=0, holders={"voices": torch.arange(30) % 2}
+        )

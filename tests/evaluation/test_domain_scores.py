@@ -107,3 +107,4 @@ def test_scores_have_the_names_of_the_files():
         "tstr_fpr",
         "judge_accuracy",
     ]
+    assert DomainScores(inception_fid=2.0).as_dict()["inception_fid"] == 2.0

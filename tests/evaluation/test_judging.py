@@ -128,9 +128,23 @@ def test_a_judge_that_is_often_wrong_is_warned_of(tmp_path, population):
     assert "FID mean little" in doubt
 
 
+CLASSIFYING = {
+    "fedproto",
+    "fedvtc",
+    "fedtgp",
+    "fedgen",
+    "gefl",
+    "gefl-dcgan",
+    "ccvr",
+    "fedtype",
+    "local-classifier",
+}
+"""Products of FedVTC and of GeFL are seen when there are some."""
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_only_methods_for_classifiers_draw_no_images(name):
-    assert draws_images(method_class(name)) is (name not in ("fedproto", "fedvtc", "local-classifier"))
+    assert draws_images(method_class(name)) is (name not in CLASSIFYING)
 
 
 def test_a_domain_has_the_means_of_its_clients_but_not_of_what_they_held_out(judging):

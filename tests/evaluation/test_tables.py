@@ -67,3 +67,15 @@ def test_what_is_not_known_is_a_dash(domains):
 def test_names_are_not_markup():
     assert "[red]x[/red]" in printed({"name": "[red]x[/red]", "domains": {"[b]d": {}}})
     assert "[b]d" in printed({"name": "x", "domains": {"[b]d": {}}})
+
+
+def test_where_there_are_many_numbers_f1_is_left_out_and_the_table_fits_80_columns():
+    scores = {
+        "product": "global", "accuracy": 0.84, "f1": 0.825, "untuned_accuracy": 0.4, "label_fidelity": 0.953,
+        "tstr_accuracy": 0.682, "tstr_f1": 0.657, "generation_score": 8.979, "fid": 75.8,
+        "judge_accuracy": 0.998,
+    }  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(summary_table({**summary(10, 8), "domains": {"mnist": scores}}))
+    (row,) = [row for row in rows(console.export_text()) if row[0] == "mnist"]
+    assert row == ["mnist", "global", "0.840", "0.400", "0.953", "0.682", "8.98", "75.8", "0.998"]

@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 ENTRY = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 BLOCK = rf"(generator|discriminator)\.\d+\.(embedding|main|norm)\.{ENTRY}"
 MOMENT = rf"{BLOCK}\.(step|exp_avg|exp_avg_sq)"
+CLASSIFIER = r"(extractor\.\d+|head)\.(weight|bias)"
 GENERATOR = BLOCK.replace("|discriminator", "")
 DISCRIMINATOR = BLOCK.replace("generator|", "")
 DECODER = r"layers\.\d+\.(weight|bias)"
@@ -146,6 +147,81 @@ DECLARED = {
             "tstr_f1",
         },
     },
+    "fedtgp": {
+        "description": DESCRIPTION | {"classes"},
+        "order": set(),
+        "order kinds": {"global_prototypes": "classes|prototypes"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"class_means": "means"},
+        "losses": {"classifier", "prototype"},
+        "product": {},
+        "evaluation kinds": {"global_prototypes": "classes|prototypes"},
+        "scores": {"accuracy", "f1", "loss", "prototype_accuracy", "prototype_f1"},
+    },
+    "fedgen": {
+        "description": DESCRIPTION | {"counts"},
+        "order": set(),
+        "order kinds": {"generator": rf"classes|(hidden|norm|out)\.{ENTRY}", "head": "weight|bias"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"head": "weight|bias"},
+        "losses": {"classifier", "generated"},
+        "product": {},
+        "evaluation kinds": {},
+        "scores": {"accuracy", "f1", "loss"},
+    },
+    "gefl": {
+        "description": DESCRIPTION | {"classes"},
+        "order": {"classifies", "classes"},
+        "order kinds": {"networks": BLOCK, "generator": GENERATOR},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"networks": BLOCK},
+        "losses": {"reconstruction", "divergence", "classifier"},
+        "product": {},
+        "evaluation kinds": {},
+        "scores": {"accuracy", "f1", "loss"},
+    },
+    "gefl-dcgan": {
+        "description": DESCRIPTION | {"classes"},
+        "order": {"classifies", "classes"},
+        "order kinds": {"networks": BLOCK, "generator": GENERATOR},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"networks": BLOCK},
+        "losses": {"discriminator", "generator", "classifier"},
+        "product": {},
+        "evaluation kinds": {},
+        "scores": {"accuracy", "f1", "loss"},
+    },
+    "ccvr": {
+        "description": DESCRIPTION | {"counts"},
+        "order": {"trains", "measures"},
+        "order kinds": {"head": "weight|bias"},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"head": "weight|bias", "class_statistics": "means|covariances"},
+        "losses": {"classifier"},
+        "product": {},
+        "evaluation kinds": {"calibrated_head": "weight|bias"},
+        "scores": {
+            *("accuracy", "f1", "loss"),
+            *("uncalibrated_accuracy", "uncalibrated_f1", "uncalibrated_loss"),
+        },
+    },
+    "fedtype": {
+        "description": DESCRIPTION,
+        "order": set(),
+        "order kinds": {"proxy": CLASSIFIER},
+        "exchanges": [],
+        "upload": set(),
+        "upload kinds": {"proxy": CLASSIFIER},
+        "losses": {"classifier", "ranking", "proxy", "distillation"},
+        "product": {},
+        "evaluation kinds": {"proxy": CLASSIFIER},
+        "scores": {"accuracy", "f1", "loss", "proxy_accuracy", "proxy_f1", "proxy_loss"},
+    },
     "local": {
         "description": DESCRIPTION,
         "order": set(),
@@ -156,7 +232,7 @@ DECLARED = {
         "losses": {"discriminator", "generator"},
         "product": {},
         "evaluation kinds": {},
-        "scores": {"label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"},
+        "scores": {"label_fidelity", "generation_score", "fid", "inception_fid", "tstr_accuracy", "tstr_f1"},
     },
     "local-classifier": {
         "description": DESCRIPTION,
@@ -249,6 +325,12 @@ GROUPS = {
     "fedproto": "everybody",
     "fedvtc": "everybody",
     "fedvtc-own-decoders": "everybody",
+    "fedtgp": "everybody",
+    "fedgen": "everybody",
+    "gefl": "everybody",
+    "ccvr": "everybody",
+    "fedtype": "everybody",
+    "gefl-dcgan": "everybody",
     "fsgan": "everybody",
 }
 """Names of the groups of clients that are told the same, where there are any.

@@ -8,10 +8,13 @@ from huscf_flwr.run.checkpoint import client_folder, read_checkpoint
 from huscf_flwr.run.run_folder import read_metrics
 from server_app import make_server_app
 from tests.flower.in_process_grid import RUN_ID, SERVER, InProcessGrid
+from tests.quick import OF_EACH_WAY
 from tests.run.builders import DOMAINS, METHODS, SilentDisplay, kept_files
 
 ON_DEVICES = sorted(METHODS.keys() - {"central"})
 """Those whose clients may be devices."""
+EACH_WAY_ON_DEVICES = sorted({*OF_EACH_WAY} - {"central"})
+"""Those of them that use a run in different ways."""
 DOUBLE = {"compute.precision": "float64"}
 
 

@@ -27,7 +27,7 @@ from huscf_flwr.methods.huscf.crossing import HuSCFOrder
 from huscf_flwr.run.client_files import ClientFileError
 from huscf_flwr.session import SessionError
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
-from tests.flower.grid_runs import ON_DEVICES
+from tests.flower.grid_runs import EACH_WAY_ON_DEVICES
 from tests.flower.handlers import Service, answered, ask, context, evaluation_of, trained
 from tests.run.builders import METHODS, kept_files, small_run
 
@@ -45,7 +45,7 @@ def any_config(images, tmp_path, request):
 OF_ONE_CLIENT = {"hflgan": {"hflgan.clusters": 1}}
 """What a method needs to be told where there is one client only."""
 
-on_devices = pytest.mark.parametrize("any_config", ON_DEVICES, indirect=True)
+on_devices = pytest.mark.parametrize("any_config", EACH_WAY_ON_DEVICES, indirect=True)
 """Not for central training, whose clients are whole domains."""
 
 

@@ -94,15 +94,25 @@ def test_groups_are_told_of_where_there_are_some(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_only_class_means_are_sent_for_an_evaluation(name):
+def test_only_what_is_made_of_class_means_is_sent_for_an_evaluation(name):
+    rows = {
+        "global_means": "means",
+        "global_prototypes": "prototypes",
+        "calibrated_head": "weight",
+        "proxy": "head.weight",
+        "networks": "weights",
+    }
     records = RecordDict(
-        {
-            f"group/everybody/{kind}": ArrayRecord({"means": torch.zeros(2, 3)})
-            for kind in ("global_means", "networks")
-        }
+        {f"group/everybody/{kind}": ArrayRecord({row: torch.zeros(2, 3)}) for kind, row in rows.items()}
     )
-    means = [] if name == "fedproto" else ["group/everybody/global_means"]
-    assert unlisted(records, "evaluate", "down", name) == [*means, "group/everybody/networks"]
+    listed = {
+        "fedproto": "global_means",
+        "fedtgp": "global_prototypes",
+        "ccvr": "calibrated_head",
+        "fedtype": "proxy",
+    }.get(name)
+    expected = [f"group/everybody/{kind}" for kind in rows if kind != listed]
+    assert unlisted(records, "evaluate", "down", name) == expected
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -15,8 +15,18 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.closed_list import DECLARED
-from tests.flower.grid_runs import DOUBLE, ON_DEVICES, contents, dropped_in, hosts, owners, run, trained_in
+from tests.flower.grid_runs import (
+    DOUBLE,
+    EACH_WAY_ON_DEVICES,
+    contents,
+    dropped_in,
+    hosts,
+    owners,
+    run,
+    trained_in,
+)
 from tests.flower.in_process_grid import InProcessGrid
+from tests.quick import OF_EACH_WAY, with_each
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
@@ -63,7 +73,7 @@ def reason_of(method):
     return "", "SuperNode 101: MistakeError: MemoryError: "
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_EACH_WAY)
 def test_a_host_that_fails_loses_its_clients_the_round_and_they_move_to_another(
     images, tmp_path, monkeypatch, method
 ):
@@ -84,7 +94,7 @@ def test_a_host_that_fails_loses_its_clients_the_round_and_they_move_to_another(
     assert contents(grid, "train")[-1]["round"]["neighbours"] == 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_EACH_WAY)
 def test_a_round_with_too_few_clients_is_tried_again_from_where_it_began(
     images, tmp_path, monkeypatch, method
 ):
@@ -109,7 +119,7 @@ def test_a_round_with_too_few_clients_is_tried_again_from_where_it_began(
     assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_EACH_WAY)
 def test_a_round_is_tried_a_bounded_number_of_times(images, tmp_path, monkeypatch, method):
     failing = FailingRound(monkeypatch, method, everybody(method))
     config = small_run(images, tmp_path, rounds=3, attempts=2, **METHODS[method], **UNJUDGED)
@@ -120,7 +130,7 @@ def test_a_round_is_tried_a_bounded_number_of_times(images, tmp_path, monkeypatc
     assert (config.folder / "checkpoint" / "server-0001.json").is_file()
 
 
-@pytest.mark.parametrize("method", ON_DEVICES)
+@pytest.mark.parametrize("method", EACH_WAY_ON_DEVICES)
 def test_an_owner_that_fails_is_asked_again_in_the_next_round(images, tmp_path, monkeypatch, method):
     FailingRound(monkeypatch, method, {1})
     config = small_run(images, tmp_path, rounds=3, clients=2, **METHODS[method], **UNJUDGED)
@@ -153,7 +163,7 @@ class HoursLater(RoundHosts):
         self._hours = 3600.0
 
 
-@pytest.mark.parametrize("method", ON_DEVICES)
+@pytest.mark.parametrize("method", EACH_WAY_ON_DEVICES)
 def test_a_reply_that_takes_too_long_is_not_waited_for(images, tmp_path, monkeypatch, method):
     """Flower would wait for it for hours, if the SuperNode is there and only its handler hangs."""
     over = threading.Event()
@@ -181,8 +191,7 @@ def test_a_reply_that_takes_too_long_is_not_waited_for(images, tmp_path, monkeyp
     assert (dropped["id"], dropped["reason"]) == (1, reason)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("method", "count"), with_each(OF_EACH_WAY, [1, 2]))
 def test_a_client_that_diverges_is_left_out_as_on_the_local_engine(
     images, tmp_path, monkeypatch, count, method
 ):
@@ -219,7 +228,7 @@ NOTHING_SENT = {"central", "local", "local-classifier", "uagan", "pflgan"}
 """In round 2 of two: clients that are not on devices, or upload no tensors then."""
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - NOTHING_SENT))
+@pytest.mark.parametrize("method", sorted({*OF_EACH_WAY} - NOTHING_SENT))
 def test_an_upload_that_cannot_be_used_costs_no_other_client_of_its_supernode_the_round(
     images, tmp_path, method
 ):
@@ -324,7 +333,7 @@ ALWAYS = (as_before, of_another_client, with_images, with_labels, without_losses
 OF_TENSORS = (not_finite, of_another_shape, without_a_tensor, of_bytes_that_are_no_array)
 
 
-@pytest.mark.parametrize("method", ON_DEVICES)
+@pytest.mark.parametrize("method", EACH_WAY_ON_DEVICES)
 def test_replies_that_are_not_valid_count_as_missing(images, tmp_path, method):
     """In every second round the owner of client 1 answers something else that cannot be used."""
     contents = []

@@ -9,8 +9,18 @@ import client_apps
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.flower.client_keys import keys_of_nodes, read_client_keys
 from huscf_flwr.run.run_folder import read_metrics, read_summary
-from tests.flower.grid_runs import ON_DEVICES, asked, contents, hosts, owners, run, trained_in, training_of
+from tests.flower.grid_runs import (
+    EACH_WAY_ON_DEVICES,
+    asked,
+    contents,
+    hosts,
+    owners,
+    run,
+    trained_in,
+    training_of,
+)
 from tests.flower.in_process_grid import InProcessGrid
+from tests.quick import OF_EACH_WAY
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
@@ -24,7 +34,7 @@ from tests.run.builders import (
 )
 
 
-@pytest.fixture(scope="module", params=ON_DEVICES)
+@pytest.fixture(scope="module", params=EACH_WAY_ON_DEVICES)
 def owned(request, images, tmp_path_factory):
     """Two owners and a host of virtual clients, two rounds."""
     place = tmp_path_factory.mktemp("owned")
@@ -141,7 +151,7 @@ def test_owners_keep_what_is_theirs_in_their_state_folder(owned):
     assert {path.name.split("-")[1] for path in kept} == {"2", "3"}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_EACH_WAY)
 def test_a_resumed_run_goes_on_to_the_bit(images, tmp_path, method):
     settings = {**UNJUDGED, **METHODS[method]}
     whole = small_run(images, tmp_path, name="whole", **settings)
@@ -154,7 +164,7 @@ def test_a_resumed_run_goes_on_to_the_bit(images, tmp_path, method):
     assert evaluations(rest.folder)[-1:] == evaluations(whole.folder)
 
 
-@pytest.mark.parametrize("method", ON_DEVICES)
+@pytest.mark.parametrize("method", EACH_WAY_ON_DEVICES)
 def test_owners_go_on_with_what_they_kept_in_a_resumed_run(images, tmp_path, method):
     """Each run is another of Flower's, and knows nothing of the one before but its folder."""
     for name, parts in (("whole", [2]), ("halves", [1, 2])):

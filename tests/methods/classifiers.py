@@ -1,7 +1,17 @@
 """Rounds of clients with given images."""
 
+import torch
+
+from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods import method_of, resolved
 from tests.run.builders import DEVICE, Training
+
+
+def with_labels(*labels):
+    """Images of these classes, at random."""
+    stream = torch.Generator().manual_seed(len(labels))
+    images = torch.randint(256, (len(labels), 1, 28, 28), generator=stream, dtype=torch.uint8)
+    return LabelledImages(images, torch.tensor(labels))
 
 
 class GivenImages(Training):

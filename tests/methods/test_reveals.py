@@ -19,6 +19,11 @@ LEARNED = {
     "hflgan": (["a model of one client"], ["averages"]),
     "fedproto": (["label counts", "class means"], ["averages"]),
     "fedvtc": (["label counts", "a model of one client", "class means"], ["averages"]),
+    "fedtgp": (["label counts", "class means"], ["averages"]),
+    "fedgen": (["label counts", "a model of one client"], ["averages"]),
+    "gefl": (["label counts", "a model of one client"], ["averages"]),
+    "ccvr": (["label counts", "a model of one client", "class means"], ["averages"]),
+    "fedtype": (["a model of one client"], ["averages"]),
     "local": ([], []),
     "central": (["images and labels"], []),
 }

@@ -44,6 +44,12 @@ METHODS = {
     "fedproto": {"method": "fedproto", "classifier.family": SMALL_FAMILY},
     "fedvtc": {"method": "fedvtc", **_SMALL_FEDVTC},
     "fedvtc-own-decoders": {"method": "fedvtc", "fedvtc.share_decoder": False, **_SMALL_FEDVTC},
+    "fedtgp": {"method": "fedtgp", "fedtgp.server_epochs": 2, "classifier.family": SMALL_FAMILY},
+    "fedgen": {"method": "fedgen", "fedgen.server_steps": 2, "classifier.family": SMALL_FAMILY},
+    "gefl": {"method": "gefl", "classifier.family": SMALL_FAMILY},
+    "gefl-dcgan": {"method": "gefl", "gefl.generator": "dcgan", "classifier.family": SMALL_FAMILY},
+    "ccvr": {"method": "ccvr", "ccvr.virtual": 4, "classifier.family": SMALL_FAMILY},
+    "fedtype": {"method": "fedtype", "classifier.family": SMALL_FAMILY},
     "local": {"method": "local"},
     "local-classifier": {"method": "local", "local.task": "classifier", "classifier.family": SMALL_FAMILY},
     "central": {"method": "central", "central.batch_size": 16},
@@ -54,6 +60,12 @@ METHODS = {
     "hflgan": {"method": "hflgan"},
 }
 """Settings with which each of our methods runs in tests; one with variants is there with each of them."""
+SILENT_AT_FIRST = {"fedproto", "fedvtc", "fedtgp", "fedgen", "ccvr"}
+"""Methods whose server has nothing to say before it has heard of clients."""
+LAST_ROUND_DIFFERS = {"ccvr"}
+"""Methods whose last round is of another kind: a longer run does not begin as a shorter one does."""
+KEEP_ALL = {"checkpoint.keep_last": 9}
+"""A run that can go back to any of its rounds."""
 UNJUDGED = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
 """Settings of a run that scores as little as a run can."""
 

@@ -2,11 +2,16 @@
 
 import torch
 
+from huscf_flwr.methods.ccvr import CCVRClient
 from huscf_flwr.methods.central import CentralClient
 from huscf_flwr.methods.fedgan import FedGANClient
+from huscf_flwr.methods.fedgen import FedGenClient
 from huscf_flwr.methods.fedproto import FedProtoClient
+from huscf_flwr.methods.fedtgp import FedTGPClient
+from huscf_flwr.methods.fedtype import FedTypeClient
 from huscf_flwr.methods.fedvtc import FedVTCClient
 from huscf_flwr.methods.fsgan import FSGANClient
+from huscf_flwr.methods.gefl import GeFLAutoencoderClient, GeFLClient
 from huscf_flwr.methods.hflgan import HFLGANClient
 from huscf_flwr.methods.huscf import HuSCFClient
 from huscf_flwr.methods.local import LocalClassifierClient, LocalGeneratorClient
@@ -22,7 +27,10 @@ WEIGHTS = {
         lambda member: member.networks.discriminator.blocks.at(4).main.bias,
     ),
     **dict.fromkeys(
-        (FedProtoClient, LocalClassifierClient, FedVTCClient),
+        (
+            *(FedProtoClient, FedTGPClient, FedGenClient, FedVTCClient),
+            *(CCVRClient, GeFLClient, GeFLAutoencoderClient, FedTypeClient, LocalClassifierClient),
+        ),
         lambda member: member.training.network.head.bias,
     ),
     **dict.fromkeys(

@@ -108,3 +108,14 @@ def test_where_images_lie_is_not_what_they_are(config, tmp_path):
         data = config.data.model_copy(update={"scenario": str(path), "domains": None})
         found.append(origin_of(config.model_copy(update={"data": data})))
     assert found[0] == found[1]
+
+
+def test_holders_are_part_of_a_scenario_only_where_it_says_so(config, tmp_path):
+    """What was kept before there were holders is known again."""
+    found = []
+    for said in ("", "by_holder: false", "by_holder: true"):
+        path = tmp_path / "scenario.yaml"
+        path.write_text(f"domains: [{{name: own, {said}}}]")
+        data = config.data.model_copy(update={"scenario": str(path), "domains": None})
+        found.append(origin_of(config.model_copy(update={"data": data})).scenario)
+    assert found[0] == found[1] != found[2]

@@ -8,6 +8,8 @@ from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
 from tests.quick import mostly_slow
 from tests.run.builders import (
+    KEEP_ALL,
+    LAST_ROUND_DIFFERS,
     METHODS,
     UNJUDGED,
     SilentDisplay,
@@ -77,11 +79,15 @@ def test_the_number_of_hosts_changes_nothing(make, method):
 @pytest.mark.parametrize("method", SAMPLED)
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
     # Its phases are parts of all rounds, unless it is said how many the first has.
-    phases = {"pflgan.local_rounds": 2} if method == "pflgan" else {}
-    settings = {**METHODS[method], **phases}
+    phases = {"pflgan": {"pflgan.local_rounds": 2}, "gefl": {"gefl.generator_rounds": 2}}
+    settings = {**METHODS[method], **phases.get(METHODS[method]["method"], {})}
     whole = train(make("whole", **settings))
-    part = train(make("part", **settings, rounds=2))
-    rest = train(make("rest", **settings, resume=part))
+    if METHODS[method]["method"] in LAST_ROUND_DIFFERS:
+        part = train(make("part", **settings, **KEEP_ALL))
+        rest = train(make("rest", **settings, resume=part, resume_round=2))
+    else:
+        part = train(make("part", **settings, rounds=2))
+        rest = train(make("rest", **settings, resume=part))
     assert_same_run(rest, whole)
     assert repeatable(read_metrics(rest)) == repeatable(read_metrics(whole))
 

@@ -150,7 +150,7 @@ def _format_of_folder(place: Path) -> _Format:
         raise DataError(
             f"{place}: {len(archives)} .npz files; give one of them "
             f"({', '.join(path.name for path in archives[:5])}), or set data.root to the folder and name "
-            "each as a domain"
+            "each as a domain, or say by_holder: true with the domain if each is what one holder has"
         )
     if archives:
         return _of_npz(archives[0])

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Price, priced, whole_networks
-from huscf_flwr.federation import aggregate
 from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
     Collected,
@@ -25,6 +24,7 @@ from huscf_flwr.methods.fedgan.client import FedGANClient
 from huscf_flwr.methods.fedgan.crossing import CROSSING
 from huscf_flwr.methods.fedgan.settings import FedGANSettings
 from huscf_flwr.methods.generators import drawing_from, generator_in, measured_generator
+from huscf_flwr.methods.sample_averages import averaged_by_samples, sample_weights
 from huscf_flwr.methods.whole_networks import NETWORKS
 from huscf_flwr.models import (
     BlockStates,
@@ -90,12 +90,9 @@ class FedGAN(Method):
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Average both networks over the clients that took part, weighted by their sample counts."""
         samples = {client: self.clients[client].samples for client in sorted(collected.uploads)}
-        weights = {client: count / sum(samples.values()) for client, count in samples.items()}
-        together = dict.fromkeys(samples, 0)
         blocks = {k: unflatten_blocks(upload.tensors[NETWORKS]) for k, upload in collected.uploads.items()}
-        averaged = aggregate(blocks, {}, together, weights, weights, buffers=self.settings.buffers)
-        (networks,) = averaged.clusters.values()
-        self._take(networks)
+        self._take(averaged_by_samples(blocks, samples, buffers=self.settings.buffers))
+        weights = sample_weights(samples)
         return Outcome(clients={client: {"weight": weight} for client, weight in weights.items()})
 
     def products(self) -> list[Product]:

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.federation.prototypes import averaged_prototypes
-from huscf_flwr.methods.batches import largest_epoch
-from huscf_flwr.methods.contract import (
-    Collected,
-    Description,
-    Form,
-    Method,
-    Order,
-    Orders,
-    Outcome,
-    Product,
-    State,
-    Tensors,
-)
+from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State
 from huscf_flwr.methods.fedproto.client import FedProtoClient
-from huscf_flwr.methods.fedproto.crossing import CLASS_MEANS, CROSSING, GLOBAL_MEANS, FedProtoDescription
+from huscf_flwr.methods.fedproto.crossing import CROSSING, GLOBAL_MEANS, FedProtoDescription
 from huscf_flwr.methods.fedproto.settings import FedProtoSettings
-from huscf_flwr.models import model_spec_of, weight_dtype
-from huscf_flwr.models.classifier_spec import classifier_family_of
+from huscf_flwr.methods.held_classes import check_classes, described_by
+from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
+from huscf_flwr.methods.prototype_client import CLASS_MEANS
+from huscf_flwr.models import weight_dtype
 from huscf_flwr.process import dtype_of
 from huscf_flwr.session import TensorHeader
 
-_EVERYBODY = "everybody"
-"""The only group."""
 
-
-class FedProto(Method):
+class FedProto(OwnClassifiers):
     """Federated training of classifiers that differ and stay where they are (arXiv 2105.00243).
 
     Clients send the means of their features for each class, and are drawn to the averages of these. The
@@ -58,42 +45,19 @@ class FedProto(Method):
         """
         super().__init__(config, clients)
         self.settings = config.settings(FedProtoSettings)
-        spec = model_spec_of(config)
-        family = classifier_family_of(config, spec)
-        self._described = {client: _described(each) for client, each in self.clients.items()}
+        self._described = described_by(self.clients, FedProtoDescription, method=self.name)
+        check_classes(self._described, self.spec)
         for client, each in self._described.items():
-            if max(each.classes) >= spec.classes:
-                raise ValueError(
-                    f"client {client} holds the classes {each.classes}, but model.spec '{spec.name}' has "
-                    f"{spec.classes}, from 0: choose a model with more classes, or correct the labels"
-                )
             _check_counts(client, each, self.settings)
-        self.means = torch.zeros(spec.classes, family.features, dtype=weight_dtype(dtype_of(config)))
-        self.known = torch.zeros(spec.classes, dtype=torch.bool)
-
-    @classmethod
-    def check(cls, config: RunConfig) -> None:
-        """Raise ``ValueError`` if there is no such family, or the images are too small for it."""
-        classifier_family_of(config, model_spec_of(config))
-
-    @classmethod
-    def sampler(cls, config: RunConfig, product: Tensors) -> NoReturn:  # noqa: ARG003 - there is nothing to draw from
-        """Raise ``ValueError``: there is no generator."""
-        raise ValueError("fedproto trains classifiers and has no generator, so nothing can be drawn from it")
-
-    def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
-        """Return the batches of the largest client."""
-        return self.config.local_epochs * largest_epoch(self.clients, clients, self.config)
+        classes, features = self.spec.classes, self.family.features
+        self.means = torch.zeros(classes, features, dtype=weight_dtype(dtype_of(config)))
+        self.known = torch.zeros(classes, dtype=torch.bool)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now
         """Return the known means, for everybody; before there are any, nothing."""
-        if not self.known.any():
-            return Orders(clients={client: Order() for client in clients})
         classes = self.known.nonzero().squeeze(1)
-        return Orders(
-            clients={client: Order(groups=(_EVERYBODY,)) for client in clients},
-            groups={_EVERYBODY: {GLOBAL_MEANS: {"classes": classes, "means": self.means[classes]}}},
-        )
+        known = {GLOBAL_MEANS: {"classes": classes, "means": self.means[classes]}} if len(classes) else {}
+        return told_everybody(clients, known)
 
     def evaluation_orders(self, number: int, clients: Sequence[int]) -> Orders:
         """Return the means that the last round has led to."""
@@ -119,10 +83,6 @@ class FedProto(Method):
         self.known = self.known | held
         return Outcome()
 
-    def products(self) -> list[Product]:
-        """Return nothing: what is trained stays on the clients."""
-        return []
-
     def state(self) -> State:
         """Return the means, and which of them are known."""
         return State({}, {"means": self.means, "known": self.known})
@@ -145,9 +105,3 @@ def _check_counts(client: int, described: FedProtoDescription, settings: FedProt
             f"fedproto.means: {settings.means}, but client {client} {does} how many images it has of each "
             "class; give server and clients the same setting"
         )
-
-
-def _described(description: Description) -> FedProtoDescription:
-    if not isinstance(description, FedProtoDescription):
-        raise TypeError(f"a client of fedproto describes itself by FedProtoDescription, not {description!r}")
-    return description

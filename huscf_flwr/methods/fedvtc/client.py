@@ -14,7 +14,7 @@ from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.federation.feature_statistics import within_variance
 from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, ExtraLoss, held_classes
-from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.fedvtc import losses
 from huscf_flwr.methods.fedvtc.crossing import CLASS_MEANS, DECODER, SPREAD, STATISTICS, FedVTCDescription
 from huscf_flwr.methods.fedvtc.decoder_training import (
@@ -28,6 +28,7 @@ from huscf_flwr.methods.fedvtc.drawing import drawn_images, initial_decoder, sam
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
+from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.models.decoders import Decoder
 from huscf_flwr.process import device_of
@@ -47,14 +48,13 @@ def tunes_last(config: RunConfig) -> bool:
     return config.settings(FedVTCSettings).tuning != "never"
 
 
-class FedVTCClient(MessageClient):
+class FedVTCClient(OwnClassifierClient):
     """A client whose decoder is sent to the server after each round, and begins with the average of all."""
 
     losses: ClassVar = (CROSS_ENTROPY, ALIGNMENT, RECONSTRUCTION, DIVERGENCE, MATCHING, TUNING)
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        self.training = ClassifierTraining(client, config)
         self._settings = config.settings(FedVTCSettings)
         self._device = device_of(config.compute)
         self._classes = model_spec_of(config).classes
@@ -139,7 +139,7 @@ class FedVTCClient(MessageClient):
 
     def classifiers(self) -> Mapping[str, Classifier]:
         """Return its classifier and, after the last tuning, also the one before it."""
-        found: dict[str, Classifier] = {"": self.training.logits_of}
+        found = dict(super().classifiers())
         if self._untuned:
             before = ClassifierTraining(self.client, self.config)
             before.load(self._untuned)
@@ -148,16 +148,14 @@ class FedVTCClient(MessageClient):
 
     def private(self) -> Tensors:
         """Return the classifier with its momentum, that before the last tuning, and a learned spread."""
-        kept = {**self.training.states(), **with_prefix(f"{_UNTUNED}.", self._untuned)}
+        kept = {**super().private(), **with_prefix(f"{_UNTUNED}.", self._untuned)}
         if self._deviations is not None and self._settings.spread == "learned":
             kept[_DEVIATIONS] = self._deviations.cpu()
         return kept
 
     def load_private(self, tensors: Tensors) -> None:
         """Go on with them; without any the client starts anew."""
-        if not tensors:
-            return
-        self.training.load(tensors)
+        super().load_private(tensors)
         self._untuned = below_prefix(f"{_UNTUNED}.", tensors)
         if _DEVIATIONS in tensors:
             self._deviations = tensors[_DEVIATIONS].to(self._device)

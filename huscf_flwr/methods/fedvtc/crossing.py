@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import PositiveInt, model_validator
 
-from huscf_flwr.methods.contract import Crossing, Description, Reveal
+from huscf_flwr.methods.contract import Crossing, Reveal
+from huscf_flwr.methods.held_classes import HeldClasses
 
 CLASS_MEANS = "class_means"
 """Up: ``means`` [C_k, p], the means of a client's features for the classes that it tells of, ascending."""
@@ -18,18 +19,14 @@ GENERATOR = "generator"
 """Down, to clients that judge it: statistics and decoder."""
 
 
-class FedVTCDescription(Description):
-    """How a client introduces itself. The server learns of which classes it has enough images."""
+class FedVTCDescription(HeldClasses):
+    """How a client introduces itself: with the classes of which it has enough images, perhaps none."""
 
-    classes: tuple[NonNegativeInt, ...]
-    """Those of which it has at least ``fedvtc.least_count`` training images, ascending; perhaps none."""
     counts: tuple[PositiveInt, ...]
     """Training images of each."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> FedVTCDescription:
-        if list(self.classes) != sorted(set(self.classes)):
-            raise ValueError(f"classes are {self.classes}: give each once, ascending")
         if len(self.classes) != len(self.counts) or sum(self.counts) > self.samples:
             raise ValueError(
                 f"counts are {self.counts} for the classes {self.classes} of {self.samples} samples: give "

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.federation.aggregation import averaged_by_samples
 from huscf_flwr.federation.feature_statistics import FeatureStatistics, global_variance
 from huscf_flwr.federation.prototypes import averaged_prototypes
 from huscf_flwr.methods.contract import (
@@ -20,7 +19,6 @@ from huscf_flwr.methods.contract import (
     Form,
     MessageClient,
     Method,
-    Order,
     Orders,
     Outcome,
     Parts,
@@ -42,18 +40,18 @@ from huscf_flwr.methods.fedvtc.crossing import (
 from huscf_flwr.methods.fedvtc.drawing import initial_decoder, sampler_from
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
+from huscf_flwr.methods.held_classes import check_classes, described_by
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
+from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
+from huscf_flwr.methods.sample_averages import averaged_by_samples
 from huscf_flwr.models import CPU, Sampler, model_spec_of, weight_dtype
-from huscf_flwr.models.classifier_spec import classifier_family_of
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import TensorHeader
 
-_EVERYBODY = "everybody"
-"""The only group."""
 _STATISTICS, _DECODER = "statistics.", "decoder."
 
 
-class FedVTC(Method):
+class FedVTC(OwnClassifiers):
     """Classifiers that differ and stay where they are learn from drawn images (arXiv 2508.01669).
 
     A round has two phases on each client: the classifier is trained, and then, while it stands still, a
@@ -82,20 +80,13 @@ class FedVTC(Method):
         """Start without statistics; raises ``ValueError`` if a client holds a class that the model lacks."""
         super().__init__(config, clients)
         self.settings = config.settings(FedVTCSettings)
-        spec = model_spec_of(config)
-        self._features = classifier_family_of(config, spec).features
-        self._described = {client: _described(each) for client, each in self.clients.items()}
-        for client, each in self._described.items():
-            if each.classes and max(each.classes) >= spec.classes:
-                raise ValueError(
-                    f"client {client} holds the classes {each.classes}, but model.spec '{spec.name}' has "
-                    f"{spec.classes}, from 0: choose a model with more classes, or correct the labels"
-                )
+        self._described = described_by(self.clients, FedVTCDescription, method=self.name)
+        check_classes({client: each for client, each in self._described.items() if each.classes}, self.spec)
         dtype = weight_dtype(dtype_of(config))
-        self.means = torch.zeros(spec.classes, self._features, dtype=dtype)
-        self.known = torch.zeros(spec.classes, dtype=torch.bool)
-        rows = (spec.classes,) if self.settings.spread_of == "class" else ()
-        self.deviations = torch.ones(*rows, self._features, dtype=dtype)
+        self.means = torch.zeros(self.spec.classes, self.family.features, dtype=dtype)
+        self.known = torch.zeros(self.spec.classes, dtype=torch.bool)
+        rows = (self.spec.classes,) if self.settings.spread_of == "class" else ()
+        self.deviations = torch.ones(*rows, self.family.features, dtype=dtype)
         self.decoder: dict[str, Tensor] | None = None
         self._number = 0
 
@@ -107,7 +98,7 @@ class FedVTC(Method):
     @classmethod
     def check(cls, config: RunConfig) -> None:
         """Raise ``ValueError`` if there is no such family or decoder, or the images are too small for it."""
-        classifier_family_of(config, model_spec_of(config))
+        super().check(config)
         initial_decoder(config, CPU)
 
     @classmethod
@@ -144,14 +135,12 @@ class FedVTC(Method):
     def orders(self, number: int, clients: Sequence[int]) -> Orders:
         """Return statistics and decoder, for everybody; before there are any, nothing."""
         self._number = number
-        if not self.known.any():
-            return Orders(clients={client: Order() for client in clients})
-        shared: dict[str, Tensors] = {STATISTICS: self._statistics().tensors()}
+        parts: dict[str, Tensors] = {}
+        if self.known.any():
+            parts[STATISTICS] = self._statistics().tensors()
         if self.decoder is not None:
-            shared[DECODER] = self.decoder
-        return Orders(
-            clients={client: Order(groups=(_EVERYBODY,)) for client in clients}, groups={_EVERYBODY: shared}
-        )
+            parts[DECODER] = self.decoder
+        return told_everybody(clients, parts)
 
     def form(self, client: int) -> Form:
         """Return type and shape of what this client uploads: nothing in the last tuning."""
@@ -160,8 +149,9 @@ class FedVTC(Method):
         form: dict[str, dict[str, TensorHeader]] = {}
         told = len(self._described[client].classes)
         if told:
-            spread = (told, self._features) if self.settings.spread_of == "class" else (self._features,)
-            form[CLASS_MEANS] = {"means": TensorHeader(self.means.dtype, (told, self._features))}
+            means = told, self.family.features
+            spread = means if self.settings.spread_of == "class" else means[1:]
+            form[CLASS_MEANS] = {"means": TensorHeader(self.means.dtype, means)}
             form[SPREAD] = {"deviations": TensorHeader(self.means.dtype, spread)}
         if self.known.any():
             form.update(self._decoder_form())
@@ -179,7 +169,8 @@ class FedVTC(Method):
         }
         if sent:
             samples = {client: self.clients[client].samples for client in sent}
-            self.decoder = averaged_by_samples(sent, samples)
+            blocks = {client: {DECODER: tensors} for client, tensors in sent.items()}
+            self.decoder = averaged_by_samples(blocks, samples)[DECODER]
         return Outcome(facts={"known_classes": int(self.known.sum())})
 
     def products(self) -> list[Product]:
@@ -266,9 +257,3 @@ class FedVTCOwnDecoders(FedVTC):
 
     def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:
         return {}
-
-
-def _described(description: Description) -> FedVTCDescription:
-    if not isinstance(description, FedVTCDescription):
-        raise TypeError(f"a client of fedvtc describes itself by FedVTCDescription, not {description!r}")
-    return description

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterator
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
-from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining
-from huscf_flwr.methods.contract import Classifier, MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.contract import Order, Tensors, Upload
 from huscf_flwr.methods.generators import drawing_from, measured_generator
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
+from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.methods.whole_networks import WholeNetworksClient
 from huscf_flwr.models import (
     Sampler,
@@ -58,14 +57,11 @@ class LocalGeneratorClient(WholeNetworksClient):
         self.networks.load_moments(below_prefix(_MOMENTS, tensors))
 
 
-class LocalClassifierClient(MessageClient):
+class LocalClassifierClient(OwnClassifierClient):
     """A client whose classifier never leaves it."""
-
-    losses: ClassVar = (CROSS_ENTROPY,)
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        self.training = ClassifierTraining(client, config)
         self._round = 0
 
     def begin(self, number: int, order: Order) -> None:  # noqa: ARG002 - it is told nothing
@@ -79,16 +75,3 @@ class LocalClassifierClient(MessageClient):
     def upload(self) -> Upload:
         """Return nothing."""
         return Upload()
-
-    def classifiers(self) -> Mapping[str, Classifier]:
-        """Return its only one."""
-        return {"": self.training.logits_of}
-
-    def private(self) -> Tensors:
-        """Return weights and momentum."""
-        return self.training.states()
-
-    def load_private(self, tensors: Tensors) -> None:
-        """Go on with them; without any the client starts anew."""
-        if tensors:
-            self.training.load(tensors)

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from huscf_flwr.methods.contract import Crossing
 
-GENERATORS = Crossing(scores=("label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"))
+GENERATORS = Crossing(
+    scores=("label_fidelity", "generation_score", "fid", "inception_fid", "tstr_accuracy", "tstr_f1")
+)
 CLASSIFIERS = Crossing(scores=("accuracy", "f1", "loss"))

@@ -23,6 +23,7 @@ from huscf_flwr.methods.contract import (
     State,
     Tensors,
 )
+from huscf_flwr.methods.first_rounds import check_first_rounds
 from huscf_flwr.methods.generators import drawing_from, measured_generator
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.pflgan.client import PFLGANClient
@@ -83,12 +84,7 @@ class PFLGAN(Method):
     @classmethod
     def check(cls, config: RunConfig) -> None:
         """Raise ``ValueError`` for more local rounds than there are rounds."""
-        local_rounds = local_rounds_of(config)
-        if local_rounds > config.rounds:
-            raise ValueError(
-                f"pflgan.local_rounds: {local_rounds}, but rounds is {config.rounds}; set fewer local "
-                "rounds: in those that are left the server trains"
-            )
+        check_first_rounds(config, local_rounds_of(config), "pflgan.local_rounds", "the server trains")
 
     @classmethod
     def price(cls, config: RunConfig, problem: CutProblem) -> Price:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field, PositiveInt, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field, PositiveInt
 
 from huscf_flwr.config import MethodSettings, RunConfig
-
-
-def _rounds_or_half(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-    """Say what was expected in one sentence, instead of one for each member of the union."""
-    try:
-        return handler(value)
-    except ValidationError:
-        raise ValueError("expected a whole number from 1, or 'half'") from None
-
-
-LocalRounds = Annotated[PositiveInt | Literal["half"], WrapValidator(_rounds_or_half)]
+from huscf_flwr.methods.first_rounds import FirstRounds, first_rounds
 
 
 class PFLGANSettings(MethodSettings):
@@ -44,7 +34,7 @@ class PFLGANSettings(MethodSettings):
 
     section: ClassVar[str] = "pflgan"
 
-    local_rounds: LocalRounds = "half"
+    local_rounds: FirstRounds = "half"
     images: int = Field(default=500, ge=2)
     components: PositiveInt = 16
     temperature: float = Field(default=3.0, gt=0)
@@ -52,5 +42,4 @@ class PFLGANSettings(MethodSettings):
 
 def local_rounds_of(config: RunConfig) -> int:
     """Return how many rounds come before the server trains."""
-    local_rounds = config.settings(PFLGANSettings).local_rounds
-    return max(1, config.rounds // 2) if local_rounds == "half" else local_rounds
+    return first_rounds(config, config.settings(PFLGANSettings).local_rounds)

@@ -11,6 +11,8 @@ from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
 from huscf_flwr.cuts.baselines import server_generator_turn
 from huscf_flwr.cuts.placement import way_back_gflop
 from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State
+from huscf_flwr.methods.held_classes import described_by
+from huscf_flwr.methods.label_counts import check_counts
 from huscf_flwr.methods.server_generator import ServerGeneratorMethod
 from huscf_flwr.methods.uagan.client import UAGANClient
 from huscf_flwr.methods.uagan.crossing import CROSSING, UAGANDescription
@@ -44,13 +46,9 @@ class UAGAN(ServerGeneratorMethod):
         """Start; raises ``ValueError`` if a client holds a class that the model lacks."""
         super().__init__(config, clients)
         spec = self.generator.spec
-        self._counts = {client: _described(each).counts for client, each in self.clients.items()}
-        for client, counts in self._counts.items():
-            if len(counts) != spec.classes:
-                raise ValueError(
-                    f"client {client} counts images of {len(counts)} classes, but model.spec '{spec.name}' "
-                    f"has {spec.classes}: choose a model with as many classes, or correct the labels"
-                )
+        described = described_by(self.clients, UAGANDescription, method=self.name)
+        check_counts(described, spec)
+        self._counts = {client: each.counts for client, each in described.items()}
         self._executor: UAGANExecutor | None = None
 
     @classmethod
@@ -96,9 +94,3 @@ class UAGAN(ServerGeneratorMethod):
     def load(self, state: State) -> None:
         """Go on from ``state``."""
         self.generator.load(state.tensors)
-
-
-def _described(description: Description) -> UAGANDescription:
-    if not isinstance(description, UAGANDescription):
-        raise TypeError(f"a client of uagan describes itself by UAGANDescription, not {description!r}")
-    return description

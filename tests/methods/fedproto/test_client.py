@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.models.classifiers import classifier_of
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import GivenImages
+from tests.methods.classifiers import GivenImages, with_labels
 from tests.run.builders import (
     SMALL_FAMILY,
     assert_same_to_the_bit,
@@ -35,13 +34,6 @@ def make(tmp_path):
         return GivenImages(config, images or {k: images_of_client(k, n) for k, n in SAMPLES.items()})
 
     return training
-
-
-def with_labels(*labels):
-    """Images of these classes, at random."""
-    stream = torch.Generator().manual_seed(len(labels))
-    images = torch.randint(256, (len(labels), 1, 28, 28), generator=stream, dtype=torch.uint8)
-    return LabelledImages(images, torch.tensor(labels))
 
 
 class PlainRounds:

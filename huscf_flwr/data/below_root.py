@@ -1,0 +1,48 @@
+"""Finding the folder or file of a domain below ``data.root``, by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huscf_flwr.data.images import DataError
+
+_FILES = (".npz", ".csv")
+
+
+def place_below(root: Path | None, name: str) -> Path | None:
+    """Return the folder or file below ``root`` that has the name of a domain; None if there is none.
+
+    Case, hyphens and underscores are ignored. A folder or file in a folder of ``root`` has the name of both:
+    ``PACS/photo`` is ``pacs-photo``. What lies directly in ``root`` goes first.
+
+    Raises:
+        DataError: if ``root`` is not a folder.
+    """
+    if root is None:
+        return None
+    if not root.is_dir():
+        raise DataError(f"data.root: no such folder: {root}; correct the path or remove the setting")
+    wanted, places = plain(name), _places_in(root)
+    within = (
+        path
+        for folder in places
+        if folder.is_dir() and wanted.startswith(plain(folder.name))
+        for path in _places_in(folder)
+        if plain(folder.name) + _plain_name(path) == wanted
+    )
+    return next((path for path in places if _plain_name(path) == wanted), None) or next(within, None)
+
+
+def plain(name: str) -> str:
+    """Return a name without what does not count: case, hyphens and underscores."""
+    return name.casefold().replace("-", "").replace("_", "")
+
+
+def _places_in(folder: Path) -> list[Path]:
+    """Return what may have images directly in a folder: folders first, then files, each by name."""
+    places = (path for path in folder.iterdir() if path.is_dir() or path.suffix.casefold() in _FILES)
+    return sorted(places, key=lambda path: (path.is_file(), path))
+
+
+def _plain_name(path: Path) -> str:
+    return plain(path.name if path.is_dir() else path.stem)

@@ -1,0 +1,75 @@
+"""A folder with a part for each who holds images is one domain, and it is known who holds which."""
+
+import pytest
+import torch
+
+from huscf_flwr.data import DataError, DomainSource, load_domain
+from huscf_flwr.data.formats.found import Wanted
+from huscf_flwr.data.formats.holders import classes_of_holders, parts_of, read_holders, shape_of_holders
+from tests.data.formats.writing import same, some, write_npz, write_pictures, write_table
+
+ANY = Wanted()
+
+
+def test_parts_of_any_format_are_joined_in_the_order_of_their_names(tmp_path):
+    ann, bob, cas = (some(count, seed=seed) for seed, count in enumerate((6, 9, 3)))
+    write_table(tmp_path / "bob.csv", bob)
+    write_npz(tmp_path / "ann.npz", train=ann)
+    write_npz(tmp_path / "cas.npz", train=cas)
+    (tmp_path / ".hidden").write_text("nobody's")
+    found = read_holders(tmp_path, ANY, split_test=False)
+    assert [path.name for path in parts_of(tmp_path)] == ["ann.npz", "bob.csv", "cas.npz"]
+    assert found.train.holders.tolist() == [0] * 6 + [1] * 9 + [2] * 3
+    assert found.test is None
+    for holder, own in enumerate((ann, bob, cas)):
+        assert same(found.train.subset(torch.nonzero(found.train.holders == holder)[:, 0]), own)
+    assert (shape_of_holders(tmp_path), classes_of_holders(tmp_path, ANY)) == ((1, 6, 6), 3)
+
+
+def test_test_images_of_all_holders_are_the_domains_and_holders_stay_with_their_images(tmp_path):
+    """Brought to another size on the way, as to a network's."""
+    ann, bob = some(6), some(9, seed=1)
+    write_npz(tmp_path / "ann.npz", train=ann, test=some(3, seed=2))
+    write_npz(tmp_path / "bob.npz", train=bob, test=some(4, seed=3))
+    source = DomainSource(name="voices", folder=tmp_path, by_holder=True)
+    domain = load_domain(source, root=None, cache=tmp_path, image=(3, 8))
+    assert domain.train.images.shape == (15, 3, 8, 8)
+    assert domain.train.holders.tolist() == [0] * 6 + [1] * 9
+    assert len(domain.test) == 7
+
+
+def test_without_a_test_part_each_holder_keeps_a_fifth_for_testing(tmp_path):
+    write_npz(tmp_path / "ann.npz", train=some(15))
+    write_npz(tmp_path / "bob.npz", train=some(30, seed=1))
+    found = read_holders(tmp_path, ANY)
+    assert found.train.holders.bincount().tolist() == [12, 24]
+    assert len(found.test) == 9
+    assert len(found.notes) == 2
+
+
+def test_what_cannot_be_one_domain_is_refused_by_its_name(tmp_path):
+    for name, other in {
+        "shape": lambda place: write_npz(place, train=some(6, size=7)),
+        "test": lambda place: write_npz(place, train=some(6), test=some(3)),
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        write_npz(folder / "ann.npz", train=some(6))
+        other(folder / "bob.npz")
+    with pytest.raises(DataError, match=r"shape: .*\(1, 6, 6\), \(1, 7, 7\).*domain of its own"):
+        read_holders(tmp_path / "shape", ANY)
+    with pytest.raises(DataError, match=r"ann\.npz: no test part"):
+        read_holders(tmp_path / "test", ANY, split_test=False)
+    write_pictures(tmp_path / "names" / "ann", some(6), names=("a", "b", "c"))
+    write_pictures(tmp_path / "names" / "bob", some(6), names=("a", "b", "d"))
+    with pytest.raises(DataError, match="classes of different names"):
+        read_holders(tmp_path / "names", ANY)
+
+
+def test_a_folder_is_wanted_and_something_in_it(tmp_path):
+    write_npz(tmp_path / "ann.npz", train=some(6))
+    with pytest.raises(DataError, match="by_holder is true"):
+        parts_of(tmp_path / "ann.npz")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="nothing in it"):
+        parts_of(tmp_path / "empty")
