@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from huscf_flwr.conf_files import ConfError
-from huscf_flwr.data import DataError, Scenario, load_scenario, partition
+from huscf_flwr.data import DataError, LabelledImages, Scenario, load_scenario, partition
+from huscf_flwr.data.images import DescribedImages
 
 pytest.importorskip("flwr_datasets")
 
@@ -100,6 +101,17 @@ def test_images_may_be_dealt_by_another_column():
         dealt(given, clients=5, columns={"a": {"writer": writers}})
     with pytest.raises(DataError, match=r"partition_by is writer, but the images of domain 'a' have label"):
         dealt(given, clients=4)
+
+
+def test_who_holds_an_image_is_a_column_too():
+    holders = torch.arange(600) % 5
+    images = LabelledImages(torch.zeros(600, 1, 2, 2, dtype=torch.uint8), LABELS["a"], holders=holders)
+    given = scenario("NaturalIdPartitioner", ("a",), partition_by="holder")
+    parts = dealt(given, clients=5, columns={"a": images.columns})
+    assert [set(holders[part].tolist()) for part in parts] == [{number} for number in range(5)]
+    described = DescribedImages(images.images, images.labels, {"age": np.arange(600)}, holders=holders)
+    assert described.subset(torch.tensor([7, 11])).columns["age"].tolist() == [7, 11]
+    assert described.subset(torch.tensor([7, 11])).columns["holder"].tolist() == [2, 1]
 
 
 def test_sizes_and_a_cap_apply_to_what_is_dealt():
