@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,12 +16,16 @@ from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.findings import findings
-from huscf_flwr.data.formats.found import Found, Wanted
-from huscf_flwr.data.formats.places import format_of_place, read_place, shape_of_place
-from huscf_flwr.data.formats.writing import write_place
+from huscf_flwr.data.formats.found import Found, ImageShape, VariedSizesError, Wanted
+from huscf_flwr.data.formats.huggingface_parts import HubSet
+from huscf_flwr.data.formats.places import Place, format_of_place, read_place, shape_of_place
+from huscf_flwr.data.formats.writing import check_writable, write_place
 from huscf_flwr.data.images import ImageForm
+from huscf_flwr.data.images import convert as convert_images
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.run_record import name_of
+from huscf_flwr.run.terminal import terminal
 
 data_app = ExplainedTyper(
     no_args_is_help=True, help="Your own images: what is in them, and other formats for them."
@@ -30,11 +34,20 @@ data_app = ExplainedTyper(
 _COLUMNS = 8
 _ROWS = 20
 
-Place = Annotated[
-    Path, typer.Argument(metavar="PLACE", help="folder or file with images, in any known format")
+PlaceName = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLACE",
+        help="folder or file with images, in any known format; hub:NAME is a data set on Hugging Face's hub",
+    ),
 ]
 Size = Annotated[int | None, typer.Option(min=1, help="bring images to so many pixels a side")]
 FirstLabel = Annotated[int, typer.Option(min=0, help="what the files call class 0")]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(help="where the images are, if a data set of Hugging Face has several candidates"),
+]
+LabelColumn = Annotated[str | None, typer.Option(help="where the labels are, likewise")]
 
 
 class Form(StrEnum):
@@ -44,67 +57,92 @@ class Form(StrEnum):
     NPZ = "npz"
     CSV = "csv"
     IDX = "idx"
+    HUGGINGFACE = "huggingface"
 
 
 @data_app.command()
 def check(
-    place: Place,
+    place: PlaceName,
     picture: Annotated[Path | None, typer.Option(help="PNG file for a picture of samples")] = None,
     size: Size = None,
     first_label: FirstLabel = 0,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
 ) -> None:
     """Show what is found in PLACE before any training, and what is odd about it."""
     with errors_as_messages():
-        console = Console()
-        found, test = _read(place.expanduser(), size, first_label)
-        shape = shape_of_place(place.expanduser())
+        where = _place(place)
+        wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
+        found = _read(where, wanted, size)
+        test = found.train.none if found.test is None else found.test
+        shape = found.shape or ImageShape(*found.train.images.shape[1:])
         classes = max(_classes(found.train), _classes(test), len(found.class_names))
         kind = "grey" if shape.channels == 1 else "colour"
         low, high = int(found.train.images.min()), int(found.train.images.max())
-        lines = [
-            f"{place}: {format_of_place(place.expanduser())}",
+        _show(
+            f"{where}: {format_of_place(where)}",
             f"{len(found.train):,} training and {len(test):,} test images, {kind}, {shape.height} x "
             f"{shape.width} pixels (height first), from {low} to {high}",
-        ]
-        for line in lines:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(_table(found, test, classes))
-        for note in found.notes:
-            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
-        for odd in findings(found.train, test, classes, found.class_names):
-            console.print(f"warning: {odd}", highlight=False, markup=False, soft_wrap=True)
+        )
+        terminal().print(_table(found, test, classes))
+        _show(*(f"note: {note}" for note in found.notes))
+        _show(*(f"warning: {odd}" for odd in findings(found.train, test, classes, found.class_names)))
         if picture is not None:
             _draw(found, picture)
-            console.print(f"samples: {picture}", highlight=False, markup=False, soft_wrap=True)
+            _show(f"samples: {picture}")
 
 
 @data_app.command()
 def convert(
-    place: Place,
+    place: PlaceName,
     output: Annotated[Path, typer.Argument(help="folder, or .npz file, that is not there yet")],
     form: Annotated[Form, typer.Option("--to", help="format to write")],
     size: Size = None,
     first_label: FirstLabel = 0,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
 ) -> None:
     """Write the images of PLACE in another format: training and test part, labels from 0."""
     with errors_as_messages():
-        found, test = _read(place.expanduser(), size, first_label)
-        write_place(output.expanduser(), form.value, found.train, test, found.class_names)
-        for note in (
-            *found.notes,
-            f"{len(found.train):,} training and {len(test):,} test images in {output}",
-        ):
-            Console().print(note, highlight=False, markup=False, soft_wrap=True)
+        output = output.expanduser()
+        check_writable(output, form.value)
+        wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
+        found = _read(_place(place), wanted, size)
+        test = found.train.none if found.test is None else found.test
+        write_place(output, form.value, found.train, test, found.class_names)
+        _show(*found.notes, f"{len(found.train):,} training and {len(test):,} test images in {output}")
 
 
-def _read(place: Path, size: int | None, first_label: int) -> tuple[Found, LabelledImages]:
-    """Return what a place holds, and its test part; pictures of several sizes take their median's."""
-    form = None
-    shape = shape_of_place(place)
-    if size is not None or format_of_place(place) == "folders of pictures":
-        form = ImageForm(shape.channels, size or max(shape.height, shape.width))
-    found = read_place(place, Wanted(form, first_label=first_label))
-    return found, found.train.none if found.test is None else found.test
+def _place(name: str) -> Place:
+    return HubSet.parse(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name).expanduser()
+
+
+def _show(*lines: str) -> None:
+    for line in lines:
+        terminal().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _read(place: Place, wanted: Wanted, size: int | None) -> Found:
+    """Return what a place holds, in squares of ``size`` pixels if it is given.
+
+    Pictures of several sizes take their median's; which they are is said.
+    """
+    with progress_told(Paced(_show)):
+        shape = shape_of_place(place, wanted)
+        form = None if size is None else ImageForm(shape.channels, size)
+        try:
+            found = read_place(place, replace(wanted, image=form))
+        except VariedSizesError:
+            form = ImageForm(shape.channels, max(shape.height, shape.width))
+            found = read_place(place, replace(wanted, image=form))
+            note = (
+                f"{place}: pictures differ in size; each becomes {form.size} x {form.size}, padded with black"
+            )
+            found = replace(found, notes=(*found.notes, note))
+        if form is None:
+            return found
+        test = None if found.test is None else convert_images(found.test, form.channels, form.size)
+        return replace(found, train=convert_images(found.train, form.channels, form.size), test=test)
 
 
 def _classes(data: LabelledImages) -> int:

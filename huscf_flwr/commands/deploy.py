@@ -11,6 +11,7 @@ from rich.console import Console
 from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Force, Overrides, RunName, read_run_config
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.deployment import make_node_key, make_server_credentials, run_deployed, write_client_data
 from huscf_flwr.flower.launch import app_folder
 from huscf_flwr.run.check import check_run
@@ -27,7 +28,8 @@ def demo(config: RunName = "deploy-demo", settings: Overrides = None) -> None:
     """Run CONFIG on a SuperLink and SuperNodes of its own, with TLS and keys, all on this machine."""
     with errors_as_messages(["huscf", "deploy", "demo"]) as kept, TerminalDisplay() as display:
         run = read_run_config(config, settings)
-        check_run(run, run.clients)
+        with progress_told(Paced(display.note)):
+            check_run(run, run.clients, examine=False)
         app = app_folder()
         kept.watch(run.folder)
         with stop_requests() as stop:
@@ -70,7 +72,8 @@ def data(
     """Write the images that CONFIG's virtual clients have as data folders of real ones."""
     with errors_as_messages():
         run = read_run_config(config, settings)
-        written = write_client_data(run, folder.absolute(), replace=force)
+        with progress_told(Paced(typer.echo)):
+            written = write_client_data(run, folder.absolute(), replace=force)
         _print_paths(*written.values())
 
 

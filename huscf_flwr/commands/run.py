@@ -9,6 +9,7 @@ import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Overrides, RunName, read_run_config
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.flower.launch import app_folder, run_with_flower
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
@@ -39,7 +40,9 @@ def run_command(
     hosts = supernodes or _DEFAULT_HOSTS[engine]
     same_engine = ["--engine", engine.value, "--supernodes", str(hosts)]
     with errors_as_messages(["huscf", "run"], same_engine) as kept, TerminalDisplay() as display:
-        checked = check_run(read_run_config(config, settings), hosts)
+        with progress_told(Paced(display.note)):
+            # In Flower the ServerApp tells what is odd about images.
+            checked = check_run(read_run_config(config, settings), hosts, examine=engine is Engine.LOCAL)
         folder = checked.config.folder
         app = app_folder() if engine is Engine.FLOWER else None
         kept.watch(folder)

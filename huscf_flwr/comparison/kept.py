@@ -8,6 +8,7 @@ machine that it was made on are left out.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ PICTURES = "pictures"
 ORIGIN = "origin.json"
 _FAILURE = "failure.json"
 _FILES = ("clients.json", "cuts.json", "metrics.jsonl", "evaluations.jsonl", ORIGIN)
+_ABSOLUTE = re.compile(r"(?<![\w./~:-])/(?:[^\s/'\"(),;:]+/)+[^\s/'\"(),;:]*")
+"""A path of two parts or more; one with blanks in it is known up to the first of them."""
 _OURS = frozenset((*_FILES, _FAILURE, PICTURES, "config.yaml", "summary.json"))
 
 
@@ -69,7 +72,7 @@ class KeptRuns:
     def keep_failure(self, run: PlannedRun, reason: str) -> None:
         """Keep why a run failed, in the place of what was kept of it."""
         with self._replaced(run) as folder:
-            write_json(folder / _FAILURE, {"reason": reason})
+            write_json(folder / _FAILURE, {"reason": _with_names_of_files(reason)})
 
     def keep(self, run: PlannedRun) -> None:
         """Take over the small files of a finished run from its run folder."""
@@ -130,6 +133,11 @@ def read_origin(path: Path) -> Origin | None:
 
 def _is_there(field: Field[Any], content: dict[str, Any]) -> bool:
     return field.default is MISSING or field.name in content
+
+
+def _with_names_of_files(text: str) -> str:
+    """Leave out of a text where files lie on this machine: of an absolute path, its last part stays."""
+    return _ABSOLUTE.sub(lambda found: Path(found[0]).name, text)
 
 
 def _without_paths(settings: Any) -> Any:

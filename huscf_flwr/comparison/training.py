@@ -20,6 +20,7 @@ from huscf_flwr.comparison.one_run import STOPPED
 from huscf_flwr.comparison.plan import Plan, PlannedRun
 from huscf_flwr.config import RunConfig, dump_config
 from huscf_flwr.data import DataError
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.check import population_for
@@ -79,7 +80,8 @@ def missing_runs(plan: Plan, kept: KeptRuns, display: ComparisonDisplay) -> list
     """Return the runs that have to be made, or made anew; tell why where something was kept."""
     origins, missing = Origins(display.note), []
     for run in plan.runs:
-        stale = kept.why_stale(run, origin_of(run.config)) or kept.why_stale(run, origins.of(run.config))
+        with progress_told(Paced(display.note)):
+            stale = kept.why_stale(run, origin_of(run.config)) or kept.why_stale(run, origins.of(run.config))
         if not stale:
             continue
         if kept.record(run) is not None:

@@ -5,7 +5,8 @@ with the name; the folder below ``data.root`` with a matching name (case, hyphen
 so ``fashion-mnist`` matches ``FashionMNIST``), or one in a folder of it (``pacs-photo`` matches
 ``PACS/photo``); the loader registered under the name; the domain that it is derived from, as
 ``mnist-inverted`` is from ``mnist``, or the two that ``mnist-over-cifar10`` is (see ``derived.py``). Instead
-of a folder it may be a file, in any of the formats that ``formats.places`` knows.
+of a folder it may be a file, in any of the formats that ``formats.places`` knows, or a data set on Hugging
+Face's hub.
 
 The domains of a run share no training image. A domain and those derived from it are dealt equal shares of its
 training images, a domain that is alone has all of them; the test images are the same for all.
@@ -33,7 +34,8 @@ from huscf_flwr.data.derived import TRANSFORMS, Derivation, derivation, laid_ove
 from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
 from huscf_flwr.data.formats.holders import read_holders
-from huscf_flwr.data.formats.places import FORMATS, read_place
+from huscf_flwr.data.formats.huggingface_parts import HubSet
+from huscf_flwr.data.formats.places import FORMATS, Place, read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
 from huscf_flwr.data.shares import stratified_shares
@@ -57,6 +59,10 @@ class DomainSource(BaseModel):
         class_names: names of the classes in the order of their labels; folders of pictures are matched with
             them. By default what the images come with, if they do.
         first_label: what the files call class 0.
+        hub: instead of a folder, the name of a data set on Hugging Face's hub, perhaps with a subset behind a
+            colon: ``ylecun/mnist``.
+        image_column: of a data set of Hugging Face, where its images are, if it has several candidates.
+        label_column: where its labels are, likewise.
         by_holder: the folder has a part for each who holds images, a file or folder in any known format: a
             speaker, a writer. All parts are one domain, and the partition ``holders`` deals them to clients.
     """
@@ -69,6 +75,20 @@ class DomainSource(BaseModel):
     class_names: tuple[str, ...] = ()
     first_label: int = Field(default=0, ge=0, le=255)
     by_holder: bool = False
+    hub: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+)?$")
+    image_column: str | None = None
+    label_column: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DomainSource:
+        if self.hub is not None and self.folder is not None:
+            raise ValueError(f"hub is {self.hub} and folder is {self.folder}; remove one of them")
+        if self.hub is not None and self.by_holder:
+            raise ValueError(
+                f"by_holder is true, but hub is {self.hub}, whose images are one data set; to deal them by "
+                "who has them, name the column in partitioner, as partition_by"
+            )
+        return self
 
     @model_validator(mode="after")
     def _as_many_names_as_classes(self) -> DomainSource:
@@ -78,6 +98,22 @@ class DomainSource(BaseModel):
         if names and self.classes not in (None, len(names)):
             raise ValueError(f"{len(names)} class_names but classes: {self.classes}; correct one of them")
         return self
+
+    @property
+    def place(self) -> Place | None:
+        """Where its images are, if the source says it."""
+        return self.folder if self.hub is None else HubSet.parse(self.hub)
+
+    def wanted(self, classes: int | None, wanted: Wanted = Wanted()) -> Wanted:  # noqa: B008  (frozen)
+        """Return how the place is to be read, where its domain has so many ``classes``, if that is known."""
+        return replace(
+            wanted,
+            classes=classes,
+            first_label=self.first_label,
+            class_names=self.class_names,
+            image_column=self.image_column,
+            label_column=self.label_column,
+        )
 
     @property
     def stated_classes(self) -> int | None:
@@ -120,6 +156,7 @@ def load_domains(
     classes: int,
     judged_on: JudgedOn = "test",
     fit: Fit = "pad",
+    examine: bool = True,
 ) -> dict[str, Domain]:
     """Load the domains of a run, by name in the order of ``sources``: no two share a training image.
 
@@ -140,6 +177,7 @@ def load_domains(
             needs_test=judged_on == "test",
             named=named,
             fit=fit,
+            examine=examine,
         )
         origin = origins[place]
         domain = _own_share(domain, origin, origins[:place].count(origin), origins.count(origin))
@@ -158,6 +196,7 @@ def load_domain(
     split_test: bool = True,
     named: Mapping[str, DomainSource] = _NO_SOURCES,
     fit: Fit = "pad",
+    examine: bool = True,
 ) -> Domain:
     """Load a domain and convert its images to the form that the network expects.
 
@@ -172,6 +211,7 @@ def load_domain(
         ``read_place``).
         named: by plain name, sources from which the domain may be derived beside those that are known anyway.
         fit: what is done with images that are not square.
+        examine: what is odd about the images is among the ``notes``. Who has nobody to tell it need not look.
 
     Raises:
         DataError: if the domain is unknown, or if its files are missing, damaged or do not fit. The
@@ -183,6 +223,7 @@ def load_domain(
     train, test = found.train, found.test if found.test is not None else found.train.none
     shape = found.shape or ImageShape(*train.images.shape[1:])
     _check_classes(source.name, known, test, classes)
+    odd = _odd(source, root, found, known) if examine else []
     return Domain(
         source.name,
         known,
@@ -192,7 +233,7 @@ def load_domain(
         (
             *found.notes,
             *_form_notes(source.name, shape, ImageForm(*image, fit)),
-            *(f"domain '{source.name}': {odd}" for odd in _odd(source, root, found, known)),
+            *(f"domain '{source.name}': {each}" for each in odd),
         ),
     )
 
@@ -202,7 +243,8 @@ def place_of_source(source: DomainSource, root: Path | None) -> DomainSource:
     derived = _derived(source, root)
     if derived is not None:
         return place_of_source(DomainSource(name=derived.base), root)
-    return source.model_copy(update={"folder": source.folder or place_below(root, source.name)})
+    below = None if source.place else place_below(root, source.name)
+    return source.model_copy(update={"folder": source.folder or below})
 
 
 def backgrounds_of_source(source: DomainSource, root: Path | None) -> tuple[DomainSource, ...]:
@@ -235,13 +277,13 @@ def _read(
         return source.stated_classes or known, _as_derived(found, derived, behind)
     registered = registered_domain(source.name)
     expected = source.stated_classes or (registered.classes if registered else None)
-    place = source.folder or place_below(root, source.name)
+    place = source.place or place_below(root, source.name)
     if place is not None:
-        asked = replace(
-            wanted, classes=expected, first_label=source.first_label, class_names=source.class_names
-        )
-        reader = read_holders if source.by_holder else read_place
-        found = reader(place, asked, split_test=split_test)
+        asked = source.wanted(expected, wanted)
+        if source.by_holder and isinstance(place, Path):
+            found = read_holders(place, asked, split_test=split_test)
+        else:
+            found = read_place(place, asked, split_test=split_test)
     elif registered is not None:
         found = Found(*registered.load(cache), source.class_names)
     else:
@@ -263,7 +305,7 @@ def _as_derived(found: Found, derived: Derivation, behind: Found | None) -> Foun
 
 def _odd(source: DomainSource, root: Path | None, found: Found, classes: int) -> list[str]:
     """Return what is odd about somebody's own images; those that are built in have been looked at."""
-    if place_of_source(source, root).folder is None:
+    if place_of_source(source, root).place is None:
         return []
     test = found.train.none if found.test is None else found.test
     return findings(found.train, test, classes, found.class_names)
@@ -294,7 +336,7 @@ def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:
 
 def _derived(source: DomainSource, root: Path | None) -> Derivation | None:
     """Return what a domain is derived from; None if it has images of its own."""
-    if source.folder or registered_domain(source.name) or place_below(root, source.name):
+    if source.place or registered_domain(source.name) or place_below(root, source.name):
         return None
     return derivation(source.name)
 

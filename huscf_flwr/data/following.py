@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data.domains import DomainSource, backgrounds_of_source, place_of_source
-from huscf_flwr.data.formats.found import ImageShape, Wanted
+from huscf_flwr.data.formats.found import ImageShape
 from huscf_flwr.data.formats.holders import classes_of_holders, shape_of_holders
 from huscf_flwr.data.formats.places import classes_of_place, shape_of_place
 from huscf_flwr.data.images import DataError
@@ -59,12 +59,11 @@ def _of_own(source: DomainSource, config: RunConfig) -> tuple[ImageShape, int]:
     source = place_of_source(source, config.data.root)
     registered = registered_domain(source.name)
     stated = source.stated_classes or (registered.classes if registered else None)
-    if source.folder is not None:
-        wanted = Wanted(classes=stated, first_label=source.first_label, class_names=source.class_names)
-        shape, classes = (
-            (shape_of_holders, classes_of_holders) if source.by_holder else (shape_of_place, classes_of_place)
-        )
-        return shape(source.folder), stated or classes(source.folder, wanted)
+    if source.place is not None:
+        wanted = source.wanted(stated)
+        if source.by_holder and source.folder is not None:
+            return shape_of_holders(source.folder), stated or classes_of_holders(source.folder, wanted)
+        return shape_of_place(source.place, wanted), stated or classes_of_place(source.place, wanted)
     if registered is None:
         raise DataError(
             f"model.spec is auto, but domain '{source.name}' is unknown; name the networks, or the folder"

@@ -7,12 +7,16 @@ size and number of channels once, when they are loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from huscf_flwr.data.progress import counted
 
 # ITU-R BT.601: the weights of red, green and blue with which Pillow and OpenCV compute grey.
 _LUMA = (0.299, 0.587, 0.114)
@@ -64,6 +68,11 @@ class LabelledImages:
         """No images, of the same channels and size."""
         return self.subset(torch.empty(0, dtype=torch.int64))
 
+    @property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """By name, what is known of each image beside its label, each [N]: ``holder``, if there are any."""
+        return {} if self.holders is None else {"holder": self.holders.numpy()}
+
     def subset(self, indices: Tensor) -> LabelledImages:
         """Return a copy of the images and labels at ``indices`` (int64 tensor [M]), in that order."""
         holders = None if self.holders is None else self.holders[indices]
@@ -87,6 +96,37 @@ class PooledImages(LabelledImages):
         super().__post_init__()
         if sum(self.shares) != len(self.labels):
             raise DataError(f"shares of {sum(self.shares)} images, but {len(self.labels)} images")
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedImages(LabelledImages):
+    """Images of which more is known than their labels, such as who took them.
+
+    Attributes:
+        described: by name, a column [N] each.
+
+    Raises:
+        DataError: as for ``LabelledImages``, or if a column has another length.
+    """
+
+    described: Mapping[str, NDArray[Any]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, values in self.described.items():
+            if len(values) != len(self.labels):
+                raise DataError(f"column {name} has {len(values)} values for {len(self.labels)} images")
+
+    @property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """By name, what is known of each image beside its label, each [N]."""
+        return {**super().columns, **self.described}
+
+    def subset(self, indices: Tensor) -> DescribedImages:
+        """Return a copy of images, labels and columns at ``indices`` (int64 tensor [M]), in that order."""
+        described = {name: values[indices.numpy()] for name, values in self.described.items()}
+        holders = None if self.holders is None else self.holders[indices]
+        return DescribedImages(self.images[indices], self.labels[indices], described, holders=holders)
 
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -133,7 +173,8 @@ def convert(data: LabelledImages, channels: int, size: int, fit: Fit = "pad") ->
     if data.images.shape[1:] == (channels, size, size):
         return data
     converted = data.images.new_empty((len(data), channels, size, size))
-    for first in range(0, len(data), _IMAGES_AT_ONCE):
+    places = range(0, len(data), _IMAGES_AT_ONCE)
+    for first in counted(places, len(data), f"bringing images to {size} pixels", each=_IMAGES_AT_ONCE):
         part = slice(first, first + _IMAGES_AT_ONCE)
         converted[part] = _convert(data.images[part], channels, size, fit)
     return replace(data, images=converted)

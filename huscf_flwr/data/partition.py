@@ -1,12 +1,12 @@
 """Partitions: which training images each client holds.
 
 Clients are numbered 0..K-1, domain by domain. They are spread evenly over the domains, and the first domains
-take the remainder. The images of a domain are dealt at random, evenly or by a Dirichlet distribution, or by
-who holds them. Each client then drops the labels that the scenario excludes for it, and keeps at most its
-amount. No image goes to two clients, and every client has at least one. Images that a client drops are not
-used, as in the authors' code (Data/data.py:164-219).
+take the remainder. The images of a domain are dealt at random, evenly or by a Dirichlet distribution, by one
+of Flower's partitioners, or by who holds them. Each client then drops the labels that the scenario excludes
+for it, and keeps at most its amount. No image goes to two clients, and every client has at least one. Images
+that a client drops are not used, as in the authors' code (Data/data.py:164-219).
 
-The result depends only on the scenario, the labels, the number of clients and the seed.
+The result depends only on the scenario, the labels (and other columns), the number of clients and the seed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,20 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.data.flower_partitioners import LABEL
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.scenarios import DirichletLabels, ExcludedLabels, HeldLabels, Scenario
-from huscf_flwr.seeding import numpy_stream
+from huscf_flwr.seeding import derive_seed, numpy_stream
 
 Indices = NDArray[np.int64]
 Excluded = dict[int, frozenset[int]]
 """By client id, the labels that the client lacks."""
 
+Columns = Mapping[str, NDArray[Any]]
+"""By name, what images came with beside their labels, each [N]."""
+
 _MOST_DRAWS = 1000
+_NO_COLUMNS: Mapping[str, Columns] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,7 @@ def partition(
     clients: int,
     seed: int,
     rules: PartitionRules = PartitionRules(),  # noqa: B008  (frozen)
+    columns: Mapping[str, Columns] = _NO_COLUMNS,
     holders: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> tuple[Partition, ...]:
     """Deal the training images of a scenario's domains to its clients.
@@ -107,6 +113,7 @@ def partition(
         clients: number of clients over all domains.
         seed: the same seed gives the same partitions.
         rules: which of the authors' mistakes to repeat.
+        columns: for each domain that has any, its other columns, by which a partitioner of Flower's may part.
         holders: for each domain that says so, who holds each of its training images, int64 tensor [N].
 
     Returns:
@@ -124,7 +131,11 @@ def partition(
         first = len(partitions)
         excluded = _draw_excluded(scenario, known, first, count, _exclusion_stream(place, seed, rules))
         dealing = numpy_stream(seed, "partition", "dealing", place)
-        if isinstance(scenario.labels, HeldLabels) and name in holders:
+        if scenario.partitioner is not None:
+            all_columns = {**columns.get(name, {}), LABEL: known}
+            drawn_seed = derive_seed(seed, "partition", "partitioner", place)
+            shares = scenario.partitioner.deal(name, all_columns, count, drawn_seed)
+        elif isinstance(scenario.labels, HeldLabels) and name in holders:
             shares = _deal_holders(name, holders[name].numpy(), count)
         else:
             shares = _deal(scenario, known, count, dealing)
@@ -272,7 +283,7 @@ def _limit(fraction: float, share: int, scenario: Scenario, clients: int) -> int
 def _checked(part: Partition) -> Partition:
     if len(part.indices) == 0:
         raise DataError(
-            f"client {part.client} of domain '{part.domain}' has no sample left after its "
-            f"excluded labels were dropped: use fewer clients or another scenario"
+            f"client {part.client} of domain '{part.domain}' has no sample left: it was dealt none, or only "
+            "such whose labels the scenario excludes; use fewer clients or another scenario"
         )
     return part

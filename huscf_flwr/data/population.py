@@ -71,7 +71,7 @@ class Population:
             for name, domain in self.domains.items()
             if held[name] < len(domain.train)
         ]
-        why = "the scenario drops labels, takes fractions or has a cap_total"
+        why = "the scenario drops labels, takes fractions, or has a cap_total or a partitioner"
         return [f"training images that no client holds: {', '.join(without)}; {why}"] if without else []
 
     def domain_of(self) -> dict[int, str]:
@@ -118,6 +118,7 @@ def load_population(
     held_out: float = 0.0,
     judged_on: JudgedOn = "test",
     fit: Fit = "pad",
+    examine: bool = True,
 ) -> Population:
     """Load the domains of ``scenario`` and deal their training images to ``clients`` clients.
 
@@ -126,11 +127,27 @@ def load_population(
     ``load_domain`` and ``partition`` do.
     """
     domains = load_domains(
-        scenario.domains, root=root, cache=cache, image=image, classes=classes, judged_on=judged_on, fit=fit
+        scenario.domains,
+        root=root,
+        cache=cache,
+        image=image,
+        classes=classes,
+        judged_on=judged_on,
+        fit=fit,
+        examine=examine,
     )
     labels = {name: domain.train.labels for name, domain in domains.items()}
+    columns = {name: domain.train.columns for name, domain in domains.items()}
     holders = {n: domain.train.holders for n, domain in domains.items() if domain.train.holders is not None}
-    parts = partition(scenario, labels, clients=clients, seed=seed, rules=rules, holders=holders)
+    parts = partition(
+        scenario,
+        labels,
+        clients=clients,
+        seed=seed,
+        rules=rules,
+        columns=columns,
+        holders=holders,
+    )
     return Population(domains, tuple(_split(part, held_out, seed) for part in parts))
 
 
@@ -142,8 +159,8 @@ def scenario_of(config: RunConfig) -> Scenario:
     return load_scenario(config.data.scenario, domains)
 
 
-def population_of(config: RunConfig, spec: ModelSpec) -> Population:
-    """Load the virtual clients of the scenario with their images."""
+def population_of(config: RunConfig, spec: ModelSpec, *, examine: bool = True) -> Population:
+    """Load the virtual clients of the scenario with their images, and ``examine`` these for its notes."""
     return load_population(
         scenario_of(config),
         clients=config.clients,
@@ -158,6 +175,7 @@ def population_of(config: RunConfig, spec: ModelSpec) -> Population:
         held_out=config.data.held_out,
         judged_on=config.data.judged_on,
         fit=config.data.fit,
+        examine=examine,
     )
 
 

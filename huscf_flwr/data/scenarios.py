@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from huscf_flwr.conf_files import find_conf, read_yaml, validate
 from huscf_flwr.data.domains import DomainSource
+from huscf_flwr.data.flower_partitioners import FlowerPartitioner
 
 PAPER_SCENARIOS = (
     "one-domain-iid",
@@ -113,6 +114,7 @@ class Scenario(_Strict):
         description: one line for readers.
         domains: at least one; the clients are spread evenly over them.
         labels: how labels differ between clients.
+        partitioner: one of Flower's that deals the images instead, so that ``labels`` has nothing to say.
         sizes: how amounts of data differ between clients.
         cap_total: a client has at most this number of samples divided by the number of all clients; by
             default there is no cap. The authors' is 60,000, the size of MNIST, for any number of domains
@@ -122,6 +124,7 @@ class Scenario(_Strict):
     description: str = ""
     domains: tuple[DomainSource, ...] = Field(min_length=1)
     labels: Labels = AllLabels()
+    partitioner: FlowerPartitioner | None = None
     sizes: Sizes = Sizes()
     cap_total: int | None = Field(default=None, ge=1)
 
@@ -139,6 +142,15 @@ class Scenario(_Strict):
         if len(set(names)) != len(names):
             raise ValueError("each domain can be named only once; rename or remove one")
         return domains
+
+    @model_validator(mode="after")
+    def _one_deals(self) -> Scenario:
+        if self.partitioner is not None and not isinstance(self.labels, AllLabels):
+            raise ValueError(
+                f"labels is {self.labels.kind} and partitioner is {self.partitioner.kind}, but only one of "
+                "them can deal the images; remove one"
+            )
+        return self
 
     @property
     def domain_names(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -
     folders = {client: root / f"client-{client}" for client in range(config.clients)}
     if not replace:
         refuse_existing(folders.values())
-    population = population_of(config, model_spec_of(config))
+    population = population_of(config, model_spec_of(config), examine=False)
     for client, folder in folders.items():
         _remove(folder)
         _write(population, population.domain_of(), client, folder)

@@ -2,12 +2,13 @@
 
 A SuperNode whose node config has `client-id` and `data-folder` owns that client: its images lie in that
 folder or file, in any format that `huscf_flwr.data.formats` knows; `class-names` and `first-label` say how
-labels are counted where the files do not, and `architecture` which member of a family of classifiers it has.
-Its device profile is named by `device-profile` (`FILE:NAME`), and what it keeps between rounds, such as its
-optimisers' moments, lies in `state-folder`. A SuperNode without them hosts virtual clients of the configured
-scenario, and keeps theirs in the run's folder. `root-certificates` names the file by which either knows the
-split executor, usually the one by which `flower-supernode --root-certificates` knows the SuperLink: a
-ClientApp is not told of that.
+labels are counted where the files do not, `image-column` and `label-column` where a data set of Hugging Face
+has the images and labels, if it has several candidates, and `architecture` which member of a family of
+classifiers it has. Its device profile is named by `device-profile` (`FILE:NAME`), and what it keeps between
+rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without them hosts virtual
+clients of the configured scenario, and keeps theirs in the run's folder. `root-certificates` names the file
+by which either knows the split executor, usually the one by which `flower-supernode --root-certificates`
+knows the SuperLink: a ClientApp is not told of that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
 
 from flwr.app import Context, Message
@@ -24,9 +26,10 @@ from flwr.clientapp import ClientApp
 from huscf_flwr.config import RunConfig, from_run_config
 from huscf_flwr.cuts.devices import Device, deal_devices
 from huscf_flwr.data import ClientData, Population, following_data
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.domain_scores import Judged
 from huscf_flwr.evaluation.scores import DivergedError
-from huscf_flwr.flower.log_display import LOGGER
+from huscf_flwr.flower.log_display import LOGGER, SHOWN
 from huscf_flwr.flower.messages import (
     DESCRIBE,
     JOIN,
@@ -77,6 +80,9 @@ def describe(message: Message, context: Context) -> Message:
     config = _config(context)
     clients = DescribeRequest.from_records(message.content).clients
     owner = owner_of(context)
+    if owner is not None:
+        # Each message may have a process of its own: this one, once a run, tells what is odd about images.
+        owner = replace(owner, examines=True)
     with mistakes_told():
         reply = DescribeReply({client: _client(config, owner, client).describe() for client in clients})
     return Message(reply.to_records(method_of(config)), reply_to=message)
@@ -155,6 +161,7 @@ def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:
         lambda client: _client(config, owner, client),
         owners_folder(owner.state_folder, training) if owner else client_folder(config.folder),
         may_have_lost_files=owner is not None,
+        images_of=None if owner is None else lambda _: owner.images_hash(config),
     )
 
 
@@ -182,7 +189,8 @@ def _devices(config: RunConfig) -> dict[int, Device]:
 
 @lru_cache(maxsize=1)
 def _population(config: RunConfig) -> Population:
-    return population_for(config, method_of(config))
+    with progress_told(Paced(SHOWN.info)):
+        return population_for(config, method_of(config))
 
 
 def _channel(

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from flwr.app import Context
 
+from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
 from huscf_flwr.data import ClientData, DataError, Domain, DomainSource, Fit, load_domain, split_held_out
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
-from huscf_flwr.flower.log_display import LOGGER
+from huscf_flwr.flower.log_display import LOGGER, SHOWN
 from huscf_flwr.methods.contract import Method, Tensors
 from huscf_flwr.models import ModelSpec, model_spec_of
+from huscf_flwr.run.origin import own_images_hash
 from huscf_flwr.seeding import torch_stream
+
+_KEYS = (
+    "client-id",
+    "data-folder",
+    "state-folder",
+    "device-profile",
+    "class-names",
+    "first-label",
+    "architecture",
+    "image-column",
+    "label-column",
+    "root-certificates",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,12 @@ class Owner:
     """What the files call class 0."""
     architecture: int | None = None
     """Which member of the family its classifier is, if it is not dealt one."""
+    image_column: str | None = None
+    """Where the images are, if the data folder is a data set of Hugging Face with several candidates."""
+    label_column: str | None = None
+    """Where the labels are, likewise."""
+    examines: bool = False
+    """Whether it is logged what is odd about its images, and what was done with them."""
 
     def own_settings(self, config: RunConfig) -> RunConfig:
         """Return the settings of a run as this client has them: with the architecture of its classifier."""
@@ -60,6 +83,10 @@ class Owner:
         Raises ``DataError`` naming the file or the setting if they cannot be read or do not fit.
         """
         return _load(self, spec.image.channels, spec.image.size, spec.classes, fit)
+
+    def images_hash(self, config: RunConfig) -> str:
+        """Return the hash of all images that the client does not judge with."""
+        return own_images_hash(self.domain(model_spec_of(config), config.data.fit).train)
 
     def data(self, config: RunConfig) -> ClientData:
         """Return what the client has; it holds out the same images as a virtual client of its id would."""
@@ -93,10 +120,12 @@ class Owner:
 def owner_of(context: Context) -> Owner | None:
     """Return what the node config says about the client that it owns, or None for a host of virtual ones.
 
-    Raises ``ValueError`` if it has a `client-id` but no `data-folder`, or the other way round.
+    Raises ``ValueError`` if it has a `client-id` but no `data-folder`, or the other way round, a key that is
+    nearly one of ours, or a number that is none.
     """
     node = context.node_config
     client, folder = node.get("client-id"), node.get("data-folder")
+    _check_keys(node)
     if client is None and folder is None:
         return None
     if client is None or folder is None:
@@ -105,14 +134,34 @@ def owner_of(context: Context) -> Owner | None:
     state = Path(str(node.get("state-folder", data.with_name(f"{data.name}-state")))).expanduser().absolute()
     names = [name.strip() for name in str(node.get("class-names", "")).split(",")]
     return Owner(
-        int(client),
+        _number("client-id", client),
         data,
         state,
         str(node.get("device-profile", "paper:d4")),
         tuple(name for name in names if name),
-        int(node.get("first-label", 0)),
-        int(node["architecture"]) if "architecture" in node else None,
+        _number("first-label", node.get("first-label", 0)),
+        _number("architecture", node["architecture"]) if "architecture" in node else None,
+        _text(node.get("image-column")),
+        _text(node.get("label-column")),
     )
+
+
+def _check_keys(node: Mapping[str, object]) -> None:
+    """Raise ``ValueError`` for a key that is nearly one of ours; others may be for other apps."""
+    for key in node:
+        meant = did_you_mean(key, _KEYS, cutoff=0.8)
+        if meant and key not in _KEYS:
+            raise ValueError(f"node config: unknown key '{key}'{meant}; there are {', '.join(_KEYS)}")
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(key: str, value: object) -> int:
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise ValueError(f"node config: {key} is {value}, but must be a whole number, at least 0; correct it")
+    return int(str(value))
 
 
 def root_certificates_of(context: Context) -> bytes | None:
@@ -145,17 +194,21 @@ def _load(owner: Owner, channels: int, size: int, classes: int, fit: Fit) -> Dom
         classes=classes,
         class_names=owner.class_names,
         first_label=owner.first_label,
+        image_column=owner.image_column,
+        label_column=owner.label_column,
     )
-    domain = load_domain(
-        source,
-        root=None,
-        cache=owner.data_folder,
-        image=(channels, size),
-        classes=classes,
-        needs_test=False,
-        split_test=False,
-        fit=fit,
-    )
-    for note in domain.notes:
+    with progress_told(Paced(SHOWN.info)):
+        domain = load_domain(
+            source,
+            root=None,
+            cache=owner.data_folder,
+            image=(channels, size),
+            classes=classes,
+            needs_test=False,
+            split_test=False,
+            fit=fit,
+            examine=owner.examines,
+        )
+    for note in domain.notes if owner.examines else ():
         LOGGER.warning("client %s: %s", owner.client, note)
     return domain

@@ -18,6 +18,7 @@ from flwr.serverapp.strategy import Strategy
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import following_data
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.flower.assembly import NODES_SECONDS, Assembly, AssemblyError, addressed, assemble
 from huscf_flwr.flower.client_keys import write_client_keys
@@ -89,6 +90,10 @@ class MethodStrategy(Strategy):
         Raises ``AssemblyError``, what the configuration is found wrong for, or
         ``FolderInUseError`` if another process writes into the run's folder. Call ``close`` at the end.
         """
+        with progress_told(Paced(self._display.note)):
+            return self._prepared_for(grid)
+
+    def _prepared_for(self, grid: Grid) -> Grid:
         said = self.config
         config = self.config = following_data(said)
         checkpoint = check_settings(config, self.method)
@@ -104,7 +109,7 @@ class MethodStrategy(Strategy):
             )
         judging = images = None
         if not assembly.owners:
-            population = population_for(config, self.method)
+            population = population_for(config, self.method, examine=True)
             judging = Judging(config, population, self._display.note)
             images = images_hash(population)
         self._run = Run(config, method, display=self._display, log=self.log, judging=judging, images=images)

@@ -17,6 +17,7 @@ from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import StopRequest
 from huscf_flwr.run.run_folder import last_evaluation, read_progress
+from huscf_flwr.run.run_log import warnings_since
 
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
@@ -31,6 +32,7 @@ class WatchedFolder:
         self._display = display
         self._total = method_of(config).rounds(config)
         self._since = time.time()
+        self._warned = 0
         self._rounds, self._evaluated = 0, (0, False)
         if config.resume is not None:
             self._rounds = config.resume_round or last_round(config.resume) or 0
@@ -49,10 +51,14 @@ class WatchedFolder:
         return self.has_begun and (self._config.folder / "summary.json").exists()
 
     def show(self) -> None:
-        """Show the rounds and evaluations that are new, and how far the round is that is under way."""
+        """Show the warnings, rounds and evaluations that are new, and how far the round under way is."""
         if not self.has_begun:
             return
         folder = self._config.folder
+        warnings = warnings_since(folder, self._since)
+        for warning in warnings[self._warned :]:
+            self._display.note(warning)
+        self._warned = len(warnings)
         record = read_run(folder)
         rounds = {line["round"]: line for line in record.rounds}
         evaluations = {line["round"]: line for line in record.evaluations}

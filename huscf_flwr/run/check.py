@@ -34,8 +34,10 @@ class CheckedRun:
     """Their hash, if somebody has looked; see ``origin``."""
 
 
-def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
+def check_run(config: RunConfig, hosts: int = 1, *, examine: bool = True) -> CheckedRun:
     """Load and check all that a run with virtual clients is made of, once.
+
+    Images are examined for what is odd about them if whoever goes on with them here is to ``examine`` them.
 
     Raises ``ValueError`` naming the setting, the value found and what to do.
     """
@@ -48,7 +50,7 @@ def check_run(config: RunConfig, hosts: int = 1) -> CheckedRun:
     check_participation(config, client_count(config, method))
     device_of(config.compute)
     checkpoint = check_settings(config, method)
-    population = population_for(config, method)
+    population = population_for(config, method, examine=examine)
     images = images_hash(population)
     if checkpoint is not None:
         checkpoint.check_same_run(config, images)
@@ -92,9 +94,13 @@ def client_count(config: RunConfig, method: type[Method]) -> int:
     return len(scenario_of(config).domains) if method.pools_domains else config.clients
 
 
-def population_for(config: RunConfig, method: type[Method]) -> Population:
-    """Return the virtual clients with their images; pooled by domain if that is what the method trains on."""
-    population = population_of(config, model_spec_of(config))
+def population_for(config: RunConfig, method: type[Method], *, examine: bool = False) -> Population:
+    """Return the virtual clients with their images; pooled by domain if that is what the method trains on.
+
+    What is odd about the images is among its notes if they are to be ``examine``d: one process tells it, not
+    each that has the images.
+    """
+    population = population_of(config, model_spec_of(config), examine=examine)
     return population.pooled() if method.pools_domains else population
 
 

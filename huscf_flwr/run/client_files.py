@@ -19,6 +19,7 @@ from pathlib import Path
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.methods.contract import Kept, Tensors
+from huscf_flwr.session import SessionError
 from huscf_flwr.tensor_files import DamagedFileError, check_file, read_exactly, tensor_content
 
 _NAME = re.compile(r"round-(\d+)-[0-9a-f]+\.safetensors")
@@ -28,6 +29,10 @@ _CHECKSUM_DIGITS = 16
 
 class ClientFileError(ValueError):
     """What a client once kept is not there any more."""
+
+
+class OtherImagesError(SessionError):
+    """A client's images are not those any more that what it kept was trained on."""
 
 
 def save_private(
@@ -85,6 +90,30 @@ def check_private(folder: Path, client: int, kept: Kept) -> None:
         check_file(private_file(folder, client, kept), kept.sha256)
     except DamagedFileError as error:
         raise _lost(folder, client, kept, error) from error
+
+
+def remember_images(folder: Path, client: int, images: str) -> None:
+    """Remember of which ``images``, known by their hash, what ``client`` keeps has learned."""
+    path = _images_file(folder, client)
+    if not path.is_file() or path.read_text("ascii") != images:
+        write_atomically(path, images.encode("ascii"))
+
+
+def check_images(folder: Path, client: int, images: str) -> None:
+    """Raise ``OtherImagesError`` if other images are remembered than those known by the hash ``images``.
+
+    The error names no path: it reaches the server.
+    """
+    path = _images_file(folder, client)
+    if path.is_file() and path.read_text("ascii") != images:
+        raise OtherImagesError(
+            f"client {client}: its training images are not those that it was trained on before; its owner "
+            f"must put those back, or remove {folder.name} in its state folder to start anew"
+        )
+
+
+def _images_file(folder: Path, client: int) -> Path:
+    return folder / f"client-{client}.images"
 
 
 def private_file(folder: Path, client: int, kept: Kept) -> Path:

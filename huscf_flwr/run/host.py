@@ -23,7 +23,13 @@ from huscf_flwr.methods.contract import (
     Tensors,
     Upload,
 )
-from huscf_flwr.run.client_files import ClientFileError, load_private, save_private
+from huscf_flwr.run.client_files import (
+    ClientFileError,
+    check_images,
+    load_private,
+    remember_images,
+    save_private,
+)
 from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, run_steps
 
 _LOGGER = logging.getLogger(__name__)
@@ -107,17 +113,20 @@ class Host:
         folder: Path,
         *,
         may_have_lost_files: bool = False,
+        images_of: Callable[[int], str] | None = None,
     ) -> None:
         """Keep what clients hold privately in ``folder``.
 
         A device ``may_have_lost_files``: its client then starts anew, and says so. In a simulation that is an
-        error.
+        error. A device also knows the hash of its client's images, ``images_of``, of which nobody else knows
+        anything: what the client has kept is for these only.
         """
         self._config = config
         self._method = method
         self._open_client = open_client
         self._folder = folder
         self._may_have_lost_files = may_have_lost_files
+        self._images_of = images_of
         self._clients: dict[int, Client] = {}
         self._kept: dict[int, Kept | None] = {}
 
@@ -133,8 +142,8 @@ class Host:
 
         Clients that train by themselves do so one after the other: ``after_batch`` is called between their
         batches, and what it raises ends the round; ``after_client`` with each that is done. Raises
-        ``CrossingError`` for an order or an upload that has what the method does not list, and
-        ``ClientFileError`` if what a client kept is gone.
+        ``CrossingError`` for an order or an upload that has what the method does not list,
+        ``ClientFileError`` if what a client kept is gone, and ``OtherImagesError`` if its images are others.
         """
         self._clients = {k: member for k, member in self._clients.items() if k in assignment.clients}
         if channel is None:
@@ -234,6 +243,8 @@ class Host:
         return member
 
     def _private(self, client: int, kept: Kept) -> Tensors:
+        if self._images_of is not None:
+            check_images(self._folder, client, self._images_of(client))
         try:
             return load_private(self._folder, client, kept)
         except ClientFileError as error:
@@ -265,6 +276,8 @@ class Host:
                 before=assignment.kept.get(client),
                 keep_last=self._config.checkpoint.keep_last,
             )
+            if self._images_of is not None:
+                remember_images(self._folder, client, self._images_of(client))
         self._kept[client] = kept
         return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
 

@@ -12,6 +12,7 @@ from typing import Any
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import Device, deal_devices
 from huscf_flwr.data import Population
+from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.evaluation.own_models import OwnScores
 from huscf_flwr.methods.contract import Client, MakeMethod
@@ -49,7 +50,9 @@ def train_locally(
     ``judged`` a run is not scored. Raises ``InterruptedRunError`` after the step in which ``stop`` is asked
     for, and ``FolderInUseError`` if another process writes into the run's folder.
     """
-    checked = check_run(run, hosts) if isinstance(run, RunConfig) else run
+    shown = display or TerminalDisplay()
+    with progress_told(Paced(shown.note)):
+        checked = check_run(run, hosts) if isinstance(run, RunConfig) else run
     config, population = checked.config, checked.population
     prepare_process(config.compute)
     with RunLog(config.name) as log, held(config.folder):
@@ -59,7 +62,6 @@ def train_locally(
         descriptions = {client: open_client(client).describe() for client in clients}
         checked.method.crossing.check_descriptions(descriptions)
         method = (make_method or checked.method)(config, descriptions)
-        shown = display or TerminalDisplay()
         judging = Judging(config, population, shown.note) if judged else None
         going = Run(config, method, display=shown, log=log, judging=judging, images=checked.images)
         going.begin(clients, checked.checkpoint)

@@ -17,12 +17,13 @@ from pydantic import BaseModel
 from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import load_devices
-from huscf_flwr.data import Population, scenario_of
+from huscf_flwr.data import LabelledImages, Population, scenario_of
 from huscf_flwr.methods import method_of
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import load_classifier_family
 from huscf_flwr.models.decoders import load_decoder_spec
 
+_NEWER = frozenset({"partitioner", "by_holder", "hub", "image_column", "label_column"})
 _IN_WORDS = {
     "scenario": "another scenario",
     "model": "another network",
@@ -81,9 +82,7 @@ def images_hash(population: Population) -> str:
     for name, domain in population.domains.items():
         found.update(name.encode())
         for part in (domain.train, domain.test):
-            for tensor in (part.images, part.labels):
-                found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                found.update(tensor.contiguous().numpy().tobytes())
+            _take_in(found, part)
     for member in population.partitions:
         found.update(f"{member.client} {member.domain} {len(member.indices)}".encode())
         for places in (member.indices, member.held_out):
@@ -91,16 +90,29 @@ def images_hash(population: Population) -> str:
     return found.hexdigest()
 
 
+def own_images_hash(images: LabelledImages) -> str:
+    """Return the hash of one client's images and labels, which it tells nobody."""
+    found = hashlib.sha256()
+    _take_in(found, images)
+    return found.hexdigest()
+
+
+def _take_in(found: hashlib._Hash, images: LabelledImages) -> None:
+    for tensor in (images.images, images.labels):
+        found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().numpy().tobytes())
+
+
 def _scenario(config: RunConfig) -> dict[str, Any]:
     """Return a scenario without the places of its images, which are looked at themselves."""
     content = _content(scenario_of(config))
-    return {**content, "domains": [_unplaced(domain) for domain in content["domains"]]}
+    domains = [{**domain, "folder": None, "hub": None} for domain in content["domains"]]
+    return _said({**content, "domains": [_said(domain) for domain in domains]})
 
 
-def _unplaced(domain: dict[str, Any]) -> dict[str, Any]:
-    # Hashes are older than by_holder: where it says nothing, it is no part of them.
-    said = {key: value for key, value in domain.items() if key != "by_holder" or value}
-    return {**said, "folder": None}
+def _said(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said with settings that are newer than some hashes: unsaid, they change nothing."""
+    return {name: value for name, value in content.items() if value or name not in _NEWER}
 
 
 def _model(config: RunConfig) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class Run:
         if checkpoint is not None:
             self._note(f"resumed {checkpoint.run_folder} after round {self.rounds.number}")
         for note in () if self._judging is None else self._judging.notes:
-            self._note(note)
+            self._note(note, is_warning=True)
         held_out = self.config.data.held_out
         if held_out and type(self.method).client.classifiers is Client.classifiers:
             self._note(

@@ -110,6 +110,20 @@ class RunLog(logging.Handler):
         return fields
 
 
+def warnings_since(folder: Path, since: float) -> list[str]:
+    """Return what the log in a run's ``folder`` warns of, from ``since`` on, in seconds since 1970."""
+    log = folder / LOG_NAME
+    found = []
+    for text in log.read_text("utf-8").splitlines() if log.is_file() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:  # half written
+            continue
+        if line["level"] == "WARNING" and datetime.fromisoformat(line["time"]).timestamp() >= since:
+            found.append(str(line["message"]))
+    return found
+
+
 def why_ended(folder: Path) -> str:
     """Return why the run in ``folder`` failed, if that is the last thing that its log says; else nothing."""
     log = folder / LOG_NAME

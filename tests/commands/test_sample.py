@@ -1,5 +1,7 @@
 """`huscf sample`: what it writes, and what it says where a run has no such images."""
 
+import shutil
+
 import pytest
 
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
@@ -42,3 +44,14 @@ def test_a_run_with_one_product_needs_no_choice(images, tmp_path):
     succeeded(run_demo(images, tmp_path / "runs", **{"method": "fedgan", "evaluation.synthetic-images": 0}))
     succeeded(invoke("sample", tmp_path / "runs" / "small", "--label", 0, "-n", 2, "-o", tmp_path / "out"))
     assert len(list((tmp_path / "out" / "0").glob("*.png"))) == 2
+
+
+def test_a_damaged_generator_is_named_in_one_line(trained, tmp_path):
+    folder = shutil.copytree(trained[0], tmp_path / "run")
+    for path in (folder / "generators").iterdir():
+        path.write_bytes(path.read_bytes()[:20])
+    drawn = ("--domain", "digits", "--label", 3, "-n", 4, "-o", tmp_path / "drawn")
+    shown = refused(invoke("sample", folder, *drawn))
+    assert str(folder / "generators") in shown
+    assert len(shown.strip().splitlines()) == 1
+    assert not (tmp_path / "drawn").exists()

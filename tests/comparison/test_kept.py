@@ -77,8 +77,9 @@ def test_an_origin_is_read_as_it_was_written(plan, tmp_path):
 def test_a_failure_is_kept_until_the_run_is_made(plan, tmp_path):
     kept = kept_runs(tmp_path, plan, parted={0: {}})
     run = plan.runs[0]
-    kept.keep_failure(run, "no memory")
-    assert (kept.failure(run), kept.record(run)) == ("no memory", None)
+    kept.keep_failure(run, "'/home/me/a.npz': no memory (/srv/code/host.py:3, in f); 3/4, ~/x, https://a.b/c")
+    assert kept.failure(run) == "'a.npz': no memory (host.py:3, in f); 3/4, ~/x, https://a.b/c"
+    assert kept.record(run) is None
     kept.keep(run)
     assert kept.failure(run) is None
     assert kept.record(run) is not None

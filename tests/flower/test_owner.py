@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from flwr.app import Context, RecordDict
 
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import DataError, LabelledImages, population_of, write_idx_folder
+from huscf_flwr.data.progress import Paced
 from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.methods import method_named, resolved
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
@@ -52,6 +54,38 @@ def test_state_lies_beside_the_data_if_nothing_is_said(tmp_path, monkeypatch):
 def test_a_client_id_and_a_data_folder_go_together(given):
     with pytest.raises(ValueError, match="node config: client-id and data-folder go together"):
         owner_of(context(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"client_id": "three"}, "client-id is three, but must be a whole number"),
+        ({"client_id": -1}, "client-id is -1, but must be a whole number"),
+        ({"first_label": "x"}, "first-label is x, but must be a whole number"),
+        ({"clas_names": "a,b"}, r"unknown key 'clas-names' \(did you mean 'class-names'"),
+        ({"data_foldr": "/data"}, r"unknown key 'data-foldr' \(did you mean 'data-folder'"),
+    ],
+)
+def test_a_node_config_that_cannot_be_meant_is_refused(given, message):
+    with pytest.raises(ValueError, match=f"node config: {message}"):
+        owner_of(context(**{"client_id": 0, "data_folder": "/data", **given}))
+
+
+def test_keys_for_other_apps_are_left_alone():
+    assert owner_of(context(client_id=0, data_folder="/data", colour="red")) is not None
+
+
+def test_what_is_odd_about_its_images_is_told_by_who_examines_them(owner, tmp_path, caplog, monkeypatch):
+    write_pictures(tmp_path / "few" / "train", some(3), names=("0", "1", "2"))
+    few = replace(owner, data_folder=tmp_path / "few")
+    spec = model_spec_of(small_run(tmp_path, tmp_path))
+    few.domain(spec)
+    assert caplog.records == []
+    monkeypatch.setattr(Paced, "__call__", lambda self, what, *_: self._tell(what))
+    caplog.set_level("INFO", "flwr")
+    replace(few, examines=True).domain(spec)
+    assert f"reading {tmp_path / 'few'}" in caplog.messages
+    assert any("client 0: domain 'own': 3 training images" in message for message in caplog.messages)
 
 
 def test_an_unknown_device_profile_is_named():

@@ -1,6 +1,8 @@
 """How a run is followed until Flower says that it is over, without a SuperLink."""
 
 import json
+import os
+from datetime import UTC, datetime
 
 import pytest
 
@@ -80,6 +82,26 @@ def test_rounds_and_evaluations_are_shown_once_and_in_their_order(tmp_path):
     watched.show()
     watched.show()
     assert told[3:] == [("evaluation", 2)]
+
+
+def test_what_the_run_warns_of_is_shown_as_it_comes(tmp_path):
+    """Such as what is odd about images, which the ServerApp finds."""
+    config, display = load_config("demo", [f"output={tmp_path}"]), SilentDisplay()
+    config.folder.mkdir()
+    before = {"time": "2020-01-01T00:00:00+00:00", "level": "WARNING", "message": "of an earlier run"}
+    log = [json.dumps(before)]
+    watched = WatchedFolder(config, display)
+    (config.folder / "config.yaml").write_text("")
+    # Clocks of file systems are coarse.
+    os.utime(config.folder / "config.yaml", (watched._since + 1,) * 2)
+    said = (("INFO", "begins"), ("WARNING", "pixels end at 1"), ("WARNING", "client 1 dropped out"))
+    for level, message in said:
+        time = datetime.now(UTC).isoformat()
+        log.append(json.dumps({"time": time, "level": level, "message": message}))
+        (config.folder / "log.jsonl").write_text("\n".join([*log, '{"time": "20']))
+        watched.show()
+    watched.show()
+    assert display.notes == ["pixels end at 1", "client 1 dropped out"]
 
 
 def test_what_a_run_takes_over_is_not_shown_again_and_known_without_reading_its_checkpoint(tmp_path):

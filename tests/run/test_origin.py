@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from huscf_flwr.conf_files import find_conf
+from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, population_of
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.origin import Origin, images_hash, origin_of
@@ -35,6 +36,12 @@ def test_a_scenario_is_its_content_and_not_its_name(config, tmp_path):
         origins.append(origin_of(config.model_copy(update={"data": data})))
     assert origins[0].differences(origins[1]) == []
     assert origins[0].differences(origins[2]) == ["another scenario"]
+
+
+def test_newer_settings_of_a_scenario_change_nothing_unless_they_are_said(tmp_path):
+    # By this, checkpoints and kept runs of before know the demo's scenario.
+    before = "6582aeeb67b78a2e9de5f3b6eebdfe727229193fc123d1b421e16bebd75cf851"
+    assert origin_of(RunConfig(name="x")).scenario == before
 
 
 def test_images_that_nobody_has_looked_at_do_not_differ():

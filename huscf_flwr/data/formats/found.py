@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages
+
+PART_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""What people call the parts of a data set."""
+
+LABEL_NAMES = ("label", "labels", "class", "target")
+"""What people call the column of labels, the likeliest first."""
 
 
 class ImageShape(NamedTuple):
@@ -30,6 +42,8 @@ class Wanted:
         first_label: what the place calls class 0.
         class_names: names by label, which folders of images are then matched with; empty if nobody says them.
         needs_test: a test part without images is an error.
+        image_column: where the images are, in a place that has columns; None if that is plain.
+        label_column: where the labels are, likewise.
     """
 
     image: ImageForm | None = None
@@ -37,6 +51,8 @@ class Wanted:
     first_label: int = 0
     class_names: tuple[str, ...] = ()
     needs_test: bool = True
+    image_column: str | None = None
+    label_column: str | None = None
 
     @property
     def label_limit(self) -> int | None:
@@ -63,26 +79,40 @@ class Found:
     shape: ImageShape | None = None
 
 
-def pixels_of(array: NDArray[np.generic], source: str) -> NDArray[np.uint8]:
-    """Return whole numbers from 0 to 255, of any shape and any integer type, as unsigned bytes.
+class VariedSizesError(DataError):
+    """Images differ in size, and nobody says which they should have."""
+
+
+def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: str) -> dict[str, int]:
+    """Return the label of each class by its name, ascending; ``what`` has such names, as in ``folder``.
+
+    Labels are the places of the names in alphabetical order; if all names are numbers, these are the labels.
+    With ``wanted.class_names`` they are the places of the names there.
 
     Raises:
-        DataError: for other numbers, naming ``source``, the type and the range found.
+        DataError: if a name is not among ``wanted.class_names``, or there are not as many as classes.
     """
-    if array.dtype == np.uint8:
-        return array.astype(np.uint8, copy=False)
-    lowest, highest = (array.min(), array.max()) if array.size and array.dtype.kind in "iufb" else (0, 0)
-    if array.dtype.kind in "iu" and lowest >= 0 and highest <= 255:
-        return array.astype(np.uint8)
-    hint = (
-        "write (255 * images).round() as unsigned bytes"
-        if array.dtype.kind == "f" and highest <= 1
-        else ("bring them to 0..255 and write them as unsigned bytes")
-    )
-    raise DataError(
-        f"{source}: pixels are {array.dtype} from {lowest} to {highest}, but must be whole numbers from 0 to "
-        f"255: {hint}"
-    )
+    if wanted.class_names:
+        known = {name: label for label, name in enumerate(wanted.class_names)}
+        for name in names:
+            if name not in known:
+                raise DataError(
+                    f"{place}: {what} '{name}' is none of the class names{did_you_mean(name, known)}: "
+                    f"{', '.join(known)}; rename it, or say its name in class_names"
+                )
+        return known
+    if all(name.isdecimal() for name in names):
+        numbers = {name: int(name) for name in sorted(names, key=int)}
+        if len(set(numbers.values())) < len(numbers):
+            raise DataError(f"{place}: two {what}s are named with the same number; rename one")
+        return numbers
+    if wanted.classes is not None and len(names) != wanted.classes:
+        raise DataError(
+            f"{place}: {what}s of {len(names)} classes ({', '.join(names)}), but there are "
+            f"{wanted.classes}: which label each has depends on all names. Say them in order: class_names "
+            "with the domain, or class-names in a SuperNode's node config, the same for all clients"
+        )
+    return {name: label for label, name in enumerate(sorted(names))}
 
 
 def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | str) -> None:

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
 
-from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
-from huscf_flwr.data.formats.pictures import SUFFIXES, read_picture, shape_of_picture
-from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, convert
-
-_TRAIN = ("train", "training")
-_TEST = ("test", "testing")
-_VALIDATION = ("val", "valid", "validation")
-_PICTURES_SURVEYED = 500
+from huscf_flwr.data.formats.found import (
+    PART_NAMES,
+    Found,
+    ImageShape,
+    Wanted,
+    check_labels,
+    labels_by_name,
+)
+from huscf_flwr.data.formats.pictures import SUFFIXES, common_shape, read_pictures, surveyed, usual_shape
+from huscf_flwr.data.images import DataError, ImageForm, LabelledImages
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,7 @@ def shape_of_image_folder(folder: Path) -> ImageShape:
     paths = [
         path for part in _parts(folder).values() for each in _subfolders(part) for path in _pictures(each)
     ]
-    found = [shape_of_picture(path) for path in paths[:: -(-len(paths) // _PICTURES_SURVEYED)]]
-    return ImageShape(
-        max(shape.channels for shape in found),
-        round(median(shape.height for shape in found)),
-        round(median(shape.width for shape in found)),
-    )
+    return usual_shape([paths[place] for place in surveyed(len(paths))])
 
 
 def image_folder_label_limit(folder: Path, wanted: Wanted) -> int:
@@ -92,11 +87,11 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
         raise DataError(f"{folder}: no pictures to train on; give at least one, in a folder of its class")
     for part in filter(None, (train, test)):
         check_labels(np.array(part.labels, dtype=np.int64), wanted.label_limit, folder)
-    form = wanted.image or _common_form(folder, [*train.paths, *(test.paths if test else ())])
+    form = wanted.image or common_shape(folder, [*train.paths, *(test.paths if test else ())])
     is_number = all(name.isdecimal() for name in labels)
     return Found(
-        _read(train, form),
-        None if test is None else _read(test, form),
+        _read(folder, train, form),
+        None if test is None else _read(folder, test, form),
         wanted.class_names or (() if is_number else tuple(labels)),
         tuple(notes),
         shape_of_image_folder(folder),
@@ -107,7 +102,7 @@ def _parts(folder: Path) -> dict[str, Path]:
     """Return the folders of the parts that are there; one without parts is all ``train``."""
     by_name = {each.name.casefold(): each for each in _subfolders(folder)}
     found = {}
-    for part, names in (("train", _TRAIN), ("validation", _VALIDATION), ("test", _TEST)):
+    for part, names in PART_NAMES.items():
         there = [by_name[name] for name in names if name in by_name]
         if there:
             found[part] = there[0]
@@ -153,27 +148,7 @@ def _check_depth(folder: Path, parts: Mapping[str, Path]) -> None:
 def _labels_of(folder: Path, parts: Mapping[str, Path], wanted: Wanted) -> dict[str, int]:
     """Return the label of each folder's name, ascending."""
     names = sorted({each.name for part in parts.values() for each in _subfolders(part)})
-    if wanted.class_names:
-        known = {name: label for label, name in enumerate(wanted.class_names)}
-        for name in names:
-            if name not in known:
-                raise DataError(
-                    f"{folder}: folder '{name}' is none of the class names{did_you_mean(name, known)}: "
-                    f"{', '.join(known)}; rename it, or say its name in class_names"
-                )
-        return known
-    if all(name.isdecimal() for name in names):
-        numbers = {name: int(name) for name in sorted(names, key=int)}
-        if len(set(numbers.values())) < len(numbers):
-            raise DataError(f"{folder}: two folders are named with the same number; rename one")
-        return numbers
-    if wanted.classes is not None and len(names) != wanted.classes:
-        raise DataError(
-            f"{folder}: folders of {len(names)} classes ({', '.join(names)}), but there are "
-            f"{wanted.classes}: which label each has depends on all names. Say them in order: class_names "
-            "with the domain, or class-names in a SuperNode's node config, the same for all clients"
-        )
-    return {name: label for label, name in enumerate(names)}
+    return labels_by_name(folder, names, wanted, "folder")
 
 
 def _listed(parts: Mapping[str, Path], names: Sequence[str], labels: Mapping[str, int]) -> _Part | None:
@@ -185,24 +160,6 @@ def _listed(parts: Mapping[str, Path], names: Sequence[str], labels: Mapping[str
     return _Part([path for path, _ in found], [label for _, label in found])
 
 
-def _common_form(folder: Path, paths: Sequence[Path]) -> ImageShape:
-    shapes = {shape_of_picture(path) for path in paths}
-    if len({shape[1:] for shape in shapes}) > 1:
-        raise DataError(
-            f"{folder}: its pictures have {len({shape[1:] for shape in shapes})} different sizes, and "
-            "nothing says which they should have: give a size in pixels"
-        )
-    return max(shapes)
-
-
-def _read(part: _Part, form: ImageForm | ImageShape) -> LabelledImages:
-    """Return the pictures of a part, each brought to the form as soon as it is read."""
-    sides = (form.size, form.size) if isinstance(form, ImageForm) else (form.height, form.width)
-    images = torch.empty((len(part.paths), form.channels, *sides), dtype=torch.uint8)
-    for place, path in enumerate(part.paths):
-        picture = read_picture(path)[None]
-        if isinstance(form, ImageForm):
-            one = LabelledImages(picture, torch.zeros(1, dtype=torch.int64))
-            picture = convert(one, form.channels, form.size, form.fit).images
-        images[place] = picture[0]
+def _read(folder: Path, part: _Part, form: ImageForm | ImageShape) -> LabelledImages:
+    images = read_pictures(part.paths, len(part.paths), form, folder)
     return LabelledImages(images, torch.tensor(part.labels, dtype=torch.int64))

@@ -18,8 +18,10 @@ import torch
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, pixels_of
+from huscf_flwr.data.formats.arrays import channels_first
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.progress import counted
 
 _NAMES = "train_images, train_labels, test_images, test_labels (and val_images, val_labels)"
 
@@ -44,9 +46,9 @@ def read_npz(path: Path, wanted: Wanted) -> Found:
             the file and the array.
     """
     with _opened(path) as file:
-        parts = {
-            part: _part(path, file, part, wanted) for part in ("train", "val", "test") if _has(file, part)
-        }
+        there = [part for part in ("train", "val", "test") if _has(file, part)]
+        told = counted(there, len(there), f"reading parts of {path}")
+        parts = {part: _part(path, file, part, wanted) for part in told}
     train, validation, test = (parts.get(part) for part in ("train", "val", "test"))
     if train is None:
         raise DataError(f"{path}: no array train_images; name the arrays as MedMNIST does: {_NAMES}")
@@ -102,16 +104,7 @@ def _images(path: Path, file: NpzFile, part: str) -> NDArray[np.uint8]:
     """Return the images of a part, [N, C, H, W]."""
     name = f"{part}_images"
     array = _array(path, file, name)
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
-        array = array.transpose(0, 2, 3, 1)
-    if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape[1:]:
-        raise DataError(
-            f"{path}: {name} has shape {list(array.shape)}, which is neither grey images [N, H, W] nor "
-            "colour images [N, H, W, 3]; write them so"
-        )
-    return np.ascontiguousarray(pixels_of(array, f"{path}, {name}").transpose(0, 3, 1, 2))
+    return channels_first(array, f"{path}, {name}")
 
 
 def _labels(path: Path, file: NpzFile, part: str) -> NDArray[np.int64]:

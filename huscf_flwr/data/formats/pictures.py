@@ -1,18 +1,22 @@
-"""One file with a picture, decoded by Pillow to unsigned bytes as a person sees it."""
+"""Files with pictures, decoded by Pillow to unsigned bytes as a person sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from huscf_flwr.data.formats.found import ImageShape
-from huscf_flwr.data.images import DataError
+from huscf_flwr.data.formats.found import ImageShape, VariedSizesError
+from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, convert
+from huscf_flwr.data.progress import counted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 """How names of pictures end, in lower case."""
@@ -23,9 +27,71 @@ _WITH_ALPHA = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
 _TURNED = frozenset({5, 6, 7, 8})
 """Values of EXIF's orientation with which height and width are swapped."""
 _ORIENTATION = 0x0112
+_SURVEYED = 500
 
 
-def read_picture(path: Path) -> Tensor:
+class EncodedPicture(NamedTuple):
+    """What would be in a picture's file, and how an error calls it."""
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_pictures(
+    pictures: Iterable[Path | EncodedPicture], count: int, form: ImageForm | ImageShape, place: object
+) -> Tensor:
+    """Return ``count`` pictures as uint8 [N, C, H, W], each brought to the form as soon as it is read.
+
+    ``place`` is what they are in, for whoever is told how far it is. Raises ``DataError`` as ``read_picture``
+    does.
+    """
+    sides = (form.size, form.size) if isinstance(form, ImageForm) else (form.height, form.width)
+    images = torch.empty((count, form.channels, *sides), dtype=torch.uint8)
+    for number, source in enumerate(counted(pictures, count, f"reading {place}")):
+        picture = read_picture(source)[None]
+        if isinstance(form, ImageForm):
+            one = LabelledImages(picture, torch.zeros(1, dtype=torch.int64))
+            picture = convert(one, form.channels, form.size, form.fit).images
+        images.numpy()[number] = picture[0].numpy()
+    return images
+
+
+def common_shape(place: object, pictures: Iterable[Path | EncodedPicture]) -> ImageShape:
+    """Return the shape that all pictures of a place have; in colour if any is.
+
+    Raises:
+        VariedSizesError: if they differ in size.
+    """
+    looked_at = counted(pictures, None, f"looking at the sizes of {place}")
+    shapes = {shape_of_picture(picture) for picture in looked_at}
+    sizes = {shape[1:] for shape in shapes}
+    if len(sizes) > 1:
+        raise VariedSizesError(
+            f"{place}: its pictures have {len(sizes)} different sizes, and nothing says which they should "
+            "have: give a size in pixels"
+        )
+    return max(shapes)
+
+
+def usual_shape(pictures: Sequence[Path | EncodedPicture]) -> ImageShape:
+    """Return the shape of pictures that may differ: colour if any is, and the medians of height and width."""
+    found = [shape_of_picture(picture) for picture in pictures]
+    return ImageShape(
+        max(shape.channels for shape in found),
+        round(median(shape.height for shape in found)),
+        round(median(shape.width for shape in found)),
+    )
+
+
+def surveyed(count: int) -> range:
+    """Return which of so many pictures are looked at to tell their usual shape, spread evenly."""
+    return range(0, count, -(-count // _SURVEYED))
+
+
+def read_picture(path: Path | EncodedPicture) -> Tensor:
     """Return a picture as uint8 [C, H, W], grey (1) or colour (3).
 
     1 and 16 bits, palettes and CMYK become 8 bits of grey or colour. What is transparent shows white. A
@@ -43,10 +109,11 @@ def read_picture(path: Path) -> Tensor:
             pixels = (np.asarray(upright).astype(np.float64) / 257).round().astype(np.uint8)
         else:
             pixels = np.array(_flat(upright).convert("L" if grey else "RGB"))
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1).contiguous()
+    # NumPy copies in this thread: PyTorch's threads wait for each other where cores have other work.
+    return torch.from_numpy(np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)))
 
 
-def shape_of_picture(path: Path) -> ImageShape:
+def shape_of_picture(path: Path | EncodedPicture) -> ImageShape:
     """Return the shape that ``read_picture`` will give, from the file's header; raises the same error."""
     with _opened(path) as picture:
         width, height = picture.size
@@ -56,9 +123,9 @@ def shape_of_picture(path: Path) -> ImageShape:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | EncodedPicture) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path if isinstance(path, Path) else BytesIO(path.content)) as picture:
             frames = getattr(picture, "n_frames", 1)
             if frames > 1:
                 raise DataError(f"{path}: {frames} frames; give one picture a file")
@@ -69,7 +136,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: cannot be decoded ({error}); remove or replace it") from error
 
 
-def _is_grey(picture: Image.Image, path: Path) -> bool:
+def _is_grey(picture: Image.Image, path: Path | EncodedPicture) -> bool:
     if picture.mode in _GREY or _is_deep(picture):
         return True
     if picture.mode not in _COLOUR:

@@ -12,6 +12,7 @@ import gzip
 import math
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
+from huscf_flwr.data.formats.found import LABEL_NAMES, Found, ImageShape, Wanted, check_labels
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.progress import counted
 
 SUFFIXES = (".csv", ".csv.gz")
-_LABEL_NAMES = ("label", "labels", "class", "target")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _columns(path: Path) -> _Columns:
         )
     if all(name.lstrip("-").isdecimal() for name in names):
         return _Columns(len(names), 0, has_header=False)
-    label = next((names.index(name) for name in _LABEL_NAMES if name in names), None)
+    label = next((names.index(name) for name in LABEL_NAMES if name in names), None)
     if label is None and _side(len(names)) is None:
         raise DataError(
             f"{path}: none of its {len(names)} columns is called 'label', and they are no square of pixels; "
@@ -116,11 +117,16 @@ def _columns(path: Path) -> _Columns:
 
 
 def _first_line(path: Path) -> str:
+    return next(_lines_of(path), "")
+
+
+def _lines_of(path: Path) -> Iterator[str]:
     if path.suffix == ".gz":
         with gzip.open(path, "rt", encoding="utf-8-sig") as unpacked:
-            return unpacked.readline()
-    with path.open(encoding="utf-8-sig") as file:
-        return file.readline()
+            yield from unpacked
+    else:
+        with path.open(encoding="utf-8-sig") as file:
+            yield from file
 
 
 def _side(pixels: int) -> int | None:
@@ -163,17 +169,18 @@ def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
             # That a file is empty is said below.
             warnings.simplefilter("ignore", UserWarning)
             values = np.loadtxt(
-                path,
+                counted(_lines_of(path), None, f"reading lines of {path}"),
                 np.uint8,
                 delimiter=",",
                 skiprows=int(columns.has_header),
                 ndmin=2,
-                encoding="utf-8-sig",
                 quotechar='"',
             )
     except (ValueError, OverflowError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        # NumPy's advice is for those who call it.
+        found = str(error).partition("; use `usecols`")[0]
         raise DataError(
-            f"{path}: {error}; labels and pixels must be whole numbers from 0 to 255, as many in every line "
+            f"{path}: {found}; labels and pixels must be whole numbers from 0 to 255, as many in every line "
             "(lines are counted without the header)"
         ) from error
     if not len(values):

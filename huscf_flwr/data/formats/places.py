@@ -9,6 +9,12 @@ from pathlib import Path
 import torch
 
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
+from huscf_flwr.data.formats.huggingface import (
+    huggingface_label_limit,
+    read_huggingface,
+    shape_of_huggingface,
+)
+from huscf_flwr.data.formats.huggingface_parts import HubSet, is_huggingface, is_huggingface_file
 from huscf_flwr.data.formats.image_folders import (
     image_folder_label_limit,
     is_image_folder,
@@ -24,7 +30,7 @@ from huscf_flwr.data.formats.pixel_tables import (
     table_label_limit,
     tables_of,
 )
-from huscf_flwr.data.idx import idx_files, idx_label_limit, read_idx_folder, shape_of_idx
+from huscf_flwr.data.idx import IdxFiles, idx_files, idx_label_limit, read_idx_folder, shape_of_idx
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.shares import stratified_shares
 
@@ -36,8 +42,12 @@ FORMATS = (
     "an .npz with train_images, train_labels, test_images and test_labels",
     "a .csv of label and pixels",
     "files with MNIST's or EMNIST's names (train-images-idx3-ubyte and so on)",
+    "a data set of Hugging Face, as save_to_disk writes it, or .parquet or .arrow files",
 )
 """What can be read, in words."""
+
+Place = Path | HubSet
+"""A folder or file, or a data set on Hugging Face's hub."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +55,19 @@ class _Format:
     """A format that a place has, and where in it the images are."""
 
     name: str
-    place: Path
-    shape: Callable[[Path], ImageShape]
-    read: Callable[[Path, Wanted], Found]
-    label_limit: Callable[[Path, Wanted], int]
+    shape: Callable[[Wanted], ImageShape]
+    read: Callable[[Wanted], Found]
+    label_limit: Callable[[Wanted], int]
     """One more than the largest training label."""
+    has_columns: bool = False
+    """Whether it can be said which column has the images, and which the labels."""
 
 
-def read_place(place: Path, wanted: Wanted, *, split_test: bool = True) -> Found:
+def read_place(place: Place, wanted: Wanted, *, split_test: bool = True) -> Found:
     """Return the images of a folder or file; ``first_label`` is taken off their labels.
 
     Args:
-        place: the folder or file.
+        place: the folder, the file, or the data set on the hub.
         wanted: how it is to be read.
         split_test: without a test part, a fifth of the images becomes one: a fifth of every label, the same
             on every machine.
@@ -64,9 +75,10 @@ def read_place(place: Path, wanted: Wanted, *, split_test: bool = True) -> Found
     Raises:
         DataError: if there is nothing that can be read, or it is damaged; the message names the file.
     """
-    found = _format_of(place).read(place, wanted)
+    found = _wanted_format(place, wanted).read(wanted)
     train = _counted_from_zero(place, found.train, wanted)
-    _check_first(place, train, wanted)
+    if not found.class_names:
+        _check_first(place, train, wanted)
     found = replace(found, train=train)
     if found.test is not None:
         return replace(found, test=_counted_from_zero(place, found.test, wanted))
@@ -80,43 +92,59 @@ def read_place(place: Path, wanted: Wanted, *, split_test: bool = True) -> Found
     return replace(found, train=train, test=test, notes=(*found.notes, note))
 
 
-def shape_of_place(place: Path) -> ImageShape:
+def shape_of_place(place: Place, wanted: Wanted = Wanted()) -> ImageShape:  # noqa: B008  (frozen)
     """Return the shape of the training images of a place, without keeping them.
 
     Raises:
         DataError: as ``read_place`` does.
     """
-    return _format_of(place).shape(place)
+    return _wanted_format(place, wanted).shape(wanted)
 
 
-def classes_of_place(place: Path, wanted: Wanted) -> int:
+def classes_of_place(place: Place, wanted: Wanted) -> int:
     """Return the number of classes of a place where nobody says it, from its labels.
 
     Raises:
         DataError: as ``read_place`` does.
     """
-    return _format_of(place).label_limit(place, wanted) - wanted.first_label
+    return _wanted_format(place, wanted).label_limit(wanted) - wanted.first_label
 
 
-def format_of_place(place: Path) -> str:
+def format_of_place(place: Place) -> str:
     """Return in words which format a place has; raises ``DataError`` if it has none that is known."""
     return _format_of(place).name
 
 
-def _format_of(place: Path) -> _Format:
+def _wanted_format(place: Place, wanted: Wanted) -> _Format:
+    """Return the format of a place; raises ``DataError`` if columns are said, and it has none."""
+    found = _format_of(place)
+    said = [name for name in ("image_column", "label_column") if getattr(wanted, name) is not None]
+    if said and not found.has_columns:
+        raise DataError(f"{place}: {' and '.join(said)} say nothing of {found.name}; remove the setting")
+    return found
+
+
+def _format_of(place: Place) -> _Format:
+    if isinstance(place, HubSet):
+        return _of_huggingface(place, "a data set on Hugging Face's hub")
     if place.exists() and not place.is_dir():
         return _format_of_file(place)
     files = idx_files(place)
     if files is not None:
         return _Format(
             "files with MNIST's names",
-            place,
             lambda _: ImageShape(*shape_of_idx(files)),
-            _read_idx,
-            lambda *_: idx_label_limit(files),
+            lambda wanted: _read_idx(place, files, wanted),
+            lambda _: idx_label_limit(files),
         )
     if not place.exists():
         raise DataError(f"{place}: no such folder or file; correct the path")
+    return _format_of_folder(place)
+
+
+def _format_of_folder(place: Path) -> _Format:
+    if is_huggingface(place):
+        return _of_huggingface(place, "a data set of Hugging Face")
     archives = sorted(path for path in place.glob("*.npz") if not path.name.startswith("."))
     if len(archives) > 1:
         raise DataError(
@@ -127,10 +155,13 @@ def _format_of(place: Path) -> _Format:
     if archives:
         return _of_npz(archives[0])
     if tables_of(place):
-        return _Format("CSV", place, shape_of_tables, read_tables, table_label_limit)
+        return _of_tables(place)
     if is_image_folder(place):
         return _Format(
-            "folders of pictures", place, shape_of_image_folder, read_image_folder, image_folder_label_limit
+            "folders of pictures",
+            lambda _: shape_of_image_folder(place),
+            lambda wanted: read_image_folder(place, wanted),
+            lambda wanted: image_folder_label_limit(place, wanted),
         )
     raise DataError(_nothing_in(place))
 
@@ -140,7 +171,9 @@ def _format_of_file(path: Path) -> _Format:
     if suffix == ".npz":
         return _of_npz(path)
     if is_table(path):
-        return _Format("CSV", path, shape_of_tables, read_tables, table_label_limit)
+        return _of_tables(path)
+    if is_huggingface_file(path):
+        return _of_huggingface(path, "a file of Hugging Face's")
     instead = {
         ".npy": "write images and labels into one file with numpy.savez",
         ".zip": "unpack it, and give the folder",
@@ -156,10 +189,28 @@ def _format_of_file(path: Path) -> _Format:
 def _of_npz(path: Path) -> _Format:
     return _Format(
         ".npz",
-        path,
         lambda _: shape_of_npz(path),
-        lambda _, wanted: read_npz(path, wanted),
-        lambda *_: npz_label_limit(path),
+        lambda wanted: read_npz(path, wanted),
+        lambda _: npz_label_limit(path),
+    )
+
+
+def _of_tables(place: Path) -> _Format:
+    return _Format(
+        "CSV",
+        lambda _: shape_of_tables(place),
+        lambda wanted: read_tables(place, wanted),
+        lambda wanted: table_label_limit(place, wanted),
+    )
+
+
+def _of_huggingface(place: Place, name: str) -> _Format:
+    return _Format(
+        name,
+        lambda wanted: shape_of_huggingface(place, wanted),
+        lambda wanted: read_huggingface(place, wanted),
+        lambda wanted: huggingface_label_limit(place, wanted),
+        has_columns=True,
     )
 
 
@@ -177,20 +228,14 @@ def _known() -> str:
     return "; ".join(FORMATS)
 
 
-def _read_idx(place: Path, wanted: Wanted) -> Found:
-    files = idx_files(place)
-    has_test = files is not None and files.has_test
-    train, test = read_idx_folder(place, wanted.label_limit, needs_test=wanted.needs_test and has_test)
-    names = wanted.class_names or (files.class_names(wanted.first_label) if files else ())
-    notes = (
-        (f"{place}: EMNIST keeps images on their side; they are turned upright",)
-        if files and files.set
-        else ()
-    )
-    return Found(train, test if has_test else None, names, notes)
+def _read_idx(place: Path, files: IdxFiles, wanted: Wanted) -> Found:
+    train, test = read_idx_folder(place, wanted.label_limit, needs_test=wanted.needs_test and files.has_test)
+    names = wanted.class_names or files.class_names(wanted.first_label)
+    turned = f"{place}: EMNIST keeps images on their side; they are turned upright"
+    return Found(train, test if files.has_test else None, names, (turned,) if files.set else ())
 
 
-def _counted_from_zero(place: Path, data: LabelledImages, wanted: Wanted) -> LabelledImages:
+def _counted_from_zero(place: Place, data: LabelledImages, wanted: Wanted) -> LabelledImages:
     if not wanted.first_label:
         return data
     if len(data) and int(data.labels.min()) < wanted.first_label:
@@ -201,19 +246,19 @@ def _counted_from_zero(place: Path, data: LabelledImages, wanted: Wanted) -> Lab
     return replace(data, labels=data.labels - wanted.first_label)
 
 
-def _check_first(place: Path, train: LabelledImages, wanted: Wanted) -> None:
+def _check_first(place: Place, train: LabelledImages, wanted: Wanted) -> None:
     """Raise ``DataError`` where nobody says how many classes there are, and the labels do not begin at 0."""
     if wanted.classes is not None or not len(train) or int(train.labels.min()) == 0:
         return
     first, last = int(train.labels.min()), int(train.labels.max())
     raise DataError(
         f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
-        f"{first} here, set first_label: {first} with the domain; if it only has no images, set classes: "
-        f"{last + 1}"
+        f"{first} here, set first_label: {first} with the domain (huscf data: --first-label {first}); if it "
+        f"only has no images, set classes: {last + 1}"
     )
 
 
-def _without_test_share(place: Path, data: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
+def _without_test_share(place: Place, data: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
     """Return the images to train on and those to test with; a label with one image has it to train on."""
     if len(data) < 2:
         raise DataError(f"{place}: one image, and no test part; give it at least 2, or a test part")

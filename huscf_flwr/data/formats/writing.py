@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from huscf_flwr.data.flower_partitioners import datasets_module
 from huscf_flwr.data.idx import write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.existing import is_taken
@@ -31,9 +33,16 @@ def write_place(
     Raises:
         DataError: if something is there already, or a name cannot be that of a folder.
     """
+    check_writable(place, form)
+    WRITERS[form](place, train, test, class_names)
+
+
+def check_writable(place: Path, form: str) -> None:
+    """Raise ``DataError`` if ``write_place`` could not write there, before anything is read."""
     if is_taken(place):
         raise DataError(f"{place}: something is there already; give another place, or remove it")
-    WRITERS[form](place, train, test, class_names)
+    if form == "npz" and place.suffix != ".npz":
+        raise DataError(f"{place}: the name of such a file ends in .npz; add it")
 
 
 def _write_pictures(
@@ -55,8 +64,6 @@ def _write_npz(
     test: LabelledImages,
     class_names: Sequence[str],  # noqa: ARG001 - no place
 ) -> None:
-    if place.suffix != ".npz":
-        raise DataError(f"{place}: the name of such a file ends in .npz; add it")
     place.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         place,
@@ -90,6 +97,23 @@ def _write_idx(
     write_idx_folder(place, train, test)
 
 
+def _write_huggingface(
+    place: Path, train: LabelledImages, test: LabelledImages, class_names: Sequence[str]
+) -> None:
+    datasets = datasets_module("writing a data set of Hugging Face")
+    classes = max(len(class_names), *(int(each.labels.max()) + 1 for each in (train, test) if len(each)))
+    names = [class_names[label] if label < len(class_names) else str(label) for label in range(classes)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
+
+    def rows(data: LabelledImages) -> dict[str, list[Any]]:
+        return {"image": [Image.fromarray(each) for each in _last(data)], "label": data.labels.tolist()}
+
+    parts = {"train": train, **({"test": test} if len(test) else {})}
+    made = {part: datasets.Dataset.from_dict(rows(data), features=features) for part, data in parts.items()}
+    datasets.disable_progress_bars()
+    datasets.DatasetDict(made).save_to_disk(str(place))
+
+
 def _last(data: LabelledImages) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Return images as [N, H, W], or [N, H, W, 3] in colour."""
     array = data.images.permute(0, 2, 3, 1).contiguous().numpy()
@@ -103,5 +127,6 @@ WRITERS: Mapping[str, Writer] = {
     "npz": _write_npz,
     "csv": _write_csv,
     "idx": _write_idx,
+    "huggingface": _write_huggingface,
 }
 """By name of the format."""

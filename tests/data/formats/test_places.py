@@ -11,10 +11,13 @@ from huscf_flwr.data import DataError, LabelledImages, write_idx, write_idx_fold
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.places import read_place, shape_of_place
 from huscf_flwr.data.images import ImageForm
+from huscf_flwr.data.progress import progress_told
 from tests.data.formats.writing import (
     channels_last,
+    huggingface,
     same,
     some,
+    write_huggingface,
     write_npz,
     write_pictures,
     write_table,
@@ -52,7 +55,13 @@ def idx(place, train, test):
     return place
 
 
-FORMATS = [picture_folders, one_npz, tables, idx]
+def hugging_face(place, train, test):
+    parts = {"train": train, **({} if test is None else {"test": test})}
+    names = [str(label) for label in range(int(train.labels.max()) + 1)]
+    return write_huggingface(place, **{name: huggingface(data, names) for name, data in parts.items()})
+
+
+FORMATS = [picture_folders, one_npz, tables, idx, hugging_face]
 
 
 @pytest.mark.parametrize("write", FORMATS)
@@ -78,6 +87,14 @@ def test_without_a_test_part_a_fifth_of_every_label_becomes_one(write, tmp_path)
     assert "6 of 30" in found.notes[0]
     again = read_place(place.rename(tmp_path / "elsewhere"), ANY)
     assert torch.equal(again.test.images, found.test.images)
+
+
+@pytest.mark.parametrize("write", FORMATS[:3] + FORMATS[4:])
+def test_reading_tells_how_far_it_is(write, tmp_path):
+    place, told = write(tmp_path / "place", TRAIN, TEST), []
+    with progress_told(lambda what, done, total: told.append(what)):
+        read_place(place, Wanted(ImageForm(1, 6)))
+    assert any("reading" in what and str(place) in what for what in told)
 
 
 @pytest.mark.parametrize("write", FORMATS)

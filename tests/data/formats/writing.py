@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -47,6 +48,29 @@ def write_npz(path: Path, **parts: LabelledImages) -> Path:
         arrays[f"{part}_labels"] = data.labels.numpy()[:, None].astype(np.uint8)
     np.savez(path, **arrays)
     return path
+
+
+def huggingface(data: LabelledImages, names=None, **columns):
+    """A `datasets.Dataset` with PNGs in `image`, classes in `label`, and other columns."""
+    datasets = pytest.importorskip("datasets")
+    classes = datasets.ClassLabel(names=names or [str(label) for label in range(3)])
+    features = {"image": datasets.Image(), "label": classes}
+    for name, values in columns.items():
+        features[name] = datasets.Value("string" if isinstance(values[0], str) else "int64")
+    content = {
+        "image": [Image.fromarray(pixels) for pixels in channels_last(data)],
+        "label": data.labels.tolist(),
+        **columns,
+    }
+    return datasets.Dataset.from_dict(content, features=datasets.Features(features))
+
+
+def write_huggingface(folder: Path, **parts) -> Path:
+    """Write a folder with one split a part, each what `huggingface` returns."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    datasets.DatasetDict(parts).save_to_disk(str(folder))
+    return folder
 
 
 def write_table(path: Path, data: LabelledImages, *, header: bool = True, label_last: bool = False) -> Path:

@@ -1,0 +1,184 @@
+"""Data sets of Hugging Face, from disk or by name; they need the extra ``datasets``.
+
+From disk: a folder that ``save_to_disk`` has written, of one data set or of several splits; Parquet or Arrow
+files, alone or in a folder (or its folder ``data``), with ``train``, ``test`` or ``validation`` in their
+names. By name: what ``datasets.load_dataset`` finds on the hub or in its own cache.
+
+The images are the one column of pictures, or one that is called ``image``; the labels the one column of
+classes, or one that is called ``label``. Other columns of numbers and texts stay with the training images, so
+that images can be dealt by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from huscf_flwr.data.formats.arrays import channels_first
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, labels_by_name
+from huscf_flwr.data.formats.huggingface_parts import Parts, Source, is_class, opened, read_errors
+from huscf_flwr.data.formats.pictures import common_shape, read_pictures, surveyed, usual_shape
+from huscf_flwr.data.images import DataError, DescribedImages, ImageForm
+from huscf_flwr.data.progress import counted
+
+_ROWS_AT_ONCE = 1000
+_NO_LABEL = -1
+"""What a test part of a competition has instead of labels."""
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """What classes are called, and how the labels that stand there become ours."""
+
+    names: tuple[str, ...]
+    """By label; empty if there are only numbers."""
+    label_of: Mapping[Any, int] | None
+    """By what stands there; None if labels stand there."""
+    count: int = 0
+    """At least so many classes there are."""
+
+
+def shape_of_huggingface(source: Source, wanted: Wanted = Wanted()) -> ImageShape:  # noqa: B008  (frozen)
+    """Return the usual shape of the training images; raises ``DataError`` as ``read_huggingface`` does."""
+    with read_errors(source):
+        parts = opened(source, wanted)
+        if not parts.has_pictures:
+            return ImageShape(*_arrays(parts, "train", 1).shape[1:])
+        places = surveyed(len(parts.train))
+        return usual_shape(list(parts.pictures("train", places)))
+
+
+def huggingface_label_limit(source: Source, wanted: Wanted) -> int:
+    """Return one more than the largest label; raises ``DataError`` as ``read_huggingface`` does."""
+    with read_errors(source):
+        parts = opened(source, wanted)
+        classes = _classes(parts, wanted)
+        return max(classes.count, len(classes.names), int(_labels(parts, "train", classes).max()) + 1)
+
+
+def read_huggingface(source: Source, wanted: Wanted) -> Found:
+    """Return the images of a data set of Hugging Face.
+
+    Raises:
+        DataError: naming the place, if it cannot be read or reached, has no column of images or of labels, or
+            several, or one of its images cannot be decoded.
+    """
+    with read_errors(source):
+        parts = opened(source, wanted)
+        classes = _classes(parts, wanted)
+        notes = [f"{source}: split {name} is not looked at" for name in parts.ignored]
+        labels = {name: _labels(parts, name, classes) for name in parts.by_name}
+        for name in ("validation", "test"):
+            if name in labels and len(labels[name]) and (labels[name] == _NO_LABEL).all():
+                notes.append(f"{source}: split {name} has no labels, and is not looked at")
+                del labels[name]
+        for name, values in labels.items():
+            check_labels(values, wanted.label_limit, f"{source}, {name}")
+        found = _images(parts, labels, wanted)
+        train, test = found["train"], found.get("test")
+        if "validation" in found:
+            more = found["validation"]
+            if test is None:
+                notes.append(f"{source}: split validation is taken for the test part")
+            else:
+                notes.append(f"{source}: the {len(more)} images of validation join the training images")
+            train, test = (train, more) if test is None else (_joined(train, more), test)
+        shape = shape_of_huggingface(source, wanted)
+        return Found(train, test, classes.names, tuple(notes), shape)
+
+
+def _classes(parts: Parts, wanted: Wanted) -> _Classes:
+    feature = parts.train.features[parts.label]
+    if is_class(feature):
+        names = tuple(feature.names)
+        are_numbers = names == tuple(map(str, range(len(names))))
+        if wanted.class_names and not are_numbers:
+            by_name = labels_by_name(parts.source, names, wanted, "class")
+            return _Classes(wanted.class_names, {place: by_name[name] for place, name in enumerate(names)})
+        return _Classes(wanted.class_names or (() if are_numbers else names), None, len(names))
+    if getattr(feature, "dtype", None) in ("string", "large_string"):
+        found = {name for data in parts.by_name.values() for name in data.unique(parts.label)}
+        by_name = labels_by_name(parts.source, sorted(found - {None}), wanted, "class")
+        are_numbers = all(name.isdecimal() for name in by_name)
+        return _Classes(wanted.class_names or (() if are_numbers else tuple(by_name)), by_name)
+    return _Classes(wanted.class_names, None)
+
+
+def _labels(parts: Parts, part: str, classes: _Classes) -> NDArray[np.int64]:
+    """Return the labels of a part, int64 [N]."""
+    found = parts.by_name[part].with_format(None).select_columns([parts.label])[:][parts.label]
+    if None in found:
+        raise DataError(
+            f"{parts.source}: {part} image {found.index(None)} has no label; remove it, or name it a class"
+        )
+    values = np.array(found if classes.label_of is None else [classes.label_of[each] for each in found])
+    if values.ndim != 1 or (len(values) and values.dtype.kind not in "iub"):
+        raise DataError(
+            f"{parts.source}: column {parts.label} is {values.dtype} of shape {list(values.shape)}, not one "
+            "whole number or name an image; say label_column with the domain"
+        )
+    return values.astype(np.int64)
+
+
+def _images(
+    parts: Parts, labels: Mapping[str, NDArray[np.int64]], wanted: Wanted
+) -> dict[str, DescribedImages]:
+    """Return the images of the parts that have labels, those of all parts of the same form."""
+    form: ImageForm | ImageShape | None = wanted.image
+    if parts.has_pictures and form is None:
+        every = (picture for part in labels for picture in parts.pictures(part))
+        form = common_shape(parts.source, every)
+    found = {}
+    for part, known in labels.items():
+        if form is not None and parts.has_pictures:
+            images = read_pictures(parts.pictures(part), len(known), form, f"{parts.source}, {part}")
+        else:
+            images = torch.from_numpy(_arrays(parts, part, len(known)))
+        found[part] = DescribedImages(images, torch.from_numpy(known), _columns(parts, part))
+    return found
+
+
+def _arrays(parts: Parts, part: str, count: int) -> NDArray[np.uint8]:
+    """Return the first ``count`` images of a part that are arrays of pixels, [N, C, H, W]."""
+    data = parts.by_name[part].select_columns([parts.image]).with_format("numpy")
+    source = f"{parts.source}, column {parts.image} of {part}"
+    places = counted(
+        range(0, count, _ROWS_AT_ONCE), count, f"reading {parts.source}, {part}", each=_ROWS_AT_ONCE
+    )
+    try:
+        array = np.concatenate(
+            [np.stack(list(data[first : min(first + _ROWS_AT_ONCE, count)][parts.image])) for first in places]
+        )
+    except ValueError as error:
+        raise DataError(
+            f"{source}: images differ in size, or are none ({error}); say image_column"
+        ) from error
+    return channels_first(array, source)
+
+
+def _columns(parts: Parts, part: str) -> dict[str, NDArray[Any]]:
+    """Return what there is of each image beside its pixels: the columns of numbers, names and classes."""
+    data = parts.by_name[part].with_format(None)
+    plain = [
+        name
+        for name, feature in data.features.items()
+        if name != parts.image and type(feature).__name__ in ("Value", "ClassLabel")
+    ]
+    table = data.select_columns(plain)[:]
+    return {name: np.array(table[name]) for name in plain}
+
+
+def _joined(train: DescribedImages, more: DescribedImages) -> DescribedImages:
+    columns = {
+        name: np.concatenate([values, more.columns[name]])
+        for name, values in train.columns.items()
+        if name in more.columns
+    }
+    return DescribedImages(
+        torch.cat([train.images, more.images]), torch.cat([train.labels, more.labels]), columns
+    )

@@ -1,0 +1,54 @@
+"""Slow reading is told of after some seconds, now and then; quick reading never."""
+
+import pytest
+
+from huscf_flwr.data.progress import Paced, counted, progress_told
+
+
+class Clock:
+    """Each look at it takes a second."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_lines_come_after_some_seconds_and_then_now_and_then():
+    lines = []
+    with progress_told(Paced(lines.append, patience=3, every=10, clock=Clock())):
+        assert list(counted(range(30), 30, "reading x")) == list(range(30))
+    assert lines == ["reading x: 3 of 30", "reading x: 13 of 30", "reading x: 23 of 30"]
+
+
+def test_each_thing_that_is_read_begins_anew():
+    lines = []
+    with progress_told(Paced(lines.append, patience=3, every=10, clock=Clock())):
+        for place in "xy":
+            list(counted(range(5), None, f"reading {place}", each=1000))
+    assert lines == ["reading x: 3,000", "reading y: 3,000"]
+
+
+def test_what_is_quick_is_not_told():
+    lines = []
+    with progress_told(Paced(lines.append, clock=lambda: 0.0)):
+        list(counted(range(1000), 1000, "reading x"))
+    assert lines == []
+
+
+def test_nobody_is_told_after_the_block():
+    told = []
+    with progress_told(lambda *each: told.append(each)):
+        assert list(counted("ab", 2, "x")) == ["a", "b"]
+    assert list(counted("ab", 2, "x")) == ["a", "b"]
+    assert told == [("x", 0, 2), ("x", 1, 2)]
+
+
+def test_an_error_in_the_block_ends_the_telling():
+    told = []
+    with pytest.raises(ZeroDivisionError), progress_told(lambda *each: told.append(each)):
+        _ = 1 / 0
+    list(counted("ab", 2, "x"))
+    assert told == []

@@ -1,0 +1,163 @@
+"""Users' own images in every format, clean, damaged and odd, as every engine meets them before it trains.
+
+The local engine checks a run and loads its clients; in a simulation each SuperNode's ClientApp does; on a
+real device the ClientApp loads the data folder that its node config names. Each is asked as its engine asks.
+"""
+
+import numpy as np
+import pytest
+
+from huscf_flwr.data import DataError, LabelledImages, write_idx, write_idx_folder
+from huscf_flwr.flower.messages import DESCRIBE, DescribeReply, DescribeRequest
+from huscf_flwr.methods import method_of
+from huscf_flwr.run.check import check_run, population_for
+from tests.data.formats.writing import (
+    huggingface,
+    some,
+    write_huggingface,
+    write_npz,
+    write_pictures,
+    write_table,
+)
+from tests.flower.handlers import ask, context
+from tests.run.builders import small_run
+
+TRAIN, TEST = some(30, size=8), some(6, size=8, seed=1)
+
+
+def pictures(place, train, test):
+    for part, data in (("train", train), ("test", test)):
+        write_pictures(place / part, data)
+
+
+def one_npz(place, train, test):
+    place.mkdir()
+    write_npz(place / "set.npz", train=train, test=test)
+
+
+def tables(place, train, test):
+    place.mkdir()
+    write_table(place / "train.csv", train)
+    write_table(place / "test.csv", test)
+
+
+def mnist(place, train, test):
+    write_idx_folder(place, train, test)
+
+
+def emnist(place, train, test):
+    place.mkdir()
+    for part, data in (("train", train), ("test", test)):
+        images = np.ascontiguousarray(data.images[:, 0].mT.numpy())
+        write_idx(place / f"emnist-x-{part}-images-idx3-ubyte.gz", images)
+        write_idx(place / f"emnist-x-{part}-labels-idx1-ubyte.gz", data.labels.numpy().astype(np.uint8))
+
+
+def hugging_face(place, train, test):
+    write_huggingface(place, train=huggingface(train), test=huggingface(test))
+
+
+def cut_off(pattern):
+    """Leave a file's first half."""
+
+    def damage(place):
+        path = min(place.glob(pattern))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return damage
+
+
+def without_the_end_of_a_line(place):
+    lines = (place / "train.csv").read_text().splitlines()
+    lines[7] = lines[7].rpartition(",")[0]
+    (place / "train.csv").write_text("\n".join(lines))
+
+
+FORMATS = {
+    "folders of pictures": (pictures, cut_off("train/a/*.png"), "cannot be decoded"),
+    ".npz": (one_npz, cut_off("set.npz"), "damaged, or no file of NumPy"),
+    "CSV": (tables, without_the_end_of_a_line, "number of columns changed from 65 to 64"),
+    "MNIST's files": (mnist, cut_off("train-images*"), "train-images"),
+    "EMNIST's files": (emnist, cut_off("*train-images*"), "train-images"),
+    "Hugging Face": (hugging_face, cut_off("train/*.arrow"), "damaged, or no data set of Hugging Face"),
+}
+"""How each is written, how it is damaged, and what is said then beside the place."""
+
+
+def dark(data):
+    return LabelledImages(data.images % 2, data.labels)
+
+
+ODD = {
+    "clean": (TRAIN, TEST, None),
+    "bits for bytes": (dark(TRAIN), TEST, "pixels end at 1, not at 255: multiply them by 255"),
+    "the same images to train and to test with": (
+        TRAIN,
+        TRAIN,
+        "30 of 30 test images are training images too",
+    ),
+    "a class with test images only": (some(30, classes=2, size=8), TEST, "only test images have: "),
+}
+"""Training images, test images, and what is said of them."""
+
+
+def in_the_local_engine(place, tmp_path, caplog):
+    """Return the numbers of images of the clients, and what the run tells."""
+    population = check_run(run_of(place, tmp_path)).population
+    return [len(population.images_of(client)) for client in range(2)], population.notes
+
+
+def in_a_simulation(place, tmp_path, caplog):
+    config = run_of(place, tmp_path)
+    told = population_for(config, method_of(config), examine=True).notes
+    return described((0, 1), config, context(config)), told
+
+
+def on_a_supernode(place, tmp_path, caplog):
+    config = run_of(place, tmp_path)
+    node = {"data_folder": str(place), "state_folder": str(tmp_path / "state"), "class_names": "a,b,c"}
+    return described((0,), config, context(config, client_id=0, **node)), caplog.messages
+
+
+def described(clients, config, where):
+    reply = DescribeReply.from_records(
+        ask(DescribeRequest(clients=clients).to_records(), DESCRIBE, where), method_of(config)
+    )
+    return [each.samples for each in reply.clients.values()]
+
+
+def run_of(place, tmp_path):
+    settings = {
+        "data.scenario": tmp_path / "own.yaml",
+        "data.domains": "null",
+        "model.classes": 3,
+        "clients": 2,
+    }
+    (tmp_path / "own.yaml").write_text(f"domains: [{{name: own, folder: {place}, class_names: [a, b, c]}}]")
+    return small_run(tmp_path, tmp_path, method="fedgan", **settings)
+
+
+ENGINES = [in_the_local_engine, in_a_simulation, on_a_supernode]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("state", ODD)
+def test_images_of_every_format_are_used_and_what_is_odd_is_told(form, state, engine, tmp_path, caplog):
+    train, test, odd = ODD[state]
+    write, *_ = FORMATS[form]
+    write(tmp_path / "place", train, test)
+    samples, told = engine(tmp_path / "place", tmp_path, caplog)
+    assert sum(samples) == 30
+    assert [odd in note for note in told if "upright" not in note] == ([True] if odd else [])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("form", FORMATS)
+def test_damaged_images_of_every_format_are_refused_by_their_place(form, engine, tmp_path, caplog):
+    write, damage, said = FORMATS[form]
+    write(tmp_path / "place", TRAIN, TEST)
+    damage(tmp_path / "place")
+    with pytest.raises(DataError, match=said) as caught:
+        engine(tmp_path / "place", tmp_path, caplog)
+    assert str(tmp_path / "place") in str(caught.value)
