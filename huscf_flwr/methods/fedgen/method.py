@@ -31,10 +31,11 @@ class FedGen(OwnClassifiers):
 
     In the paper all clients have the same network. Here only the features have the same width, so only heads
     go up; the server trains the generator on all of them, so that they recognise what it makes of a label,
-    and clients learn from what it makes. The losses, their weights and the optimiser are the official code's
-    for MNIST. Ours are: heads are heard on each label by their clients' shares of it, as the paper has it and
-    the code does not; shares are of all images of the client, not of those of the last round; labels that
-    nobody has held so far are not generated; and the noise is normal, as in the paper.
+    and clients learn from what it makes. The losses and the optimiser are the official code's, and the
+    weights those for MNIST, but for ``fedgen.weight``, which is HtFLlib's. Ours are: heads are heard on each
+    label by their clients' shares of it, as the paper has it and the code does not; shares are of all images
+    of the client, not of those of the last round; labels that nobody has held so far are not generated; and
+    the noise is normal, as in the paper.
 
     Attributes:
         training: the generator and its optimiser.

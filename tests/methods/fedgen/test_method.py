@@ -23,6 +23,7 @@ def make(tmp_path):
             "compute.precision": "float64",
             "classifier.family": SMALL_FAMILY,
             "classifier.learning_rate": 0.1,
+            "fedgen.weight": 10.0,
             "fedgen.noise": NOISE,
             "fedgen.hidden": HIDDEN,
             "fedgen.server_steps": STEPS,
