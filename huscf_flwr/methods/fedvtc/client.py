@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -56,10 +57,6 @@ class FedVTCClient(OwnClassifierClient):
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        self._settings = config.settings(FedVTCSettings)
-        self._device = device_of(config.compute)
-        self._classes = model_spec_of(config).classes
-        self._told = self.describe().classes
         self._round = 0
         self._statistics: GlobalStatistics | None = None
         self._decoder: Decoder | None = None
@@ -77,7 +74,7 @@ class FedVTCClient(OwnClassifierClient):
                 f"'{self.config.model.spec}' has {self._classes}, from 0: choose a model with more classes, "
                 "or correct the labels"
             )
-        enough = [(y, n) for y, n in zip(classes, counts, strict=True) if n >= self._least_count]
+        enough = [(y, n) for y, n in zip(classes, counts, strict=True) if n >= self._settings.least_count]
         return FedVTCDescription(
             samples=len(self.images),
             device=self.profile,
@@ -173,9 +170,22 @@ class FedVTCClient(OwnClassifierClient):
     def _sends_decoder(self) -> bool:
         return True
 
-    @property
-    def _least_count(self) -> int:
-        return self.config.settings(FedVTCSettings).least_count
+    @cached_property
+    def _settings(self) -> FedVTCSettings:
+        return self.config.settings(FedVTCSettings)
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return device_of(self.config.compute)
+
+    @cached_property
+    def _classes(self) -> int:
+        return model_spec_of(self.config).classes
+
+    @cached_property
+    def _told(self) -> tuple[int, ...]:
+        """The classes that the server is told of."""
+        return self.describe().classes
 
     @property
     def _is_last(self) -> bool:
