@@ -265,7 +265,10 @@ def test_every_run_that_we_ship_can_be_read(name):
         ("batch-size=1", "'batch_size' is 1: .*greater than or equal to 2"),
         ("fake-labels=none", "'fake_labels' is 'none': .*'real', 'own-mix' or 'uniform'"),
         ("seed=-1", "'seed' is -1"),
-        ("mode=faithful", "'mode' is 'faithful': .*neither a file nor a known name.*corrected, parity"),
+        (
+            "mode=faithful",
+            "'mode' is 'faithful': .*neither a file nor a known name.*corrected, paper, parity",
+        ),
         ("mode=partiy", "'mode' is 'partiy': .*did you mean 'parity'"),
         ("mode=3", "'mode' is '3': .*neither a file nor a known name"),
         ("name=../elsewhere", r"'name' is '\.\./elsewhere'"),

@@ -64,7 +64,7 @@ def test_no_method_of_ours_is_forgotten():
     assert {settings["method"] for settings in METHODS.values()} == BUILT_IN.keys()
 
 
-@pytest.mark.parametrize("make", mostly_slow(ALL, *(ALL.keys() - {"huscf-from-labels"})), indirect=True)
+@pytest.mark.parametrize("make", mostly_slow(ALL, *OF_EACH_KIND), indirect=True)
 def test_the_number_of_hosts_changes_nothing(make):
     one, two = (train(make(f"hosts-{hosts}"), hosts) for hosts in (1, 2))
     assert_close(all_tensors(two), all_tensors(one))

@@ -9,6 +9,8 @@ import pytest
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.terminal import terminal
 
+pytestmark = pytest.mark.slow
+
 SHOW = """
 import sys
 from huscf_flwr.run.display import TerminalDisplay

@@ -349,6 +349,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
 def test_a_run_that_goes_on_goes_on_to_the_bit(make, settings):
     """Clients are made anew in every round, from what they have kept; the server from its state."""
@@ -385,6 +386,7 @@ def test_losses_are_those_of_the_settings(make, settings):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_a_round_has_no_more_steps_than_the_method_says(make):
     for name, settings in VARIANTS.items():
         training = make(name=name.replace(" ", "-"), **settings)

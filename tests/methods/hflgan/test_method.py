@@ -16,6 +16,8 @@ from tests.run.builders import (
     training_of,
 )
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = {0: 16, 1: 9, 2: 5, 3: 8}
 
 

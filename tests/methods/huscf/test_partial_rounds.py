@@ -26,6 +26,8 @@ from tests.run.builders import (
     write_domains,
 )
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = {0: 16, 1: 9, 2: 5, 3: 7}
 TWO_AND_ONE = (0, 0, 1)
 TWO_AND_TWO = (0, 0, 1, 1)

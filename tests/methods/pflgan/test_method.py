@@ -23,6 +23,8 @@ from tests.run.builders import (
     training_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def make(tmp_path):
