@@ -1,5 +1,6 @@
 import json
 import logging
+from unittest.mock import patch
 
 import pytest
 from flwr.app import Message, RecordDict
@@ -15,7 +16,7 @@ from huscf_flwr.flower.messages import DESCRIBE, Arrival, DescribeReply, Describ
 from huscf_flwr.flower.owner import root_certificates_of
 from huscf_flwr.methods import method_named
 from huscf_flwr.methods.contract import Description
-from huscf_flwr.session.wire import ExecutorServer, arrive
+from huscf_flwr.session.wire import ExecutorServer, Rendezvous, arrive
 from tests.flower.in_process_grid import InProcessGrid
 from tests.run.builders import small_run
 
@@ -87,12 +88,16 @@ def joined(content, context):
 
 
 def assembled(server, tmp_path, nodes, at_once=None, kind=METHOD, **settings):
-    config = small_run(tmp_path, tmp_path, **{"executor.window": 0.5, **settings})
+    """The window closes when all have come that ever will, and not by the clock."""
+    config = small_run(tmp_path, tmp_path, **{"executor.window": 29, **settings})
+    coming = [node for node in nodes.values() if not node.get("late") and node.get("fails-at") != "join"]
+    expected = min(len(coming), at_once or len(coming))
     grid = InProcessGrid(nodes, {}, app=handle, at_once=at_once)
-    try:
-        return assemble(config, kind, grid, server)
-    finally:
-        grid.close()
+    with patch.object(assembly, "Rendezvous", lambda _, window: Rendezvous(expected, window)):
+        try:
+            return assemble(config, kind, grid, server)
+        finally:
+            grid.close()
 
 
 def test_virtual_clients_are_spread_over_the_hosts(server, tmp_path):
