@@ -19,6 +19,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import LabelledImages, Population, scenario_of
 from huscf_flwr.methods import method_of
+from huscf_flwr.methods.contract import Client
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import load_classifier_family
 from huscf_flwr.models.decoders import load_decoder_spec
@@ -49,7 +50,7 @@ class Origin:
     images: str | None = None
     """Of all images and labels, and of who holds which; None if nobody has looked."""
     classifiers: str | None = None
-    """Of the family of classifiers; None if there is none of this name, as a GAN needs none."""
+    """Of the family of classifiers; None if clients have none, as of a GAN, or none has this name."""
     decoder: str | None = None
     """Of the decoder of their features; None likewise."""
 
@@ -65,13 +66,17 @@ class Origin:
 
 def origin_of(config: RunConfig, images: str | None = None) -> Origin:
     """Return what a run of ``config`` computes from; ``images`` is their hash, if somebody has looked."""
+    method = method_of(config)
+    has_classifiers = method.client.classifiers is not Client.classifiers
     return Origin(
         scenario=_hash_of(_scenario(config)),
         model=_hash_of(_model(config)),
         devices=_hash_of(_content(load_devices(config.cuts.devices))),
-        method_version=method_of(config).version,
+        method_version=method.version,
         images=images,
-        classifiers=_hash_of_file(lambda: load_classifier_family(config.classifier.family)),
+        classifiers=_hash_of_file(lambda: load_classifier_family(config.classifier.family))
+        if has_classifiers
+        else None,
         decoder=_hash_of_file(lambda: load_decoder_spec(config.classifier.decoder)),
     )
 

@@ -10,6 +10,7 @@ import yaml
 from huscf_flwr.conf_files import find_conf
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, population_of
+from huscf_flwr.methods import resolved
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.origin import Origin, images_hash, origin_of
 from tests.comparison.builders import plan_of
@@ -80,6 +81,7 @@ def test_the_hash_does_not_depend_on_how_tensors_lie_in_memory(population):
 
 def test_a_file_may_be_moved_and_renamed_but_not_changed(config, tmp_path):
     """Of networks, device profiles, scenarios with a place of their images, classifiers and decoders."""
+    config = resolved(config.model_copy(update={"method": "fedproto"}))
     files = {
         ("model", "spec"): ("models", "authors-28", {"latent": 7}),
         ("cuts", "devices"): ("devices", "paper", {"devices": [{"name": "d", "gflops": 1, "mbit_per_s": 1}]}),
@@ -119,3 +121,11 @@ def test_holders_are_part_of_a_scenario_only_where_it_says_so(config, tmp_path):
         data = config.data.model_copy(update={"scenario": str(path), "domains": None})
         found.append(origin_of(config.model_copy(update={"data": data})).scenario)
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(("method", "has_some"), [("huscf", False), ("local", False), ("fedproto", True)])
+def test_a_family_of_classifiers_counts_only_where_clients_have_classifiers(config, method, has_some):
+    """A change of the families makes no GAN's run another one."""
+    found = origin_of(resolved(config.model_copy(update={"method": method})))
+    assert (found.classifiers is not None) == has_some
+    assert found.differences(replace(found, classifiers="another")) == ["other classifiers"] * has_some
