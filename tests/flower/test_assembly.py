@@ -144,6 +144,14 @@ def test_images_are_not_set_aside_for_validation_where_supernodes_own_some(serve
         assembled(server, tmp_path, nodes, **settings)
 
 
+def test_inceptions_weights_are_of_no_use_where_supernodes_judge(server, tmp_path):
+    settings = {"evaluation.inception": tmp_path / "weights.safetensors"}
+    assembled(server, tmp_path, {21: {}}, **settings)
+    nodes = {21: {"client-id": 1, "fails-at": "describe"}, 22: {"fails-at": "describe"}}
+    with pytest.raises(AssemblyError, match=r"evaluation\.inception: .* own the clients 1 .*leave it out"):
+        assembled(server, tmp_path, nodes, **settings)
+
+
 def test_two_owners_of_one_client_are_named(server, tmp_path):
     with pytest.raises(AssemblyError, match=r"2[12] and 2[12] both say that they own client 3.*client-id"):
         assembled(server, tmp_path, {21: {"client-id": 3}, 22: {"client-id": 3}})
