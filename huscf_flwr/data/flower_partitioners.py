@@ -99,7 +99,7 @@ class FlowerPartitioner(BaseModel):
             DataError: naming the partitioner and the domain, if it cannot deal the images so.
         """
         column = self.parameters.get("partition_by", LABEL)
-        if column not in columns:
+        if not isinstance(column, str) or column not in columns:
             raise DataError(
                 f"partitioner: partition_by is {column}, but the images of domain '{name}' have "
                 f"{', '.join(columns)}{did_you_mean(str(column), columns)}; name one of these"

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
-from huscf_flwr.methods import method_of
+from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Kept, State
 from huscf_flwr.run.client_files import ClientFileError, check_private, copy_private, remove_later_than
 from huscf_flwr.run.origin import Origin, origin_of
@@ -83,7 +83,8 @@ class Checkpoint:
         """
         origin, before = origin_of(config, images), self.state.origin
         self._check(before.model == origin.model, "belongs to another network")
-        differing = _differences(self.state.settings, _settings(config))
+        defaults = _settings(resolved(RunConfig(method=config.method)))
+        differing = _differences(self.state.settings, _settings(config), defaults)
         self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
         self._check(
             not (others := before.differences(origin)),
@@ -288,8 +289,15 @@ def _may_change(key: str) -> bool:
     return key in _MAY_CHANGE or f"{section}{dot}" in _MAY_CHANGE
 
 
-def _differences(saved: Mapping[str, RunConfigValue], now: Mapping[str, RunConfigValue]) -> list[str]:
-    return sorted(key for key in saved.keys() | now.keys() if saved.get(key) != now.get(key))
+def _differences(
+    saved: Mapping[str, RunConfigValue],
+    now: Mapping[str, RunConfigValue],
+    defaults: Mapping[str, RunConfigValue],
+) -> list[str]:
+    """Return the keys that differ; one that is not saved was not there yet, and had its default."""
+    return sorted(
+        key for key in saved.keys() | now.keys() if saved.get(key, defaults.get(key)) != now.get(key)
+    )
 
 
 def _check(condition: bool, folder: Path, problem: str) -> None:

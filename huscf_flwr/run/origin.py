@@ -74,10 +74,8 @@ def origin_of(config: RunConfig, images: str | None = None) -> Origin:
         devices=_hash_of(_content(load_devices(config.cuts.devices))),
         method_version=method.version,
         images=images,
-        classifiers=_hash_of_file(lambda: load_classifier_family(config.classifier.family))
-        if has_classifiers
-        else None,
-        decoder=_hash_of_file(lambda: load_decoder_spec(config.classifier.decoder)),
+        classifiers=_hash_of_file(lambda: load_classifier_family(config.classifier.family), has_classifiers),
+        decoder=_hash_of_file(lambda: load_decoder_spec(config.classifier.decoder), has_classifiers),
     )
 
 
@@ -126,7 +124,9 @@ def _model(config: RunConfig) -> dict[str, Any]:
     return content if content["name"] in known_confs("models") else {**content, "name": ""}
 
 
-def _hash_of_file(load: Callable[[], BaseModel]) -> str | None:
+def _hash_of_file(load: Callable[[], BaseModel], is_used: bool) -> str | None:
+    if not is_used:
+        return None
     try:
         return _hash_of({**_content(load()), "name": ""})
     except ConfError:

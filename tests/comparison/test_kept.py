@@ -1,9 +1,11 @@
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from huscf_flwr.comparison.kept import ORIGIN, KeptRuns, read_origin, write_origin
+from huscf_flwr.comparison.plan import plan_comparison
 from huscf_flwr.run.origin import origin_of
 from tests.comparison.builders import CONTENT, kept_runs, plan_of, write_run
 
@@ -100,3 +102,16 @@ def test_an_origin_from_before_something_was_looked_at_is_known(plan, tmp_path):
     content = {key: value for key, value in asdict(origin).items() if key != "classifiers"}
     (tmp_path / ORIGIN).write_text(json.dumps(content))
     assert read_origin(tmp_path / ORIGIN).differences(origin) == []
+
+
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in RESULTS.iterdir() if folder.is_dir()))
+def test_results_in_the_repository_are_what_they_would_be_now(name):
+    """Else a change of something that they do not compute from has made them stale."""
+    plan, kept = plan_comparison(name), KeptRuns(RESULTS / name)
+    finished = [run for run in plan.runs if kept.record(run) is not None]
+    assert finished
+    stale = {run.name: why for run in finished if (why := kept.why_stale(run, origin_of(run.config)))}
+    assert stale == {}

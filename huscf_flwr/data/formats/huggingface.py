@@ -116,7 +116,8 @@ def _labels(parts: Parts, part: str, classes: _Classes) -> NDArray[np.int64]:
         raise DataError(
             f"{parts.source}: {part} image {found.index(None)} has no label; remove it, or name it a class"
         )
-    values = np.array(found if classes.label_of is None else [classes.label_of[each] for each in found])
+    label_of = None if classes.label_of is None else {_NO_LABEL: _NO_LABEL, **classes.label_of}
+    values = np.array(found if label_of is None else [label_of[each] for each in found])
     if values.ndim != 1 or (len(values) and values.dtype.kind not in "iub"):
         raise DataError(
             f"{parts.source}: column {parts.label} is {values.dtype} of shape {list(values.shape)}, not one "

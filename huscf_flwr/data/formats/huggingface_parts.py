@@ -34,6 +34,8 @@ class HubSet:
     def parse(cls, text: str) -> HubSet:
         """Return the data set that ``NAME`` or ``NAME:SUBSET`` names."""
         name, _, subset = text.partition(":")
+        if not name.strip("./"):
+            raise DataError(f"hub:{text}: no data set is named; write hub:NAME, such as hub:ylecun/mnist")
         return cls(name, subset or None)
 
     def __str__(self) -> str:
@@ -67,7 +69,7 @@ class Parts:
             data = data.select(places)
         for number, row in enumerate(data.cast_column(self.image, datasets.Image(decode=False))):
             place = number if places is None else places[number]
-            yield _encoded(f"{self.source}, {part} image {place}", row[self.image])
+            yield _encoded(f"{self.source}, {part} image {place}", row[self.image], self.source)
 
     @property
     def has_pictures(self) -> bool:
@@ -142,7 +144,8 @@ def _splits(source: Source) -> dict[str, Any]:
 
 
 def _is_saved(folder: Path) -> bool:
-    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+    is_one_part = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    return is_one_part or (folder / "dataset_dict.json").is_file()
 
 
 def _files_of(folder: Path) -> list[Path]:
@@ -206,10 +209,14 @@ def is_class(feature: Any) -> bool:
     return type(feature).__name__ == "ClassLabel"
 
 
-def _encoded(name: str, value: Mapping[str, Any] | None) -> EncodedPicture:
+def _encoded(name: str, value: Mapping[str, Any] | None, source: Source) -> EncodedPicture:
+    """Return a picture; if the data set names a file for it, that lies in the data set's own folder."""
     content = None if value is None else value.get("bytes")
     if content is None and value is not None and value.get("path"):
-        content = Path(value["path"]).read_bytes()
+        path = Path(value["path"])
+        if isinstance(source, Path) and not path.resolve().is_relative_to(source.resolve()):
+            raise DataError(f"{name}: names a file outside of the data set: save it with its pictures in it")
+        content = path.read_bytes()
     if content is None:
         raise DataError(f"{name}: no picture there; remove it")
     return EncodedPicture(name, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -132,7 +133,9 @@ def _opened(path: Path | EncodedPicture) -> Iterator[Image.Image]:
             yield picture
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not a picture, whatever its name says; remove or replace it") from error
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be decoded ({error}); remove or replace it") from error
 
 
