@@ -8,7 +8,7 @@ from huscf_flwr.data import DataError
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import classes_of_place, format_of_place, read_place, shape_of_place
-from tests.data.formats.writing import huggingface, same, some, write_huggingface
+from tests.data.formats.writing import huggingface, same, some, write_huggingface, write_pictures
 
 datasets = pytest.importorskip("datasets")
 
@@ -200,3 +200,36 @@ def test_colour_stays_colour(tmp_path):
     )
     for name, data in {"pictures": huggingface(colour), "arrays": as_arrays}.items():
         assert same(read(write_huggingface(tmp_path / name, train=data)).train, colour)
+
+
+def test_a_withheld_test_part_may_have_classes_with_names(tmp_path):
+    named = huggingface(TRAIN, ANIMALS)
+    withheld = datasets.Dataset.from_dict(
+        {"image": TRAIN.images[:, 0].tolist(), "label": [-1] * 12}, features=named.features
+    )
+    place = write_huggingface(tmp_path / "a", train=named, test=withheld)
+    found = read(place, Wanted(class_names=("ant", "bee", "cow")))
+    assert len(found.train.labels) == 12
+    assert found.test is None or not len(found.test)
+
+
+def test_a_stray_file_does_not_make_a_folder_of_pictures_a_data_set(tmp_path):
+    write_pictures(tmp_path / "pets", TRAIN)
+    (tmp_path / "pets" / "state.json").write_text("{}")
+    assert len(read(tmp_path / "pets").train) == 12
+
+
+def test_a_data_set_reads_no_file_outside_of_its_folder(tmp_path):
+    (tmp_path / "private.png").write_bytes(b"")
+    rows = {"image": [{"bytes": None, "path": str(tmp_path / "private.png")}] * 3, "label": [0, 1, 2]}
+    place = tmp_path / "set" / "train.parquet"
+    place.parent.mkdir()
+    datasets.Dataset.from_dict(rows).to_parquet(str(place))
+    with pytest.raises(DataError, match="names a file outside of the data set"):
+        read(place.parent)
+
+
+@pytest.mark.parametrize("name", ["", "..", "./"])
+def test_a_data_set_on_the_hub_has_a_name(name):
+    with pytest.raises(DataError, match="no data set is named; write hub:NAME"):
+        HubSet.parse(name)

@@ -1,5 +1,7 @@
 """Pictures of every kind that Pillow opens come out as a person sees them, or are refused by name."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -119,4 +121,15 @@ def test_a_picture_that_is_cut_off_is_refused_by_name(suffix, share, tmp_path):
     path = saved(tmp_path, Image.fromarray(noise), suffix)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(DataError, match=r"one.*remove or replace it"):
+        read_picture(path)
+
+
+def test_a_picture_whose_head_is_cut_is_refused_by_name(tmp_path):
+    """A header that says that it is shorter than it is."""
+    path = saved(tmp_path, Image.fromarray(grey()))
+    content = path.read_bytes()
+    head = b"IHDR" + content[16:20]
+    chunk = (4).to_bytes(4, "big") + head + zlib.crc32(head).to_bytes(4, "big")
+    path.write_bytes(content[:8] + chunk + content[33:])
+    with pytest.raises(DataError, match=r"one\.png: .*remove or replace it"):
         read_picture(path)
