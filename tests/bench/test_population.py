@@ -16,7 +16,7 @@ def bench_population(*arguments, tiny=TINY):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "counts"), [("fedgan", [4, 8]), ("huscf", [8])])
+@pytest.mark.parametrize(("method", "counts"), [("fedgan", [4, 8])])
 def test_a_run_is_measured_for_each_number_of_clients(tmp_path, method, counts):
     write_domains(tmp_path)
     images = (f"data.domains={','.join(DOMAINS)}", f"data.root={tmp_path}")
