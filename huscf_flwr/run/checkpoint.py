@@ -83,8 +83,7 @@ class Checkpoint:
         """
         origin, before = origin_of(config, images), self.state.origin
         self._check(before.model == origin.model, "belongs to another network")
-        defaults = _settings(resolved(RunConfig(method=config.method)))
-        differing = _differences(self.state.settings, _settings(config), defaults)
+        differing = _differences(self.state.settings, config)
         self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
         self._check(
             not (others := before.differences(origin)),
@@ -289,15 +288,12 @@ def _may_change(key: str) -> bool:
     return key in _MAY_CHANGE or f"{section}{dot}" in _MAY_CHANGE
 
 
-def _differences(
-    saved: Mapping[str, RunConfigValue],
-    now: Mapping[str, RunConfigValue],
-    defaults: Mapping[str, RunConfigValue],
-) -> list[str]:
+def _differences(saved: Mapping[str, RunConfigValue], config: RunConfig) -> list[str]:
     """Return the keys that differ; one that is not saved was not there yet, and had its default."""
-    return sorted(
-        key for key in saved.keys() | now.keys() if saved.get(key, defaults.get(key)) != now.get(key)
-    )
+    now = _settings(config)
+    is_older = bool(now.keys() - saved.keys())
+    before = {**(_settings(resolved(RunConfig(method=config.method))) if is_older else {}), **saved}
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 
 def _check(condition: bool, folder: Path, problem: str) -> None:
