@@ -7,8 +7,7 @@ PyTorch's own layers, but from a named stream (see ``huscf_flwr.seeding``) and n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +23,6 @@ from huscf_flwr.models.spec import (
     Shape,
     TransposedConvolutionSpec,
 )
-
-Built = TypeVar("Built", bound=nn.Module)
 
 _LEAK = 0.2
 
@@ -69,32 +66,6 @@ class Block(nn.Module):
         joined = torch.cat((inputs, embedded.to(inputs.dtype)), dim=1)
         # A single channel fits any memory format, so the format must be stated once channels are joined.
         return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined
-
-
-def built_from(make: Callable[[], Built], stream: torch.Generator) -> Built:
-    """Return the module that ``make`` makes, on the CPU, with its layers' weights drawn from ``stream``."""
-    with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
-        module = make()
-    initialise(module.to_empty(device="cpu"), stream)
-    return module
-
-
-def initialise(module: nn.Module, stream: torch.Generator) -> None:
-    """Draw the parameters of all layers of ``module`` from ``stream``, by the rules of PyTorch's own layers.
-
-    Running statistics are reset. All tensors are overwritten, so they may be uninitialised before.
-    """
-    with torch.no_grad():
-        for layer in module.children():
-            if isinstance(layer, nn.Embedding):
-                layer.weight.normal_(generator=stream)
-            elif isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=stream)
-                fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
-                assert layer.bias is not None
-                layer.bias.uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=stream)
-            elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-                layer.reset_parameters()
 
 
 def _embedding_size(spec: BlockSpec, input_shape: Shape) -> int:

@@ -7,6 +7,7 @@ images that another network has drawn, and no second sample in a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from huscf_flwr.models.classifier_spec import (
     TorchvisionSpec,
     classifier_family_of,
 )
-from huscf_flwr.models.initialising import draw_weights
+from huscf_flwr.models.initialising import built_from
 from huscf_flwr.models.network import CPU, weight_dtype
 from huscf_flwr.models.spec import ImageSpec, model_spec_of
 from huscf_flwr.models.torchvision_networks import torchvision_network
@@ -76,11 +77,10 @@ def build_classifier(
 ) -> ClassifierNetwork:
     """Build a member of a family with weights drawn from ``stream``, a generator on the CPU.
 
-    The weights are drawn in float32, whatever ``dtype`` the computation has, as ``draw_weights`` does.
+    The weights are drawn in float32, whatever ``dtype`` the computation has, as ``initialise`` does.
     """
-    with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
-        network = ClassifierNetwork(family, member, image, classes, mixed=dtype == torch.bfloat16)
-    draw_weights(network.to_empty(device="cpu"), stream)
+    mixed = dtype == torch.bfloat16
+    network = built_from(partial(ClassifierNetwork, family, member, image, classes, mixed=mixed), stream)
     return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
 
 

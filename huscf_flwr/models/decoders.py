@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from huscf_flwr.conf_files import find_conf, read_yaml, validate
-from huscf_flwr.models.initialising import draw_weights
+from huscf_flwr.models.initialising import built_from
 from huscf_flwr.models.network import CPU, weight_dtype
 from huscf_flwr.models.spec import ImageSpec
 
@@ -107,10 +108,8 @@ def build_decoder(
     dtype: torch.dtype = torch.float32,
     device: torch.device = CPU,
 ) -> Decoder:
-    """Build a decoder with weights of ``stream``, a generator on the CPU, as ``draw_weights`` does it."""
-    with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
-        network = Decoder(spec, features, image, mixed=dtype == torch.bfloat16)
-    draw_weights(network.to_empty(device="cpu"), stream)
+    """Build a decoder with weights of ``stream``, a generator on the CPU, as ``initialise`` draws them."""
+    network = built_from(partial(Decoder, spec, features, image, mixed=dtype == torch.bfloat16), stream)
     return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
 
 

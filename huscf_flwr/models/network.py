@@ -13,7 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from huscf_flwr.models.blocks import Block, built_from
+from huscf_flwr.models.blocks import Block
+from huscf_flwr.models.initialising import built_from
 from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName
 from huscf_flwr.seeding import PathPart, torch_stream
 

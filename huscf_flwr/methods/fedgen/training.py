@@ -19,7 +19,7 @@ from huscf_flwr.methods.fedgen.generator import (
 from huscf_flwr.methods.fedgen.settings import FedGenSettings
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.models import weight_dtype
-from huscf_flwr.models.blocks import built_from
+from huscf_flwr.models.initialising import built_from
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 

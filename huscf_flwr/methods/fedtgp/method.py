@@ -21,7 +21,7 @@ from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.models import weight_dtype
-from huscf_flwr.models.blocks import built_from
+from huscf_flwr.models.initialising import built_from
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import TensorHeader
