@@ -16,6 +16,7 @@ from huscf_flwr.data.images import (
     convert,
     denormalise,
     normalise,
+    together,
 )
 from huscf_flwr.data.partition import Partition, PartitionRules, clients_per_domain, partition
 from huscf_flwr.data.population import Population, load_population, population_of, scenario_of
@@ -55,6 +56,7 @@ __all__ = [
     "registered_names",
     "scenario_of",
     "split_held_out",
+    "together",
     "write_idx",
     "write_idx_folder",
 ]

@@ -7,7 +7,7 @@ size and number of channels once, when they are loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -77,6 +77,13 @@ class LabelledImages:
         """Return a copy of the images and labels at ``indices`` (int64 tensor [M]), in that order."""
         holders = None if self.holders is None else self.holders[indices]
         return LabelledImages(self.images[indices], self.labels[indices], holders=holders)
+
+
+def together(parts: Sequence[LabelledImages]) -> LabelledImages:
+    """Return images and labels of all ``parts``, one part's after the other's; not who holds them."""
+    return LabelledImages(
+        torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
+    )
 
 
 @dataclass(frozen=True, eq=False)

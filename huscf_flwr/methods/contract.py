@@ -51,6 +51,7 @@ from huscf_flwr.methods.crossing import (
     Tensors,
     Upload,
     byte_counts,
+    form_of,
     joined,
 )
 from huscf_flwr.models import Sampler
@@ -84,6 +85,7 @@ __all__ = [
     "Tensors",
     "Upload",
     "byte_counts",
+    "form_of",
     "joined",
     "keeps_models",
     "round_size",

@@ -220,6 +220,14 @@ def joined(*parts: Parts) -> dict[str, dict[str, Tensor]]:
     return together
 
 
+def form_of(parts: Parts) -> dict[str, dict[str, TensorHeader]]:
+    """Return the form of an upload that has just such tensors."""
+    return {
+        kind: {name: TensorHeader.of(tensor) for name, tensor in tensors.items()}
+        for kind, tensors in parts.items()
+    }
+
+
 def byte_counts(parts: Parts) -> dict[str, int]:
     """Return the bytes of each kind."""
     return {

@@ -14,7 +14,7 @@ import torch
 
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
 from huscf_flwr.data.formats.places import classes_of_place, read_place, shape_of_place
-from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.images import DataError, LabelledImages, together
 
 
 def parts_of(folder: Path) -> tuple[Path, ...]:
@@ -74,9 +74,7 @@ def _joined(folder: Path, parts: Sequence[LabelledImages]) -> LabelledImages:
             f"{folder}: images of its parts have the shapes {sorted(shapes)} (channels, height, width); "
             "bring them to one, or name each part as a domain of its own"
         )
-    return LabelledImages(
-        torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
-    )
+    return together(parts)
 
 
 def _names(folder: Path, found: Sequence[Found]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from huscf_flwr.data.formats.arrays import channels_first
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
-from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.images import DataError, LabelledImages, together
 from huscf_flwr.data.progress import counted
 
 _NAMES = "train_images, train_labels, test_images, test_labels (and val_images, val_labels)"
@@ -123,6 +123,4 @@ def _labels(path: Path, file: NpzFile, part: str) -> NDArray[np.int64]:
 def _joined(path: Path, train: LabelledImages, validation: LabelledImages) -> LabelledImages:
     if train.images.shape[1:] != validation.images.shape[1:]:
         raise DataError(f"{path}: train_images and val_images differ in size or channels; correct the file")
-    return LabelledImages(
-        torch.cat([train.images, validation.images]), torch.cat([train.labels, validation.labels])
-    )
+    return together([train, validation])

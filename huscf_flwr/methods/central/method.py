@@ -23,6 +23,7 @@ from huscf_flwr.methods.contract import (
     Product,
     State,
     Tensors,
+    form_of,
 )
 from huscf_flwr.methods.generators import drawing_from, measured_generator
 from huscf_flwr.methods.whole_networks import NETWORKS
@@ -35,7 +36,6 @@ from huscf_flwr.models import (
     unflatten_blocks,
 )
 from huscf_flwr.process import dtype_of
-from huscf_flwr.session import TensorHeader
 
 
 class Central(Method):
@@ -99,8 +99,7 @@ class Central(Method):
 
     def form(self, client: int) -> Form:
         """Return types and shapes of both networks."""
-        tensors = flatten_blocks(self.networks[client])
-        return {NETWORKS: {name: TensorHeader.of(t) for name, t in tensors.items()}}
+        return form_of({NETWORKS: flatten_blocks(self.networks[client])})
 
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Take each domain's networks over as they were trained."""

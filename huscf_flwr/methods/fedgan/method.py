@@ -19,6 +19,7 @@ from huscf_flwr.methods.contract import (
     Product,
     State,
     Tensors,
+    form_of,
 )
 from huscf_flwr.methods.fedgan.client import FedGANClient
 from huscf_flwr.methods.fedgan.crossing import CROSSING
@@ -35,7 +36,6 @@ from huscf_flwr.models import (
     unflatten_blocks,
 )
 from huscf_flwr.process import dtype_of
-from huscf_flwr.session import TensorHeader
 
 _EVERYBODY = "everybody"
 """The only group, and the only product's clients."""
@@ -84,8 +84,7 @@ class FedGAN(Method):
 
     def form(self, client: int) -> Form:  # noqa: ARG002 - the same for all
         """Return types and shapes of both networks."""
-        tensors = flatten_blocks(self.networks)
-        return {NETWORKS: {name: TensorHeader.of(t) for name, t in tensors.items()}}
+        return form_of({NETWORKS: flatten_blocks(self.networks)})
 
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Average both networks over the clients that took part, weighted by their sample counts."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State
+from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State, form_of
 from huscf_flwr.methods.fedtype.client import FedTypeClient, initial_proxy
 from huscf_flwr.methods.fedtype.crossing import CROSSING, PROXY
 from huscf_flwr.methods.fedtype.settings import FedTypeSettings
@@ -16,7 +16,6 @@ from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
 from huscf_flwr.methods.sample_averages import averaged_by_samples, sample_weights
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import classifier_family_of
-from huscf_flwr.session import TensorHeader
 
 
 class FedType(OwnClassifiers):
@@ -67,7 +66,7 @@ class FedType(OwnClassifiers):
 
     def form(self, client: int) -> Form:  # noqa: ARG002 - the same for all
         """Return types and shapes of the proxy's weights."""
-        return {PROXY: {name: TensorHeader.of(tensor) for name, tensor in self.proxy.items()}}
+        return form_of({PROXY: self.proxy})
 
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Average the proxies of the clients that took part, weighted by their sample counts."""

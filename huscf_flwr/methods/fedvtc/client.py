@@ -12,7 +12,7 @@ from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
-from huscf_flwr.data import LabelledImages
+from huscf_flwr.data import LabelledImages, together
 from huscf_flwr.federation.feature_statistics import within_variance
 from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, ExtraLoss, held_classes
 from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
@@ -286,9 +286,9 @@ class FedVTCClient(OwnClassifierClient):
             return [self.images]
         match self._settings.tuning_real:
             case "shuffled":
-                return [_together(drawn, *own)]
+                return [together([drawn, *own])]
             case "after":
-                return [drawn, _together(*own)]
+                return [drawn, together(own)]
             case _:
                 return [drawn]
 
@@ -363,9 +363,3 @@ class OwnDecoderClient(FedVTCClient):
     @property
     def _sends_decoder(self) -> bool:
         return False
-
-
-def _together(*parts: LabelledImages) -> LabelledImages:
-    return LabelledImages(
-        torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
-    )

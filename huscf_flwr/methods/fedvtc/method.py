@@ -28,6 +28,7 @@ from huscf_flwr.methods.contract import (
     State,
     Tensors,
     Upload,
+    form_of,
 )
 from huscf_flwr.methods.fedvtc.client import FedVTCClient, OwnDecoderClient, tunes_last
 from huscf_flwr.methods.fedvtc.crossing import (
@@ -164,7 +165,7 @@ class FedVTC(OwnClassifiers):
             SPREAD: {"deviations": TensorHeader(self.means.dtype, spread)},
         }
         if self.known.any() and DECODER in self.crossing.upload_kinds:
-            form[DECODER] = self._decoder_headers
+            form |= self._decoder_form
         return form
 
     def close_round(self, number: int, collected: Collected) -> Outcome:
@@ -207,10 +208,7 @@ class FedVTC(OwnClassifiers):
         self.means, self.known = state.tensors["means"], state.tensors["known"]
         self.deviations = state.tensors["deviations"]
         decoder = below_prefix(_DECODER, state.tensors)
-        if (
-            decoder
-            and {name: TensorHeader.of(tensor) for name, tensor in decoder.items()} != self._decoder_headers
-        ):
+        if decoder and form_of({DECODER: decoder}) != self._decoder_form:
             raise ValueError(
                 f"has another decoder than this run, whose is '{self.config.classifier.decoder}'"
             )
@@ -242,9 +240,8 @@ class FedVTC(OwnClassifiers):
                 return math.ceil(drawn / batch)
 
     @cached_property
-    def _decoder_headers(self) -> dict[str, TensorHeader]:
-        weights = initial_decoder(self.config, CPU).state_dict()
-        return {name: TensorHeader.of(tensor) for name, tensor in weights.items()}
+    def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:
+        return form_of({DECODER: initial_decoder(self.config, CPU).state_dict()})
 
     def _average_statistics(self, uploads: Mapping[int, Upload]) -> None:
         told = {client: self._told_by(client, upload.tensors) for client, upload in uploads.items()}

@@ -10,7 +10,7 @@ from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
 from huscf_flwr.cuts.baselines import server_generator_turn
 from huscf_flwr.cuts.placement import network_bytes
 from huscf_flwr.federation import aggregate
-from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State
+from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State, form_of
 from huscf_flwr.methods.fsgan.client import FSGANClient
 from huscf_flwr.methods.fsgan.crossing import CROSSING, DISCRIMINATOR
 from huscf_flwr.methods.fsgan.executor import FSGANExecutor
@@ -18,7 +18,6 @@ from huscf_flwr.methods.fsgan.settings import FSGANSettings
 from huscf_flwr.methods.server_generator import ServerGeneratorMethod
 from huscf_flwr.models import BlockStates, build_network, flatten_blocks, unflatten_blocks
 from huscf_flwr.process import dtype_of
-from huscf_flwr.session import TensorHeader
 
 _EVERYBODY = "everybody"
 """The only group."""
@@ -77,8 +76,7 @@ class FSGAN(ServerGeneratorMethod):
 
     def form(self, client: int) -> Form:  # noqa: ARG002 - the same for all
         """Return types and shapes of a discriminator."""
-        tensors = flatten_blocks(self.discriminator)
-        return {DISCRIMINATOR: {name: TensorHeader.of(t) for name, t in tensors.items()}}
+        return form_of({DISCRIMINATOR: flatten_blocks(self.discriminator)})
 
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Average the discriminators of those that took part, all with the same weight."""

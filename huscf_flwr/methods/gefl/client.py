@@ -10,7 +10,7 @@ from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
-from huscf_flwr.data import LabelledImages, denormalise
+from huscf_flwr.data import LabelledImages, denormalise, together
 from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, held_classes
 from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.gefl.autoencoder import autoencoder_spec, autoencoder_step
@@ -93,11 +93,7 @@ class GeFLClient(SentNetworksClient):
     def _classify(self) -> Iterator[Losses]:
         images, epochs, drawn = self.images, self.config.local_epochs, self.drawn()
         if self.settings.mixing == "together":
-            times = self.settings.drawn_epochs
-            images = LabelledImages(
-                torch.cat([images.images, *[drawn.images] * times]),
-                torch.cat([images.labels, *[drawn.labels] * times]),
-            )
+            images = together([images, *[drawn] * self.settings.drawn_epochs])
         else:
             yield from self.training.train(
                 drawn, epochs=self.settings.drawn_epochs, number=self._round, purpose="drawn"

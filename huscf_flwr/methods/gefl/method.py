@@ -20,6 +20,7 @@ from huscf_flwr.methods.contract import (
     Product,
     State,
     Tensors,
+    form_of,
 )
 from huscf_flwr.methods.first_rounds import check_first_rounds
 from huscf_flwr.methods.gefl.autoencoder import autoencoder_spec
@@ -41,7 +42,6 @@ from huscf_flwr.models import (
     unflatten_blocks,
 )
 from huscf_flwr.process import dtype_of
-from huscf_flwr.session import TensorHeader
 
 _LEARNT = "learnt"
 
@@ -136,8 +136,7 @@ class GeFL(OwnClassifiers):
         """Return types and shapes of the networks; nothing once classifiers are trained."""
         if self._classifies:
             return {}
-        tensors = flatten_blocks(self.networks)
-        return {NETWORKS: {name: TensorHeader.of(each) for name, each in tensors.items()}}
+        return form_of({NETWORKS: flatten_blocks(self.networks)})
 
     def close_round(self, number: int, collected: Collected) -> Outcome:
         """Average the networks over the clients that took part, weighted by their sample counts."""

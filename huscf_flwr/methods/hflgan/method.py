@@ -21,6 +21,7 @@ from huscf_flwr.methods.contract import (
     Product,
     State,
     Tensors,
+    form_of,
 )
 from huscf_flwr.methods.generators import drawing_from, measured_generator
 from huscf_flwr.methods.hflgan.client import HFLGANClient
@@ -39,7 +40,6 @@ from huscf_flwr.models import (
 )
 from huscf_flwr.process import dtype_of
 from huscf_flwr.seeding import derive_seed
-from huscf_flwr.session import TensorHeader
 
 _COMMON, _GLOBAL = "common", "global"
 
@@ -134,9 +134,7 @@ class HFLGAN(Method):
         parts = {NETWORKS: flatten_blocks(self.common)}
         if is_cloud_round(self.config, self._number):
             parts[GLOBAL_GENERATOR] = flatten_blocks(self.global_generator)
-        return {
-            kind: {name: TensorHeader.of(t) for name, t in tensors.items()} for kind, tensors in parts.items()
-        }
+        return form_of(parts)
 
     def close_round(self, number: int, collected: Collected) -> Outcome:
         """Cluster if it is time to, average within clusters, and in a cloud round over all clients."""

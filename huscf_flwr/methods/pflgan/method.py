@@ -22,6 +22,7 @@ from huscf_flwr.methods.contract import (
     Product,
     State,
     Tensors,
+    form_of,
 )
 from huscf_flwr.methods.first_rounds import check_first_rounds
 from huscf_flwr.methods.generators import drawing_from, measured_generator
@@ -41,7 +42,6 @@ from huscf_flwr.models import (
     unflatten_blocks,
 )
 from huscf_flwr.process import dtype_of
-from huscf_flwr.session import TensorHeader
 
 
 class PFLGAN(Method):
@@ -126,8 +126,7 @@ class PFLGAN(Method):
         """Return types and shapes of both networks; nothing for a client that does not train."""
         if client not in self._local:
             return {}
-        tensors = flatten_blocks(self.initial)
-        return {NETWORKS: {name: TensorHeader.of(t) for name, t in tensors.items()}}
+        return form_of({NETWORKS: flatten_blocks(self.initial)})
 
     def close_round(self, number: int, collected: Collected) -> Outcome:
         """Take over what clients trained, compare them if need be, and train the networks of the others."""
