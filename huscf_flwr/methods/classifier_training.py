@@ -14,8 +14,8 @@ from torch.nn import functional
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.augmentation import augmented
-from huscf_flwr.methods.named_tensors import below_prefix
-from huscf_flwr.models import weight_dtype
+from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
+from huscf_flwr.models import state_on_cpu, weight_dtype
 from huscf_flwr.models.classifiers import ClassifierNetwork, classifier_of
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
@@ -48,7 +48,7 @@ class ClassMeans:
     """Means of the features of the classes that a client holds.
 
     Attributes:
-        means: [C_k, p] on the CPU.
+        means: [C_k, p].
         classes: which classes these are, ascending.
         counts: images of each.
     """
@@ -63,6 +63,13 @@ def held_classes(labels: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
     counts = torch.bincount(labels)
     classes = counts.nonzero().squeeze(1)
     return tuple(classes.tolist()), tuple(counts[classes].tolist())
+
+
+def class_means(features: Tensor, labels: Tensor) -> ClassMeans:
+    """Return the means of ``features`` [N, p] of each class among ``labels`` [N], on their device."""
+    classes, counts = held_classes(labels)
+    means = [features[labels == each].double().mean(0) for each in classes]
+    return ClassMeans(torch.stack(means).to(features.dtype), classes, counts)
 
 
 class ClassifierTraining:
@@ -141,10 +148,7 @@ class ClassifierTraining:
 
     def class_means(self, images: LabelledImages) -> ClassMeans:
         """Return the mean features of the classes among ``images``, with the weights as they are now."""
-        features = self.features_of(images.images)
-        classes, counts = held_classes(images.labels)
-        means = [features[images.labels == each].double().mean(0) for each in classes]
-        return ClassMeans(torch.stack(means).to(features.dtype), classes, counts)
+        return class_means(self.features_of(images.images), images.labels)
 
     @contextmanager
     def standing_still(self) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -159,16 +163,19 @@ class ClassifierTraining:
         finally:
             network.train().requires_grad_(True)
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights alone, as ``states`` has them."""
+        return with_prefix(_WEIGHTS, state_on_cpu(self.network))
+
     def states(self) -> dict[str, Tensor]:
         """Return weights and momentum by name, on the CPU; live tensors unless the device is another."""
         network, optimiser = self._network_and_optimiser()
-        weights = {f"{_WEIGHTS}{name}": tensor.cpu() for name, tensor in network.state_dict().items()}
         momentum = {
             f"{_MOMENTUM}{name}": optimiser.state[parameter][_BUFFER].cpu()
             for name, parameter in network.named_parameters()
             if optimiser.state[parameter].get(_BUFFER) is not None
         }
-        return {**weights, **momentum}
+        return {**self.weights(), **momentum}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on with what ``states`` returned; other names are ignored.

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from pydantic import NonNegativeInt, model_validator
 
-from huscf_flwr.methods.contract import Description
+from huscf_flwr.methods.classifier_training import held_classes
+from huscf_flwr.methods.contract import Client, Description
 from huscf_flwr.models import ModelSpec
 
 Described = TypeVar("Described", bound=Description)
@@ -24,6 +25,12 @@ class HeldClasses(Description):
         if list(self.classes) != sorted(set(self.classes)):
             raise ValueError(f"classes are {self.classes}: give each once, ascending")
         return self
+
+
+def described(client: Client) -> HeldClasses:
+    """Return how ``client`` introduces itself."""
+    classes, _ = held_classes(client.images.labels)
+    return HeldClasses(samples=len(client.images), device=client.profile, classes=classes)
 
 
 def described_by(

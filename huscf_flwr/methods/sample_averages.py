@@ -38,3 +38,10 @@ def averaged_by_samples(
     together = dict.fromkeys(samples, 0)
     (averaged,) = aggregate(blocks, {}, together, weights, weights, buffers=buffers).clusters.values()
     return averaged
+
+
+def averaged_tensors(
+    tensors: Mapping[int, Mapping[str, Tensor]], samples: Mapping[int, int]
+) -> dict[str, Tensor]:
+    """Return the average of what all clients have, by name, as ``averaged_by_samples`` does for blocks."""
+    return averaged_by_samples({client: {"": own} for client, own in tensors.items()}, samples)[""]

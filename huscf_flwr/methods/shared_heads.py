@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from huscf_flwr.methods.crossing import Tensors
-from huscf_flwr.methods.sample_averages import averaged_by_samples
 from huscf_flwr.models.classifiers import ClassifierNetwork
 from huscf_flwr.session import TensorHeader
 
@@ -31,8 +28,3 @@ def take_head(network: ClassifierNetwork, head: Tensors) -> None:
 def head_form(classes: int, features: int, dtype: torch.dtype) -> dict[str, TensorHeader]:
     """Return types and shapes of a head."""
     return {"weight": TensorHeader(dtype, (classes, features)), "bias": TensorHeader(dtype, (classes,))}
-
-
-def averaged_heads(heads: Mapping[int, Tensors], samples: Mapping[int, int]) -> dict[str, Tensor]:
-    """Return the average of ``heads`` by client id, weighted by ``samples``."""
-    return averaged_by_samples({client: {HEAD: head} for client, head in heads.items()}, samples)[HEAD]

@@ -29,6 +29,7 @@ from huscf_flwr.models.network import (
     build_network,
     flatten_blocks,
     initial_states,
+    state_on_cpu,
     unflatten_blocks,
     weight_dtype,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "model_spec_of",
     "output_change",
     "sampler_of",
+    "state_on_cpu",
     "tail_indices",
     "unflatten_blocks",
     "weight_dtype",

@@ -28,6 +28,11 @@ BlockStates = dict[BlockKey, BlockState]
 """State (parameters and buffers) of each block of a set."""
 
 
+def state_on_cpu(module: nn.Module) -> BlockState:
+    """Return parameters and buffers by name, on the CPU; live tensors unless the device is another."""
+    return {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+
+
 class Blocks(nn.ModuleDict):
     """Some blocks of one network, in the network's order, addressed by their index in it."""
 
@@ -66,10 +71,7 @@ class Blocks(nn.ModuleDict):
 
         The tensors share memory with the blocks unless these are on another device.
         """
-        return {
-            (self.network, int(index)): {name: tensor.cpu() for name, tensor in block.state_dict().items()}
-            for index, block in self.items()
-        }
+        return {(self.network, int(index)): state_on_cpu(block) for index, block in self.items()}
 
     def load(self, states: Mapping[BlockKey, Mapping[str, Tensor]]) -> None:
         """Copy in the state of each block; raises ``KeyError`` if ``states`` lacks one."""

@@ -19,7 +19,8 @@ from huscf_flwr.methods.held_classes import described_by
 from huscf_flwr.methods.label_counts import LabelCounts, check_counts
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import EVERYBODY, OwnClassifiers, told_everybody
-from huscf_flwr.methods.shared_heads import HEAD, averaged_heads, head_form
+from huscf_flwr.methods.sample_averages import averaged_tensors
+from huscf_flwr.methods.shared_heads import HEAD, head_form
 from huscf_flwr.models import weight_dtype
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
@@ -103,7 +104,7 @@ class CCVR(OwnClassifiers):
         uploads = {client: collected.uploads[client].tensors for client in sorted(collected.uploads)}
         heads = {client: tensors[HEAD] for client, tensors in uploads.items() if HEAD in tensors}
         if heads:
-            self.head = averaged_heads(heads, {client: self.clients[client].samples for client in heads})
+            self.head = averaged_tensors(heads, {client: self.clients[client].samples for client in heads})
         self.calibrated = {}
         sent = {client: tensors[STATISTICS] for client, tensors in uploads.items() if STATISTICS in tensors}
         if not (sent and self.head):

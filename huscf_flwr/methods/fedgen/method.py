@@ -19,7 +19,8 @@ from huscf_flwr.methods.held_classes import described_by
 from huscf_flwr.methods.label_counts import LabelCounts, check_counts
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
-from huscf_flwr.methods.shared_heads import HEAD, averaged_heads, head_form
+from huscf_flwr.methods.sample_averages import averaged_tensors
+from huscf_flwr.methods.shared_heads import HEAD, head_form
 from huscf_flwr.models import weight_dtype
 from huscf_flwr.process import device_of, dtype_of
 
@@ -80,7 +81,7 @@ class FedGen(OwnClassifiers):
     def close_round(self, number: int, collected: Collected) -> Outcome:
         """Average the heads of those that took part, and train the generator on them."""
         sent = {client: collected.uploads[client].tensors[HEAD] for client in sorted(collected.uploads)}
-        self.head = averaged_heads(sent, {client: self.clients[client].samples for client in sent})
+        self.head = averaged_tensors(sent, {client: self.clients[client].samples for client in sent})
         counts = torch.stack([self._counts[client] for client in sent])
         held = counts.sum(dim=0) > 0
         student = {name: tensor.to(self._device) for name, tensor in self.head.items()}

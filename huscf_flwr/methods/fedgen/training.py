@@ -18,7 +18,7 @@ from huscf_flwr.methods.fedgen.generator import (
 )
 from huscf_flwr.methods.fedgen.settings import FedGenSettings
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
-from huscf_flwr.models import weight_dtype
+from huscf_flwr.models import state_on_cpu, weight_dtype
 from huscf_flwr.models.initialising import built_from
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
@@ -72,7 +72,7 @@ class GeneratorTraining:
 
     def weights(self) -> dict[str, Tensor]:
         """Return weights and running statistics by name, on the CPU."""
-        return {name: tensor.cpu() for name, tensor in self.generator.state_dict().items()}
+        return state_on_cpu(self.generator)
 
     def state(self) -> dict[str, Tensor]:
         """Return the weights, and the moments of the optimiser."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from huscf_flwr.methods.classifier_training import held_classes
 from huscf_flwr.methods.fedtgp.crossing import GLOBAL_PROTOTYPES
 from huscf_flwr.methods.fedtgp.settings import FedTGPSettings
-from huscf_flwr.methods.held_classes import HeldClasses
+from huscf_flwr.methods.held_classes import HeldClasses, described
 from huscf_flwr.methods.prototype_client import PrototypeClient
 
 
@@ -24,5 +23,4 @@ class FedTGPClient(PrototypeClient):
 
     def describe(self) -> HeldClasses:
         """Return what the server is told before the first round: which classes there are too."""
-        classes, _ = held_classes(self.images.labels)
-        return HeldClasses(samples=len(self.images), device=self.profile, classes=classes)
+        return described(self)

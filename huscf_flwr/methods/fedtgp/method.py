@@ -20,7 +20,7 @@ from huscf_flwr.methods.held_classes import HeldClasses, check_classes, describe
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
-from huscf_flwr.models import weight_dtype
+from huscf_flwr.models import state_on_cpu, weight_dtype
 from huscf_flwr.models.initialising import built_from
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
@@ -98,8 +98,7 @@ class FedTGP(OwnClassifiers):
 
     def state(self) -> State:
         """Return the network that makes prototypes, and which classes are known."""
-        network = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
-        return State({}, {**with_prefix(_NETWORK, network), _KNOWN: self.known})
+        return State({}, {**with_prefix(_NETWORK, state_on_cpu(self.network)), _KNOWN: self.known})
 
     def load(self, state: State) -> None:
         """Go on from ``state``; raises ``ValueError`` if it is of another number of classes or features."""

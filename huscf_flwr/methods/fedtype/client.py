@@ -20,7 +20,7 @@ from huscf_flwr.methods.fedtype.losses import agreement, distillation_loss, rank
 from huscf_flwr.methods.fedtype.settings import FedTypeSettings
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifierClient
-from huscf_flwr.models import model_spec_of
+from huscf_flwr.models import model_spec_of, state_on_cpu
 from huscf_flwr.models.classifier_spec import classifier_family_of
 from huscf_flwr.models.classifiers import ClassifierNetwork, build_classifier
 from huscf_flwr.process import device_of, dtype_of
@@ -78,8 +78,7 @@ class FedTypeClient(OwnClassifierClient):
 
     def upload(self) -> Upload:
         """Return the proxy."""
-        weights = self.proxy.network.state_dict()
-        return Upload(tensors={PROXY: {name: tensor.cpu() for name, tensor in weights.items()}})
+        return Upload(tensors={PROXY: state_on_cpu(self.proxy.network)})
 
     def begin_evaluation(self, order: Order) -> None:
         """Take the averaged proxy over, to score it too."""

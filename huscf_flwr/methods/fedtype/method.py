@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from torch import Tensor
-
 from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State, form_of
 from huscf_flwr.methods.fedtype.client import FedTypeClient, initial_proxy
 from huscf_flwr.methods.fedtype.crossing import CROSSING, PROXY
 from huscf_flwr.methods.fedtype.settings import FedTypeSettings
 from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
-from huscf_flwr.methods.sample_averages import averaged_by_samples, sample_weights
-from huscf_flwr.models import model_spec_of
+from huscf_flwr.methods.sample_averages import averaged_tensors, sample_weights
+from huscf_flwr.models import model_spec_of, state_on_cpu
 from huscf_flwr.models.classifier_spec import classifier_family_of
 
 
@@ -41,8 +39,7 @@ class FedType(OwnClassifiers):
     def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
         """Start with a proxy that nobody has trained."""
         super().__init__(config, clients)
-        weights = initial_proxy(config).state_dict()
-        self.proxy: dict[str, Tensor] = {name: tensor.cpu() for name, tensor in weights.items()}
+        self.proxy = state_on_cpu(initial_proxy(config))
 
     @classmethod
     def check(cls, config: RunConfig) -> None:
@@ -71,8 +68,8 @@ class FedType(OwnClassifiers):
     def close_round(self, number: int, collected: Collected) -> Outcome:  # noqa: ARG002 - rounds are alike
         """Average the proxies of the clients that took part, weighted by their sample counts."""
         samples = {client: self.clients[client].samples for client in sorted(collected.uploads)}
-        proxies = {client: collected.uploads[client].tensors for client in samples}
-        self.proxy = averaged_by_samples(proxies, samples)[PROXY]
+        proxies = {client: collected.uploads[client].tensors[PROXY] for client in samples}
+        self.proxy = averaged_tensors(proxies, samples)
         weights = sample_weights(samples)
         return Outcome(clients={client: {"weight": weight} for client, weight in weights.items()})
 

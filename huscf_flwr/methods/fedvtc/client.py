@@ -14,7 +14,13 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages, together
 from huscf_flwr.federation.feature_statistics import within_variance
-from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, ExtraLoss, held_classes
+from huscf_flwr.methods.classifier_training import (
+    CROSS_ENTROPY,
+    ClassifierTraining,
+    ExtraLoss,
+    class_means,
+    held_classes,
+)
 from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.fedvtc import losses
 from huscf_flwr.methods.fedvtc.crossing import DECODER, SPREAD, STATISTICS, FedVTCDescription
@@ -31,7 +37,7 @@ from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
-from huscf_flwr.models import Sampler, model_spec_of
+from huscf_flwr.models import Sampler, model_spec_of, state_on_cpu
 from huscf_flwr.models.decoders import Decoder
 from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
@@ -43,11 +49,6 @@ ALIGNMENT, TUNING = "alignment", "tuning"
 _UNTUNED = "untuned"
 """Name of the classifier as it was before the last tuning, and the prefix of its weights."""
 _DEVIATIONS, _DECODER, _STATISTICS = "deviations", "decoder.", "statistics."
-
-
-def tunes_last(config: RunConfig) -> bool:
-    """Return whether the run ends with a round in which everybody only tunes its classifier."""
-    return config.settings(FedVTCSettings).tuning != "never"
 
 
 class FedVTCClient(OwnClassifierClient):
@@ -109,7 +110,7 @@ class FedVTCClient(OwnClassifierClient):
         once. In the first round nothing is known of the others, and there is no second phase.
         """
         if self._is_last:
-            self._untuned = self._weights()
+            self._untuned = {name: tensor.clone() for name, tensor in self.training.weights().items()}
             yield from self._tune()
             return
         if self._settings.tuning == "every-round" and self._can_draw:
@@ -138,13 +139,13 @@ class FedVTCClient(OwnClassifierClient):
         deviations = self._deviations if self._deviations.ndim == 1 else self._deviations[told]
         tensors = {CLASS_MEANS: {"means": self._means[told].cpu()}, SPREAD: {"deviations": deviations.cpu()}}
         if self._sends_decoder and self._statistics is not None:
-            tensors[DECODER] = self._decoder_weights()
+            tensors[DECODER] = state_on_cpu(self.decoder)
         return Upload(tensors=tensors)
 
     def classifiers(self) -> Mapping[str, Classifier]:
         """Return its classifier and, in a run that tunes, that before the last tuning, or the same."""
         found = dict(super().classifiers())
-        if self._settings.tuning != "never":
+        if self._settings.tunes_last:
             found[_UNTUNED] = self.training.logits_of
         if self._untuned:
             before = ClassifierTraining(self.client, self.config)
@@ -221,8 +222,9 @@ class FedVTCClient(OwnClassifierClient):
         labels = images.labels.to(self._device)
         features = self.training.features_of(images.images).to(self._device)
         means = features.new_zeros(self._classes, features.shape[1])
-        for each in held_classes(images.labels)[0]:
-            means[each] = features[labels == each].double().mean(0).to(features.dtype)
+        if len(labels):
+            found = class_means(features, labels)
+            means[list(found.classes)] = found.means
         return OwnImages(self.training.pixels_of(images.images), labels, features, means)
 
     def _describe_features(self, own: OwnImages) -> None:
@@ -311,16 +313,6 @@ class FedVTCClient(OwnClassifierClient):
             return settings.tuning_learning_rate
         return settings.tuning_learning_rate * (1 + math.cos(math.pi * number / settings.tuning_epochs)) / 2
 
-    def _weights(self) -> dict[str, Tensor]:
-        """Return a copy of the classifier's weights, as ``ClassifierTraining`` loads them."""
-        return {
-            f"weights.{name}": tensor.detach().cpu().clone()
-            for name, tensor in self.training.network.state_dict().items()
-        }
-
-    def _decoder_weights(self) -> dict[str, Tensor]:
-        return {name: tensor.cpu() for name, tensor in self.decoder.state_dict().items()}
-
 
 class OwnDecoderClient(FedVTCClient):
     """A client whose decoder stays where it is, and has never seen a class that the client lacks."""
@@ -342,7 +334,7 @@ class OwnDecoderClient(FedVTCClient):
     def private(self) -> Tensors:
         """Return also the decoder, and the statistics that it received last."""
         received = {} if self._statistics is None else self._statistics.tensors()
-        decoder = self._decoder_weights() if self._can_draw else {}
+        decoder = state_on_cpu(self.decoder) if self._can_draw else {}
         return {
             **super().private(),
             **with_prefix(_DECODER, decoder),

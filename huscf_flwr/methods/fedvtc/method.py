@@ -30,7 +30,7 @@ from huscf_flwr.methods.contract import (
     Upload,
     form_of,
 )
-from huscf_flwr.methods.fedvtc.client import FedVTCClient, OwnDecoderClient, tunes_last
+from huscf_flwr.methods.fedvtc.client import FedVTCClient, OwnDecoderClient
 from huscf_flwr.methods.fedvtc.crossing import (
     DECODER,
     OWN,
@@ -46,8 +46,9 @@ from huscf_flwr.methods.held_classes import check_classes, described_by
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
-from huscf_flwr.methods.sample_averages import averaged_by_samples
+from huscf_flwr.methods.sample_averages import averaged_tensors
 from huscf_flwr.models import CPU, Sampler, model_spec_of, weight_dtype
+from huscf_flwr.models.decoders import load_decoder_spec
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import TensorHeader
 
@@ -105,12 +106,12 @@ class FedVTC(OwnClassifiers):
         """Raise ``ValueError`` if there is no such family or decoder, or the images are too small for it."""
         super().check(config)
         settings = config.settings(FedVTCSettings)
-        if settings.tuning != "never" and config.rounds < 2:
+        if settings.tunes_last and config.rounds < 2:
             raise ValueError(
                 f"fedvtc.tuning is {settings.tuning}, but rounds is {config.rounds}: the decoder is trained "
                 "from the second round on; set at least 2 rounds, or tuning=never"
             )
-        initial_decoder(config, CPU)
+        load_decoder_spec(config.classifier.decoder)
 
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
@@ -126,7 +127,7 @@ class FedVTC(OwnClassifiers):
     @classmethod
     def rounds(cls, config: RunConfig) -> int:
         """Return the rounds of the configuration, and one more if all tune their classifiers at the end."""
-        return config.rounds + int(tunes_last(config))
+        return config.rounds + int(config.settings(FedVTCSettings).tunes_last)
 
     def select(self, number: int, available: Sequence[int]) -> tuple[int, ...]:
         """Return who takes part: for the last tuning everybody who is there."""
@@ -180,8 +181,7 @@ class FedVTC(OwnClassifiers):
         }
         if sent:
             samples = {client: self.clients[client].samples for client in sent}
-            blocks = {client: {DECODER: tensors} for client, tensors in sent.items()}
-            self.decoder = averaged_by_samples(blocks, samples)[DECODER]
+            self.decoder = averaged_tensors(sent, samples)
         return Outcome(facts={"known_classes": int(self.known.sum())})
 
     def products(self) -> list[Product]:

@@ -87,3 +87,8 @@ class FedVTCSettings(MethodSettings):
     tuning_draws: Literal["each-pass", "once"] = "each-pass"
     tuning_real: Literal["shuffled", "after", "none"] = "shuffled"
     tuning_repeats: PositiveInt = 1
+
+    @property
+    def tunes_last(self) -> bool:
+        """Whether the run ends with a round in which everybody only tunes its classifier."""
+        return self.tuning != "never"

@@ -11,13 +11,13 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages, denormalise, together
-from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining, held_classes
+from huscf_flwr.methods.classifier_training import CROSS_ENTROPY, ClassifierTraining
 from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.gefl.autoencoder import autoencoder_spec, autoencoder_step
 from huscf_flwr.methods.gefl.crossing import GENERATOR, GeFLOrder
 from huscf_flwr.methods.gefl.settings import GeFLSettings
 from huscf_flwr.methods.generators import drawing_from
-from huscf_flwr.methods.held_classes import HeldClasses
+from huscf_flwr.methods.held_classes import HeldClasses, described
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.whole_networks import SentNetworksClient
 from huscf_flwr.models import ModelSpec
@@ -44,8 +44,7 @@ class GeFLClient(SentNetworksClient):
 
     def describe(self) -> HeldClasses:
         """Return what the server is told before the first round: which classes there are too."""
-        classes, _ = held_classes(self.images.labels)
-        return HeldClasses(samples=len(self.images), device=self.profile, classes=classes)
+        return described(self)
 
     def begin(self, number: int, order: Order) -> None:
         """Take the networks over, or the generator alone if it is the classifier that is to be trained."""
