@@ -166,12 +166,15 @@ def _classified(
     """Return the scores of the classifiers that have listed ones; nothing if there are no images."""
     device, dtype = device_of(config.compute), weight_dtype(dtype_of(config))
     found: dict[str, float] = {}
+    scored: dict[Classifier, dict[str, float]] = {}  # one classifier may have two names
     for name, classifier in member.classifiers().items() if len(images) else ():
         prefix = f"{name}_" if name else ""
-        if any(prefix + score in listed for score in CLASSIFIER_SCORES):
+        if not any(prefix + score in listed for score in CLASSIFIER_SCORES):
+            continue
+        if classifier not in scored:
             with _blaming(f"client {member.client}'s {f'{name} ' if name else ''}classifier"):
-                scores = classifier_scores(classifier, images, device=device, dtype=dtype)
-            found |= {prefix + score: value for score, value in scores.items()}
+                scored[classifier] = classifier_scores(classifier, images, device=device, dtype=dtype)
+        found |= {prefix + score: value for score, value in scored[classifier].items()}
     return found
 
 

@@ -17,7 +17,7 @@ from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import StopRequest
 from huscf_flwr.run.run_folder import last_evaluation, read_progress
-from huscf_flwr.run.run_log import warnings_since
+from huscf_flwr.run.run_log import new_warnings
 
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
@@ -32,7 +32,7 @@ class WatchedFolder:
         self._display = display
         self._total = method_of(config).rounds(config)
         self._since = time.time()
-        self._warned = 0
+        self._log_position = 0
         self._rounds, self._evaluated = 0, (0, False)
         if config.resume is not None:
             self._rounds = config.resume_round or last_round(config.resume) or 0
@@ -55,10 +55,9 @@ class WatchedFolder:
         if not self.has_begun:
             return
         folder = self._config.folder
-        warnings = warnings_since(folder, self._since)
-        for warning in warnings[self._warned :]:
+        warnings, self._log_position = new_warnings(folder, self._since, self._log_position)
+        for warning in warnings:
             self._display.note(warning)
-        self._warned = len(warnings)
         record = read_run(folder)
         rounds = {line["round"]: line for line in record.rounds}
         evaluations = {line["round"]: line for line in record.evaluations}

@@ -110,18 +110,29 @@ class RunLog(logging.Handler):
         return fields
 
 
-def warnings_since(folder: Path, since: float) -> list[str]:
-    """Return what the log in a run's ``folder`` warns of, from ``since`` on, in seconds since 1970."""
+def new_warnings(folder: Path, since: float, position: int) -> tuple[list[str], int]:
+    """Return what the log in a run's ``folder`` warns of, and up to where it has been read.
+
+    Args:
+        folder: of the run.
+        since: seconds since 1970; earlier warnings are left out.
+        position: up to where it was read before, in bytes; what is half written is read when it is whole.
+    """
     log = folder / LOG_NAME
+    if not log.is_file():
+        return [], position
+    with log.open("rb") as file:
+        file.seek(position)
+        whole, newline, _ = file.read().rpartition(b"\n")
     found = []
-    for text in log.read_text("utf-8").splitlines() if log.is_file() else []:
+    for text in whole.splitlines():
         try:
             line = json.loads(text)
-        except ValueError:  # half written
+        except ValueError:  # of a process that was killed while it wrote
             continue
         if line["level"] == "WARNING" and datetime.fromisoformat(line["time"]).timestamp() >= since:
             found.append(str(line["message"]))
-    return found
+    return found, position + len(whole) + len(newline)
 
 
 def why_ended(folder: Path) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from huscf_flwr.run.interruption import InterruptedRunError
-from huscf_flwr.run.run_log import LOG_NAME, LOGGERS, RunLog
+from huscf_flwr.run.run_log import LOG_NAME, LOGGERS, RunLog, new_warnings
 
 LOGGER = logging.getLogger("huscf_flwr.somewhere")
 
@@ -115,3 +115,27 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch):
         log._file.close()
         log._file = FullDisk()
         LOGGER.error("lost")
+
+
+def test_each_warning_is_read_once_and_when_it_is_whole(tmp_path):
+    def line(level, message, day=2):
+        return (
+            json.dumps({"level": level, "time": f"2030-01-{day:02}T00:00:00+00:00", "message": message})
+            + "\n"
+        )
+
+    since = datetime(2030, 1, 2, tzinfo=UTC).timestamp()
+    assert new_warnings(tmp_path, since, 0) == ([], 0)
+    log = tmp_path / "log.jsonl"
+    half = line("WARNING", "ö, half written")
+    log.write_text(
+        line("WARNING", "old", 1) + line("INFO", "no") + line("WARNING", "one") + half[:20], "utf-8"
+    )
+    found, position = new_warnings(tmp_path, since, 0)
+    assert found == ["one"]
+    assert new_warnings(tmp_path, since, position) == ([], position)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(half[20:] + "{broken\n" + line("WARNING", "two"))
+    found, position = new_warnings(tmp_path, since, position)
+    assert found == ["ö, half written", "two"]
+    assert position == log.stat().st_size

@@ -46,11 +46,7 @@ class _Classes:
 def shape_of_huggingface(source: Source, wanted: Wanted = Wanted()) -> ImageShape:  # noqa: B008  (frozen)
     """Return the usual shape of the training images; raises ``DataError`` as ``read_huggingface`` does."""
     with read_errors(source):
-        parts = opened(source, wanted)
-        if not parts.has_pictures:
-            return ImageShape(*_arrays(parts, "train", 1).shape[1:])
-        places = surveyed(len(parts.train))
-        return usual_shape(list(parts.pictures("train", places)))
+        return _usual_shape(opened(source, wanted))
 
 
 def huggingface_label_limit(source: Source, wanted: Wanted) -> int:
@@ -88,8 +84,13 @@ def read_huggingface(source: Source, wanted: Wanted) -> Found:
             else:
                 notes.append(f"{source}: the {len(more)} images of validation join the training images")
             train, test = (train, more) if test is None else (_joined(train, more), test)
-        shape = shape_of_huggingface(source, wanted)
-        return Found(train, test, classes.names, tuple(notes), shape)
+        return Found(train, test, classes.names, tuple(notes), _usual_shape(parts))
+
+
+def _usual_shape(parts: Parts) -> ImageShape:
+    if not parts.has_pictures:
+        return ImageShape(*_arrays(parts, "train", 1).shape[1:])
+    return usual_shape(list(parts.pictures("train", surveyed(len(parts.train)))))
 
 
 def _classes(parts: Parts, wanted: Wanted) -> _Classes:
