@@ -4,7 +4,7 @@ import torch
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods import method_of, resolved
-from tests.run.builders import DEVICE, Training
+from tests.run.builders import DEVICE, SMALL_FAMILY, Training, small_run
 
 
 def with_labels(*labels):
@@ -12,6 +12,12 @@ def with_labels(*labels):
     stream = torch.Generator().manual_seed(len(labels))
     images = torch.randint(256, (len(labels), 1, 28, 28), generator=stream, dtype=torch.uint8)
     return LabelledImages(images, torch.tensor(labels))
+
+
+def small_classifiers(folder, images, **settings):
+    """Rounds in float64 of classifiers of the small family."""
+    given = {"compute.precision": "float64", "classifier.family": SMALL_FAMILY}
+    return GivenImages(small_run(folder, folder, **{**given, **settings}), images)
 
 
 class GivenImages(Training):

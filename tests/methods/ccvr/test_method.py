@@ -8,8 +8,8 @@ from huscf_flwr.methods.ccvr import CCVR
 from huscf_flwr.methods.ccvr.client import packed, unpacked
 from huscf_flwr.methods.ccvr.crossing import CCVROrder
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import GivenImages, with_labels
-from tests.run.builders import SMALL_FAMILY, assert_same_to_the_bit, descriptions, private_tensors, small_run
+from tests.methods.classifiers import small_classifiers, with_labels
+from tests.run.builders import assert_same_to_the_bit, descriptions, private_tensors
 
 FEATURES, VIRTUAL, EPOCHS, BATCH, RATE = 6, 7, 3, 8, 0.1
 IMAGES = {0: with_labels(1, 1, 2), 1: with_labels(2, 9, 9, 4), 2: with_labels(9)}
@@ -18,15 +18,8 @@ IMAGES = {0: with_labels(1, 1, 2), 1: with_labels(2, 9, 9, 4), 2: with_labels(9)
 @pytest.fixture
 def make(tmp_path):
     def training(images=None, **settings):
-        given = {
-            "compute.precision": "float64",
-            "classifier.family": SMALL_FAMILY,
-            "classifier.learning_rate": RATE,
-            "ccvr.virtual": VIRTUAL,
-            "ccvr.epochs": EPOCHS,
-        }
-        config = small_run(tmp_path, tmp_path, method="ccvr", **{**given, **settings})
-        return GivenImages(config, images or IMAGES)
+        given = {"classifier.learning_rate": RATE, "ccvr.virtual": VIRTUAL, "ccvr.epochs": EPOCHS}
+        return small_classifiers(tmp_path, images or IMAGES, method="ccvr", **{**given, **settings})
 
     return training
 

@@ -9,8 +9,8 @@ from huscf_flwr.methods.fedgen import FedGen
 from huscf_flwr.methods.fedgen.generator import FeatureGenerator
 from huscf_flwr.models.classifiers import classifier_of
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import GivenImages, with_labels
-from tests.run.builders import SMALL_FAMILY, assert_same_to_the_bit, descriptions, small_run
+from tests.methods.classifiers import small_classifiers, with_labels
+from tests.run.builders import assert_same_to_the_bit, descriptions
 
 NOISE, HIDDEN, STEPS, RATE, BATCH, CLASSES, FEATURES = 3, 5, 4, 0.01, 8, 10, 6
 IMAGES = {0: with_labels(1, 1, 2), 1: with_labels(2, 9, 9, 4), 2: with_labels(9)}
@@ -20,8 +20,7 @@ IMAGES = {0: with_labels(1, 1, 2), 1: with_labels(2, 9, 9, 4), 2: with_labels(9)
 def make(tmp_path):
     def training(images=None, **settings):
         given = {
-            "compute.precision": "float64",
-            "classifier.family": SMALL_FAMILY,
+            "local_epochs": 2,
             "classifier.learning_rate": 0.1,
             "fedgen.weight": 10.0,
             "fedgen.noise": NOISE,
@@ -29,8 +28,7 @@ def make(tmp_path):
             "fedgen.server_steps": STEPS,
             "fedgen.server_learning_rate": RATE,
         }
-        config = small_run(tmp_path, tmp_path, method="fedgen", local_epochs=2, **{**given, **settings})
-        return GivenImages(config, images or IMAGES)
+        return small_classifiers(tmp_path, images or IMAGES, method="fedgen", **{**given, **settings})
 
     return training
 

@@ -6,8 +6,8 @@ import torch
 from huscf_flwr.methods.contract import Order, State
 from huscf_flwr.methods.fedtgp import FedTGP
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import GivenImages, with_labels
-from tests.run.builders import SMALL_FAMILY, assert_same_to_the_bit, descriptions, small_run
+from tests.methods.classifiers import small_classifiers, with_labels
+from tests.run.builders import assert_same_to_the_bit, descriptions
 
 EPOCHS, RATE, BATCH = 3, 0.2, 8
 
@@ -15,13 +15,8 @@ EPOCHS, RATE, BATCH = 3, 0.2, 8
 @pytest.fixture
 def make(tmp_path):
     def training(images, method="fedtgp", **settings):
-        given = {
-            "compute.precision": "float64",
-            "classifier.family": SMALL_FAMILY,
-            "fedtgp.server_epochs": EPOCHS,
-            "fedtgp.server_learning_rate": RATE,
-        }
-        return GivenImages(small_run(tmp_path, tmp_path, method=method, **{**given, **settings}), images)
+        given = {"fedtgp.server_epochs": EPOCHS, "fedtgp.server_learning_rate": RATE}
+        return small_classifiers(tmp_path, images, method=method, **{**given, **settings})
 
     return training
 

@@ -11,8 +11,8 @@ from huscf_flwr.methods.fedtype.client import initial_proxy
 from huscf_flwr.methods.fedtype.losses import distillation_loss, ranking_loss
 from huscf_flwr.models.classifiers import classifier_of
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import GivenImages, with_labels
-from tests.run.builders import SMALL_FAMILY, assert_same_to_the_bit, small_run
+from tests.methods.classifiers import small_classifiers, with_labels
+from tests.run.builders import assert_same_to_the_bit
 
 IMAGES = {0: with_labels(1, 1, 2), 1: with_labels(2, 9, 9, 4, 4, 2, 2, 9, 9, 9, 1), 2: with_labels(9)}
 
@@ -20,13 +20,8 @@ IMAGES = {0: with_labels(1, 1, 2), 1: with_labels(2, 9, 9, 4, 4, 2, 2, 9, 9, 9, 
 @pytest.fixture
 def make(tmp_path):
     def training(images=None, **settings):
-        given = {
-            "compute.precision": "float64",
-            "classifier.family": SMALL_FAMILY,
-            "classifier.learning_rate": 0.1,
-        }
-        config = small_run(tmp_path, tmp_path, method="fedtype", **{**given, **settings})
-        return GivenImages(config, images or IMAGES)
+        settings = {"classifier.learning_rate": 0.1, **settings}
+        return small_classifiers(tmp_path, images or IMAGES, method="fedtype", **settings)
 
     return training
 

@@ -10,8 +10,8 @@ from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifiers import classifier_of
 from huscf_flwr.models.decoders import build_decoder, load_decoder_spec
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import GivenImages
-from tests.run.builders import SMALL_DECODER, SMALL_FAMILY, assert_same_to_the_bit, private_tensors, small_run
+from tests.methods.classifiers import small_classifiers
+from tests.run.builders import SMALL_DECODER, assert_same_to_the_bit, private_tensors
 
 FEATURES, CLASSES = 6, 10
 LABELS = {0: [0] * 6 + [1] * 5, 1: [1] * 3 + [2] * 6, 2: [5] * 7}
@@ -32,18 +32,15 @@ def make(tmp_path):
     def training(images=IMAGES, name="small", **settings):
         given = {
             "rounds": 3,
-            "compute.precision": "float64",
-            "classifier.family": SMALL_FAMILY,
+            "name": name,
+            "clients": len(images),
             "classifier.learning_rate": 0.1,
             "classifier.decoder": SMALL_DECODER,
             "fedvtc.decoder_epochs": 2,
             "fedvtc.tuning_epochs": 2,
             "fedvtc.tuning_images": 3,
         }
-        config = small_run(
-            tmp_path, tmp_path, name=name, method="fedvtc", clients=len(images), **{**given, **settings}
-        )
-        return GivenImages(config, images)
+        return small_classifiers(tmp_path, images, method="fedvtc", **{**given, **settings})
 
     return training
 

@@ -10,8 +10,8 @@ from huscf_flwr.methods.gefl import GeFL, GeFLAutoencoder
 from huscf_flwr.methods.gefl.crossing import GeFLOrder
 from huscf_flwr.methods.generators import measured_generator
 from huscf_flwr.models import flatten_blocks
-from tests.methods.classifiers import GivenImages, with_labels
-from tests.run.builders import SMALL_FAMILY, assert_same_to_the_bit, descriptions, small_run
+from tests.methods.classifiers import small_classifiers, with_labels
+from tests.run.builders import assert_same_to_the_bit, descriptions
 
 IMAGES = {0: with_labels(1, 1, 2), 1: with_labels(2, 9, 9, 4, 4), 2: with_labels(9)}
 GENERATORS = ("cvae", "dcgan")
@@ -20,15 +20,8 @@ GENERATORS = ("cvae", "dcgan")
 @pytest.fixture
 def make(tmp_path):
     def training(images=None, **settings):
-        given = {
-            "compute.precision": "float64",
-            "classifier.family": SMALL_FAMILY,
-            "model.width": 0.03,
-            "rounds": 2,
-        }
-        return GivenImages(
-            small_run(tmp_path, tmp_path, method="gefl", **{**given, **settings}), images or IMAGES
-        )
+        settings = {"model.width": 0.03, "rounds": 2, **settings}
+        return small_classifiers(tmp_path, images or IMAGES, method="gefl", **settings)
 
     return training
 
