@@ -104,14 +104,13 @@ class ClassifierFamily(_Strict):
         """Return which member a client has, from zero: they are dealt in turn."""
         return client % len(self.members)
 
-    def checked(self, member: int) -> int:
-        """Return ``member``; raises ``ValueError`` if there is none of this number."""
+    def check_has(self, member: int) -> None:
+        """Raise ``ValueError`` if there is no member of this number."""
         if member >= len(self.members):
             raise ValueError(
                 f"classifier.member, or architecture in a node config, is {member}, but the family "
                 f"'{self.name}' has {len(self.members)} members, from 0: choose one of them"
             )
-        return member
 
     def check_fits(self, image: ImageSpec) -> None:
         """Raise ``ValueError`` if a member leaves smaller maps of such images than ``map_size``."""
@@ -141,12 +140,12 @@ def load_classifier_family(name_or_path: str) -> ClassifierFamily:
 def classifier_family_of(config: RunConfig, spec: ModelSpec) -> ClassifierFamily:
     """Return the family of a run's classifiers, with features as wide as the run's settings say.
 
-    Raises ``ValueError`` if images are too small for it.
+    Raises ``ValueError`` if images are too small for it, or it has no such member as they say.
     """
     family = load_classifier_family(config.classifier.family)
     if config.classifier.features is not None:
         family = family.model_copy(update={"features": config.classifier.features})
     family.check_fits(spec.image)
     if config.classifier.member is not None:
-        family.checked(config.classifier.member)
+        family.check_has(config.classifier.member)
     return family

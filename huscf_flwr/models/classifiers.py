@@ -95,7 +95,7 @@ def classifier_of(
     spec = model_spec_of(config)
     family = classifier_family_of(config, spec)
     chosen = config.classifier.member
-    member = family.member_of(client) if chosen is None else family.checked(chosen)
+    member = family.member_of(client) if chosen is None else chosen
     stream = torch_stream(config.seed, "classifier", client)
     return build_classifier(family, member, spec.image, spec.classes, stream, dtype=dtype, device=device)
 

@@ -34,6 +34,7 @@ from huscf_flwr.methods.fedvtc.decoder_training import (
 from huscf_flwr.methods.fedvtc.drawing import drawn_images, initial_decoder, sampler_from
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
+from huscf_flwr.methods.held_classes import check_classes, described
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
@@ -68,13 +69,8 @@ class FedVTCClient(OwnClassifierClient):
 
     def describe(self) -> FedVTCDescription:
         """Return also of which classes the client has enough images, and how many."""
+        check_classes({self.client: described(self)}, model_spec_of(self.config))
         classes, counts = held_classes(self.images.labels)
-        if max(classes) >= self._classes:
-            raise ValueError(
-                f"client {self.client} holds the classes {classes}, but model.spec "
-                f"'{self.config.model.spec}' has {self._classes}, from 0: choose a model with more classes, "
-                "or correct the labels"
-            )
         enough = [(y, n) for y, n in zip(classes, counts, strict=True) if n >= self._settings.least_count]
         return FedVTCDescription(
             samples=len(self.images),
