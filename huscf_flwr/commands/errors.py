@@ -45,6 +45,9 @@ def errors_as_messages(command: Sequence[str] = (), options: Sequence[str] = ())
     kept = Kept()
     try:
         yield kept
+    except typer.Exit:
+        # It is a RuntimeError, though nothing went wrong in it.
+        raise
     except InterruptedRunError as stopped:
         typer.echo(str(stopped), err=True)
         if command and stopped.resumable is not None:

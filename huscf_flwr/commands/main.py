@@ -16,6 +16,7 @@ from huscf_flwr.commands.cuts import cuts_app
 from huscf_flwr.commands.data import data_app
 from huscf_flwr.commands.deploy import deploy_app
 from huscf_flwr.commands.devices import devices_app
+from huscf_flwr.commands.privacy import privacy_command
 from huscf_flwr.commands.run import run_command
 from huscf_flwr.commands.sample import sample_command
 from huscf_flwr.commands.soak import soak_command
@@ -47,6 +48,7 @@ def _before_any_command(
 app.command("run")(run_command)
 app.command("compare")(compare_command)
 app.command("sample")(sample_command)
+app.command("privacy")(privacy_command)
 app.add_typer(data_app, name="data")
 app.add_typer(cuts_app, name="cuts")
 app.add_typer(devices_app, name="devices")

@@ -13,6 +13,7 @@ from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.report_charts import charts
 from huscf_flwr.evaluation.report_clients import client_table, cut_changes, drop_outs, membership
 from huscf_flwr.evaluation.report_page import render_page
+from huscf_flwr.evaluation.report_privacy import privacy
 from huscf_flwr.evaluation.report_sections import (
     client_scores,
     colours,
@@ -66,6 +67,7 @@ def report_page(record: RunRecord) -> str:
             "cut_changes": cut_changes(record),
             "drop_outs": drop_outs(record),
             "traffic": traffic(record),
+            "privacy": privacy(record),
             "settings": settings(record),
             "most_clients": MOST_CLIENTS,
         }

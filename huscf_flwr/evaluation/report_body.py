@@ -376,6 +376,7 @@ BODY = """\
 </section>
 {% endif %}
 
+{% include "privacy" %}
 {% if settings %}
 <section id="configuration">
   <h2>Configuration</h2>

@@ -14,6 +14,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from huscf_flwr.evaluation import formats
 from huscf_flwr.evaluation.figures import DARK, LIGHT
 from huscf_flwr.evaluation.report_body import BODY
+from huscf_flwr.evaluation.report_privacy_body import PRIVACY_SECTION
 from huscf_flwr.evaluation.report_style import STYLE
 from huscf_flwr.metrics import Metric
 
@@ -36,7 +37,9 @@ def _page() -> Template:
 def page_template(title: str, body: str) -> Template:
     """Return the template of a page in the report's style; both arguments are templates themselves."""
     environment = Environment(
-        loader=DictLoader({"page": _PAGE, "style": STYLE, "title": title, "body": body}),
+        loader=DictLoader(
+            {"page": _PAGE, "style": STYLE, "title": title, "body": body, "privacy": PRIVACY_SECTION}
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

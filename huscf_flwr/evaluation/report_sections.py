@@ -9,6 +9,7 @@ import base64
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from huscf_flwr.evaluation.formats import known_number
@@ -245,14 +246,15 @@ def _samples_of(record: RunRecord, product: str) -> ProductSamples:
         domains=tuple(judged),
         clients=len(record.products.get(product, ())) or None,
         latest_round=latest.round,
-        latest=_png_uri(latest),
+        latest=png_uri(latest.path),
         height=_png_height(latest),
-        earlier=tuple((grid.round, _png_uri(grid)) for grid in _evenly(earlier, EARLIER_ROUNDS_SHOWN)),
+        earlier=tuple((grid.round, png_uri(grid.path)) for grid in _evenly(earlier, EARLIER_ROUNDS_SHOWN)),
     )
 
 
-def _png_uri(grid: SampleGrid) -> str:
-    return "data:image/png;base64," + base64.b64encode(grid.path.read_bytes()).decode()
+def png_uri(path: Path) -> str:
+    """Return a picture as an address that has all of it."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _png_height(grid: SampleGrid) -> int:

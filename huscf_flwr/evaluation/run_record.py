@@ -24,6 +24,9 @@ DIRECTIONS = ("up", "down")
 CLASSES = "classes.json"
 """File with the names of classes, by domain and label; only where classes have names."""
 
+PRIVACY = "privacy"
+"""Folder with what an audit has found, and the name of the file in it that says so."""
+
 _SAMPLE_NAME = re.compile(r"round-(\d+)-([a-z0-9-]+)\.png")
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class RunRecord:
         summary: `summary.json`, which a run writes when it ends well.
         samples: the pictures in `samples/`, by product and round.
         classes: `classes.json`, names by label for each domain whose classes have names.
+        privacy: `privacy/privacy.json`, what an audit has found (`huscf privacy`).
     """
 
     folder: Path
@@ -66,6 +70,7 @@ class RunRecord:
     summary: Json
     samples: tuple[SampleGrid, ...]
     classes: Json
+    privacy: Json
 
     @property
     def name(self) -> str:
@@ -151,6 +156,7 @@ def read_run(folder: Path) -> RunRecord:
         summary=_mapping(folder / "summary.json", json.loads),
         samples=_samples(folder / "samples"),
         classes=_mapping(folder / CLASSES, json.loads),
+        privacy=_mapping(folder / PRIVACY / f"{PRIVACY}.json", json.loads),
     )
 
 

@@ -24,7 +24,8 @@ from huscf_flwr.models.spec import (
     TransposedConvolutionSpec,
 )
 
-_LEAK = 0.2
+LEAK = 0.2
+"""Slope of a leaky activation below zero."""
 
 
 class Block(nn.Module):
@@ -105,7 +106,7 @@ def _activation(spec: BlockSpec) -> nn.Module:
         case "relu":
             return nn.ReLU(inplace=True)
         case "leaky_relu":
-            return nn.LeakyReLU(_LEAK, inplace=True)
+            return nn.LeakyReLU(LEAK, inplace=True)
         case "tanh":
             return nn.Tanh()
         case "none":

@@ -28,6 +28,7 @@ from huscf_flwr.run.placement import spread
 from huscf_flwr.run.rounds import OpenRound
 from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
+from huscf_flwr.run.transcript import TranscriptRecorder
 from huscf_flwr.session import HostTimer, LocalChannel, LockStep, MessageSession, SessionError
 
 _STOP_POLL_SECONDS = 0.2
@@ -42,13 +43,15 @@ def train_locally(
     make_timer: TimerFactory | None = None,
     judged: bool = True,
     stop: StopRequest | None = None,
+    recorder: TranscriptRecorder | None = None,
 ) -> dict[str, Any]:
     """Train, judge and write the run's folder; return the summary.
 
     ``make_method`` makes the server's half of the method where that is not to be the configured one alone;
     ``make_timer`` the timer of a host from the number of a round and the host's clients; without being
-    ``judged`` a run is not scored. Raises ``InterruptedRunError`` after the step in which ``stop`` is asked
-    for, and ``FolderInUseError`` if another process writes into the run's folder.
+    ``judged`` a run is not scored; ``recorder`` sees all that crosses. Raises ``InterruptedRunError`` after
+    the step in which ``stop`` is asked for, and ``FolderInUseError`` if another process writes into the run's
+    folder.
     """
     shown = display or TerminalDisplay()
     with progress_told(Paced(shown.note)):
@@ -75,6 +78,7 @@ def train_locally(
             population,
             make_timer,
             stop or StopRequest(),
+            recorder,
         )
         engine.train()
         return going.finish()
@@ -90,6 +94,7 @@ class LocalEngine:
         population: Population,
         make_timer: TimerFactory,
         stop: StopRequest,
+        recorder: TranscriptRecorder | None = None,
     ) -> None:
         """Train the clients of ``population`` on ``hosts``."""
         self._run = run
@@ -97,6 +102,7 @@ class LocalEngine:
         self._population = population
         self._make_timer = make_timer
         self._stop = stop
+        self._recorder = recorder
 
     def train(self) -> None:
         """Train all rounds that are left, and let clients evaluate their models whenever that is due."""
@@ -116,6 +122,8 @@ class LocalEngine:
         placement = self._dealt(self._run.select(range(len(self._population.partitions))))
         timers = [self._make_timer(number, clients) for clients in placement]
         opened = self._run.open_round(placement)
+        if self._recorder is not None:
+            self._recorder.begin(opened)
         with ThreadPoolExecutor(len(placement)) as pool:
             running = [
                 pool.submit(self._train_host, opened, host, timer) for host, timer in enumerate(timers)
@@ -127,6 +135,8 @@ class LocalEngine:
             for client, drop_out in host.drop_outs.items():
                 opened.session.drop(client, drop_out.reason)
         uploads = {client: upload for host in hosted for client, upload in host.uploads.items()}
+        if self._recorder is not None:
+            self._recorder.end(uploads)
         # Trained again, it would come out the same.
         self._run.end_round(uploads, may_retry=False)
 
@@ -175,7 +185,9 @@ class LocalEngine:
         session = opened.session
         try:
             if isinstance(session, LockStep):
-                return self._hosts[host].train(opened.assignment(host), LocalChannel(session, host), timer)
+                tap = None if self._recorder is None else self._recorder.crossed
+                channel = LocalChannel(session, host, tap)
+                return self._hosts[host].train(opened.assignment(host), channel, timer)
             return self._train_alone(opened, session, host, timer)
         except BaseException as error:
             session.abort(error)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from huscf_flwr.session.exchange import DropOut, Exchange, Parcel
+from huscf_flwr.session.exchange import Direction, DropOut, Exchange, Frame, Parcel
 from huscf_flwr.session.lockstep import LockStep
+
+Tap = Callable[[Exchange, Direction, int, Frame], None]
+"""Called with every frame of a client that crosses, as it crosses."""
 
 
 class Channel(Protocol):
@@ -36,9 +40,10 @@ class LocalChannel:
     Nothing is copied; where the session has a wire type, numbers are rounded as if they had crossed in it.
     """
 
-    def __init__(self, session: LockStep, host: int = 0) -> None:
+    def __init__(self, session: LockStep, host: int = 0, tap: Tap | None = None) -> None:
         self._session = session
         self._host = host
+        self._tap = tap
         self._up: dict[int, Parcel] = {}
         self._down: dict[int, Parcel] = {}
 
@@ -47,9 +52,9 @@ class LocalChannel:
         """The exchanges of a step, in their order."""
         return self._session.exchanges
 
-    def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:  # noqa: ARG002 - in receive
+    def send(self, exchange: Exchange, client: int, parcel: Parcel) -> None:
         """Keep it until the others' are there: they go up together."""
-        self._up[client] = self._crossed(parcel)
+        self._up[client] = self._crossed(exchange, "up", client, parcel)
 
     def receive(self, exchange: Exchange) -> tuple[int, Parcel]:
         """Return the next client's answer; the first is waited for."""
@@ -57,7 +62,12 @@ class LocalChannel:
             up, self._up = self._up, {}
             self._down = dict(self._session.exchange(self._host, exchange, up))
         client = next(iter(self._down))
-        return client, self._crossed(self._down.pop(client))
+        return client, self._crossed(exchange, "down", client, self._down.pop(client))
 
-    def _crossed(self, parcel: Parcel) -> Parcel:
-        return parcel if isinstance(parcel, DropOut) else self._session.wire.crossed(parcel)
+    def _crossed(self, exchange: Exchange, direction: Direction, client: int, parcel: Parcel) -> Parcel:
+        if isinstance(parcel, DropOut):
+            return parcel
+        frame = self._session.wire.crossed(parcel)
+        if self._tap is not None:
+            self._tap(exchange, direction, client, frame)
+        return frame

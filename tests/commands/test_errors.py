@@ -74,3 +74,10 @@ def test_a_run_that_has_failed_says_how_to_go_on_if_a_round_of_it_is_kept(tmp_pa
     assert lines[0].startswith("error: [Errno 28] No space left on device; it cannot be written: 'a'")
     again = f"huscf run {tmp_path}/config.yaml --set resume={tmp_path} --engine local"
     assert lines[1:] == (["to go on:", again] if begun else [])
+
+
+def test_an_exit_status_that_a_command_chose_is_its_own(capsys):
+    with pytest.raises(typer.Exit) as ended, errors_as_messages():
+        raise typer.Exit(1)
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == ""

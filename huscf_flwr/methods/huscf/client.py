@@ -69,14 +69,7 @@ class HuSCFClient(LockStepClient):
         if SEGMENTS in order.tensors:
             segments.load(unflatten_blocks(blocks))
         segments.load_moments(order.tensors.get(TAKEN_MOMENTS, {}))
-        self._batches = RoundBatches(
-            self.images,
-            self.config,
-            latent=self._split.spec.latent,
-            client=self.client,
-            number=number,
-            sampler=_SAMPLERS[self._settings.batches],
-        )
+        self._batches = round_batches(self.client, self.images, self.config, number)
 
     def step(self) -> ClientStep:
         """Return the step on the next batch; see ``SplitClient.step``."""
@@ -110,6 +103,18 @@ class HuSCFClient(LockStepClient):
         )
         split.segments.load_moments(self.private())
         return split
+
+
+def round_batches(client: int, images: LabelledImages, config: RunConfig, number: int) -> RoundBatches:
+    """Return the batches of a client in round ``number``, the same whenever they are drawn."""
+    return RoundBatches(
+        images,
+        config,
+        latent=model_spec_of(config).latent,
+        client=client,
+        number=number,
+        sampler=_SAMPLERS[config.settings(HuSCFSettings).batches],
+    )
 
 
 class HuSCFFromLabelsClient(HuSCFClient):

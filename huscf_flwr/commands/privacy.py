@@ -1,0 +1,141 @@
+"""``huscf privacy``: attack a run with what really crosses, and say what the server gets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.commands.options import Format, OutputFormat, Overrides, print_json, read_run_config
+from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.data.progress import Paced, progress_told
+from huscf_flwr.models import Cut
+from huscf_flwr.privacy.audited_runs import DEFENCES, Audited, Wanted, audit_config, audit_run
+from huscf_flwr.privacy.ceilings import Ceilings
+from huscf_flwr.privacy.server import ATTACKS
+from huscf_flwr.privacy.table import LEGEND, audit_table
+from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
+from huscf_flwr.run.terminal import terminal
+
+_WIDTH = 170
+
+
+def privacy_command(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="a run's folder; or a configuration, which is trained first"),
+    ],
+    *,
+    rounds: Annotated[int, typer.Option(min=1, help="of the training of a configuration")] = 2,
+    cuts: Annotated[
+        str, typer.Option("--cuts", help="of all clients of a configuration, such as 1-1-1-1,1-1-2-1")
+    ] = "",
+    defences: Annotated[
+        str, typer.Option("--defences", help=f"of a configuration: some of {', '.join(DEFENCES)}")
+    ] = "none",
+    attacks: Annotated[str, typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}")] = ",".join(
+        ATTACKS
+    ),
+    clients: Annotated[int, typer.Option("--clients", min=1, help="attacked of those with the same cut")] = 2,
+    ceiling: Annotated[
+        list[str] | None,
+        typer.Option("--ceiling", metavar="NAME=VALUE", help="exit with 1 above it: psnr=20 or labels=0.5"),
+    ] = None,
+    settings: Overrides = None,
+    output_format: OutputFormat = Format.TABLE,
+) -> None:
+    """Attack what crosses in a round, as a curious server would, and say what it gets.
+
+    Of a run, one more round is trained from its last checkpoint. The run's folder, or that of each training,
+    then has privacy/ with values and pictures, and a report that shows them.
+    """
+    with errors_as_messages(["huscf", "privacy"]):
+        ceilings = Ceilings.of(ceiling or ())
+        wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients)
+        with _display(output_format) as display, progress_told(Paced(display.note)):
+            if Path(target).is_dir():
+                _check_is_run(Path(target))
+                _refuse_for_runs(cuts, defences, settings)
+                found = [audit_run(Path(target), wanted, display)]
+            else:
+                found = audit_config(
+                    read_run_config(target, settings),
+                    rounds=rounds,
+                    cuts=[_cut(text) for text in _split(cuts)],
+                    defences=_known(defences, DEFENCES, "--defences"),
+                    wanted=wanted,
+                    display=display,
+                )
+        _show(found, output_format)
+        exceeded = [sentence for audited in found for sentence in ceilings.exceeded(audited)]
+        for sentence in exceeded:
+            typer.echo(sentence, err=True)
+        if exceeded:
+            raise typer.Exit(1)
+
+
+def _display(output_format: Format) -> AbstractContextManager[Display]:
+    return TerminalDisplay() if output_format is Format.TABLE else nullcontext(NoDisplay())
+
+
+def _show(found: list[Audited], output_format: Format) -> None:
+    if output_format is Format.JSON:
+        print_json([audited.as_json() for audited in found])
+        return
+    console = terminal()
+    console = console if console.is_terminal else terminal(_WIDTH)
+    console.print(audit_table(found))
+    console.print(LEGEND, style="dim")
+    for audited in found:
+        for sentence in audited.verdict:
+            console.print(f"{audited.defence}: {sentence}.", highlight=False, markup=False)
+        console.print(f"report: {audited.config.folder / 'report.html'}", highlight=False, markup=False)
+
+
+def _check_is_run(folder: Path) -> None:
+    if not (folder / "config.yaml").is_file():
+        raise ValueError(f"{folder} has no config.yaml; give the folder of a run, such as runs/demo")
+
+
+def _refuse_for_runs(cuts: str, defences: str, settings: list[str] | None) -> None:
+    given = [
+        name
+        for name, is_given in (
+            ("--cuts", bool(cuts)),
+            ("--defences", defences != "none"),
+            ("--set", bool(settings)),
+        )
+        if is_given
+    ]
+    if given:
+        raise ValueError(
+            f"{given[0]} needs a configuration, which is trained anew: a run goes on as it was trained"
+        )
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _known(text: str, known: Collection[str], option: str) -> list[str]:
+    names = _split(text)
+    for name in names or [text]:
+        if name not in known:
+            raise ValueError(
+                f"{option}: '{name}'{did_you_mean(name, list(known))}: there are {', '.join(known)}"
+            )
+    return names
+
+
+def _cut(text: str) -> Cut:
+    numbers = text.split("-")
+    if len(numbers) != len(Cut._fields) or not all(number.isdecimal() for number in numbers):
+        raise ValueError(
+            f"--cuts: '{text}'; write the blocks kept in generator head, generator tail, discriminator head "
+            "and discriminator tail, such as 1-1-2-1"
+        )
+    return Cut(*map(int, numbers))

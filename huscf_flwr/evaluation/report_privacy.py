@@ -1,0 +1,70 @@
+"""What the section about an audit says, as plain data without any HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from huscf_flwr.evaluation.formats import known_number
+from huscf_flwr.evaluation.report_sections import png_uri
+from huscf_flwr.evaluation.run_record import PRIVACY, Json, RunRecord, items, part
+
+Step = tuple[int, str, float | None, float | None, float | None]
+"""Step, best attack, median decibel of the images, share of the labels that are right, median SSIM."""
+
+
+@dataclass(frozen=True)
+class AttackedCut:
+    """The clients with one cut."""
+
+    name: str
+    clients: int
+    failed: bool
+    """Whether the attacks have failed where nothing explains it; then they prove nothing."""
+    steps: tuple[Step, ...]
+    mean_image: float | None
+    picture: str | None
+    """True images above reconstructed ones, for each step."""
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What an audit has found."""
+
+    round: int | None
+    defence: str
+    cuts: tuple[AttackedCut, ...]
+    verdict: tuple[str, ...]
+
+
+def privacy(record: RunRecord) -> Privacy | None:
+    """Return what an audit of the run has found; None if there was none."""
+    found = record.privacy
+    if not found:
+        return None
+    number = known_number(found.get("round"))
+    verdict = found.get("verdict")
+    return Privacy(
+        round=None if number is None else int(number),
+        defence=str(found.get("defence", "none")),
+        cuts=tuple(_attacked(record, cut) for cut in items(found, "cuts")),
+        verdict=tuple(map(str, verdict)) if isinstance(verdict, list) else (),
+    )
+
+
+def _attacked(record: RunRecord, cut: Json) -> AttackedCut:
+    name = str(cut.get("name"))
+    path = record.folder / PRIVACY / f"cut-{name}.png"
+    clients = part(cut, "clients")
+    return AttackedCut(
+        name=name,
+        clients=len(clients) if isinstance(clients, list) else 0,
+        failed=bool(cut.get("failed")),
+        steps=tuple(map(_step, items(cut, "steps"))),
+        mean_image=known_number(cut.get("mean_image")),
+        picture=png_uri(path) if path.is_file() else None,
+    )
+
+
+def _step(found: Json) -> Step:
+    psnr, labels, ssim = (known_number(found.get(value)) for value in ("psnr", "labels", "ssim"))
+    return int(known_number(found.get("step")) or 0), str(found.get("attack")), psnr, labels, ssim

@@ -1,0 +1,41 @@
+"""The section of the report's page about an audit, as a Jinja template."""
+
+PRIVACY_SECTION = """\
+{% if privacy %}
+<section id="privacy">
+  <h2>What the server sees</h2>
+  <p class="lead">Attacks on what crossed in round {{ privacy.round }}, by a server that follows the protocol
+    and is curious{% if privacy.defence != "none" %}, with the defence {{ privacy.defence }}{% endif %}.
+    True images, and below them what the best attack made of what the server saw. Nothing here has a formal
+    guarantee.</p>
+  {% for sentence in privacy.verdict %}
+  <p>{{ sentence[0]|upper }}{{ sentence[1:] }}.</p>
+  {% endfor %}
+  {% for cut in privacy.cuts %}
+  <article class="samples">
+    <header><h3>cut {{ cut.name }}</h3>
+      <span class="soft">{{ cut.clients }} client{{ "" if cut.clients == 1 else "s" }} attacked</span>
+    </header>
+    {% if cut.failed %}
+    <p>The attacks failed here, which proves nothing: no defence explains it.</p>
+    {% endif %}
+    {% if cut.picture %}
+    <div class="scroll"><img src="{{ cut.picture }}"
+      alt="true and reconstructed images, cut {{ cut.name }}"></div>
+    {% endif %}
+    <div class="scroll"><table>
+      <thead><tr><th>Step</th><th class="text">Best attack</th><th>Images, dB</th>
+        <th>Their mean image, dB</th><th>SSIM</th><th>Labels right</th></tr></thead>
+      <tbody>
+      {% for step, attack, psnr, labels, ssim in cut.steps %}
+      <tr><td>{{ step }}</td><td class="text">{{ attack }}</td><td>{{ psnr|decimal(1) }}</td>
+        <td>{{ cut.mean_image|decimal(1) }}</td><td>{{ ssim|decimal(2) }}</td>
+        <td>{{ labels|percent }}</td></tr>
+      {% endfor %}
+      </tbody>
+    </table></div>
+  </article>
+  {% endfor %}
+</section>
+{% endif %}
+"""

@@ -1,0 +1,1 @@
+"""Attacks, one file each: what they are given is in their arguments, and nothing else."""

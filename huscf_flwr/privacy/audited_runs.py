@@ -1,0 +1,256 @@
+"""Runs that are audited: a round of a run that is there, replayed; or a short training of a configuration."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.config import RunConfig, load_config
+from huscf_flwr.evaluation.figures import sample_grid
+from huscf_flwr.evaluation.report import write_report
+from huscf_flwr.evaluation.run_record import PRIVACY, read_run
+from huscf_flwr.methods import method_of, resolved
+from huscf_flwr.methods.huscf import HuSCF
+from huscf_flwr.models import Cut
+from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
+from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, has_failed, verdict
+from huscf_flwr.run.check import CheckedRun, check_run
+from huscf_flwr.run.checkpoint import last_round
+from huscf_flwr.run.display import Display
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
+from huscf_flwr.session import HostTimer, sent_bytes
+
+PICTURED = 10
+"""Images of a client in a picture."""
+
+DEFENCES: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "fake-labels": {"fake_labels": "uniform"},
+    "bfloat16": {"compute.wire_dtype": "bfloat16"},
+}
+"""Settings by the name of a defence; none of them has a formal guarantee.
+
+``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
+``bfloat16``: activations cross with 8 bits of precision.
+"""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was found of one run."""
+
+    config: RunConfig
+    defence: str
+    round: int
+    """That was recorded."""
+    cuts: tuple[CutFindings, ...]
+    megabytes: float
+    """That a client sends and receives in a step, the mean over those attacked."""
+
+    @property
+    def is_hindered(self) -> bool:
+        """Whether settings explain it if attacks fail."""
+        return self.config.compute.wire_dtype is not None
+
+    @property
+    def failed(self) -> tuple[CutFindings, ...]:
+        """Cuts for which the attacks have failed, so that nothing is shown."""
+        return tuple(found for found in self.cuts if has_failed(found, hindered=self.is_hindered))
+
+    @property
+    def verdict(self) -> list[str]:
+        """What the server gets, in words."""
+        return verdict([found for found in self.cuts if found not in self.failed])
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Means over the domains of what the run's products are worth, where they were judged."""
+        found = read_run(self.config.folder).domains.values()
+        means = {}
+        for name in ("label_fidelity", "tstr_accuracy"):
+            known = [scores[name] for scores in found if name in scores]
+            if known:
+                means[name] = sum(known) / len(known)
+        return means
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "run": str(self.config.folder),
+            "defence": self.defence,
+            "round": self.round,
+            "guarantee": None,
+            "megabytes_a_step": self.megabytes,
+            "scores": self.scores,
+            "cuts": [{**found.as_json(), "failed": found in self.failed} for found in self.cuts],
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked at in every run."""
+
+    attacks: Collection[str]
+    clients_of_a_cut: int
+    """At most so many clients with the same cut are attacked."""
+
+
+def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
+    """Replay one more round of the run in ``folder`` from its last checkpoint; leave what was found in it.
+
+    Raises ``ValueError`` if it has no checkpoint, or is of another method.
+    """
+    config = resolved(load_config(str(folder / "config.yaml")))
+    _check_method(config)
+    last = last_round(folder)
+    if last is None:
+        raise ValueError(f"{folder}: no checkpoint to go on from; train it with checkpoint.every above 0")
+    with tempfile.TemporaryDirectory(prefix="huscf-privacy-") as scratch:
+        replayed = config.model_copy(
+            update={
+                "output": Path(scratch),
+                "resume": folder,
+                "resume_round": None,
+                "rounds": last + 1,
+            }
+        )
+        transcripts, checked = _recorded(replayed, display, judged=False)
+    return _audited(config, "none", transcripts, checked, wanted, display)
+
+
+def audit_config(
+    config: RunConfig,
+    *,
+    rounds: int,
+    cuts: Sequence[Cut],
+    defences: Sequence[str],
+    wanted: Wanted,
+    display: Display,
+) -> list[Audited]:
+    """Train ``config`` for some rounds with each of ``cuts`` and ``defences``, and audit the last of them.
+
+    Without ``cuts``, clients have those of the configuration. Each is a run in a folder of its own, and is
+    judged, so that it is seen what a defence costs.
+    """
+    _check_method(config)
+    found = []
+    for variant, defence in variants(config, rounds=rounds, cuts=cuts, defences=defences):
+        display.note(f"training {variant.name}")
+        transcripts, checked = _recorded(variant, display, judged=True)
+        found.append(_audited(variant, defence, transcripts, checked, wanted, display))
+    return found
+
+
+def variants(
+    config: RunConfig, *, rounds: int, cuts: Sequence[Cut], defences: Sequence[str]
+) -> list[tuple[RunConfig, str]]:
+    """Return the configuration of every run, with the name of its defence."""
+    return [
+        (_variant(config, rounds, cut, defence), defence) for cut in (cuts or (None,)) for defence in defences
+    ]
+
+
+def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> RunConfig:
+    content = config.model_dump()
+    for key, value in DEFENCES[defence].items():
+        section, _, name = key.rpartition(".")
+        (content[section] if section else content)[name] = value
+    content["rounds"] = rounds
+    content["output"] = config.output / f"{config.name}-privacy"
+    content["name"] = defence if cut is None else f"{defence}-cut-{'-'.join(map(str, cut))}"
+    if cut is not None:
+        content["cuts"] |= {"solver": "fixed", "fixed": tuple(cut), "dynamic": False}
+    return resolved(RunConfig.model_validate(content))
+
+
+def _check_method(config: RunConfig) -> None:
+    if not issubclass(method_of(config), HuSCF):
+        raise ValueError(
+            f"method: {config.method}; attacks are there for huscf only. What other methods reveal is "
+            "declared, and shown by huscf compare"
+        )
+
+
+def _recorded(
+    config: RunConfig, display: Display, *, judged: bool
+) -> tuple[dict[int, Transcript], CheckedRun]:
+    checked = check_run(config)
+    recorder = TranscriptRecorder(recorded_steps)
+    train_locally(
+        checked,
+        display=display,
+        make_timer=lambda *_: HostTimer(),
+        judged=judged,
+        recorder=recorder,
+    )
+    return recorder.transcripts, checked
+
+
+def _audited(
+    config: RunConfig,
+    defence: str,
+    transcripts: Mapping[int, Transcript],
+    checked: CheckedRun,
+    wanted: Wanted,
+    display: Display,
+) -> Audited:
+    chosen = _chosen(transcripts, wanted.clients_of_a_cut)
+    audits = []
+    for place, transcript in enumerate(chosen, start=1):
+        display.note(f"attacking client {transcript.client}, {place} of {len(chosen)}")
+        audits.append(audit_client(checked.config, transcript, checked.population, wanted.attacks))
+    found = Audited(
+        config=config,
+        defence=defence,
+        round=chosen[0].round,
+        cuts=tuple(findings_by_cut(audits)),
+        megabytes=sum(_megabytes(each, config) for each in chosen) / len(chosen),
+    )
+    _write(found, audits)
+    return found
+
+
+def _chosen(transcripts: Mapping[int, Transcript], of_a_cut: int) -> list[Transcript]:
+    """Return transcripts of clients that took part to the end, at most so many with the same cut."""
+    chosen: dict[Any, list[Transcript]] = {}
+    for transcript in transcripts.values():
+        if transcript.upload is not None:
+            chosen.setdefault(transcript.order.facts, []).append(transcript)
+    return [each for same in chosen.values() for each in same[:of_a_cut]]
+
+
+def _megabytes(transcript: Transcript, config: RunConfig) -> float:
+    frames = next(iter(transcript.frames.values())).values()
+    return sum(tensor.numel() for frame in frames for tensor in frame) * sent_bytes(config) / 1e6
+
+
+def _write(found: Audited, audits: Sequence[ClientAudit]) -> None:
+    """Leave what was found in the run's folder: values, pictures, and the report anew."""
+    folder = found.config.folder / PRIVACY
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    for cut in found.cuts:
+        first = next(audit for audit in audits if audit.cut == cut.cut)
+        _draw(folder / f"cut-{cut.name}.png", first)
+    write_atomically(folder / f"{PRIVACY}.json", json.dumps(found.as_json(), indent=2).encode())
+    write_report(found.config.folder)
+
+
+def _draw(path: Path, audit: ClientAudit) -> None:
+    """Draw true images above what the best attack made of them, for each step."""
+    steps = sorted({each.step for each in audit.attacked})
+    best = [best_attack(audit, step) for step in steps]
+    columns = min(PICTURED, *(len(each.truth) for each in best))
+    rows = [images[:columns] for each in best for images in (each.truth, each.images)]
+    captions = [caption for each in best for caption in (f"step {each.step}", each.attack)]
+    sample_grid(path, torch.cat(rows), columns, captions)

@@ -1,0 +1,137 @@
+"""What an audit found, as rows of plain values, and as a verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.models import Cut
+from huscf_flwr.privacy.audit import Attacked, ClientAudit
+from huscf_flwr.privacy.scoring import nearness
+
+RECOGNISABLE = 20.0
+"""Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12."""
+FLOORS = {"first": 60.0, "deeper": 18.0, "middle": 25.0}
+"""Decibel that an attack must reach where nothing hinders it; below, it has failed and proves nothing.
+
+In the first step, for a head of one block and for deeper ones, and in the middle of a round."""
+
+
+@dataclass(frozen=True)
+class StepFindings:
+    """The best attack on the batches of one step, over all clients of a cut."""
+
+    step: int
+    attack: str
+    psnr: float
+    """Decibel, the median over the images."""
+    psnr_worst_decile: float
+    """Decibel that a tenth of the images exceeds."""
+    ssim: float
+    """The median over the images."""
+    labels: float
+    """Share of the labels that it has right."""
+
+
+@dataclass(frozen=True)
+class CutFindings:
+    """What a curious server gets of the clients with one cut."""
+
+    cut: Cut
+    clients: tuple[int, ...]
+    steps: tuple[StepFindings, ...]
+    """By step, from the first."""
+    labels_known: float | None
+    """Mean share of all classes of which it knows whether a client has any."""
+    mean_image: float
+    """Decibel: what it would give to know the mean of a client's images, and no more."""
+    majority: float
+    """Share of labels that it would give to guess each client's most frequent one."""
+
+    @property
+    def name(self) -> str:
+        """The cut, as in ``1-1-2-1``."""
+        return "-".join(map(str, self.cut))
+
+    @property
+    def worst(self) -> StepFindings:
+        """The step that gives most away."""
+        return max(self.steps, key=lambda step: step.psnr)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "cut": list(self.cut), "name": self.name}
+
+
+def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
+    """Return what was found of all clients with the same cut together, by cut."""
+    found = []
+    for cut in sorted({audit.cut for audit in audits}):
+        of_cut = [audit for audit in audits if audit.cut == cut]
+        known = [audit.labels_known for audit in of_cut if audit.labels_known is not None]
+        found.append(
+            CutFindings(
+                cut=cut,
+                clients=tuple(audit.client for audit in of_cut),
+                steps=tuple(_best_by_step(of_cut)),
+                labels_known=_mean(known) if known else None,
+                mean_image=_mean([audit.mean_image for audit in of_cut]),
+                majority=_mean([audit.majority for audit in of_cut]),
+            )
+        )
+    return found
+
+
+def best_attack(audit: ClientAudit, step: int) -> Attacked:
+    """Return the attack on a client that came nearest in a step."""
+    of_step = [each for each in audit.attacked if each.step == step]
+    return max(of_step, key=lambda each: nearness(each.images, each.truth).psnr)
+
+
+def has_failed(found: CutFindings, *, hindered: bool) -> bool:
+    """Return whether the attacks have failed where no defence explains it; then they prove nothing."""
+    first = FLOORS["first"] if found.cut.discriminator_head == 1 else FLOORS["deeper"]
+    return not hindered and found.steps[0].psnr < first
+
+
+def verdict(found: Sequence[CutFindings]) -> list[str]:
+    """Return in plain words what the server gets."""
+    sentences = []
+    for each in found:
+        worst, who = each.worst, f"clients with cut {each.name}"
+        gets = f"the server sees the images of {who}"
+        if worst.psnr < RECOGNISABLE:
+            gets = f"of {who} these attacks get no recognisable images"
+        images = f"{gets}: {worst.psnr:.0f} dB, where their mean image has {each.mean_image:.0f} dB"
+        labels = max(step.labels for step in each.steps)
+        sentences.append(f"{images}; and {labels:.0%} of the labels of a batch")
+    return sentences
+
+
+def _best_by_step(audits: Sequence[ClientAudit]) -> list[StepFindings]:
+    attacked = [each for audit in audits for each in audit.attacked]
+    found = []
+    for step in sorted({each.step for each in attacked}):
+        of_step = [each for each in attacked if each.step == step]
+        names = sorted({each.attack for each in of_step})
+        scored = [_scored(name, step, [each for each in of_step if each.attack == name]) for name in names]
+        found.append(max(scored, key=lambda each: each.psnr))
+    return found
+
+
+def _scored(attack: str, step: int, attacked: Sequence[Attacked]) -> StepFindings:
+    near = nearness(_joined(attacked, "images"), _joined(attacked, "truth"))
+    right = _joined(attacked, "labels_right").float().mean().item()
+    return StepFindings(step, attack, near.psnr, near.psnr_worst_decile, near.ssim, right)
+
+
+def _joined(attacked: Sequence[Attacked], field: str) -> Tensor:
+    return torch.cat([getattr(each, field) for each in attacked])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,61 @@
+"""The table of an audit in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from huscf_flwr.evaluation.formats import UNKNOWN, decimal
+from huscf_flwr.privacy.audited_runs import Audited
+from huscf_flwr.privacy.findings import CutFindings, StepFindings
+
+LEGEND = (
+    "Decibel: how near reconstructed images come to the true ones, the median, and what a tenth of the "
+    "images exceeds; a small picture is recognised from 20 dB on. Mean image: what it would give to know the "
+    "mean of a client's images. Labels: share of a batch's labels that are right, and of the most frequent "
+    "one. Label set: share of all classes of which it is known whether the client has any. Guarantee: what "
+    "no attack whatever can break; none of these settings has one."
+)
+
+
+def audit_table(audits: Sequence[Audited]) -> Table:
+    """Return a row for each cut of each run."""
+    table = Table(title="What a server sees that follows the protocol", caption_justify="left")
+    table.add_column("defence")
+    table.add_column("cut")
+    for column in (
+        *("clients", "first step, dB", "mid-round, dB", "mean image, dB", "SSIM", "labels", "label set"),
+        *("fidelity", "TSTR", "MB a step", "guarantee"),
+    ):
+        table.add_column(column, justify="right")
+    for audited in audits:
+        for found in audited.cuts:
+            table.add_row(*_cells(audited, found))
+    return table
+
+
+def _cells(audited: Audited, found: CutFindings) -> list[str]:
+    scores = audited.scores
+    shown = ["attack failed", "proves nothing"]
+    if found not in audited.failed:
+        shown = [_decibel(found.steps[0]), _decibel(found.steps[-1]) if len(found.steps) > 1 else UNKNOWN]
+    labels = max(step.labels for step in found.steps)
+    return [
+        audited.defence,
+        found.name,
+        str(len(found.clients)),
+        *shown,
+        decimal(found.mean_image, 1),
+        decimal(found.worst.ssim, 2),
+        f"{labels:.0%} ({found.majority:.0%})",
+        UNKNOWN if found.labels_known is None else f"{found.labels_known:.0%}",
+        decimal(scores.get("label_fidelity"), 3),
+        decimal(scores.get("tstr_accuracy"), 3),
+        decimal(audited.megabytes, 2),
+        "none",
+    ]
+
+
+def _decibel(step: StepFindings) -> str:
+    return f"{step.psnr:.1f}, {step.psnr_worst_decile:.1f} ({step.attack})"

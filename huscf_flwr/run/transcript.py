@@ -1,0 +1,75 @@
+"""What crosses in a round, kept: just what a server that follows the protocol sees of each client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from huscf_flwr.methods.contract import Order, Parts, Upload
+from huscf_flwr.run.rounds import OpenRound
+from huscf_flwr.session import Direction, Exchange, Frame
+
+ChooseSteps = Callable[[int], Collection[int]]
+"""Returns which steps to keep, from one, of a round with so many."""
+
+
+@dataclass
+class Transcript:
+    """All that crossed between the server and one client in one round."""
+
+    client: int
+    round: int
+    order: Order
+    """What the client was told, with what it has in common with others."""
+    frames: dict[int, dict[tuple[str, Direction], Frame]] = field(default_factory=dict)
+    """Of steps that were kept: what crossed, by name of the exchange and direction."""
+    upload: Upload | None = None
+    """None if the client dropped out."""
+
+
+class TranscriptRecorder:
+    """Keeps the transcripts of the last round that it saw.
+
+    Each client is on one host, and only that host tells of it: hosts need not wait for each other.
+    """
+
+    def __init__(self, choose_steps: ChooseSteps) -> None:
+        self._choose_steps = choose_steps
+        self._chosen: Collection[int] = ()
+        self._steps: dict[int, int] = {}
+        self.transcripts: dict[int, Transcript] = {}
+        """By client id."""
+
+    def begin(self, opened: OpenRound) -> None:
+        """Begin a round; what was kept of the one before is forgotten."""
+        self._chosen = frozenset(self._choose_steps(opened.steps))
+        self._steps = dict.fromkeys(opened.orders.clients, 0)
+        self.transcripts = {
+            client: Transcript(client, opened.number, _order_copied(opened.orders.of(client)))
+            for client in opened.orders.clients
+        }
+
+    def crossed(self, exchange: Exchange, direction: Direction, client: int, frame: Frame) -> None:
+        """Keep what crossed, if it is of a step to be kept."""
+        if exchange.number == 1 and direction == "up":
+            self._steps[client] += 1
+        step = self._steps[client]
+        if step in self._chosen:
+            kept = self.transcripts[client].frames.setdefault(step, {})
+            kept[exchange.name, direction] = tuple(tensor.detach().cpu().clone() for tensor in frame)
+
+    def end(self, uploads: Mapping[int, Upload]) -> None:
+        """Keep what clients sent at the end of the round."""
+        for client, upload in uploads.items():
+            self.transcripts[client].upload = replace(upload, tensors=_copied(upload.tensors))
+
+
+def _order_copied(order: Order) -> Order:
+    return replace(order, tensors=_copied(order.tensors))
+
+
+def _copied(parts: Parts) -> Parts:
+    return {
+        kind: {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        for kind, tensors in parts.items()
+    }

@@ -1,0 +1,88 @@
+"""`huscf privacy`: of a run, of a configuration, and what it refuses."""
+
+import json
+
+import pytest
+
+from huscf_flwr.config import dump_config
+from tests.commands.invoking import invoke, refused, succeeded
+from tests.privacy.audited import audited_run
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A configuration in a file, and the run of it."""
+    folder = tmp_path_factory.mktemp("privacy")
+    path = folder / "small.yaml"
+    config = audited_run(folder, rounds=1)
+    path.write_text(dump_config(config))
+    succeeded(invoke("run", path, "--engine", "local"))
+    return path, config.folder
+
+
+@pytest.mark.slow
+def test_a_run_is_attacked_and_its_report_shows_it(written):
+    _, run = written
+    before = sorted(path.name for path in (run / "checkpoint").iterdir())
+    shown = succeeded(invoke("privacy", run, "--attacks", "A1", "--clients", 1))
+    assert "the server sees the images of clients with cut 1-1-1-1" in shown
+    assert "attacking client 0, 1 of 1" in shown
+    found = json.loads((run / "privacy" / "privacy.json").read_text())
+    assert found["round"] == 2
+    assert found["guarantee"] is None
+    assert found["cuts"][0]["steps"][0]["psnr"] > 60
+    assert (run / "privacy" / "cut-1-1-1-1.png").is_file()
+    report = (run / "report.html").read_text()
+    assert "What the server sees" in report
+    assert "The server sees the images of clients with cut 1-1-1-1" in report
+    # The run itself is as it was.
+    assert sorted(path.name for path in (run / "checkpoint").iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_ceiling_that_is_exceeded_is_an_exit_status(written):
+    _, run = written
+    result = invoke("privacy", run, "--attacks", "A1", "--clients", 1, "--ceiling", "psnr=20")
+    assert result.exit_code == 1
+    assert "step 1: psnr is" in result.output
+
+
+@pytest.mark.slow
+def test_a_configuration_is_trained_with_each_cut_and_defence(written):
+    path, _ = written
+    shown = succeeded(
+        invoke(
+            *("privacy", path, "--rounds", 1, "--attacks", "A1", "--clients", 1, "--format", "json"),
+            *("--cuts", "1-1-1-1", "--defences", "none,bfloat16"),
+        )
+    )
+    plain, narrow = json.loads(shown.splitlines()[-1])
+    assert [plain["defence"], narrow["defence"]] == ["none", "bfloat16"]
+    assert plain["cuts"][0]["steps"][0]["psnr"] > narrow["cuts"][0]["steps"][0]["psnr"] > 40
+    assert plain["megabytes_a_step"] == pytest.approx(2 * narrow["megabytes_a_step"])
+    assert plain["run"].endswith("small-privacy/none-cut-1-1-1-1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", [("--cuts", "1-1-1-1"), ("--defences", "bfloat16"), ("--set", "rounds=3")])
+def test_a_run_takes_no_settings(written, option):
+    _, run = written
+    assert f"{option[0]} needs a configuration" in refused(invoke("privacy", run, *option))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--attacks", "A9"), "--attacks: 'A9'"),
+        (("--defences", "fake-label"), "did you mean 'fake-labels'"),
+        (("--cuts", "1-1-1"), "--cuts: '1-1-1'"),
+        (("--ceiling", "psnr=much"), "'much' is no number"),
+        (("--set", "method=fedgan"), "attacks are there for huscf only"),
+    ],
+)
+def test_what_cannot_be_is_named(options, message):
+    assert message in refused(invoke("privacy", "demo", *options))
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    assert "has no config.yaml" in refused(invoke("privacy", tmp_path))

@@ -1,0 +1,65 @@
+"""A1 on the demo's heads: what a batch is given away, and what hides it."""
+
+import pytest
+import torch
+
+from huscf_flwr.models.spec import load_model_spec
+from huscf_flwr.privacy.attacks.inversion import invert_head
+from huscf_flwr.privacy.scoring import nearness
+from tests.privacy.attacks.heads import batch, head, output, quarter, shape_of_images
+
+
+def attacked(blocks, outputs, labels=None, steps=60):
+    return invert_head(blocks, outputs, shape_of_images(), labels, steps)
+
+
+def test_a_head_of_one_block_gives_images_and_labels_away():
+    images, labels = batch()
+    found = attacked(head(), output(head(), images, labels))
+    assert nearness(found.images, images).psnr > 120
+    assert torch.equal(found.labels, labels)
+
+
+def test_half_the_precision_changes_little():
+    images, labels = batch()
+    found = attacked(head(), output(head(), images, labels).bfloat16().float())
+    assert nearness(found.images, images).psnr > 50
+    assert torch.equal(found.labels, labels)
+
+
+def test_a_head_of_other_weights_gives_nothing():
+    images, labels = batch()
+    found = attacked(head(seed=1), output(head(), images, labels))
+    assert nearness(found.images, images).psnr < 15
+
+
+def test_a_head_without_normalisation_is_inverted_with_its_bias():
+    spec = quarter()
+    blocks = [
+        spec.discriminator.blocks[0].model_copy(update={"norm": "none"}),
+        *spec.discriminator.blocks[1:],
+    ]
+    plain = spec.model_copy(
+        update={"discriminator": spec.discriminator.model_copy(update={"blocks": tuple(blocks)})}
+    )
+    images, labels = batch(4)
+    found = attacked(head(spec=plain), output(head(spec=plain), images, labels))
+    assert nearness(found.images, images).psnr > 100
+    assert torch.equal(found.labels, labels)
+
+
+def test_a_head_too_narrow_to_hold_an_image_does_not_give_it_away():
+    narrow = load_model_spec("authors-28", 0.05)
+    images, labels = batch(4)
+    found = attacked(head(spec=narrow), output(head(spec=narrow), images, labels))
+    assert nearness(found.images, images).psnr < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("are_known", [True, False], ids=["labels known", "labels searched for"])
+def test_a_head_of_two_blocks_is_searched(are_known):
+    images, labels = batch(6)
+    outputs = output(head(2), images, labels)
+    found = attacked(head(2), outputs, labels if are_known else None, steps=150)
+    assert nearness(found.images, images).psnr > 20
+    assert (found.labels == labels).float().mean() > 0.9

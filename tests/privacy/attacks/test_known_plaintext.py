@@ -1,0 +1,36 @@
+"""A2: a head that nobody has sent is worked out from fakes, and inverted."""
+
+import torch
+
+from huscf_flwr.privacy.attacks.inversion import invert_head
+from huscf_flwr.privacy.attacks.known_plaintext import invert_by_fakes
+from huscf_flwr.privacy.scoring import nearness
+from tests.privacy.attacks.heads import batch, head, output, shape_of_images
+
+
+def with_kernel_of(other):
+    """The head that is known, but with another kernel."""
+    changed = head()
+    state = changed.at(0).state_dict()
+    state["main.weight"] = other.at(0).state_dict()["main.weight"]
+    changed.at(0).load_state_dict(state)
+    return changed
+
+
+def test_known_fakes_give_real_images_away_whatever_the_kernel_is():
+    own = with_kernel_of(head(seed=1))
+    (fakes, fake_labels), (images, labels) = batch(seed=1), batch(seed=2)
+    seen = output(own, fakes, fake_labels), output(own, images, labels)
+    found = invert_by_fakes(head(), fakes, fake_labels, *seen, shape_of_images())
+    assert nearness(found.images, images).psnr > 80
+    assert torch.equal(found.labels, labels)
+    assert nearness(invert_head(head(), seen[1], shape_of_images()).images, images).psnr < 15
+
+
+def test_fakes_that_are_known_a_little_give_real_images_away_a_little():
+    own = head()
+    (fakes, fake_labels), (images, labels) = batch(seed=1), batch(seed=2)
+    seen = output(own, fakes, fake_labels), output(own, images, labels)
+    nearly = fakes + 0.05 * torch.randn(fakes.shape, generator=torch.Generator().manual_seed(0))
+    found = invert_by_fakes(head(), nearly, fake_labels, *seen, shape_of_images())
+    assert 20 < nearness(found.images, images).psnr < 80

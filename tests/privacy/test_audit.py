@@ -1,0 +1,113 @@
+"""Attacks on a run as it trains: what a curious server gets, with and without what hinders it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from huscf_flwr.methods.huscf.client import HuSCFClient
+from huscf_flwr.privacy.audit import audit_client, recorded_steps, true_batches
+from huscf_flwr.privacy.findings import findings_by_cut
+from huscf_flwr.privacy.server import label_set
+from huscf_flwr.privacy.view import ServerView
+from huscf_flwr.run.check import check_run
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.run.transcript import TranscriptRecorder
+from tests.privacy.audited import audited_run
+from tests.run.builders import SilentDisplay
+
+pytestmark = pytest.mark.slow
+
+
+class Recorded:
+    """A run, and its last round's transcripts."""
+
+    def __init__(self, config):
+        checked = check_run(config)
+        recorder = TranscriptRecorder(recorded_steps)
+        train_locally(checked, display=SilentDisplay(), judged=False, recorder=recorder)
+        self.config, self.population = checked.config, checked.population
+        self.transcripts = recorder.transcripts
+
+    def audit(self, client=0, attacks=("A1", "A2")):
+        return audit_client(self.config, self.transcripts[client], self.population, attacks)
+
+    def findings(self, attacks=("A1", "A2")):
+        (found,) = findings_by_cut([self.audit(0, attacks)])
+        return found
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return Recorded(audited_run(tmp_path_factory.mktemp("plain"), rounds=1, local_epochs=6))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return Recorded(audited_run(tmp_path_factory.mktemp("trained"), rounds=3))
+
+
+def test_the_first_step_and_one_in_the_middle_are_looked_at():
+    assert recorded_steps(100) == (1, 51)
+    assert recorded_steps(1) == (1,)
+
+
+@pytest.mark.parametrize("name", ["plain", "trained"])
+def test_in_the_first_step_the_server_sees_every_image_and_every_label(name, request):
+    """With initial weights, and with trained ones."""
+    first, *_ = request.getfixturevalue(name).findings().steps
+    assert first.step == 1
+    assert first.psnr > 60
+    assert first.labels == 1
+
+
+def test_in_the_middle_of_a_round_it_still_sees_them(plain):
+    middle = plain.findings().steps[-1]
+    assert middle.step > 10
+    assert middle.psnr > 25
+    assert middle.labels == 1
+
+
+def test_it_knows_which_labels_a_client_has(plain):
+    for client in plain.transcripts:
+        counts = torch.bincount(plain.population.images_of(client).labels, minlength=10)
+        assert label_set(ServerView(plain.config, plain.transcripts[client])) == set(
+            counts.nonzero().flatten().tolist()
+        )
+
+
+def test_fakes_with_labels_of_their_own_do_not_hide_the_real_ones(tmp_path):
+    """Exchange 1 does not tell them then; exchange 2 does as before."""
+    recorded = Recorded(audited_run(tmp_path, rounds=1, fake_labels="uniform"))
+    found = recorded.findings()
+    assert found.steps[0].psnr > 60
+    assert found.steps[0].labels == 1
+
+
+def test_a_client_that_is_not_heard_of_is_not_known(plain):
+    unheard = replace(plain.transcripts[0], upload=None)
+    assert label_set(ServerView(plain.config, unheard)) is None
+
+
+def test_the_truth_is_what_the_client_trained_on(plain, monkeypatch):
+    """Batches drawn beside the run are those of the run."""
+    seen = []
+    monkeypatch.setattr(
+        "huscf_flwr.split.SplitClient.hosted_step", lambda self, batch: seen.append((self.client, batch))
+    )
+    client = HuSCFClient(1, plain.population.images_of(1), None, plain.config)
+    transcript = plain.transcripts[1]
+    client.begin(transcript.round, transcript.order)
+    for _ in range(max(transcript.frames)):
+        client.step()
+    truth = true_batches(plain.config, transcript, plain.population.images_of(1))
+    for step, batch in truth.items():
+        assert torch.equal(seen[step - 1][1].images, batch.images)
+        assert torch.equal(seen[step - 1][1].labels, batch.labels)
+
+
+def test_nothing_but_what_crossed_is_looked_at(plain):
+    """Without what crossed, no attack can begin: the truth is not within reach."""
+    blind = replace(plain.transcripts[0], frames={1: {}, 2: {}})
+    with pytest.raises(KeyError, match="DISCRIMINATE"):
+        audit_client(plain.config, blind, plain.population, ("A1",))

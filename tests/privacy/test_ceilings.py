@@ -1,0 +1,39 @@
+"""Ceilings: for somebody's continuous integration."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from huscf_flwr.models import Cut
+from huscf_flwr.privacy.ceilings import Ceilings
+from huscf_flwr.privacy.findings import CutFindings, StepFindings
+
+
+def audited(psnr=15.0, labels=0.1, failed=False):
+    step = StepFindings(1, "A1", psnr, psnr + 2, 0.2, labels)
+    cut = CutFindings(Cut(), (0,), (step,), 1.0, 12.0, 0.2)
+    return SimpleNamespace(defence="none", cuts=(cut,), failed=(cut,) if failed else ())
+
+
+def test_a_value_above_its_ceiling_is_told():
+    (said,) = Ceilings.of(["psnr=14"]).exceeded(audited())
+    assert said == "none, cut 1-1-1-1, step 1: psnr is 15 dB, above 14"
+
+
+def test_values_below_and_at_their_ceilings_are_not():
+    assert not list(Ceilings.of(["psnr=15", "labels=0.5"]).exceeded(audited()))
+
+
+def test_attacks_that_failed_hold_no_ceiling():
+    (said,) = Ceilings.of(["psnr=99"]).exceeded(audited(failed=True))
+    assert "prove nothing" in said
+    assert not list(Ceilings.of([]).exceeded(audited(failed=True)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("psrn=3", "did you mean 'psnr'"), ("psnr", "'' is no number"), ("labels=inf", "'inf' is no number")],
+)
+def test_what_is_no_ceiling_is_named(text, message):
+    with pytest.raises(ValueError, match=message):
+        Ceilings.of([text])

@@ -1,0 +1,71 @@
+"""What audits of clients come to, and how it is said."""
+
+import pytest
+import torch
+
+from huscf_flwr.models import Cut
+from huscf_flwr.privacy.audit import Attacked, ClientAudit
+from huscf_flwr.privacy.findings import findings_by_cut, has_failed, verdict
+
+LIGHT, DEEP = Cut(), Cut(1, 1, 2, 1)
+TRUTH = torch.zeros(4, 1, 14, 14)
+
+
+def attacked(attack, step, error, right=4):
+    labels = torch.arange(4) < right
+    return Attacked(attack, step, TRUTH + error, TRUTH, labels)
+
+
+def audit(client, *attacks, cut=LIGHT, labels_known=1.0):
+    return ClientAudit(client, cut, attacks, labels_known, mean_image=12.0, majority=0.3)
+
+
+def test_the_best_attack_of_each_step_over_all_clients_of_a_cut():
+    """An error of 0.2 is 20 dB, one of 0.02 is 40."""
+    (found,) = findings_by_cut(
+        [
+            audit(0, attacked("A1", 1, 0.2), attacked("A2", 1, 0.02), attacked("A1", 5, 0.02)),
+            audit(1, attacked("A1", 1, 0.2), attacked("A2", 1, 0.02, right=2), attacked("A1", 5, 0.02)),
+        ]
+    )
+    assert found.clients == (0, 1)
+    assert [(step.step, step.attack) for step in found.steps] == [(1, "A2"), (5, "A1")]
+    assert [step.psnr for step in found.steps] == pytest.approx([40, 40], abs=1e-4)
+    assert found.steps[0].labels == 0.75
+
+
+def test_cuts_are_kept_apart():
+    found = findings_by_cut([audit(0, attacked("A1", 1, 0.2)), audit(1, attacked("A1", 1, 0.2), cut=DEEP)])
+    assert [each.name for each in found] == ["1-1-1-1", "1-1-2-1"]
+
+
+def test_what_nobody_saw_is_not_averaged():
+    unknown = audit(0, attacked("A1", 1, 0.2), labels_known=None)
+    known = audit(1, attacked("A1", 1, 0.2), labels_known=0.5)
+    assert findings_by_cut([unknown, known])[0].labels_known == 0.5
+    assert findings_by_cut([unknown])[0].labels_known is None
+
+
+@pytest.mark.parametrize(
+    ("cut", "error", "hindered", "failed"),
+    [
+        (LIGHT, 0.0019, False, False),
+        (LIGHT, 0.02, False, True),
+        (LIGHT, 0.02, True, False),
+        (DEEP, 0.2, False, False),
+        (DEEP, 0.5, False, True),
+    ],
+)
+def test_an_attack_below_its_floor_has_failed_unless_something_hinders_it(cut, error, hindered, failed):
+    (found,) = findings_by_cut([audit(0, attacked("A1", 1, error), cut=cut)])
+    assert has_failed(found, hindered=hindered) is failed
+
+
+def test_the_verdict_says_what_is_seen():
+    seen, hidden = findings_by_cut(
+        [audit(0, attacked("A1", 1, 0.02)), audit(1, attacked("A1", 1, 0.5, right=1), cut=DEEP)]
+    )
+    first, second = verdict([seen, hidden])
+    assert first.startswith("the server sees the images of clients with cut 1-1-1-1: 40 dB")
+    assert second.startswith("of clients with cut 1-1-2-1 these attacks get no recognisable images: 12 dB")
+    assert second.endswith("25% of the labels of a batch")
