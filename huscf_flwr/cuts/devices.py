@@ -56,8 +56,11 @@ class Device(_Strict):
     """Energy of 1e6 bytes sent or received."""
     energy_joule_per_step: Positive | None = None
     """Limit on the energy of one step; needs at least one of the two costs above."""
-    minimum_discriminator_head: PositiveInt = 1
-    """Privacy floor: the least number of blocks between its images and what it sends."""
+    least_discriminator_head: PositiveInt = 1
+    """The least number of blocks between its images and what it sends, which protect nothing.
+
+    ``huscf privacy`` gets images out of two blocks as well; one block is cheaper.
+    """
 
     @model_validator(mode="after")
     def _energy_has_a_cost(self) -> Device:

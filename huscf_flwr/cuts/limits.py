@@ -1,4 +1,4 @@
-"""Which cuts a device may have: what its memory, its energy and its privacy floor leave."""
+"""Which cuts a device may have: what its memory, its energy and its owner leave."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class CutDemands:
             if bound is not None:
                 best = f"the lightest cut needs {need.min():.4g}"
                 limits.append(_Limit(f"{name} = {bound:g}", need <= bound, best))
-        floor = device.minimum_discriminator_head
+        least = device.least_discriminator_head
         best = f"the model allows at most {int(self.discriminator_head.max())}"
-        if floor > 1:
+        if least > 1:
             limits.append(
-                _Limit(f"minimum_discriminator_head = {floor}", self.discriminator_head >= floor, best)
+                _Limit(f"least_discriminator_head = {least}", self.discriminator_head >= least, best)
             )
         return limits
 

@@ -25,6 +25,8 @@ from huscf_flwr.models.classifier_spec import load_classifier_family
 from huscf_flwr.models.decoders import load_decoder_spec
 
 _NEWER = frozenset({"partitioner", "by_holder", "hub", "image_column", "label_column"})
+_RENAMED = {"least_discriminator_head": "minimum_discriminator_head"}
+"""Settings of a device that some hashes know by another name."""
 _IN_WORDS = {
     "scenario": "another scenario",
     "model": "another network",
@@ -71,7 +73,7 @@ def origin_of(config: RunConfig, images: str | None = None) -> Origin:
     return Origin(
         scenario=_hash_of(_scenario(config)),
         model=_hash_of(_model(config)),
-        devices=_hash_of(_content(load_devices(config.cuts.devices))),
+        devices=_hash_of(_devices(config)),
         method_version=method.version,
         images=images,
         classifiers=_hash_of_file(lambda: load_classifier_family(config.classifier.family), has_classifiers),
@@ -122,6 +124,14 @@ def _model(config: RunConfig) -> dict[str, Any]:
     content = _content(model_spec_of(config))
     # The names of our own files have always been part of the hash; that of a user's file may change.
     return content if content["name"] in known_confs("models") else {**content, "name": ""}
+
+
+def _devices(config: RunConfig) -> dict[str, Any]:
+    content = _content(load_devices(config.cuts.devices))
+    renamed = [
+        {_RENAMED.get(name, name): value for name, value in each.items()} for each in content["devices"]
+    ]
+    return {**content, "devices": renamed}
 
 
 def _hash_of_file(load: Callable[[], BaseModel], is_used: bool) -> str | None:

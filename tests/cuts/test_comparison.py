@@ -44,7 +44,7 @@ def test_a_single_class_has_no_rest():
 
 
 def test_a_forbidden_fixed_cut_leaves_its_line_empty():
-    problem = limited(paper_problem(7), minimum_discriminator_head=2)
+    problem = limited(paper_problem(7), least_discriminator_head=2)
     exact, fixed, *_ = compare(problem, None, [ExactSolver(), FixedCuts()], seed=0)
     assert exact.latency_s is not None
     assert (fixed.latency_s, fixed.solution) == (None, None)

@@ -64,7 +64,7 @@ def test_energy_is_work_and_traffic():
 
 
 def test_the_privacy_floor_forbids_short_discriminator_heads():
-    assert allowed_cuts(minimum_discriminator_head=2) == {
+    assert allowed_cuts(least_discriminator_head=2) == {
         cut for cut in problem_of(PLAIN).cuts if cut.discriminator_head >= 2
     }
 
@@ -74,7 +74,7 @@ def test_the_privacy_floor_forbids_short_discriminator_heads():
     [
         ({"memory_mib": 1.0}, "memory_mib = 1"),
         ({"energy_joule_per_step": 1e-6, "joule_per_gflop": 1.0}, "energy_joule_per_step = 1e-06"),
-        ({"minimum_discriminator_head": 3}, "minimum_discriminator_head = 3"),
+        ({"least_discriminator_head": 3}, "least_discriminator_head = 3"),
     ],
 )
 def test_no_legal_cut_names_the_device_and_the_limit(limits, named):
@@ -84,13 +84,13 @@ def test_no_legal_cut_names_the_device_and_the_limit(limits, named):
 
 def test_limits_that_only_clash_together_are_named_together():
     needs = problem_of(PLAIN).demands.memory_mib
-    clashing = {"memory_mib": float(needs.min()), "minimum_discriminator_head": 2}
-    with pytest.raises(NoLegalCutError, match=r"memory_mib = .* and minimum_discriminator_head = 2 together"):
+    clashing = {"memory_mib": float(needs.min()), "least_discriminator_head": 2}
+    with pytest.raises(NoLegalCutError, match=r"memory_mib = .* and least_discriminator_head = 2 together"):
         allowed_cuts(**clashing)
 
 
 def test_a_floor_keeps_the_parts_independent_and_memory_couples_them():
-    floor = problem_of(PLAIN.model_copy(update={"minimum_discriminator_head": 2}))
+    floor = problem_of(PLAIN.model_copy(update={"least_discriminator_head": 2}))
     assert floor.parts_are_independent
     needs = sorted(floor.demands.memory_mib)
     coupled = problem_of(PLAIN.model_copy(update={"memory_mib": needs[9]}))

@@ -25,7 +25,7 @@ DESCRIPTION = {
     "device.joule_per_gflop",
     "device.joule_per_megabyte",
     "device.energy_joule_per_step",
-    "device.minimum_discriminator_head",
+    "device.least_discriminator_head",
 }
 
 DECLARED = {

@@ -21,7 +21,7 @@ def test_a_cut_outside_the_network_is_refused():
 
 def test_a_cut_that_the_limits_forbid_is_refused():
     plain = paper_problem(1)
-    device = plain.devices[0].model_copy(update={"minimum_discriminator_head": 2})
+    device = plain.devices[0].model_copy(update={"least_discriminator_head": 2})
     with pytest.raises(NoLegalCutError, match=r"device d1: its limits forbid the fixed cut \(1, 1, 1, 1\)"):
         FixedCuts().solve(replace(plain, devices=(device,)), seed=0)
     with pytest.raises(NoLegalCutError, match="forbid the fixed cut"):

@@ -55,7 +55,7 @@ def test_the_slowest_device_keeps_least():
 
 def test_limits_are_respected_from_the_start():
     plain = paper_problem(7)
-    limited = tuple(device.model_copy(update={"minimum_discriminator_head": 2}) for device in plain.devices)
+    limited = tuple(device.model_copy(update={"least_discriminator_head": 2}) for device in plain.devices)
     cuts = GreedySearch().solve(replace(plain, devices=limited), seed=0).cuts
     assert {cut.discriminator_head for cut in cuts} == {2}
 
