@@ -5,7 +5,8 @@ PRIVACY_SECTION = """\
 <section id="privacy">
   <h2>What the server sees</h2>
   <p class="lead">Attacks on what crossed in round {{ privacy.round }}, by a server that follows the protocol
-    and is curious{% if privacy.defence != "none" %}, with the defence {{ privacy.defence }}{% endif %}.
+    and is curious{% if privacy.defence not in ("none", "as trained") %}, with the defence
+    {{ privacy.defence }}{% endif %}.
     True images, and below them what the best attack made of what the server saw. Nothing here has a formal
     guarantee.</p>
   {% for sentence in privacy.verdict %}

@@ -17,6 +17,7 @@ from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import PRIVACY, read_run
 from huscf_flwr.methods import method_of, resolved
+from huscf_flwr.methods.contract import Facts, Orders
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
@@ -30,6 +31,9 @@ from huscf_flwr.session import HostTimer, sent_bytes
 
 PICTURED = 10
 """Images of a client in a picture."""
+
+AS_TRAINED = "as trained"
+"""Stands for the defences of a run that is there."""
 
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -103,6 +107,13 @@ class Wanted:
     clients_of_a_cut: int
     """At most so many clients with the same cut are attacked."""
 
+    def clients(self, orders: Orders) -> tuple[int, ...]:
+        """Return the clients to attack: the first with each cut."""
+        by_cut: dict[Facts, list[int]] = {}
+        for client, order in orders.clients.items():
+            by_cut.setdefault(order.facts, []).append(client)
+        return tuple(sorted(k for same in by_cut.values() for k in same[: self.clients_of_a_cut]))
+
 
 def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     """Replay one more round of the run in ``folder`` from its last checkpoint; leave what was found in it.
@@ -123,8 +134,8 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
                 "rounds": last + 1,
             }
         )
-        transcripts, checked = _recorded(replayed, display, judged=False)
-    return _audited(config, "none", transcripts, checked, wanted, display)
+        transcripts, checked = _recorded(replayed, wanted, display, judged=False)
+    return _audited(config, AS_TRAINED, transcripts, checked, wanted, display)
 
 
 def audit_config(
@@ -145,7 +156,7 @@ def audit_config(
     found = []
     for variant, defence in variants(config, rounds=rounds, cuts=cuts, defences=defences):
         display.note(f"training {variant.name}")
-        transcripts, checked = _recorded(variant, display, judged=True)
+        transcripts, checked = _recorded(variant, wanted, display, judged=True)
         found.append(_audited(variant, defence, transcripts, checked, wanted, display))
     return found
 
@@ -181,10 +192,11 @@ def _check_method(config: RunConfig) -> None:
 
 
 def _recorded(
-    config: RunConfig, display: Display, *, judged: bool
-) -> tuple[dict[int, Transcript], CheckedRun]:
+    config: RunConfig, wanted: Wanted, display: Display, *, judged: bool
+) -> tuple[list[Transcript], CheckedRun]:
+    """Train; return the transcripts of the last round, of clients that took part to its end."""
     checked = check_run(config)
-    recorder = TranscriptRecorder(recorded_steps)
+    recorder = TranscriptRecorder(recorded_steps, wanted.clients)
     train_locally(
         checked,
         display=display,
@@ -192,40 +204,30 @@ def _recorded(
         judged=judged,
         recorder=recorder,
     )
-    return recorder.transcripts, checked
+    return [each for each in recorder.transcripts.values() if each.upload is not None], checked
 
 
 def _audited(
     config: RunConfig,
     defence: str,
-    transcripts: Mapping[int, Transcript],
+    transcripts: Sequence[Transcript],
     checked: CheckedRun,
     wanted: Wanted,
     display: Display,
 ) -> Audited:
-    chosen = _chosen(transcripts, wanted.clients_of_a_cut)
     audits = []
-    for place, transcript in enumerate(chosen, start=1):
-        display.note(f"attacking client {transcript.client}, {place} of {len(chosen)}")
+    for place, transcript in enumerate(transcripts, start=1):
+        display.note(f"attacking client {transcript.client}, {place} of {len(transcripts)}")
         audits.append(audit_client(checked.config, transcript, checked.population, wanted.attacks))
     found = Audited(
         config=config,
         defence=defence,
-        round=chosen[0].round,
+        round=transcripts[0].round,
         cuts=tuple(findings_by_cut(audits)),
-        megabytes=sum(_megabytes(each, config) for each in chosen) / len(chosen),
+        megabytes=sum(_megabytes(each, config) for each in transcripts) / len(transcripts),
     )
     _write(found, audits)
     return found
-
-
-def _chosen(transcripts: Mapping[int, Transcript], of_a_cut: int) -> list[Transcript]:
-    """Return transcripts of clients that took part to the end, at most so many with the same cut."""
-    chosen: dict[Any, list[Transcript]] = {}
-    for transcript in transcripts.values():
-        if transcript.upload is not None:
-            chosen.setdefault(transcript.order.facts, []).append(transcript)
-    return [each for same in chosen.values() for each in same[:of_a_cut]]
 
 
 def _megabytes(transcript: Transcript, config: RunConfig) -> float:

@@ -15,10 +15,10 @@ from huscf_flwr.privacy.scoring import nearness
 
 RECOGNISABLE = 20.0
 """Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12."""
-FLOORS = {"first": 60.0, "deeper": 18.0, "middle": 25.0}
-"""Decibel that an attack must reach where nothing hinders it; below, it has failed and proves nothing.
+FLOOR, DEEPER_FLOOR = 60.0, 18.0
+"""Decibel that the best attack must reach in the first step of a round where nothing hinders it.
 
-In the first step, for a head of one block and for deeper ones, and in the middle of a round."""
+With a head of one block, and with a deeper one. Below, it has failed, and proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def best_attack(audit: ClientAudit, step: int) -> Attacked:
 
 def has_failed(found: CutFindings, *, hindered: bool) -> bool:
     """Return whether the attacks have failed where no defence explains it; then they prove nothing."""
-    first = FLOORS["first"] if found.cut.discriminator_head == 1 else FLOORS["deeper"]
-    return not hindered and found.steps[0].psnr < first
+    floor = FLOOR if found.cut.discriminator_head == 1 else DEEPER_FLOOR
+    return not hindered and found.steps[0].psnr < floor
 
 
 def verdict(found: Sequence[CutFindings]) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from huscf_flwr.methods.contract import Order, Parts, Upload
+from huscf_flwr.methods.contract import Order, Orders, Parts, Upload
 from huscf_flwr.run.rounds import OpenRound
 from huscf_flwr.session import Direction, Exchange, Frame
 
 ChooseSteps = Callable[[int], Collection[int]]
 """Returns which steps to keep, from one, of a round with so many."""
+
+ChooseClients = Callable[[Orders], Collection[int]]
+"""Returns the clients whose transcripts to keep, of those that have orders."""
 
 
 @dataclass
@@ -33,8 +36,12 @@ class TranscriptRecorder:
     Each client is on one host, and only that host tells of it: hosts need not wait for each other.
     """
 
-    def __init__(self, choose_steps: ChooseSteps) -> None:
-        self._choose_steps = choose_steps
+    def __init__(
+        self,
+        choose_steps: ChooseSteps,
+        choose_clients: ChooseClients = lambda orders: tuple(orders.clients),
+    ) -> None:
+        self._choose_steps, self._choose_clients = choose_steps, choose_clients
         self._chosen: Collection[int] = ()
         self._steps: dict[int, int] = {}
         self.transcripts: dict[int, Transcript] = {}
@@ -43,14 +50,17 @@ class TranscriptRecorder:
     def begin(self, opened: OpenRound) -> None:
         """Begin a round; what was kept of the one before is forgotten."""
         self._chosen = frozenset(self._choose_steps(opened.steps))
-        self._steps = dict.fromkeys(opened.orders.clients, 0)
+        clients = self._choose_clients(opened.orders)
+        self._steps = dict.fromkeys(clients, 0)
         self.transcripts = {
             client: Transcript(client, opened.number, _order_copied(opened.orders.of(client)))
-            for client in opened.orders.clients
+            for client in clients
         }
 
     def crossed(self, exchange: Exchange, direction: Direction, client: int, frame: Frame) -> None:
-        """Keep what crossed, if it is of a step to be kept."""
+        """Keep what crossed, if it is of a client and of a step to be kept."""
+        if client not in self.transcripts:
+            return
         if exchange.number == 1 and direction == "up":
             self._steps[client] += 1
         step = self._steps[client]
@@ -60,8 +70,10 @@ class TranscriptRecorder:
 
     def end(self, uploads: Mapping[int, Upload]) -> None:
         """Keep what clients sent at the end of the round."""
-        for client, upload in uploads.items():
-            self.transcripts[client].upload = replace(upload, tensors=_copied(upload.tensors))
+        for client, transcript in self.transcripts.items():
+            if client in uploads:
+                upload = uploads[client]
+                transcript.upload = replace(upload, tensors=_copied(upload.tensors))
 
 
 def _order_copied(order: Order) -> Order:

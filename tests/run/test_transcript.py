@@ -53,3 +53,13 @@ def test_the_last_round_is_kept(tmp_path):
     config = small_run(write_domains(tmp_path), tmp_path / "runs", method="fedgan")
     train_locally(config, display=SilentDisplay(), judged=False, recorder=recorder)
     assert {transcript.round for transcript in recorder.transcripts.values()} == {2}
+
+
+def test_only_of_chosen_clients(tmp_path):
+    recorder = TranscriptRecorder(lambda steps: (steps,), lambda orders: list(orders.clients)[1:2])
+    config = small_run(write_domains(tmp_path), tmp_path / "runs", rounds=1)
+    train_locally(config, display=SilentDisplay(), judged=False, recorder=recorder)
+    (transcript,) = recorder.transcripts.values()
+    assert transcript.client == 1
+    assert transcript.upload is not None
+    assert len(transcript.frames) == 1
