@@ -24,6 +24,7 @@ from torch.nn import functional
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.data import Domain
+from huscf_flwr.data.progress import counted
 from huscf_flwr.evaluation.classifier import as_input
 from huscf_flwr.evaluation.kept_names import kept_name
 from huscf_flwr.evaluation.scores import FeatureStatistics, frechet_distance
@@ -36,17 +37,23 @@ _SIDE = 299
 _IMAGES_AT_ONCE = 50
 _SEED = 0
 _MEAN, _COVARIANCE = "features.mean", "features.covariance"
-_LAST, _LAST_SHAPE = "fc.weight", [1000, 2048]
+_COUNTERS = ".num_batches_tracked"
+"""How names end of what only training reads; files of before 2018 do not have them."""
 _HOW = (
     "write torchvision's weights into one with safetensors.torch.save_file(torch.load('inception_v3_google-"
     "0cc3c7bd.pth', weights_only=True), 'inception.safetensors')"
 )
 
+_Form = tuple[str, tuple[int, ...]]
+"""Type of a tensor's elements, as safetensors calls it, and its shape."""
+
 logger = logging.getLogger(__name__)
 
 
 def check_inception(weights: Path | None) -> None:
-    """Look whether a file may hold the weights, without reading all of it; None asks for nothing.
+    """Look whether a file holds the weights, by the name, type and shape of every tensor; None asks for nothing.
+
+    The numbers themselves are not read.
 
     Raises:
         ConfError: naming the setting, the file and what to do.
@@ -59,15 +66,45 @@ def check_inception(weights: Path | None) -> None:
             f"{setting}: no such file, and nothing is downloaded; correct the path, or leave the setting out"
         )
     try:
-        with safe_open(weights, framework="pt") as file:
-            found = file.get_slice(_LAST).get_shape() if _LAST in file.keys() else None  # noqa: SIM118
+        found = _forms_in(weights)
     except (SafetensorError, OSError) as error:
         raise ConfError(f"{setting}: no safetensors file ({error}); {_HOW}") from error
-    if found != _LAST_SHAPE:
+    problem = _difference(found)
+    if problem is not None:
         raise ConfError(
-            f"{setting}: {_LAST} is {'missing' if found is None else found}, not {_LAST_SHAPE}: these are "
-            f"not the weights of torchvision's inception_v3; {_HOW}"
+            f"{setting}: {problem}: these are not the weights of torchvision's inception_v3; {_HOW}"
         )
+
+
+def _forms_in(weights: Path) -> dict[str, _Form]:
+    with safe_open(weights, framework="pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
+
+
+def _difference(found: Mapping[str, _Form]) -> str | None:
+    """Return the first difference between the tensors of a file and those of the network, None if none."""
+    expected = _empty_network().state_dict()
+    for name, tensor in expected.items():
+        wanted = ("F32" if tensor.is_floating_point() else "I64", tuple(tensor.shape))
+        if name not in found and not name.endswith(_COUNTERS):
+            return f"{name} is missing"
+        if found.get(name, wanted) != wanted:
+            return f"{name} is {_told(found[name])}, not {_told(wanted)}"
+    unknown = sorted(found.keys() - expected.keys())
+    return f"{unknown[0]} is none of its tensors" if unknown else None
+
+
+def _told(form: _Form) -> str:
+    return f"{form[0]} {list(form[1])}"
+
+
+def _empty_network() -> nn.Module:
+    """Return the network without memory for its weights; nothing is drawn from the global stream."""
+    from torchvision.models import inception_v3  # noqa: PLC0415 - slow to import, and most runs do without
+
+    with torch.device("meta"):
+        return inception_v3(weights=None, init_weights=False, transform_input=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +127,9 @@ class Inception:
         smaller; grey is repeated in three channels.
         """
         found = []
-        for part in torch.split(images, _IMAGES_AT_ONCE):
+        parts = torch.split(images, _IMAGES_AT_ONCE)
+        told = "looking at images with the Inception network"
+        for part in counted(parts, len(images), told, each=_IMAGES_AT_ONCE):
             colour = as_input(part).expand(-1, 3, -1, -1)
             large = functional.interpolate(colour, (_SIDE, _SIDE), mode="bilinear", antialias=True)
             found.append(self.network(large.contiguous(memory_format=torch.channels_last)))
@@ -104,16 +143,9 @@ def load_inception(weights: Path) -> Inception:
     Raises:
         ConfError: if they are not those of torchvision's inception_v3.
     """
-    from torchvision.models import inception_v3  # noqa: PLC0415 - slow to import, and most runs do without
-
     check_inception(weights)
-    with torch.device("meta"):  # nothing is drawn from the global stream
-        network = inception_v3(weights=None, init_weights=False, transform_input=False)
-    tensors = load_file(weights)
-    try:
-        network.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        raise ConfError(f"evaluation.inception: {weights}: {error}; {_HOW}") from error
+    network, tensors = _empty_network(), load_file(weights)
+    network.load_state_dict(tensors, assign=True)
     network.fc = nn.Identity()
     channels_last = network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
     return Inception(channels_last, _hash_of(tensors))

@@ -101,14 +101,44 @@ def test_what_is_no_such_file_is_refused_before_anything_starts(tmp_path):
     place.write_bytes(b"PK\x03\x04 as torch.save writes")
     with pytest.raises(ConfError, match=r"no safetensors file .*weights_only=True"):
         checked(place)
-    save_file({"fc.weight": torch.zeros(10, 2048)}, place)
-    with pytest.raises(ConfError, match=r"fc\.weight is \[10, 2048\], not \[1000, 2048\]"):
+    save_file({"Conv2d_1a_3x3.conv.weight": torch.zeros(2, 3)}, place)
+    with pytest.raises(ConfError, match=r"conv\.weight is F32 \[2, 3\], not F32 \[32, 3, 3, 3\]"):
         checked(place)
-    save_file({"fc.weight": torch.zeros(1000, 2048)}, place)
-    checked(place)
-    with pytest.raises(ConfError, match="Missing key"):
-        load_inception(place)
     check_inception(None)
+
+
+def forms_without(*names, **others):
+    """What a file's header says of the whole network, but for what is left out or is another."""
+    state = module._empty_network().state_dict()
+    forms = {
+        name: ("F32" if each.is_floating_point() else "I64", tuple(each.shape))
+        for name, each in state.items()
+    }
+    return {name: form for name, form in forms.items() if name not in names} | others
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (lambda: forms_without(), None),
+        (lambda: forms_without("Mixed_7c.branch_pool.bn.num_batches_tracked"), None),
+        (lambda: forms_without("Mixed_7c.branch_pool.bn.running_var"), "running_var is missing"),
+        (
+            lambda: forms_without() | {"AuxLogits.fc.bias": ("F32", (10,))},
+            r"bias is F32 \[10\], not F32 \[1000\]",
+        ),
+        (lambda: forms_without() | {"fc.bias": ("F16", (1000,))}, r"bias is F16 \[1000\], not F32"),
+        (lambda: forms_without(more=("F32", (1,))), "more is none of its tensors"),
+    ],
+)
+def test_every_tensor_is_looked_at_and_none_is_read(found, problem, tmp_path, monkeypatch):
+    (tmp_path / "x").touch()
+    monkeypatch.setattr(module, "_forms_in", lambda weights: found())
+    if problem is None:
+        check_inception(tmp_path / "x")
+        return
+    with pytest.raises(ConfError, match=rf"evaluation\.inception: .*{problem}.*not the weights of"):
+        check_inception(tmp_path / "x")
 
 
 @pytest.mark.slow
