@@ -18,24 +18,31 @@ label refers to, so clients of different domains must be clustered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.below_root import place_below, plain
-from huscf_flwr.data.derived import TRANSFORMS, Derivation, derivation, laid_over, transformed
+from huscf_flwr.data.derived import TRANSFORMS, Derivation, laid_over, transformed
+from huscf_flwr.data.domain_source import (
+    DomainSource,
+    Named,
+    check_applies,
+    derivation_of,
+    named_sources,
+    place_of_source,
+    source_named,
+)
 from huscf_flwr.data.findings import findings
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
+from huscf_flwr.data.formats.found import Found, ImageShape, OtherClassesError, VariedSizesError, Wanted
 from huscf_flwr.data.formats.holders import read_holders
-from huscf_flwr.data.formats.huggingface_parts import HubSet
-from huscf_flwr.data.formats.places import FORMATS, Place, read_place
+from huscf_flwr.data.formats.places import FORMATS, read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
 from huscf_flwr.data.shares import stratified_shares
@@ -45,80 +52,6 @@ JudgedOn = Literal["test", "validation"]
 
 _VALIDATION_PART = 5
 """One image of so many is for validation."""
-
-
-class DomainSource(BaseModel):
-    """A domain as a configuration names it.
-
-    Attributes:
-        name: a registered name, the name of a folder below ``data.root``, or that of a domain with a
-            transform, such as ``mnist-inverted``; any name if ``folder`` is set.
-        folder: folder or file with the images, in any format that is known; ``~`` is the home folder.
-        classes: number of classes; by default the registered number, else that of ``class_names``, else 1 +
-            the largest label of the training images.
-        class_names: names of the classes in the order of their labels; folders of pictures are matched with
-            them. By default what the images come with, if they do.
-        first_label: what the files call class 0.
-        hub: instead of a folder, the name of a data set on Hugging Face's hub, perhaps with a subset behind a
-            colon: ``ylecun/mnist``.
-        image_column: of a data set of Hugging Face, where its images are, if it has several candidates.
-        label_column: where its labels are, likewise.
-        by_holder: the folder has a part for each who holds images, a file or folder in any known format: a
-            speaker, a writer. All parts are one domain, and the partition ``holders`` deals them to clients.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    folder: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
-    classes: int | None = Field(default=None, ge=1, le=256)
-    class_names: tuple[str, ...] = ()
-    first_label: int = Field(default=0, ge=0, le=255)
-    by_holder: bool = False
-    hub: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+)?$")
-    image_column: str | None = None
-    label_column: str | None = None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> DomainSource:
-        if self.hub is not None and self.folder is not None:
-            raise ValueError(f"hub is {self.hub} and folder is {self.folder}; remove one of them")
-        if self.hub is not None and self.by_holder:
-            raise ValueError(
-                f"by_holder is true, but hub is {self.hub}, whose images are one data set; to deal them by "
-                "who has them, name the column in partitioner, as partition_by"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _as_many_names_as_classes(self) -> DomainSource:
-        names = self.class_names
-        if len(set(names)) < len(names) or "" in names:
-            raise ValueError(f"class_names {list(names)} has a name twice, or an empty one; correct it")
-        if names and self.classes not in (None, len(names)):
-            raise ValueError(f"{len(names)} class_names but classes: {self.classes}; correct one of them")
-        return self
-
-    @property
-    def place(self) -> Place | None:
-        """Where its images are, if the source says it."""
-        return self.folder if self.hub is None else HubSet.parse(self.hub)
-
-    def wanted(self, classes: int | None, wanted: Wanted = Wanted()) -> Wanted:  # noqa: B008  (frozen)
-        """Return how the place is to be read, where its domain has so many ``classes``, if that is known."""
-        return replace(
-            wanted,
-            classes=classes,
-            first_label=self.first_label,
-            class_names=self.class_names,
-            image_column=self.image_column,
-            label_column=self.label_column,
-        )
-
-    @property
-    def stated_classes(self) -> int | None:
-        """The number of classes, if the source says it in one way or the other."""
-        return self.classes or len(self.class_names) or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +77,7 @@ class Domain:
     notes: tuple[str, ...] = ()
 
 
-_NO_SOURCES: Mapping[str, DomainSource] = MappingProxyType({})
+_NO_SOURCES: Named = MappingProxyType({})
 
 
 def load_domains(
@@ -164,7 +97,8 @@ def load_domains(
     images, in which every label has a fifth of its images; nothing depends on the test images then, which may
     be missing. The other arguments are those of ``load_domain``, which says what is raised.
     """
-    named = {plain(source.name): source for source in sources}
+    named = named_sources(sources)
+    _check_fit(sources, root, named, fit)
     origins = [_origin(source, root, named) for source in sources]
     domains = {}
     for place, source in enumerate(sources):
@@ -194,7 +128,7 @@ def load_domain(
     classes: int | None = None,
     needs_test: bool = True,
     split_test: bool = True,
-    named: Mapping[str, DomainSource] = _NO_SOURCES,
+    named: Named = _NO_SOURCES,
     fit: Fit = "pad",
     examine: bool = True,
 ) -> Domain:
@@ -223,7 +157,7 @@ def load_domain(
     train, test = found.train, found.test if found.test is not None else found.train.none
     shape = found.shape or ImageShape(*train.images.shape[1:])
     _check_classes(source.name, known, test, classes)
-    odd = _odd(source, root, found, known) if examine else []
+    odd = _odd(source, root, named, found, known) if examine else []
     return Domain(
         source.name,
         known,
@@ -238,43 +172,29 @@ def load_domain(
     )
 
 
-def place_of_source(source: DomainSource, root: Path | None) -> DomainSource:
-    """Return the domain whose own images a source has, with the folder or file where they lie, if any."""
-    derived = _derived(source, root)
-    if derived is not None:
-        return place_of_source(DomainSource(name=derived.base), root)
-    below = None if source.place else place_below(root, source.name)
-    return source.model_copy(update={"folder": source.folder or below})
-
-
-def backgrounds_of_source(source: DomainSource, root: Path | None) -> tuple[DomainSource, ...]:
-    """Return the domains over whose images those of a source are laid; mostly none."""
-    derived = _derived(source, root)
-    if derived is None:
-        return ()
-    behind = (DomainSource(name=derived.background),) if derived.background else ()
-    return (*backgrounds_of_source(DomainSource(name=derived.base), root), *behind)
-
-
 def _read(
     source: DomainSource,
     root: Path | None,
     cache: Path,
-    named: Mapping[str, DomainSource],
+    named: Named,
     wanted: Wanted,
     *,
     split_test: bool,
 ) -> tuple[int, Found]:
     """Return a domain's number of classes and its images, as they come."""
-    derived = _derived(source, root)
+    check_applies(source, root)
+    derived = derivation_of(source, root)
     if derived is not None:
 
         def read(name: str, asked: Wanted) -> tuple[int, Found]:
-            return _read(_named(name, named), root, cache, named, asked, split_test=split_test)
+            return _read(source_named(name, named), root, cache, named, asked, split_test=split_test)
 
+        if derived.background:
+            known, found = _as_they_lie(read, derived.base, wanted)
+            behind = _as_they_lie(read, derived.background, wanted)[1]
+            return source.stated_classes or known, _over(found, derived, behind)
         known, found = read(derived.base, wanted)
-        behind = read(derived.background, replace(wanted, classes=None))[1] if derived.background else None
-        return source.stated_classes or known, _as_derived(found, derived, behind)
+        return source.stated_classes or known, _transformed(found, derived.transform)
     registered = registered_domain(source.name)
     expected = source.stated_classes or (registered.classes if registered else None)
     place = source.place or place_below(root, source.name)
@@ -291,21 +211,50 @@ def _read(
     return expected or max(int(found.train.labels.max()) + 1, len(found.class_names)), found
 
 
-def _as_derived(found: Found, derived: Derivation, behind: Found | None) -> Found:
-    """Return the base's images transformed, or laid over those ``behind``, test images over test images."""
-    if behind is None:
-        test = None if found.test is None else transformed(found.test, derived.transform)
-        return replace(found, train=transformed(found.train, derived.transform), test=test)
+def _as_they_lie(
+    read: Callable[[str, Wanted], tuple[int, Found]], name: str, wanted: Wanted
+) -> tuple[int, Found]:
+    """Read a domain in the size of its files, and pictures of several sizes as squares of their usual one.
+
+    In the network's size, other patches would be drawn for every network.
+    """
+    try:
+        return read(name, replace(wanted, image=None))
+    except VariedSizesError as error:
+        fit = "pad" if wanted.image is None else wanted.image.fit
+        side = max(error.usual.height, error.usual.width)
+        return read(name, replace(wanted, image=ImageForm(error.usual.channels, side, fit)))
+
+
+def _transformed(found: Found, transform: str) -> Found:
+    test = None if found.test is None else transformed(found.test, transform)
+    return replace(found, train=transformed(found.train, transform), test=test)
+
+
+def _over(found: Found, derived: Derivation, behind: Found) -> Found:
+    """Return the base's images laid over those ``behind``, test images over test images."""
     names, test = (plain(derived.base), plain(derived.background)), found.test
     if test is not None and len(test):
         test = laid_over(test, (behind.test or behind.train.none).images, *names, "test")
     train = laid_over(found.train, behind.train.images, *names)
-    return replace(found, train=train, test=test, notes=(*found.notes, *behind.notes))
+    return replace(found, train=train, test=test, notes=(*found.notes, *behind.notes), shape=None)
 
 
-def _odd(source: DomainSource, root: Path | None, found: Found, classes: int) -> list[str]:
+def _check_fit(sources: Sequence[DomainSource], root: Path | None, named: Named, fit: Fit) -> None:
+    """Raise ``DataError`` if ``fit`` is said, and the images of all domains are known to be square."""
+    own = [place_of_source(source, root, named) for source in sources]
+    built_in = [None if each.place is not None else registered_domain(each.name) for each in own]
+    shapes = [None if each is None else each.shape for each in built_in]
+    if fit != "pad" and all(shape is not None and shape[1] == shape[2] for shape in shapes):
+        raise DataError(
+            f"data.fit is {fit}, but images of {', '.join(source.name for source in sources)} are square, so "
+            "that it says nothing; remove the setting"
+        )
+
+
+def _odd(source: DomainSource, root: Path | None, named: Named, found: Found, classes: int) -> list[str]:
     """Return what is odd about somebody's own images; those that are built in have been looked at."""
-    if place_of_source(source, root).place is None:
+    if place_of_source(source, root, named).place is None:
         return []
     test = found.train.none if found.test is None else found.test
     return findings(found.train, test, classes, found.class_names)
@@ -334,21 +283,10 @@ def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:
     return notes
 
 
-def _derived(source: DomainSource, root: Path | None) -> Derivation | None:
-    """Return what a domain is derived from; None if it has images of its own."""
-    if source.place or registered_domain(source.name) or place_below(root, source.name):
-        return None
-    return derivation(source.name)
-
-
-def _named(name: str, named: Mapping[str, DomainSource]) -> DomainSource:
-    return named.get(plain(name), DomainSource(name=name))
-
-
-def _origin(source: DomainSource, root: Path | None, named: Mapping[str, DomainSource]) -> str:
+def _origin(source: DomainSource, root: Path | None, named: Named) -> str:
     """Return the plain name of the domain that ``source`` is derived from in the end; perhaps its own."""
-    derived = _derived(source, root)
-    return plain(source.name) if derived is None else _origin(_named(derived.base, named), root, named)
+    derived = derivation_of(source, root)
+    return plain(source.name) if derived is None else _origin(source_named(derived.base, named), root, named)
 
 
 def _own_share(domain: Domain, origin: str, place: int, sharing: int) -> Domain:
@@ -385,12 +323,12 @@ def _unknown(name: str, root: Path | None) -> str:
 def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | None) -> None:
     highest = max(test.labels.tolist(), default=-1)
     if highest >= found:
-        raise DataError(
+        raise OtherClassesError(
             f"domain '{name}': a test image has label {highest}, but the training labels end at "
             f"{found - 1}: correct the files, or set the domain's number of classes"
         )
     if allowed is not None and found > allowed:
-        raise DataError(
+        raise OtherClassesError(
             f"domain '{name}' has {found} classes and the network {allowed}: set model.classes to "
             f"at least {found}, or model.spec to auto"
         )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from huscf_flwr.data.images import LabelledImages
+from huscf_flwr.data.progress import counted
 
 _FEW_A_CLASS = 5
 _MANY_BYTES = 4 * 2**30
@@ -90,7 +91,8 @@ def _of_size(train: LabelledImages) -> list[str]:
 
 
 def _digests(data: LabelledImages) -> list[bytes]:
-    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in data.images.numpy()]
+    images = counted(data.images.numpy(), len(data), "looking for images that are there twice")
+    return [hashlib.blake2b(image, digest_size=16).digest() for image in images]
 
 
 def _named(labels: torch.Tensor, names: Sequence[str]) -> str:

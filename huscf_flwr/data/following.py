@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data.domains import DomainSource, backgrounds_of_source, place_of_source
+from huscf_flwr.data.domain_source import (
+    DomainSource,
+    Named,
+    backgrounds_of_source,
+    named_sources,
+    place_of_source,
+)
 from huscf_flwr.data.formats.found import ImageShape
 from huscf_flwr.data.formats.holders import classes_of_holders, shape_of_holders
 from huscf_flwr.data.formats.places import classes_of_place, shape_of_place
@@ -34,7 +40,9 @@ def following_data(config: RunConfig) -> RunConfig:
     """
     if config.model.spec != AUTO:
         return config
-    found = [_of_source(source, config) for source in scenario_of(config).domains]
+    sources = scenario_of(config).domains
+    named = named_sources(sources)
+    found = [_of_source(source, named, config) for source in sources]
     side = max(max(shape.height, shape.width) for shape, _ in found)
     model = {
         "spec": next(name for name, longest in _FAMILIES.items() if side <= longest),
@@ -44,19 +52,19 @@ def following_data(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": config.model.model_copy(update=model)})
 
 
-def _of_source(source: DomainSource, config: RunConfig) -> tuple[ImageShape, int]:
+def _of_source(source: DomainSource, named: Named, config: RunConfig) -> tuple[ImageShape, int]:
     """Return the shape of a domain's images and its number of classes.
 
     Images that are laid over others have the channels of these, if they have more.
     """
-    (channels, *size), classes = _of_own(source, config)
-    backgrounds = backgrounds_of_source(source, config.data.root)
-    behind = (_of_own(background, config)[0].channels for background in backgrounds)
+    (channels, *size), classes = _of_own(source, named, config)
+    backgrounds = backgrounds_of_source(source, config.data.root, named)
+    behind = (_of_source(background, named, config)[0].channels for background in backgrounds)
     return ImageShape(max(channels, *behind, 0), *size), classes
 
 
-def _of_own(source: DomainSource, config: RunConfig) -> tuple[ImageShape, int]:
-    source = place_of_source(source, config.data.root)
+def _of_own(source: DomainSource, named: Named, config: RunConfig) -> tuple[ImageShape, int]:
+    source = place_of_source(source, config.data.root, named)
     registered = registered_domain(source.name)
     stated = source.stated_classes or (registered.classes if registered else None)
     if source.place is not None:
@@ -69,6 +77,6 @@ def _of_own(source: DomainSource, config: RunConfig) -> tuple[ImageShape, int]:
             f"model.spec is auto, but domain '{source.name}' is unknown; name the networks, or the folder"
         )
     if registered.shape is not None:
-        return ImageShape(*registered.shape), registered.classes
+        return ImageShape(*registered.shape), stated or registered.classes
     images = registered.load(config.data.cache)[0].images
-    return ImageShape(*images.shape[1:]), registered.classes
+    return ImageShape(*images.shape[1:]), stated or registered.classes

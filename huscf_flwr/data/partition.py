@@ -124,6 +124,11 @@ def partition(
             domains, or the rules leave a client or a class without a sample.
     """
     counts = clients_per_domain(scenario.domain_names, clients)
+    if isinstance(scenario.labels, HeldLabels) and not holders:
+        raise DataError(
+            f"labels.kind is holders, but no domain says who holds its images ({', '.join(counts)}): say "
+            "by_holder: true with one whose folder has a part for each, or take another kind"
+        )
     fractions = _draw_fractions(scenario, clients, seed)
     partitions: list[Partition] = []
     for place, (name, count) in enumerate(counts.items()):

@@ -16,7 +16,8 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data.client_data import ClientData, held_out_places
-from huscf_flwr.data.domains import Domain, DomainSource, JudgedOn, load_domains
+from huscf_flwr.data.domain_source import DomainSource
+from huscf_flwr.data.domains import Domain, JudgedOn, load_domains
 from huscf_flwr.data.images import Fit, LabelledImages, PooledImages
 from huscf_flwr.data.partition import Indices, Partition, PartitionRules, partition
 from huscf_flwr.data.scenarios import Scenario, load_scenario

@@ -6,6 +6,7 @@ do with either. So the one who shows wraps the outermost of them in ``with progr
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,14 +22,18 @@ _LISTENER: ContextVar[Listener | None] = ContextVar("huscf_flwr_progress", defau
 
 
 class Paced:
-    """Turns progress into lines: the first one only if it takes some seconds, then one now and then."""
+    """Turns progress into lines: the first one only if it takes some seconds, then one every few.
+
+    What is done in many small parts, each of them quick, takes long too: a line is due when there has been
+    none for so long, whatever it is about.
+    """
 
     def __init__(
         self,
         tell: Callable[[str], None],
         *,
         patience: float = 3.0,
-        every: float = 10.0,
+        every: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Tell nothing for ``patience`` seconds of ``clock``, then a line ``every`` so many seconds."""
@@ -37,13 +42,16 @@ class Paced:
         self._every = every
         self._clock = clock
         self._what = ""
+        self._last = -math.inf
         self._due = 0.0
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Tell how far it is, if it is time to."""
         now = self._clock()
-        if what != self._what:
-            self._what, self._due = what, now + self._patience
+        if what != self._what and now - self._last > self._patience:
+            # Nothing has been counted for a while: whoever looks has waited for nothing yet.
+            self._due = now + self._patience
+        self._what, self._last = what, now
         if now < self._due:
             return
         self._due = now + self._every
@@ -61,7 +69,7 @@ def progress_told(listener: Listener) -> Iterator[None]:
 
 
 def counted(items: Iterable[Item], total: int | None, what: str, each: int = 1) -> Iterator[Item]:
-    """Yield all items, and tell the listener, if there is one, how many have been taken.
+    """Yield all items, and tell the listener, if there is one, how many are done.
 
     Args:
         items: what is worked on.
@@ -73,6 +81,9 @@ def counted(items: Iterable[Item], total: int | None, what: str, each: int = 1) 
     if listener is None:
         yield from items
         return
-    for number, item in enumerate(items):
-        listener(what, number * each, total)
+    done = 0
+    for item in items:
+        listener(what, done, total)
         yield item
+        done += each
+    listener(what, done if total is None else min(done, total), total)

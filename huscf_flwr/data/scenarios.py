@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from huscf_flwr.conf_files import find_conf, read_yaml, validate
-from huscf_flwr.data.domains import DomainSource
+from huscf_flwr.data.domain_source import DomainSource
 from huscf_flwr.data.flower_partitioners import FlowerPartitioner
 
 PAPER_SCENARIOS = (
@@ -163,7 +163,7 @@ def load_scenario(name_or_path: str | Path, domains: Sequence[DomainSource | str
 
     Args:
         name_or_path: a name in ``conf/scenarios``, a number in the paper (``1`` to ``6``), or a YAML file.
-        domains: use these domains instead of the file's.
+        domains: use these domains instead of the file's. Of a name that the file has too, it says the rest.
 
     Raises:
         ConfError: if there is no such scenario, or its file is not valid.
@@ -174,8 +174,15 @@ def load_scenario(name_or_path: str | Path, domains: Sequence[DomainSource | str
     path = find_conf("scenarios", name)
     content = read_yaml(path, Scenario)
     if domains is not None:
-        content["domains"] = list(domains)
+        content["domains"] = _as_told(validate(Scenario, content, str(path)), domains)
     return _beside(path, validate(Scenario, content, str(path)))
+
+
+def _as_told(scenario: Scenario, domains: Sequence[DomainSource | str]) -> list[DomainSource]:
+    """Return domains; of those of which only the name is said, what the ``scenario`` says of that name."""
+    known = {domain.name: domain for domain in scenario.domains}
+    said = [DomainSource(name=each) if isinstance(each, str) else each for each in domains]
+    return [known.get(each.name, each) if each == DomainSource(name=each.name) else each for each in said]
 
 
 def _beside(file: Path, scenario: Scenario) -> Scenario:

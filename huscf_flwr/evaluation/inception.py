@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_inception(weights: Path | None) -> None:
-    """Look whether a file holds the weights, by the name, type and shape of every tensor; None asks for nothing.
+    """Look whether a file holds the weights, by name, type and shape of every tensor; None asks for nothing.
 
     The numbers themselves are not read.
 
@@ -104,7 +104,8 @@ def _empty_network() -> nn.Module:
     from torchvision.models import inception_v3  # noqa: PLC0415 - slow to import, and most runs do without
 
     with torch.device("meta"):
-        return inception_v3(weights=None, init_weights=False, transform_input=False)
+        network: nn.Module = inception_v3(weights=None, init_weights=False, transform_input=False)
+    return network
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,14 @@ from huscf_flwr.data import (
     DataError,
     DomainSource,
     LabelledImages,
+    convert,
     load_domain,
     load_domains,
     load_scenario,
     write_idx_folder,
 )
 from huscf_flwr.data.derived import TRANSFORMS, Derivation, derivation, laid_over, transformed
-from tests.data.formats.writing import some, write_npz
+from tests.data.formats.writing import some, write_npz, write_pictures
 
 IMAGE = (1, 28)
 
@@ -259,3 +260,73 @@ def test_test_images_lie_over_test_photographs_and_bases_share_images(tmp_path, 
     under = (200 - beside["base-over-photos"].train.images[:, 0, 0, 0].int()).tolist()
     assert sorted(numbers_of(beside["base"]) + under) == list(range(60))
     assert len(beside["photos"].train) == 4
+
+
+@pytest.mark.parametrize("size", [6, 12])
+def test_patches_are_the_same_for_every_network_and_format(size, tmp_path):
+    """The same images as arrays and as pictures, for networks of the digits' size and of twice that."""
+    digits, photos = some(6, size=6), some(9, channels=3, size=11, seed=1)
+    (tmp_path / "arrays").mkdir()
+    for name, data in {"d": digits, "p": photos}.items():
+        for part in ("train", "test"):
+            for label, letter in enumerate("abc"):
+                of_label = data.subset(torch.nonzero(data.labels == label)[:, 0])
+                write_pictures(tmp_path / "pictures" / name / part, of_label, names=letter * 3)
+    in_order = {
+        name: data.subset(data.labels.argsort(stable=True))
+        for name, data in {"d": digits, "p": photos}.items()
+    }
+    expected = convert(laid_over(in_order["d"], in_order["p"].images, "d", "p"), 3, size)
+    found = load_domain("d-over-p", root=tmp_path / "pictures", cache=tmp_path, image=(3, size))
+    assert torch.equal(found.train.images, expected.images)
+    for place, data in in_order.items():
+        write_npz(tmp_path / "arrays" / f"{place}.npz", train=data, test=data)
+    again = load_domain("d-over-p", root=tmp_path / "arrays", cache=tmp_path, image=(3, size))
+    assert torch.equal(again.train.images, expected.images)
+
+
+def test_pictures_of_several_sizes_lie_behind_as_squares_of_their_usual_size(tmp_path):
+    black = some(3, size=4)
+    black.images[:] = 0
+    write_npz(tmp_path / "d.npz", train=black, test=black)
+    for part in ("train", "test"):
+        write_pictures(tmp_path / "p" / part, some(3, size=7))
+        write_pictures(tmp_path / "p" / part / "more", some(3, size=9))
+        for letter in "abc":
+            for each in (tmp_path / "p" / part / "more" / letter).iterdir():
+                each.rename(tmp_path / "p" / part / letter / f"more-{each.name}")
+            (tmp_path / "p" / part / "more" / letter).rmdir()
+        (tmp_path / "p" / part / "more").rmdir()
+    sizes = {
+        side: load_domain("d-over-p", root=tmp_path, cache=tmp_path, image=(1, side)).train.images
+        for side in (4, 8)
+    }
+    assert torch.equal(convert(LabelledImages(sizes[4], black.labels), 1, 8).images, sizes[8])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            {"name": "digits", "first_label": 1},
+            "'digits': first_label can change nothing, since it is built in",
+        ),
+        ({"name": "letters", "by_holder": True}, "'letters': by_holder can change nothing"),
+        ({"name": "base-inverted", "class_names": ["a"]}, "class_names can change nothing.* those of base"),
+        (
+            {"name": "base-over-base", "image_column": "x", "label_column": "y"},
+            "image_column and label_column",
+        ),
+    ],
+)
+def test_settings_that_say_nothing_of_a_domain_are_refused(source, message, load):
+    with pytest.raises(DataError, match=message):
+        load(DomainSource(**source))
+
+
+def test_where_all_images_are_known_to_be_square_nothing_needs_to_fit(load):
+    with pytest.raises(
+        DataError, match=r"data\.fit is crop, but images of digits, digits-rotated are square"
+    ):
+        load("digits", "digits-rotated", fit="crop")
+    assert set(load("digits", "base", fit="crop")) == {"digits", "base"}

@@ -105,3 +105,19 @@ def test_all_holders_of_a_domain_are_looked_at(tmp_path):
 def holder_file(root, name):
     (root / "Voices").mkdir(exist_ok=True)
     return root / "Voices" / f"{name}.npz"
+
+
+@pytest.mark.parametrize(
+    ("derived", "classes"), [("{name: a-over-b, classes: 6}", 6), ("b-inverted-over-a", 4), ("a-inverted", 4)]
+)
+def test_what_a_domain_is_derived_from_may_lie_anywhere(derived, classes, tmp_path):
+    """The scenario names the folders of both, and neither lies below `data.root`."""
+    write_npz(tmp_path / "mine.npz", train=some(9, classes=4, size=64))
+    write_npz(tmp_path / "theirs.npz", train=some(9, classes=2, size=40, channels=3))
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        f"domains: [{derived}, {{name: a, folder: mine.npz}}, {{name: b, folder: theirs.npz}}]"
+    )
+    said = {"model.spec": "auto", "data.scenario": scenario, "data.domains": "null"}
+    model = following_data(small_run(tmp_path, tmp_path, **said)).model
+    assert (model.spec, model.classes, model.channels) == ("images-64", classes, 3)

@@ -345,6 +345,12 @@ def test_whole_holders_are_dealt_and_other_domains_at_random():
     assert sorted(np.concatenate([part.indices for part in others]).tolist()) == list(range(40))
 
 
+def test_holders_are_wanted_of_some_domain():
+    scenario = scenario_of(("voices", "plain"), {"kind": "holders"})
+    with pytest.raises(DataError, match=r"labels\.kind is holders, but no domain .*voices, plain.*by_holder"):
+        partition(scenario, {"voices": balanced(30), "plain": balanced(30)}, clients=4, seed=0)
+
+
 def test_holders_are_not_divided():
     scenario = scenario_of(("voices",), {"kind": "holders"})
     with pytest.raises(DataError, match=r"2 holders for 3 clients.*at most 2 clients"):

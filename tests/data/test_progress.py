@@ -23,12 +23,30 @@ def test_lines_come_after_some_seconds_and_then_now_and_then():
     assert lines == ["reading x: 3 of 30", "reading x: 13 of 30", "reading x: 23 of 30"]
 
 
-def test_each_thing_that_is_read_begins_anew():
-    lines = []
-    with progress_told(Paced(lines.append, patience=3, every=10, clock=Clock())):
+def test_what_is_read_later_begins_anew():
+    lines, clock = [], Clock()
+    with progress_told(Paced(lines.append, patience=3, every=10, clock=clock)):
         for place in "xy":
             list(counted(range(5), None, f"reading {place}", each=1000))
+            clock.now += 100
     assert lines == ["reading x: 3,000", "reading y: 3,000"]
+
+
+def test_many_small_parts_are_told_as_one_large_one_is():
+    """Each of them is done in three looks at the clock."""
+    lines = []
+    with progress_told(Paced(lines.append, patience=3, every=10, clock=Clock())):
+        for part in range(9):
+            list(counted("ab", 2, f"reading part {part}"))
+    assert lines == ["reading part 1: 0 of 2", "reading part 4: 1 of 2", "reading part 7: 2 of 2"]
+
+
+def test_a_single_item_that_takes_long_is_told_when_it_is_done():
+    lines, clock = [], Clock()
+    with progress_told(Paced(lines.append, patience=3, every=10, clock=clock)):
+        for _ in counted("abc", 3, "looking"):
+            clock.now += 20
+    assert lines == ["looking: 1 of 3", "looking: 2 of 3", "looking: 3 of 3"]
 
 
 def test_what_is_quick_is_not_told():
@@ -43,7 +61,7 @@ def test_nobody_is_told_after_the_block():
     with progress_told(lambda *each: told.append(each)):
         assert list(counted("ab", 2, "x")) == ["a", "b"]
     assert list(counted("ab", 2, "x")) == ["a", "b"]
-    assert told == [("x", 0, 2), ("x", 1, 2)]
+    assert told == [("x", 0, 2), ("x", 1, 2), ("x", 2, 2)]
 
 
 def test_an_error_in_the_block_ends_the_telling():

@@ -142,3 +142,12 @@ def test_scenarios_survive_a_round_trip():
     for name in known_confs("scenarios"):
         scenario = load_scenario(name)
         assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
+
+
+def test_of_a_domain_that_is_named_again_the_file_says_the_rest(tmp_path):
+    scenario = tmp_path / "mine.yaml"
+    scenario.write_text("domains: [{name: voices, folder: here, by_holder: true}, digits]")
+    voices, letters = load_scenario(scenario, domains=["voices", "letters"]).domains
+    assert (voices.by_holder, voices.folder.name, letters) == (True, "here", DomainSource(name="letters"))
+    other = DomainSource(name="voices", classes=4)
+    assert load_scenario(scenario, domains=[other]).domains == (other,)

@@ -44,6 +44,7 @@ class Wanted:
         needs_test: a test part without images is an error.
         image_column: where the images are, in a place that has columns; None if that is plain.
         label_column: where the labels are, likewise.
+        is_part: the place is one of several whose classes are counted together, and may lack some of them.
     """
 
     image: ImageForm | None = None
@@ -53,6 +54,7 @@ class Wanted:
     needs_test: bool = True
     image_column: str | None = None
     label_column: str | None = None
+    is_part: bool = False
 
     @property
     def label_limit(self) -> int | None:
@@ -80,7 +82,15 @@ class Found:
 
 
 class VariedSizesError(DataError):
-    """Images differ in size, and nobody says which they should have."""
+    """Images differ in size, and nobody says which they should have; ``usual`` has the medians."""
+
+    def __init__(self, message: str, usual: ImageShape) -> None:
+        super().__init__(message)
+        self.usual = usual
+
+
+class OtherClassesError(DataError):
+    """Labels or names of classes are not those that are wanted."""
 
 
 def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: str) -> dict[str, int]:
@@ -90,13 +100,13 @@ def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: st
     With ``wanted.class_names`` they are the places of the names there.
 
     Raises:
-        DataError: if a name is not among ``wanted.class_names``, or there are not as many as classes.
+        OtherClassesError: if a name is not among ``wanted.class_names``, or there are not as many as classes.
     """
     if wanted.class_names:
         known = {name: label for label, name in enumerate(wanted.class_names)}
         for name in names:
             if name not in known:
-                raise DataError(
+                raise OtherClassesError(
                     f"{place}: {what} '{name}' is none of the class names{did_you_mean(name, known)}: "
                     f"{', '.join(known)}; rename it, or say its name in class_names"
                 )
@@ -104,10 +114,10 @@ def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: st
     if all(name.isdecimal() for name in names):
         numbers = {name: int(name) for name in sorted(names, key=int)}
         if len(set(numbers.values())) < len(numbers):
-            raise DataError(f"{place}: two {what}s are named with the same number; rename one")
+            raise OtherClassesError(f"{place}: two {what}s are named with the same number; rename one")
         return numbers
-    if wanted.classes is not None and len(names) != wanted.classes:
-        raise DataError(
+    if not wanted.is_part and wanted.classes is not None and len(names) != wanted.classes:
+        raise OtherClassesError(
             f"{place}: {what}s of {len(names)} classes ({', '.join(names)}), but there are "
             f"{wanted.classes}: which label each has depends on all names. Say them in order: class_names "
             "with the domain, or class-names in a SuperNode's node config, the same for all clients"
@@ -119,7 +129,7 @@ def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | st
     """Check that labels [N] are from 0 to below ``limit``, if there is one.
 
     Raises:
-        DataError: naming ``source``, the first label that is not and its place.
+        OtherClassesError: naming ``source``, the first label that is not and its place.
     """
     wrong = labels < 0 if limit is None else (labels < 0) | (labels >= limit)
     if not wrong.any():
@@ -127,12 +137,12 @@ def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | st
     place = int(np.argmax(wrong))
     allowed = "at least 0" if limit is None else f"in 0..{limit - 1}"
     if limit is not None and labels.min() == 1 and labels.max() == limit:
-        raise DataError(
+        raise OtherClassesError(
             f"{source}: labels begin at 1: label {limit} of sample {place} is out of range, labels must be "
             f"{allowed}; if they count from 1, say so: first_label: 1 with the domain, or first-label=1 in a "
             "SuperNode's node config"
         )
-    raise DataError(
+    raise OtherClassesError(
         f"{source}: label {labels[place]} of sample {place} is out of range, labels must be {allowed}: "
         "correct the file or the number of classes"
     )

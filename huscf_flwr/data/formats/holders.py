@@ -13,8 +13,20 @@ from pathlib import Path
 import torch
 
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
-from huscf_flwr.data.formats.places import classes_of_place, read_place, shape_of_place
+from huscf_flwr.data.formats.places import (
+    check_first,
+    class_names_of_place,
+    classes_of_place,
+    read_parts,
+    shape_of_place,
+    split_note,
+    without_test_share,
+)
 from huscf_flwr.data.images import DataError, LabelledImages, together
+from huscf_flwr.data.progress import counted
+
+_NOTES = 3
+"""So many are told whole."""
 
 
 def parts_of(folder: Path) -> tuple[Path, ...]:
@@ -36,25 +48,38 @@ def parts_of(folder: Path) -> tuple[Path, ...]:
 def read_holders(folder: Path, wanted: Wanted, *, split_test: bool = True) -> Found:
     """Return the images of all holders, one's after the other's; the arguments are those of ``read_place``.
 
+    A holder may lack classes: they are counted over all. One with too few images to test with has them all to
+    train on.
+
     Raises:
         DataError: as ``read_place`` and ``parts_of`` do, or if images of two holders differ in shape, or some
             holders have a test part and others have none.
     """
-    parts = parts_of(folder)
-    found = [read_place(part, wanted, split_test=split_test) for part in parts]
-    tests = [each.test for each in found if each.test is not None]
-    if 0 < len(tests) < len(found):
-        lacking = next(part for part, each in zip(parts, found, strict=True) if each.test is None)
-        raise DataError(f"{lacking}: no test part, but other holders have one; give it one too")
-    train = _joined(folder, [each.train for each in found])
-    holders = torch.repeat_interleave(torch.tensor([len(each.train) for each in found]))
-    return replace(
-        found[0],
-        train=replace(train, holders=holders),
-        test=_joined(folder, tests) if tests else None,
-        class_names=_names(folder, found),
-        notes=tuple(note for each in found for note in each.notes),
-    )
+    parts, own = parts_of(folder), replace(wanted, is_part=True)
+    found = [read_parts(part, own) for part in counted(parts, len(parts), f"reading holders of {folder}")]
+    with_test = [each.test is not None for each in found]
+    if any(with_test) and not all(with_test):
+        raise DataError(
+            f"{parts[with_test.index(False)]}: no test part, but other holders have one; give it one"
+        )
+    names = _names(folder, [each.class_names for each in found], wanted)
+    found = [_relabelled(each, names) for each in found]
+    notes = _few([note for each in found for note in each.notes])
+    if not any(with_test) and split_test:
+        found = [_with_test_share(each) for each in found]
+    trains, tests = [each.train for each in found], [each.test for each in found if each.test is not None]
+    train = _joined(folder, trains)
+    holders = torch.repeat_interleave(torch.tensor([len(each) for each in trains]))
+    whole = replace(found[0], train=replace(train, holders=holders), class_names=names, notes=notes)
+    check_first(folder, whole, wanted)
+    if not tests:
+        return whole
+    test = _joined(folder, tests)
+    if any(with_test):
+        return replace(whole, test=test)
+    if not len(test):
+        raise DataError(f"{folder}: no test part, and no holder has two images of a label; give it one")
+    return replace(whole, test=test, notes=(*notes, split_note(folder, train, test)))
 
 
 def shape_of_holders(folder: Path) -> ImageShape:
@@ -64,7 +89,9 @@ def shape_of_holders(folder: Path) -> ImageShape:
 
 def classes_of_holders(folder: Path, wanted: Wanted) -> int:
     """Return the number of classes of all holders together."""
-    return max(classes_of_place(part, wanted) for part in parts_of(folder))
+    parts, own = parts_of(folder), replace(wanted, is_part=True)
+    names = _names(folder, [class_names_of_place(part, own) for part in parts], wanted)
+    return len(names) or max(classes_of_place(part, own) for part in parts)
 
 
 def _joined(folder: Path, parts: Sequence[LabelledImages]) -> LabelledImages:
@@ -77,12 +104,42 @@ def _joined(folder: Path, parts: Sequence[LabelledImages]) -> LabelledImages:
     return together(parts)
 
 
-def _names(folder: Path, found: Sequence[Found]) -> tuple[str, ...]:
-    """Return the names of the classes, which must be those of every holder."""
-    names = {each.class_names for each in found}
-    if len(names) > 1:
+def _names(folder: Path, by_part: Sequence[tuple[str, ...]], wanted: Wanted) -> tuple[str, ...]:
+    """Return the names of all classes: those of each holder, or, where they differ, all by the alphabet.
+
+    Raises:
+        DataError: if some holders have names and others numbers, or there are not as many as are wanted.
+    """
+    first, *others = dict.fromkeys(by_part)
+    if others and () in (first, *others):
         raise DataError(
-            f"{folder}: its parts have classes of different names, so that label 0 is not the same in all; "
-            "give class_names with the domain"
+            f"{folder}: some of its parts have names of classes, others only numbers; give class_names with "
+            "the domain"
         )
-    return names.pop()
+    names = tuple(sorted({name for each in by_part for name in each})) if others else first
+    if names and wanted.classes not in (None, len(names)):
+        raise DataError(
+            f"{folder}: {len(names)} classes ({', '.join(names)}), but there are {wanted.classes}: which "
+            "label each has depends on all names; say them in order, class_names with the domain"
+        )
+    return names
+
+
+def _relabelled(found: Found, names: tuple[str, ...]) -> Found:
+    """Return a holder's images with the labels that its classes have among all ``names``."""
+    if found.class_names == names:
+        return found
+    labels = torch.tensor([names.index(name) for name in found.class_names])
+    test = None if found.test is None else replace(found.test, labels=labels[found.test.labels])
+    return replace(found, train=replace(found.train, labels=labels[found.train.labels]), test=test)
+
+
+def _with_test_share(found: Found) -> Found:
+    train, test = without_test_share(found.train)
+    return replace(found, train=train, test=test)
+
+
+def _few(notes: Sequence[str]) -> tuple[str, ...]:
+    """Return the first notes, and how many more there are: there may be thousands of holders."""
+    more = len(notes) - _NOTES
+    return (*notes[:_NOTES], f"and {more} notes like these") if more > 0 else tuple(notes)

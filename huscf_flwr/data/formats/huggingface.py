@@ -11,7 +11,7 @@ that images can be dealt by them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,12 @@ def huggingface_label_limit(source: Source, wanted: Wanted) -> int:
         parts = opened(source, wanted)
         classes = _classes(parts, wanted)
         return max(classes.count, len(classes.names), int(_labels(parts, "train", classes).max()) + 1)
+
+
+def huggingface_class_names(source: Source, wanted: Wanted) -> tuple[str, ...]:
+    """Return what the classes are called, by label, if they have names; raises ``DataError`` likewise."""
+    with read_errors(source):
+        return _classes(opened(source, wanted), wanted).names
 
 
 def read_huggingface(source: Source, wanted: Wanted) -> Found:
@@ -146,21 +152,39 @@ def _images(
 
 
 def _arrays(parts: Parts, part: str, count: int) -> NDArray[np.uint8]:
-    """Return the first ``count`` images of a part that are arrays of pixels, [N, C, H, W]."""
+    """Return the first ``count`` images of a part that are arrays of pixels, [N, C, H, W].
+
+    They are read in parts, of which only one is held beside the whole.
+    """
     data = parts.by_name[part].select_columns([parts.image]).with_format("numpy")
     source = f"{parts.source}, column {parts.image} of {part}"
+    if not count:
+        return _arrays(parts, "train", 1)[:0]
     places = counted(
         range(0, count, _ROWS_AT_ONCE), count, f"reading {parts.source}, {part}", each=_ROWS_AT_ONCE
     )
+    whole = None
+    for first in places:
+        some = _stacked(data[first : min(first + _ROWS_AT_ONCE, count)][parts.image], source)
+        if whole is None:
+            whole = np.empty((count, *some.shape[1:]), np.uint8)
+        if some.shape[1:] != whole.shape[1:]:
+            raise _differing(source, f"{list(some.shape[1:])} and {list(whole.shape[1:])}")
+        whole[first : first + len(some)] = some
+    assert whole is not None
+    return whole
+
+
+def _stacked(rows: Iterable[Any], source: str) -> NDArray[np.uint8]:
     try:
-        array = np.concatenate(
-            [np.stack(list(data[first : min(first + _ROWS_AT_ONCE, count)][parts.image])) for first in places]
-        )
+        array = np.stack(list(rows))
     except ValueError as error:
-        raise DataError(
-            f"{source}: images differ in size, or are none ({error}); say image_column"
-        ) from error
+        raise _differing(source, str(error)) from error
     return channels_first(array, source)
+
+
+def _differing(source: str, why: str) -> DataError:
+    return DataError(f"{source}: images differ in size, or are none ({why}); say image_column")
 
 
 def _columns(parts: Parts, part: str) -> dict[str, NDArray[Any]]:
@@ -171,8 +195,13 @@ def _columns(parts: Parts, part: str) -> dict[str, NDArray[Any]]:
         for name, feature in data.features.items()
         if name != parts.image and type(feature).__name__ in ("Value", "ClassLabel")
     ]
-    table = data.select_columns(plain)[:]
-    return {name: np.array(table[name]) for name in plain}
+    return {name: _column(data.select_columns([name])[:][name]) for name in plain}
+
+
+def _column(values: list[Any]) -> NDArray[Any]:
+    # NumPy's own texts are all as long as the longest, at four bytes a character.
+    is_text = any(isinstance(value, str) for value in values)
+    return np.array(values, dtype=object if is_text else None)
 
 
 def _joined(train: DescribedImages, more: DescribedImages) -> DescribedImages:

@@ -13,6 +13,7 @@ from huscf_flwr.data.flower_partitioners import datasets_module
 from huscf_flwr.data.formats.found import LABEL_NAMES, PART_NAMES, Wanted
 from huscf_flwr.data.formats.pictures import EncodedPicture
 from huscf_flwr.data.images import DataError
+from huscf_flwr.data.progress import counted
 
 _IMAGE_NAMES = ("image", "img", "images", "picture", "pixels")
 _SUFFIXES = (".parquet", ".arrow")
@@ -130,6 +131,11 @@ def _splits(source: Source) -> dict[str, Any]:
     """Return what there is by the name of its split."""
     datasets = datasets_module(str(source))
     if isinstance(source, HubSet):
+        if Path(source.name).exists():
+            raise DataError(
+                f"{source}: {Path(source.name).absolute()} is there too, and would be taken instead of what "
+                "the hub has. If that is meant, give its path, without hub:; else start from another folder"
+            )
         return dict(datasets.load_dataset(source.name, source.subset))
     if source.is_dir() and _is_saved(source):
         found = datasets.load_from_disk(str(source))
@@ -138,7 +144,9 @@ def _splits(source: Source) -> dict[str, Any]:
     for path in [source] if source.is_file() else _files_of(source):
         files.setdefault(_part_of(path) if source.is_dir() else "train", []).append(path)
     return {
-        part: datasets.concatenate_datasets([_of_file(datasets, path) for path in paths])
+        part: datasets.concatenate_datasets(
+            [_of_file(datasets, path) for path in counted(paths, len(paths), f"opening files of {source}")]
+        )
         for part, paths in files.items()
     }
 

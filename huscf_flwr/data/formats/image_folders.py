@@ -7,6 +7,7 @@ differ in size: then they need a form to be brought to.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from huscf_flwr.data.formats.found import (
 )
 from huscf_flwr.data.formats.pictures import SUFFIXES, common_shape, read_pictures, surveyed, usual_shape
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages
+from huscf_flwr.data.progress import counted
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ def image_folder_label_limit(folder: Path, wanted: Wanted) -> int:
     return max(_labels_of(folder, _parts(folder), wanted).values(), default=-1) + 1
 
 
+def image_folder_class_names(folder: Path, wanted: Wanted) -> tuple[str, ...]:
+    """Return what the classes are called, by label; nothing if the folders are named with numbers."""
+    return _class_names(_labels_of(folder, _parts(folder), wanted), wanted)
+
+
 def read_image_folder(folder: Path, wanted: Wanted) -> Found:
     """Return the pictures of ``folder``, in the order of their classes and names.
 
@@ -88,11 +95,10 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
     for part in filter(None, (train, test)):
         check_labels(np.array(part.labels, dtype=np.int64), wanted.label_limit, folder)
     form = wanted.image or common_shape(folder, [*train.paths, *(test.paths if test else ())])
-    is_number = all(name.isdecimal() for name in labels)
     return Found(
         _read(folder, train, form),
         None if test is None else _read(folder, test, form),
-        wanted.class_names or (() if is_number else tuple(labels)),
+        _class_names(labels, wanted),
         tuple(notes),
         shape_of_image_folder(folder),
     )
@@ -120,9 +126,13 @@ def _pictures(folder: Path) -> list[Path]:
     """Return the pictures of a class in the same order on every machine."""
     from torchvision.datasets.folder import make_dataset  # noqa: PLC0415 - slow to import, and most runs do without
 
-    found = make_dataset(
-        folder.parent, {folder.name: 0}, is_valid_file=lambda path: _is_picture(Path(path)), allow_empty=True
-    )
+    seen = counted(itertools.count(), None, f"listing {folder}")
+
+    def is_valid_file(path: str) -> bool:
+        next(seen)
+        return _is_picture(Path(path))
+
+    found = make_dataset(folder.parent, {folder.name: 0}, is_valid_file=is_valid_file, allow_empty=True)
     return [Path(path) for path, _ in found]
 
 
@@ -149,6 +159,11 @@ def _labels_of(folder: Path, parts: Mapping[str, Path], wanted: Wanted) -> dict[
     """Return the label of each folder's name, ascending."""
     names = sorted({each.name for part in parts.values() for each in _subfolders(part)})
     return labels_by_name(folder, names, wanted, "folder")
+
+
+def _class_names(labels: Mapping[str, int], wanted: Wanted) -> tuple[str, ...]:
+    is_number = all(name.isdecimal() for name in labels)
+    return wanted.class_names or (() if is_number else tuple(labels))
 
 
 def _listed(parts: Mapping[str, Path], names: Sequence[str], labels: Mapping[str, int]) -> _Part | None:

@@ -67,23 +67,27 @@ def common_shape(place: object, pictures: Iterable[Path | EncodedPicture]) -> Im
         VariedSizesError: if they differ in size.
     """
     looked_at = counted(pictures, None, f"looking at the sizes of {place}")
-    shapes = {shape_of_picture(picture) for picture in looked_at}
+    shapes = [shape_of_picture(picture) for picture in looked_at]
     sizes = {shape[1:] for shape in shapes}
     if len(sizes) > 1:
         raise VariedSizesError(
             f"{place}: its pictures have {len(sizes)} different sizes, and nothing says which they should "
-            "have: give a size in pixels"
+            "have: give a size in pixels",
+            _usual(shapes),
         )
     return max(shapes)
 
 
 def usual_shape(pictures: Sequence[Path | EncodedPicture]) -> ImageShape:
     """Return the shape of pictures that may differ: colour if any is, and the medians of height and width."""
-    found = [shape_of_picture(picture) for picture in pictures]
+    return _usual([shape_of_picture(picture) for picture in pictures])
+
+
+def _usual(shapes: Sequence[ImageShape]) -> ImageShape:
     return ImageShape(
-        max(shape.channels for shape in found),
-        round(median(shape.height for shape in found)),
-        round(median(shape.width for shape in found)),
+        max(shape.channels for shape in shapes),
+        round(median(shape.height for shape in shapes)),
+        round(median(shape.width for shape in shapes)),
     )
 
 

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
 from huscf_flwr.data.formats.huggingface import (
+    huggingface_class_names,
     huggingface_label_limit,
     read_huggingface,
     shape_of_huggingface,
 )
 from huscf_flwr.data.formats.huggingface_parts import HubSet, is_huggingface, is_huggingface_file
 from huscf_flwr.data.formats.image_folders import (
+    image_folder_class_names,
     image_folder_label_limit,
     is_image_folder,
     read_image_folder,
@@ -36,6 +39,8 @@ from huscf_flwr.data.shares import stratified_shares
 
 _TEST_PART = 5
 """One image of so many is for testing, where a place has no test part."""
+
+_AT_ONCE = 2048
 
 FORMATS = (
     "folders of pictures, one a class, with or without train and test above",
@@ -59,6 +64,8 @@ class _Format:
     read: Callable[[Wanted], Found]
     label_limit: Callable[[Wanted], int]
     """One more than the largest training label."""
+    class_names: Callable[[Wanted], tuple[str, ...]] = lambda wanted: wanted.class_names
+    """Names of the classes by label; empty if there are only numbers."""
     has_columns: bool = False
     """Whether it can be said which column has the images, and which the labels."""
 
@@ -75,21 +82,37 @@ def read_place(place: Place, wanted: Wanted, *, split_test: bool = True) -> Foun
     Raises:
         DataError: if there is nothing that can be read, or it is damaged; the message names the file.
     """
-    found = _wanted_format(place, wanted).read(wanted)
-    train = _counted_from_zero(place, found.train, wanted)
-    if not found.class_names:
-        _check_first(place, train, wanted)
-    found = replace(found, train=train)
-    if found.test is not None:
-        return replace(found, test=_counted_from_zero(place, found.test, wanted))
-    if not split_test:
+    found = read_parts(place, wanted)
+    check_first(place, found, wanted)
+    if found.test is not None or not split_test:
         return found
-    train, test = _without_test_share(place, train)
-    note = (
+    if len(found.train) < 2:
+        raise DataError(f"{place}: one image, and no test part; give it at least 2, or a test part")
+    train, test = without_test_share(found.train)
+    if not len(test):
+        raise DataError(
+            f"{place}: no test part, and every label has one image; give a test part, or more images"
+        )
+    return replace(found, train=train, test=test, notes=(*found.notes, split_note(place, train, test)))
+
+
+def read_parts(place: Place, wanted: Wanted) -> Found:
+    """Return the parts that a place has; ``first_label`` is taken off their labels.
+
+    Raises:
+        DataError: as ``read_place`` does, but for labels that do not begin at 0.
+    """
+    found = _wanted_format(place, wanted).read(wanted)
+    test = None if found.test is None else _counted_from_zero(place, found.test, wanted)
+    return replace(found, train=_counted_from_zero(place, found.train, wanted), test=test)
+
+
+def split_note(place: Place, train: LabelledImages, test: LabelledImages) -> str:
+    """Return in a sentence that ``test`` was split off."""
+    return (
         f"{place}: no test part; a fifth of every label, {len(test)} of {len(test) + len(train)} images, is "
         "kept for testing, the same on every machine"
     )
-    return replace(found, train=train, test=test, notes=(*found.notes, note))
 
 
 def shape_of_place(place: Place, wanted: Wanted = Wanted()) -> ImageShape:  # noqa: B008  (frozen)
@@ -108,6 +131,15 @@ def classes_of_place(place: Place, wanted: Wanted) -> int:
         DataError: as ``read_place`` does.
     """
     return _wanted_format(place, wanted).label_limit(wanted) - wanted.first_label
+
+
+def class_names_of_place(place: Place, wanted: Wanted) -> tuple[str, ...]:
+    """Return the names of a place's classes by label, without reading images; empty if it has only numbers.
+
+    Raises:
+        DataError: as ``read_place`` does.
+    """
+    return _wanted_format(place, wanted).class_names(wanted)
 
 
 def format_of_place(place: Place) -> str:
@@ -136,6 +168,7 @@ def _format_of(place: Place) -> _Format:
             lambda _: ImageShape(*shape_of_idx(files)),
             lambda wanted: _read_idx(place, files, wanted),
             lambda _: idx_label_limit(files),
+            lambda wanted: wanted.class_names or files.class_names(wanted.first_label),
         )
     if not place.exists():
         raise DataError(f"{place}: no such folder or file; correct the path")
@@ -162,6 +195,7 @@ def _format_of_folder(place: Path) -> _Format:
             lambda _: shape_of_image_folder(place),
             lambda wanted: read_image_folder(place, wanted),
             lambda wanted: image_folder_label_limit(place, wanted),
+            lambda wanted: image_folder_class_names(place, wanted),
         )
     raise DataError(_nothing_in(place))
 
@@ -210,6 +244,7 @@ def _of_huggingface(place: Place, name: str) -> _Format:
         lambda wanted: shape_of_huggingface(place, wanted),
         lambda wanted: read_huggingface(place, wanted),
         lambda wanted: huggingface_label_limit(place, wanted),
+        lambda wanted: huggingface_class_names(place, wanted),
         has_columns=True,
     )
 
@@ -246,11 +281,12 @@ def _counted_from_zero(place: Place, data: LabelledImages, wanted: Wanted) -> La
     return replace(data, labels=data.labels - wanted.first_label)
 
 
-def _check_first(place: Place, train: LabelledImages, wanted: Wanted) -> None:
-    """Raise ``DataError`` where nobody says how many classes there are, and the labels do not begin at 0."""
-    if wanted.classes is not None or not len(train) or int(train.labels.min()) == 0:
+def check_first(place: Place, found: Found, wanted: Wanted) -> None:
+    """Raise ``DataError`` where nobody says what classes there are, and the labels do not begin at 0."""
+    labels = found.train.labels
+    if found.class_names or wanted.classes is not None or not len(labels) or int(labels.min()) == 0:
         return
-    first, last = int(train.labels.min()), int(train.labels.max())
+    first, last = int(labels.min()), int(labels.max())
     raise DataError(
         f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
         f"{first} here, set first_label: {first} with the domain (huscf data: --first-label {first}); if it "
@@ -258,16 +294,28 @@ def _check_first(place: Place, train: LabelledImages, wanted: Wanted) -> None:
     )
 
 
-def _without_test_share(place: Place, data: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
-    """Return the images to train on and those to test with; a label with one image has it to train on."""
-    if len(data) < 2:
-        raise DataError(f"{place}: one image, and no test part; give it at least 2, or a test part")
+def without_test_share(data: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
+    """Return the images to train on and a fifth of every label to test with, the same on every machine.
+
+    A label with one image has it to train on, so that there may be none to test with. Images are moved within
+    the memory of ``data``, which is of no use afterwards.
+    """
     test, *rest = stratified_shares(data.labels, _TEST_PART, "test")
     train = torch.cat(rest)
     lonely = ~torch.isin(data.labels[test], data.labels[train])
     train, test = torch.cat([train, test[lonely]]).sort().values, test[~lonely]
-    if not len(test):
-        raise DataError(
-            f"{place}: no test part, and every label has one image; give a test part, or more images"
-        )
-    return data.subset(train), data.subset(test)
+    held = data.subset(test)
+    return _left_in_place(data, train), held
+
+
+def _left_in_place(data: LabelledImages, places: Tensor) -> LabelledImages:
+    """Return the images at ascending ``places``, in the memory of ``data``, which is of no use afterwards.
+
+    A copy of most images of a large set would need as much memory again.
+    """
+    described = replace(data, images=data.images[:, :0, :0, :0]).subset(places)
+    for first in range(0, len(places), _AT_ONCE):
+        part = places[first : first + _AT_ONCE]
+        # Whatever is overwritten here lies at or before its new place, and has been moved already.
+        data.images[first : first + len(part)] = data.images[part]
+    return replace(described, images=data.images[: len(places)])

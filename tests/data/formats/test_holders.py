@@ -1,9 +1,11 @@
 """A folder with a part for each who holds images is one domain, and it is known who holds which."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from huscf_flwr.data import DataError, DomainSource, load_domain
+from huscf_flwr.data import DataError, DomainSource, ShuffledPasses, load_domain
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.holders import classes_of_holders, parts_of, read_holders, shape_of_holders
 from tests.data.formats.writing import same, some, write_npz, write_pictures, write_table
@@ -44,7 +46,8 @@ def test_without_a_test_part_each_holder_keeps_a_fifth_for_testing(tmp_path):
     found = read_holders(tmp_path, ANY)
     assert found.train.holders.bincount().tolist() == [12, 24]
     assert len(found.test) == 9
-    assert len(found.notes) == 2
+    (note,) = found.notes
+    assert "no test part; a fifth of every label, 9 of 45 images" in note
 
 
 def test_what_cannot_be_one_domain_is_refused_by_its_name(tmp_path):
@@ -61,9 +64,43 @@ def test_what_cannot_be_one_domain_is_refused_by_its_name(tmp_path):
     with pytest.raises(DataError, match=r"ann\.npz: no test part"):
         read_holders(tmp_path / "test", ANY, split_test=False)
     write_pictures(tmp_path / "names" / "ann", some(6), names=("a", "b", "c"))
-    write_pictures(tmp_path / "names" / "bob", some(6), names=("a", "b", "d"))
-    with pytest.raises(DataError, match="classes of different names"):
+    write_pictures(tmp_path / "names" / "bob", some(6), names=("0", "1", "2"))
+    with pytest.raises(DataError, match="some of its parts have names of classes, others only numbers"):
         read_holders(tmp_path / "names", ANY)
+
+
+def test_a_holder_may_lack_classes_which_are_counted_over_all(tmp_path):
+    """By name: ann has a, b and c, bob a, c and d. By number: ann lacks 0 and 2, bob has all."""
+    ann, bob = some(6), some(6, seed=1)
+    write_pictures(tmp_path / "names" / "ann", ann, names=("a", "b", "c"))
+    write_pictures(tmp_path / "names" / "bob", bob, names=("a", "c", "d"))
+    found = read_holders(tmp_path / "names", ANY, split_test=False)
+    assert (found.class_names, classes_of_holders(tmp_path / "names", ANY)) == (("a", "b", "c", "d"), 4)
+    bobs = found.train.subset(torch.nonzero(found.train.holders == 1)[:, 0])
+    assert same(bobs, replace(bob, labels=torch.tensor([0, 2, 3])[bob.labels]))
+    with pytest.raises(DataError, match=r"4 classes \(a, b, c, d\), but there are 5"):
+        read_holders(tmp_path / "names", Wanted(classes=5))
+
+    (tmp_path / "numbers").mkdir()
+    write_npz(tmp_path / "numbers" / "ann.npz", train=replace(ann, labels=torch.ones_like(ann.labels)))
+    write_npz(tmp_path / "numbers" / "bob.npz", train=bob)
+    assert read_holders(tmp_path / "numbers", ANY, split_test=False).train.labels[:7].tolist() == [1] * 6 + [
+        0
+    ]
+    (tmp_path / "numbers" / "bob.npz").unlink()
+    with pytest.raises(DataError, match="labels begin at 1"):
+        read_holders(tmp_path / "numbers", ANY)
+
+
+def test_a_holder_with_too_few_images_to_test_with_keeps_them_and_trains_in_small_batches(tmp_path):
+    write_npz(tmp_path / "ann.npz", train=some(15))
+    write_npz(tmp_path / "one.npz", train=some(1, seed=1))
+    found = read_holders(tmp_path, ANY)
+    assert (found.train.holders.bincount().tolist(), len(found.test)) == ([12, 1], 3)
+    assert ShuffledPasses(1, 64, torch.Generator()).next().tolist() == [0, 0]
+    write_npz(tmp_path / "ann.npz", train=some(3))
+    with pytest.raises(DataError, match="no holder has two images of a label"):
+        read_holders(tmp_path, ANY)
 
 
 def test_a_folder_is_wanted_and_something_in_it(tmp_path):

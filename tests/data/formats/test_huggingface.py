@@ -5,10 +5,18 @@ import pytest
 import torch
 
 from huscf_flwr.data import DataError
+from huscf_flwr.data.formats import huggingface as module
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import classes_of_place, format_of_place, read_place, shape_of_place
-from tests.data.formats.writing import huggingface, same, some, write_huggingface, write_pictures
+from tests.data.formats.writing import (
+    channels_last,
+    huggingface,
+    same,
+    some,
+    write_huggingface,
+    write_pictures,
+)
 
 datasets = pytest.importorskip("datasets")
 
@@ -233,3 +241,27 @@ def test_a_data_set_reads_no_file_outside_of_its_folder(tmp_path):
 def test_a_data_set_on_the_hub_has_a_name(name):
     with pytest.raises(DataError, match="no data set is named; write hub:NAME"):
         HubSet.parse(name)
+
+
+def test_what_lies_here_under_a_name_of_the_hub_is_not_taken_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_huggingface(tmp_path / "ylecun" / "mnist", train=huggingface(some(6)))
+    with pytest.raises(DataError, match=r"hub:ylecun/mnist: /.*ylecun/mnist is there too, .* without hub:"):
+        read(HubSet.parse("ylecun/mnist"))
+
+
+def test_arrays_that_are_read_in_parts_are_the_whole(tmp_path, monkeypatch):
+    """Seven images in parts of three, and a test part without images."""
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 3)
+    images = some(7, channels=3, size=4)
+    pixels = datasets.Array3D((4, 4, 3), "uint8")
+    features = datasets.Features({"image": pixels, "label": datasets.Value("int64")})
+    rows = {"image": list(channels_last(images)), "label": images.labels.tolist()}
+    none = {"image": [], "label": []}
+    parts = {
+        part: datasets.Dataset.from_dict(content, features=features)
+        for part, content in {"train": rows, "test": none}.items()
+    }
+    found = read(write_huggingface(tmp_path / "set", **parts))
+    assert torch.equal(found.train.images, images.images)
+    assert found.test.images.shape == (0, 3, 4, 4)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from huscf_flwr.data import DataError, LabelledImages, write_idx, write_idx_folder
+from huscf_flwr.data.formats import places
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.places import read_place, shape_of_place
-from huscf_flwr.data.images import ImageForm
+from huscf_flwr.data.images import DescribedImages, ImageForm
 from huscf_flwr.data.progress import progress_told
 from tests.data.formats.writing import (
     channels_last,
@@ -303,3 +304,23 @@ def test_a_form_is_wanted_of_every_format(tmp_path):
     for write in FORMATS:
         found = read_place(write(tmp_path / write.__name__, TRAIN, TEST), Wanted(ImageForm(1, 6)))
         assert same(found.train, TRAIN)
+
+
+def test_a_part_for_testing_is_split_off_without_a_copy_of_the_rest(tmp_path):
+    """More images than are moved at once; who holds them, and all else that is known, moves with them."""
+    count = 3 * places._AT_ONCE + 5
+    images = torch.arange(count * 4).reshape(count, 1, 2, 2) % 251
+    columns = {"writer": np.arange(count).astype(str)}
+    data = DescribedImages(
+        images.to(torch.uint8), torch.arange(count) % 7, columns, holders=torch.arange(count) % 3
+    )
+    expected, where = data.images.clone(), data.images.data_ptr()
+    train, test = places.without_test_share(data)
+    assert train.images.data_ptr() == where
+    assert abs(len(test) - count / 5) < 7
+    numbers = [[int(name) for name in part.columns["writer"]] for part in (train, test)]
+    assert sorted(numbers[0] + numbers[1]) == list(range(count))
+    for part, own in zip((train, test), numbers, strict=True):
+        assert torch.equal(part.images, expected[own])
+        assert part.labels.tolist() == [number % 7 for number in own]
+        assert part.holders.tolist() == [number % 3 for number in own]
