@@ -17,6 +17,7 @@ from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.found import Found, ImageShape, VariedSizesError, Wanted
+from huscf_flwr.data.formats.holders import read_holders, shape_of_holders
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import Place, format_of_place, read_place, shape_of_place
 from huscf_flwr.data.formats.writing import check_writable, write_place
@@ -48,6 +49,9 @@ ImageColumn = Annotated[
     typer.Option(help="where the images are, if a data set of Hugging Face has several candidates"),
 ]
 LabelColumn = Annotated[str | None, typer.Option(help="where the labels are, likewise")]
+ByHolder = Annotated[
+    bool, typer.Option("--by-holder", help="PLACE has a file or folder for each who holds images")
+]
 
 
 class Form(StrEnum):
@@ -68,19 +72,20 @@ def check(
     first_label: FirstLabel = 0,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
+    by_holder: ByHolder = False,
 ) -> None:
     """Show what is found in PLACE before any training, and what is odd about it."""
     with errors_as_messages():
         where = _place(place)
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
-        found = _read(where, wanted, size)
+        found = _read(where, wanted, size, by_holder)
         test = found.train.none if found.test is None else found.test
         shape = found.shape or ImageShape(*found.train.images.shape[1:])
         classes = max(_classes(found.train), _classes(test), len(found.class_names))
         kind = "grey" if shape.channels == 1 else "colour"
         low, high = int(found.train.images.min()), int(found.train.images.max())
         _show(
-            f"{where}: {format_of_place(where)}",
+            f"{where}: {_form(where, found)}",
             f"{len(found.train):,} training and {len(test):,} test images, {kind}, {shape.height} x "
             f"{shape.width} pixels (height first), from {low} to {high}",
         )
@@ -101,16 +106,22 @@ def convert(
     first_label: FirstLabel = 0,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
+    by_holder: ByHolder = False,
 ) -> None:
     """Write the images of PLACE in another format: training and test part, labels from 0."""
     with errors_as_messages():
         output = output.expanduser()
         check_writable(output, form.value)
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
-        found = _read(_place(place), wanted, size)
+        found = _read(_place(place), wanted, size, by_holder)
         test = found.train.none if found.test is None else found.test
-        write_place(output, form.value, found.train, test, found.class_names)
-        _show(*found.notes, f"{len(found.train):,} training and {len(test):,} test images in {output}")
+        with progress_told(Paced(_show)):
+            not_kept = write_place(output, form.value, found.train, test, found.class_names)
+        _show(
+            *found.notes,
+            *not_kept,
+            f"{len(found.train):,} training and {len(test):,} test images in {output}",
+        )
 
 
 def _place(name: str) -> Place:
@@ -122,19 +133,19 @@ def _show(*lines: str) -> None:
         terminal().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _read(place: Place, wanted: Wanted, size: int | None) -> Found:
+def _read(place: Place, wanted: Wanted, size: int | None, by_holder: bool) -> Found:
     """Return what a place holds, in squares of ``size`` pixels if it is given.
 
     Pictures of several sizes take their median's; which they are is said.
     """
     with progress_told(Paced(_show)):
-        shape = shape_of_place(place, wanted)
+        shape = _shape(place, wanted, by_holder)
         form = None if size is None else ImageForm(shape.channels, size)
         try:
-            found = read_place(place, replace(wanted, image=form))
+            found = _found(place, replace(wanted, image=form), by_holder)
         except VariedSizesError:
             form = ImageForm(shape.channels, max(shape.height, shape.width))
-            found = read_place(place, replace(wanted, image=form))
+            found = _found(place, replace(wanted, image=form), by_holder)
             note = (
                 f"{place}: pictures differ in size; each becomes {form.size} x {form.size}, padded with black"
             )
@@ -143,6 +154,22 @@ def _read(place: Place, wanted: Wanted, size: int | None) -> Found:
             return found
         test = None if found.test is None else convert_images(found.test, form.channels, form.size)
         return replace(found, train=convert_images(found.train, form.channels, form.size), test=test)
+
+
+def _shape(place: Place, wanted: Wanted, by_holder: bool) -> ImageShape:
+    return shape_of_holders(Path(str(place))) if by_holder else shape_of_place(place, wanted)
+
+
+def _found(place: Place, wanted: Wanted, by_holder: bool) -> Found:
+    return read_holders(Path(str(place)), wanted) if by_holder else read_place(place, wanted)
+
+
+def _form(place: Place, found: Found) -> str:
+    """Return in words what a place has: its format, or how many holders with how many training images."""
+    if found.train.holders is None:
+        return format_of_place(place)
+    counts = found.train.holders.bincount()
+    return f"{len(counts):,} holders with {int(counts.min()):,} to {int(counts.max()):,} training images"
 
 
 def _classes(data: LabelledImages) -> int:

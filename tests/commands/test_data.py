@@ -103,3 +103,49 @@ def test_the_hub_is_asked_for_what_is_named_so(monkeypatch):
     shown = succeeded(invoke("data", "check", "hub:somebody/animals:small"))
     assert "hub:somebody/animals:small: a data set on Hugging Face's hub" in shown
     assert "24 training and 6 test images, grey, 8 x 8" in shown
+
+
+def test_convert_keeps_columns_where_there_is_a_place_for_them_and_names_what_it_cannot_keep(tmp_path):
+    """The writer of each image, and its source under a name that is taken."""
+    writers, taken = [f"w{number % 4}" for number in range(12)], [f"s{number}" for number in range(12)]
+    data = huggingface(some(12), names=["a", "b", "c"], writer=writers).rename_column("label", "letter")
+    data = data.add_column("label", taken)
+    data.save_to_disk(str(tmp_path / "set"))
+    place, chosen = tmp_path / "set", ("--label-column", "letter")
+    shown = succeeded(invoke("data", "convert", place, tmp_path / "again", "--to", "huggingface", *chosen))
+    assert "columns that are not kept: label; these names are taken" in shown
+    before, after = (
+        read_place(each, Wanted(label_column=column))
+        for each, column in ((place, "letter"), (tmp_path / "again", None))
+    )
+    assert after.train.columns["writer"].tolist() == before.train.columns["writer"].tolist()
+    assert set(after.train.columns["writer"]) == {"w0", "w1", "w2", "w3"}
+    assert after.class_names == ("a", "b", "c")
+    shown = succeeded(invoke("data", "convert", tmp_path / "again", tmp_path / "x.npz", "--to", "npz"))
+    assert "columns that are not kept: writer; only huggingface has a place for them" in shown
+    assert "class names are not kept, since npz has no place for them" in shown
+    assert "class_names: [a, b, c]" in shown
+    shown = succeeded(invoke("data", "convert", tmp_path / "again", tmp_path / "x", "--to", "pictures"))
+    assert "class names" not in shown
+
+
+def test_who_holds_what_is_shown_and_kept(tmp_path):
+    pytest.importorskip("datasets")
+    (tmp_path / "voices").mkdir()
+    write_npz(tmp_path / "voices" / "ann.npz", train=some(15))
+    write_npz(tmp_path / "voices" / "bob.npz", train=some(30, seed=1))
+    assert "2 holders with 12 to 24 training images" in succeeded(
+        invoke("data", "check", tmp_path / "voices", "--by-holder")
+    )
+    succeeded(
+        invoke("data", "convert", tmp_path / "voices", tmp_path / "x", "--to", "huggingface", "--by-holder")
+    )
+    assert read_place(tmp_path / "x", Wanted()).train.columns["holder"].tolist() == [0] * 12 + [1] * 24
+
+
+def test_a_csv_of_images_that_are_no_squares_is_not_written(tmp_path):
+    wide = LabelledImages(TRAIN.images[:, :, :4], TRAIN.labels)
+    write_npz(tmp_path / "a.npz", train=wide)
+    told = refused(invoke("data", "convert", tmp_path / "a.npz", tmp_path / "out", "--to", "csv"))
+    assert "these images have 4 x 8: give a size, or another format" in told
+    assert not (tmp_path / "out").exists()

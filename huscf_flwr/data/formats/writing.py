@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from huscf_flwr.data.flower_partitioners import datasets_module
 from huscf_flwr.data.idx import write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.progress import counted
 from huscf_flwr.existing import is_taken
 
+_TAKEN = ("image", "label")
 _UNSAFE = re.compile(r"[/\\\0]|^\.")
 
 
 def write_place(
     place: Path, form: str, train: LabelledImages, test: LabelledImages, class_names: Sequence[str] = ()
-) -> None:
+) -> tuple[str, ...]:
     """Write training and test images to ``place``, which must not be there yet, or be an empty folder.
+
+    Returns what the format has no place for, a sentence each.
 
     Args:
         place: a folder, or for ``npz`` a file.
@@ -34,7 +39,37 @@ def write_place(
         DataError: if something is there already, or a name cannot be that of a folder.
     """
     check_writable(place, form)
+    height, width = train.images.shape[2:]
+    if form == "csv" and height != width:
+        raise DataError(
+            f"{place}: a line of a CSV is a square of pixels, and these images have {height} x {width}: give "
+            "a size, or another format"
+        )
     WRITERS[form](place, train, test, class_names)
+    return _not_kept(form, train, class_names)
+
+
+def _not_kept(form: str, train: LabelledImages, class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return what is known of images and has no place in a format, a sentence each."""
+    told = []
+    columns = _other_columns(train, class_names)
+    lost = [name for name in columns if form != "huggingface" or name in _TAKEN]
+    if lost:
+        why = "these names are taken" if form == "huggingface" else "only huggingface has a place for them"
+        told.append(f"columns that are not kept: {', '.join(lost)}; {why}")
+    if class_names and form not in ("huggingface", "pictures"):
+        told.append(
+            f"class names are not kept, since {form} has no place for them; say them with the domain: "
+            f"class_names: [{', '.join(class_names)}]"
+        )
+    return tuple(told)
+
+
+def _other_columns(data: LabelledImages, class_names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return the columns that say more than the labels do."""
+    labels = data.labels.tolist()
+    names = [class_names[label] if label < len(class_names) else label for label in labels]
+    return {name: values for name, values in data.columns.items() if values.tolist() not in (labels, names)}
 
 
 def check_writable(place: Path, form: str) -> None:
@@ -52,7 +87,8 @@ def _write_pictures(
         if _UNSAFE.search(name):
             raise DataError(f"class '{name}' cannot be the name of a folder; rename it")
     for part, data in (("train", train), ("test", test)):
-        for number, (pixels, label) in enumerate(zip(_last(data), data.labels.tolist(), strict=True)):
+        each = zip(_last(data), data.labels.tolist(), strict=True)
+        for number, (pixels, label) in enumerate(counted(each, len(data), f"writing {place / part}")):
             folder = place / part / (class_names[label] if label < len(class_names) else str(label))
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / f"{number:06}.png")
@@ -103,15 +139,16 @@ def _write_huggingface(
     datasets = datasets_module("writing a data set of Hugging Face")
     classes = max(len(class_names), *(int(each.labels.max()) + 1 for each in (train, test) if len(each)))
     names = [class_names[label] if label < len(class_names) else str(label) for label in range(classes)]
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
 
-    def rows(data: LabelledImages) -> dict[str, list[Any]]:
-        return {"image": [Image.fromarray(each) for each in _last(data)], "label": data.labels.tolist()}
+    def made(data: LabelledImages) -> Any:
+        columns = _other_columns(data, class_names)
+        rows = {name: values.tolist() for name, values in columns.items() if name not in _TAKEN}
+        rows |= {"image": [Image.fromarray(each) for each in _last(data)], "label": data.labels.tolist()}
+        return datasets.Dataset.from_dict(rows).cast_column("label", datasets.ClassLabel(names=names))
 
     parts = {"train": train, **({"test": test} if len(test) else {})}
-    made = {part: datasets.Dataset.from_dict(rows(data), features=features) for part, data in parts.items()}
     datasets.disable_progress_bars()
-    datasets.DatasetDict(made).save_to_disk(str(place))
+    datasets.DatasetDict({part: made(data) for part, data in parts.items()}).save_to_disk(str(place))
 
 
 def _last(data: LabelledImages) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
