@@ -43,16 +43,18 @@ from huscf_flwr.flower.messages import (
     TrainRequest,
     claim_of,
 )
+from huscf_flwr.flower.own_files import own_files_told
 from huscf_flwr.flower.owner import Owner, owner_of, root_certificates_of
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Client
 from huscf_flwr.process import prepare_process
 from huscf_flwr.run.check import population_for
-from huscf_flwr.run.checkpoint import client_folder
-from huscf_flwr.run.client_files import owners_folder
+from huscf_flwr.run.checkpoint import client_folder, images_of_training
+from huscf_flwr.run.client_files import OtherImagesError, owners_folder
 from huscf_flwr.run.host import Host
 from huscf_flwr.run.host_timer import device_timer, host_timer
 from huscf_flwr.run.mistakes import mistakes_told
+from huscf_flwr.run.origin import images_hash
 from huscf_flwr.session import Channel, DropOut, HostTimer, wire_type_of
 from huscf_flwr.session.wire import GrpcChannel, arrive
 
@@ -99,7 +101,9 @@ def train(message: Message, context: Context) -> Message:
     _prepare_process(config, 1 if owner else request.neighbours)
     host = _host(config, owner, assignment.training)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
-    with mistakes_told(), _channel(config, request, context, owner) as channel:
+    with mistakes_told(), _channel(config, request, context, owner) as channel, _own_files_told(owner):
+        if owner is None:
+            _check_images(config, assignment.training)
         timer = _timer(config, assignment.clients, owner)
         trained = host.train(assignment, channel, timer, _stop_after(config.round_seconds, "round_seconds"))
     reasons = _reasons(trained.drop_outs, "the round")
@@ -118,7 +122,7 @@ def evaluate(message: Message, context: Context) -> Message:
     host = _host(config, owner, request.order.training)
     cache = owner.state_folder if owner else config.data.cache
     stop = _stop_after(config.evaluation.seconds, "evaluation.seconds")
-    with mistakes_told():
+    with mistakes_told(), _own_files_told(owner):
         evaluated = host.evaluate(request.order, lambda client: _data(config, owner, client), cache, stop)
         products = _judged(config, owner, request)
     reply = EvaluateReply(
@@ -141,6 +145,10 @@ def _judged(config: RunConfig, owner: Owner | None, request: EvaluateRequest) ->
         LOGGER.warning("client %s cannot judge its product: %s", request.judge, error)
         return {}
     return {request.judge: Judged(samples, scores)} if samples else {}
+
+
+def _own_files_told(owner: Owner | None) -> AbstractContextManager[None]:
+    return own_files_told(None if owner is None else owner.client)
 
 
 def _reasons(drop_outs: Mapping[int, DropOut], of: str) -> dict[int, str]:
@@ -191,6 +199,24 @@ def _devices(config: RunConfig) -> dict[int, Device]:
 def _population(config: RunConfig) -> Population:
     with progress_told(Paced(SHOWN.info)):
         return population_for(config, method_of(config))
+
+
+@lru_cache(maxsize=1)
+def _images(config: RunConfig) -> str:
+    return images_hash(_population(config))
+
+
+def _check_images(config: RunConfig, training: str) -> None:
+    """Raise ``OtherImagesError`` if this process has read other images than the training began with.
+
+    The server has read them once; a process that is started later may find that they have been changed.
+    """
+    known = images_of_training(config.folder, training)
+    if known is not None and known != _images(config):
+        raise OtherImagesError(
+            "the images that this SuperNode finds are not those that the run began with; put those back, and "
+            "resume the run"
+        )
 
 
 def _channel(

@@ -12,11 +12,13 @@ from flwr.app import Context
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
-from huscf_flwr.data import ClientData, DataError, Domain, DomainSource, Fit, load_domain, split_held_out
+from huscf_flwr.data import ClientData, Domain, DomainSource, Fit, load_domain, split_held_out
+from huscf_flwr.data.formats.found import OtherClassesError
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
 from huscf_flwr.flower.log_display import LOGGER, SHOWN
+from huscf_flwr.flower.own_files import own_images_told
 from huscf_flwr.methods.contract import Method, Tensors
 from huscf_flwr.models import ModelSpec, model_spec_of
 from huscf_flwr.run.origin import own_images_hash
@@ -80,9 +82,11 @@ class Owner:
     def domain(self, spec: ModelSpec, fit: Fit = "pad") -> Domain:
         """Return the client's own images, training and test; perhaps it has no test images.
 
-        Raises ``DataError`` naming the file or the setting if they cannot be read or do not fit.
+        Raises ``OwnFilesError`` if they cannot be read or do not fit; which file it is, or which setting, is
+        logged.
         """
-        return _load(self, spec.image.channels, spec.image.size, spec.classes, fit)
+        with own_images_told(self.client, self.data_folder):
+            return _load(self, spec.image.channels, spec.image.size, spec.classes, fit)
 
     def images_hash(self, config: RunConfig) -> str:
         """Return the hash of all images that the client does not judge with."""
@@ -184,7 +188,7 @@ def root_certificates_of(context: Context) -> bytes | None:
 @lru_cache(maxsize=2)
 def _load(owner: Owner, channels: int, size: int, classes: int, fit: Fit) -> Domain:
     if owner.class_names and len(owner.class_names) != classes:
-        raise DataError(
+        raise OtherClassesError(
             f"node config: class-names has {len(owner.class_names)} names, but the networks have {classes} "
             "classes; give the same names on all devices, one for each class"
         )

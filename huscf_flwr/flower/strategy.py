@@ -239,7 +239,8 @@ class MethodStrategy(Strategy):
 
     def finish(self) -> dict[str, Any]:
         """Judge thoroughly, write summary and report; return the summary."""
-        return self._prepared().finish()
+        with progress_told(Paced(self._display.note)):
+            return self._prepared().finish()
 
     def close(self) -> None:
         """Stop the executor, if there is one, and leave the run's folder to others."""

@@ -164,6 +164,18 @@ def last_round(run_folder: Path) -> int | None:
     return max(_rounds(checkpoint_folder(run_folder)), default=None)
 
 
+def images_of_training(run_folder: Path, training: str) -> str | None:
+    """Return the hash of all images that a training has learned of until its last checkpoint in a folder.
+
+    None if that folder has no checkpoint of the training, or nobody has looked at images.
+    """
+    last = last_round(run_folder)
+    if last is None:
+        return None
+    state = _read_state(_state_file(checkpoint_folder(run_folder), last))
+    return state.origin.images if state.training == training else None
+
+
 def save_checkpoint(rounds: Rounds, run_folder: Path) -> None:
     """Write the checkpoint of the round that is finished, and remove those that are not to be kept."""
     folder, config, method = checkpoint_folder(run_folder), rounds.config, rounds.method

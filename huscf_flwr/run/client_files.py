@@ -5,7 +5,8 @@ and that file's checksum; at the start of a round the client finds its file by t
 resumed, by the same run or another, goes on with exactly what belongs to its checkpoint, whatever has been
 trained in between.
 
-In a simulation the files lie in the run's folder; on a device, in its state folder below the training's name.
+In a simulation the files lie in the run's folder; on a device, in its state folder below the training's name
+and the hash of the images that they have learned of: images may change between any two rounds.
 Each client has a folder of its own: listing one does not take longer with more clients. A file is named by
 its round and the checksum of its content, so that no attempt at a round overwrites what another one wrote.
 """
@@ -24,7 +25,8 @@ from huscf_flwr.tensor_files import DamagedFileError, check_file, read_exactly, 
 
 _NAME = re.compile(r"round-(\d+)-[0-9a-f]+\.safetensors")
 _CHECKSUM_DIGITS = 16
-"""Of a file's SHA-256 in its name."""
+"""Of a SHA-256 in a name."""
+_FOR_IMAGES = "images-"
 
 
 class ClientFileError(ValueError):
@@ -92,28 +94,26 @@ def check_private(folder: Path, client: int, kept: Kept) -> None:
         raise _lost(folder, client, kept, error) from error
 
 
-def remember_images(folder: Path, client: int, images: str) -> None:
-    """Remember of which ``images``, known by their hash, what ``client`` keeps has learned."""
-    path = _images_file(folder, client)
-    if not path.is_file() or path.read_text("ascii") != images:
-        write_atomically(path, images.encode("ascii"))
+def folder_for_images(folder: Path, images: str) -> Path:
+    """Return where a device keeps what has learned of ``images``, known by their hash, below ``folder``."""
+    return folder / f"{_FOR_IMAGES}{images[:_CHECKSUM_DIGITS]}"
 
 
-def check_images(folder: Path, client: int, images: str) -> None:
-    """Raise ``OtherImagesError`` if other images are remembered than those known by the hash ``images``.
+def check_images(folder: Path, client: int, kept: Kept, images: str) -> None:
+    """Raise ``OtherImagesError`` if what ``client`` has ``kept`` has learned of others than ``images``.
 
     The error names no path: it reaches the server.
     """
-    path = _images_file(folder, client)
-    if path.is_file() and path.read_text("ascii") != images:
+    own = folder_for_images(folder, images)
+    others = (other for other in folder.glob(f"{_FOR_IMAGES}*") if other != own)
+    if private_file(own, client, kept).is_file():
+        return
+    if any(private_file(other, client, kept).is_file() for other in others):
         raise OtherImagesError(
-            f"client {client}: its training images are not those that it was trained on before; its owner "
-            f"must put those back, or remove {folder.name} in its state folder to start anew"
+            f"client {client}: its training images are not those that it was trained on before, until round "
+            f"{kept.round}; its owner must put those back, or remove {folder.name} in its state folder to "
+            "start anew"
         )
-
-
-def _images_file(folder: Path, client: int) -> Path:
-    return folder / f"client-{client}.images"
 
 
 def private_file(folder: Path, client: int, kept: Kept) -> Path:

@@ -26,8 +26,8 @@ from huscf_flwr.methods.contract import (
 from huscf_flwr.run.client_files import (
     ClientFileError,
     check_images,
+    folder_for_images,
     load_private,
-    remember_images,
     save_private,
 )
 from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, run_steps
@@ -244,14 +244,18 @@ class Host:
 
     def _private(self, client: int, kept: Kept) -> Tensors:
         if self._images_of is not None:
-            check_images(self._folder, client, self._images_of(client))
+            check_images(self._folder, client, kept, self._images_of(client))
         try:
-            return load_private(self._folder, client, kept)
+            return load_private(self._folder_of(client), client, kept)
         except ClientFileError as error:
             if not self._may_have_lost_files:
                 raise
             _LOGGER.warning("%s; it starts anew", error, extra={"client": client})
             return {}
+
+    def _folder_of(self, client: int) -> Path:
+        images_of = self._images_of
+        return self._folder if images_of is None else folder_for_images(self._folder, images_of(client))
 
     def _ended(
         self, member: Client, assignment: Assignment, losses: Losses, timer: HostTimer
@@ -270,14 +274,12 @@ class Host:
         if private:
             kept = save_private(
                 private,
-                self._folder,
+                self._folder_of(client),
                 client,
                 assignment.round,
                 before=assignment.kept.get(client),
                 keep_last=self._config.checkpoint.keep_last,
             )
-            if self._images_of is not None:
-                remember_images(self._folder, client, self._images_of(client))
         self._kept[client] = kept
         return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
 

@@ -81,7 +81,8 @@ def train_locally(
             recorder,
         )
         engine.train()
-        return going.finish()
+        with progress_told(Paced(shown.note)):
+            return going.finish()
 
 
 class LocalEngine:

@@ -12,18 +12,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 
 from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.data import LabelledImages, Population, scenario_of
+from huscf_flwr.data.progress import counted
 from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Client
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifier_spec import load_classifier_family
 from huscf_flwr.models.decoders import load_decoder_spec
 
+_AT_ONCE = 4096
 _NEWER = frozenset({"partitioner", "by_holder", "hub", "image_column", "label_column"})
 _RENAMED = {"least_discriminator_head": "minimum_discriminator_head"}
 """Settings of a device that some hashes know by another name."""
@@ -105,7 +108,10 @@ def own_images_hash(images: LabelledImages) -> str:
 def _take_in(found: hashlib._Hash, images: LabelledImages) -> None:
     for tensor in (images.images, images.labels):
         found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.contiguous().numpy().tobytes())
+        pieces = torch.split(tensor, _AT_ONCE)
+        for piece in counted(pieces, len(tensor), "taking the hash of images", each=_AT_ONCE):
+            # Hashed where it lies: bytes of it would be a copy of all images.
+            found.update(piece.contiguous().numpy())
 
 
 def _scenario(config: RunConfig) -> dict[str, Any]:

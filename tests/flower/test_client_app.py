@@ -21,10 +21,13 @@ from huscf_flwr.flower.messages import (
     EvaluateRequest,
     Invitation,
 )
-from huscf_flwr.methods import BUILT_IN
+from huscf_flwr.methods import BUILT_IN, resolved
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf.crossing import HuSCFOrder
-from huscf_flwr.run.client_files import ClientFileError
+from huscf_flwr.run.check import population_for
+from huscf_flwr.run.checkpoint import save_checkpoint
+from huscf_flwr.run.client_files import ClientFileError, OtherImagesError
+from huscf_flwr.run.origin import images_hash
 from huscf_flwr.session import SessionError
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
 from tests.flower.grid_runs import EACH_WAY_ON_DEVICES
@@ -294,3 +297,17 @@ def test_a_clientapp_starts_without_what_only_a_server_needs():
     assert {"torch", "huscf_flwr.flower.client_app"} <= loaded
     assert {f"huscf_flwr.methods.{method}" for method in BUILT_IN} <= loaded
     assert loaded & {"sklearn", "scipy.optimize", "matplotlib", "huscf_flwr.flower.strategy"} == set()
+
+
+def test_a_process_that_finds_other_images_than_the_run_began_with_does_not_train(config, server):
+    """As one does that is started after images were changed; the last checkpoint knows those of the run."""
+    own = images_hash(population_for(resolved(config), methods.method_of(config)))
+    for known in (own, "ab" * 32):
+        service = Service(config, server, {0: 30})
+        service.rounds.images = known
+        save_checkpoint(service.rounds, config.folder)
+        if known == own:
+            trained(service, context(config))
+            continue
+        with pytest.raises(OtherImagesError, match="this SuperNode finds are not those that the run began"):
+            service.ask(service.request(), context(config))

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,14 +7,20 @@ import torch
 from flwr.app import Context, RecordDict
 
 from huscf_flwr.cuts import load_devices
-from huscf_flwr.data import DataError, LabelledImages, population_of, write_idx_folder
+from huscf_flwr.data import LabelledImages, population_of, write_idx_folder
 from huscf_flwr.data.progress import Paced
+from huscf_flwr.flower.own_files import OwnFilesError, own_files_told
 from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.methods import method_named, resolved
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
 from huscf_flwr.models.classifiers import classifier_of
 from tests.data.formats.writing import some, write_npz, write_pictures, write_table
 from tests.run.builders import small_run, write_domains
+
+OF_OTHER_CLASSES = (
+    "^client 0: its images cannot be used, since their labels or the names of their classes do not"
+)
+"""What the server learns; the log has the rest."""
 
 
 def context(**node_config):
@@ -109,10 +116,13 @@ def test_an_owner_loads_its_own_images(owner, tmp_path):
     assert owner.domain(spec) is domain
 
 
-def test_a_folder_without_images_is_named(tmp_path):
+def test_a_folder_without_images_is_named_in_the_owners_log(tmp_path, caplog):
     owner = owner_of(context(client_id=0, data_folder=str(tmp_path / "nothing")))
-    with pytest.raises(DataError, match="nothing"):
+    with pytest.raises(
+        OwnFilesError, match=r"^client 0: its images .* nothing is where they should be; [^/]*$"
+    ):
         owner.domain(model_spec_of(small_run(tmp_path, tmp_path)))
+    assert str(tmp_path / "nothing") in caplog.messages[-1]
 
 
 def test_an_owner_that_lacks_the_last_classes_may_take_part(tmp_path):
@@ -136,22 +146,25 @@ def test_an_owner_has_its_images_in_any_format(form, tmp_path):
     assert (len(domain.test), domain.classes, domain.class_names) == (0, 10, tuple("abcdefghij"))
 
 
-def test_an_owner_of_pictures_says_the_names_of_all_classes(tmp_path):
+def test_an_owner_of_pictures_says_the_names_of_all_classes(tmp_path, caplog):
     write_pictures(tmp_path / "mine", some(6))
     spec = model_spec_of(small_run(tmp_path, tmp_path))
-    with pytest.raises(DataError, match=r"3 classes \(a, b, c\), but there are 10.*class-names"):
+    with pytest.raises(OwnFilesError, match=OF_OTHER_CLASSES):
         owner_of(context(client_id=0, data_folder=str(tmp_path / "mine"))).domain(spec)
+    assert re.search(r"3 classes \(a, b, c\), but there are 10.*class-names", caplog.messages[-1])
     few = owner_of(context(client_id=0, data_folder=str(tmp_path / "mine"), class_names="a, b, c"))
-    with pytest.raises(DataError, match="class-names has 3 names, but the networks have 10 classes"):
+    with pytest.raises(OwnFilesError, match=OF_OTHER_CLASSES):
         few.domain(spec)
+    assert "class-names has 3 names, but the networks have 10 classes" in caplog.messages[-1]
 
 
-def test_labels_of_an_owner_may_count_from_one(tmp_path):
+def test_labels_of_an_owner_may_count_from_one(tmp_path, caplog):
     images = some(20, classes=10, size=28)
     place = write_npz(tmp_path / "x.npz", train=LabelledImages(images.images, images.labels + 1))
     spec = model_spec_of(small_run(tmp_path, tmp_path))
-    with pytest.raises(DataError, match=r"labels begin at 1.*first-label=1"):
+    with pytest.raises(OwnFilesError, match=OF_OTHER_CLASSES):
         owner_of(context(client_id=0, data_folder=str(place))).domain(spec)
+    assert re.search(r"labels begin at 1.*first-label=1", caplog.messages[-1])
     counted = owner_of(context(client_id=0, data_folder=str(place), first_label=1))
     assert same(counted.domain(spec).train, images)
 
@@ -240,3 +253,13 @@ def test_an_owner_has_the_architecture_of_its_node_config_and_else_what_the_run_
     alone = config.model_copy(update={"classifier": config.classifier.model_copy(update={"member": 1})})
     assert sum(p.numel() for p in chosen.parameters()) != sum(p.numel() for p in dealt.parameters())
     assert torch.equal(chosen.head.weight, classifier_of(alone, 3).head.weight)
+
+
+def test_of_a_file_that_cannot_be_written_the_server_learns_no_name(tmp_path, caplog):
+    (tmp_path / "state").write_text("a file where a folder should be")
+    for client, told in ((3, "client 3: a file on its device"), (None, str(tmp_path))):
+        with pytest.raises((OwnFilesError, OSError)) as caught, own_files_told(client):
+            (tmp_path / "state" / "x").write_text("kept")
+        assert told in str(caught.value)
+        assert (str(tmp_path) in str(caught.value)) == (client is None)
+    assert str(tmp_path / "state") in caplog.messages[-1]

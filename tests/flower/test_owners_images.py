@@ -3,10 +3,16 @@
 import shutil
 
 import pytest
+import torch
 
 from huscf_flwr.data import LabelledImages, read_idx_folder, write_idx_folder
 from huscf_flwr.flower import owner as owner_module
-from huscf_flwr.run.client_files import OtherImagesError, check_images, remember_images
+from huscf_flwr.run.client_files import (
+    OtherImagesError,
+    check_images,
+    folder_for_images,
+    save_private,
+)
 from huscf_flwr.run.run_folder import read_metrics
 from huscf_flwr.session.wire import ExecutorServer
 from tests.flower.grid_runs import dropped_in, hosts, owners, run, trained_in, training_of
@@ -29,14 +35,26 @@ def paint_over(folder):
     owner_module._load.cache_clear()
 
 
-def test_what_is_remembered_of_images_is_compared(tmp_path):
-    check_images(tmp_path / "training", 3, "ab")
-    remember_images(tmp_path / "training", 3, "ab")
-    check_images(tmp_path / "training", 3, "ab")
-    check_images(tmp_path / "training", 4, "cd")
-    with pytest.raises(OtherImagesError, match=r"client 3: .* remove training in its state folder") as caught:
-        check_images(tmp_path / "training", 3, "cd")
-    assert str(tmp_path) not in str(caught.value)
+def keep(folder, images, number, before):
+    """What client 3 keeps after a round, having learned of images known by a hash."""
+    place = folder_for_images(folder, images)
+    tensors = {"x": torch.full((2,), float(number))}
+    return save_private(tensors, place, 3, number, before=before, keep_last=5)
+
+
+def test_of_what_images_was_learned_is_known_for_each_round_that_is_kept(tmp_path):
+    """Rounds 1 and 3 are of the first images, 2 of others: a run went on from round 1 with these."""
+    folder, first, second = tmp_path / "training", "ab" * 32, "cd" * 32
+    ones = keep(folder, first, 1, None)
+    twos, threes = keep(folder, second, 2, ones), keep(folder, first, 3, ones)
+    for kept, images, other in ((ones, first, second), (twos, second, first), (threes, first, second)):
+        check_images(folder, 3, kept, images)
+        with pytest.raises(
+            OtherImagesError, match=rf"client 3: .* until round {kept.round}; .* remove training in its state"
+        ) as caught:
+            check_images(folder, 3, kept, other)
+        assert str(tmp_path) not in str(caught.value)
+    check_images(folder, 4, ones, second)
 
 
 @pytest.mark.parametrize("method", ["huscf", "fedgan"])

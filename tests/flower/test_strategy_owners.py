@@ -180,6 +180,6 @@ def test_owners_go_on_with_what_they_kept_in_a_resumed_run(images, tmp_path, met
         found, expected = (
             load_file(path)
             for name in ("halves", "whole")
-            for path in (tmp_path / f"state of {name}").glob(f"state-{client}/*/client-?/round-0002-*")
+            for path in (tmp_path / f"state of {name}").glob(f"state-{client}/*/*/client-?/round-0002-*")
         )
         assert_same_to_the_bit(found, expected)

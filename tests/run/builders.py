@@ -232,8 +232,9 @@ def server_tensors(folder):
 
 
 def kept_files(place):
-    """What clients have kept in a folder: files by client and round, such as ``client-0-round-0001``."""
-    paths = sorted(place.glob("client-*/round-*.safetensors"))
+    """What clients have kept in a folder: files by client and round, such as ``client-0-round-0001``;
+    on a device below the hash of its images."""
+    paths = sorted(place.rglob("client-*/round-*.safetensors"))
     return {f"{path.parent.name}-{path.stem.rpartition('-')[0]}": path for path in paths}
 
 
