@@ -21,7 +21,7 @@ from huscf_flwr.data.formats.holders import read_holders, shape_of_holders
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import Place, format_of_place, read_place, shape_of_place
 from huscf_flwr.data.formats.writing import check_writable, write_place
-from huscf_flwr.data.images import ImageForm
+from huscf_flwr.data.images import DataError, ImageForm
 from huscf_flwr.data.images import convert as convert_images
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.figures import sample_grid
@@ -42,7 +42,7 @@ PlaceName = Annotated[
         help="folder or file with images, in any known format; hub:NAME is a data set on Hugging Face's hub",
     ),
 ]
-Size = Annotated[int | None, typer.Option(min=1, help="bring images to so many pixels a side")]
+Size = Annotated[int | None, typer.Option(min=1, max=2048, help="bring images to so many pixels a side")]
 FirstLabel = Annotated[int, typer.Option(min=0, help="what the files call class 0")]
 ImageColumn = Annotated[
     str | None,
@@ -125,6 +125,8 @@ def convert(
 
 
 def _place(name: str) -> Place:
+    if not name.strip():
+        raise DataError("PLACE is empty, and would be the folder where you are; write . if that is meant")
     return HubSet.parse(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name).expanduser()
 
 

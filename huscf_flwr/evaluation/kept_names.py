@@ -17,6 +17,6 @@ def kept_name(domain: Domain, parts: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for part in (*parts, str(domain.train.images.shape)):
         digest.update(part.encode() + b"\0")
-    digest.update(domain.train.images.contiguous().numpy())
-    digest.update(domain.train.labels.contiguous().numpy())
+    digest.update(domain.train.images.contiguous().numpy().data)
+    digest.update(domain.train.labels.contiguous().numpy().data)
     return f"{domain.name}-{digest.hexdigest()[:20]}"

@@ -111,7 +111,7 @@ def _take_in(found: hashlib._Hash, images: LabelledImages) -> None:
         pieces = torch.split(tensor, _AT_ONCE)
         for piece in counted(pieces, len(tensor), "taking the hash of images", each=_AT_ONCE):
             # Hashed where it lies: bytes of it would be a copy of all images.
-            found.update(piece.contiguous().numpy())
+            found.update(piece.contiguous().numpy().data)
 
 
 def _scenario(config: RunConfig) -> dict[str, Any]:

@@ -143,6 +143,10 @@ def test_who_holds_what_is_shown_and_kept(tmp_path):
     assert read_place(tmp_path / "x", Wanted()).train.columns["holder"].tolist() == [0] * 12 + [1] * 24
 
 
+def test_an_empty_place_is_not_the_folder_where_one_is():
+    assert "PLACE is empty" in refused(invoke("data", "check", ""))
+
+
 def test_a_csv_of_images_that_are_no_squares_is_not_written(tmp_path):
     wide = LabelledImages(TRAIN.images[:, :, :4], TRAIN.labels)
     write_npz(tmp_path / "a.npz", train=wide)

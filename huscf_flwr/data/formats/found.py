@@ -20,6 +20,9 @@ PART_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """What people call the parts of a data set."""
 
+_MOST_CLASSES = 2**16
+"""Labels that go further are something else, such as ids, and networks for so many would fit nowhere."""
+
 LABEL_NAMES = ("label", "labels", "class", "target")
 """What people call the column of labels, the likeliest first."""
 
@@ -131,11 +134,12 @@ def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | st
     Raises:
         OtherClassesError: naming ``source``, the first label that is not and its place.
     """
-    wrong = labels < 0 if limit is None else (labels < 0) | (labels >= limit)
+    highest = _MOST_CLASSES if limit is None else limit
+    wrong = (labels < 0) | (labels >= highest)
     if not wrong.any():
         return
     place = int(np.argmax(wrong))
-    allowed = "at least 0" if limit is None else f"in 0..{limit - 1}"
+    allowed = f"in 0..{highest - 1}"
     if limit is not None and labels.min() == 1 and labels.max() == limit:
         raise OtherClassesError(
             f"{source}: labels begin at 1: label {limit} of sample {place} is out of range, labels must be "

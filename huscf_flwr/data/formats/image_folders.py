@@ -133,7 +133,14 @@ def _pictures(folder: Path) -> list[Path]:
         return _is_picture(Path(path))
 
     found = make_dataset(folder.parent, {folder.name: 0}, is_valid_file=is_valid_file, allow_empty=True)
-    return [Path(path) for path, _ in found]
+    paths = [Path(path) for path, _ in found]
+    by_place: dict[Path, Path] = {}
+    for each in dict.fromkeys(path.parent for path in paths):
+        if by_place.setdefault(each.resolve(), each) != each:
+            raise DataError(
+                f"{each}: a link to {by_place[each.resolve()]}, whose pictures are there already; remove it"
+            )
+    return paths
 
 
 def _has_pictures(folder: Path) -> bool:

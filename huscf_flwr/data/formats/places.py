@@ -103,6 +103,14 @@ def read_parts(place: Place, wanted: Wanted) -> Found:
         DataError: as ``read_place`` does, but for labels that do not begin at 0.
     """
     found = _wanted_format(place, wanted).read(wanted)
+    if not len(found.train):
+        raise DataError(f"{place}: no images to train on; give at least one")
+    forms = [list(each.images.shape[1:]) for each in (found.train, found.test) if each is not None]
+    if forms[0] != forms[-1] and len(found.test or ()):
+        raise DataError(
+            f"{place}: training images have the form {forms[0]} (channels, height, width), test images "
+            f"{forms[1]}; bring them to one"
+        )
     test = None if found.test is None else _counted_from_zero(place, found.test, wanted)
     return replace(found, train=_counted_from_zero(place, found.train, wanted), test=test)
 

@@ -10,7 +10,6 @@ from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import classes_of_place, format_of_place, read_place, shape_of_place
 from tests.data.formats.writing import (
-    channels_last,
     huggingface,
     same,
     some,
@@ -251,17 +250,19 @@ def test_what_lies_here_under_a_name_of_the_hub_is_not_taken_for_it(tmp_path, mo
 
 
 def test_arrays_that_are_read_in_parts_are_the_whole(tmp_path, monkeypatch):
-    """Seven images in parts of three, and a test part without images."""
-    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 3)
-    images = some(7, channels=3, size=4)
-    pixels = datasets.Array3D((4, 4, 3), "uint8")
-    features = datasets.Features({"image": pixels, "label": datasets.Value("int64")})
-    rows = {"image": list(channels_last(images)), "label": images.labels.tolist()}
-    none = {"image": [], "label": []}
-    parts = {
-        part: datasets.Dataset.from_dict(content, features=features)
-        for part, content in {"train": rows, "test": none}.items()
-    }
-    found = read(write_huggingface(tmp_path / "set", **parts))
-    assert torch.equal(found.train.images, images.images)
-    assert found.test.images.shape == (0, 3, 4, 4)
+    """Twelve images in parts of five, and a test part without images."""
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 5)
+    whole = arrays(TRAIN.labels.tolist())
+    for part, data in {"train": whole, "test": whole.select([])}.items():
+        (tmp_path / "set").mkdir(exist_ok=True)
+        data.to_parquet(str(tmp_path / "set" / f"{part}.parquet"))
+    found = read(tmp_path / "set")
+    assert torch.equal(found.train.images, TRAIN.images)
+    assert found.test.images.shape == (0, 1, 6, 6)
+
+
+def test_a_text_beside_an_image_takes_no_more_memory_where_another_is_long(tmp_path):
+    texts = ["a" * 10_000, *"bcdefghijkl"]
+    write_huggingface(tmp_path / "set", train=huggingface(TRAIN, caption=texts))
+    caption = read(tmp_path / "set").train.columns["caption"]
+    assert (caption.tolist(), caption.nbytes) == (texts, 12 * 8)

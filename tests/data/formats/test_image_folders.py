@@ -137,3 +137,12 @@ def test_a_test_class_that_training_lacks_keeps_its_label_apart(tmp_path):
     assert found.class_names == ("a", "b", "c")
     assert found.train.labels.bincount().tolist() == [6, 0, 6]
     assert found.test.labels.bincount().tolist() == [1, 1, 1]
+
+
+def test_a_link_that_leads_back_is_refused(tmp_path):
+    write_pictures(tmp_path / "a", some(6))
+    (tmp_path / "a" / "b" / "again").symlink_to(tmp_path / "a" / "b")
+    with pytest.raises(
+        DataError, match=r"again: a link to .*a/b, whose pictures are there already; remove it"
+    ):
+        read_place(tmp_path / "a", Wanted())

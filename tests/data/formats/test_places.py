@@ -324,3 +324,16 @@ def test_a_part_for_testing_is_split_off_without_a_copy_of_the_rest(tmp_path):
         assert torch.equal(part.images, expected[own])
         assert part.labels.tolist() == [number % 7 for number in own]
         assert part.holders.tolist() == [number % 3 for number in own]
+
+
+def test_labels_that_are_no_classes_no_images_and_images_of_two_forms_are_refused(tmp_path):
+    ids = LabelledImages(TRAIN.images, TRAIN.labels * 10**15)
+    np.savez(tmp_path / "ids.npz", train_images=channels_last(ids), train_labels=ids.labels.numpy())
+    with pytest.raises(DataError, match=r"ids.npz, train_labels: label 10{15} of sample 1 .* in 0\.\.65535"):
+        read_place(tmp_path / "ids.npz", ANY)
+    write_npz(tmp_path / "none.npz", train=TRAIN.none, test=TEST)
+    with pytest.raises(DataError, match=r"none\.npz: no images to train on"):
+        read_place(tmp_path / "none.npz", ANY)
+    write_npz(tmp_path / "two.npz", train=TRAIN, test=some(6, channels=3, size=7))
+    with pytest.raises(DataError, match=r"form \[1, 6, 6\] .*, test images \[3, 7, 7\]; bring them to one"):
+        read_place(tmp_path / "two.npz", ANY)
