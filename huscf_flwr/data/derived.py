@@ -72,7 +72,8 @@ def laid_over(data: LabelledImages, photographs: Tensor, *purpose: str) -> Label
     Args:
         data: images [N, C, H, W]; the result has as many channels as the one of both that has more.
         photographs: uint8 [M, C', H', W'], at least as high and as wide.
-        purpose: names the random stream; with the same purpose the patches are the same.
+        purpose: names the random stream, and says first of what images over which they are; with the same
+            purpose the patches are the same.
 
     Raises:
         DataError: if there are no photographs, or they are smaller than the images.
@@ -81,7 +82,7 @@ def laid_over(data: LabelledImages, photographs: Tensor, *purpose: str) -> Label
     found, _, tall, wide = photographs.shape
     if not found or tall < height or wide < width:
         raise DataError(
-            f"{' over '.join(purpose)}: {found} photographs of {tall} x {wide} pixels, height first, for "
+            f"{' over '.join(purpose[:2])}: {found} photographs of {tall} x {wide} pixels, height first, for "
             f"images of {height} x {width}: give photographs that are at least as large"
         )
     stream = torch_stream(_SEED, "over", *purpose)

@@ -7,7 +7,7 @@ size and number of channels once, when they are loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -180,8 +180,11 @@ def convert(data: LabelledImages, channels: int, size: int, fit: Fit = "pad") ->
     if data.images.shape[1:] == (channels, size, size):
         return data
     converted = data.images.new_empty((len(data), channels, size, size))
-    places = range(0, len(data), _IMAGES_AT_ONCE)
-    for first in counted(places, len(data), f"bringing images to {size} pixels", each=_IMAGES_AT_ONCE):
+    places: Iterable[int] = range(0, len(data), _IMAGES_AT_ONCE)
+    if len(data) > _IMAGES_AT_ONCE:
+        # Of a few, such as one of many pictures that are being read, there is nothing to tell.
+        places = counted(places, len(data), f"bringing images to {size} pixels", each=_IMAGES_AT_ONCE)
+    for first in places:
         part = slice(first, first + _IMAGES_AT_ONCE)
         converted[part] = _convert(data.images[part], channels, size, fit)
     return replace(data, images=converted)

@@ -9,6 +9,7 @@ from huscf_flwr.data import DataError
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.places import read_place, shape_of_place
 from huscf_flwr.data.images import ImageForm
+from huscf_flwr.data.progress import progress_told
 from tests.data.formats.writing import same, some, write_pictures
 
 DATA = some(12)
@@ -146,3 +147,13 @@ def test_a_link_that_leads_back_is_refused(tmp_path):
         DataError, match=r"again: a link to .*a/b, whose pictures are there already; remove it"
     ):
         read_place(tmp_path / "a", Wanted())
+
+
+def test_how_far_reading_is_is_told_of_all_pictures_and_not_of_each(tmp_path):
+    told = []
+    write_pictures(tmp_path / "a", DATA)
+    with progress_told(lambda *each: told.append(each)):
+        read(tmp_path / "a", Wanted(image=ImageForm(1, 4)))
+    reading = [(done, total) for what, done, total in told if what == f"reading {tmp_path / 'a'}"]
+    assert reading == [(done, 12) for done in range(13)]
+    assert {what.split()[0] for what, *_ in told} == {"listing", "reading"}
