@@ -11,6 +11,7 @@ from torchvision.models import inception_v3
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import load_config
 from huscf_flwr.data import normalise
+from huscf_flwr.data.progress import progress_told
 from huscf_flwr.evaluation import inception as module
 from huscf_flwr.evaluation.domain_scores import evaluation_settings, judge_domain
 from huscf_flwr.evaluation.inception import Inception, check_inception, inception_fid, load_inception
@@ -43,6 +44,14 @@ def test_images_of_any_form_are_brought_to_the_networks():
     colour = torch.full((3, 3, 32, 32), -0.5)
     assert torch.allclose(STANDING_IN.features(grey), torch.tensor([[1.0, 1.0, 1.0, 1.0]] * 2))
     assert torch.allclose(STANDING_IN.features(colour), torch.tensor([[-0.5, 0.25, -0.5, -0.5]] * 3))
+
+
+def test_how_many_images_it_has_looked_at_is_told(monkeypatch):
+    monkeypatch.setattr(module, "_IMAGES_AT_ONCE", 1)
+    told = []
+    with progress_told(lambda *each: told.append(each)):
+        STANDING_IN.features(torch.zeros(2, 1, 8, 8))
+    assert told == [("looking at images with the Inception network", done, 2) for done in (0, 1, 2)]
 
 
 def test_the_distance_is_that_of_the_features_and_real_ones_are_looked_at_once(tmp_path):

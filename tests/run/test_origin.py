@@ -10,8 +10,10 @@ import yaml
 from huscf_flwr.conf_files import find_conf
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, population_of
+from huscf_flwr.data.progress import progress_told
 from huscf_flwr.methods import resolved
 from huscf_flwr.models import model_spec_of
+from huscf_flwr.run import origin as module
 from huscf_flwr.run.origin import Origin, images_hash, origin_of
 from tests.comparison.builders import plan_of
 
@@ -129,3 +131,11 @@ def test_a_family_of_classifiers_counts_only_where_clients_have_classifiers(conf
     found = origin_of(resolved(config.model_copy(update={"method": method})))
     assert (found.classifiers is not None) == has_some
     assert found.differences(replace(found, classifiers="another")) == ["other classifiers"] * has_some
+
+
+def test_the_hash_is_that_of_the_whole_however_many_images_are_taken_at_once(population, monkeypatch):
+    whole, told = images_hash(population), []
+    monkeypatch.setattr(module, "_AT_ONCE", 7)
+    with progress_told(lambda *each: told.append(each)):
+        assert images_hash(population) == whole
+    assert ("taking the hash of images", 14, len(next(iter(population.domains.values())).train)) in told
