@@ -22,6 +22,7 @@ from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
 from huscf_flwr.run.terminal import terminal
 
 _WIDTH = 170
+_ROUNDS = 2
 
 
 def privacy_command(
@@ -30,7 +31,9 @@ def privacy_command(
         typer.Argument(metavar="RUN", help="a run's folder; or a configuration, which is trained first"),
     ],
     *,
-    rounds: Annotated[int, typer.Option(min=1, help="of the training of a configuration")] = 2,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="of the training of a configuration; 2 if not given")
+    ] = None,
     cuts: Annotated[
         str, typer.Option("--cuts", help="of all clients of a configuration, such as 1-1-1-1,1-1-2-1")
     ] = "",
@@ -59,12 +62,12 @@ def privacy_command(
         with _display(output_format) as display, progress_told(Paced(display.note)):
             if Path(target).is_dir():
                 _check_is_run(Path(target))
-                _refuse_for_runs(cuts, defences, settings)
+                _refuse_for_runs(rounds, cuts, defences, settings)
                 found = [audit_run(Path(target), wanted, display)]
             else:
                 found = audit_config(
                     read_run_config(target, settings),
-                    rounds=rounds,
+                    rounds=rounds or _ROUNDS,
                     cuts=[_cut(text) for text in _split(cuts)],
                     defences=_known(defences, DEFENCES, "--defences"),
                     wanted=wanted,
@@ -101,10 +104,11 @@ def _check_is_run(folder: Path) -> None:
         raise ValueError(f"{folder} has no config.yaml; give the folder of a run, such as runs/demo")
 
 
-def _refuse_for_runs(cuts: str, defences: str, settings: list[str] | None) -> None:
+def _refuse_for_runs(rounds: int | None, cuts: str, defences: str, settings: list[str] | None) -> None:
     given = [
         name
         for name, is_given in (
+            ("--rounds", rounds is not None),
             ("--cuts", bool(cuts)),
             ("--defences", defences != "none"),
             ("--set", bool(settings)),

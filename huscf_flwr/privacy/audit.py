@@ -6,7 +6,7 @@ the same streams, and only the scores know them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +15,17 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, Population, normalise
 from huscf_flwr.methods.huscf.client import round_batches
-from huscf_flwr.models import Cut
+from huscf_flwr.models import Cut, initial_states, model_spec_of
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.scoring import nearness
-from huscf_flwr.privacy.server import ATTACKS, label_set
+from huscf_flwr.privacy.server import ATTACKS, label_set, real_labels
 from huscf_flwr.privacy.view import ServerView
+from huscf_flwr.process import dtype_of
 from huscf_flwr.run.transcript import Transcript
-from huscf_flwr.split import Batch
+from huscf_flwr.split import DISCRIMINATE, Batch
+
+_LARGEST_DEVIATION = 0.1
+"""Of what crossed, relative: a narrow type, on the wire or of the computation, takes less."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,35 @@ class Attacked:
 
 
 @dataclass(frozen=True)
+class LabelsRead:
+    """The labels of a real batch, read without its images."""
+
+    step: int
+    right: Tensor
+    """[B], bool."""
+
+
+@dataclass(frozen=True)
 class ClientAudit:
     """What a curious server gets of one client."""
 
     client: int
     cut: Cut
     attacked: tuple[Attacked, ...]
+    labels_read: tuple[LabelsRead, ...]
+    """Of each step, where fakes have the labels of the real batch."""
     labels_known: float | None
     """Share of all classes of which it knows whether the client has any; None if nothing says so."""
+    labels_present: float
+    """Share of all classes of which the client has any: what it would give to guess that it has all."""
     mean_image: float
     """Decibel of the mean of the client's images: what it would give to know no more."""
     majority: float
     """Share of the client's most frequent label: what it would give to guess it."""
+
+
+class OtherBatchesError(ValueError):
+    """A client has not trained on the batches that are drawn again, so nothing can be compared."""
 
 
 def recorded_steps(steps: int) -> tuple[int, ...]:
@@ -58,13 +79,28 @@ def recorded_steps(steps: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys((1, steps // 2 + 1)))
 
 
+def server_view(config: RunConfig, transcript: Transcript) -> ServerView:
+    """Return what a server knows and saw of a client."""
+    spec = model_spec_of(config)
+    return ServerView(
+        spec=spec,
+        fakes_have_real_labels=config.fake_labels == "real",
+        initial=initial_states(spec, seed=config.seed, dtype=dtype_of(config)),
+        transcript=transcript,
+    )
+
+
 def audit_client(
     config: RunConfig, transcript: Transcript, population: Population, attacks: Collection[str]
 ) -> ClientAudit:
-    """Attack what crossed of one client of HuSCF-GAN, and compare with the truth."""
-    view = ServerView(config, transcript)
+    """Attack what crossed of one client of HuSCF-GAN, and compare with the truth.
+
+    Raises ``OtherBatchesError`` if the truth is not known after all.
+    """
+    view = server_view(config, transcript)
     images = population.images_of(transcript.client)
     batches = true_batches(config, transcript, images)
+    _check_truth(view, batches)
     attacked = tuple(
         _compared(name, step, ATTACKS[name](view, step), batches[step])
         for step in transcript.frames
@@ -77,7 +113,9 @@ def audit_client(
         client=transcript.client,
         cut=view.cut,
         attacked=attacked,
+        labels_read=tuple(_labels_read(view, batches)),
         labels_known=_share_known(label_set(view), counts > 0),
+        labels_present=(counts > 0).float().mean().item(),
         mean_image=nearness(guess, truth).psnr,
         majority=(counts.max() / counts.sum()).item(),
     )
@@ -90,8 +128,30 @@ def true_batches(config: RunConfig, transcript: Transcript, images: LabelledImag
     return {step: every[step] for step in transcript.frames}
 
 
+def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> None:
+    """Raise ``OtherBatchesError`` unless the first batch gives what the client has sent of it."""
+    first = min(batches)
+    _, sent = view.saw(first, DISCRIMINATE, "up")
+    with torch.no_grad():
+        expected = view.head("discriminator")(batches[first].images.float(), batches[first].labels)
+    if torch.dist(expected, sent.float()) > _LARGEST_DEVIATION * torch.linalg.vector_norm(expected):
+        raise OtherBatchesError(
+            f"client {view.transcript.client}: what it sent in step {first} does not come from the batch "
+            "that is drawn for it here; clients with batches or weights of their own cannot be audited"
+        )
+
+
+def _labels_read(view: ServerView, batches: Mapping[int, Batch]) -> Iterator[LabelsRead]:
+    for step, batch in batches.items():
+        labels = real_labels(view, step)
+        if labels is not None:
+            yield LabelsRead(step, labels == batch.labels)
+
+
 def _compared(attack: str, step: int, found: Reconstruction, truth: Batch) -> Attacked:
-    return Attacked(attack, step, found.images, truth.images.float(), found.labels == truth.labels)
+    # A search that diverges has found nothing, and so grey.
+    images = found.images.nan_to_num(0.0, 0.0, 0.0)
+    return Attacked(attack, step, images, truth.images.float(), found.labels == truth.labels)
 
 
 def _share_known(found: set[int] | None, present: Tensor) -> float | None:

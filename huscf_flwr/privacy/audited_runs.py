@@ -17,14 +17,17 @@ from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import PRIVACY, read_run
 from huscf_flwr.methods import method_of, resolved
-from huscf_flwr.methods.contract import Facts, Orders
+from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf import HuSCF
+from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
-from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, has_failed, verdict
-from huscf_flwr.run.check import CheckedRun, check_run
+from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
+from huscf_flwr.privacy.view import cut_of
+from huscf_flwr.run.check import CheckedRun, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
+from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
 from huscf_flwr.session import HostTimer, sent_bytes
@@ -35,6 +38,7 @@ PICTURED = 10
 AS_TRAINED = "as trained"
 """Stands for the defences of a run that is there."""
 
+_UNDEFENDED: Mapping[str, Any] = {"fake_labels": "real", "compute.wire_dtype": None}
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "fake-labels": {"fake_labels": "uniform"},
@@ -60,19 +64,9 @@ class Audited:
     """That a client sends and receives in a step, the mean over those attacked."""
 
     @property
-    def is_hindered(self) -> bool:
-        """Whether settings explain it if attacks fail."""
-        return self.config.compute.wire_dtype is not None
-
-    @property
-    def failed(self) -> tuple[CutFindings, ...]:
-        """Cuts for which the attacks have failed, so that nothing is shown."""
-        return tuple(found for found in self.cuts if has_failed(found, hindered=self.is_hindered))
-
-    @property
     def verdict(self) -> list[str]:
         """What the server gets, in words."""
-        return verdict([found for found in self.cuts if found not in self.failed])
+        return verdict(self.cuts)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -94,7 +88,7 @@ class Audited:
             "guarantee": None,
             "megabytes_a_step": self.megabytes,
             "scores": self.scores,
-            "cuts": [{**found.as_json(), "failed": found in self.failed} for found in self.cuts],
+            "cuts": [found.as_json() for found in self.cuts],
             "verdict": self.verdict,
         }
 
@@ -109,9 +103,9 @@ class Wanted:
 
     def clients(self, orders: Orders) -> tuple[int, ...]:
         """Return the clients to attack: the first with each cut."""
-        by_cut: dict[Facts, list[int]] = {}
+        by_cut: dict[Cut, list[int]] = {}
         for client, order in orders.clients.items():
-            by_cut.setdefault(order.facts, []).append(client)
+            by_cut.setdefault(cut_of(order), []).append(client)
         return tuple(sorted(k for same in by_cut.values() for k in same[: self.clients_of_a_cut]))
 
 
@@ -125,7 +119,7 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     last = last_round(folder)
     if last is None:
         raise ValueError(f"{folder}: no checkpoint to go on from; train it with checkpoint.every above 0")
-    with tempfile.TemporaryDirectory(prefix="huscf-privacy-") as scratch:
+    with held(folder), tempfile.TemporaryDirectory(prefix="huscf-privacy-") as scratch:
         replayed = config.model_copy(
             update={
                 "output": Path(scratch),
@@ -135,7 +129,7 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
             }
         )
         transcripts, checked = _recorded(replayed, wanted, display, judged=False)
-    return _audited(config, AS_TRAINED, transcripts, checked, wanted, display)
+        return _audited(config, AS_TRAINED, transcripts, checked, wanted, display)
 
 
 def audit_config(
@@ -153,8 +147,16 @@ def audit_config(
     judged, so that it is seen what a defence costs.
     """
     _check_method(config)
+    if rounds == 1 and config.settings(HuSCFSettings).initialisation == "per-client":
+        raise ValueError(
+            "huscf.initialisation: per-client, so before round 1 the server has sent no weights that it could "
+            "invert; take --rounds 2"
+        )
+    planned = variants(config, rounds=rounds, cuts=cuts, defences=defences)
+    for variant, _ in planned:
+        check_settings(variant, method_of(variant))
     found = []
-    for variant, defence in variants(config, rounds=rounds, cuts=cuts, defences=defences):
+    for variant, defence in planned:
         display.note(f"training {variant.name}")
         transcripts, checked = _recorded(variant, wanted, display, judged=True)
         found.append(_audited(variant, defence, transcripts, checked, wanted, display))
@@ -165,14 +167,13 @@ def variants(
     config: RunConfig, *, rounds: int, cuts: Sequence[Cut], defences: Sequence[str]
 ) -> list[tuple[RunConfig, str]]:
     """Return the configuration of every run, with the name of its defence."""
-    return [
-        (_variant(config, rounds, cut, defence), defence) for cut in (cuts or (None,)) for defence in defences
-    ]
+    each_cut, each_defence = dict.fromkeys(cuts or (None,)), dict.fromkeys(defences)
+    return [(_variant(config, rounds, cut, defence), defence) for cut in each_cut for defence in each_defence]
 
 
 def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> RunConfig:
     content = config.model_dump()
-    for key, value in DEFENCES[defence].items():
+    for key, value in {**_UNDEFENDED, **DEFENCES[defence]}.items():
         section, _, name = key.rpartition(".")
         (content[section] if section else content)[name] = value
     content["rounds"] = rounds
@@ -215,6 +216,10 @@ def _audited(
     wanted: Wanted,
     display: Display,
 ) -> Audited:
+    if not transcripts:
+        raise RuntimeError(
+            f"{config.name}: all clients that were to be attacked have dropped out; take more with --clients"
+        )
     audits = []
     for place, transcript in enumerate(transcripts, start=1):
         display.note(f"attacking client {transcript.client}, {place} of {len(transcripts)}")

@@ -40,13 +40,14 @@ class Ceilings:
         An attack that has failed proves nothing, least of all that a ceiling holds.
         """
         if self.values:
-            for found in audited.failed:
-                yield f"{audited.defence}, cut {found.name}: the attacks failed, and prove nothing"
+            for found in audited.cuts:
+                if found.failed:
+                    yield f"{audited.defence}, cut {found.name}: the attacks failed, and prove nothing"
         for name, most in self.values.items():
             for found in audited.cuts:
                 for step in found.steps:
                     value = _value(step, name)
-                    if value > most:
+                    if not value <= most:
                         unit = _VALUES[name] and f" {_VALUES[name]}"
                         yield (
                             f"{audited.defence}, cut {found.name}, step {step.step}: {name} is "

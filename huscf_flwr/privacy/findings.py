@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -14,11 +14,10 @@ from huscf_flwr.privacy.audit import Attacked, ClientAudit
 from huscf_flwr.privacy.scoring import nearness
 
 RECOGNISABLE = 20.0
-"""Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12."""
-FLOOR, DEEPER_FLOOR = 60.0, 18.0
-"""Decibel that the best attack must reach in the first step of a round where nothing hinders it.
+"""Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12.
 
-With a head of one block, and with a deeper one. Below, it has failed, and proves nothing."""
+What comes out below it in the first step, when all weights are known, is a failure of the attack: no setting
+that there is so far hides images, so it proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class StepFindings:
     ssim: float
     """The median over the images."""
     labels: float
-    """Share of the labels that it has right."""
+    """Share of the labels that are right: of the best attack on images, or read without any."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class CutFindings:
     """By step, from the first."""
     labels_known: float | None
     """Mean share of all classes of which it knows whether a client has any."""
+    labels_present: float
+    """Mean share of all classes of which a client has any: what it would give to guess that it has all."""
     mean_image: float
     """Decibel: what it would give to know the mean of a client's images, and no more."""
     majority: float
@@ -62,9 +63,14 @@ class CutFindings:
         """The step that gives most away."""
         return max(self.steps, key=lambda step: step.psnr)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the attacks have failed, which proves nothing."""
+        return self.steps[0].psnr < RECOGNISABLE
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "cut": list(self.cut), "name": self.name}
+        return {**asdict(self), "cut": list(self.cut), "name": self.name, "failed": self.failed}
 
 
 def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
@@ -79,6 +85,7 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
                 clients=tuple(audit.client for audit in of_cut),
                 steps=tuple(_best_by_step(of_cut)),
                 labels_known=_mean(known) if known else None,
+                labels_present=_mean([audit.labels_present for audit in of_cut]),
                 mean_image=_mean([audit.mean_image for audit in of_cut]),
                 majority=_mean([audit.majority for audit in of_cut]),
             )
@@ -92,24 +99,18 @@ def best_attack(audit: ClientAudit, step: int) -> Attacked:
     return max(of_step, key=lambda each: nearness(each.images, each.truth).psnr)
 
 
-def has_failed(found: CutFindings, *, hindered: bool) -> bool:
-    """Return whether the attacks have failed where no defence explains it; then they prove nothing."""
-    floor = FLOOR if found.cut.discriminator_head == 1 else DEEPER_FLOOR
-    return not hindered and found.steps[0].psnr < floor
-
-
 def verdict(found: Sequence[CutFindings]) -> list[str]:
     """Return in plain words what the server gets."""
-    sentences = []
-    for each in found:
-        worst, who = each.worst, f"clients with cut {each.name}"
-        gets = f"the server sees the images of {who}"
-        if worst.psnr < RECOGNISABLE:
-            gets = f"of {who} these attacks get no recognisable images"
-        images = f"{gets}: {worst.psnr:.0f} dB, where their mean image has {each.mean_image:.0f} dB"
-        labels = max(step.labels for step in each.steps)
-        sentences.append(f"{images}; and {labels:.0%} of the labels of a batch")
-    return sentences
+    return [_sentence(each) for each in found]
+
+
+def _sentence(found: CutFindings) -> str:
+    worst, who = found.worst, f"clients with cut {found.name}"
+    beside = f"{worst.psnr:.0f} dB, where their mean image has {found.mean_image:.0f} dB"
+    labels = f"{max(step.labels for step in found.steps):.0%} of the labels of a batch"
+    if found.failed:
+        return f"the attacks on images of {who} failed ({beside}), which proves nothing; it gets {labels}"
+    return f"the server sees the images of {who}: {beside}; and {labels}"
 
 
 def _best_by_step(audits: Sequence[ClientAudit]) -> list[StepFindings]:
@@ -119,14 +120,20 @@ def _best_by_step(audits: Sequence[ClientAudit]) -> list[StepFindings]:
         of_step = [each for each in attacked if each.step == step]
         names = sorted({each.attack for each in of_step})
         scored = [_scored(name, step, [each for each in of_step if each.attack == name]) for name in names]
-        found.append(max(scored, key=lambda each: each.psnr))
+        read = [each.right for audit in audits for each in audit.labels_read if each.step == step]
+        labels = max([each.labels for each in scored] + ([_share(read)] if read else []))
+        found.append(replace(max(scored, key=lambda each: each.psnr), labels=labels))
     return found
 
 
 def _scored(attack: str, step: int, attacked: Sequence[Attacked]) -> StepFindings:
     near = nearness(_joined(attacked, "images"), _joined(attacked, "truth"))
-    right = _joined(attacked, "labels_right").float().mean().item()
+    right = _share([each.labels_right for each in attacked])
     return StepFindings(step, attack, near.psnr, near.psnr_worst_decile, near.ssim, right)
+
+
+def _share(right: Sequence[Tensor]) -> float:
+    return torch.cat(list(right)).float().mean().item()
 
 
 def _joined(attacked: Sequence[Attacked], field: str) -> Tensor:

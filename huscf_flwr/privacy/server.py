@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from huscf_flwr.models.spec import ProjectionSpec
+from huscf_flwr.models import BlockKey
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.attacks.inversion import invert_head
 from huscf_flwr.privacy.attacks.known_plaintext import invert_by_fakes
-from huscf_flwr.privacy.attacks.labels import labels_of_fakes, labels_that_moved
+from huscf_flwr.privacy.attacks.labels import labels_of_fakes, labels_that_moved, reads_labels
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.split import DISCRIMINATE, GENERATE
 
@@ -22,7 +22,7 @@ Attack = Callable[[ServerView, int], Reconstruction]
 def invert(view: ServerView, step: int) -> Reconstruction:
     """A1: invert the discriminator's head with the weights that the round began with."""
     fake_outputs, real_outputs = _head_outputs(view, step)
-    known = _known_labels(view, step, fake_outputs)
+    known = _labels_of_fakes(view, step, fake_outputs) if view.fakes_have_real_labels else None
     return invert_head(view.head("discriminator"), real_outputs, view.spec.shapes("discriminator")[0], known)
 
 
@@ -37,7 +37,7 @@ def invert_with_fakes(view: ServerView, step: int) -> Reconstruction:
         fake_outputs,
         real_outputs,
         view.spec.shapes("discriminator")[0],
-        real_labels=labels if view.config.fake_labels == "real" else None,
+        real_labels=labels if view.fakes_have_real_labels else None,
     )
 
 
@@ -45,10 +45,21 @@ ATTACKS: dict[str, Attack] = {"A1": invert, "A2": invert_with_fakes}
 """Attacks on images, by name."""
 
 
+def real_labels(view: ServerView, step: int) -> Tensor | None:
+    """A3: return the labels [B] of the real batch, those of the fakes; None if these have their own."""
+    if not view.fakes_have_real_labels:
+        return None
+    return _labels_of_fakes(view, step, view.saw(step, DISCRIMINATE, "up")[0].float())
+
+
 def label_set(view: ServerView) -> set[int] | None:
-    """A3: return the labels that the client has, by the rows of its embedding that moved; None if unseen."""
-    key = ("discriminator", 0)
-    if key not in view.uploaded or not view.head("discriminator").at(0).spec.conditional:
+    """A3: return the labels that the client has, by the rows of its embedding that moved.
+
+    None if there is nothing to see: fakes with labels of their own move all rows.
+    """
+    key: BlockKey = ("discriminator", 0)
+    is_conditional = view.head("discriminator").at(0).spec.conditional
+    if key not in view.uploaded or not is_conditional or not view.fakes_have_real_labels:
         return None
     return labels_that_moved(view.sent[key], view.uploaded[key])
 
@@ -58,17 +69,10 @@ def _head_outputs(view: ServerView, step: int) -> tuple[Tensor, Tensor]:
     return fake.float(), real.float()
 
 
-def _known_labels(view: ServerView, step: int, fake_outputs: Tensor) -> Tensor | None:
-    """Return the labels of the real batch where the fakes have the same; None where they are drawn apart."""
-    if view.config.fake_labels != "real":
-        return None
-    return _labels_of_fakes(view, step, fake_outputs)
-
-
 def _labels_of_fakes(view: ServerView, step: int, fake_outputs: Tensor) -> Tensor:
     """Return the fakes' labels: from exchange 1, or if its head is too long, from exchange 2."""
     head = view.head("generator")
-    if len(head) == 1 and isinstance(head.at(0).spec, ProjectionSpec):
+    if len(head) == 1 and reads_labels(head.at(0)):
         return labels_of_fakes(head.at(0), view.saw(step, GENERATE, "up")[0])
     return invert_head(view.head("discriminator"), fake_outputs, view.spec.shapes("discriminator")[0]).labels
 

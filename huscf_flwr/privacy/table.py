@@ -14,8 +14,8 @@ LEGEND = (
     "Decibel: how near reconstructed images come to the true ones, the median, and what a tenth of the "
     "images exceeds; a small picture is recognised from 20 dB on. Mean image: what it would give to know the "
     "mean of a client's images. Labels: share of a batch's labels that are right, and of the most frequent "
-    "one. Label set: share of all classes of which it is known whether the client has any. Guarantee: what "
-    "no attack whatever can break; none of these settings has one."
+    "one. Label set: share of all classes of which it is known whether the client has any, and what guessing "
+    "that it has all gives. Guarantee: what no attack whatever can break; none of these settings has one."
 )
 
 
@@ -38,7 +38,7 @@ def audit_table(audits: Sequence[Audited]) -> Table:
 def _cells(audited: Audited, found: CutFindings) -> list[str]:
     scores = audited.scores
     shown = ["attack failed", "proves nothing"]
-    if found not in audited.failed:
+    if not found.failed:
         shown = [_decibel(found.steps[0]), _decibel(found.steps[-1]) if len(found.steps) > 1 else UNKNOWN]
     labels = max(step.labels for step in found.steps)
     return [
@@ -49,7 +49,7 @@ def _cells(audited: Audited, found: CutFindings) -> list[str]:
         decimal(found.mean_image, 1),
         decimal(found.worst.ssim, 2),
         f"{labels:.0%} ({found.majority:.0%})",
-        UNKNOWN if found.labels_known is None else f"{found.labels_known:.0%}",
+        UNKNOWN if found.labels_known is None else f"{found.labels_known:.0%} ({found.labels_present:.0%})",
         decimal(scores.get("label_fidelity"), 3),
         decimal(scores.get("tstr_accuracy"), 3),
         decimal(audited.megabytes, 2),

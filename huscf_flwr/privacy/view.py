@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.contract import Order
 from huscf_flwr.methods.huscf.crossing import SEGMENTS, TAKEN_BLOCKS, HuSCFOrder
 from huscf_flwr.models import (
     Blocks,
@@ -17,45 +17,44 @@ from huscf_flwr.models import (
     NetworkName,
     build_blocks,
     head_indices,
-    initial_states,
-    model_spec_of,
     tail_indices,
     unflatten_blocks,
 )
-from huscf_flwr.process import dtype_of
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.session import Direction, Exchange
+
+
+def cut_of(order: Order) -> Cut:
+    """Return the cut that a client of HuSCF-GAN is told."""
+    assert isinstance(order.facts, HuSCFOrder)
+    return Cut(*order.facts.cut)
 
 
 @dataclass(frozen=True)
 class ServerView:
     """One client of HuSCF-GAN in one round, as a server sees it that follows the protocol and is curious.
 
-    It knows the settings, and with which weights the client began: it has sent them.
+    It knows the networks, where the labels of fakes come from, and with which weights the client began.
     """
 
-    config: RunConfig
+    spec: ModelSpec
+    fakes_have_real_labels: bool
+    """Whether the fakes of a step have the labels of its real batch."""
+    initial: BlockStates
+    """With what all clients began, if the client has been sent nothing since."""
     transcript: Transcript
-
-    @cached_property
-    def spec(self) -> ModelSpec:
-        """The networks."""
-        return model_spec_of(self.config)
 
     @property
     def cut(self) -> Cut:
         """Where the client's networks are cut."""
-        assert isinstance(self.transcript.order.facts, HuSCFOrder)
-        return Cut(*self.transcript.order.facts.cut)
+        return cut_of(self.transcript.order)
 
     @cached_property
     def sent(self) -> BlockStates:
         """The blocks that the client began the round with."""
         tensors = self.transcript.order.tensors
         blocks = {**tensors.get(SEGMENTS, {}), **tensors.get(TAKEN_BLOCKS, {})}
-        if blocks:
-            return unflatten_blocks(blocks)
-        return initial_states(self.spec, seed=self.config.seed, dtype=dtype_of(self.config))
+        return unflatten_blocks(blocks) if blocks else self.initial
 
     @cached_property
     def uploaded(self) -> BlockStates:

@@ -17,8 +17,9 @@ from huscf_flwr.atomic_file import append_durably, write_atomically
 from huscf_flwr.config import RunConfig, dump_config, keep_named_files
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
+from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.report import write_report
-from huscf_flwr.evaluation.run_record import CLASSES, name_of, read_run
+from huscf_flwr.evaluation.run_record import CLASSES, PRIVACY, name_of, read_run
 from huscf_flwr.methods.contract import Method, Product
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.checkpoint import Checkpoint
@@ -139,6 +140,8 @@ class RunFolder(Observer):
                 (self.path / name).unlink(missing_ok=True)
         for name in ("summary.json", "progress.json"):
             (self.path / name).unlink(missing_ok=True)
+        if (known_number(record.privacy.get("round")) or 0) > number + 1:
+            shutil.rmtree(self.path / PRIVACY, ignore_errors=True)
         (self.path / "samples").mkdir(exist_ok=True)
         for grid in record.samples:
             own = self.path / "samples" / grid.path.name

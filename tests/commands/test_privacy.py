@@ -64,7 +64,9 @@ def test_a_configuration_is_trained_with_each_cut_and_defence(written):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", [("--cuts", "1-1-1-1"), ("--defences", "bfloat16"), ("--set", "rounds=3")])
+@pytest.mark.parametrize(
+    "option", [("--cuts", "1-1-1-1"), ("--defences", "bfloat16"), ("--set", "rounds=3"), ("--rounds", 2)]
+)
 def test_a_run_takes_no_settings(written, option):
     _, run = written
     assert f"{option[0]} needs a configuration" in refused(invoke("privacy", run, *option))
@@ -78,6 +80,8 @@ def test_a_run_takes_no_settings(written, option):
         (("--cuts", "1-1-1"), "--cuts: '1-1-1'"),
         (("--ceiling", "psnr=much"), "'much' is no number"),
         (("--set", "method=fedgan"), "attacks are there for huscf only"),
+        (("--set", "mode=parity", "--rounds", 1), "take --rounds 2"),
+        (("--cuts", "1-1-1-1,9-1-1-1"), "cut (9, 1, 1, 1)"),
     ],
 )
 def test_what_cannot_be_is_named(options, message):

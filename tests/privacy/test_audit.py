@@ -1,12 +1,18 @@
 """Attacks on a run as it trains: what a curious server gets, with and without what hinders it."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from huscf_flwr.methods.huscf.client import HuSCFClient
-from huscf_flwr.privacy.audit import audit_client, recorded_steps, true_batches
+from huscf_flwr.privacy.audit import (
+    OtherBatchesError,
+    audit_client,
+    recorded_steps,
+    server_view,
+    true_batches,
+)
 from huscf_flwr.privacy.findings import findings_by_cut
 from huscf_flwr.privacy.server import label_set
 from huscf_flwr.privacy.view import ServerView
@@ -71,9 +77,8 @@ def test_in_the_middle_of_a_round_it_still_sees_them(plain):
 def test_it_knows_which_labels_a_client_has(plain):
     for client in plain.transcripts:
         counts = torch.bincount(plain.population.images_of(client).labels, minlength=10)
-        assert label_set(ServerView(plain.config, plain.transcripts[client])) == set(
-            counts.nonzero().flatten().tolist()
-        )
+        present = set(counts.nonzero().flatten().tolist())
+        assert label_set(server_view(plain.config, plain.transcripts[client])) == present
 
 
 def test_fakes_with_labels_of_their_own_do_not_hide_the_real_ones(tmp_path):
@@ -82,11 +87,13 @@ def test_fakes_with_labels_of_their_own_do_not_hide_the_real_ones(tmp_path):
     found = recorded.findings()
     assert found.steps[0].psnr > 60
     assert found.steps[0].labels == 1
+    # Fakes of absent labels move their rows too.
+    assert found.labels_known is None
 
 
 def test_a_client_that_is_not_heard_of_is_not_known(plain):
     unheard = replace(plain.transcripts[0], upload=None)
-    assert label_set(ServerView(plain.config, unheard)) is None
+    assert label_set(server_view(plain.config, unheard)) is None
 
 
 def test_the_truth_is_what_the_client_trained_on(plain, monkeypatch):
@@ -106,8 +113,13 @@ def test_the_truth_is_what_the_client_trained_on(plain, monkeypatch):
         assert torch.equal(seen[step - 1][1].labels, batch.labels)
 
 
-def test_nothing_but_what_crossed_is_looked_at(plain):
-    """Without what crossed, no attack can begin: the truth is not within reach."""
-    blind = replace(plain.transcripts[0], frames={1: {}, 2: {}})
-    with pytest.raises(KeyError, match="DISCRIMINATE"):
-        audit_client(plain.config, blind, plain.population, ("A1",))
+def test_an_attack_is_given_nothing_but_what_a_server_knows():
+    known = {"spec", "fakes_have_real_labels", "initial", "transcript"}
+    assert {field.name for field in fields(ServerView)} == known
+
+
+def test_a_truth_that_is_none_is_noticed(plain):
+    """A client of somebody's own may draw other batches; its images would seem to be well hidden."""
+    other = replace(plain.transcripts[0], client=1)
+    with pytest.raises(OtherBatchesError, match="client 1"):
+        audit_client(plain.config, other, plain.population, ("A1",))

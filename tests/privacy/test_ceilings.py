@@ -9,25 +9,29 @@ from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 
 
-def audited(psnr=15.0, labels=0.1, failed=False):
+def audited(psnr=25.0, labels=0.1):
     step = StepFindings(1, "A1", psnr, psnr + 2, 0.2, labels)
-    cut = CutFindings(Cut(), (0,), (step,), 1.0, 12.0, 0.2)
-    return SimpleNamespace(defence="none", cuts=(cut,), failed=(cut,) if failed else ())
+    cut = CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2)
+    return SimpleNamespace(defence="none", cuts=(cut,))
 
 
 def test_a_value_above_its_ceiling_is_told():
-    (said,) = Ceilings.of(["psnr=14"]).exceeded(audited())
-    assert said == "none, cut 1-1-1-1, step 1: psnr is 15 dB, above 14"
+    (said,) = Ceilings.of(["psnr=24"]).exceeded(audited())
+    assert said == "none, cut 1-1-1-1, step 1: psnr is 25 dB, above 24"
 
 
 def test_values_below_and_at_their_ceilings_are_not():
-    assert not list(Ceilings.of(["psnr=15", "labels=0.5"]).exceeded(audited()))
+    assert not list(Ceilings.of(["psnr=25", "labels=0.5"]).exceeded(audited()))
 
 
 def test_attacks_that_failed_hold_no_ceiling():
-    (said,) = Ceilings.of(["psnr=99"]).exceeded(audited(failed=True))
+    (said,) = Ceilings.of(["psnr=99"]).exceeded(audited(psnr=15))
     assert "prove nothing" in said
-    assert not list(Ceilings.of([]).exceeded(audited(failed=True)))
+    assert not list(Ceilings.of([]).exceeded(audited(psnr=15)))
+
+
+def test_what_is_not_a_number_holds_no_ceiling():
+    assert list(Ceilings.of(["labels=0.5"]).exceeded(audited(labels=float("nan"))))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from huscf_flwr.models import Cut
-from huscf_flwr.privacy.audit import Attacked, ClientAudit
-from huscf_flwr.privacy.findings import findings_by_cut, has_failed, verdict
+from huscf_flwr.privacy.audit import Attacked, ClientAudit, LabelsRead
+from huscf_flwr.privacy.findings import findings_by_cut, verdict
 
 LIGHT, DEEP = Cut(), Cut(1, 1, 2, 1)
 TRUTH = torch.zeros(4, 1, 14, 14)
@@ -16,8 +16,8 @@ def attacked(attack, step, error, right=4):
     return Attacked(attack, step, TRUTH + error, TRUTH, labels)
 
 
-def audit(client, *attacks, cut=LIGHT, labels_known=1.0):
-    return ClientAudit(client, cut, attacks, labels_known, mean_image=12.0, majority=0.3)
+def audit(client, *attacks, cut=LIGHT, labels_known=1.0, read=()):
+    return ClientAudit(client, cut, attacks, read, labels_known, 0.9, mean_image=12.0, majority=0.3)
 
 
 def test_the_best_attack_of_each_step_over_all_clients_of_a_cut():
@@ -31,7 +31,8 @@ def test_the_best_attack_of_each_step_over_all_clients_of_a_cut():
     assert found.clients == (0, 1)
     assert [(step.step, step.attack) for step in found.steps] == [(1, "A2"), (5, "A1")]
     assert [step.psnr for step in found.steps] == pytest.approx([40, 40], abs=1e-4)
-    assert found.steps[0].labels == 0.75
+    # A1 had all of them right.
+    assert found.steps[0].labels == 1
 
 
 def test_cuts_are_kept_apart():
@@ -46,19 +47,17 @@ def test_what_nobody_saw_is_not_averaged():
     assert findings_by_cut([unknown])[0].labels_known is None
 
 
-@pytest.mark.parametrize(
-    ("cut", "error", "hindered", "failed"),
-    [
-        (LIGHT, 0.0019, False, False),
-        (LIGHT, 0.02, False, True),
-        (LIGHT, 0.02, True, False),
-        (DEEP, 0.2, False, False),
-        (DEEP, 0.5, False, True),
-    ],
-)
-def test_an_attack_below_its_floor_has_failed_unless_something_hinders_it(cut, error, hindered, failed):
-    (found,) = findings_by_cut([audit(0, attacked("A1", 1, error), cut=cut)])
-    assert has_failed(found, hindered=hindered) is failed
+@pytest.mark.parametrize(("error", "failed"), [(0.02, False), (0.19, False), (0.21, True)])
+def test_an_attack_that_gives_no_recognisable_images_has_failed(error, failed):
+    """An error of 0.2 is 20 dB."""
+    (found,) = findings_by_cut([audit(0, attacked("A1", 1, error), attacked("A1", 9, 0.5))])
+    assert found.failed is failed
+
+
+def test_labels_that_were_read_without_images_count():
+    read = LabelsRead(1, torch.tensor([True, True, True, False]))
+    (found,) = findings_by_cut([audit(0, attacked("A1", 1, 0.5, right=1), read=(read,))])
+    assert found.steps[0].labels == 0.75
 
 
 def test_the_verdict_says_what_is_seen():
@@ -67,5 +66,6 @@ def test_the_verdict_says_what_is_seen():
     )
     first, second = verdict([seen, hidden])
     assert first.startswith("the server sees the images of clients with cut 1-1-1-1: 40 dB")
-    assert second.startswith("of clients with cut 1-1-2-1 these attacks get no recognisable images: 12 dB")
+    assert "clients with cut 1-1-2-1 failed (12 dB" in second
+    assert "which proves nothing" in second
     assert second.endswith("25% of the labels of a batch")

@@ -18,9 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from huscf_flwr.models import Shape
+from huscf_flwr.models import Blocks, Shape
 from huscf_flwr.models.blocks import LEAK
 from huscf_flwr.models.spec import ConvolutionSpec
+
+_MOST_ELEMENTS = 2**27
+"""Of a matrix: 1 GB, of which a few copies are made."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,20 @@ class FirstConvolution:
     def _reconstruction(self, inputs: Tensor) -> Reconstruction:
         images, labels = inputs[:, : -self.classes], inputs[:, -self.classes :]
         return Reconstruction(images.clamp(-1, 1).view(-1, *self.input_shape).float(), labels.argmax(1))
+
+
+def has_closed_form(head: Blocks, outputs: Tensor, input_shape: Shape) -> bool:
+    """Return whether a head of one block can be inverted by its ``outputs`` [B, channels, h, w].
+
+    There must be more of them than an image has pixels and labels, the activation must lose nothing, and the
+    matrix must fit into memory.
+    """
+    first = head.at(0)
+    if len(head) > 1 or not isinstance(first.spec, ConvolutionSpec) or not first.spec.label_plane:
+        return False
+    known, unknown = outputs[0].numel(), math.prod(input_shape) + first.embedding.num_embeddings
+    is_undone = first.spec.activation in ("leaky_relu", "none")
+    return is_undone and known > unknown and known * unknown <= _MOST_ELEMENTS
 
 
 def before_activation(outputs: Tensor, spec: ConvolutionSpec) -> Tensor:

@@ -1,7 +1,9 @@
 """A1: images and labels of the real batch, from the output of the discriminator's head (exchange 2).
 
-A head of one block is inverted in closed form. A deeper one is searched for what gives the same output:
-images, and labels too where they are not known, over the statistics of the very batch that is searched for.
+A head of one block is inverted in closed form, if it has room for an image. Any other is searched for what
+gives the same output: images, and labels too where they are not known, over the statistics of the very batch
+that is searched for. The search begins with grey, and has no idea of what images look like: one that had
+might get more.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from huscf_flwr.privacy.attacks.closed_form import (
     FirstConvolution,
     Reconstruction,
     before_activation,
+    has_closed_form,
     label_planes,
 )
 from huscf_flwr.privacy.attacks.search import SEARCH_STEPS, search
@@ -31,7 +34,8 @@ def invert_head(
     ``labels`` [B] are those that are known already. A search takes ``steps`` steps.
     """
     first = head.at(0)
-    if len(head) == 1 and isinstance(first.spec, ConvolutionSpec) and first.spec.label_plane:
+    if has_closed_form(head, outputs, input_shape):
+        assert isinstance(first.spec, ConvolutionSpec)
         return _invert_first_block(first.state_dict(), first.spec, outputs, input_shape)
     return _searched(head, outputs, input_shape, labels, steps)
 

@@ -18,6 +18,7 @@ from huscf_flwr.privacy.attacks.closed_form import (
     FirstConvolution,
     Reconstruction,
     before_activation,
+    has_closed_form,
     label_planes,
 )
 from huscf_flwr.privacy.attacks.inversion import invert_head
@@ -42,7 +43,8 @@ def invert_by_fakes(
     and inverted by a search, in ``steps`` steps each.
     """
     first = head.at(0)
-    if len(head) == 1 and isinstance(first.spec, ConvolutionSpec) and first.spec.label_plane:
+    if has_closed_form(head, real_outputs, input_shape):
+        assert isinstance(first.spec, ConvolutionSpec)
         planes = label_planes(first.state_dict(), input_shape)
         kernel, bias = _regressed(first.spec, fakes, planes[labels], fake_outputs)
         convolution = FirstConvolution.of(kernel, planes, first.spec, input_shape)

@@ -14,6 +14,11 @@ _ROUNDS_OF_STATISTICS = 2
 _EPSILON = 1e-5
 
 
+def reads_labels(first: Block) -> bool:
+    """Return whether ``labels_of_fakes`` can read such a block."""
+    return isinstance(first.spec, ProjectionSpec) and first.spec.activation == "relu"
+
+
 def labels_of_fakes(first: Block, outputs: Tensor) -> Tensor:
     """Return the labels [B] that a generator's ``first`` block was asked for, by its ``outputs`` [B, ...].
 
@@ -22,8 +27,9 @@ def labels_of_fakes(first: Block, outputs: Tensor) -> Tensor:
     each sample is a problem of least squares with far more equations than unknowns, and what it gives says
     better what they are. Raises ``ValueError`` for another kind of block.
     """
-    if not isinstance(first.spec, ProjectionSpec) or first.spec.activation != "relu":
+    if not reads_labels(first):
         raise ValueError(f"labels are read from a projection with relu, not from {first.spec.kind}")
+    assert isinstance(first.spec, ProjectionSpec)
     state = {name: tensor.double() for name, tensor in first.state_dict().items()}
     weight, embedding = state["main.weight"], state["embedding.weight"]
     latent = weight.shape[1] - first.spec.embedding

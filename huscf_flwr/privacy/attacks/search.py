@@ -18,7 +18,11 @@ _SCALE = 100.0
 def search(sought: Sequence[Tensor], output: Callable[[], Tensor], seen: Tensor, steps: int) -> None:
     """Change the ``sought`` tensors until ``output`` is as it was ``seen``, as far as ``steps`` go."""
     optimiser = torch.optim.LBFGS(
-        sought, max_iter=steps, history_size=_HISTORY, line_search_fn="strong_wolfe"
+        sought,
+        max_iter=steps,
+        max_eval=2 * steps,
+        history_size=_HISTORY,
+        line_search_fn="strong_wolfe",
     )
     scale = _SCALE / seen.square().mean()
 

@@ -48,11 +48,13 @@ def test_a_head_without_normalisation_is_inverted_with_its_bias():
     assert torch.equal(found.labels, labels)
 
 
-def test_a_head_too_narrow_to_hold_an_image_does_not_give_it_away():
+def test_a_head_too_narrow_for_the_closed_form_is_searched():
+    """Of 784 pixels and 10 labels it makes 588 numbers."""
     narrow = load_model_spec("authors-28", 0.05)
-    images, labels = batch(4)
-    found = attacked(head(spec=narrow), output(head(spec=narrow), images, labels))
-    assert nearness(found.images, images).psnr < 20
+    images, labels = batch(6)
+    found = attacked(head(spec=narrow), output(head(spec=narrow), images, labels), labels)
+    mean = images.mean(0, keepdim=True).expand_as(images)
+    assert nearness(found.images, images).psnr > nearness(mean, images).psnr + 3
 
 
 @pytest.mark.slow
