@@ -122,7 +122,8 @@ class Checkpoint:
         try:
             rounds.method.load(State(self.state.facts, self.tensors))
         except ValueError as error:
-            raise CheckpointError(f"resume: the checkpoint in {self._folder} {error}") from error
+            path = self._folder / self.state.tensors
+            raise CheckpointError(f"resume: the checkpoint in {path} {error}") from error
         rounds.training = self.state.training
         rounds.number = self.state.round
         rounds.kept = dict(self.state.kept)

@@ -8,7 +8,15 @@ from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.closed_list import DECLARED, GROUPS, unlisted
 from tests.flower.grid_runs import ON_DEVICES, contents, hosts, owners, run
-from tests.run.builders import DOMAINS, METHODS, SILENT_AT_FIRST, UNJUDGED, method_class, small_run
+from tests.run.builders import (
+    DOMAINS,
+    METHODS,
+    NEEDS_TWO_ROUNDS,
+    SILENT_AT_FIRST,
+    UNJUDGED,
+    method_class,
+    small_run,
+)
 
 
 class Ran:
@@ -33,7 +41,9 @@ def simulated(request, images, tmp_path_factory):
 def owned(request, images, tmp_path_factory):
     """Two owners, who judge at the end, and a host of virtual clients, which all hold images out."""
     place = tmp_path_factory.mktemp("owned")
-    config = small_run(images, place, rounds=1, **METHODS[request.param], **{"data.held_out": 0.2})
+    settings = METHODS[request.param]
+    rounds = 2 if settings["method"] in NEEDS_TWO_ROUNDS else 1
+    config = small_run(images, place, rounds=rounds, **settings, **{"data.held_out": 0.2})
     return Ran(request.param, config, {**owners(images, place), **hosts(1)})
 
 
