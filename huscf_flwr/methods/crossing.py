@@ -122,6 +122,8 @@ class Upload:
     losses: Losses = field(default_factory=dict)
     """Means over the round."""
     times: ClientTimes | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Most bytes of tensors at once, by the client's phase; empty unless they are measured."""
     kept: Kept | None = None
 
 

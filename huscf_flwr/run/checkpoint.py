@@ -37,7 +37,7 @@ _MAY_CHANGE = (
     # What these name is compared by content; see ``Origin``.
     *("model.spec", "classifier.family", "cuts.devices", "data.scenario", "data.domains"),
     *("round-seconds", "data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
-    *("compute.device", "compute.threads", "compute.keep-memory"),
+    *("compute.device", "compute.threads", "compute.keep-memory", "compute.measure-memory"),
 )
 """Keys, and after a dot whole sections, that a resumed run may set anew."""
 _NAME = re.compile(r"\.?server-(\d+)\.")

@@ -178,6 +178,7 @@ CHANGED = {
     "compute.wire-dtype": "bfloat16",
     "compute.threads": 4,
     "compute.keep-memory": False,
+    "compute.measure-memory": True,
 }
 
 
