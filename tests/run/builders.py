@@ -111,6 +111,11 @@ def small_run(root, output, **settings):
     return load_config("demo", [f"{key}={value}" for key, value in {**defaults, **settings}.items()])
 
 
+def least_rounds(settings):
+    """How many rounds a run with these settings must have."""
+    return 2 if settings["method"] in NEEDS_TWO_ROUNDS else 1
+
+
 def method_class(name):
     """The class that ``METHODS[name]`` trains with."""
     return methods.method_of(load_config("demo", [f"{key}={value}" for key, value in METHODS[name].items()]))
