@@ -115,8 +115,29 @@ for _metric in (
     ),
     Metric("untuned_f1", "F1 before tuning", "higher", 3, _SHARE, detail=True),
     Metric("untuned_loss", "cross-entropy before tuning", "lower", 3, (0.0, None), detail=True),
+    Metric(
+        "prototype_held_out_accuracy", "prototype accuracy at home", "higher", 3, _SHARE,
+        short="prototype there",
+    ),
     Metric("prototype_f1", "prototype F1", "higher", 3, _SHARE),
     Metric("prototype_loss", "prototype cross-entropy", "lower", 3, (0.0, None), detail=True),
+    Metric(
+        "uncalibrated_accuracy", "accuracy before calibration", "higher", 3, _SHARE, short="uncalibrated",
+        meaning="Accuracy before calibration: that of a client’s classifier with its own head.",
+    ),
+    Metric(
+        "uncalibrated_held_out_accuracy", "accuracy at home before calibration", "higher", 3, _SHARE,
+        short="uncalibrated there",
+    ),
+    Metric("uncalibrated_f1", "F1 before calibration", "higher", 3, _SHARE, detail=True),
+    Metric("uncalibrated_loss", "cross-entropy before calibration", "lower", 3, (0.0, None), detail=True),
+    Metric(
+        "proxy_accuracy", "proxy accuracy", "higher", 3, _SHARE, short="proxy",
+        meaning="Proxy accuracy: that of the small network that stands for a client’s own, and is averaged.",
+    ),
+    Metric("proxy_held_out_accuracy", "proxy accuracy at home", "higher", 3, _SHARE, short="proxy there"),
+    Metric("proxy_f1", "proxy F1", "higher", 3, _SHARE, detail=True),
+    Metric("proxy_loss", "proxy cross-entropy", "lower", 3, (0.0, None), detail=True),
     Metric(
         "label_fidelity", "label fidelity", "higher", 3, _SHARE,
         meaning="Label fidelity: share of generated images that a judge, trained on real training images, "

@@ -19,7 +19,7 @@ from huscf_flwr.cuts import (
     deal,
     load_devices,
 )
-from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, items, part
+from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, items, names_of, part
 from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Reveal, round_size
 from huscf_flwr.models import model_spec_of
@@ -46,6 +46,8 @@ class Costs:
     """Empty if there is one class of devices only."""
     shows_server: tuple[Reveal, ...]
     shows_clients: tuple[Reveal, ...]
+    memory: Mapping[str, float]
+    """Most bytes of tensors that a client has at once, by what it is doing; empty unless measured."""
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, in plain values."""
@@ -63,6 +65,7 @@ class Costs:
             },
             "shows_server": [each.value for each in self.shows_server],
             "shows_clients": [each.value for each in self.shows_clients],
+            "client_memory_bytes": dict(self.memory),
         }
 
 
@@ -84,6 +87,7 @@ def costs_of(config: RunConfig, records: Sequence[RunRecord]) -> Costs:
         without_slowest=rest,
         shows_server=shown(crossing.shows_server, crossing.names_up()),
         shows_clients=shown(crossing.shows_clients, crossing.names_down()),
+        memory=_memory(records),
     )
 
 
@@ -129,6 +133,15 @@ def shown(said: Mapping[str, Reveal], names: Sequence[str]) -> tuple[Reveal, ...
     """
     found = {said.get(name, Reveal.UNSAID) for name in names}
     return tuple(each for each in Reveal if each in found and each is not Reveal.NOTHING)
+
+
+def _memory(records: Sequence[RunRecord]) -> dict[str, float]:
+    """Return the mean, over those runs that have measured it, of what the largest client needs, by phase."""
+    measured = [part(record.summary, "client_memory") or {} for record in records]
+    return {
+        phase: mean(float(found[phase]["most"]) for found in measured if phase in found)
+        for phase in names_of(measured)
+    }
 
 
 def _bytes_by_client(record: RunRecord, way: str) -> float:

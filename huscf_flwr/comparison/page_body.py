@@ -139,6 +139,23 @@ BODY = """\
     </tbody>
   </table></div>
   <p class="note">A method without bytes stands in no chart over bytes.</p>
+  {% if scenario.has_memory %}
+  <h3 style="margin-top: 36px">Memory of a client</h3>
+  <p class="note">The most bytes of tensors that a client has at once, by what it is doing; of the client that
+    needs most.</p>
+  <div class="scroll"><table>
+    <thead><tr><th class="text">Method</th><th class="text">Memory</th></tr></thead>
+    <tbody>
+    {% for column in scenario.columns if column.costs is not none and column.costs.memory %}
+    <tr>
+      <th>{{ column.name }}</th>
+      <td class="text">{% for phase, count in column.costs.memory.items() %}{{ phase }} {{ count|bytes }}
+        {{- "" if loop.last else ", " }}{% endfor %}</td>
+    </tr>
+    {% endfor %}
+    </tbody>
+  </table></div>
+  {% endif %}
   <div class="scroll" style="margin-top: 36px"><table>
     <thead><tr>
       <th class="text">Method</th><th class="text">The server learns</th>

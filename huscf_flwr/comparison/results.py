@@ -34,6 +34,9 @@ _OF_OWN_MODELS = {
     "held_out_accuracy": ("held_out", "accuracy", "mean"),
     "worst_held_out_accuracy": ("held_out", "accuracy", "worst"),
     "untuned_held_out_accuracy": ("held_out", "untuned_accuracy", "mean"),
+    "prototype_held_out_accuracy": ("held_out", "prototype_accuracy", "mean"),
+    "uncalibrated_held_out_accuracy": ("held_out", "uncalibrated_accuracy", "mean"),
+    "proxy_held_out_accuracy": ("held_out", "proxy_accuracy", "mean"),
 }
 """By metric: on which images, which score, and which of its statistics over the clients."""
 

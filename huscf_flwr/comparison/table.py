@@ -35,7 +35,8 @@ def legend(results: Results) -> Iterator[str]:
     yield (
         "Costs: bytes are counted, of a client in a whole run. Arithmetic (by the exact rule) and seconds of "
         "a step are predicted for the configured devices, with what crosses once a round spread over its "
-        "steps; in brackets without the slowest class of devices."
+        "steps; in brackets without the slowest class of devices. Memory is the most bytes of tensors that a "
+        "client has at once, by what it is doing, where compute.measure_memory was true."
     )
 
 
@@ -92,6 +93,7 @@ def _costs(scenario: ScenarioResults) -> Table:
         ("GFLOP server", "right"),
         ("s a step, exact", "right"),
         ("s a step, paper", "right"),
+        ("memory client", "right"),
         ("the server learns", "left"),
         ("other clients learn", "left"),
     ):
@@ -105,7 +107,7 @@ def _costs(scenario: ScenarioResults) -> Table:
 
 def _cost_cells(costs: Costs | None) -> list[str]:
     if costs is None:
-        return [UNKNOWN] * 9
+        return [UNKNOWN] * 10
     exact = costs.prices.get("exact")
     return [
         count(costs.rounds),
@@ -115,6 +117,7 @@ def _cost_cells(costs: Costs | None) -> list[str]:
         UNKNOWN if exact is None else decimal(exact.server_gflop, 2),
         _seconds(costs, "exact"),
         _seconds(costs, "paper"),
+        "\n".join(f"{phase} {byte_count(count)}" for phase, count in costs.memory.items()) or UNKNOWN,
         ", ".join(costs.shows_server) or "nothing",
         ", ".join(costs.shows_clients) or "nothing",
     ]

@@ -283,6 +283,9 @@ class ComputeSection(Section):
         keep_memory: freed memory is kept for the next use instead of being returned to the system (with
             glibc; elsewhere this changes nothing), in large pages where the system has them. Faster by 5 to
             10 %, for a few percent more memory.
+        measure_memory: clients that train by themselves also tell the most bytes of tensors that they have
+            at once, by what they are doing: see ``huscf_flwr.run.tensor_memory``. It changes no result, and
+            takes time for each operation; times of such a run say little.
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -290,6 +293,7 @@ class ComputeSection(Section):
     wire_dtype: Literal["float32", "float16", "bfloat16"] | None = None
     threads: NonNegativeInt = 0
     keep_memory: bool = True
+    measure_memory: bool = False
 
     @model_validator(mode="after")
     def _the_wire_is_narrower(self) -> ComputeSection:

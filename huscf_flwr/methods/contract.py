@@ -24,12 +24,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from numpy.random import Generator
 from torch import Tensor
 
 from huscf_flwr.config import MethodSettings, RunConfig
@@ -54,6 +53,7 @@ from huscf_flwr.methods.crossing import (
     form_of,
     joined,
 )
+from huscf_flwr.methods.selection import round_size, selected
 from huscf_flwr.models import Sampler
 from huscf_flwr.seeding import numpy_stream
 from huscf_flwr.session import ClientStep, Executor, Losses, StepTimes
@@ -215,6 +215,11 @@ def keeps_models(client: type[Client]) -> bool:
 class MessageClient(Client):
     """A client that trains by itself; it lives for its turn, and goes on with what it kept in the next."""
 
+    phases: ClassVar[tuple[str, ...]] = ("train",)
+    """Names of what it does in a round, under which its memory is measured."""
+    phase: str = "train"
+    """What it is doing now."""
+
     @abstractmethod
     def train(self) -> Iterator[Losses]:
         """Train for one round; yield the losses of each batch, so that it can be watched and stopped."""
@@ -374,26 +379,6 @@ class Method(ABC):
 
         Raises ``ValueError`` if it is of other clients or does not fit.
         """
-
-
-def selected(
-    available: Sequence[int], *, fraction: float, least: int, stream: Generator, of: Collection[int]
-) -> tuple[int, ...]:
-    """Return a share of the clients that are ``available``, ascending; it does not depend on their order.
-
-    All clients that there are, those ``of`` the run, are brought into a random order, and the first that are
-    available are taken: who is away changes as little as possible for the others. They are as many as
-    Flower's strategies take: ``fraction`` of the available ones, rounded down, and at least ``least``.
-    """
-    order = stream.permutation(sorted(of)).tolist()
-    there = set(available)
-    count = round_size(len(there), fraction=fraction, least=least)
-    return tuple(sorted([client for client in order if client in there][:count]))
-
-
-def round_size(available: int, *, fraction: float, least: int) -> int:
-    """Return how many of the ``available`` clients are taken: a share, rounded down, at least ``least``."""
-    return min(available, max(int(fraction * available), least))
 
 
 MakeMethod = Callable[[RunConfig, Mapping[int, Description]], Method]

@@ -122,6 +122,8 @@ class Upload:
     losses: Losses = field(default_factory=dict)
     """Means over the round."""
     times: ClientTimes | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Most bytes of tensors at once, by the client's phase; empty unless they are measured."""
     kept: Kept | None = None
 
 
@@ -222,10 +224,38 @@ def joined(*parts: Parts) -> dict[str, dict[str, Tensor]]:
 
 def form_of(parts: Parts) -> dict[str, dict[str, TensorHeader]]:
     """Return the form of an upload that has just such tensors."""
-    return {
-        kind: {name: TensorHeader.of(tensor) for name, tensor in tensors.items()}
-        for kind, tensors in parts.items()
-    }
+    return {kind: headers_of(tensors) for kind, tensors in parts.items()}
+
+
+def headers_of(tensors: Tensors) -> dict[str, TensorHeader]:
+    """Return type and shape of each."""
+    return {name: TensorHeader.of(tensor) for name, tensor in tensors.items()}
+
+
+def misfit(found: Tensors, expected: Mapping[str, TensorHeader]) -> str | None:
+    """Return, in words, what is wrong with tensors that should be the ``expected`` ones; None if nothing is.
+
+    Names, types, shapes, and whether all numbers are finite are looked at, in this order.
+    """
+    lacking, unasked = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if lacking or unasked:
+        wrong = [f"without {', '.join(lacking)}"] if lacking else []
+        wrong += [f"with {', '.join(unasked)}, which nobody asked for"] if unasked else []
+        return " and ".join(wrong)
+    for name, header in expected.items():
+        is_there = TensorHeader.of(found[name])
+        if is_there != header:
+            return f"{name} as {is_there.dtype} {is_there.shape}, not {header.dtype} {header.shape}"
+        if not bool(found[name].isfinite().all()):
+            return f"{name} with numbers that are not finite"
+    return None
+
+
+def check_kept(what: str, found: Tensors, expected: Mapping[str, TensorHeader]) -> None:
+    """Raise ``ValueError`` unless ``found``, ``what`` a state has, are the ``expected`` tensors."""
+    wrong = misfit(found, expected)
+    if wrong is not None:
+        raise ValueError(f"has {what} {wrong}")
 
 
 def byte_counts(parts: Parts) -> dict[str, int]:

@@ -26,13 +26,16 @@ def first_rounds(config: RunConfig, setting: int | Literal["half"]) -> int:
     return max(1, config.rounds // 2) if setting == "half" else setting
 
 
-def check_first_rounds(config: RunConfig, count: int, key: str, then: str) -> None:
-    """Raise ``ValueError`` if the first phase has more rounds than there are, naming the setting ``key``.
+def check_first_rounds(config: RunConfig, count: int, key: str, then: str, *, least_left: int = 0) -> None:
+    """Raise ``ValueError`` if the first phase leaves fewer than ``least_left`` rounds, naming its ``key``.
 
-    ``then`` says what happens in the others.
+    ``then`` says what happens in those that are left.
     """
-    if count > config.rounds:
-        raise ValueError(
-            f"{key}: {count}, but rounds is {config.rounds}; set fewer of the former: in those that are left "
-            f"{then}"
-        )
+    most = config.rounds - least_left
+    if count <= most:
+        return
+    enough = f"set the former to at most {most}, or rounds" if most >= 1 else "set rounds"
+    raise ValueError(
+        f"{key}: {count}, but rounds is {config.rounds}; {enough} to at least {count + least_left}: in those "
+        f"that are left {then}"
+    )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from torch import Tensor
 
+Named = TypeVar("Named")
+"""A tensor, or what is said of one."""
 
-def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+
+def with_prefix(prefix: str, tensors: Mapping[str, Named]) -> dict[str, Named]:
     """Return ``tensors`` with ``prefix`` before every name."""
     return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
 

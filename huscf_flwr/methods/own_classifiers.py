@@ -24,6 +24,7 @@ from huscf_flwr.methods.contract import (
 )
 from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.models.classifier_spec import classifier_family_of
+from huscf_flwr.models.classifiers import check_members
 
 EVERYBODY = "everybody"
 """The only group."""
@@ -44,8 +45,8 @@ class OwnClassifiers(Method, ABC):
 
     @classmethod
     def check(cls, config: RunConfig) -> None:
-        """Raise ``ValueError`` if there is no such family, or the images are too small for it."""
-        classifier_family_of(config, model_spec_of(config))
+        """Raise ``ValueError`` if there is no such family, or a member does not fit the images."""
+        check_classifiers(config)
 
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:  # noqa: ARG003 - there is nothing to draw from
@@ -84,6 +85,12 @@ class OwnClassifierClient(MessageClient):
         """Go on with them; without any the client starts anew."""
         if tensors:
             self.training.load(tensors)
+
+
+def check_classifiers(config: RunConfig) -> None:
+    """Raise ``ValueError`` if there is no such family, or a member does not fit the images."""
+    spec = model_spec_of(config)
+    check_members(classifier_family_of(config, spec), spec.image)
 
 
 def told_everybody(clients: Sequence[int], parts: Parts) -> Orders:

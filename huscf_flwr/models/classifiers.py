@@ -7,7 +7,7 @@ images that another network has drawn, and no second sample in a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,27 @@ class ClassifierNetwork(nn.Module):
         """Return the logits [N, classes] of images [N, C, H, W] in [-1, 1]."""
         logits: Tensor = self.head(self.features(images))
         return logits
+
+
+@lru_cache(maxsize=16)
+def check_members(family: ClassifierFamily, image: ImageSpec) -> None:
+    """Raise ``ValueError`` naming a member of the family that cannot be built, or not see such an image.
+
+    Members are built, and shown one image, without memory and without arithmetic.
+    """
+    for member, spec in enumerate(family.members):
+        try:
+            with torch.device("meta"):
+                network = ClassifierNetwork(family, member, image, classes=1)
+                network.head(network.extractor(torch.empty(1, image.channels, image.size, image.size)))
+        except (ValueError, RuntimeError) as error:
+            kind = f" ({spec.torchvision})" if isinstance(spec, TorchvisionSpec) else ""
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"classifier.family is '{family.name}', but its 'members.{member}'{kind} does not fit images "
+                f"of {image.channels}x{image.size}x{image.size}: {reason}; correct the member, or take "
+                "another family"
+            ) from error
 
 
 def build_classifier(

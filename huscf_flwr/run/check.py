@@ -66,6 +66,7 @@ def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None
     """
     check_free(config.folder)
     check_emulation(config, method)
+    check_memory(config, method)
     check_scores(method)
     if is_lock_step(method):
         _endpoint(config).check()
@@ -117,6 +118,15 @@ def check_scores(method: type[Method]) -> None:
         raise ValueError(
             f"{name}.crossing lists scores, but {method.client.__name__} defines neither classifiers nor "
             "sampler, and is sent no product to judge: define one of them, or list no scores"
+        )
+
+
+def check_memory(config: RunConfig, method: type[Method]) -> None:
+    """Raise ``ValueError`` if memory is to be measured of clients that do not train by themselves."""
+    if config.compute.measure_memory and is_lock_step(method):
+        raise ValueError(
+            f"compute.measure_memory is true, but clients of {config.method} train in lock-step, all at "
+            "once, and only what each needs by itself is measured; set it to false"
         )
 
 

@@ -37,7 +37,7 @@ _MAY_CHANGE = (
     # What these name is compared by content; see ``Origin``.
     *("model.spec", "classifier.family", "cuts.devices", "data.scenario", "data.domains"),
     *("round-seconds", "data.root", "data.cache", "checkpoint.", "evaluation.", "executor."),
-    *("compute.device", "compute.threads", "compute.keep-memory"),
+    *("compute.device", "compute.threads", "compute.keep-memory", "compute.measure-memory"),
 )
 """Keys, and after a dot whole sections, that a resumed run may set anew."""
 _NAME = re.compile(r"\.?server-(\d+)\.")
@@ -122,7 +122,8 @@ class Checkpoint:
         try:
             rounds.method.load(State(self.state.facts, self.tensors))
         except ValueError as error:
-            raise CheckpointError(f"resume: the checkpoint in {self._folder} {error}") from error
+            path = self._folder / self.state.tensors
+            raise CheckpointError(f"resume: the checkpoint in {path} {error}") from error
         rounds.training = self.state.training
         rounds.number = self.state.round
         rounds.kept = dict(self.state.kept)

@@ -30,6 +30,7 @@ from huscf_flwr.run.client_files import (
     load_private,
     save_private,
 )
+from huscf_flwr.run.tensor_memory import measured_memory
 from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, run_steps
 
 _LOGGER = logging.getLogger(__name__)
@@ -212,16 +213,20 @@ class Host:
         """Train one client after the other; only one of them is in memory, however many there are."""
         ended: dict[int, Upload | DropOut] = {}
         for client in assignment.clients:
-            member = self._begun(client, assignment)
-            if not isinstance(member, MessageClient):
-                raise _wrong_base(member, MessageClient.__name__)
-            losses = _trained_alone(member, timer, after_batch)
+            with measured_memory(self._config) as memory:
+                member = self._begun(client, assignment)
+                if not isinstance(member, MessageClient):
+                    raise _wrong_base(member, MessageClient.__name__)
+                memory.watch(member)
+                losses = _trained_alone(member, timer, after_batch)
             if isinstance(losses, DropOut):
                 ended[client] = losses
                 continue
-            ended[client] = self._ended(member, assignment, losses, timer)
-            if isinstance(ended[client], Upload):
+            upload = self._ended(member, assignment, losses, timer)
+            if isinstance(upload, Upload):
+                upload = replace(upload, memory=memory.peaks)
                 after_client(client)
+            ended[client] = upload
         return _hosted(ended)
 
     def _begun(self, client: int, assignment: Assignment) -> Client:

@@ -100,6 +100,7 @@ def summary_of(
         "clusters": _clusters(method, scores),
         "domains": domains,
         **({"own_models": dict(own_models)} if own_models else {}),
+        **({"client_memory": memory} if (memory := _client_memory(lines)) else {}),
     }
 
 
@@ -112,8 +113,21 @@ def _client(method: Method, closed: ClosedRound, client: int) -> dict[str, Any]:
         "losses": dict(upload.losses),
         **({"step_seconds": asdict(times)} if times is not None else {}),
         **({"round_seconds": asdict(upload.times)} if upload.times is not None else {}),
+        **({"memory": dict(upload.memory)} if upload.memory else {}),
         "bytes": {way: ledger.by_client(way).get(client, 0) for way in ("up", "down")},
         **closed.outcome.clients.get(client, {}),
+    }
+
+
+def _client_memory(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return, by phase, the most bytes of a client in any round: the mean over the clients, and the most."""
+    most: dict[str, dict[int, int]] = {}
+    for client in (client for line in lines for client in line["clients"]):
+        for phase, count in client.get("memory", {}).items():
+            of_phase = most.setdefault(phase, {})
+            of_phase[client["id"]] = max(count, of_phase.get(client["id"], 0))
+    return {
+        phase: {"mean": mean(counts.values()), "most": max(counts.values())} for phase, counts in most.items()
     }
 
 

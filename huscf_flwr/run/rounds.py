@@ -23,6 +23,7 @@ from huscf_flwr.methods.contract import (
     round_size,
     selected,
 )
+from huscf_flwr.methods.crossing import misfit
 from huscf_flwr.run.host import Assignment, EvaluationOrder
 from huscf_flwr.seeding import numpy_stream
 from huscf_flwr.session import (
@@ -326,21 +327,9 @@ def _check_losses(method: Method, client: int, losses: Losses) -> None:
 def _check_form(method: Method, client: int, upload: Upload) -> None:
     form = method.form(client)
     for kind in sorted(form.keys() | upload.tensors.keys()):
-        tensors, expected = upload.tensors.get(kind, {}), form.get(kind, {})
-        lacking, unasked = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-        if lacking or unasked:
-            wrong = [f"without {', '.join(lacking)}"] if lacking else []
-            wrong += [f"with {', '.join(unasked)}, which nobody asked for"] if unasked else []
-            raise ValueError(f"client {client} sent {kind} {' and '.join(wrong)}")
-        for name, header in expected.items():
-            tensor = tensors[name]
-            if (tensor.dtype, tuple(tensor.shape)) != (header.dtype, header.shape):
-                raise ValueError(
-                    f"client {client} sent {kind} {name} as {tensor.dtype} {tuple(tensor.shape)}, "
-                    f"not {header.dtype} {header.shape}"
-                )
-            if not bool(tensor.isfinite().all()):
-                raise ValueError(f"client {client} sent {kind} {name} with numbers that are not finite")
+        wrong = misfit(upload.tensors.get(kind, {}), form.get(kind, {}))
+        if wrong is not None:
+            raise ValueError(f"client {client} sent {kind} {wrong}")
 
 
 def _step_times(opened: OpenRound, uploads: Mapping[int, Upload]) -> dict[int, StepTimes]:

@@ -50,10 +50,13 @@ def lines_of(clients=4, rounds=2, up=1000, fidelity=0.5, ari=None, domains=("dig
     ]
 
 
-def write_run(folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits", "letters"), own=None):
+def write_run(
+    folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits", "letters"), own=None, memory=None
+):
     """Write what a finished run leaves behind, without training.
 
-    ``own`` is by images the accuracy of classifiers that stay on their clients, mean and worst.
+    ``own`` is by images the accuracy of classifiers that stay on their clients, mean and worst; ``memory`` by
+    phase the bytes of the client that needs most.
     """
     folder.mkdir(parents=True)
     lines = lines_of(up=up, fidelity=fidelity, ari=ari, domains=domains)
@@ -70,6 +73,8 @@ def write_run(folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits"
         summary["own_models"] = spreads
         line = json.dumps({"round": 2, "thorough": True, "scores": spreads})
         (folder / "evaluations.jsonl").write_text(f"{line}\n")
+    if memory is not None:
+        summary["client_memory"] = {phase: {"mean": most / 2, "most": most} for phase, most in memory.items()}
     clients = {"clients": [{"id": client, "samples": 20, "device": "d1"} for client in range(4)]}
     (folder / "clients.json").write_text(json.dumps(clients))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

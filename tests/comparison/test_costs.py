@@ -26,6 +26,14 @@ def test_bytes_are_of_one_client_in_a_run_and_in_a_round(plan, tmp_path):
     assert (costs.rounds, costs.steps) == (2, 10)
 
 
+def test_memory_is_the_mean_over_runs_of_the_client_that_needs_most(plan, tmp_path):
+    made = {0: {"memory": {"decode": 200}}, 1: {"memory": {"decode": 400, "tune": 10}}, 4: {}}
+    kept = kept_runs(tmp_path, plan, averaged=made)
+    records = [record for run in plan.of("both", "averaged") if (record := kept.record(run))]
+    assert costs_of(config_of(plan, "averaged"), records).memory == {"decode": 300, "tune": 10}
+    assert costs_of(config_of(plan, "averaged"), records[2:]).memory == {}
+
+
 def test_prices_are_those_of_the_latency_model_by_both_rules(plan):
     config = config_of(plan, "averaged")
     profiles = load_devices(config.cuts.devices)

@@ -46,6 +46,15 @@ def test_the_table_has_mean_range_and_how_each_does_beside_the_reference(results
     assert "a model of one client" in text
 
 
+def test_memory_is_shown_where_it_was_measured(tmp_path, plan):
+    measured = {0: {"memory": {"classify": 3_000_000, "tune": 4_500_000}}}
+    found = results_of(plan, kept_runs(tmp_path, plan, averaged=measured))
+    assert "tune 4.50 MB" in printed(found)
+    page = comparison_page(found).replace("\xa0", " ")
+    assert "Memory of a client" in page
+    assert "classify 3.00 MB, tune 4.50 MB" in page
+
+
 def test_a_failed_run_and_a_missing_column_are_shown(tmp_path, plan):
     kept = kept_runs(tmp_path, plan, parted=ALL["parted"])
     kept.keep_failure(plan.of("both", "averaged")[0], "no <memory>")
@@ -55,6 +64,7 @@ def test_a_failed_run_and_a_missing_column_are_shown(tmp_path, plan):
     assert "1 failed" in page
     assert "no &lt;memory&gt;" in page
     assert "not made yet" in page
+    assert "Memory of a client" not in page
 
 
 def test_the_page_needs_nothing_but_itself(results, tmp_path):

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huscf_flwr.comparison.curves import rounds_panel
-from huscf_flwr.comparison.results import OWN_MODELS, Values, best, results_of, verdict
+from huscf_flwr.comparison.results import OWN_MODELS, Values, best, own_model_scores, results_of, verdict
+from huscf_flwr.methods import method_named
 from huscf_flwr.metrics import metric_named
 from tests.comparison.builders import CONTENT, kept_runs, plan_of
 
@@ -99,6 +100,23 @@ def test_with_one_domain_there_are_no_clusters_to_tell(tmp_path):
     plan = plan_of(tmp_path)
     both, one = results_of(plan, kept_runs(tmp_path, plan, parted={0: {"ari": 1.0}})).scenarios
     assert (both.has_clusters_to_tell, one.has_clusters_to_tell) == (True, False)
+
+
+@pytest.mark.parametrize("method", ["fedproto", "fedtgp", "fedvtc", "ccvr", "fedtype"])
+def test_every_way_to_classify_is_told_on_test_images_and_at_home(method):
+    """Whatever accuracies may cross have columns, of which it is known that more is better."""
+    listed = [
+        name
+        for name in method_named(method).crossing.scores
+        if name.endswith("accuracy") and "tstr" not in name
+    ]
+    scores = {name: {"mean": 0.5 + place / 10, "worst": 0.1} for place, name in enumerate(listed)}
+    found = own_model_scores({"test": scores, "held_out": scores})
+    assert len(listed) == 2
+    for name in listed:
+        at_home = name.replace("accuracy", "held_out_accuracy")
+        assert found[name] == found[at_home] == scores[name]["mean"]
+        assert metric_named(name).better == metric_named(at_home).better == "higher"
 
 
 OWN = {"test": (0.7, 0.4), "held_out": (0.9, 0.8)}

@@ -97,10 +97,12 @@ CHANGED = {
     "fedvtc.spread-rule": "total",
     "fedvtc.least-variance": 0.01,
     "fedvtc.spread-learning-rate": 0.1,
+    "fedvtc.reconstruction": 0.75,
     "fedvtc.divergence": 0.5,
     "fedvtc.matching": 0.25,
     "fedvtc.matching-form": "image",
     "fedvtc.matching-classes": "all",
+    "fedvtc.matching-at-once": 3,
     "fedvtc.matching-images": 4,
     "fedvtc.tuning": "every-round",
     "fedvtc.tuning-epochs": 3,
@@ -178,6 +180,7 @@ CHANGED = {
     "compute.wire-dtype": "bfloat16",
     "compute.threads": 4,
     "compute.keep-memory": False,
+    "compute.measure-memory": True,
 }
 
 

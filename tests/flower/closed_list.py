@@ -339,6 +339,14 @@ Who belongs to no cluster yet is told what is common to all.
 """
 GROUPS["huscf-from-labels"] = GROUPS["huscf"]
 
+PHASES = {
+    "fedvtc": {"classify", "describe", "decode", "tune"},
+    "fedvtc-own-decoders": {"classify", "describe", "decode", "tune"},
+    "gefl": {"generate", "classify"},
+    "gefl-dcgan": {"generate", "classify"},
+}
+"""What clients do in a round, where they do more than train: under these names their memory is told."""
+
 CLIENT = r"\d+"
 KEPT = {rf"kept/{CLIENT}": (ConfigRecord, {"round", "sha256"})}
 
@@ -384,6 +392,7 @@ def envelope(method):
             **tensors(rf"tensors/{CLIENT}", listed["upload kinds"]),
             rf"losses/{CLIENT}": (MetricRecord, listed["losses"]),
             rf"seconds/{CLIENT}": (MetricRecord, {"compute", "exchange"}),
+            rf"memory/{CLIENT}": (MetricRecord, listed_phases(method)),
             rf"drop-out/{CLIENT}": (ConfigRecord, {"reason"}),
             **KEPT,
         },
@@ -398,6 +407,10 @@ def envelope(method):
             rf"scores/product/{CLIENT}": (MetricRecord, listed["scores"]),
         }
     return {"down": down, "up": up}
+
+
+def listed_phases(method):
+    return set() if DECLARED[method]["exchanges"] else PHASES.get(method, {"train"})
 
 
 def tensors(scope, kinds):

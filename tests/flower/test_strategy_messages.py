@@ -8,7 +8,15 @@ from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.closed_list import DECLARED, GROUPS, unlisted
 from tests.flower.grid_runs import ON_DEVICES, contents, hosts, owners, run
-from tests.run.builders import DOMAINS, METHODS, SILENT_AT_FIRST, UNJUDGED, method_class, small_run
+from tests.run.builders import (
+    DOMAINS,
+    METHODS,
+    SILENT_AT_FIRST,
+    UNJUDGED,
+    least_rounds,
+    method_class,
+    small_run,
+)
 
 
 class Ran:
@@ -33,7 +41,9 @@ def simulated(request, images, tmp_path_factory):
 def owned(request, images, tmp_path_factory):
     """Two owners, who judge at the end, and a host of virtual clients, which all hold images out."""
     place = tmp_path_factory.mktemp("owned")
-    config = small_run(images, place, rounds=1, **METHODS[request.param], **{"data.held_out": 0.2})
+    settings = METHODS[request.param]
+    rounds = least_rounds(settings)
+    config = small_run(images, place, rounds=rounds, **settings, **{"data.held_out": 0.2})
     return Ran(request.param, config, {**owners(images, place), **hosts(1)})
 
 
@@ -129,12 +139,13 @@ def test_messages_live_as_long_as_a_round_may_take_and_late_replies_are_still_co
 
     monkeypatch.setattr(SessionGrid, "send_and_receive", watched)
     waits = {"round_seconds": 90.0, "evaluation.seconds": 80.0}
-    settings = {"rounds": 1, "clients": 2, **waits, **METHODS[method], **UNJUDGED}
+    rounds = least_rounds(METHODS[method])
+    settings = {"rounds": rounds, "clients": 2, **waits, **METHODS[method], **UNJUDGED}
     config = small_run(images, tmp_path, **settings)
     sent = [message.metadata for message in run(config, owners(images, tmp_path)).sent]
     found = [(each.message_type, each.ttl) for each in sent if not each.message_type.startswith("query")]
-    assert found == [("train", 90.0)] * 2 + [("evaluate", 80.0)] * 2
-    assert len(waited) == 2
+    assert found == [("train", 90.0)] * 2 * rounds + [("evaluate", 80.0)] * 2
+    assert len(waited) == 2 * rounds
     assert min(waited) > 90.0
 
 

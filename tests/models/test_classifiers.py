@@ -9,8 +9,18 @@ from torch.nn import functional
 from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig
 from huscf_flwr.models import load_model_spec
-from huscf_flwr.models.classifier_spec import ClassifierFamily, classifier_family_of, load_classifier_family
-from huscf_flwr.models.classifiers import ClassifierNetwork, build_classifier, classifier_of
+from huscf_flwr.models.classifier_spec import (
+    ClassifierFamily,
+    TorchvisionSpec,
+    classifier_family_of,
+    load_classifier_family,
+)
+from huscf_flwr.models.classifiers import (
+    ClassifierNetwork,
+    build_classifier,
+    check_members,
+    classifier_of,
+)
 from huscf_flwr.models.spec import ImageSpec
 
 GREY_28 = ImageSpec(channels=1, size=28)
@@ -20,6 +30,9 @@ FAMILY = {
     "map_size": 2,
     "members": [[{"channels": 2, "halve": True}], [{"channels": 4}, {"channels": 2, "halve": True}]],
 }
+
+RESNET_18 = TorchvisionSpec(torchvision="resnet18")
+TINY = [{"channels": 64, "halve": True}] * 2 + [{"channels": 64}]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +53,44 @@ def refusal(tmp_path, **changes):
         load_classifier_family(str(path))
     assert str(path) in str(caught.value)
     return str(caught.value)
+
+
+def family_of(**member):
+    content = {**FAMILY, "groups": 8, "members": [[{"channels": 8}], member]}
+    return ClassifierFamily.model_validate({"name": "mine", **content})
+
+
+def test_a_member_of_torchvision_is_built_and_shown_an_image_before_anything_starts():
+    check_members(family_of(torchvision="resnet18"), GREY_28)
+
+
+def test_a_member_whose_layers_the_groups_do_not_divide_is_named():
+    family = family_of(torchvision="resnet18").model_copy(update={"groups": 24, "members": (RESNET_18,) * 2})
+    with pytest.raises(
+        ValueError, match=r"'mine', .* 'members.0' \(resnet18\) .* 1x28x28: 'groups' = 24 does"
+    ):
+        check_members(family, GREY_28)
+
+
+@pytest.mark.parametrize("groups", [8, 64])
+def test_a_member_that_cannot_normalise_what_is_left_of_a_small_image_is_named(groups):
+    """A single number in a group has no spread."""
+    family = ClassifierFamily.model_validate(
+        {**FAMILY, "name": "mine", "groups": groups, "map_size": 1, "members": [TINY]}
+    )
+    if groups == 8:
+        check_members(family, ImageSpec(channels=1, size=4))
+        return
+    with pytest.raises(ValueError, match=r"'members.0' does not fit images of 1x4x4: .* more than 1 value"):
+        check_members(family, ImageSpec(channels=1, size=4))
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [({"torchvision": "resnet19"}, "resnet18"), ({"torchvision": "resnet18", "stem": True}, "small_stem")],
+)
+def test_what_torchvision_or_we_do_not_know_is_refused_when_the_file_is_read(tmp_path, member, said):
+    assert said in refusal(tmp_path, members=[member])
 
 
 def test_family5_has_the_widths_of_the_specification(family5):

@@ -64,6 +64,8 @@ SILENT_AT_FIRST = {"fedproto", "fedvtc", "fedtgp", "fedgen", "ccvr"}
 """Methods whose server has nothing to say before it has heard of clients."""
 LAST_ROUND_DIFFERS = {"ccvr"}
 """Methods whose last round is of another kind: a longer run does not begin as a shorter one does."""
+NEEDS_TWO_ROUNDS = {"gefl"}
+"""Methods with one round at least for each of two phases, of which all rounds have half by default."""
 KEEP_ALL = {"checkpoint.keep_last": 9}
 """A run that can go back to any of its rounds."""
 UNJUDGED = {"evaluation.every": 0, "evaluation.synthetic_images": 0}
@@ -107,6 +109,11 @@ def small_run(root, output, **settings):
         "compute.threads": 1,
     }
     return load_config("demo", [f"{key}={value}" for key, value in {**defaults, **settings}.items()])
+
+
+def least_rounds(settings):
+    """How many rounds a run with these settings must have."""
+    return 2 if settings["method"] in NEEDS_TWO_ROUNDS else 1
 
 
 def method_class(name):

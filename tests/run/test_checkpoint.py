@@ -376,6 +376,7 @@ def test_what_does_not_change_the_training_may_change(checkpointed, make, tmp_pa
         "executor.bind": "0.0.0.0:9000",
         "compute.threads": 3,
         "compute.keep_memory": False,
+        "compute.measure_memory": True,
     }
     assert restored(make(**changed), tmp_path).rounds.number == 1
 

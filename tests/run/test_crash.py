@@ -15,11 +15,13 @@ import torch
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.config import dump_config
+from huscf_flwr.methods.fedvtc.decoder_training import DecoderTraining
 from huscf_flwr.run import run_folder
 from huscf_flwr.run.checkpoint import client_folder, last_round
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics
+from tests.run.builders import METHODS as ALL
 from tests.run.builders import UNJUDGED, SilentDisplay, assert_same_run, kept_files, repeatable, small_run
 from tests.run.mid_round import MIDDLE
 
@@ -139,6 +141,35 @@ def test_a_run_that_is_killed_in_the_middle_of_a_round_is_resumed_to_the_bit(ima
     of_round_2 = [name for name in kept_files(client_folder(killed.folder)) if name.endswith("-round-0002")]
     assert of_round_2 == {"huscf": [], "fedgan": ["client-0-round-0002"]}[method]
 
+    rest = small_run(images, tmp_path, name="killed", rounds=3, resume=killed.folder, **settings)
+    whole = small_run(images, tmp_path, name="whole", rounds=3, **settings)
+    for config in (rest, whole):
+        train(config)
+    assert_equal_runs(rest.folder, whole.folder)
+
+
+@pytest.mark.parametrize("share", [True, False], ids=["shared decoder", "own decoders"])
+def test_fedvtc_that_dies_while_a_client_trains_its_decoder_is_resumed_to_the_bit(
+    images, tmp_path, monkeypatch, share
+):
+    """Client 0 has finished the round by then, and kept what it must not go on from."""
+    settings = {**ALL["fedvtc"], **UNJUDGED, "fedvtc.share_decoder": share, "fedvtc.spread": "learned"}
+    killed = small_run(images, tmp_path, name="killed", rounds=3, **settings)
+    step, of_client_1 = DecoderTraining._step, []
+
+    def dying(training, *arguments):
+        if "client-0-round-0002" in kept_files(client_folder(killed.folder)):
+            of_client_1.append(training)
+            if len(of_client_1) == 2:
+                raise Death
+        return step(training, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DecoderTraining, "_step", dying)
+        with pytest.raises((Death, RoundFailedError)):
+            train(killed)
+    assert len(of_client_1) == 2
+    assert last_round(killed.folder) == 1
     rest = small_run(images, tmp_path, name="killed", rounds=3, resume=killed.folder, **settings)
     whole = small_run(images, tmp_path, name="whole", rounds=3, **settings)
     for config in (rest, whole):

@@ -79,7 +79,7 @@ def test_the_number_of_hosts_changes_nothing(make, method):
 @pytest.mark.parametrize("method", SAMPLED)
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
     # Its phases are parts of all rounds, unless it is said how many the first has.
-    phases = {"pflgan": {"pflgan.local_rounds": 2}, "gefl": {"gefl.generator_rounds": 2}}
+    phases = {"pflgan": {"pflgan.local_rounds": 2}, "gefl": {"gefl.generator_rounds": 1}}
     settings = {**METHODS[method], **phases.get(METHODS[method]["method"], {})}
     whole = train(make("whole", **settings))
     if METHODS[method]["method"] in LAST_ROUND_DIFFERS:

@@ -10,7 +10,16 @@ from flwr.app import RecordDict
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from huscf_flwr.flower.messages.records import Reading, facts_record, numbers_record, parts_records
-from huscf_flwr.methods.contract import CrossingError, Facts, Kept, Method, Order, Orders, Parts, Upload
+from huscf_flwr.methods.contract import (
+    CrossingError,
+    Facts,
+    Kept,
+    Method,
+    Order,
+    Orders,
+    Parts,
+    Upload,
+)
 from huscf_flwr.run.host import Assignment
 from huscf_flwr.session import ClientTimes
 from huscf_flwr.session.wire import StreamClaim
@@ -121,6 +130,8 @@ class TrainReply:
             if upload.times is not None:
                 seconds = {"compute": upload.times.compute_s, "exchange": upload.times.exchange_s}
                 records[f"seconds/{client}"] = numbers_record(seconds, _TIMES, "seconds")
+            if upload.memory:
+                records[f"memory/{client}"] = numbers_record(upload.memory, _phases(method), "memory")
         records.update(kept_records({k: each.kept for k, each in self.uploads.items() if each.kept}))
         records.update(drop_out_records(self.drop_outs))
         return records
@@ -232,7 +243,8 @@ def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
     seconds = reading.numbers_of_clients("seconds", _TIMES)
     times = {client: _times(client, own) for client, own in seconds.items()}
     kept = kept_of(reading, facts)
-    for what, found in (("losses", losses), ("seconds", times)):
+    memory = reading.numbers_of_clients("memory", _phases(method))
+    for what, found in (("losses", losses), ("seconds", times), ("memory", memory)):
         _check_clients(what, found, facts)
     uploads = {
         client: Upload(
@@ -240,6 +252,7 @@ def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
             tensors=tensors.get(client, {}),
             losses=losses.get(client, {}),
             times=times.get(client),
+            memory={phase: int(count) for phase, count in memory.get(client, {}).items()},
             kept=kept.get(client),
         )
         for client, own in facts.items()
@@ -247,6 +260,10 @@ def _uploads(reading: Reading, method: type[Method]) -> dict[int, Upload]:
     for upload in uploads.values():
         method.crossing.check_upload(upload)
     return uploads
+
+
+def _phases(method: type[Method]) -> tuple[str, ...]:
+    return getattr(method.client, "phases", ())  # clients in lock-step have none
 
 
 def _times(client: int, seconds: Mapping[str, float]) -> ClientTimes:

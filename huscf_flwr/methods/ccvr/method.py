@@ -14,7 +14,17 @@ from huscf_flwr.federation.class_statistics import ClassStatistics, drawn_featur
 from huscf_flwr.methods.ccvr.client import CCVRClient, unpacked
 from huscf_flwr.methods.ccvr.crossing import CALIBRATED_HEAD, CROSSING, STATISTICS, CCVROrder
 from huscf_flwr.methods.ccvr.settings import CCVRSettings
-from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State, Tensors
+from huscf_flwr.methods.contract import (
+    Collected,
+    Description,
+    Form,
+    Order,
+    Orders,
+    Outcome,
+    State,
+    Tensors,
+)
+from huscf_flwr.methods.crossing import check_kept
 from huscf_flwr.methods.held_classes import described_by
 from huscf_flwr.methods.label_counts import LabelCounts, check_counts
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
@@ -118,7 +128,15 @@ class CCVR(OwnClassifiers):
         return State({}, {**with_prefix(_HEAD, self.head), **with_prefix(_CALIBRATED, self.calibrated)})
 
     def load(self, state: State) -> None:
-        """Go on from both heads of ``state``."""
+        """Go on from both heads of ``state``; raises ``ValueError`` if they are no heads of this run."""
+        form = head_form(self.spec.classes, self.family.features, self._dtype)
+        due = {
+            f"{prefix}{name}": header
+            for prefix in (_HEAD, _CALIBRATED)
+            for name, header in form.items()
+            if below_prefix(prefix, state.tensors)
+        }
+        check_kept("heads", state.tensors, due)
         self.head = below_prefix(_HEAD, state.tensors)
         self.calibrated = below_prefix(_CALIBRATED, state.tensors)
 

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State, Tensors
+from huscf_flwr.methods.contract import (
+    Collected,
+    Description,
+    Form,
+    Orders,
+    Outcome,
+    State,
+    Tensors,
+)
+from huscf_flwr.methods.crossing import check_kept
 from huscf_flwr.methods.fedgen.client import FedGenClient
 from huscf_flwr.methods.fedgen.crossing import CLASSES, CROSSING, GENERATOR
 from huscf_flwr.methods.fedgen.generator import Heads
@@ -23,6 +32,7 @@ from huscf_flwr.methods.sample_averages import averaged_tensors
 from huscf_flwr.methods.shared_heads import HEAD, head_form
 from huscf_flwr.models import weight_dtype
 from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.session import TensorHeader
 
 _GENERATOR, _HEAD, _LEARNT = "generator.", "head.", "learnt"
 
@@ -97,7 +107,14 @@ class FedGen(OwnClassifiers):
         return State({}, {**generator, **with_prefix(_HEAD, self.head), _LEARNT: self.learnt})
 
     def load(self, state: State) -> None:
-        """Go on from ``state``; raises ``RuntimeError`` if it is of another generator."""
+        """Go on from ``state``; raises ``ValueError`` if it is of another generator or head."""
+        head = head_form(self.spec.classes, self.family.features, self._dtype)
+        due = {
+            **with_prefix(_GENERATOR, self.training.form(below_prefix(_GENERATOR, state.tensors))),
+            **(with_prefix(_HEAD, head) if below_prefix(_HEAD, state.tensors) else {}),
+            _LEARNT: TensorHeader.of(self.learnt),
+        }
+        check_kept("a generator of features:", state.tensors, due)
         self.training.load(below_prefix(_GENERATOR, state.tensors))
         self.head = below_prefix(_HEAD, state.tensors)
         self.learnt = state.tensors[_LEARNT]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.methods.crossing import headers_of
 from huscf_flwr.methods.fedgen.generator import (
     FeatureGenerator,
     Heads,
@@ -22,6 +23,7 @@ from huscf_flwr.models import state_on_cpu, weight_dtype
 from huscf_flwr.models.initialising import built_from
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
+from huscf_flwr.session import TensorHeader
 
 _WEIGHTS, _MOMENTS = "weights.", "moments."
 _OF_ADAM = ("step", "exp_avg", "exp_avg_sq")
@@ -84,8 +86,19 @@ class GeneratorTraining:
         }
         return {**with_prefix(_WEIGHTS, self.weights()), **with_prefix(_MOMENTS, moments)}
 
+    def form(self, state: Mapping[str, Tensor]) -> dict[str, TensorHeader]:
+        """Return types and shapes of a ``state`` of this generator: with moments, if that one has any."""
+        weights = headers_of(self.weights())
+        moments = {
+            f"{name}.{moment}": TensorHeader(torch.float32, ()) if moment == "step" else weights[name]
+            for name, _ in self.generator.named_parameters()
+            for moment in _OF_ADAM
+        }
+        has_moments = bool(below_prefix(_MOMENTS, state))
+        return {**with_prefix(_WEIGHTS, weights), **(with_prefix(_MOMENTS, moments) if has_moments else {})}
+
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what ``state`` returned; raises ``RuntimeError`` if it is of another generator."""
+        """Go on from what ``state`` returned, which has its ``form``."""
         self.generator.load_state_dict(below_prefix(_WEIGHTS, state))
         moments = below_prefix(_MOMENTS, state)
         self._adam.state.clear()

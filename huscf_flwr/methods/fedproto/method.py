@@ -9,7 +9,15 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.federation.prototypes import averaged_prototypes
-from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State
+from huscf_flwr.methods.contract import (
+    Collected,
+    Description,
+    Form,
+    Orders,
+    Outcome,
+    State,
+)
+from huscf_flwr.methods.crossing import check_kept, headers_of
 from huscf_flwr.methods.fedproto.client import FedProtoClient
 from huscf_flwr.methods.fedproto.crossing import CROSSING, GLOBAL_MEANS, FedProtoDescription
 from huscf_flwr.methods.fedproto.settings import FedProtoSettings
@@ -89,13 +97,8 @@ class FedProto(OwnClassifiers):
 
     def load(self, state: State) -> None:
         """Go on from the means of ``state``; raises ``ValueError`` if they are not of this model."""
-        means, known = state.tensors["means"], state.tensors["known"]
-        if means.shape != self.means.shape:
-            raise ValueError(
-                f"has means of {tuple(means.shape)} classes and features, and this run of "
-                f"{tuple(self.means.shape)}"
-            )
-        self.means, self.known = means, known
+        check_kept("class means:", state.tensors, headers_of(self.state().tensors))
+        self.means, self.known = state.tensors["means"], state.tensors["known"]
 
 
 def _check_counts(client: int, described: FedProtoDescription, settings: FedProtoSettings) -> None:

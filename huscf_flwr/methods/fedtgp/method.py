@@ -11,7 +11,15 @@ from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.federation.prototypes import averaged_prototypes
-from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State
+from huscf_flwr.methods.contract import (
+    Collected,
+    Description,
+    Form,
+    Orders,
+    Outcome,
+    State,
+)
+from huscf_flwr.methods.crossing import check_kept, headers_of
 from huscf_flwr.methods.fedtgp.client import FedTGPClient
 from huscf_flwr.methods.fedtgp.crossing import CROSSING, GLOBAL_PROTOTYPES
 from huscf_flwr.methods.fedtgp.prototypes import PrototypeNetwork, contrastive_loss, margin_of
@@ -102,12 +110,8 @@ class FedTGP(OwnClassifiers):
 
     def load(self, state: State) -> None:
         """Go on from ``state``; raises ``ValueError`` if it is of another number of classes or features."""
-        network = below_prefix(_NETWORK, state.tensors)
-        found = tuple(network["embedding.weight"].shape)
-        expected = self.spec.classes, self.family.features
-        if found != expected:
-            raise ValueError(f"has prototypes of {found} classes and features, and this run of {expected}")
-        self.network.load_state_dict(network)
+        check_kept("prototypes:", state.tensors, headers_of(self.state().tensors))
+        self.network.load_state_dict(below_prefix(_NETWORK, state.tensors))
         self.known = state.tensors[_KNOWN].clone()
 
     def _margin(self, means: Mapping[int, Tensor], held: Mapping[int, Sequence[int]]) -> float:

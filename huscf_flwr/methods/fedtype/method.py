@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State, form_of
+from huscf_flwr.methods.contract import (
+    Collected,
+    Description,
+    Form,
+    Orders,
+    Outcome,
+    State,
+    form_of,
+)
+from huscf_flwr.methods.crossing import check_kept, headers_of
 from huscf_flwr.methods.fedtype.client import FedTypeClient, initial_proxy
 from huscf_flwr.methods.fedtype.crossing import CROSSING, PROXY
 from huscf_flwr.methods.fedtype.settings import FedTypeSettings
@@ -78,5 +87,6 @@ class FedType(OwnClassifiers):
         return State({}, self.proxy)
 
     def load(self, state: State) -> None:
-        """Go on from the averaged proxy of ``state``."""
+        """Go on from the averaged proxy of ``state``; raises ``ValueError`` if it is another network's."""
+        check_kept("a proxy", state.tensors, headers_of(self.proxy))
         self.proxy = dict(state.tensors)

@@ -44,6 +44,8 @@ from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import Losses
 
+CLASSIFY, DESCRIBE, DECODE, TUNE = "classify", "describe", "decode", "tune"
+"""What a client does in a round, as ``docs/fedvtc.md`` has it."""
 ALIGNMENT, TUNING = "alignment", "tuning"
 """Names of losses: of features that are drawn to the global means, and of drawn images."""
 
@@ -56,12 +58,13 @@ class FedVTCClient(OwnClassifierClient):
     """A client whose decoder is sent to the server after each round, and begins with the average of all."""
 
     losses: ClassVar = (CROSS_ENTROPY, ALIGNMENT, RECONSTRUCTION, DIVERGENCE, MATCHING, TUNING)
+    phases: ClassVar = (CLASSIFY, DESCRIBE, DECODE, TUNE)
+    phase = CLASSIFY
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
         self._round = 0
         self._statistics: GlobalStatistics | None = None
-        self._decoder: Decoder | None = None
         self._deviations: Tensor | None = None
         self._means: Tensor | None = None
         self._can_draw = False
@@ -92,12 +95,10 @@ class FedVTCClient(OwnClassifierClient):
             self.decoder.load_state_dict(dict(order.tensors[DECODER]))
             self._can_draw = True
 
-    @property
+    @cached_property
     def decoder(self) -> Decoder:
         """The decoder, in the state that this client knows."""
-        if self._decoder is None:
-            self._decoder = initial_decoder(self.config)
-        return self._decoder
+        return initial_decoder(self.config)
 
     def train(self) -> Iterator[Losses]:
         """Train the classifier, describe its features, and then train the decoder; or tune the classifier.
@@ -106,11 +107,13 @@ class FedVTCClient(OwnClassifierClient):
         once. In the first round nothing is known of the others, and there is no second phase.
         """
         if self._is_last:
+            self.phase = TUNE
             self._untuned = {name: tensor.clone() for name, tensor in self.training.weights().items()}
             yield from self._tune()
             return
         if self._settings.tuning == "every-round" and self._can_draw:
             yield from self._tune()
+        self.phase = CLASSIFY
         yield from self.training.train(
             self.images,
             epochs=self.config.local_epochs,
@@ -118,6 +121,7 @@ class FedVTCClient(OwnClassifierClient):
             extra=self._alignment(),
             gradient_norm=self._settings.gradient_norm,
         )
+        self.phase = DESCRIBE
         own = self._seen()
         self._describe_features(own)
         yield from self._train_decoder(own)
@@ -246,6 +250,7 @@ class FedVTCClient(OwnClassifierClient):
         """Train it, if anything is known of all clients' features and there is an image to train on."""
         if self._statistics is None or self._deviations is None or not len(own.labels):
             return
+        self.phase = DECODE
         order, noise = (
             torch_stream(self.config.seed, f"decoder {what}", self.client, self._round)
             for what in ("order", "noise")
@@ -263,6 +268,7 @@ class FedVTCClient(OwnClassifierClient):
 
         Where nothing can be drawn, since nobody has told of any class, on its own alone.
         """
+        self.phase = TUNE
         stream = torch_stream(self.config.seed, "tuning images", self.client, self._round)
         drawn = self._drawn(stream)
         for number in range(self._settings.tuning_epochs):
@@ -322,6 +328,7 @@ class OwnDecoderClient(FedVTCClient):
     def train(self) -> Iterator[Losses]:
         """Train as the others do; who has never trained a decoder does so before it tunes."""
         if self._is_last and not self._can_draw:
+            self.phase = DESCRIBE
             own = self._seen()
             self._describe_features(own)
             yield from self._train_decoder(own)

@@ -82,7 +82,7 @@ class DecoderTraining:
     def _step(self, chosen: Tensor, noise: torch.Generator) -> Losses:
         drawn = self._decoder(self._latents(chosen, noise))
         found = {RECONSTRUCTION: losses.reconstruction(drawn, self._own.images[chosen])}
-        total = found[RECONSTRUCTION]
+        total = self._settings.reconstruction * found[RECONSTRUCTION]
         if self._settings.spread == "learned":
             found[DIVERGENCE] = self._divergence(chosen)
             total = total + self._settings.divergence * found[DIVERGENCE]
@@ -119,6 +119,9 @@ class DecoderTraining:
         classes = self._matched()
         if not len(classes):
             return torch.zeros(())
+        if len(classes) > self._settings.matching_at_once:
+            chosen = torch.randperm(len(classes), generator=noise)[: self._settings.matching_at_once]
+            classes = classes[chosen.sort().values.to(classes.device)]
         labels = classes.repeat_interleave(self._settings.matching_images)
         statistics = self._statistics
         features = self._extractor(self._decoder(statistics.drawn(labels, noise)))

@@ -30,6 +30,7 @@ from huscf_flwr.methods.contract import (
     Upload,
     form_of,
 )
+from huscf_flwr.methods.crossing import check_kept, headers_of
 from huscf_flwr.methods.fedvtc.client import FedVTCClient, OwnDecoderClient
 from huscf_flwr.methods.fedvtc.crossing import (
     DECODER,
@@ -201,17 +202,15 @@ class FedVTC(OwnClassifiers):
 
     def load(self, state: State) -> None:
         """Go on from ``state``; raises ``ValueError`` if it is not of these features, classes and spreads."""
-        for name in ("means", "known", "deviations"):
-            found, expected = tuple(state.tensors[name].shape), tuple(getattr(self, name).shape)
-            if found != expected:
-                raise ValueError(f"has {name} {found} of classes and features, and this run {expected}")
+        own = headers_of({"means": self.means, "known": self.known, "deviations": self.deviations})
+        decoder = below_prefix(_DECODER, state.tensors)
+        rest = {name: each for name, each in state.tensors.items() if not name.startswith(_DECODER)}
+        check_kept("statistics of features:", rest, own)
+        if decoder:
+            what = f"a decoder that is not '{self.config.classifier.decoder}':"
+            check_kept(what, decoder, self._decoder_form[DECODER])
         self.means, self.known = state.tensors["means"], state.tensors["known"]
         self.deviations = state.tensors["deviations"]
-        decoder = below_prefix(_DECODER, state.tensors)
-        if decoder and form_of({DECODER: decoder}) != self._decoder_form:
-            raise ValueError(
-                f"has another decoder than this run, whose is '{self.config.classifier.decoder}'"
-            )
         self.decoder = decoder or None
 
     def _is_last(self, number: int) -> bool:

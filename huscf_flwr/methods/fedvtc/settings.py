@@ -36,13 +36,17 @@ class FedVTCSettings(MethodSettings):
         spread_rule: how those of several clients become one: see ``SpreadRule``.
         least_variance: smaller variances are raised to it.
         spread_learning_rate: of Adam on the logarithms of learned ones.
+        reconstruction: weight of the squared distance between a client's image and what the decoder draws
+            from its features.
         divergence: weight of the divergence of learned spreads from the global ones.
         matching: weight of the squared distance between a class's global mean and the mean features of what
             the decoder draws of it.
         matching_form: ``mean`` as described; ``image``: the mean over the images of each one's distance,
             relative to the spread.
         matching_classes: of which classes: those that the client has (``held``), or ``all`` that are known.
-        matching_images: drawn of each class for it, in every batch.
+        matching_at_once: of how many classes in a batch: if there are more, so many are drawn anew for each.
+            Time and memory of a batch grow with them.
+        matching_images: drawn of each of these classes, in every batch.
         tuning: when clients train their classifiers on drawn images too: ``last``, in a round of its own
             after all others, in which everybody takes part; ``every-round`` as well, before the local epochs;
             or ``never``.
@@ -73,10 +77,12 @@ class FedVTCSettings(MethodSettings):
     spread_rule: SpreadRule = "within"
     least_variance: PositiveFloat = 1e-3
     spread_learning_rate: PositiveFloat = 1e-2
+    reconstruction: float = Field(default=1.0, ge=0)
     divergence: float = Field(default=1.0, ge=0)
     matching: float = Field(default=0.0, ge=0)
     matching_form: Literal["mean", "image"] = "mean"
     matching_classes: Literal["held", "all"] = "held"
+    matching_at_once: PositiveInt = 10
     matching_images: PositiveInt = 8
     tuning: Literal["last", "every-round", "never"] = "last"
     tuning_epochs: PositiveInt = 8

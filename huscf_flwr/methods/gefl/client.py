@@ -33,6 +33,7 @@ class GeFLClient(SentNetworksClient):
     """A client with a classifier that never leaves it; here the generator is that of a GAN."""
 
     losses: ClassVar = ("discriminator", "generator", CROSS_ENTROPY)
+    phases: ClassVar = ("generate", "classify")
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
@@ -50,6 +51,7 @@ class GeFLClient(SentNetworksClient):
         """Take the networks over, or the generator alone if it is the classifier that is to be trained."""
         assert isinstance(order.facts, GeFLOrder)
         self._told = order.facts
+        self.phase = "classify" if self._told.classifies else "generate"
         if self._told.classifies:
             self._generator = order.tensors[GENERATOR]
             self.begin_round(number)

@@ -22,6 +22,7 @@ from huscf_flwr.methods.contract import (
     Tensors,
     form_of,
 )
+from huscf_flwr.methods.crossing import check_kept, headers_of
 from huscf_flwr.methods.first_rounds import check_first_rounds
 from huscf_flwr.methods.gefl.autoencoder import autoencoder_spec
 from huscf_flwr.methods.gefl.client import GeFLAutoencoderClient, GeFLClient
@@ -96,7 +97,7 @@ class GeFL(OwnClassifiers):
         super().check(config)
         cls.networks_of(model_spec_of(config))
         rounds = generator_rounds_of(config)
-        check_first_rounds(config, rounds, "gefl.generator_rounds", "classifiers are trained")
+        check_first_rounds(config, rounds, "gefl.generator_rounds", "classifiers are trained", least_left=1)
 
     @staticmethod
     def networks_of(spec: ModelSpec) -> ModelSpec:
@@ -159,7 +160,8 @@ class GeFL(OwnClassifiers):
         return State({}, {**flatten_blocks(self.networks, "networks/"), _LEARNT: self.learnt})
 
     def load(self, state: State) -> None:
-        """Go on from the averaged networks of ``state``."""
+        """Go on from the averaged networks of ``state``; raises ``ValueError`` if they are of other forms."""
+        check_kept("networks", state.tensors, headers_of(self.state().tensors))
         self.networks, self._measured = unflatten_blocks(state.tensors, "networks/"), None
         self.learnt = state.tensors[_LEARNT]
 

@@ -23,8 +23,7 @@ from huscf_flwr.methods.contract import (
 from huscf_flwr.methods.local.client import LocalClassifierClient, LocalGeneratorClient
 from huscf_flwr.methods.local.crossing import CLASSIFIERS, GENERATORS
 from huscf_flwr.methods.local.settings import LocalSettings
-from huscf_flwr.models import model_spec_of
-from huscf_flwr.models.classifier_spec import classifier_family_of
+from huscf_flwr.methods.own_classifiers import check_classifiers
 
 
 class Local(Method):
@@ -99,5 +98,5 @@ class LocalClassifier(Local):
 
     @classmethod
     def check(cls, config: RunConfig) -> None:
-        """Raise ``ValueError`` if there is no such family, or the images are too small for it."""
-        classifier_family_of(config, model_spec_of(config))
+        """Raise ``ValueError`` if there is no such family, or a member does not fit the images."""
+        check_classifiers(config)

@@ -122,7 +122,7 @@ def test_all_that_it_must_remember_are_the_means(make):
 def test_a_state_of_other_features_is_refused(make):
     method = make().method
     other = {"means": torch.zeros(10, FEATURES + 1), "known": torch.zeros(10, dtype=torch.bool)}
-    with pytest.raises(ValueError, match=r"has means of \(10, 7\).*this run of \(10, 6\)"):
+    with pytest.raises(ValueError, match=r"has class means: means as .* \(10, 7\), not .* \(10, 6\)"):
         method.load(State({}, other))
 
 

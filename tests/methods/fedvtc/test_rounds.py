@@ -6,6 +6,9 @@ from torch.nn import functional
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.contract import byte_counts
+from huscf_flwr.methods.fedvtc import FedVTCSettings
+from huscf_flwr.methods.fedvtc.decoder_training import DecoderTraining, OwnImages
+from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifiers import classifier_of
 from huscf_flwr.models.decoders import build_decoder, load_decoder_spec
@@ -234,6 +237,39 @@ def test_the_matching_loss_moves_the_decoder_and_so_do_classes_that_a_client_lac
     assert not torch.equal(held, every)
 
 
+def test_of_many_classes_a_few_are_matched_in_a_batch_others_in_another():
+    """So that time and memory of a batch do not grow with the number of classes."""
+    settings = FedVTCSettings(matching=1.0, matching_classes="all", matching_at_once=3, matching_images=2)
+    means = torch.arange(100, dtype=torch.float64)[:, None] * torch.ones(FEATURES, dtype=torch.float64)
+    deviations = torch.full((FEATURES,), 1e-9, dtype=torch.float64)
+    statistics = GlobalStatistics(means, torch.ones(100, dtype=torch.bool), deviations)
+    own = OwnImages(torch.zeros(20, 1, 4, 4), torch.zeros(20, dtype=torch.long), means[:20], means)
+    seen = []
+
+    class Showing(torch.nn.Module):
+        """Draws an image that says of which class it is."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+        def forward(self, vectors):
+            return vectors[:, :1, None, None].expand(-1, 1, 4, 4) + self.weight
+
+    def extractor(images):
+        seen.append(images[:, 0, 0, 0].detach().round().long().tolist())
+        return images.flatten(1)[:, :FEATURES]
+
+    training = DecoderTraining(Showing(), deviations, own, statistics, extractor, settings)
+    list(training.train(5, torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)))
+    assert len(seen) == 20
+    for labels in seen:
+        assert len(labels) == 6
+        assert len(set(labels)) == 3
+        assert labels == sorted(labels)
+    assert len({label for labels in seen for label in labels}) > 30
+
+
 def test_a_client_that_was_never_selected_takes_part_in_the_last_tuning(make):
     training = make(fraction_train=0.5, min_train_clients=1)
     method = training.method
@@ -419,7 +455,7 @@ def test_a_state_of_other_features_is_refused(make):
     training = make()
     other = training.method.state().tensors | {"means": torch.zeros(10, 7)}
     with pytest.raises(
-        ValueError, match=r"has means \(10, 7\) of classes and features, and this run \(10, 6\)"
+        ValueError, match=r"has statistics of features: means as .* \(10, 7\), not .* \(10, 6\)"
     ):
         training.method.load(type(training.method.state())({}, other))
 

@@ -134,12 +134,21 @@ def test_clients_must_have_told_their_classes(make):
         GeFL(make().method.config, descriptions())
 
 
-def test_more_generator_rounds_than_rounds_are_refused(make):
-    config = make(**{"gefl.generator_rounds": 3}).config
+@pytest.mark.parametrize("count", [2, 3])
+def test_generator_rounds_that_leave_none_for_classifiers_are_refused(make, count):
+    config = make(**{"gefl.generator_rounds": count}).config
     with pytest.raises(
-        ValueError, match=r"gefl.generator_rounds: 3, but rounds is 2; .* classifiers are trained"
+        ValueError,
+        match=rf"gefl.generator_rounds: {count}, but rounds is 2; set the former to at most 1, or rounds to "
+        rf"at least {count + 1}: .* classifiers are trained",
     ):
         GeFL.check(config)
+    GeFL.check(make(**{"gefl.generator_rounds": 1}).config)
+
+
+def test_one_round_is_too_few_for_a_generator_and_classifiers(make):
+    with pytest.raises(ValueError, match="generator_rounds: 1, but rounds is 1; set rounds to at least 2"):
+        GeFL.check(make(rounds=1).config)
 
 
 @pytest.mark.parametrize(
