@@ -149,7 +149,7 @@ def audit_config(
     _check_method(config)
     if rounds == 1 and config.settings(HuSCFSettings).initialisation == "per-client":
         raise ValueError(
-            "huscf.initialisation: per-client, so before round 1 the server has sent no weights that it could "
+            "huscf.initialisation: per-client, so before round 1 the server has sent no weights that it can "
             "invert; take --rounds 2"
         )
     planned = variants(config, rounds=rounds, cuts=cuts, defences=defences)
