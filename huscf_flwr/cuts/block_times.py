@@ -17,6 +17,7 @@ from torch import Tensor
 
 from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts
 from huscf_flwr.models import NETWORKS, Blocks, ModelSpec, NetworkName, build_blocks
+from huscf_flwr.models.optimisers import Adam
 from huscf_flwr.seeding import torch_stream
 
 _WARM_UP = 2
@@ -88,7 +89,7 @@ class _Bench:
         layout = torch.channels_last if inputs.dim() == 4 else torch.contiguous_format
         self._inputs = inputs.contiguous(memory_format=layout)
         self._blocks, self._index, self._labels = blocks, index, labels
-        self._adam = torch.optim.Adam(blocks.parameters(), fused=True)
+        self._adam = Adam(blocks.parameters())
 
     def run(self) -> tuple[float, float, float, float]:
         """Return the seconds of one pass, in the order of ``BlockSeconds``."""

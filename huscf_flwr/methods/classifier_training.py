@@ -17,6 +17,7 @@ from huscf_flwr.data.augmentation import augmented
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.models import state_on_cpu, weight_dtype
 from huscf_flwr.models.classifiers import ClassifierNetwork, classifier_of
+from huscf_flwr.models.optimisers import MOMENTUM, SGD
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import Losses
@@ -24,7 +25,7 @@ from huscf_flwr.session import Losses
 CROSS_ENTROPY = "classifier"
 """Name of the loss that all such methods have."""
 
-_WEIGHTS, _MOMENTUM, _BUFFER = "weights.", "momentum.", "momentum_buffer"
+_WEIGHTS, _KEPT = "weights.", "momentum."
 _IMAGES_AT_ONCE = 500
 
 
@@ -87,7 +88,7 @@ class ClassifierTraining:
         self._config = config
         self._device = device_of(config.compute)
         self._make = make or self._own
-        self._trained: tuple[ClassifierNetwork, torch.optim.SGD] | None = None
+        self._trained: tuple[ClassifierNetwork, SGD] | None = None
 
     @property
     def network(self) -> ClassifierNetwork:
@@ -110,8 +111,10 @@ class ClassifierTraining:
         They are those of ``batches``. Gradients of a larger norm than ``gradient_norm`` are scaled down to
         it. A ``learning_rate`` takes the place of the configured one.
         """
-        for group in self._network_and_optimiser()[1].param_groups:
-            group["lr"] = self._config.classifier.learning_rate if learning_rate is None else learning_rate
+        configured = self._config.classifier.learning_rate
+        self._network_and_optimiser()[1].learning_rate = (
+            configured if learning_rate is None else learning_rate
+        )
         for pixels, labels in self.batches(images, epochs=epochs, number=number, purpose=purpose):
             yield self.step(pixels, labels, extra, gradient_norm)
 
@@ -171,9 +174,9 @@ class ClassifierTraining:
         """Return weights and momentum by name, on the CPU; live tensors unless the device is another."""
         network, optimiser = self._network_and_optimiser()
         momentum = {
-            f"{_MOMENTUM}{name}": optimiser.state[parameter][_BUFFER].cpu()
+            f"{_KEPT}{name}": optimiser.state[parameter][MOMENTUM].cpu()
             for name, parameter in network.named_parameters()
-            if optimiser.state[parameter].get(_BUFFER) is not None
+            if optimiser.state[parameter].get(MOMENTUM) is not None
         }
         return {**self.weights(), **momentum}
 
@@ -186,17 +189,15 @@ class ClassifierTraining:
         network.load_state_dict(below_prefix(_WEIGHTS, tensors))
         optimiser.state.clear()
         for name, parameter in network.named_parameters():
-            if f"{_MOMENTUM}{name}" in tensors:
-                buffer = torch.empty_like(parameter).copy_(tensors[f"{_MOMENTUM}{name}"])
-                optimiser.state[parameter][_BUFFER] = buffer
+            if f"{_KEPT}{name}" in tensors:
+                buffer = torch.empty_like(parameter).copy_(tensors[f"{_KEPT}{name}"])
+                optimiser.state[parameter][MOMENTUM] = buffer
 
-    def _network_and_optimiser(self) -> tuple[ClassifierNetwork, torch.optim.SGD]:
+    def _network_and_optimiser(self) -> tuple[ClassifierNetwork, SGD]:
         if self._trained is None:
             network = self._make()
             section = self._config.classifier
-            optimiser = torch.optim.SGD(
-                network.parameters(), lr=section.learning_rate, momentum=section.momentum
-            )
+            optimiser = SGD(network.parameters(), section.learning_rate, section.momentum)
             self._trained = network, optimiser
         return self._trained
 

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 Built = TypeVar("Built", bound=nn.Module)
 
 
 def built_from(make: Callable[[], Built], stream: torch.Generator) -> Built:
     """Return the module that ``make`` makes, on the CPU, with its layers' weights drawn from ``stream``."""
-    with torch.device("meta"):  # without memory, PyTorch's layers do not draw from the global stream
+    # Without memory, PyTorch's layers do not draw from the global stream. Their own rules would be followed
+    # in Python then, and load PyTorch's compiler, only to be overwritten.
+    with torch.device("meta"), _NotInitialised():
         module = make()
-    initialise(module.to_empty(device="cpu"), stream)
+    # As ``to_empty`` does, which loads it too.
+    room = {name: torch.empty(each.shape, dtype=each.dtype) for name, each in module.state_dict().items()}
+    module.load_state_dict(room, assign=True)
+    initialise(module, stream)
     return module
+
+
+class _NotInitialised(TorchFunctionMode):
+    """While it lasts, the functions of ``torch.nn.init`` that draw leave their tensor as it is."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Take the place of ``func``, called with ``args`` and ``kwargs``."""
+        named = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from torchvision import models
 
 from huscf_flwr.models.classifier_spec import TorchvisionSpec
 
@@ -20,6 +19,8 @@ def torchvision_network(spec: TorchvisionSpec, channels: int, features: int, gro
 
     Raises ``ValueError`` if the groups do not divide the channels of all its layers.
     """
+    from torchvision import models  # noqa: PLC0415 - slow to import, and most runs do without
+
     extra: dict[str, Any] = _OF_GOOGLENET if spec.torchvision == "googlenet" else {}
     network: nn.Module = models.get_model(spec.torchvision, weights=None, num_classes=features, **extra)
     _take_images_of(network, channels, small_stem=spec.small_stem)

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.models import CPU, BlockKey, Blocks, BlockStates, ModelSpec, NetworkName, build_blocks
+from huscf_flwr.models.optimisers import MOMENTS, Adam
 from huscf_flwr.seeding import PathPart
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +40,7 @@ class TrainedBlocks:
     def __init__(self, blocks: Blocks, adam: AdamSettings) -> None:
         self.blocks = blocks
         self._trained = [parameter for parameter in blocks.parameters() if parameter.requires_grad]
-        self._optimiser = torch.optim.Adam(
-            self._trained,
-            lr=adam.learning_rate,
-            betas=(adam.beta1, adam.beta2),
-            fused=True,
-            # Its steps may be recorded; a CPU has nothing to record them with.
-            capturable=any(parameter.is_cuda for parameter in self._trained),
-        )
+        self._optimiser = Adam(self._trained, adam.learning_rate, (adam.beta1, adam.beta2))
 
     def apply_gradients(self) -> None:
         """Step with the gradients gathered so far, and forget them."""
@@ -77,7 +69,7 @@ class TrainedBlocks:
             f"{self.blocks.network}.{name}.{moment}": self._optimiser.state[parameter][moment].cpu()
             for name, parameter in self.blocks.named_parameters()
             if parameter in self._optimiser.state
-            for moment in _MOMENTS
+            for moment in MOMENTS
         }
 
     def forget_moments(self) -> None:
@@ -92,7 +84,7 @@ class TrainedBlocks:
                 continue
             state = self._optimiser.state[parameter]
             state.setdefault("step", torch.zeros((), device=parameter.device))
-            for moment in _MOMENTS:
+            for moment in MOMENTS:
                 # In place: a recorded step goes on with the tensors that it knows.
                 state.setdefault(moment, torch.empty_like(parameter)).copy_(moments[prefix + moment])
 
