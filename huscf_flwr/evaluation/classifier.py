@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from huscf_flwr.data import normalise
+from huscf_flwr.models.initialising import uninitialised
 
 _IMAGES_AT_ONCE = 500
 
@@ -82,9 +83,7 @@ class ImageClassifier(nn.Module):
 
 def build_classifier(channels: int, size: int, classes: int, generator: torch.Generator) -> ImageClassifier:
     """Build a classifier whose weights are all drawn from `generator` (He's initialisation)."""
-    with torch.device("meta"):
-        classifier = ImageClassifier(channels, size, classes)
-    classifier.to_empty(device="cpu")
+    classifier = uninitialised(lambda: ImageClassifier(channels, size, classes))
     for module in classifier.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()

@@ -15,6 +15,13 @@ Built = TypeVar("Built", bound=nn.Module)
 
 def built_from(make: Callable[[], Built], stream: torch.Generator) -> Built:
     """Return the module that ``make`` makes, on the CPU, with its layers' weights drawn from ``stream``."""
+    module = uninitialised(make)
+    initialise(module, stream)
+    return module
+
+
+def uninitialised(make: Callable[[], Built]) -> Built:
+    """Return the module that ``make`` makes, on the CPU: whatever the memory held is in its tensors."""
     # Without memory, PyTorch's layers do not draw from the global stream. Their own rules would be followed
     # in Python then, and load PyTorch's compiler, only to be overwritten.
     with torch.device("meta"), _NotInitialised():
@@ -22,7 +29,6 @@ def built_from(make: Callable[[], Built], stream: torch.Generator) -> Built:
     # As ``to_empty`` does, which loads it too.
     room = {name: torch.empty(each.shape, dtype=each.dtype) for name, each in module.state_dict().items()}
     module.load_state_dict(room, assign=True)
-    initialise(module, stream)
     return module
 
 

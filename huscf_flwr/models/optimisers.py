@@ -26,10 +26,15 @@ _EPSILON = 1e-8
 
 
 class _Optimiser:
-    """Parameters, and what is kept of each from step to step."""
+    """Parameters, and what is kept of each from step to step.
+
+    Raises ``ValueError`` if there is none: somebody has forgotten what to train.
+    """
 
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
         self._parameters = list(parameters)
+        if not self._parameters:
+            raise ValueError("an optimiser was given no parameters: give it those of what is to be trained")
         self.learning_rate = learning_rate
         self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
 

@@ -301,7 +301,7 @@ from huscf_flwr.split import Segments
 
 [method_named(name) for name in BUILT_IN]
 spec = load_model_spec("authors-28", 0.03)
-blocks = Segments(spec, all_block_keys(spec), seed=0).generator
+blocks = Segments(spec, list(all_block_keys(spec)), seed=0).generator
 sum(each.sum() for each in blocks.blocks.parameters()).backward()
 blocks.apply_gradients()
 config = load_config("demo", ["classifier.family=family5"])

@@ -58,3 +58,8 @@ def test_a_learning_rate_may_change_between_steps():
     assert weight.grad is None
     sgd.step()
     assert weight.tolist() == [-0.75] * 2
+
+
+def test_without_parameters_there_is_nothing_to_train():
+    with pytest.raises(ValueError, match="no parameters"):
+        Adam([])
