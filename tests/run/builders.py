@@ -233,8 +233,8 @@ def training_of(config, **arguments):
 
 
 def server_tensors(folder):
-    """The tensors of the only checkpoint that a run has kept."""
-    (path,) = checkpoint_folder(folder).glob("server-*.safetensors")
+    """The tensors of the last checkpoint that a run has kept."""
+    *_, path = sorted(checkpoint_folder(folder).glob("server-*.safetensors"))
     return load_file(path)
 
 
@@ -265,7 +265,7 @@ def last_private_tensors(folder):
 
 
 def all_tensors(folder):
-    """The tensors of the only checkpoint, of which some methods have none, and what clients have kept."""
+    """The tensors of the last checkpoint, of which some methods have none, and what clients have kept."""
     return {**server_tensors(folder), **private_tensors(folder)}
 
 

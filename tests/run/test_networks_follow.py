@@ -5,10 +5,11 @@ import yaml
 
 from huscf_flwr.run.local import train_locally
 from tests.data.formats.writing import some, write_pictures
+from tests.quick import mostly_slow
 from tests.run.builders import SilentDisplay, small_run
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", mostly_slow([1, 3], 3))
 def test_a_run_has_networks_and_judges_of_its_images_form(tmp_path, channels):
     """Seven classes of 64 x 64 pixels, in folders of pictures without a test part."""
     for name in ("wild", "tame"):
