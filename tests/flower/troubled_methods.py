@@ -25,22 +25,22 @@ def wait_to_be_killed(client):
 
 
 class TroubledHuSCFClient(HuSCFClient):
-    """In round 2 client 0 halts before the first step, client 1 in a later one, client 2 after the last."""
+    """In round 3 client 0 halts before the first step, client 1 in a later one, client 2 after the last."""
 
     def begin(self, number, order):
         super().begin(number, order)
         self.number, self.steps = number, 0
-        if (self.client, number) == (0, 2):
+        if (self.client, number) == (0, 3):
             wait_to_be_killed(self)
 
     def step(self):
         self.steps += 1
-        if (self.client, self.number, self.steps) == (1, 2, STEP):
+        if (self.client, self.number, self.steps) == (1, 3, STEP):
             wait_to_be_killed(self)
         return super().step()
 
     def upload(self):
-        if (self.client, self.number) == (2, 2):
+        if (self.client, self.number) == (2, 3):
             wait_to_be_killed(self)
         return super().upload()
 
