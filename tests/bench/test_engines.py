@@ -56,9 +56,9 @@ def test_an_engine_says_what_it_measured(engine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_local_and_grpc_send_the_same_bytes(precision):
-    config = small(**{"compute.precision": precision})
+def test_local_and_grpc_send_the_same_bytes():
+    """In bfloat16 here, and in float32 below."""
+    config = small(**{"compute.precision": "bfloat16"})
     cuts = cuts_of(config, CutChoice.EXACT)
     local, grpc = (
         time_steps(engine, config, cuts, hosts=2, repeats=2) for engine in (Engine.LOCAL, Engine.GRPC)
@@ -82,6 +82,7 @@ def test_memory_over_grpc_is_that_of_all_processes(monkeypatch):
     local, grpc = (
         time_steps(engine, config, cuts, hosts=2, repeats=1) for engine in (Engine.LOCAL, Engine.GRPC)
     )
+    assert grpc.bytes_per_step == local.bytes_per_step > 0
     assert local.peak_memory_bytes == 7
     assert grpc.peak_memory_bytes == 7 + sum(of_hosts)
     assert len(of_hosts) == 2

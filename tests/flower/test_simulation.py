@@ -69,9 +69,9 @@ def config(images, output, name, **settings) -> RunConfig:
         "data.scenario": "two-domains-iid",
         "data.domains": "left,top",
         "data.root": images,
-        "data.cache": output / "cache",
-        "evaluation.images": 100,
-        "evaluation.synthetic_images": 100,
+        "data.cache": images / "cache",
+        "evaluation.images": 20,
+        "evaluation.synthetic_images": 0,
         "evaluation.every": 0,
         "compute.precision": "float64",
         "compute.threads": 1,
@@ -103,7 +103,7 @@ def local(images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("local")
     runs = {name: config(images, folder, name, **METHODS[name]) for name in SIMULATED}
     for run in runs.values():
-        train_locally(run, display=SilentDisplay())
+        train_locally(run, display=SilentDisplay(), judged=False)
     return {name: run.folder for name, run in runs.items()}
 
 
@@ -178,7 +178,7 @@ def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images,
 
     rounds = kept + 1
     whole = config(images, tmp_path, "whole", rounds=rounds)
-    train_locally(whole, display=SilentDisplay())
+    train_locally(whole, display=SilentDisplay(), judged=False)
     display = SilentDisplay()
     rest = config(images, tmp_path, "stopped", rounds=rounds, resume=stopped.folder)
     run_with_flower(rest, APP, supernodes=2, display=display)

@@ -115,7 +115,7 @@ def test_a_round_with_too_few_clients_is_tried_again_from_where_it_began(
     ]
     assert attempts == [(1, 1), (1, 1), (2, 1), (2, 1), (2, 2), (3, 1)]
     local = small_run(images, tmp_path, name="local", **settings)
-    train_locally(local, display=SilentDisplay())
+    train_locally(local, display=SilentDisplay(), judged=False)
     assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
 
@@ -197,11 +197,11 @@ def test_a_client_that_diverges_is_left_out_as_on_the_local_engine(
 ):
     """In the round after it goes on with the weights of all and what it kept before."""
     poison(monkeypatch)
-    settings = {**UNJUDGED, **DOUBLE, **METHODS[method], "rounds": 3}
+    settings = {**UNJUDGED, **DOUBLE, **METHODS[method], "rounds": 3, "batch_size": 15}
     config = small_run(images, tmp_path, name="flower", **settings)
     local = small_run(images, tmp_path, name="local", **settings)
     run(config, hosts(count))
-    train_locally(local, display=SilentDisplay())
+    train_locally(local, display=SilentDisplay(), judged=False)
     assert dropped_in(config) == [[], [1], []]
     assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
@@ -353,7 +353,7 @@ def test_replies_that_are_not_valid_count_as_missing(images, tmp_path, method):
     rounds = 2 * len(spoiled_by)
     # Its clients send tensors as long as they train themselves.
     always = {"pflgan.local_rounds": rounds} if method == "pflgan" else {}
-    settings = {**METHODS[method], **UNJUDGED, **always}
+    settings = {**METHODS[method], **UNJUDGED, **always, "batch_size": 30}
     config = small_run(images, tmp_path, rounds=rounds, clients=2, **settings)
     run(config, owners(images, tmp_path), app=handle)
     assert trained_in(config) == [[0, 1], [0]] * len(spoiled_by)
