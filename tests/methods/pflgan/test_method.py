@@ -67,7 +67,7 @@ def test_half_of_the_rounds_are_local(make, rounds, local):
 def test_more_local_rounds_than_rounds_are_refused(make):
     config = make(rounds=3, **{"pflgan.local_rounds": 3}).config
     PFLGAN.check(config)
-    with pytest.raises(ValueError, match=r"pflgan.local_rounds: 3, but rounds is 2; set the former to at most 2"):
+    with pytest.raises(ValueError, match="local_rounds: 3, but rounds is 2; set the former to at most 2"):
         PFLGAN.check(config.model_copy(update={"rounds": 2}))
 
 
