@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import Overrides
+from huscf_flwr.commands.options import Overrides, names_in
 from huscf_flwr.comparison.display import ComparisonInTerminal
 from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.kept import KeptRuns
@@ -19,7 +18,7 @@ from huscf_flwr.comparison.plan import Plan, PlannedRun, plan_comparison
 from huscf_flwr.comparison.results import results_of
 from huscf_flwr.comparison.table import comparison_tables, legend
 from huscf_flwr.comparison.training import missing_runs, train_runs
-from huscf_flwr.run.terminal import terminal
+from huscf_flwr.run.terminal import wide_terminal
 
 _WIDTH = 160
 
@@ -46,7 +45,7 @@ def compare_command(
     """
     with errors_as_messages(["huscf", "compare"]), ComparisonInTerminal(jobs) as display:
         plan = plan_comparison(comparison, overrides=settings or ())
-        asked = plan.asked(methods=_names(methods), scenarios=_names(only), seeds=seeds)
+        asked = plan.asked(methods=names_in(methods), scenarios=names_in(only), seeds=seeds)
         kept = KeptRuns(results / plan.name)
         due = missing_runs(asked, kept, display)
         display.begin(len(asked.runs) - len(due), due)
@@ -71,7 +70,7 @@ def _write(plan: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
 
 
 def _show(asked: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
-    console = _wide_console()
+    console = wide_terminal(_WIDTH)
     found = results_of(asked, kept, [run.name for run in due])
     for table in comparison_tables(found):
         console.print(table)
@@ -86,13 +85,3 @@ def _failures_told(asked: Plan, kept: KeptRuns, display: ComparisonInTerminal) -
     if reasons:
         display.note("the same command tries again what has failed")
     return bool(reasons)
-
-
-def _wide_console() -> Console:
-    """Return a console; where nobody looks at it, as wide as the tables need."""
-    console = terminal()
-    return console if console.is_terminal else terminal(_WIDTH)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

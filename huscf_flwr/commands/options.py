@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -40,6 +41,18 @@ def read_run_config(name: str, overrides: list[str] | None) -> RunConfig:
     Raises ``ValueError`` naming the key, the value and what would be right.
     """
     return resolved(load_config(name, overrides or ()))
+
+
+def check_is_run(folder: Path) -> None:
+    """Raise ``ValueError`` unless ``folder`` is that of a run."""
+    if not (folder / "config.yaml").is_file():
+        missing = "has no config.yaml" if folder.is_dir() else "is no folder"
+        raise ValueError(f"{folder} {missing}; give the folder of a run, such as runs/demo")
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def print_json(content: Any) -> None:

@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import Format, OutputFormat, Overrides, print_json, read_run_config
+from huscf_flwr.commands.options import (
+    Format,
+    OutputFormat,
+    Overrides,
+    check_is_run,
+    names_in,
+    print_json,
+    read_run_config,
+)
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.models import Cut
@@ -19,7 +27,7 @@ from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.server import ATTACKS
 from huscf_flwr.privacy.table import LEGEND, audit_table
 from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
-from huscf_flwr.run.terminal import terminal
+from huscf_flwr.run.terminal import wide_terminal
 
 _WIDTH = 170
 _ROUNDS = 2
@@ -61,14 +69,14 @@ def privacy_command(
         wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients)
         with _display(output_format) as display, progress_told(Paced(display.note)):
             if Path(target).is_dir():
-                _check_is_run(Path(target))
+                check_is_run(Path(target))
                 _refuse_for_runs(rounds, cuts, defences, settings)
                 found = [audit_run(Path(target), wanted, display)]
             else:
                 found = audit_config(
                     read_run_config(target, settings),
                     rounds=rounds or _ROUNDS,
-                    cuts=[_cut(text) for text in _split(cuts)],
+                    cuts=[_cut(text) for text in names_in(cuts)],
                     defences=_known(defences, DEFENCES, "--defences"),
                     wanted=wanted,
                     display=display,
@@ -89,19 +97,13 @@ def _show(found: list[Audited], output_format: Format) -> None:
     if output_format is Format.JSON:
         print_json([audited.as_json() for audited in found])
         return
-    console = terminal()
-    console = console if console.is_terminal else terminal(_WIDTH)
+    console = wide_terminal(_WIDTH)
     console.print(audit_table(found))
     console.print(LEGEND, style="dim")
     for audited in found:
         for sentence in audited.verdict:
             console.print(f"{audited.defence}: {sentence}.", highlight=False, markup=False)
         console.print(f"report: {audited.config.folder / 'report.html'}", highlight=False, markup=False)
-
-
-def _check_is_run(folder: Path) -> None:
-    if not (folder / "config.yaml").is_file():
-        raise ValueError(f"{folder} has no config.yaml; give the folder of a run, such as runs/demo")
 
 
 def _refuse_for_runs(rounds: int | None, cuts: str, defences: str, settings: list[str] | None) -> None:
@@ -121,12 +123,8 @@ def _refuse_for_runs(rounds: int | None, cuts: str, defences: str, settings: lis
         )
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _known(text: str, known: Collection[str], option: str) -> list[str]:
-    names = _split(text)
+def _known(text: str, known: Collection[str], option: str) -> tuple[str, ...]:
+    names = names_in(text)
     for name in names or [text]:
         if name not in known:
             raise ValueError(

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import Force
+from huscf_flwr.commands.options import Force, check_is_run
 from huscf_flwr.run.sampling import draw_labelled_images
 
 
@@ -27,9 +27,7 @@ def sample_command(
 ) -> None:
     """Draw labelled images from a trained generator: OUTPUT/<class>/<number>.png."""
     with errors_as_messages():
-        if not (run_folder / "config.yaml").is_file():
-            missing = "has no config.yaml" if run_folder.is_dir() else "is no folder"
-            raise ValueError(f"{run_folder} {missing}; give the folder of a run, such as runs/demo")
+        check_is_run(run_folder)
         folder = draw_labelled_images(
             run_folder,
             label=label,

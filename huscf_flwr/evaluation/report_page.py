@@ -31,15 +31,16 @@ def render(page: Template, values: Mapping[str, object]) -> str:
 
 @cache
 def _page() -> Template:
-    return page_template('{{ name }} · {{ method or "a" }} run', BODY)
+    return page_template('{{ name }} · {{ method or "a" }} run', BODY, privacy=PRIVACY_SECTION)
 
 
-def page_template(title: str, body: str) -> Template:
-    """Return the template of a page in the report's style; both arguments are templates themselves."""
+def page_template(title: str, body: str, **included: str) -> Template:
+    """Return the template of a page in the report's style; all arguments are templates themselves.
+
+    ``body`` may include the others by name.
+    """
     environment = Environment(
-        loader=DictLoader(
-            {"page": _PAGE, "style": STYLE, "title": title, "body": body, "privacy": PRIVACY_SECTION}
-        ),
+        loader=DictLoader({"page": _PAGE, "style": STYLE, "title": title, "body": body, **included}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,8 +6,9 @@ the same streams, and only the scores know them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from huscf_flwr.methods.huscf.client import round_batches
 from huscf_flwr.models import Cut, initial_states, model_spec_of
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.scoring import nearness
-from huscf_flwr.privacy.server import ATTACKS, label_set, real_labels
+from huscf_flwr.privacy.server import ATTACKS, SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.process import dtype_of
 from huscf_flwr.run.transcript import Transcript
@@ -85,7 +86,7 @@ def server_view(config: RunConfig, transcript: Transcript) -> ServerView:
     return ServerView(
         spec=spec,
         fakes_have_real_labels=config.fake_labels == "real",
-        initial=initial_states(spec, seed=config.seed, dtype=dtype_of(config)),
+        initial=partial(initial_states, spec, seed=config.seed, dtype=dtype_of(config)),
         transcript=transcript,
     )
 
@@ -101,9 +102,10 @@ def audit_client(
     images = population.images_of(transcript.client)
     batches = true_batches(config, transcript, images)
     _check_truth(view, batches)
+    steps = [SeenStep(view, step) for step in transcript.frames]
     attacked = tuple(
-        _compared(name, step, ATTACKS[name](view, step), batches[step])
-        for step in transcript.frames
+        _compared(name, seen.step, ATTACKS[name](seen), batches[seen.step])
+        for seen in steps
         for name in attacks
     )
     counts = torch.bincount(images.labels, minlength=view.spec.classes)
@@ -113,7 +115,7 @@ def audit_client(
         client=transcript.client,
         cut=view.cut,
         attacked=attacked,
-        labels_read=tuple(_labels_read(view, batches)),
+        labels_read=tuple(_labels_read(steps, batches)),
         labels_known=_share_known(label_set(view), counts > 0),
         labels_present=(counts > 0).float().mean().item(),
         mean_image=nearness(guess, truth).psnr,
@@ -141,11 +143,10 @@ def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> None:
         )
 
 
-def _labels_read(view: ServerView, batches: Mapping[int, Batch]) -> Iterator[LabelsRead]:
-    for step, batch in batches.items():
-        labels = real_labels(view, step)
-        if labels is not None:
-            yield LabelsRead(step, labels == batch.labels)
+def _labels_read(steps: Iterable[SeenStep], batches: Mapping[int, Batch]) -> Iterator[LabelsRead]:
+    for seen in steps:
+        if seen.real_labels is not None:
+            yield LabelsRead(seen.step, seen.real_labels == batches[seen.step].labels)
 
 
 def _compared(attack: str, step: int, found: Reconstruction, truth: Batch) -> Attacked:

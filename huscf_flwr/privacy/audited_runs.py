@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
-from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
@@ -23,7 +22,7 @@ from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
-from huscf_flwr.privacy.view import cut_of
+from huscf_flwr.privacy.view import cut_name, cut_of
 from huscf_flwr.run.check import CheckedRun, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
@@ -31,6 +30,7 @@ from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
 from huscf_flwr.session import HostTimer, sent_bytes
+from huscf_flwr.tensor_files import write_json
 
 PICTURED = 10
 """Images of a client in a picture."""
@@ -76,7 +76,7 @@ class Audited:
         for name in ("label_fidelity", "tstr_accuracy"):
             known = [scores[name] for scores in found if name in scores]
             if known:
-                means[name] = sum(known) / len(known)
+                means[name] = fmean(known)
         return means
 
     def as_json(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> R
         (content[section] if section else content)[name] = value
     content["rounds"] = rounds
     content["output"] = config.output / f"{config.name}-privacy"
-    content["name"] = defence if cut is None else f"{defence}-cut-{'-'.join(map(str, cut))}"
+    content["name"] = defence if cut is None else f"{defence}-cut-{cut_name(cut)}"
     if cut is not None:
         content["cuts"] |= {"solver": "fixed", "fixed": tuple(cut), "dynamic": False}
     return resolved(RunConfig.model_validate(content))
@@ -229,7 +229,7 @@ def _audited(
         defence=defence,
         round=transcripts[0].round,
         cuts=tuple(findings_by_cut(audits)),
-        megabytes=sum(_megabytes(each, config) for each in transcripts) / len(transcripts),
+        megabytes=fmean(_megabytes(each, config) for each in transcripts),
     )
     _write(found, audits)
     return found
@@ -249,7 +249,7 @@ def _write(found: Audited, audits: Sequence[ClientAudit]) -> None:
     for cut in found.cuts:
         first = next(audit for audit in audits if audit.cut == cut.cut)
         _draw(folder / f"cut-{cut.name}.png", first)
-    write_atomically(folder / f"{PRIVACY}.json", json.dumps(found.as_json(), indent=2).encode())
+    write_json(folder / f"{PRIVACY}.json", found.as_json())
     write_report(found.config.folder)
 
 

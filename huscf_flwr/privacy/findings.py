@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import Attacked, ClientAudit
-from huscf_flwr.privacy.scoring import nearness
+from huscf_flwr.privacy.scoring import nearness, peak_signal_to_noise
+from huscf_flwr.privacy.view import cut_name
 
 RECOGNISABLE = 20.0
 """Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12.
@@ -56,7 +58,7 @@ class CutFindings:
     @property
     def name(self) -> str:
         """The cut, as in ``1-1-2-1``."""
-        return "-".join(map(str, self.cut))
+        return cut_name(self.cut)
 
     @property
     def worst(self) -> StepFindings:
@@ -84,10 +86,10 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
                 cut=cut,
                 clients=tuple(audit.client for audit in of_cut),
                 steps=tuple(_best_by_step(of_cut)),
-                labels_known=_mean(known) if known else None,
-                labels_present=_mean([audit.labels_present for audit in of_cut]),
-                mean_image=_mean([audit.mean_image for audit in of_cut]),
-                majority=_mean([audit.majority for audit in of_cut]),
+                labels_known=fmean(known) if known else None,
+                labels_present=fmean([audit.labels_present for audit in of_cut]),
+                mean_image=fmean([audit.mean_image for audit in of_cut]),
+                majority=fmean([audit.majority for audit in of_cut]),
             )
         )
     return found
@@ -96,7 +98,7 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
 def best_attack(audit: ClientAudit, step: int) -> Attacked:
     """Return the attack on a client that came nearest in a step."""
     of_step = [each for each in audit.attacked if each.step == step]
-    return max(of_step, key=lambda each: nearness(each.images, each.truth).psnr)
+    return max(of_step, key=lambda each: peak_signal_to_noise(each.images, each.truth).median().item())
 
 
 def verdict(found: Sequence[CutFindings]) -> list[str]:
@@ -138,7 +140,3 @@ def _share(right: Sequence[Tensor]) -> float:
 
 def _joined(attacked: Sequence[Attacked], field: str) -> Tensor:
     return torch.cat([getattr(each, field) for each in attacked])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,41 +17,69 @@ from huscf_flwr.privacy.attacks.labels import labels_of_fakes, labels_that_moved
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.split import DISCRIMINATE, GENERATE
 
-Attack = Callable[[ServerView, int], Reconstruction]
+
+@dataclass(frozen=True)
+class SeenStep:
+    """One step of a client's round, as a curious server sees it; what it works out from it is kept."""
+
+    view: ServerView
+    step: int
+
+    @cached_property
+    def head_outputs(self) -> tuple[Tensor, Tensor]:
+        """What the discriminator's head made of fakes and of real images, [B, channels, h, w] each."""
+        fake, real = self.view.saw(self.step, DISCRIMINATE, "up")
+        return fake.float(), real.float()
+
+    @cached_property
+    def fakes(self) -> Tensor:
+        """The fakes [B, C, H, W], as the generator's tail of the round's beginning makes them."""
+        (tail_input,) = self.view.saw(self.step, GENERATE, "down")
+        with torch.no_grad():
+            fakes: Tensor = self.view.tail("generator")(tail_input.float())
+        return fakes
+
+    @cached_property
+    def fake_labels(self) -> Tensor:
+        """A3: the fakes' labels [B], from exchange 1, or if its head is too long, from exchange 2."""
+        head = self.view.head("generator")
+        if len(head) == 1 and reads_labels(head.at(0)):
+            return labels_of_fakes(head.at(0), self.view.saw(self.step, GENERATE, "up")[0])
+        return invert_head(
+            self.view.head("discriminator"), self.head_outputs[0], self.view.image_shape
+        ).labels
+
+    @property
+    def real_labels(self) -> Tensor | None:
+        """A3: the labels [B] of the real batch, those of the fakes; None if these have their own."""
+        return self.fake_labels if self.view.fakes_have_real_labels else None
+
+
+Attack = Callable[[SeenStep], Reconstruction]
 """Returns the real batch of a step, from what was seen of it."""
 
 
-def invert(view: ServerView, step: int) -> Reconstruction:
+def invert(seen: SeenStep) -> Reconstruction:
     """A1: invert the discriminator's head with the weights that the round began with."""
-    fake_outputs, real_outputs = _head_outputs(view, step)
-    known = _labels_of_fakes(view, step, fake_outputs) if view.fakes_have_real_labels else None
-    return invert_head(view.head("discriminator"), real_outputs, view.spec.shapes("discriminator")[0], known)
+    view = seen.view
+    return invert_head(view.head("discriminator"), seen.head_outputs[1], view.image_shape, seen.real_labels)
 
 
-def invert_with_fakes(view: ServerView, step: int) -> Reconstruction:
+def invert_with_fakes(seen: SeenStep) -> Reconstruction:
     """A2: work out from the fakes what the head is in this step, and invert that."""
-    fake_outputs, real_outputs = _head_outputs(view, step)
-    labels = _labels_of_fakes(view, step, fake_outputs)
+    view = seen.view
     return invert_by_fakes(
         view.head("discriminator"),
-        _fakes(view, step),
-        labels,
-        fake_outputs,
-        real_outputs,
-        view.spec.shapes("discriminator")[0],
-        real_labels=labels if view.fakes_have_real_labels else None,
+        seen.fakes,
+        seen.fake_labels,
+        *seen.head_outputs,
+        view.image_shape,
+        real_labels=seen.real_labels,
     )
 
 
 ATTACKS: dict[str, Attack] = {"A1": invert, "A2": invert_with_fakes}
 """Attacks on images, by name."""
-
-
-def real_labels(view: ServerView, step: int) -> Tensor | None:
-    """A3: return the labels [B] of the real batch, those of the fakes; None if these have their own."""
-    if not view.fakes_have_real_labels:
-        return None
-    return _labels_of_fakes(view, step, view.saw(step, DISCRIMINATE, "up")[0].float())
 
 
 def label_set(view: ServerView) -> set[int] | None:
@@ -62,24 +92,3 @@ def label_set(view: ServerView) -> set[int] | None:
     if key not in view.uploaded or not is_conditional or not view.fakes_have_real_labels:
         return None
     return labels_that_moved(view.sent[key], view.uploaded[key])
-
-
-def _head_outputs(view: ServerView, step: int) -> tuple[Tensor, Tensor]:
-    fake, real = view.saw(step, DISCRIMINATE, "up")
-    return fake.float(), real.float()
-
-
-def _labels_of_fakes(view: ServerView, step: int, fake_outputs: Tensor) -> Tensor:
-    """Return the fakes' labels: from exchange 1, or if its head is too long, from exchange 2."""
-    head = view.head("generator")
-    if len(head) == 1 and reads_labels(head.at(0)):
-        return labels_of_fakes(head.at(0), view.saw(step, GENERATE, "up")[0])
-    return invert_head(view.head("discriminator"), fake_outputs, view.spec.shapes("discriminator")[0]).labels
-
-
-def _fakes(view: ServerView, step: int) -> Tensor:
-    """Return the fakes of the step as the generator's tail of the round's beginning makes them."""
-    (tail_input,) = view.saw(step, GENERATE, "down")
-    with torch.no_grad():
-        fakes: Tensor = view.tail("generator")(tail_input.float())
-    return fakes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from huscf_flwr.models import (
     Cut,
     ModelSpec,
     NetworkName,
+    Shape,
     build_blocks,
     head_indices,
     tail_indices,
@@ -30,6 +32,11 @@ def cut_of(order: Order) -> Cut:
     return Cut(*order.facts.cut)
 
 
+def cut_name(cut: Cut) -> str:
+    """Return how a cut is written, as in ``1-1-2-1``."""
+    return "-".join(map(str, cut))
+
+
 @dataclass(frozen=True)
 class ServerView:
     """One client of HuSCF-GAN in one round, as a server sees it that follows the protocol and is curious.
@@ -40,8 +47,8 @@ class ServerView:
     spec: ModelSpec
     fakes_have_real_labels: bool
     """Whether the fakes of a step have the labels of its real batch."""
-    initial: BlockStates
-    """With what all clients began, if the client has been sent nothing since."""
+    initial: Callable[[], BlockStates]
+    """Returns with what all clients began, which counts if the client has been sent nothing since."""
     transcript: Transcript
 
     @property
@@ -49,12 +56,17 @@ class ServerView:
         """Where the client's networks are cut."""
         return cut_of(self.transcript.order)
 
+    @property
+    def image_shape(self) -> Shape:
+        """Of one image."""
+        return self.spec.shapes("discriminator")[0]
+
     @cached_property
     def sent(self) -> BlockStates:
         """The blocks that the client began the round with."""
         tensors = self.transcript.order.tensors
         blocks = {**tensors.get(SEGMENTS, {}), **tensors.get(TAKEN_BLOCKS, {})}
-        return unflatten_blocks(blocks) if blocks else self.initial
+        return unflatten_blocks(blocks) if blocks else self.initial()
 
     @cached_property
     def uploaded(self) -> BlockStates:

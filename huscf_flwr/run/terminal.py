@@ -74,3 +74,9 @@ class ForgivingOutput(io.TextIOBase):
 def terminal(width: int | None = None) -> Console:
     """Return a console on the standard output that never fails; ``width`` in characters, if not its own."""
     return Console(file=cast(IO[str], ForgivingOutput()), width=width)
+
+
+def wide_terminal(width: int) -> Console:
+    """Return such a console; where nobody looks at it, of the ``width`` that its tables need."""
+    console = terminal()
+    return console if console.is_terminal else terminal(width)

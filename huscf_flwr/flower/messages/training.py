@@ -10,16 +10,7 @@ from flwr.app import RecordDict
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from huscf_flwr.flower.messages.records import Reading, facts_record, numbers_record, parts_records
-from huscf_flwr.methods.contract import (
-    CrossingError,
-    Facts,
-    Kept,
-    Method,
-    Order,
-    Orders,
-    Parts,
-    Upload,
-)
+from huscf_flwr.methods.contract import CrossingError, Facts, Kept, Method, Order, Orders, Parts, Upload
 from huscf_flwr.run.host import Assignment
 from huscf_flwr.session import ClientTimes
 from huscf_flwr.session.wire import StreamClaim

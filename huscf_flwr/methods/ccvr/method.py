@@ -14,16 +14,7 @@ from huscf_flwr.federation.class_statistics import ClassStatistics, drawn_featur
 from huscf_flwr.methods.ccvr.client import CCVRClient, unpacked
 from huscf_flwr.methods.ccvr.crossing import CALIBRATED_HEAD, CROSSING, STATISTICS, CCVROrder
 from huscf_flwr.methods.ccvr.settings import CCVRSettings
-from huscf_flwr.methods.contract import (
-    Collected,
-    Description,
-    Form,
-    Order,
-    Orders,
-    Outcome,
-    State,
-    Tensors,
-)
+from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State, Tensors
 from huscf_flwr.methods.crossing import check_kept
 from huscf_flwr.methods.held_classes import described_by
 from huscf_flwr.methods.label_counts import LabelCounts, check_counts

@@ -9,15 +9,7 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.methods.contract import (
-    Collected,
-    Description,
-    Form,
-    Orders,
-    Outcome,
-    State,
-    Tensors,
-)
+from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State, Tensors
 from huscf_flwr.methods.crossing import check_kept
 from huscf_flwr.methods.fedgen.client import FedGenClient
 from huscf_flwr.methods.fedgen.crossing import CLASSES, CROSSING, GENERATOR

@@ -21,12 +21,12 @@ from huscf_flwr.methods.fedgen.settings import FedGenSettings
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.models import state_on_cpu, weight_dtype
 from huscf_flwr.models.initialising import built_from
+from huscf_flwr.models.optimisers import MOMENTS
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import TensorHeader
 
 _WEIGHTS, _MOMENTS = "weights.", "moments."
-_OF_ADAM = ("step", "exp_avg", "exp_avg_sq")
 
 
 class GeneratorTraining:
@@ -82,7 +82,7 @@ class GeneratorTraining:
             f"{name}.{moment}": self._adam.state[parameter][moment].cpu()
             for name, parameter in self.generator.named_parameters()
             if parameter in self._adam.state
-            for moment in _OF_ADAM
+            for moment in MOMENTS
         }
         return {**with_prefix(_WEIGHTS, self.weights()), **with_prefix(_MOMENTS, moments)}
 
@@ -92,7 +92,7 @@ class GeneratorTraining:
         moments = {
             f"{name}.{moment}": TensorHeader(torch.float32, ()) if moment == "step" else weights[name]
             for name, _ in self.generator.named_parameters()
-            for moment in _OF_ADAM
+            for moment in MOMENTS
         }
         has_moments = bool(below_prefix(_MOMENTS, state))
         return {**with_prefix(_WEIGHTS, weights), **(with_prefix(_MOMENTS, moments) if has_moments else {})}
@@ -104,7 +104,7 @@ class GeneratorTraining:
         self._adam.state.clear()
         for name, parameter in self.generator.named_parameters():
             if f"{name}.step" in moments:
-                own = {moment: moments[f"{name}.{moment}"].clone() for moment in _OF_ADAM}
+                own = {moment: moments[f"{name}.{moment}"].clone() for moment in MOMENTS}
                 # The count of steps stays on the CPU, where Adam has it.
                 self._adam.state[parameter] = {
                     key: each if key == "step" else each.to(parameter) for key, each in own.items()

@@ -9,14 +9,7 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.federation.prototypes import averaged_prototypes
-from huscf_flwr.methods.contract import (
-    Collected,
-    Description,
-    Form,
-    Orders,
-    Outcome,
-    State,
-)
+from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State
 from huscf_flwr.methods.crossing import check_kept, headers_of
 from huscf_flwr.methods.fedproto.client import FedProtoClient
 from huscf_flwr.methods.fedproto.crossing import CROSSING, GLOBAL_MEANS, FedProtoDescription

@@ -11,14 +11,7 @@ from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.federation.prototypes import averaged_prototypes
-from huscf_flwr.methods.contract import (
-    Collected,
-    Description,
-    Form,
-    Orders,
-    Outcome,
-    State,
-)
+from huscf_flwr.methods.contract import Collected, Description, Form, Orders, Outcome, State
 from huscf_flwr.methods.crossing import check_kept, headers_of
 from huscf_flwr.methods.fedtgp.client import FedTGPClient
 from huscf_flwr.methods.fedtgp.crossing import CROSSING, GLOBAL_PROTOTYPES

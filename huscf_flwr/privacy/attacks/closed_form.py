@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ class FirstConvolution:
     def _form_outside(self, outputs: Tensor) -> Tensor:
         """Return the quadratic form [2 * channels, 2 * channels] of what is outside of the map's range."""
         channels, positions = outputs.shape[1:]
-        basis = torch.linalg.qr(self.matrix).Q.view(channels, positions, -1)
+        basis = self._factors[0].view(channels, positions, -1)
         of_means = basis.sum(1)
         form = torch.zeros(2, channels, 2, channels, dtype=outputs.dtype)
         squares, sums = outputs.square().sum((0, 2)), outputs.sum((0, 2))
@@ -98,8 +99,15 @@ class FirstConvolution:
 
     def _inputs_of(self, outputs: Tensor) -> Tensor:
         """Return [B, pixels + classes] for [B, channels * positions]."""
-        found: Tensor = torch.linalg.lstsq(self.matrix, outputs.t()).solution
+        basis, triangle = self._factors
+        found: Tensor = torch.linalg.solve_triangular(triangle, basis.t() @ outputs.t(), upper=True)
         return found.t()
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        """A basis of the map's range, orthonormal columns, and the matrix in it, upper triangular."""
+        found = torch.linalg.qr(self.matrix)
+        return found.Q, found.R
 
     def _reconstruction(self, inputs: Tensor) -> Reconstruction:
         images, labels = inputs[:, : -self.classes], inputs[:, -self.classes :]
