@@ -68,7 +68,35 @@ def test_too_few_clients_for_a_silhouette_are_one_cluster(clients):
     assert found.silhouette is None
 
 
-def test_max_clusters_is_a_bound():
+def two_alike_beside_others(distances):
+    """Groups at these places of a line, each of three points that are 0.2 apart."""
+    within = torch.tensor([-0.2, 0.0, 0.2], dtype=torch.float64)
+    return torch.cat([place + within for place in distances])[:, None]
+
+
+def test_two_groups_that_are_alike_are_found_beside_one_that_is_far_from_both():
+    features, truth = two_alike_beside_others((0.0, 1.0, 20.0)), expected_labels((3, 3, 3))
+    told = KMeans(3)(features, seed=0)
+    assert told.labels == truth
+    assert told.silhouette < KMeans(2)(features, seed=0).silhouette
+    found = SilhouetteKMeans()(features, seed=0)
+    assert found == told
+
+
+def test_clusters_within_clusters_are_those_of_places_too():
+    features = two_alike_beside_others((0.0, 1.0, 20.0))
+    places = torch.tensor([[0.0], [1.0], [20.0]], dtype=torch.float64)
+    found = SilhouetteKMeans().recall(features, places, elsewhere=0, seed=0)
+    assert found.labels == (*expected_labels((3, 3, 3)), 0, 1, 2)
+
+
+@pytest.mark.parametrize(("most", "clusters"), [(1, 1), (2, 2), (3, 3), (4, 4), (8, 4)])
+def test_max_clusters_is_a_bound(most, clusters):
+    features = two_alike_beside_others((0.0, 1.0, 20.0, 21.0))
+    assert len(set(SilhouetteKMeans(max_clusters=most)(features, seed=0).labels)) == clusters
+
+
+def test_max_clusters_is_a_bound_for_groups_that_are_far_apart():
     found = SilhouetteKMeans(max_clusters=2)(groups((3, 3, 3, 3)), seed=0)
     assert max(found.labels) < 2
     assert set(SilhouetteKMeans(max_clusters=1)(groups((4, 4)), seed=0).labels) == {0}
