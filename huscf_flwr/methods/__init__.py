@@ -126,7 +126,7 @@ def _check_privacy(config: RunConfig, method: type[Method]) -> None:
         if (value := getattr(config.privacy, name)) != field.default
     }
     for name in sorted(asked.keys() - method.privacy):
-        honouring = [known for known in BUILT_IN if name in method_named(known).privacy]
+        honouring = [known for known in BUILT_IN if name in method_named(known).variant(config).privacy]
         raise ConfError(
             f"privacy.{name} is {asked[name]}, but method '{config.method}' does not honour it: remove it, "
             f"or take a method that does: {', '.join(honouring)}"
