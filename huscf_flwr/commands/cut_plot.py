@@ -13,7 +13,6 @@ from huscf_flwr.bench.rehearsal import RehearsedStep
 from huscf_flwr.cuts.baselines import discriminator_on_client, full_networks_on_client
 from huscf_flwr.cuts.devices import Device, deal
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
-from huscf_flwr.models import Cut
 
 _POINTS = 12
 
@@ -27,7 +26,7 @@ def latency_curves(
     counts = np.unique(np.linspace(1, len(problem.devices), _POINTS).round().astype(int)).tolist()
     placements: dict[str, Callable[[CutProblem], float]] = {
         f"cuts by {solver.name}": lambda at: solver.solve(at, seed=seed).latency_s,
-        "lightest cut everywhere": lambda at: at.latency([Cut()] * len(at.devices)),
+        "lightest cut everywhere": lambda at: at.latency([at.cuts[0]] * len(at.devices)),
         "full networks on the client": full_networks_on_client,
         "discriminator only, 1 server batch": lambda at: discriminator_on_client(at, 1),
     }

@@ -63,8 +63,12 @@ def cuts_command(
     ] = "exact",
     solver: Annotated[str, typer.Option("--solver", help=", ".join(SOLVERS))] = "exact",
     cut: Annotated[
-        str, typer.Option("--cut", help="for fixed: blocks kept in the two heads and tails, such as 2,1,2,1")
-    ] = "1,1,1,1",
+        str,
+        typer.Option(
+            "--cut",
+            help="for fixed: blocks kept in heads and tails, such as 2,1,2,1; by default the lightest",
+        ),
+    ] = "",
     batch_size: BatchSize = 64,
     seed: Annotated[int, typer.Option("--seed", help="of the genetic search")] = 0,
     output: OutputFormat = Format.TABLE,
@@ -76,11 +80,15 @@ def cuts_command(
     steps_per_round: Annotated[
         int | None, typer.Option("--steps-per-round", help="add the transfer of segments once a round")
     ] = None,
+    local_discriminator: Annotated[
+        bool,
+        typer.Option("--local-discriminator", help="clients keep all of it: privacy.local_discriminator"),
+    ] = False,
 ) -> None:
     """Choose a cut for every client and show what a step costs.
 
     A cut is the number of blocks kept in generator head, generator tail, discriminator head and
-    discriminator tail; each is at least 1.
+    discriminator tail; each is at least 1. A local discriminator is a head of all blocks, and a tail of none.
     """
     if context.invoked_subcommand is not None:
         return
@@ -93,8 +101,9 @@ def cuts_command(
             batch_size,
             _flop_rule(flops),
             LatencyOptions(server_link_shared, steps_per_round),
+            local_discriminator=local_discriminator,
         )
-        asked = _Asked(profiles, problem, _solver(solver, cut), seed)
+        asked = _Asked(profiles, problem, _solver(solver, cut, problem), seed)
         if compare_all:
             _show_comparison(asked, output)
         else:
@@ -168,8 +177,10 @@ def _flop_rule(name: str) -> FlopRule:
     raise ValueError(f"--flops is '{name}'; choose one of {', '.join(FLOP_RULES)}")
 
 
-def _solver(name: str, cut: str) -> CutSolver:
-    return FixedCuts(_parse_cut(cut)) if name == "fixed" else solver_named(name)
+def _solver(name: str, cut: str, problem: CutProblem) -> CutSolver:
+    if name != "fixed":
+        return solver_named(name)
+    return FixedCuts(_parse_cut(cut) if cut else problem.cuts[0])
 
 
 def _parse_cut(text: str) -> Cut:
@@ -191,7 +202,8 @@ def _show_solution(asked: _Asked, output: Format) -> None:
 
 
 def _show_comparison(asked: _Asked, output: Format) -> None:
-    fixed = asked.solver if isinstance(asked.solver, FixedCuts) else FixedCuts()
+    lightest = FixedCuts(asked.problem.cuts[0])
+    fixed = asked.solver if isinstance(asked.solver, FixedCuts) else lightest
     solvers = [fixed if name == "fixed" else solver_named(name) for name in SOLVERS]
     rest = without_slowest_class(asked.problem, asked.profiles)
     placements = compare(asked.problem, rest, solvers, seed=asked.seed)

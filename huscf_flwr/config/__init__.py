@@ -9,6 +9,7 @@ string means that nothing was said.
 """
 
 from huscf_flwr.config.own_place import keep_named_files
+from huscf_flwr.config.privacy_section import PrivacySection
 from huscf_flwr.config.reading import (
     RunConfigValue,
     dump_config,
@@ -43,6 +44,7 @@ __all__ = [
     "MethodSettings",
     "ModelSection",
     "OptimiserSection",
+    "PrivacySection",
     "RunConfig",
     "RunConfigValue",
     "Section",

@@ -22,6 +22,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 
 from huscf_flwr.conf_files import ConfError, validate
 from huscf_flwr.config.modes import label_of, over_mode
+from huscf_flwr.config.privacy_section import PrivacySection
 from huscf_flwr.config.sections import (
     CheckpointSection,
     ClassifierSection,
@@ -142,6 +143,7 @@ class RunConfig(Section):
     executor: ExecutorSection = ExecutorSection()
     checkpoint: CheckpointSection = CheckpointSection()
     compute: ComputeSection = ComputeSection()
+    privacy: PrivacySection = PrivacySection()
 
     @model_validator(mode="before")
     @classmethod

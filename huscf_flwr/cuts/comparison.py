@@ -13,6 +13,7 @@ from huscf_flwr.cuts.baselines import discriminator_on_client, full_networks_on_
 from huscf_flwr.cuts.devices import DeviceFile, deal
 from huscf_flwr.cuts.limits import NoLegalCutError
 from huscf_flwr.cuts.problem import CutProblem, CutSolver, Solution
+from huscf_flwr.cuts.solvers.exact import ExactSolver
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ComparedPlacement:
 def compare(
     problem: CutProblem, without_slowest: CutProblem | None, solvers: Sequence[CutSolver], *, seed: int
 ) -> tuple[ComparedPlacement, ...]:
-    """Return the solvers' lines in their order, then the baselines'.
+    """Return the solvers' lines in their order, then that of a local discriminator, then the baselines'.
 
     Raises ``NoLegalCutError`` if a device has no legal cut at all; a solver whose own cuts are forbidden (the
     fixed ones) only gets an empty line.
@@ -41,7 +42,25 @@ def compare(
         solution = _solve_if_allowed(solver, problem, seed)
         rest = None if without_slowest is None else _solve_if_allowed(solver, without_slowest, seed)
         lines.append(ComparedPlacement(solver.name, _latency(solution), _latency(rest), solution))
-    return (*lines, *_baselines(problem, without_slowest))
+    return (*lines, *_other_placement(problem, without_slowest, seed), *_baselines(problem, without_slowest))
+
+
+def _other_placement(
+    problem: CutProblem, without_slowest: CutProblem | None, seed: int
+) -> tuple[ComparedPlacement, ...]:
+    """Return what the exact solver makes of a local discriminator; nothing if all lines are about it."""
+    if problem.local_discriminator:
+        return ()
+    local = replace(problem, local_discriminator=True)
+    rest = None if without_slowest is None else replace(without_slowest, local_discriminator=True)
+    solver, found = ExactSolver(), []
+    for each in (local, rest):
+        try:
+            found.append(None if each is None else solver.solve(each, seed=seed))
+        except NoLegalCutError:
+            found.append(None)
+    name = f"whole discriminator on the client, {solver.name}"
+    return (ComparedPlacement(name, _latency(found[0]), _latency(found[1]), found[0]),)
 
 
 def _latency(solution: Solution | None) -> float | None:

@@ -97,6 +97,11 @@ class NetworkCosts:
         places = np.arange(len(self.parameters))
         return (places < head) | (places >= len(places) - tail)
 
+    @property
+    def edge_bytes(self) -> Floats:
+        """What crosses if the network is cut before block i, [blocks + 1]; nothing at its own two ends."""
+        return np.concatenate([[0.0], self.boundary_bytes[:-1], [0.0]])
+
     def total_gflop(self) -> float:
         """Return the arithmetic of a client that runs the whole network."""
         return float(self.client_forward_gflop.sum() + self.client_backward_gflop.sum())

@@ -25,6 +25,11 @@ The equations of the authors' CutLayerSelection.fitness are the case L = 1. As t
 the discriminator are taken together in its forward and backward stages; backward, where the third pass costs
 less than the others, that is a lower bound of the passes one after the other. Not modelled: optimiser steps,
 clustering and aggregation at the end of a round.
+
+A local discriminator has one choice of depth, whole, and no block on the server: its two stages are the
+slowest client's arithmetic, without a wait or a link. It runs between the generator's tail forward and
+backward with nobody to wait for, so that the sum of the slowest is an upper bound where another client is
+slowest in each; it is exact where one is slowest throughout.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ from numpy.typing import NDArray
 from huscf_flwr.cuts.costs import Floats, ModelCosts
 from huscf_flwr.cuts.devices import Device, Server
 from huscf_flwr.cuts.part_times import PartTimes, Speeds, part_times
-from huscf_flwr.models import NETWORKS, Cut, ModelSpec, NetworkName, largest_cut
+from huscf_flwr.models import NETWORKS, Cut, ModelSpec, NetworkName, largest_cut, smallest_cut
 
 Integers = NDArray[np.integer]
 
@@ -97,8 +102,11 @@ class LatencyModel:
         *,
         weights: Integers | None = None,
         options: LatencyOptions | None = None,
+        local_discriminator: bool = False,
     ) -> None:
         """Tabulate the times of every row, part and depth."""
+        self.local_discriminator = local_discriminator
+        self.least = smallest_cut(spec, local_discriminator=local_discriminator)
         self.options = options or LatencyOptions()
         self.devices = tuple(devices)
         self.weights = np.ones(len(self.devices), dtype=np.int64) if weights is None else weights
@@ -106,9 +114,10 @@ class LatencyModel:
         self.speeds = Speeds.of(
             self.devices, server, self.clients, server_link_shared=self.options.server_link_shared
         )
+        largest = largest_cut(spec, local_discriminator=local_discriminator)
         self.parts = tuple(
-            part_times(name, costs, self.speeds, depths)
-            for name, depths in zip(Cut._fields, largest_cut(spec), strict=True)
+            part_times(name, costs, self.speeds, range(least, most + 1))
+            for name, least, most in zip(Cut._fields, self.least, largest, strict=True)
         )
         self.middle_s = {network: self._middle_seconds(spec, costs, network) for network in NETWORKS}
 
@@ -137,7 +146,9 @@ class LatencyModel:
         return seconds
 
     def _latency(self, cuts: Integers) -> Floats:
-        stages = [self.stage_seconds(part, cuts[..., part] - 1).sum(axis=0) for part in range(4)]
+        stages = [
+            self.stage_seconds(part, cuts[..., part] - self.least[part]).sum(axis=0) for part in range(4)
+        ]
         seconds = np.asarray(sum(stages)) + self.constant_s
         if self.options.steps_per_round is not None:
             seconds += self._round_transfers(cuts).max(axis=1)
@@ -156,6 +167,9 @@ class LatencyModel:
         assignment = np.array(cuts, dtype=np.int64)
         stages: list[Stage] = []
         for network, head, tail in zip(NETWORKS, (0, 2), (1, 3), strict=True):
+            if network == "discriminator" and self.local_discriminator:
+                stages += [self._stage(head, stage, assignment) for stage in (_FORWARD, _BACKWARD)]
+                continue
             forward, backward = self.middle_s[network]
             stages += [
                 self._stage(head, _FORWARD, assignment),
@@ -175,7 +189,7 @@ class LatencyModel:
 
     def client_seconds(self, cuts: Sequence[Cut]) -> tuple[Floats, Floats]:
         """Return each row's arithmetic [rows] and transfers [rows] of one step, waiting left out."""
-        depths = np.array(cuts, dtype=np.int64) - 1
+        depths = np.array(cuts, dtype=np.int64) - np.array(self.least)
         rows = np.arange(len(self.devices))
         compute = sum(part.compute_s[:, rows, depths[:, i]].sum(axis=0) for i, part in enumerate(self.parts))
         link = sum(part.link_s[:, rows, depths[:, i]].sum(axis=0) for i, part in enumerate(self.parts))
@@ -183,11 +197,12 @@ class LatencyModel:
 
     def _stage(self, part: int, direction: int, assignment: Integers) -> Stage:
         times = self.parts[part]
-        depths = assignment[:, part] - 1
+        depths = assignment[:, part] - self.least[part]
         waiting = self._server_wait(times, depths[None])[direction, 0]
         seconds = times.client_s()[direction, np.arange(len(depths)), depths] + waiting[depths]
-        name = f"{times.name.replace('_', ' ')} {('forward', 'backward')[direction]}"
-        return self._slowest(name, seconds)
+        whole = self.local_discriminator and times.name == "discriminator_head"
+        name = "whole discriminator" if whole else times.name.replace("_", " ")
+        return self._slowest(f"{name} {('forward', 'backward')[direction]}", seconds)
 
     def _slowest(self, name: str, seconds: Floats) -> Stage:
         row = int(seconds.argmax())
@@ -203,12 +218,14 @@ class LatencyModel:
         """Return [...]: bytes of the weights that a client with each of ``cuts`` [..., 4] keeps."""
         sizes = np.zeros(cuts.shape[:-1])
         for index, part in enumerate(self.parts):
-            sizes += part.segment_bytes[cuts[..., index] - 1]
+            sizes += part.segment_bytes[cuts[..., index] - self.least[index]]
         return sizes
 
     def _middle_seconds(
         self, spec: ModelSpec, costs: ModelCosts, network: NetworkName
     ) -> tuple[float, float]:
+        if network == "discriminator" and self.local_discriminator:
+            return 0.0, 0.0
         index = spec.network(network).middle_index
         of_network = costs.network(network)
         forward = of_network.server_forward_gflop[index]

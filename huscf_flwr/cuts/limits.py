@@ -84,13 +84,13 @@ class _Limit:
     """The nearest that any cut comes to it."""
 
 
-def cut_demands(spec: ModelSpec, costs: ModelCosts) -> CutDemands:
-    """Return what each legal cut of the model asks of a client.
+def cut_demands(spec: ModelSpec, costs: ModelCosts, *, local_discriminator: bool = False) -> CutDemands:
+    """Return what each legal cut of the model asks of a client; see ``legal_cuts``.
 
     Memory is an estimate: weights, their gradients and moments, and what autograd keeps; the framework's
     own needs and the images are left out.
     """
-    cuts = legal_cuts(spec)
+    cuts = legal_cuts(spec, local_discriminator=local_discriminator)
     demands = np.zeros((3, len(cuts)))
     for column, cut in enumerate(cuts):
         for network in NETWORKS:
@@ -105,5 +105,5 @@ def _of_network(costs: NetworkCosts, head: int, tail: int) -> Floats:
     kept = costs.kept(head, tail)
     memory = _BYTES_PER_TRAINED_PARAMETER * costs.parameters[kept].sum() + costs.kept_bytes[kept].sum()
     gflop = (costs.client_forward_gflop + costs.client_backward_gflop)[kept].sum()
-    crossing = 2 * (costs.boundary_bytes[head - 1] + costs.boundary_bytes[-tail - 1])
+    crossing = 2 * (costs.edge_bytes[head] + costs.edge_bytes[len(costs.parameters) - tail])
     return np.array([memory, gflop, crossing])

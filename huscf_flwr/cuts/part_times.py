@@ -1,7 +1,7 @@
 """Times of each part of a cut, tabulated once for all depths: what the latency model adds up.
 
-The *depth* of a part counts its movable blocks from zero: at depth d a head keeps blocks 0..d of its
-network, and a tail the last d + 1.
+The *depth* of a part counts its movable blocks from zero: at depth d a head keeps the first d blocks of its
+network beside those that each legal cut keeps, and a tail the last d.
 """
 
 from __future__ import annotations
@@ -75,27 +75,27 @@ class PartTimes:
         return self.compute_s + self.link_s
 
 
-def part_times(name: str, costs: ModelCosts, speeds: Speeds, depths: int) -> PartTimes:
-    """Tabulate the part that the field ``name`` of ``Cut`` sets, which has ``depths`` choices."""
+def part_times(name: str, costs: ModelCosts, speeds: Speeds, kept: range) -> PartTimes:
+    """Tabulate the part that the field ``name`` of ``Cut`` sets, with ``kept`` as its choices."""
     network: NetworkName = "generator" if name.startswith("generator") else "discriminator"
-    return _tabulate(name, costs.network(network), speeds, depths)
+    return _tabulate(name, costs.network(network), speeds, kept)
 
 
-def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, depths: int) -> PartTimes:
+def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, kept: range) -> PartTimes:
     """Take blocks and boundaries from the client's end inwards.
 
     Forward, a head's boundary crosses up and a tail's down; backward, the other way round.
     """
     is_head = name.endswith("head")
     inwards = slice(None) if is_head else slice(None, None, -1)
+    choices = slice(kept.start, kept.stop)
     kept_gflop = np.stack(
         [
-            np.cumsum(costs.client_forward_gflop[inwards])[:depths],
-            np.cumsum(costs.client_backward_gflop[inwards])[:depths],
+            _sums(costs.client_forward_gflop[inwards])[choices],
+            _sums(costs.client_backward_gflop[inwards])[choices],
         ]
     )
-    boundaries = costs.boundary_bytes[inwards]
-    crossing = boundaries[:depths] if is_head else boundaries[1 : depths + 1]
+    crossing = costs.edge_bytes[inwards][choices]
     directions = [speeds.upload_s_per_byte, speeds.download_s_per_byte]
     if not is_head:
         directions.reverse()
@@ -104,6 +104,11 @@ def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, depths: int) -> Pa
         name,
         compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None],
         link_s=np.stack(directions)[:, :, None] * crossing,
-        server_s=server[:, 1:depths] / speeds.server_gflops,
-        segment_bytes=_BYTES_PER_PARAMETER * np.cumsum(costs.parameters[inwards])[:depths],
+        server_s=server[:, kept.start : kept.stop - 1] / speeds.server_gflops,
+        segment_bytes=_BYTES_PER_PARAMETER * _sums(costs.parameters[inwards])[choices],
     )
+
+
+def _sums(of_blocks: Floats) -> Floats:
+    """Return the sums [blocks + 1] over the first 0, 1, ... blocks."""
+    return np.concatenate([[0.0], np.cumsum(of_blocks)])

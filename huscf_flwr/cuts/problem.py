@@ -14,7 +14,7 @@ from huscf_flwr.cuts.costs import FlopRule, ModelCosts, step_costs
 from huscf_flwr.cuts.devices import Device, Server
 from huscf_flwr.cuts.latency import Integers, LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import Booleans, CutDemands, cut_demands
-from huscf_flwr.models import Cut, ModelSpec, largest_cut
+from huscf_flwr.models import Cut, ModelSpec, largest_cut, smallest_cut
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class CutProblem:
     """Costs to take instead of those that ``flops`` counts; see ``timed_costs``."""
     sent_bytes: int = 4
     """What a number takes that crosses."""
+    local_discriminator: bool = False
+    """Every client keeps the whole discriminator: only the generator's cut is to be chosen."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` without clients."""
@@ -73,7 +75,7 @@ class CutProblem:
     @cached_property
     def demands(self) -> CutDemands:
         """The legal cuts and what each asks of a client."""
-        return cut_demands(self.spec, self.costs)
+        return cut_demands(self.spec, self.costs, local_discriminator=self.local_discriminator)
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
@@ -84,6 +86,21 @@ class CutProblem:
     def cut_table(self) -> Integers:
         """The legal cuts [cuts, 4]."""
         return np.array(self.cuts, dtype=np.int64)
+
+    @cached_property
+    def least(self) -> Integers:
+        """[4]: the lightest cut."""
+        return np.array(smallest_cut(self.spec, local_discriminator=self.local_discriminator))
+
+    @cached_property
+    def most(self) -> Integers:
+        """[4]: the heaviest cut."""
+        return np.array(largest_cut(self.spec, local_discriminator=self.local_discriminator))
+
+    @cached_property
+    def depth_table(self) -> Integers:
+        """The legal cuts [cuts, 4] as depths, which count from zero."""
+        return np.asarray(self.cut_table - self.least)
 
     @cached_property
     def classes(self) -> tuple[Device, ...]:
@@ -113,7 +130,7 @@ class CutProblem:
     @cached_property
     def model(self) -> LatencyModel:
         """Latency of assignments with one row for each client."""
-        return LatencyModel(self.spec, self.costs, self.devices, self.server, options=self.options)
+        return self._latency_model(self.devices, None)
 
     @cached_property
     def class_model(self) -> LatencyModel:
@@ -123,17 +140,28 @@ class CutProblem:
     def grouped_model(self, classes: Integers, sizes: Integers) -> LatencyModel:
         """Latency of assignments with one row for each group of ``sizes`` clients of one of ``classes``."""
         devices = [self.classes[index] for index in classes]
-        return LatencyModel(self.spec, self.costs, devices, self.server, weights=sizes, options=self.options)
+        return self._latency_model(devices, sizes)
+
+    def _latency_model(self, devices: Sequence[Device], weights: Integers | None) -> LatencyModel:
+        return LatencyModel(
+            self.spec,
+            self.costs,
+            devices,
+            self.server,
+            weights=weights,
+            options=self.options,
+            local_discriminator=self.local_discriminator,
+        )
 
     @cached_property
     def allowed_depths(self) -> tuple[Booleans, ...]:
         """For each part [classes, depths]: which depths occur in a cut that is allowed."""
         return tuple(
             np.stack(
-                [self.allowed[:, self.cut_table[:, part] == kept].any(axis=1) for kept in range(1, most + 1)],
+                [self.allowed[:, self.depth_table[:, part] == depth].any(axis=1) for depth in range(depths)],
                 axis=1,
             )
-            for part, most in enumerate(largest_cut(self.spec))
+            for part, depths in enumerate((self.most - self.least + 1).tolist())
         )
 
     @cached_property
@@ -143,7 +171,7 @@ class CutProblem:
             return False
         combined = np.ones_like(self.allowed)
         for part, depths in enumerate(self.allowed_depths):
-            combined &= depths[:, self.cut_table[:, part] - 1]
+            combined &= depths[:, self.depth_table[:, part]]
         return bool((combined == self.allowed).all())
 
     def latency(self, cuts: Sequence[Cut]) -> float:

@@ -247,6 +247,7 @@ def _cut_drawings(cut: Any, blocks: Mapping[str, tuple[int, int]]) -> tuple[CutD
     drawings = []
     for (network, (count, middle)), head, tail in zip(blocks.items(), cut[::2], cut[1::2], strict=True):
         places = ["client" if index < head or index >= count - tail else "server" for index in range(count)]
-        places[middle] = "middle"
+        if head <= middle < count - tail:
+            places[middle] = "middle"
         drawings.append(CutDrawing(network, tuple(places)))
     return tuple(drawings)

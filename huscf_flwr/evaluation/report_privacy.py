@@ -18,6 +18,8 @@ class AttackedCut:
 
     name: str
     clients: int
+    sees_images: bool
+    """Whether activations of real images cross at all."""
     failed: bool
     """Whether the attacks have failed where nothing explains it; then they prove nothing."""
     steps: tuple[Step, ...]
@@ -58,6 +60,7 @@ def _attacked(record: RunRecord, cut: Json) -> AttackedCut:
     return AttackedCut(
         name=name,
         clients=len(clients) if isinstance(clients, list) else 0,
+        sees_images=bool(cut.get("sees_images", True)),
         failed=bool(cut.get("failed")),
         steps=tuple(map(_step, items(cut, "steps"))),
         mean_image=known_number(cut.get("mean_image")),

@@ -24,6 +24,9 @@ PRIVACY_SECTION = """\
     <div class="scroll"><img src="{{ cut.picture }}"
       alt="true and reconstructed images, cut {{ cut.name }}"></div>
     {% endif %}
+    {% if not cut.sees_images %}
+    <p>No activation of a real image is in what crosses, so there is none to attack.</p>
+    {% else %}
     <div class="scroll"><table>
       <thead><tr><th>Step</th><th class="text">Best attack</th><th>Images, dB</th>
         <th>Their mean image, dB</th><th>SSIM</th><th>Labels right</th></tr></thead>
@@ -35,6 +38,7 @@ PRIVACY_SECTION = """\
       {% endfor %}
       </tbody>
     </table></div>
+    {% endif %}
   </article>
   {% endfor %}
 </section>

@@ -24,6 +24,7 @@ from huscf_flwr.federation.features import (
     clustering_features,
     comparable_means,
     feature_space,
+    sketched,
 )
 from huscf_flwr.federation.known_clusters import KnownClusters
 from huscf_flwr.federation.weighting import KLDWeighting, SampleWeighting, Weighting
@@ -55,4 +56,5 @@ __all__ = [
     "feature_space",
     "label_divergences",
     "match_clusters",
+    "sketched",
 ]

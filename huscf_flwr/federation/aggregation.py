@@ -15,7 +15,7 @@ A block is named by any hashable key; nothing here depends on what the keys mean
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -65,6 +65,7 @@ def aggregate(
     global_weights: Mapping[int, float],
     *,
     buffers: Buffers,
+    shared: Collection[Key] = (),
 ) -> Aggregate[Key]:
     """Average the clients' blocks within each cluster, and the server's over all clients.
 
@@ -79,6 +80,8 @@ def aggregate(
         cluster_weights: each client's weight in its cluster; they sum to one in every cluster.
         global_weights: each client's weight among all clients; they sum to one.
         buffers: see ``Buffers``.
+        shared: blocks that are the same in every cluster, whoever keeps them: averaged over all clients, with
+            the global weights, as the server's are.
 
     Raises:
         ValueError: the mappings have different clients, weights do not sum to one, a block is kept neither
@@ -93,10 +96,17 @@ def aggregate(
     _check_sums({"the global average": clients}, global_weights)
 
     kept = list(dict.fromkeys(key for client in clients for key in client_blocks[client]))
+    common = {
+        key: _average(_copies(key, clients, client_blocks, body, global_weights), buffers)
+        for key in kept
+        if key in shared
+    }
     return Aggregate(
         clusters={
             name: {
-                key: _average(_copies(key, members[name], client_blocks, body, cluster_weights), buffers)
+                key: common[key]
+                if key in common
+                else _average(_copies(key, members[name], client_blocks, body, cluster_weights), buffers)
                 for key in kept
             }
             for name in sorted(members)

@@ -9,7 +9,7 @@ says what the authors' code does and where, so that the effect of every repair c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -117,6 +117,7 @@ class ClusteredAveraging:
         seed: int,
         known: KnownClusters | None = None,
         label_counts: Mapping[int, Tensor] | None = None,
+        shared: Collection[Key] = (),
     ) -> RoundResult[Key]:
         """Cluster, weigh and average; the inputs are not changed.
 
@@ -133,6 +134,7 @@ class ClusteredAveraging:
                 are there.
             label_counts: by client id, images of each label, [C]. If they are given, divergences are between
                 them, and not between activations; clients that are not of the round are left aside.
+            shared: blocks that clients keep and that are averaged over all of them; see ``aggregate``.
 
         Raises:
             ValueError: the mappings have different clients, ``bodies`` has more or less than one entry, or
@@ -141,7 +143,7 @@ class ClusteredAveraging:
         clients = _common_clients(statistics, samples, client_blocks)
         if len(bodies) != 1:
             raise ValueError(f"all clients share one body, but bodies {sorted(bodies)} were given")
-        ((shared, body),) = bodies.items()
+        ((body_name, body),) = bodies.items()
         plain = round_number <= self.plain_rounds
         found = self._clusters(clients, statistics, plain, previous_clusters, known, seed)
         clusters = found.clusters
@@ -158,6 +160,7 @@ class ClusteredAveraging:
             cluster_weights,
             global_weights,
             buffers=self.buffers,
+            shared=shared,
         )
         if plain:
             result = _for_every_cluster(result, clusters)
@@ -171,7 +174,7 @@ class ClusteredAveraging:
             divergences=divergences,
             global_divergences=global_divergences,
             cluster_blocks=result.clusters,
-            bodies={shared: result.body},
+            bodies={body_name: result.body},
         )
 
     def after_round_apart(

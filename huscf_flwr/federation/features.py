@@ -109,7 +109,7 @@ class ActivationAccumulator:
             return
         mean = batch.mean(0)
         centred = batch - mean
-        sketched = _sketch(centred)
+        within = sketched(centred)
         samples = self.samples + len(batch)
         shift = mean - self._mean
         if self.samples == 0:
@@ -118,9 +118,9 @@ class ActivationAccumulator:
         else:
             between = self.samples * len(batch) / samples
             self._mean = self._mean + shift * (len(batch) / samples)
-        sketched_shift = _sketch(shift[None])
+        sketched_shift = sketched(shift[None])
         self._squares = self._squares + centred.square().sum(0) + between * shift.square()
-        self._products = self._products + sketched.T @ sketched + between * sketched_shift.T @ sketched_shift
+        self._products = self._products + within.T @ within + between * sketched_shift.T @ sketched_shift
         self.samples = samples
 
     def statistics(self) -> ActivationStatistics:
@@ -136,7 +136,7 @@ class ActivationAccumulator:
             variance=(self._squares / self.samples).cpu(),
             samples=self.samples,
             sketch=Sketch(
-                mean=_sketch(self._mean[None])[0].cpu(),
+                mean=sketched(self._mean[None])[0].cpu(),
                 covariance=(self._products / self.samples).cpu(),
             ),
         )
@@ -257,8 +257,8 @@ def _whitening(sketches: Sequence[Sketch]) -> FeatureSpace:
     return FeatureSpace(directions=directions, spread=variances.sqrt() if average > 0 else None)
 
 
-def _sketch(activations: Tensor) -> Tensor:
-    """Project activations [B, ...] onto the sketch's directions: [B, D]."""
+def sketched(activations: Tensor) -> Tensor:
+    """Return activations [B, ...] in the sketch's directions, [B, D]: a linear map, the same for all."""
     flat = activations.flatten(1)
     return torch.mm(flat, _directions(flat.shape[1], flat.device))
 

@@ -8,7 +8,8 @@ classifiers it has. Its device profile is named by `device-profile` (`FILE:NAME`
 rounds, such as its optimisers' moments, lies in `state-folder`. A SuperNode without them hosts virtual
 clients of the configured scenario, and keeps theirs in the run's folder. `root-certificates` names the file
 by which either knows the split executor, usually the one by which `flower-supernode --root-certificates`
-knows the SuperLink: a ClientApp is not told of that.
+knows the SuperLink: a ClientApp is not told of that. Without the settings of privacy that `require-privacy`
+names, the SuperNode takes no part in a run: it does not join, and refuses whatever message comes anyway.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from huscf_flwr.flower.messages import (
     claim_of,
 )
 from huscf_flwr.flower.own_files import own_files_told
-from huscf_flwr.flower.owner import Owner, owner_of, root_certificates_of
+from huscf_flwr.flower.owner import Owner, check_required_privacy, owner_of, root_certificates_of
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Client
 from huscf_flwr.process import prepare_process
@@ -68,6 +69,7 @@ def join(message: Message, context: Context) -> Message:
     """Say which client this SuperNode owns, if any, and whether it can run beside the others."""
     invitation = Invitation.from_records(message.content)
     owner = owner_of(context)
+    check_required_privacy(context, from_run_config(context.run_config))
     admitted = True
     if invitation.address is not None and invitation.token is not None:
         roots = root_certificates_of(context)
@@ -80,6 +82,7 @@ def join(message: Message, context: Context) -> Message:
 def describe(message: Message, context: Context) -> Message:
     """Let the clients introduce themselves."""
     config = _config(context)
+    check_required_privacy(context, config)
     clients = DescribeRequest.from_records(message.content).clients
     owner = owner_of(context)
     if owner is not None:
@@ -102,6 +105,7 @@ def train(message: Message, context: Context) -> Message:
     host = _host(config, owner, assignment.training)
     # The stream comes first: whatever fails within it, the other hosts learn at once and do not wait.
     with mistakes_told(), _channel(config, request, context, owner) as channel, _own_files_told(owner):
+        check_required_privacy(context, config)
         if owner is None:
             _check_images(config, assignment.training)
         timer = _timer(config, assignment.clients, owner)
@@ -115,6 +119,7 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the clients' own models, and judge a product on the test data of the owned client."""
     config = _config(context)
+    check_required_privacy(context, config)
     method = method_of(config)
     request = EvaluateRequest.from_records(message.content, method)
     owner = owner_of(context)

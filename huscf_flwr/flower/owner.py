@@ -10,7 +10,7 @@ from pathlib import Path
 from flwr.app import Context
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import PrivacySection, RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
 from huscf_flwr.data import ClientData, Domain, DomainSource, Fit, load_domain, split_held_out
 from huscf_flwr.data.formats.found import OtherClassesError
@@ -35,6 +35,7 @@ _KEYS = (
     "image-column",
     "label-column",
     "root-certificates",
+    "require-privacy",
 )
 
 
@@ -183,6 +184,35 @@ def root_certificates_of(context: Context) -> bytes | None:
             f"node config: root-certificates: {file} cannot be read ({error.strerror}); "
             f"give the file that flower-supernode --root-certificates has"
         ) from error
+
+
+class RefusedSessionError(ValueError):
+    """The node config demands privacy that a run does not have, so no client of the SuperNode takes part."""
+
+
+def check_required_privacy(context: Context, config: RunConfig) -> None:
+    """Raise ``RefusedSessionError`` unless a run has all settings of privacy that the node config demands.
+
+    Also ``ValueError`` if it demands something that is no such setting.
+    """
+    demanded = str(context.node_config.get("require-privacy", ""))
+    settings = {name.replace("_", "-"): name for name in _switches()}
+    for key in filter(None, (part.strip() for part in demanded.split(","))):
+        if key not in settings:
+            raise ValueError(
+                f"node config: require-privacy: '{key}'{did_you_mean(key, settings)}: there are "
+                f"{', '.join(settings)}"
+            )
+        if not getattr(config.privacy, settings[key]):
+            raise RefusedSessionError(
+                f"require-privacy is {key}, but the run has privacy.{settings[key]} = false, and so clients "
+                "would send more than their owner allows; run with it set to true, or without this SuperNode"
+            )
+
+
+def _switches() -> list[str]:
+    """Return the settings of privacy that are on or off."""
+    return [name for name, field in PrivacySection.model_fields.items() if field.annotation is bool]
 
 
 @lru_cache(maxsize=2)

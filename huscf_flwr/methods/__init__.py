@@ -78,9 +78,11 @@ def method_of(config: RunConfig) -> type[Method]:
     """Return the class that a run trains with: that of its method, or the variant that settings choose.
 
     Raises:
-        ConfError: if there is no such method, or its clients score models and no score may cross.
+        ConfError: if there is no such method, it does not honour a setting of privacy, or its clients score
+            models and no score may cross.
     """
     method = method_named(config.method).variant(config)
+    _check_privacy(config, method)
     if keeps_models(method.client) and not method.crossing.scores:
         raise ConfError(
             f"'method' is '{config.method}': {method.client.__name__} has models of its own to score, but "
@@ -114,6 +116,21 @@ def _check_sections(sections: Iterable[str], known: set[str]) -> None:
                 f"unknown section '{name}'{did_you_mean(name, sorted(known | common))}: remove it or correct "
                 f"its name, or choose the method that it belongs to; known are {', '.join(sorted(known))}"
             )
+
+
+def _check_privacy(config: RunConfig, method: type[Method]) -> None:
+    """Raise ``ConfError`` for a setting of privacy that is not at its default and that is not honoured."""
+    asked = {
+        name: value
+        for name, field in type(config.privacy).model_fields.items()
+        if (value := getattr(config.privacy, name)) != field.default
+    }
+    for name in sorted(asked.keys() - method.privacy):
+        honouring = [known for known in BUILT_IN if name in method_named(known).variant(config).privacy]
+        raise ConfError(
+            f"privacy.{name} is {asked[name]}, but method '{config.method}' does not honour it: remove it, "
+            f"or take a method that does: {', '.join(honouring)}"
+        )
 
 
 def _is_method(found: object) -> bool:

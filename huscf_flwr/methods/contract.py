@@ -248,6 +248,8 @@ class Method(ABC):
     crossing: ClassVar[Crossing]
     version: ClassVar[int] = 1
     """Of what the method computes; a higher one says that results of earlier versions are not its own."""
+    privacy: ClassVar[frozenset[str]] = frozenset()
+    """The settings of ``PrivacySection`` that it honours; others must be at their defaults."""
     pools_domains: ClassVar[bool] = False
     """A client is a whole domain, with what all of that domain's clients hold: ``PooledImages``.
 

@@ -6,10 +6,13 @@ from huscf_flwr.models.cut import (
     body_indices,
     check_cut,
     client_block_keys,
+    has_local_discriminator,
     head_indices,
     largest_cut,
     legal_cuts,
+    smallest_cut,
     tail_indices,
+    with_local_discriminator,
 )
 from huscf_flwr.models.generators import (
     Sampler,
@@ -65,6 +68,7 @@ __all__ = [
     "check_cut",
     "client_block_keys",
     "flatten_blocks",
+    "has_local_discriminator",
     "head_indices",
     "initial_states",
     "largest_cut",
@@ -73,9 +77,11 @@ __all__ = [
     "model_spec_of",
     "output_change",
     "sampler_of",
+    "smallest_cut",
     "state_on_cpu",
     "tail_indices",
     "unflatten_blocks",
     "weight_dtype",
+    "with_local_discriminator",
     "with_measured_statistics",
 ]

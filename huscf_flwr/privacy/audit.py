@@ -60,7 +60,7 @@ class ClientAudit:
     cut: Cut
     attacked: tuple[Attacked, ...]
     labels_read: tuple[LabelsRead, ...]
-    """Of each step, where fakes have the labels of the real batch."""
+    """Of each step, where fakes have the labels of the real batch, or there is nothing else to guess by."""
     labels_known: float | None
     """Share of all classes of which it knows whether the client has any; None if nothing says so."""
     labels_present: float
@@ -96,17 +96,20 @@ def audit_client(
 ) -> ClientAudit:
     """Attack what crossed of one client of HuSCF-GAN, and compare with the truth.
 
-    Raises ``OtherBatchesError`` if the truth is not known after all.
+    Where no activation of a real image crosses, there is no image to attack. Raises ``OtherBatchesError`` if
+    the truth is not known after all.
     """
     view = server_view(config, transcript)
     images = population.images_of(transcript.client)
     batches = true_batches(config, transcript, images)
-    _check_truth(view, batches)
+    if view.has_real_activations:
+        _check_truth(view, batches)
     steps = [SeenStep(view, step) for step in transcript.frames]
     attacked = tuple(
         _compared(name, seen.step, ATTACKS[name](seen), batches[seen.step])
         for seen in steps
         for name in attacks
+        if view.has_real_activations
     )
     counts = torch.bincount(images.labels, minlength=view.spec.classes)
     truth = torch.cat([batch.images for batch in batches.values()]).float()
@@ -145,8 +148,9 @@ def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> None:
 
 def _labels_read(steps: Iterable[SeenStep], batches: Mapping[int, Batch]) -> Iterator[LabelsRead]:
     for seen in steps:
-        if seen.real_labels is not None:
-            yield LabelsRead(seen.step, seen.real_labels == batches[seen.step].labels)
+        read = seen.real_labels if seen.view.has_real_activations else seen.guessed_labels
+        if read is not None:
+            yield LabelsRead(seen.step, read == batches[seen.step].labels)
 
 
 def _compared(attack: str, step: int, found: Reconstruction, truth: Batch) -> Attacked:

@@ -19,7 +19,7 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
-from huscf_flwr.models import Cut
+from huscf_flwr.models import Cut, model_spec_of, with_local_discriminator
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
 from huscf_flwr.privacy.view import cut_name, cut_of
@@ -38,16 +38,23 @@ PICTURED = 10
 AS_TRAINED = "as trained"
 """Stands for the defences of a run that is there."""
 
-_UNDEFENDED: Mapping[str, Any] = {"fake_labels": "real", "compute.wire_dtype": None}
+_UNDEFENDED: Mapping[str, Any] = {
+    "fake_labels": "real",
+    "compute.wire_dtype": None,
+    "privacy.local_discriminator": False,
+}
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "fake-labels": {"fake_labels": "uniform"},
     "bfloat16": {"compute.wire_dtype": "bfloat16"},
+    "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
 }
 """Settings by the name of a defence; none of them has a formal guarantee.
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
 ``bfloat16``: activations cross with 8 bits of precision.
+``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
+generator's two numbers count.
 """
 
 
@@ -168,7 +175,11 @@ def variants(
 ) -> list[tuple[RunConfig, str]]:
     """Return the configuration of every run, with the name of its defence."""
     each_cut, each_defence = dict.fromkeys(cuts or (None,)), dict.fromkeys(defences)
-    return [(_variant(config, rounds, cut, defence), defence) for cut in each_cut for defence in each_defence]
+    planned = [
+        (_variant(config, rounds, cut, defence), defence) for cut in each_cut for defence in each_defence
+    ]
+    # Cuts that differ in a discriminator that is local are one.
+    return list({variant.name: (variant, defence) for variant, defence in planned}.values())
 
 
 def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> RunConfig:
@@ -176,6 +187,8 @@ def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> R
     for key, value in {**_UNDEFENDED, **DEFENCES[defence]}.items():
         section, _, name = key.rpartition(".")
         (content[section] if section else content)[name] = value
+    if cut is not None and content["privacy"]["local_discriminator"]:
+        cut = with_local_discriminator(model_spec_of(config), cut)
     content["rounds"] = rounds
     content["output"] = config.output / f"{config.name}-privacy"
     content["name"] = defence if cut is None else f"{defence}-cut-{cut_name(cut)}"
@@ -248,7 +261,8 @@ def _write(found: Audited, audits: Sequence[ClientAudit]) -> None:
         old.unlink()
     for cut in found.cuts:
         first = next(audit for audit in audits if audit.cut == cut.cut)
-        _draw(folder / f"cut-{cut.name}.png", first)
+        if cut.sees_images:
+            _draw(folder / f"cut-{cut.name}.png", first)
     write_json(folder / f"{PRIVACY}.json", found.as_json())
     write_report(found.config.folder)
 

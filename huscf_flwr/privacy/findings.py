@@ -45,7 +45,7 @@ class CutFindings:
     cut: Cut
     clients: tuple[int, ...]
     steps: tuple[StepFindings, ...]
-    """By step, from the first."""
+    """By step, from the first; none if no activation of a real image crosses."""
     labels_known: float | None
     """Mean share of all classes of which it knows whether a client has any."""
     labels_present: float
@@ -54,6 +54,13 @@ class CutFindings:
     """Decibel: what it would give to know the mean of a client's images, and no more."""
     majority: float
     """Share of labels that it would give to guess each client's most frequent one."""
+    labels: float | None = None
+    """Share of a batch's labels that are right, in the step that gives most away; None if none are read."""
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether activations of real images cross, so that there is something to attack."""
+        return bool(self.steps)
 
     @property
     def name(self) -> str:
@@ -68,11 +75,12 @@ class CutFindings:
     @property
     def failed(self) -> bool:
         """Whether the attacks have failed, which proves nothing."""
-        return self.steps[0].psnr < RECOGNISABLE
+        return self.sees_images and self.steps[0].psnr < RECOGNISABLE
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "cut": list(self.cut), "name": self.name, "failed": self.failed}
+        derived = {"name": self.name, "failed": self.failed, "sees_images": self.sees_images}
+        return {**asdict(self), "cut": list(self.cut), **derived}
 
 
 def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
@@ -81,15 +89,17 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
     for cut in sorted({audit.cut for audit in audits}):
         of_cut = [audit for audit in audits if audit.cut == cut]
         known = [audit.labels_known for audit in of_cut if audit.labels_known is not None]
+        steps = tuple(_best_by_step(of_cut))
         found.append(
             CutFindings(
                 cut=cut,
                 clients=tuple(audit.client for audit in of_cut),
-                steps=tuple(_best_by_step(of_cut)),
+                steps=steps,
                 labels_known=fmean(known) if known else None,
                 labels_present=fmean([audit.labels_present for audit in of_cut]),
                 mean_image=fmean([audit.mean_image for audit in of_cut]),
                 majority=fmean([audit.majority for audit in of_cut]),
+                labels=max((step.labels for step in steps), default=_most_read(of_cut)),
             )
         )
     return found
@@ -107,12 +117,28 @@ def verdict(found: Sequence[CutFindings]) -> list[str]:
 
 
 def _sentence(found: CutFindings) -> str:
+    if not found.sees_images:
+        read = f"{found.labels:.0%} of the labels of a batch" if found.labels is not None else "no labels"
+        chance = f"where the most frequent label is that of {found.majority:.0%}"
+        return (
+            f"no activation of a real image crosses from clients with cut {found.name}; by the labels of "
+            f"fakes the server gets {read}, {chance}"
+        )
     worst, who = found.worst, f"clients with cut {found.name}"
     beside = f"{worst.psnr:.0f} dB, where their mean image has {found.mean_image:.0f} dB"
-    labels = f"{max(step.labels for step in found.steps):.0%} of the labels of a batch"
+    labels = f"{found.labels:.0%} of the labels of a batch"
     if found.failed:
         return f"the attacks on images of {who} failed ({beside}), which proves nothing; it gets {labels}"
     return f"the server sees the images of {who}: {beside}; and {labels}"
+
+
+def _most_read(audits: Sequence[ClientAudit]) -> float | None:
+    """Return the share of labels that are right in the best step, of those read without any image."""
+    by_step: dict[int, list[Tensor]] = {}
+    for audit in audits:
+        for each in audit.labels_read:
+            by_step.setdefault(each.step, []).append(each.right)
+    return max(map(_share, by_step.values()), default=None)
 
 
 def _best_by_step(audits: Sequence[ClientAudit]) -> list[StepFindings]:

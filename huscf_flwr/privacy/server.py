@@ -54,6 +54,15 @@ class SeenStep:
         """A3: the labels [B] of the real batch, those of the fakes; None if these have their own."""
         return self.fake_labels if self.view.fakes_have_real_labels else None
 
+    @property
+    def guessed_labels(self) -> Tensor | None:
+        """A3 where no activation of a real image crosses: the fakes' labels [B], though they are others.
+
+        None if the generator's head is too long to read them.
+        """
+        head = self.view.head("generator")
+        return self.fake_labels if len(head) == 1 and reads_labels(head.at(0)) else None
+
 
 Attack = Callable[[SeenStep], Reconstruction]
 """Returns the real batch of a step, from what was seen of it."""

@@ -37,18 +37,19 @@ def audit_table(audits: Sequence[Audited]) -> Table:
 
 def _cells(audited: Audited, found: CutFindings) -> list[str]:
     scores = audited.scores
-    shown = ["attack failed", "proves nothing"]
-    if not found.failed:
+    shown = ["not in what crosses", "not in what crosses"]
+    if found.failed:
+        shown = ["attack failed", "proves nothing"]
+    elif found.sees_images:
         shown = [_decibel(found.steps[0]), _decibel(found.steps[-1]) if len(found.steps) > 1 else UNKNOWN]
-    labels = max(step.labels for step in found.steps)
     return [
         audited.defence,
         found.name,
         str(len(found.clients)),
         *shown,
         decimal(found.mean_image, 1),
-        decimal(found.worst.ssim, 2),
-        f"{labels:.0%} ({found.majority:.0%})",
+        decimal(found.worst.ssim, 2) if found.sees_images else UNKNOWN,
+        UNKNOWN if found.labels is None else f"{found.labels:.0%} ({found.majority:.0%})",
         UNKNOWN if found.labels_known is None else f"{found.labels_known:.0%} ({found.labels_present:.0%})",
         decimal(scores.get("label_fidelity"), 3),
         decimal(scores.get("tstr_accuracy"), 3),

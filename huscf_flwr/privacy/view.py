@@ -18,6 +18,7 @@ from huscf_flwr.models import (
     NetworkName,
     Shape,
     build_blocks,
+    has_local_discriminator,
     head_indices,
     tail_indices,
     unflatten_blocks,
@@ -55,6 +56,11 @@ class ServerView:
     def cut(self) -> Cut:
         """Where the client's networks are cut."""
         return cut_of(self.transcript.order)
+
+    @property
+    def has_real_activations(self) -> bool:
+        """Whether activations of real images crossed: none do from a client with the whole discriminator."""
+        return not has_local_discriminator(self.spec, self.cut)
 
     @property
     def image_shape(self) -> Shape:

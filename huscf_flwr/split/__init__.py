@@ -1,6 +1,7 @@
 """HuSCF-GAN's split networks: segments, both halves of the step, and what crosses in it."""
 
-from huscf_flwr.split.client import Batch, HostedClient, SplitClient
+from huscf_flwr.split.batch import Batch
+from huscf_flwr.split.client import HostedClient, SplitClient
 from huscf_flwr.split.exchanges import (
     CRITICISE,
     CRITICISM_BACKWARD,
@@ -9,8 +10,10 @@ from huscf_flwr.split.exchanges import (
     EXCHANGES,
     GENERATE,
     GENERATOR_BACKWARD,
+    LOCAL_EXCHANGES,
 )
 from huscf_flwr.split.executor import SHARED, Observer, SplitExecutor
+from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss
 from huscf_flwr.split.noise import noise_batch
 from huscf_flwr.split.segments import AdamSettings, Segments, adam_settings
 from huscf_flwr.split.unsplit import unsplit_step
@@ -23,15 +26,19 @@ __all__ = [
     "EXCHANGES",
     "GENERATE",
     "GENERATOR_BACKWARD",
+    "LOCAL_EXCHANGES",
     "SHARED",
     "AdamSettings",
     "Batch",
     "HostedClient",
+    "Learn",
     "Observer",
     "Segments",
     "SplitClient",
     "SplitExecutor",
+    "Watch",
     "adam_settings",
+    "adversarial_loss",
     "noise_batch",
     "unsplit_step",
 ]

@@ -6,12 +6,11 @@ sent what the server answers. Between two exchanges everything that autograd nee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from huscf_flwr.models import (
     CPU,
@@ -19,42 +18,18 @@ from huscf_flwr.models import (
     ModelSpec,
     check_cut,
     client_block_keys,
+    has_local_discriminator,
     head_indices,
     tail_indices,
-    weight_dtype,
 )
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import ClientStep, Computed, Frame, Recorder
+from huscf_flwr.split.batch import Batch
+from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss, criticise, learn
 from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
 
-
-@dataclass(frozen=True)
-class Batch:
-    """One mini-batch of a client: what never leaves it."""
-
-    images: Tensor
-    """[B, channels, size, size], from -1 to 1."""
-    labels: Tensor
-    """[B], int64."""
-    latents: Tensor
-    """[B, latent], standard normal."""
-    drawn_labels: Tensor | None = None
-    """[B], int64, of the fakes; None if these have the labels of the images."""
-
-    @property
-    def fake_labels(self) -> Tensor:
-        """[B], int64: the labels that fakes are generated with, and that the discriminator sees with them."""
-        return self.labels if self.drawn_labels is None else self.drawn_labels
-
-    @property
-    def tensors(self) -> Frame:
-        """What ``Batch(*tensors)`` is made of."""
-        drawn = () if self.drawn_labels is None else (self.drawn_labels,)
-        return self.images, self.labels, self.latents, *drawn
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on ``device``."""
-        return Batch(*(tensor.to(device) for tensor in self.tensors))
+_Discrimination = Generator[Computed, Frame, Mapping[str, Tensor]]
+"""The middle of a step, in which the discriminator learns; returns losses that nothing carried yet."""
 
 
 class SplitClient:
@@ -71,8 +46,11 @@ class SplitClient:
         adam: AdamSettings | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device = CPU,
+        learn: Learn = learn,
     ) -> None:
         """Build the segments of ``cut`` on ``device``, weights drawn from the stream of ``owner``.
+
+        ``learn`` is how a local discriminator learns; a split one does it with the server.
 
         Raises ``ValueError`` if the network does not allow the cut.
         """
@@ -89,6 +67,8 @@ class SplitClient:
             dtype=dtype,
             device=device,
         )
+        self.local_discriminator = has_local_discriminator(spec, cut)
+        self._learn = learn
         self._recorder: Recorder | None = None
         if device.type == "cuda":
             self._recorder = Recorder(client, device)
@@ -98,26 +78,49 @@ class SplitClient:
         """Where it computes."""
         return self.segments.device
 
-    def hosted_step(self, batch: Batch) -> ClientStep:
-        """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``."""
-        if self._recorder is None:
-            return self.step(batch)
+    def hosted_step(self, batch: Batch, watch: Watch | None = None) -> ClientStep:
+        """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``.
+
+        A step that is watched is not recorded: a recording replays what the device does, and calls nobody.
+        """
+        if self._recorder is None or watch is not None:
+            return self.step(batch, watch)
         return self._recorder.step(lambda tensors: self.step(Batch(*tensors)), batch.tensors)
 
-    def step(self, batch: Batch) -> ClientStep:
+    def step(self, batch: Batch, watch: Watch | None = None) -> ClientStep:
         """Train on one batch: six times yield what goes up and receive what comes down.
 
-        Batch and frames may come from any device.
+        With a local discriminator it is twice, and ``watch`` sees activations of the real images; where the
+        discriminator is split, the executor sees them. Batch and frames may come from any device.
         """
-        generator, discriminator = self.segments.generator, self.segments.discriminator
+        generator = self.segments.generator
         batch = batch.to(self.device)
-        fake_labels = batch.fake_labels
 
-        head_output = self._head(generator, batch.latents, fake_labels)
+        head_output = self._head(generator, batch.latents, batch.fake_labels)
         (received,) = yield Computed((head_output.detach(),))
         tail_input = self._leaf(received)
         fakes = self._tail(generator, tail_input)
 
+        if self.local_discriminator:
+            losses = self._discriminate_here(fakes, batch, watch)
+        else:
+            losses = yield from self._discriminate_together(fakes, batch)
+
+        gradients = yield Computed((_gradient(tail_input),), losses)
+        self._backward((head_output,), gradients)
+        generator.apply_gradients()
+
+    def _discriminate_here(self, fakes: Tensor, batch: Batch, watch: Watch | None) -> Mapping[str, Tensor]:
+        """Let the discriminator learn and then criticise ``fakes`` without the server; return both losses."""
+        discriminator = self.segments.discriminator
+        return {
+            "discriminator": self._learn(discriminator, fakes.detach(), batch, watch),
+            "generator": criticise(discriminator, fakes, batch.fake_labels),
+        }
+
+    def _discriminate_together(self, fakes: Tensor, batch: Batch) -> _Discrimination:
+        """Do the same with the server, in four exchanges, in which the losses are told."""
+        discriminator, fake_labels = self.segments.discriminator, batch.fake_labels
         fake_head = self._head(discriminator, fakes.detach(), fake_labels)
         real_head = self._head(discriminator, batch.images, batch.labels)
         fake_received, real_received = yield Computed((fake_head.detach(), real_head.detach()))
@@ -141,10 +144,7 @@ class SplitClient:
             torch.autograd.backward(loss)
         gradients = yield Computed((_gradient(fake_tail),), {"generator": loss.detach()})
         self._backward((fake_head,), gradients)
-
-        gradients = yield Computed((_gradient(tail_input),))
-        self._backward((head_output,), gradients)
-        generator.apply_gradients()
+        return {}
 
     def _head(self, part: TrainedBlocks, inputs: Tensor, labels: Tensor) -> Tensor:
         return part.blocks.run(head_indices(self.cut, part.blocks.network), inputs, labels)
@@ -184,9 +184,3 @@ class HostedClient:
 def _gradient(leaf: Tensor) -> Tensor:
     assert leaf.grad is not None
     return leaf.grad
-
-
-def adversarial_loss(logits: Tensor, target: float) -> Tensor:
-    """Return the mean binary cross entropy of ``logits`` against the same ``target`` for all."""
-    logits = logits.to(weight_dtype(logits.dtype))
-    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

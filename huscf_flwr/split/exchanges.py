@@ -1,10 +1,11 @@
-"""The six exchanges of HuSCF-GAN's step.
+"""The six exchanges of HuSCF-GAN's step, or the two that are left where clients keep the discriminator.
 
 Latent vectors, images and labels are not among them and never cross.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from huscf_flwr.models import Cut, ModelSpec, NetworkName, Shape
@@ -49,6 +50,9 @@ EXCHANGES = (
     GENERATOR_BACKWARD,
 )
 """In the order of a step."""
+
+LOCAL_EXCHANGES = (GENERATE, replace(GENERATOR_BACKWARD, number=2))
+"""Those of a step in which every client has the whole discriminator: nothing of a real image crosses."""
 
 _PLACES: dict[Kind, tuple[NetworkName, _Edge]] = {
     _GENERATOR_HEAD: ("generator", "head"),

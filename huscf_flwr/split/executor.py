@@ -2,15 +2,16 @@
 
 ``SplitExecutor.step`` mirrors ``SplitClient.step``: six times it is sent the frames of all clients and
 yields what goes back to each. It holds the bodies of both networks and their optimisers, and sees nothing
-of a client but activations, gradients and batch sizes.
+of a client but activations, gradients and batch sizes. Where clients keep the discriminator, it has the
+generator's bodies only, and two exchanges.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,11 +26,12 @@ from huscf_flwr.models import (
     Shape,
     body_block_keys,
     check_cut,
+    has_local_discriminator,
 )
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import Exchange, ExecutorStep, Frame, Frames, Kind
 from huscf_flwr.split.body import BodyPass, joined, run_body
-from huscf_flwr.split.exchanges import EXCHANGES, shape_of
+from huscf_flwr.split.exchanges import EXCHANGES, LOCAL_EXCHANGES, shape_of
 from huscf_flwr.split.segments import AdamSettings, Segments
 
 SHARED = 0
@@ -41,8 +43,6 @@ Observer = Callable[[int, Tensor], Any]
 
 class SplitExecutor:
     """The bodies of both networks, their optimisers, and the cut of every client."""
-
-    exchanges: ClassVar[tuple[Exchange, ...]] = EXCHANGES
 
     def __init__(
         self,
@@ -57,16 +57,19 @@ class SplitExecutor:
     ) -> None:
         """Build the bodies on ``device``, weights drawn from the stream of ``owner``.
 
-        Raises ``ValueError`` if the network does not allow one of the cuts.
+        Raises ``ValueError`` if the network does not allow one of the cuts, or if some keep the whole
+        discriminator and some do not.
         """
         for cut in cuts.values():
             check_cut(spec, cut)
+        self._local = _all_or_none(spec, cuts)
+        self.exchanges: tuple[Exchange, ...] = LOCAL_EXCHANGES if self._local else EXCHANGES
+        """Of a step."""
         self.spec = spec
         self.cuts = dict(cuts)
         self.dtype = dtype
-        shared = Segments(
-            spec, body_block_keys(spec), seed=seed, owner=owner, adam=adam, dtype=dtype, device=device
-        )
+        keys = body_block_keys(spec, local_discriminator=self._local)
+        shared = Segments(spec, keys, seed=seed, owner=owner, adam=adam, dtype=dtype, device=device)
         self._device = device
         self.bodies: dict[int, Segments] = {SHARED: shared}
         """By the name of the group of clients that it is for."""
@@ -150,17 +153,25 @@ class SplitExecutor:
         self.common = kept
 
     def step(self, number: int) -> ExecutorStep:
-        """Serve step ``number``: six times receive the frames of all clients and yield theirs to each.
+        """Serve step ``number``: in each exchange receive the frames of all clients and yield theirs to each.
 
         A client whose frames end within the step has dropped out: what it sent stays, and gradients that it
         did not send count as zero.
         """
-        observe = self.observe(number)
         frames = yield {}
 
         generator_pass = self._run("generator", self._tensors(frames))
         frames = yield _frames(generator_pass.outputs)
 
+        if not self._local:
+            frames = yield from self._discriminate(frames, self.observe(number))
+
+        gradients = generator_pass.backward(self._tensors(frames))
+        self._apply_gradients("generator")
+        yield _frames(gradients)
+
+    def _discriminate(self, frames: Frames, observe: Observer | None) -> Generator[Frames, Frames, Frames]:
+        """Serve the discriminator's four exchanges, from the first's ``frames``; return the next ones."""
         fake_pass = self._run("discriminator", self._tensors(frames, 0))
         real_pass = self._run("discriminator", self._tensors(frames, 1))
         if observe is not None:
@@ -177,11 +188,7 @@ class SplitExecutor:
             fake_pass = self._run("discriminator", self._tensors(frames))
         frames = yield _frames(fake_pass.outputs)
 
-        frames = yield _frames(fake_pass.backward(self._tensors(frames)))
-
-        gradients = generator_pass.backward(self._tensors(frames))
-        self._apply_gradients("generator")
-        yield _frames(gradients)
+        return (yield _frames(fake_pass.backward(self._tensors(frames))))
 
     def _run(self, network: NetworkName, inputs: Mapping[int, Tensor]) -> BodyPass:
         """Run the bodies of ``network``, each for its own clients."""
@@ -209,6 +216,17 @@ class SplitExecutor:
 
     def _tensors(self, frames: Frames, position: int = 0) -> dict[int, Tensor]:
         return {client: frame[position].to(self._device) for client, frame in frames.items()}
+
+
+def _all_or_none(spec: ModelSpec, cuts: Mapping[int, Cut]) -> bool:
+    """Return whether the discriminators are local; raises ``ValueError`` if some are and some are not."""
+    local = [client for client, cut in cuts.items() if has_local_discriminator(spec, cut)]
+    if local and len(local) < len(cuts):
+        raise ValueError(
+            f"clients {local} keep the whole discriminator, and {sorted(cuts.keys() - set(local))} do not: "
+            "all clients of a session must, or none"
+        )
+    return bool(local)
 
 
 def _frames(*tensors: Mapping[int, Tensor]) -> dict[int, Frame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from huscf_flwr.models import ModelSpec
-from huscf_flwr.split.client import Batch
+from huscf_flwr.split.batch import Batch
 
 
 def noise_batch(spec: ModelSpec, batch_size: int, stream: torch.Generator) -> Batch:

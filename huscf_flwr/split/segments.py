@@ -34,18 +34,21 @@ class TrainedBlocks:
     """Blocks of one network with their Adam, whose state is addressed by block and parameter.
 
     The moments outlive the round and sometimes the process: clients keep theirs in a file of their own, the
-    server keeps its in the checkpoint. Addressed by name, a block can change hands together with them.
+    server keeps its in the checkpoint. Addressed by name, a block can change hands together with them. Of a
+    network that the other side has whole there are no blocks, and nothing to step.
     """
 
     def __init__(self, blocks: Blocks, adam: AdamSettings) -> None:
         self.blocks = blocks
         self._trained = [parameter for parameter in blocks.parameters() if parameter.requires_grad]
-        self._optimiser = Adam(self._trained, adam.learning_rate, (adam.beta1, adam.beta2))
+        betas = (adam.beta1, adam.beta2)
+        self._optimiser = Adam(self._trained, adam.learning_rate, betas) if self._trained else None
 
     def apply_gradients(self) -> None:
         """Step with the gradients gathered so far, and forget them."""
-        self._optimiser.step()
-        self._optimiser.zero_grad()
+        if self._optimiser is not None:
+            self._optimiser.step()
+            self._optimiser.zero_grad()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -65,19 +68,23 @@ class TrainedBlocks:
 
         They are live tensors, unless the blocks are on another device.
         """
+        kept = {} if self._optimiser is None else self._optimiser.state
         return {
-            f"{self.blocks.network}.{name}.{moment}": self._optimiser.state[parameter][moment].cpu()
+            f"{self.blocks.network}.{name}.{moment}": kept[parameter][moment].cpu()
             for name, parameter in self.blocks.named_parameters()
-            if parameter in self._optimiser.state
+            if parameter in kept
             for moment in MOMENTS
         }
 
     def forget_moments(self) -> None:
         """Forget the moments of all parameters."""
-        self._optimiser.state.clear()
+        if self._optimiser is not None:
+            self._optimiser.state.clear()
 
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
         """Take over the moments that are given; those of other parameters stay as they are."""
+        if self._optimiser is None:
+            return
         for name, parameter in self.blocks.named_parameters():
             prefix = f"{self.blocks.network}.{name}."
             if f"{prefix}step" not in moments:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from huscf_flwr.split.client import Batch, adversarial_loss
+from huscf_flwr.split.batch import Batch
+from huscf_flwr.split.local_discriminator import criticise, learn
 from huscf_flwr.split.segments import Segments
 
 
@@ -17,17 +17,10 @@ def unsplit_step(networks: Segments, batch: Batch) -> dict[str, Tensor]:
     """
     generator, discriminator = networks.generator, networks.discriminator
     batch = batch.to(networks.device)
-    fake_labels = batch.fake_labels
-    fakes = generator.blocks(batch.latents, fake_labels)
-
-    loss = adversarial_loss(discriminator.blocks(fakes.detach(), fake_labels), 0.0) + adversarial_loss(
-        discriminator.blocks(batch.images, batch.labels), 1.0
-    )
-    torch.autograd.backward(loss)
-    discriminator.apply_gradients()
-
-    with discriminator.frozen():
-        generator_loss = adversarial_loss(discriminator.blocks(fakes, fake_labels), 1.0)
-        torch.autograd.backward(generator_loss)
+    fakes = generator.blocks(batch.latents, batch.fake_labels)
+    losses = {
+        "discriminator": learn(discriminator, fakes.detach(), batch),
+        "generator": criticise(discriminator, fakes, batch.fake_labels),
+    }
     generator.apply_gradients()
-    return {"discriminator": loss.detach(), "generator": generator_loss.detach()}
+    return losses

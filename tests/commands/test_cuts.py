@@ -55,6 +55,14 @@ def test_a_fixed_cut_is_taken_from_the_command_line():
     assert [client["cut"] for client in found["clients"]] == [[2, 1, 2, 1]] * 2
 
 
+def test_with_a_local_discriminator_only_generator_cuts_are_chosen():
+    found = json.loads(succeed("cuts", "--clients", 7, "--local-discriminator", "--format", "json"))
+    assert {tuple(client["cut"][2:]) for client in found["clients"]} == {(5, 0)}
+    fixed = ["--solver", "fixed", "--format", "json"]
+    lightest = json.loads(succeed("cuts", "--clients", 2, "--local-discriminator", *fixed))
+    assert [client["cut"] for client in lightest["clients"]] == [[1, 1, 5, 0]] * 2
+
+
 def test_comparison_holds_all_solvers_and_baselines():
     lines = json.loads(succeed("cuts", "--clients", 7, "--compare", "--flops", "paper", "--format", "json"))[
         "placements"
@@ -62,6 +70,7 @@ def test_comparison_holds_all_solvers_and_baselines():
     names = [line["placement"] for line in lines]
     assert names[:4] == ["exact", "genetic", "greedy", "fixed"]
     assert names[4:] == [
+        "whole discriminator on the client, exact",
         "full networks on the client",
         "discriminator only, 1 server batch",
         "discriminator only, 7 server batches",

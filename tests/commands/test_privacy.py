@@ -53,14 +53,18 @@ def test_a_configuration_is_trained_with_each_cut_and_defence(written):
     shown = succeeded(
         invoke(
             *("privacy", path, "--rounds", 1, "--attacks", "A1", "--clients", 1, "--format", "json"),
-            *("--cuts", "1-1-1-1", "--defences", "none,bfloat16"),
+            *("--cuts", "1-1-1-1", "--defences", "none,bfloat16,local-discriminator"),
         )
     )
-    plain, narrow = json.loads(shown.splitlines()[-1])
-    assert [plain["defence"], narrow["defence"]] == ["none", "bfloat16"]
+    plain, narrow, local = json.loads(shown.splitlines()[-1])
+    assert [each["defence"] for each in (plain, narrow, local)] == ["none", "bfloat16", "local-discriminator"]
     assert plain["cuts"][0]["steps"][0]["psnr"] > narrow["cuts"][0]["steps"][0]["psnr"] > 40
     assert plain["megabytes_a_step"] == pytest.approx(2 * narrow["megabytes_a_step"])
     assert plain["run"].endswith("small-privacy/none-cut-1-1-1-1")
+    (found,) = local["cuts"]
+    assert (found["name"], found["steps"], found["sees_images"]) == ("1-1-5-0", [], False)
+    assert found["labels"] < 0.5 < plain["cuts"][0]["steps"][0]["labels"]
+    assert local["megabytes_a_step"] < plain["megabytes_a_step"]
 
 
 @pytest.mark.slow

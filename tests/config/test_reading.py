@@ -181,6 +181,7 @@ CHANGED = {
     "compute.threads": 4,
     "compute.keep-memory": False,
     "compute.measure-memory": True,
+    "privacy.local-discriminator": True,
 }
 
 

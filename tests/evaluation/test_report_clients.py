@@ -89,6 +89,16 @@ def test_cuts_are_drawn_with_the_blocks_that_the_file_names(tmp_path, count, mid
     assert drawing.words == f"generator: blocks 1, {count - 1}, {count} of {count} on the client"
 
 
+def test_a_discriminator_that_is_whole_on_the_client_has_no_block_on_the_server(tmp_path):
+    blocks = {name: {"count": 5, "middle": 2} for name in ("generator", "discriminator")}
+    held = [{"id": 0, "cut": [1, 2, 5, 0]}]
+    (tmp_path / "cuts.json").write_text(json.dumps({"blocks": blocks, "clients": held}))
+    (row,) = client_table(read_run(tmp_path)).rows
+    generator, discriminator = row.cuts
+    assert generator.places == ("client", "server", "middle", "client", "client")
+    assert discriminator.places == ("client",) * 5
+
+
 @pytest.mark.parametrize("blocks", [None, [], {"generator": {"count": 5}}, {"generator": None}])
 def test_a_cut_whose_blocks_are_not_known_is_not_drawn(tmp_path, blocks):
     (tmp_path / "cuts.json").write_text(json.dumps(cuts(1) | {"blocks": blocks}))

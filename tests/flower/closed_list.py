@@ -307,6 +307,23 @@ DECLARED = {
 }
 
 DECLARED["huscf-from-labels"] = {**DECLARED["huscf"], "description": DESCRIPTION | {"counts"}}
+DECLARED["huscf-local-discriminator"] = {
+    **DECLARED["huscf"],
+    "order": {"cut", "observed"},
+    "exchanges": [
+        ("GENERATE", ["generator head output"], ["generator tail input"]),
+        (
+            "GENERATOR_BACKWARD",
+            ["gradient of generator tail input"],
+            ["gradient of generator head output"],
+        ),
+    ],
+    "upload": {"observed"},
+    "upload kinds": {
+        "segments": BLOCK,
+        "statistics of activations": "(mean|variance|covariance of the sketch)",
+    },
+}
 
 INTEGERS = {
     "mdgan": {"down": {"labels of fakes", "labels of judged fakes"}},
@@ -337,7 +354,7 @@ GROUPS = {
 
 Who belongs to no cluster yet is told what is common to all.
 """
-GROUPS["huscf-from-labels"] = GROUPS["huscf"]
+GROUPS["huscf-from-labels"] = GROUPS["huscf-local-discriminator"] = GROUPS["huscf"]
 
 PHASES = {
     "fedvtc": {"classify", "describe", "decode", "tune"},

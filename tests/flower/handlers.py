@@ -18,7 +18,7 @@ from huscf_flwr.flower.messages import (
     claim_of,
 )
 from huscf_flwr.methods.contract import Order, Orders
-from huscf_flwr.models import Cut
+from huscf_flwr.models import Cut, model_spec_of, smallest_cut
 from huscf_flwr.run.host import EvaluationOrder
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.session import LockStep
@@ -44,7 +44,9 @@ class Service:
     def __init__(self, config, server, samples):
         self.server = server
         self.method = methods.method_of(config)
-        self.rounds = Rounds(config, method_of(config, samples=samples, cuts=dict.fromkeys(samples, CUT)))
+        local = config.privacy.local_discriminator
+        cut = smallest_cut(model_spec_of(config), local_discriminator=local)
+        self.rounds = Rounds(config, method_of(config, samples=samples, cuts=dict.fromkeys(samples, cut)))
 
     @property
     def session(self):

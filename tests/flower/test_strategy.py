@@ -268,6 +268,7 @@ def started(strategy, nodes):
 STRATEGIES = {
     "huscf": HuSCF,
     "huscf-from-labels": HuSCF,
+    "huscf-local-discriminator": HuSCF,
     "fedgan": FedGAN,
     "fedproto": FedProto,
     "fedvtc": FedVTC,

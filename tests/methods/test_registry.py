@@ -217,3 +217,17 @@ def test_our_own_are_imported_when_they_are_needed(monkeypatch):
     assert resolved(RunConfig()).sections.keys() == {"huscf"}
     with pytest.raises(ConfError, match="no_such_package cannot be imported"):
         resolved(RunConfig(method="fedgan"))
+
+
+def test_a_setting_of_privacy_that_a_method_does_not_honour_is_refused(offer, monkeypatch):
+    deaf, honest = method(), method(privacy=frozenset({"local_discriminator"}))
+    monkeypatch.setattr(methods, "BUILT_IN", {"first": offer(honest)})
+    asked = {"privacy": {"local_discriminator": True}}
+    assert method_of(RunConfig(method="first", **asked)) is honest
+    named = offer(deaf)
+    assert method_of(RunConfig(method=named)) is deaf
+    monkeypatch.setattr(methods, "method_named", {"first": honest, named: deaf}.get)
+    with pytest.raises(ConfError) as caught:
+        method_of(RunConfig(method=named, **asked))
+    for said in ("privacy.local_discriminator is True", named, "take a method that does: first"):
+        assert said in str(caught.value)

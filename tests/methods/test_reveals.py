@@ -4,7 +4,7 @@ import pytest
 
 from huscf_flwr.comparison.costs import shown
 from huscf_flwr.methods import BUILT_IN, method_named
-from huscf_flwr.methods.huscf.crossing import CROSSING_WITH_LABELS
+from huscf_flwr.methods.huscf.crossing import CROSSING_LOCAL, CROSSING_WITH_LABELS
 
 LEARNED = {
     "huscf": (
@@ -40,3 +40,10 @@ def test_what_server_and_other_clients_learn(name):
 def test_weights_from_labels_give_label_counts_away():
     crossing = CROSSING_WITH_LABELS
     assert "label counts" in shown(crossing.shows_server, crossing.names_up())
+
+
+def test_with_a_local_discriminator_no_images_and_no_labels_of_batches_are_seen():
+    crossing = CROSSING_LOCAL
+    server = shown(crossing.shows_server, crossing.names_up())
+    assert [each.value for each in server] == ["label counts", "a model of one client", "verdicts"]
+    assert [each.value for each in shown(crossing.shows_clients, crossing.names_down())] == ["averages"]

@@ -12,6 +12,7 @@ from huscf_flwr.models import (
     body_indices,
     check_cut,
     client_block_keys,
+    has_local_discriminator,
     head_indices,
     largest_cut,
     legal_cuts,
@@ -40,7 +41,7 @@ def test_the_authors_networks_have_sixteen_cuts():
 @given(specs, st.tuples(*[st.integers(-1, 8)] * 4))
 def test_a_cut_is_legal_if_and_only_if_it_is_listed(spec, kept):
     cut = Cut(*kept)
-    if cut in legal_cuts(spec):
+    if cut in {*legal_cuts(spec), *legal_cuts(spec, local_discriminator=True)}:
         check_cut(spec, cut)
         return
     with pytest.raises(ValueError, match=rf"cut .*{spec.name} allows 1 to \d") as caught:
@@ -57,6 +58,19 @@ def test_the_four_numbers_are_independent(spec):
     assert len(set(cuts)) == len(cuts) == math.prod(largest_cut(spec))
     assert cuts[0] == Cut()
     assert cuts[-1] == largest_cut(spec)
+
+
+@given(specs)
+def test_a_local_discriminator_is_whole_and_leaves_the_generators_numbers_free(spec):
+    cuts = legal_cuts(spec, local_discriminator=True)
+    assert [cut[:2] for cut in cuts] == sorted({cut[:2] for cut in legal_cuts(spec)})
+    assert {cut[2:] for cut in cuts} == {(len(spec.discriminator.blocks), 0)}
+    keys = [key for key in all_block_keys(spec) if key[0] == "discriminator"]
+    for cut in cuts:
+        assert has_local_discriminator(spec, cut)
+        assert [key for key in client_block_keys(spec, cut) if key[0] == "discriminator"] == keys
+    assert {network for network, _ in body_block_keys(spec, local_discriminator=True)} == {"generator"}
+    assert not any(has_local_discriminator(spec, cut) for cut in legal_cuts(spec))
 
 
 @given(specs_and_cuts())

@@ -69,3 +69,19 @@ def test_the_verdict_says_what_is_seen():
     assert "clients with cut 1-1-2-1 failed (12 dB" in second
     assert "which proves nothing" in second
     assert second.endswith("25% of the labels of a batch")
+
+
+def test_where_no_activation_of_a_real_image_crosses_nothing_is_attacked_and_nothing_has_failed():
+    """The fakes' labels are read, and are right for one image in four, as it happens."""
+    read = LabelsRead(1, torch.tensor([True, False, False, False]))
+    (found,) = findings_by_cut([audit(0, cut=Cut(1, 1, 5, 0), labels_known=None, read=(read,))])
+    assert (found.steps, found.sees_images, found.failed, found.labels) == ((), False, False, 0.25)
+    (sentence,) = verdict([found])
+    assert sentence.startswith("no activation of a real image crosses from clients with cut 1-1-5-0; ")
+    assert (
+        "the server gets 25% of the labels of a batch, where the most frequent label is that of 30%"
+        in sentence
+    )
+    (silent,) = findings_by_cut([audit(0, cut=Cut(2, 1, 5, 0), labels_known=None)])
+    assert silent.labels is None
+    assert found.as_json()["sees_images"] is False

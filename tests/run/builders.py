@@ -40,6 +40,11 @@ _SMALL_FEDVTC = {
 METHODS = {
     "huscf": {"method": "huscf"},
     "huscf-from-labels": {"method": "huscf", "huscf.weights_from": "labels"},
+    "huscf-local-discriminator": {
+        "method": "huscf",
+        "privacy.local_discriminator": True,
+        "fake_labels": "uniform",
+    },
     "fedgan": {"method": "fedgan"},
     "fedproto": {"method": "fedproto", "classifier.family": SMALL_FAMILY},
     "fedvtc": {"method": "fedvtc", **_SMALL_FEDVTC},
@@ -156,8 +161,8 @@ class GivenCuts:
 
 def mixed_cuts(config, clients=SAMPLES):
     """For each client the lightest cut, the heaviest, or one in between, in turn."""
-    legal = legal_cuts(model_spec_of(config))
-    return dict(zip(clients, cycle((legal[0], legal[-1], legal[5])), strict=False))
+    legal = legal_cuts(model_spec_of(config), local_discriminator=config.privacy.local_discriminator)
+    return dict(zip(clients, cycle((legal[0], legal[-1], legal[len(legal) // 3])), strict=False))
 
 
 def method_of(config, *, samples=SAMPLES, cuts=None, **parts):

@@ -68,7 +68,7 @@ class ExactSolver:
 
 def _descents(problem: CutProblem, optima: Sequence[PartOptimum]) -> list[tuple[Cut, ...]]:
     """Descend from the lightest cuts, and from the allowed cuts nearest to the optimum without coupling."""
-    wanted = np.stack([best.depths for best in optima], axis=1) + 1
+    wanted = np.stack([best.depths for best in optima], axis=1) + problem.least
     distance = np.abs(problem.cut_table[None] - wanted[:, None]).sum(axis=2)
     nearest = np.where(problem.allowed, distance, np.iinfo(np.int64).max).argmin(axis=1)
     greedy = GreedySearch()
@@ -76,7 +76,7 @@ def _descents(problem: CutProblem, optima: Sequence[PartOptimum]) -> list[tuple[
 
 
 def _joined(problem: CutProblem, optima: Sequence[PartOptimum]) -> tuple[Cut, ...]:
-    kept = np.stack([best.depths for best in optima], axis=1) + 1
+    kept = np.stack([best.depths for best in optima], axis=1) + problem.least
     by_class = [Cut(*numbers) for numbers in kept.tolist()]
     return tuple(by_class[index] for index in problem.class_of_client)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from huscf_flwr.cuts.costs import Floats
 from huscf_flwr.cuts.latency import Integers, LatencyModel
 from huscf_flwr.cuts.problem import CutProblem, Solution
-from huscf_flwr.models import Cut, largest_cut
+from huscf_flwr.models import Cut
 from huscf_flwr.seeding import numpy_stream
 
 Genomes = NDArray[np.int8]
@@ -108,7 +108,7 @@ class _Evolution:
         self.settings = settings
         self.stream = stream
         self.genes = len(genes.sizes)
-        self.most = np.array(largest_cut(problem.spec), dtype=np.int8)
+        self.least, self.most = problem.least.astype(np.int8), problem.most.astype(np.int8)
         self.model: LatencyModel = problem.grouped_model(genes.class_of_gene, genes.sizes)
         self.repair = None if problem.allowed.all() else _Repair(problem, genes.class_of_gene)
 
@@ -131,7 +131,7 @@ class _Evolution:
 
     def _first_generation(self) -> Genomes:
         shape = (self.settings.population, self.genes, 4)
-        return np.asarray(self.stream.integers(1, self.most + 1, shape, dtype=np.int8))
+        return np.asarray(self.stream.integers(self.least, self.most + 1, shape, dtype=np.int8))
 
     def _next_generation(self, genomes: Genomes, latencies: Floats) -> Genomes:
         ranked = np.argsort(latencies, kind="stable")
@@ -174,9 +174,10 @@ class _Evolution:
         flat = genomes.reshape(-1)
         count = self.stream.binomial(flat.size, self.settings.mutation)
         places = self.stream.choice(flat.size, count, replace=False, shuffle=False)
-        most = self.most[places % 4]
-        step = 1 + self.stream.integers(0, np.maximum(most - 1, 1), dtype=np.int8)
-        flat[places] = np.where(most > 1, (flat[places] - 1 + step) % most + 1, 1)
+        least = self.least[places % 4]
+        legal = self.most[places % 4] - least + 1
+        step = 1 + self.stream.integers(0, np.maximum(legal - 1, 1), dtype=np.int8)
+        flat[places] = np.where(legal > 1, (flat[places] - least + step) % legal + least, least)
 
     def _legal(self, genomes: Genomes) -> Genomes:
         return genomes if self.repair is None else self.repair(genomes)
@@ -191,9 +192,11 @@ class _Repair:
         barred = np.where(problem.allowed[:, None, :], distance[None], np.iinfo(np.int64).max)
         self.nearest = barred.argmin(axis=2)[class_of_gene]
         self.cuts = table.astype(np.int8)
-        self.strides = np.array([int(np.prod(table.max(axis=0)[part + 1 :])) for part in range(4)])
+        self.least = problem.least
+        depths = problem.most - problem.least + 1
+        self.strides = np.array([int(np.prod(depths[part + 1 :])) for part in range(4)])
 
     def __call__(self, genomes: Genomes) -> Genomes:
         """Return ``genomes`` with allowed cuts only."""
-        index = (genomes - 1) @ self.strides
+        index = (genomes - self.least) @ self.strides
         return np.asarray(self.cuts[self.nearest[np.arange(len(self.nearest)), index]])

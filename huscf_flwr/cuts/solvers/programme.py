@@ -175,7 +175,7 @@ class CoupledCuts:
                 (variable, -1.0)
                 for variables_of_class in self.counts
                 for cut, variable in variables_of_class.items()
-                if self.problem.cut_table[cut, part] - 1 < block
+                if self.problem.depth_table[cut, part] < block
             ]
             self.programme.row([(leaving, 1.0), *terms], least=0.0, most=0.0)
             variables.append(leaving)
@@ -188,7 +188,7 @@ class CoupledCuts:
         terms = [
             (variable, 1.0)
             for cut, variable in self.counts[row].items()
-            if self.problem.cut_table[cut, part] - 1 == depth
+            if self.problem.depth_table[cut, part] == depth
         ]
         size = float(self.problem.class_sizes[row])
         self.programme.row([*terms, (used, -size)], most=0.0)

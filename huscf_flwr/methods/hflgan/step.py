@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from huscf_flwr.split import Batch, Segments
-from huscf_flwr.split.client import adversarial_loss
+from huscf_flwr.split import Batch, Segments, adversarial_loss
 from huscf_flwr.split.segments import TrainedBlocks
 
 

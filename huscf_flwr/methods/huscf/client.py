@@ -22,7 +22,7 @@ from huscf_flwr.methods.label_counts import LabelCounts, counted
 from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import ClientStep
-from huscf_flwr.split import SplitClient, adam_settings
+from huscf_flwr.split import Batch, SplitClient, adam_settings
 
 _SAMPLERS: dict[str, type[ShuffledPasses] | type[FreshDraw]] = {
     "passes": ShuffledPasses,
@@ -73,9 +73,13 @@ class HuSCFClient(LockStepClient):
 
     def step(self) -> ClientStep:
         """Return the step on the next batch; see ``SplitClient.step``."""
+        return self.split.hosted_step(self.next_batch())
+
+    def next_batch(self) -> Batch:
+        """Return the next batch of the round; raises ``RuntimeError`` before the first round."""
         if self._batches is None:
             raise RuntimeError(f"client {self.client} has not begun a round")
-        return self.split.hosted_step(self._batches.next())
+        return self._batches.next()
 
     def upload(self) -> Upload:
         """Return the blocks that it keeps."""

@@ -64,10 +64,21 @@ class ClusterModels:
         """Return the clients of a cluster, those included that are only counted to it."""
         return tuple(sorted(client for client, name in self.of_client.items() if name == cluster))
 
-    def take(self, found: Mapping[int, int], blocks: Mapping[int, BlockStates]) -> None:
-        """Take over the clusters ``found`` in a round, and settle their clients; others stay as they are."""
+    def take(
+        self,
+        found: Mapping[int, int],
+        blocks: Mapping[int, BlockStates],
+        shared: Collection[BlockKey] = (),
+    ) -> None:
+        """Take over the clusters ``found`` in a round, and settle their clients; others stay as they are.
+
+        Blocks that are ``shared`` are those of the round in clusters of which nobody was there too.
+        """
         undecided = self.undecided - found.keys()
-        self.load({**self.of_client, **found}, {**self.blocks, **blocks}, undecided)
+        some = next(iter(blocks.values()), {})
+        common = {key: some[key] for key in shared}
+        kept = {name: {**states, **common} for name, states in self.blocks.items()}
+        self.load({**self.of_client, **found}, {**kept, **blocks}, undecided)
 
     def part(self, sure: Mapping[int, int]) -> None:
         """Keep the models of the clusters of ``sure`` clients; the next round of any other decides on it."""

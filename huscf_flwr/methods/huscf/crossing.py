@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pydantic import PositiveInt
+
 from huscf_flwr.methods.contract import Crossing, Description, Facts, NoFacts, Reveal
 from huscf_flwr.methods.label_counts import LabelCounts
 from huscf_flwr.models import BlockKey, BlockStates, flatten_blocks
 from huscf_flwr.session import TensorHeader
-from huscf_flwr.split import EXCHANGES
+from huscf_flwr.split import EXCHANGES, LOCAL_EXCHANGES
 
 SEGMENTS = "segments"
 """Blocks that a client keeps: the cluster's averages down, what it trained up."""
@@ -16,6 +18,8 @@ TAKEN_BLOCKS = "blocks that change sides"
 """The server's copies of blocks that a client keeps from this round on, since its cut has grown."""
 TAKEN_MOMENTS = "moments that change sides"
 """The moments of the server's optimisers for them."""
+STATISTICS = "statistics of activations"
+"""Of a client's real images in the middle of its own discriminator, where it has all of it."""
 GENERATOR = "generator"
 """A cluster's whole generator."""
 
@@ -25,6 +29,20 @@ class HuSCFOrder(Facts):
 
     cut: tuple[int, int, int, int]
     """Blocks that it keeps: generator head and tail, discriminator head and tail."""
+
+
+class WindowOrder(HuSCFOrder):
+    """What a client with a whole discriminator is told."""
+
+    observed: tuple[int, int]
+    """The first and the last step of the round whose activations it gathers statistics of."""
+
+
+class StatisticsFacts(Facts):
+    """What such a client says beside its tensors."""
+
+    observed: PositiveInt
+    """Images that its statistics are over."""
 
 
 _ACTIVATIONS_UP = {
@@ -64,6 +82,29 @@ CROSSING_WITH_LABELS = replace(
     description=LabelCounts,
     shows_server={**CROSSING.shows_server, "counts": Reveal.LABEL_COUNTS},
 )
+
+
+CROSSING_LOCAL = replace(
+    CROSSING,
+    order=WindowOrder,
+    upload=StatisticsFacts,
+    upload_kinds=(SEGMENTS, STATISTICS),
+    exchanges=LOCAL_EXCHANGES,
+    shows_server={
+        **{kind.name: Reveal.VERDICTS for exchange in LOCAL_EXCHANGES for kind in exchange.up},
+        "generator head output": Reveal.MODEL,
+        SEGMENTS: Reveal.MODEL,
+        STATISTICS: Reveal.LABEL_COUNTS,
+        "observed": Reveal.NOTHING,
+    },
+    shows_clients={
+        name: shown for name, shown in _SHOWS_CLIENTS.items() if "fake" not in name and "real" not in name
+    }
+    | {"observed": Reveal.NOTHING},
+)
+"""Fakes have labels that are drawn apart, so what the generator's head puts out tells of the head alone. Mean
+activations are nearly a mixture of those of each label, which the server can make from fakes: they give the
+mix of labels away."""
 
 
 def block_forms(states: BlockStates) -> dict[BlockKey, dict[str, TensorHeader]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from huscf_flwr.config import RunConfig
@@ -45,7 +46,8 @@ def price_of_cuts(config: RunConfig, problem: CutProblem) -> Price:
     """
     devices = dict(enumerate(problem.devices))
     chosen = cut_problem(config, problem.spec, Beliefs(devices, problem.server))
-    return priced_cuts(_solver(config).solve(chosen, seed=config.seed).cuts, problem)
+    placed = replace(problem, local_discriminator=chosen.local_discriminator)
+    return priced_cuts(_solver(config).solve(chosen, seed=config.seed).cuts, placed)
 
 
 def check_cuts(config: RunConfig, spec: ModelSpec, devices: Mapping[int, Device]) -> None:
@@ -83,6 +85,7 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
         config.batch_size,
         config.cuts.flops,
         sent_bytes=sent_bytes(config),
+        local_discriminator=config.privacy.local_discriminator,
     )
 
 

@@ -8,10 +8,21 @@ from typing import Any
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutSolver, Device, Reselection
-from huscf_flwr.methods.contract import Collected
+from huscf_flwr.methods.contract import Collected, Tensors
+from huscf_flwr.methods.huscf.crossing import TAKEN_BLOCKS, TAKEN_MOMENTS
 from huscf_flwr.methods.huscf.cut_choice import CutReselection, choose_cuts
-from huscf_flwr.models import NETWORKS, BlockKey, Cut, ModelSpec, client_block_keys
+from huscf_flwr.models import (
+    NETWORKS,
+    BlockKey,
+    Cut,
+    ModelSpec,
+    body_block_keys,
+    client_block_keys,
+    flatten_blocks,
+    largest_cut,
+)
 from huscf_flwr.seeding import derive_seed
+from huscf_flwr.split import Segments
 
 
 class CutPlan:
@@ -38,6 +49,21 @@ class CutPlan:
         self.before: dict[int, Cut] = dict(self.now)
         self.of_last_round: dict[int, Cut] = dict(self.now)
 
+    @property
+    def largest(self) -> Cut:
+        """The cut that leaves least to the server."""
+        return largest_cut(self._spec, local_discriminator=self._config.privacy.local_discriminator)
+
+    @property
+    def shared_blocks(self) -> frozenset[BlockKey]:
+        """Blocks that clients keep and that are common to all clusters nevertheless, as bodies are.
+
+        Those of a local discriminator that the server would run for somebody if it were split.
+        """
+        local = self._config.privacy.local_discriminator
+        on_server = body_block_keys(self._spec, local_discriminator=local)
+        return frozenset(body_block_keys(self._spec)).difference(on_server)
+
     def kept_blocks(self, client: int) -> set[BlockKey]:
         """Return the blocks that a client keeps now and kept before."""
         now, before = (client_block_keys(self._spec, cuts[client]) for cuts in (self.now, self.before))
@@ -46,6 +72,20 @@ class CutPlan:
     def taken_blocks(self, client: int) -> set[BlockKey]:
         """Return the blocks that a client keeps now and did not before."""
         return set(client_block_keys(self._spec, self.now[client])) - self.kept_blocks(client)
+
+    def taken_tensors(self, client: int, body: Segments) -> dict[str, Tensors]:
+        """Return what a client takes over if its cut has grown: it goes on with what ``body`` ran for it.
+
+        A block that a client gives up needs nothing: its weights went into the server's copy when the round
+        was averaged, and its moments stay behind. A block that the server never trained has no moments.
+        """
+        keys = self.taken_blocks(client)
+        if not keys:
+            return {}
+        states = {key: state for key, state in body.states().items() if key in keys}
+        prefixes = tuple(f"{network}.{index}." for network, index in keys)
+        moments = {name: value for name, value in body.moments().items() if name.startswith(prefixes)}
+        return {TAKEN_BLOCKS: flatten_blocks(states), **({TAKEN_MOMENTS: moments} if moments else {})}
 
     def trained(self, clients: Collection[int]) -> None:
         """Take note that these clients have trained with their cuts; others have taken over nothing yet."""

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, CutSolver, Price, deal_devices
 from huscf_flwr.federation import (
-    ActivationAccumulator,
     ActivationStatistics,
     Clusterer,
     Divergence,
@@ -42,16 +41,18 @@ from huscf_flwr.methods.huscf.cluster_memory import ClusterMemory
 from huscf_flwr.methods.huscf.cluster_models import ClusterModels
 from huscf_flwr.methods.huscf.crossing import (
     CROSSING,
+    CROSSING_LOCAL,
     CROSSING_WITH_LABELS,
     SEGMENTS,
-    TAKEN_BLOCKS,
-    TAKEN_MOMENTS,
     HuSCFOrder,
+    WindowOrder,
     block_forms,
     group_of,
 )
 from huscf_flwr.methods.huscf.cut_choice import check_cuts, price_of_cuts
 from huscf_flwr.methods.huscf.cut_plan import CutPlan
+from huscf_flwr.methods.huscf.local_client import HuSCFLocalClient, check_labels_stay
+from huscf_flwr.methods.huscf.observation import Observation, ToldObservation
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.methods.huscf.telling import facts_of_clients, facts_of_new_cuts, new_cuts_note, parted_note
 from huscf_flwr.models import (
@@ -62,13 +63,12 @@ from huscf_flwr.models import (
     client_block_keys,
     flatten_blocks,
     initial_states,
-    largest_cut,
     model_spec_of,
     unflatten_blocks,
 )
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import derive_seed
-from huscf_flwr.split import Observer, SplitExecutor, adam_settings
+from huscf_flwr.split import SplitExecutor, adam_settings
 
 
 class HuSCF(Method):
@@ -81,6 +81,8 @@ class HuSCF(Method):
     Settings: ClassVar = HuSCFSettings
     client: ClassVar[type[HuSCFClient]] = HuSCFClient
     crossing: ClassVar = CROSSING
+    sees: ClassVar[type[Observation]] = Observation
+    """How the server gets what clusters and weights come from."""
 
     def __init__(
         self,
@@ -111,14 +113,17 @@ class HuSCF(Method):
         )
         self.models = ClusterModels(config, self.spec, self.bodies)
         self.memory = ClusterMemory(self.clients)
-        self._observed: dict[int, ActivationAccumulator] = {}
+        self.observation = self.sees(config, self.clients)
         self._block_forms = block_forms(initial_states(self.spec, seed=config.seed, dtype=dtype_of(config)))
 
     @classmethod
     def variant(cls, config: RunConfig) -> type[HuSCF]:
-        """Return the class of clients that tell their labels, where weights are to come from these."""
-        from_labels = config.settings(HuSCFSettings).weights_from == "labels"
-        return HuSCFFromLabels if from_labels and cls is HuSCF else cls
+        """Return the class whose clients do what the settings ask: keep the discriminator, tell labels."""
+        if cls is not HuSCF:
+            return cls
+        if config.privacy.local_discriminator:
+            return HuSCFLocal
+        return HuSCFFromLabels if config.settings(HuSCFSettings).weights_from == "labels" else cls
 
     @classmethod
     def check(cls, config: RunConfig) -> None:
@@ -139,7 +144,7 @@ class HuSCF(Method):
 
     def steps(self, number: int, clients: Sequence[int]) -> int:  # noqa: ARG002 - the same in all rounds
         """Return epochs times the batches of the largest of ``clients``."""
-        return self.config.local_epochs * self._epoch(clients)
+        return self.config.local_epochs * largest_epoch(self.clients, clients, self.config)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - as of now
         """Return the cut of each client, its cluster's blocks, and what it takes over from the server.
@@ -159,32 +164,33 @@ class HuSCF(Method):
                 if name not in groups:
                     groups[name] = {SEGMENTS: flatten_blocks({key: self.models.averaged(cluster, key)})}
             orders[client] = Order(
-                facts=HuSCFOrder(cut=self.cuts.now[client]),
-                tensors=self._taken(client),
+                facts=self._facts(client, clients),
+                tensors=self.cuts.taken_tensors(client, self.bodies.body_of(client)),
                 groups=tuple(group_of(cluster, key) for key in needed),
             )
         return Orders(clients=orders, groups=groups)
 
     def executor(self, number: int, clients: Sequence[int]) -> SplitExecutor:
         """Return the bodies, which from now on are watched anew."""
-        self._observed = {client: ActivationAccumulator() for client in clients}
+        self.observation.begin(clients)
         self.bodies.cuts = {client: self.cuts.now[client] for client in clients}
-        self.bodies.observe = self._observer
+        self.bodies.observe = self.observation.observer
         if self.models.common is not None and self._may_leave_behind(number):
             self.bodies.keep_common()
         return self.bodies
 
     def form(self, client: int) -> Form:
-        """Return types and shapes of the blocks that a client keeps."""
+        """Return types and shapes of the blocks that a client keeps, and of what it tells."""
         keys = client_block_keys(self.spec, self.cuts.now[client])
-        return {SEGMENTS: {name: header for key in keys for name, header in self._block_forms[key].items()}}
+        blocks = {name: header for key in keys for name, header in self._block_forms[key].items()}
+        return {SEGMENTS: blocks, **self.observation.form}
 
     def close_round(self, number: int, collected: Collected) -> Outcome:
         """Cluster and average what the clients trained, take the averages over, and choose cuts anew.
 
         Clients that were absent or dropped out are in no average, and keep their cluster.
         """
-        seen = {client: self._observed[client].statistics() for client in sorted(collected.uploads)}
+        seen = self.observation.statistics(collected)
         blocks = {k: unflatten_blocks(upload.tensors[SEGMENTS]) for k, upload in collected.uploads.items()}
         apart, bodies, joined = self.bodies.parted, len(self.bodies.bodies), dict[int, int]()
         if apart:
@@ -198,7 +204,7 @@ class HuSCF(Method):
         clients = facts_of_clients(result, joined, self.cuts.now)
         notes = [] if self.bodies.parted == apart else [parted_note(len(self.bodies.bodies))]
         trained_with = dict(self.cuts.now)
-        steps_left = self.steps(number, list(self._observed)) * (self.rounds(self.config) - number)
+        steps_left = self.steps(number, self.observation.clients) * (self.rounds(self.config) - number)
         reselection = self.cuts.reselect(number, steps_left, collected)
         if reselection is not None:
             changes = self.models.output_changes(trained_with, self.cuts.now)
@@ -208,7 +214,7 @@ class HuSCF(Method):
 
     def products(self) -> list[Product]:
         """Return each cluster's generator; there are none before the first round."""
-        return [self._product(cluster, largest_cut(self.spec)) for cluster in self.models.names]
+        return [self._product(cluster, self.cuts.largest) for cluster in self.models.names]
 
     def judged_for(self, clients: Sequence[int]) -> Product | None:
         """Return the generator of most of ``clients``, or what the first of them runs; see ``judged``."""
@@ -238,34 +244,9 @@ class HuSCF(Method):
         """Go on from ``state``; raises ``ValueError`` if it is of other clients or cuts."""
         load_state(state, self.cuts, self.bodies, self.models, self.memory)
 
-    def _epoch(self, clients: Iterable[int]) -> int:
-        """Return the batches of an epoch of these clients, which are as many as the largest one has."""
-        return largest_epoch(self.clients, clients, self.config)
-
-    def _observer(self, step: int) -> Observer | None:
-        epoch = self._epoch(self._observed)
-        steps = self.config.local_epochs * epoch
-        observed = {
-            "first-epoch": range(1, epoch + 1),
-            "last-epoch": range(steps - epoch + 1, steps + 1),
-            "last-batch": (steps,),
-        }[self.settings.feature_window]
-        return (lambda client, seen: self._observed[client].observe(seen)) if step in observed else None
-
-    def _taken(self, client: int) -> dict[str, Tensors]:
-        """Return what a client takes over if its cut has grown: it goes on with what the server ran for it.
-
-        A block that a client gives up needs nothing: its weights went into the server's copy when the round
-        was averaged, and its moments stay behind. A block that the server never trained has no moments.
-        """
-        keys = self.cuts.taken_blocks(client)
-        if not keys:
-            return {}
-        body = self.bodies.body_of(client)
-        states = {key: state for key, state in body.states().items() if key in keys}
-        prefixes = tuple(f"{network}.{index}." for network, index in keys)
-        moments = {name: value for name, value in body.moments().items() if name.startswith(prefixes)}
-        return {TAKEN_BLOCKS: flatten_blocks(states), **({TAKEN_MOMENTS: moments} if moments else {})}
+    def _facts(self, client: int, clients: Sequence[int]) -> HuSCFOrder:  # noqa: ARG002 - a variant needs them
+        """Return what a client is told beside its tensors, in a round of ``clients``."""
+        return HuSCFOrder(cut=self.cuts.now[client])
 
     def _cluster_and_average(
         self, number: int, seen: Mapping[int, ActivationStatistics], blocks: Mapping[int, BlockStates]
@@ -282,8 +263,9 @@ class HuSCF(Method):
             seed=derive_seed(self.config.seed, "clustering", number) % 2**32,
             known=self.memory.known(seen),
             label_counts=self._label_counts,
+            shared=self.cuts.shared_blocks,
         )
-        self.models.take(result.clusters, result.cluster_blocks)
+        self.models.take(result.clusters, result.cluster_blocks, self.cuts.shared_blocks)
         self.memory.take(before, result)
         ready = self.memory.everybody_is_sure or self.bodies.common is not None
         agreed = self.memory.agree(before, self.models.of_client, result)
@@ -390,3 +372,26 @@ class HuSCFFromLabels(HuSCF):
 
     client: ClassVar[type[HuSCFClient]] = HuSCFFromLabelsClient
     crossing: ClassVar = CROSSING_WITH_LABELS
+
+
+class HuSCFLocal(HuSCF):
+    """The variant whose clients keep the whole discriminator, so that nothing of a real image crosses.
+
+    Its first and last blocks are averaged in the cluster, those between over all clients until bodies part:
+    as where all clients of a split session have its lightest cut.
+    """
+
+    client: ClassVar[type[HuSCFClient]] = HuSCFLocalClient
+    crossing: ClassVar = CROSSING_LOCAL
+    privacy: ClassVar = frozenset({"local_discriminator"})
+    sees: ClassVar[type[Observation]] = ToldObservation
+
+    @classmethod
+    def check(cls, config: RunConfig) -> None:
+        """Raise ``ValueError`` also if labels of images would cross."""
+        check_labels_stay(config)
+        super().check(config)
+
+    def _facts(self, client: int, clients: Sequence[int]) -> WindowOrder:
+        window = self.observation.window(clients)
+        return WindowOrder(cut=self.cuts.now[client], observed=(window[0], window[-1]))

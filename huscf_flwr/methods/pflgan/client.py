@@ -16,7 +16,7 @@ from huscf_flwr.methods.pflgan.crossing import PFLGANOrder
 from huscf_flwr.methods.whole_networks import SentNetworksClient
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.session import Losses
-from huscf_flwr.split.client import adversarial_loss
+from huscf_flwr.split import adversarial_loss
 
 
 class PFLGANClient(SentNetworksClient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -17,8 +18,8 @@ from huscf_flwr.models import build_blocks, flatten_blocks, model_spec_of, unfla
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import Computed
-from huscf_flwr.split import adam_settings
-from huscf_flwr.split.client import adversarial_loss
+from huscf_flwr.split import adam_settings, adversarial_loss
+from huscf_flwr.split.local_discriminator import learn
 from huscf_flwr.split.segments import TrainedBlocks
 
 _OWN = "own."
@@ -77,12 +78,7 @@ class DiscriminatorClient(LockStepClient):
         if self._batches is None:
             raise RuntimeError(f"client {self.client} has not begun a round")
         batch, fakes = self._batches.next().to(self.device), fakes.to(self.device)
-        blocks = self.discriminator.blocks
-        loss = adversarial_loss(blocks(fakes.images, fakes.labels), 0.0)
-        loss = loss + adversarial_loss(blocks(batch.images, batch.labels), 1.0)
-        torch.autograd.backward(loss)
-        self.discriminator.apply_gradients()
-        return loss.detach()
+        return learn(self.discriminator, fakes.images, replace(batch, drawn_labels=fakes.labels))
 
     def judge(self, fakes: Fakes) -> tuple[Tensor, Tensor]:
         """Return the images of ``fakes`` as a leaf, and their logits [B], by weights that get no gradient."""

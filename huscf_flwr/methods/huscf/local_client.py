@@ -1,0 +1,69 @@
+"""HuSCF-GAN's client where it keeps the whole discriminator."""
+
+from __future__ import annotations
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.data import LabelledImages
+from huscf_flwr.federation import ActivationAccumulator
+from huscf_flwr.methods.contract import Order, Upload
+from huscf_flwr.methods.huscf.client import HuSCFClient
+from huscf_flwr.methods.huscf.crossing import STATISTICS, StatisticsFacts, WindowOrder
+from huscf_flwr.methods.huscf.observation import statistics_to_tell
+from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.models import Cut, has_local_discriminator, model_spec_of
+from huscf_flwr.session import ClientStep
+from huscf_flwr.split import Watch
+
+
+def check_labels_stay(config: RunConfig) -> None:
+    """Raise ``ValueError`` if labels of images would cross although the discriminator is local."""
+    if config.fake_labels != "uniform":
+        tells = "the labels of each batch" if config.fake_labels == "real" else "the mix of a client's labels"
+        raise ValueError(
+            f"fake_labels is {config.fake_labels}, but privacy.local_discriminator is true: the generator's "
+            f"head would tell {tells}; set fake_labels to uniform"
+        )
+    if config.settings(HuSCFSettings).weights_from == "labels":
+        raise ValueError(
+            "huscf.weights_from is labels, but privacy.local_discriminator is true: clients would tell how "
+            "many images of each label they have; set one of the two back"
+        )
+
+
+class HuSCFLocalClient(HuSCFClient):
+    """A client that keeps the whole discriminator, and tells statistics of its own activations."""
+
+    def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        check_labels_stay(config)
+        super().__init__(client, images, device, config)
+        self._seen = ActivationAccumulator()
+        self._window, self._step = range(0), 0
+
+    def begin(self, number: int, order: Order) -> None:
+        """Begin a round, with nothing seen; raises ``ValueError`` if the order would let images cross."""
+        assert isinstance(order.facts, WindowOrder)
+        cut = Cut(*order.facts.cut)
+        if not has_local_discriminator(model_spec_of(self.config), cut):
+            raise ValueError(
+                f"client {self.client} was told the cut {tuple(cut)}, which does not keep the whole "
+                "discriminator as privacy.local_discriminator demands: correct the server's cuts"
+            )
+        super().begin(number, order)
+        first, last = order.facts.observed
+        self._seen, self._window, self._step = ActivationAccumulator(), range(first, last + 1), 0
+
+    def step(self) -> ClientStep:
+        """Return the step on the next batch; its activations are looked at if the order says so."""
+        self._step += 1
+        middle = model_spec_of(self.config).discriminator.middle_index
+        watch = Watch(middle, self._seen.observe) if self._step in self._window else None
+        return self.split.hosted_step(self.next_batch(), watch)
+
+    def upload(self) -> Upload:
+        """Return all blocks of the discriminator and those of the generator that it keeps, and statistics."""
+        statistics = statistics_to_tell(self.config, self._seen.statistics())
+        return Upload(
+            facts=StatisticsFacts(observed=self._seen.samples),
+            tensors={**super().upload().tensors, STATISTICS: statistics},
+        )

@@ -1,0 +1,75 @@
+"""A SuperNode whose owner demands privacy takes no part in a run without it."""
+
+import pytest
+
+from huscf_flwr.flower.messages import DESCRIBE, JOIN, DescribeRequest, Invitation
+from huscf_flwr.flower.owner import RefusedSessionError, check_required_privacy
+from huscf_flwr.methods.contract import Orders
+from huscf_flwr.methods.huscf.crossing import WindowOrder
+from huscf_flwr.run.run_folder import read_metrics
+from huscf_flwr.session.wire import ExecutorServer
+from tests.flower.grid_runs import contents, owners, run
+from tests.flower.handlers import Service, ask, context
+from tests.run.builders import METHODS, UNJUDGED, small_run
+
+DEMANDED = "local-discriminator"
+LOCAL = METHODS["huscf-local-discriminator"]
+REFUSED = (
+    r"^require-privacy is local-discriminator, but the run has privacy.local_discriminator = false, .*; run "
+    "with it set to true, or without this SuperNode$"
+)
+
+
+@pytest.fixture
+def server():
+    server = ExecutorServer("127.0.0.1:0")
+    yield server
+    server.stop()
+
+
+def test_it_neither_joins_nor_describes_its_client(images, tmp_path):
+    where = context(small_run(images, tmp_path), require_privacy=DEMANDED)
+    for content, message_type in ((Invitation(), JOIN), (DescribeRequest(clients=(0,)), DESCRIBE)):
+        with pytest.raises(RefusedSessionError, match=REFUSED):
+            ask(content.to_records(), message_type, where)
+
+
+def test_an_order_of_another_placement_is_refused_and_the_executor_is_told_at_once(images, tmp_path, server):
+    config = small_run(images, tmp_path, **{"model.width": 0.03})
+    service = Service(config, server, {0: 30})
+    with pytest.raises(RefusedSessionError, match=REFUSED):
+        service.ask(service.request(), context(config, require_privacy=DEMANDED))
+    assert service.session.dropped[0].reason == "RefusedSessionError"
+
+
+def test_it_trains_where_it_has_what_is_demanded_but_by_no_order_that_lets_images_cross(
+    images, tmp_path, server
+):
+    config = small_run(images, tmp_path, **LOCAL, **{"model.width": 0.03})
+    where = context(config, require_privacy=f" {DEMANDED} ")
+    service = Service(config, server, {0: 30})
+    reply = service.ask(service.request(), where)
+    assert set(reply.uploads) == {0}
+
+    service = Service(config, server, {0: 30})
+    (order,) = service.rounds.method.orders(1, [0]).clients.values()
+    other = type(order)(facts=WindowOrder(cut=(1, 1, 1, 1), observed=(1, 1)), tensors=order.tensors)
+    with pytest.raises(ValueError, match="which does not keep the whole discriminator"):
+        service.ask(service.request(orders=Orders(clients={0: other})), where)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_without_it(images, tmp_path):
+    config = small_run(images, tmp_path, method="fedgan", rounds=1, **UNJUDGED)
+    nodes = owners(images, tmp_path)
+    nodes[201]["require-privacy"] = DEMANDED
+    grid = run(config, nodes)
+    assert [[client["id"] for client in line["clients"]] for line in read_metrics(config.folder)] == [[0]]
+    assert len(contents(grid, "train")) == 1
+
+
+def test_a_demand_that_is_no_setting_is_named(images, tmp_path):
+    config = small_run(images, tmp_path)
+    with pytest.raises(ValueError, match=r"'local-discriminater' .*mean 'local-discriminator'.*: there are"):
+        check_required_privacy(context(config, require_privacy="local-discriminater"), config)
+    check_required_privacy(context(config), config)
