@@ -1,7 +1,7 @@
 """Clustering, weighting and averaging after a round: pure functions of tensors, no files, no network."""
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, aggregate
-from huscf_flwr.federation.clustered_averaging import ClusteredAveraging, RoundResult
+from huscf_flwr.federation.clustered_averaging import ClusteredAveraging, Evidence, RoundResult
 from huscf_flwr.federation.clustering import (
     Clusterer,
     Clustering,
@@ -38,6 +38,7 @@ __all__ = [
     "Clusterer",
     "Clustering",
     "Divergence",
+    "Evidence",
     "FeatureSpace",
     "GaussianDivergence",
     "KLDWeighting",

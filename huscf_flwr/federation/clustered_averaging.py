@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,9 @@ from huscf_flwr.federation.known_clusters import (
 )
 from huscf_flwr.federation.weighting import SampleWeighting, Weighting
 
+Evidence = Literal["round", "rounds"]
+"""Which activations a round is clustered by."""
+
 Value = TypeVar("Value")
 
 
@@ -45,6 +48,7 @@ class RoundResult(Generic[Key]):
         silhouette: of the clusters; ``None`` if it is undefined or the clients were not clustered.
         told_apart: clients that the round found in their cluster, apart from another one.
         places: by cluster, where it was told apart last; see ``FoundClusters``.
+        features: by which all clients were clustered, [K, F]; ``None`` if some were absent.
         cluster_weights: each client's weight in the average of the clients' blocks. They sum to one in
             every cluster; in a plain round, over all clients.
         global_weights: each client's weight in the average of its bodies. They sum to one over the clients
@@ -60,6 +64,7 @@ class RoundResult(Generic[Key]):
     silhouette: float | None
     told_apart: frozenset[int]
     places: dict[int, Tensor]
+    features: Tensor | None
     cluster_weights: dict[int, float]
     global_weights: dict[int, float]
     divergences: dict[int, float]
@@ -91,6 +96,8 @@ class ClusteredAveraging:
         feature_scaling: how activations are scaled before clustering. The authors do not scale
             (HuSCFGAN.py:129-182); the corrected mode scales by the spread within clients, which
             doubles the distance between domains relative to that between clients with skewed labels.
+        evidence: what a round is clustered by in which all clients are there: ``round``, its own activations
+            alone, as the authors do; or ``rounds``, those of earlier rounds that told clients apart as well.
     """
 
     clusterer: Clusterer
@@ -100,6 +107,7 @@ class ClusteredAveraging:
     plain_rounds: int
     clusters_in_plain_rounds: bool
     feature_scaling: Scaling
+    evidence: Evidence = "rounds"
 
     def __post_init__(self) -> None:
         if self.plain_rounds < 0:
@@ -116,6 +124,7 @@ class ClusteredAveraging:
         bodies: Mapping[int, Mapping[Key, State]],
         seed: int,
         known: KnownClusters | None = None,
+        earlier: Tensor | None = None,
         label_counts: Mapping[int, Tensor] | None = None,
         shared: Collection[Key] = (),
     ) -> RoundResult[Key]:
@@ -132,6 +141,7 @@ class ClusteredAveraging:
             seed: of this round's clustering.
             known: what earlier rounds found, for a round that some clients are absent from; ``None`` if all
                 are there.
+            earlier: ``features`` of the last round that told all clients apart, for ``evidence`` of rounds.
             label_counts: by client id, images of each label, [C]. If they are given, divergences are between
                 them, and not between activations; clients that are not of the round are left aside.
             shared: blocks that clients keep and that are averaged over all of them; see ``aggregate``.
@@ -145,7 +155,7 @@ class ClusteredAveraging:
             raise ValueError(f"all clients share one body, but bodies {sorted(bodies)} were given")
         ((body_name, body),) = bodies.items()
         plain = round_number <= self.plain_rounds
-        found = self._clusters(clients, statistics, plain, previous_clusters, known, seed)
+        found = self._clusters(clients, statistics, plain, previous_clusters, known, earlier, seed)
         clusters = found.clusters
         divergences = self._divergences(clusters, statistics, label_counts)
         global_divergences = self._divergences(dict.fromkeys(clients, 0), statistics, label_counts)
@@ -169,6 +179,7 @@ class ClusteredAveraging:
             silhouette=found.silhouette,
             told_apart=found.told_apart,
             places=found.places,
+            features=found.features,
             cluster_weights=cluster_weights,
             global_weights=global_weights,
             divergences=divergences,
@@ -233,6 +244,7 @@ class ClusteredAveraging:
         plain: bool,
         previous: Mapping[int, int],
         known: KnownClusters | None,
+        earlier: Tensor | None,
         seed: int,
     ) -> FoundClusters:
         if plain and not self.clusters_in_plain_rounds:
@@ -242,7 +254,10 @@ class ClusteredAveraging:
         means = dict(zip(clients, rows, strict=True))
         space = feature_space(seen, self.feature_scaling)
         if known is None:
-            return found_among_all(means, self.clusterer(space.features(rows), seed=seed), previous)
+            features = space.features(rows)
+            if earlier is not None and self.evidence == "rounds":
+                features = torch.cat([earlier.to(features), features], 1)
+            return found_among_all(means, features, self.clusterer(features, seed=seed), previous)
         return find_among_some(means, space, previous, known, self.clusterer, seed=seed)
 
     def _divergences(
@@ -305,6 +320,7 @@ def _combined(results: Sequence[RoundResult[Key]]) -> RoundResult[Key]:
         silhouette=None,
         told_apart=frozenset(),
         places={},
+        features=None,
         cluster_weights=_merged(result.cluster_weights for result in results),
         global_weights=_merged(result.global_weights for result in results),
         divergences=_merged(result.divergences for result in results),

@@ -46,21 +46,24 @@ class FoundClusters:
         silhouette: of the partition; see ``Clustering``.
         told_apart: clients that it found in their cluster, apart from another one.
         places: as in ``KnownClusters``, for the rounds to come.
+        features: of all clients, [K, F], by which a round that saw every one of them was clustered.
     """
 
     clusters: dict[int, int]
     silhouette: float | None
     told_apart: frozenset[int]
     places: dict[int, Tensor]
+    features: Tensor | None = None
 
 
 def found_among_all(
-    means: Mapping[int, Tensor], clustering: Clustering, previous: Mapping[int, int]
+    means: Mapping[int, Tensor], features: Tensor, clustering: Clustering, previous: Mapping[int, int]
 ) -> FoundClusters:
-    """Return the clusters of a round that saw every client there is, all of which stand on this round alone.
+    """Return the clusters of a round that saw every client there is.
 
     Args:
         means: ``comparable_means`` [R] by client id.
+        features: [K, F], by which the clients were clustered, in the order of their ids.
         clustering: of the clients, in the order of their ids.
         previous: the clusters of the round before, by client id.
     """
@@ -68,7 +71,7 @@ def found_among_all(
     clusters = match_clusters(previous, dict(zip(clients, clustering.labels, strict=True)))
     told_apart = frozenset(clients if len(set(clustering.labels)) > 1 else ())
     places = _means_of({client: clusters[client] for client in told_apart}, means)
-    return FoundClusters(clusters, clustering.silhouette, told_apart, places)
+    return FoundClusters(clusters, clustering.silhouette, told_apart, places, features)
 
 
 def find_among_some(

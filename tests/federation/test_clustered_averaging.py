@@ -105,6 +105,20 @@ def test_corrected_averages_by_cluster_from_the_first_round():
     assert means[0] < 3 < 4 < means[1]
 
 
+def test_a_round_that_sees_no_clusters_keeps_those_that_earlier_rounds_have_seen():
+    seen, unseen = statistics_of(TWO_DOMAINS), statistics_of([0] * 8, seed=1)
+    first = after_round(corrected(), 1, TWO_DOMAINS, statistics=seen)
+    second = after_round(corrected(), 2, TWO_DOMAINS, statistics=unseen, earlier=first.features)
+    assert list(first.clusters.values()) == list(second.clusters.values()) == TWO_DOMAINS
+    assert second.features[:, : first.features.shape[1]].equal(first.features)
+    alone = after_round(corrected(), 2, TWO_DOMAINS, statistics=unseen)
+    of_one_round = replace(corrected(), evidence="round")
+    ignoring = after_round(of_one_round, 2, TWO_DOMAINS, statistics=unseen, earlier=first.features)
+    assert set(alone.clusters.values()) == set(ignoring.clusters.values()) == {0}
+    assert ignoring.features.equal(alone.features)
+    assert torch.cat([first.features, alone.features], 1).equal(second.features)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_one_domain_is_one_cluster_and_two_are_two(seed):
     for domains in ([0] * 8, TWO_DOMAINS):
@@ -191,6 +205,7 @@ def test_modes_differ_in_every_setting_that_is_a_repair():
         "buffers",
         "plain_rounds",
         "feature_scaling",
+        "evidence",
     ):
         assert getattr(ours, setting) != getattr(authors, setting), setting
     assert ours.clusters_in_plain_rounds is not authors.clusters_in_plain_rounds

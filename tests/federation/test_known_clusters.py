@@ -39,11 +39,13 @@ def find(means, previous=None, told_apart=(), places=None, *, clusterer=None, sp
 def test_a_round_that_sees_all_names_groups_as_match_clusters_does():
     means = {2: point(0, 0), 5: point(4, 0), 9: point(6, 0)}
     clustering, previous = Clustering((0, 1, 1), 0.5), {2: 4, 5: 4, 9: 7}
-    found = found_among_all(means, clustering, previous)
+    features = torch.stack([*means.values()])
+    found = found_among_all(means, features, clustering, previous)
+    assert found.features is features
     assert found.clusters == match_clusters(previous, {2: 0, 5: 1, 9: 1})
     assert (found.silhouette, found.told_apart) == (0.5, {2, 5, 9})
     assert {name: place.tolist() for name, place in found.places.items()} == {4: [0, 0], 7: [5, 0]}
-    together = found_among_all(means, Clustering((0, 0, 0), None), previous)
+    together = found_among_all(means, features, Clustering((0, 0, 0), None), previous)
     assert (together.told_apart, together.places) == (frozenset(), {})
 
 

@@ -49,6 +49,7 @@ def averaging_of(
         plain_rounds=settings.plain_rounds,
         clusters_in_plain_rounds=settings.clusters_in_plain_rounds,
         feature_scaling=settings.feature_scaling,
+        evidence=settings.evidence,
     )
 
 

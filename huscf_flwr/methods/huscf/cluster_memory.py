@@ -12,7 +12,7 @@ from huscf_flwr.methods.contract import State
 from huscf_flwr.methods.named_tensors import below_prefix
 from huscf_flwr.models import BlockKey
 
-_PLACE, _SPACE = "place of cluster-", "space/"
+_PLACE, _SPACE, _EVIDENCE = "place of cluster-", "space/", "evidence"
 
 
 class ClusterMemory:
@@ -28,6 +28,10 @@ class ClusterMemory:
             where all clients are in each round: they are kept from the first round on that some are absent
             from. Once bodies have parted, they are those of the clusters that have bodies.
         space: once bodies have parted, how newcomers are compared with the places.
+        evidence: features [K, F] of all clients, from the rounds that told all of them apart, side by side;
+            None before the first one, and once bodies have parted. In units of the spread within clients,
+            squared distances add up over rounds as the logarithms of likelihoods do: what a client's images
+            look like does not change, and the middle sees now more of it and now less.
     """
 
     def __init__(self, clients: Collection[int]) -> None:
@@ -36,6 +40,7 @@ class ClusterMemory:
         self.in_a_row: dict[int, int] = {}
         self.places: dict[int, Tensor] = {}
         self.space = FeatureSpace()
+        self.evidence: Tensor | None = None
 
     @property
     def told_apart(self) -> frozenset[int]:
@@ -65,6 +70,8 @@ class ClusterMemory:
             self.in_a_row[client] = rounds + 1 if client in result.told_apart else rounds
         if self.places or not self._clients <= result.clusters.keys():
             self.places = result.places
+        if result.told_apart and result.features is not None:
+            self.evidence = result.features
 
     def may_soon_agree(self, clusters: Mapping[int, int]) -> bool:
         """Return whether the next round may agree with those before; ``clusters`` are those of clients."""
@@ -92,6 +99,7 @@ class ClusterMemory:
         """
         self.places = {name: places[name] for name in sorted(clusters)}
         self.space = space
+        self.evidence = None
 
     def forget_places(self) -> None:
         """Forget where the clusters are: there is nobody left to find a cluster for."""
@@ -112,6 +120,8 @@ class ClusterMemory:
         for name, tensor in vars(self.space).items():
             if tensor is not None:
                 tensors[f"{_SPACE}{name}"] = tensor
+        if self.evidence is not None:
+            tensors[_EVIDENCE] = self.evidence
         return State({"in_a_row": {str(client): rounds for client, rounds in self.in_a_row.items()}}, tensors)
 
     def load(self, state: State) -> None:
@@ -119,6 +129,7 @@ class ClusterMemory:
         self.in_a_row = {int(client): rounds for client, rounds in state.facts["in_a_row"].items()}
         self.places = {int(name): place for name, place in below_prefix(_PLACE, state.tensors).items()}
         self.space = FeatureSpace(**below_prefix(_SPACE, state.tensors))
+        self.evidence = state.tensors.get(_EVIDENCE)
 
     def _found(self, rounds: int) -> frozenset[int]:
         return frozenset(client for client, in_a_row in self.in_a_row.items() if in_a_row >= rounds)

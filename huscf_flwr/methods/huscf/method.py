@@ -262,6 +262,7 @@ class HuSCF(Method):
             bodies=self._body_states(),
             seed=derive_seed(self.config.seed, "clustering", number) % 2**32,
             known=self.memory.known(seen),
+            earlier=self.memory.evidence,
             label_counts=self._label_counts,
             shared=self.cuts.shared_blocks,
         )

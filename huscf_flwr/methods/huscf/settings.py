@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from huscf_flwr.config import MethodSettings
+from huscf_flwr.federation import Evidence
 
 
 def _or_say(expected: str) -> WrapValidator:
@@ -50,6 +51,9 @@ class HuSCFSettings(MethodSettings):
         clusters: number of clusters; ``found``: chosen by how well they are separated, which takes rounds of
             at least four clients; ``domains``: as many as the scenario has domains, as the authors do
             (train.py:73), though no server can know that.
+        evidence: what a round in which all clients are there is clustered by: activations of this round and
+            of all rounds before that told clients apart (``rounds``), or of this round alone (``round``), as
+            the authors do. Styles that are clear to the untrained network may be hidden from it for a round.
         random_state: of k-means; ``seeded``: drawn from the run's seed. The authors' is 42.
         feature_scaling: features are whitened by how they vary within clients (``samples``), by how clients
             differ (``clients``), or taken as they come (``none``), as the authors do (HuSCFGAN.py:129-182).
@@ -95,6 +99,7 @@ class HuSCFSettings(MethodSettings):
     batches: Literal["passes", "fresh-draw"] = "passes"
     feature_window: Literal["first-epoch", "last-epoch", "last-batch"] = "first-epoch"
     clusters: Clusters = "found"
+    evidence: Evidence = "rounds"
     random_state: RandomState = "seeded"
     feature_scaling: Literal["samples", "clients", "none"] = "samples"
     divergence: Literal["gaussian", "spatial-softmax"] = "gaussian"

@@ -11,9 +11,9 @@ from huscf_flwr.methods.huscf.cluster_memory import ClusterMemory
 MEANS = {client: torch.tensor([float(client), 0.0]) for client in range(4)}
 
 
-def result(clusters, told_apart=(), places=None):
+def result(clusters, told_apart=(), places=None, features=None):
     """Of a round; what it averaged does not matter here."""
-    return RoundResult(clusters, None, frozenset(told_apart), places or {}, {}, {}, {}, {}, {}, {})
+    return RoundResult(clusters, None, frozenset(told_apart), places or {}, features, {}, {}, {}, {}, {}, {})
 
 
 class Rounds:
@@ -77,13 +77,32 @@ def test_where_all_clients_are_in_each_round_two_in_a_row_must_agree(found):
         clustering = Clustering(
             tuple({label: i for i, label in enumerate(dict.fromkeys(labels))}[x] for x in labels), None
         )
-        named = found_among_all(MEANS, clustering, known)
+        named = found_among_all(MEANS, torch.stack([*MEANS.values()]), clustering, known)
         agreed = rounds.round(named.clusters, named.told_apart)
         assert agreed == (len(set(named.clusters.values())) > 1 and named.clusters == before)
         assert not agreed or rounds.memory.everybody_is_sure
         assert rounds.memory.known(range(4)) is None
         assert rounds.memory.places == {}
         before = named.clusters
+
+
+def test_evidence_is_that_of_the_last_round_that_told_all_clients_apart():
+    memory, first, second = Rounds(2).memory, torch.ones(2, 3), torch.ones(2, 6)
+    assert memory.evidence is None
+    memory.take({}, result({0: 0, 1: 1}, (0, 1), features=first))
+    assert memory.evidence is first
+    memory.take({0: 0, 1: 1}, result({0: 0, 1: 0}, (), features=second))  # a single group
+    memory.take({0: 0, 1: 0}, result({0: 0}, (0,)))  # somebody was absent
+    assert memory.evidence is first
+    memory.take({0: 0, 1: 0}, result({0: 0, 1: 1}, (0, 1), features=second))
+    assert memory.evidence is second
+    loaded = Rounds(2).memory
+    loaded.load(memory.state())
+    assert loaded.evidence.equal(second)
+    memory.settle([0, 1], {0: torch.ones(2), 1: torch.ones(2)}, FeatureSpace())
+    assert memory.evidence is None
+    loaded.load(memory.state())
+    assert loaded.evidence is None
 
 
 def test_a_round_without_some_clients_has_to_know_what_was_found():

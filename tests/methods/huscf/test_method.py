@@ -139,10 +139,13 @@ def test_what_follows_a_round_is_told_nothing_but_what_a_server_knows(make):
         "bodies",
         "seed",
         "known",
+        "earlier",
         "label_counts",
+        "shared",
     }
     assert known["samples"] == SAMPLES
-    assert known["known"] is None
+    assert known["known"] is known["earlier"] is None
+    assert known["shared"] == frozenset()
     assert known["label_counts"] is None
     assert set(known["bodies"]) == {0}
     assert set(known["bodies"][0]) == set(body_block_keys(training.method.spec))
