@@ -3,16 +3,17 @@
 import pytest
 import torch
 
+from huscf_flwr.cuts import CutProblem, Server
 from huscf_flwr.federation import ActivationAccumulator
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Collected, Order, Upload
 from huscf_flwr.methods.huscf import HuSCF, HuSCFLocal
 from huscf_flwr.methods.huscf.crossing import CROSSING_LOCAL, StatisticsFacts, WindowOrder
 from huscf_flwr.methods.huscf.observation import ToldObservation, form_of_statistics, statistics_to_tell
-from huscf_flwr.models import Cut, all_block_keys, unflatten_blocks
+from huscf_flwr.models import Cut, all_block_keys, model_spec_of, unflatten_blocks
 from huscf_flwr.session import TensorHeader
 from tests.methods.huscf.builders import ScriptedClusters, Spy, huscf_training, segments_of
-from tests.run.builders import SAMPLES, descriptions, small_run
+from tests.run.builders import DEVICE, SAMPLES, descriptions, small_run
 
 LOCAL = {"privacy.local_discriminator": True, "fake_labels": "uniform"}
 DOUBLE = {"compute.precision": "float64"}
@@ -177,6 +178,17 @@ def test_the_products_are_whole_generators(tmp_path):
     (product, *_) = training.method.products()
     keys = {key for key in all_block_keys(training.method.spec) if key[0] == "generator"}
     assert unflatten_blocks(product.tensors).keys() == keys
+
+
+def test_its_price_counts_the_whole_discriminator_as_the_clients(tmp_path):
+    """Whoever asks hands over a problem that knows nothing of the setting, as ``huscf compare`` does."""
+    config = config_of(tmp_path)
+    problem = CutProblem(model_spec_of(config), (DEVICE,), Server(gflops=1, mbit_per_s=100), 8)
+    price = method_of(config).price(config, problem)
+    generator, discriminator = problem.costs.generator, problem.costs.discriminator
+    kept = generator.total_gflop() - price.server_gflop
+    assert price.client_gflop == pytest.approx(kept + discriminator.total_gflop())
+    assert 0 < price.server_gflop < generator.total_gflop()
 
 
 def test_the_class_is_the_local_one(tmp_path):
