@@ -68,6 +68,7 @@ CHANGED = {
     "huscf.batches": "fresh-draw",
     "huscf.feature-window": "last-batch",
     "huscf.clusters": 3,
+    "huscf.evidence": "round",
     "huscf.random-state": 7,
     "huscf.feature-scaling": "clients",
     "huscf.divergence": "spatial-softmax",

@@ -75,9 +75,11 @@ class ClusterModels:
         Blocks that are ``shared`` are those of the round in clusters of which nobody was there too.
         """
         undecided = self.undecided - found.keys()
-        some = next(iter(blocks.values()), {})
-        common = {key: some[key] for key in shared}
-        kept = {name: {**states, **common} for name, states in self.blocks.items()}
+        kept = self.blocks
+        if shared and blocks:
+            some = next(iter(blocks.values()))
+            common = {key: some[key] for key in shared}
+            kept = {name: {**states, **common} for name, states in kept.items()}
         self.load({**self.of_client, **found}, {**kept, **blocks}, undecided)
 
     def part(self, sure: Mapping[int, int]) -> None:
