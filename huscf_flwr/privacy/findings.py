@@ -19,7 +19,7 @@ RECOGNISABLE = 20.0
 """Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12.
 
 What comes out below it in the first step, when all weights are known, is a failure of the attack: no setting
-that there is so far hides images, so it proves nothing."""
+that there is so far hides images whose activations cross, so it proves nothing."""
 
 
 @dataclass(frozen=True)
