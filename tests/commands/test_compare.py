@@ -33,6 +33,7 @@ def test_what_is_there_is_shown_without_training(comparison, tmp_path):
     assert not list((tmp_path / "docs" / "results" / "small").glob("comparison.*"))
 
 
+@pytest.mark.slow
 def test_what_was_not_asked_for_stays_in_the_files(comparison, tmp_path):
     shown = succeeded(invoke("compare", comparison, "--methods", "averaged", "--only", "one", "--seeds", 1))
     assert "1 runs are there, 0 to make" in shown

@@ -16,6 +16,7 @@ def test_curves_end_at_the_asked_number_of_clients():
     assert {len(seconds) for seconds in curves.values()} == {len(counts)}
 
 
+@pytest.mark.slow
 def test_a_picture_of_each_kind_is_written(tmp_path):
     for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         path = tmp_path / f"latency{suffix}"

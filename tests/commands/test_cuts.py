@@ -63,6 +63,7 @@ def test_with_a_local_discriminator_only_generator_cuts_are_chosen():
     assert [client["cut"] for client in lightest["clients"]] == [[1, 1, 5, 0]] * 2
 
 
+@pytest.mark.slow
 def test_comparison_holds_all_solvers_and_baselines():
     lines = json.loads(succeed("cuts", "--clients", 7, "--compare", "--flops", "paper", "--format", "json"))[
         "placements"
@@ -80,12 +81,14 @@ def test_comparison_holds_all_solvers_and_baselines():
     assert exact["without_slowest_s"] < exact["latency_s"]
 
 
+@pytest.mark.slow
 def test_comparison_as_a_table():
     output = succeed("cuts", "--clients", 7, "--compare")
     assert "without the slowest" in output
     assert "full networks on the client" in output
 
 
+@pytest.mark.slow
 def test_plot_is_written(tmp_path):
     picture = tmp_path / "latency.svg"
     succeed("cuts", "--clients", 20, "--plot", picture)

@@ -24,6 +24,7 @@ def own_images(images, tmp_path):
     return shutil.copytree(images, tmp_path / "images", ignore=shutil.ignore_patterns("cache"))
 
 
+@pytest.mark.slow
 def test_a_run_shows_its_rounds_a_table_and_where_the_report_is(trained):
     folder, output = trained
     assert "round 1/2" in output
@@ -45,6 +46,7 @@ def test_an_earlier_run_of_the_same_name_is_moved_aside_and_the_terminal_says_wh
     assert f"{tmp_path / 'small'} was there already; the run in it is kept as {moved}\n" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", mostly_slow(["huscf", "fedgan"], "fedgan"))
 def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
     """From the command line to the end, of a run that is resumed: nothing is read for a check alone."""

@@ -46,6 +46,7 @@ def test_a_run_with_one_product_needs_no_choice(images, tmp_path):
     assert len(list((tmp_path / "out" / "0").glob("*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_generator_is_named_in_one_line(trained, tmp_path):
     folder = shutil.copytree(trained[0], tmp_path / "run")
     for path in (folder / "generators").iterdir():

@@ -46,6 +46,7 @@ def test_the_table_has_mean_range_and_how_each_does_beside_the_reference(results
     assert "a model of one client" in text
 
 
+@pytest.mark.slow
 def test_memory_is_shown_where_it_was_measured(tmp_path, plan):
     measured = {0: {"memory": {"classify": 3_000_000, "tune": 4_500_000}}}
     found = results_of(plan, kept_runs(tmp_path, plan, averaged=measured))
@@ -55,6 +56,7 @@ def test_memory_is_shown_where_it_was_measured(tmp_path, plan):
     assert "classify 3.00 MB, tune 4.50 MB" in page
 
 
+@pytest.mark.slow
 def test_a_failed_run_and_a_missing_column_are_shown(tmp_path, plan):
     kept = kept_runs(tmp_path, plan, parted=ALL["parted"])
     kept.keep_failure(plan.of("both", "averaged")[0], "no <memory>")
@@ -77,6 +79,7 @@ def test_the_page_needs_nothing_but_itself(results, tmp_path):
     assert page.count("data:image/svg") == charts_of_domains + charts_of_clusters
 
 
+@pytest.mark.slow
 def test_the_page_says_who_is_best_and_by_how_much(results):
     page = comparison_page(results)
     assert 'class="best">0.917' in page
@@ -120,6 +123,7 @@ def test_the_legend_says_of_marks_only_where_there_are_some(tmp_path, plan, resu
     assert not any("beside parted" in sentence for sentence in legend(single))
 
 
+@pytest.mark.slow
 def test_classifiers_that_stay_on_clients_have_a_table_and_curves(tmp_path, plan):
     own = {"test": (0.7, 0.4), "held_out": (0.9, 0.8)}
     results = results_of(plan, kept_runs(tmp_path, plan, parted={0: {"own": own}}))

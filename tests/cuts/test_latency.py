@@ -36,6 +36,7 @@ def test_figures_of_the_authors_model(clients, lightest_s, heaviest_s):
     assert problem.latency([HEAVIEST] * clients) == pytest.approx(heaviest_s, abs=5e-4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(assigned_problems())
 def test_equals_a_discrete_event_simulation_of_the_step(assigned):

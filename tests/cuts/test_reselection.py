@@ -38,6 +38,7 @@ def decide(problem, cuts, solver=None, *, steps_left=10**6, least_gain=0.0):
     )
 
 
+@pytest.mark.slow
 @given(cut_lists)
 def test_new_cuts_are_almost_as_good_as_the_solvers(cuts):
     optimum = ExactSolver().solve(SLOW_AND_FAST, seed=0).latency_s
@@ -50,6 +51,7 @@ def test_new_cuts_are_almost_as_good_as_the_solvers(cuts):
         assert decided.solution.latency_s == SLOW_AND_FAST.latency(decided.solution.cuts)
 
 
+@pytest.mark.slow
 @given(cut_lists)
 def test_nobody_moves_in_vain(cuts):
     """Putting any one client back makes the step longer than it may be."""
@@ -62,6 +64,7 @@ def test_nobody_moves_in_vain(cuts):
             assert SLOW_AND_FAST.latency(back) > 1.01 * optimum
 
 
+@pytest.mark.slow
 @given(cut_lists)
 def test_after_a_move_there_is_no_other(cuts):
     decided = decide(SLOW_AND_FAST, cuts)

@@ -33,6 +33,7 @@ def rows(data: LabelledImages) -> list[bytes]:
     return [image.numpy().tobytes() for image in data.images]
 
 
+@pytest.mark.slow
 @NAMES
 def test_all_ten_classes_have_similar_numbers_of_images(name, domains):
     for data in (domains[name].train, domains[name].test):

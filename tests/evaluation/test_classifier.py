@@ -21,6 +21,7 @@ def train(seed=0, settings=QUICK):
     return train_classifier(train.images, train.labels, CLASSES, settings, generator(seed))
 
 
+@pytest.mark.slow
 def test_it_learns_the_digits():
     test = digits_8x8().test
     probabilities, features = predict(train(), test.images)

@@ -26,6 +26,7 @@ def generator():
     return torch.Generator().manual_seed(7)
 
 
+@pytest.mark.slow
 def test_a_perfect_generator_gets_full_marks():
     scores = judge_domain(digits_8x8(), real_sampler(digits_8x8()), judge(), SETTINGS, generator())
     assert scores.label_fidelity >= 0.97

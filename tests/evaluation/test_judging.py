@@ -95,6 +95,7 @@ def test_where_only_classifiers_are_scored_no_judge_is_trained_before_one_is_nee
     assert judges_in(tmp_path) == ["letters"]
 
 
+@pytest.mark.slow
 def test_where_images_are_drawn_judges_are_trained_before_the_first_round_and_it_is_logged(
     tmp_path, population, caplog
 ):
@@ -116,6 +117,7 @@ def test_each_judge_is_told_of_before_it_is_trained(tmp_path, population):
     ]
 
 
+@pytest.mark.slow
 def test_a_judge_that_is_often_wrong_is_warned_of(tmp_path, population):
     """Test images with other labels than the judge has learnt."""
     digits = DOMAINS["digits"]
@@ -147,6 +149,7 @@ def test_only_methods_for_classifiers_draw_no_images(name):
     assert draws_images(method_class(name)) is (name not in CLASSIFYING)
 
 
+@pytest.mark.slow
 def test_a_domain_has_the_means_of_its_clients_but_not_of_what_they_held_out(judging):
     found = judging.own_models(
         {

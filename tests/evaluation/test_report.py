@@ -70,6 +70,7 @@ def test_its_drawings_load_nothing_either(html):
         assert not re.search(r'href="(?!#)|url\((?!#)|@import|<script', drawing)
 
 
+@pytest.mark.slow
 def test_only_the_finished_report_is_left(finished):
     write_report(finished)
     assert not [path.name for path in finished.iterdir() if path.name.startswith(".")]

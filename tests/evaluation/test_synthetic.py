@@ -55,11 +55,13 @@ def synthetic_scores(label_shift):
     )
 
 
+@pytest.mark.slow
 def test_good_images_teach_the_real_task():
     scores = synthetic_scores(label_shift=0)
     assert scores.accuracy >= 0.9
     assert scores.fpr <= 0.02
 
 
+@pytest.mark.slow
 def test_images_of_the_wrong_label_teach_the_wrong_task():
     assert synthetic_scores(label_shift=1).accuracy <= 0.1

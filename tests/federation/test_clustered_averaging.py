@@ -149,6 +149,7 @@ def test_a_single_client_keeps_its_model(averaging):
     assert result.cluster_blocks[0][KEY]["w"].item() == 0
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(order=st.permutations(range(6)))
 def test_the_order_of_clients_does_not_matter(order):

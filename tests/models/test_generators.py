@@ -41,6 +41,7 @@ def test_the_input_is_not_changed(drifted):
             assert torch.equal(tensor, drifted[key][name])
 
 
+@pytest.mark.slow
 def test_normalised_activations_have_mean_zero_and_variance_one_on_new_latents(drifted):
     """In evaluation mode, BatchNorm with weight one and bias zero returns (x - mean) / deviation."""
     generator = build_generator(SPEC, measured(drifted), torch.float64)

@@ -49,6 +49,7 @@ def test_a_root_that_is_not_there_is_named(tmp_path):
         check_run(small_run(tmp_path / "nowhere", tmp_path))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_resumed_is_found_out_before_anything_starts(images, tmp_path):
     half = small_run(images, tmp_path, name="half", rounds=1, **{"evaluation.every": 0})
     train_locally(half, display=SilentDisplay())

@@ -108,6 +108,7 @@ def test_the_next_round_is_the_same_from_memory_and_from_disk(make, tmp_path, me
     assert_same_state(other.method.state(), training.method.state())
 
 
+@pytest.mark.slow
 def test_bodies_that_have_parted_come_back_and_go_on(make, tmp_path):
     settings = {"huscf.bodies": "parted", "huscf.clusters": 2, "rounds": 99}
     training = make(**settings)

@@ -213,6 +213,7 @@ def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
         assert_same_to_the_bit(private_tensors(back.folder), moments)
 
 
+@pytest.mark.slow
 def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path):
     train(small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0}))
     before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
@@ -222,6 +223,7 @@ def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_
     assert (tmp_path / "small" / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_images_that_have_changed(tmp_path):
     root = write_domains(tmp_path / "images")
     settings = {"method": "fedgan", **UNJUDGED}
@@ -237,6 +239,7 @@ def test_a_run_does_not_go_on_with_images_that_have_changed(tmp_path):
         check_run(rest)
 
 
+@pytest.mark.slow
 def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):
     settings = UNJUDGED
     train(small_run(images, tmp_path, rounds=2, **settings))
@@ -297,6 +300,7 @@ def test_the_number_of_hosts_changes_nothing(images, tmp_path):
             torch.testing.assert_close(weights[hosts][name], tensor, rtol=0, atol=1e-9, msg=name)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(images, finished, tmp_path):
     config = small_run(images, tmp_path, seed=1, rounds=1, **{"evaluation.every": 0})
     train(config)

@@ -9,6 +9,7 @@ from tests.quick import mostly_slow
 from tests.run.builders import SilentDisplay, small_run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", mostly_slow([1, 3], 3))
 def test_a_run_has_networks_and_judges_of_its_images_form(tmp_path, channels):
     """Seven classes of 64 x 64 pixels, in folders of pictures without a test part."""

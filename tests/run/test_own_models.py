@@ -80,6 +80,7 @@ def test_they_are_evaluated_every_so_many_rounds_and_at_the_end(make, every, due
     assert all(clients_of(line) == [0, 1, 2, 3] for line in evaluations(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))
 @pytest.mark.parametrize("method", mostly_slow(CLASSIFYING, "fedproto"))
 def test_a_resumed_run_has_the_same_evaluations(make, method, hosts):
@@ -118,6 +119,7 @@ def test_a_run_that_turns_out_to_be_over_is_evaluated_thoroughly(make, method):
     assert evaluations(again) == evaluations(whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_back_forgets_what_came_later(make):
     settings = {"checkpoint.keep_last": 3}
     first = train(make(**settings))
@@ -131,6 +133,7 @@ class Death(Exception):
     """As if the process had been killed."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies_after", mostly_slow([1, 3], 1))
 @pytest.mark.parametrize("method", mostly_slow(KEEPING, "fedproto"))
 def test_a_run_that_died_between_a_round_and_its_evaluation_makes_up_for_it(
@@ -239,6 +242,7 @@ def test_who_shares_nothing_is_judged_though_nobody_else_is(make):
     assert read_summary(folder)["domains"] is None
 
 
+@pytest.mark.slow
 def test_a_share_of_the_clients_evaluates_the_same_for_any_number_of_hosts(make):
     settings = {"fraction_evaluate": 0.5, "rounds": 4}
     one, two = (train(make(name=f"hosts-{hosts}", **settings), hosts) for hosts in (1, 2))
@@ -373,6 +377,7 @@ def test_the_display_is_told(make):
     ]
 
 
+@pytest.mark.slow
 def test_their_scores_have_curves_in_tensorboard_also_after_a_resume(make):
     settings = {"tensorboard": "true", "data.held_out": 0.2}
     half = train(make(**settings, rounds=2))

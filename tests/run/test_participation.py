@@ -45,6 +45,7 @@ def took_part(folder):
     return [[client["id"] for client in line["clients"]] for line in read_metrics(folder)]
 
 
+@pytest.mark.slow
 def test_half_of_the_clients_take_part_and_not_always_the_same(make):
     rounds = took_part(train(make("half")))
     assert [len(clients) for clients in rounds] == [2, 2, 2, 2]

@@ -32,6 +32,7 @@ def pixels(folder):
     return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())])
 
 
+@pytest.mark.slow
 def test_images_lie_in_the_folder_of_their_label(run_folder, tmp_path):
     folder = draw_labelled_images(run_folder, label=3, count=5, output=tmp_path, product="cluster-0")
     assert folder == tmp_path / "3"
@@ -83,6 +84,7 @@ def animals(tmp_path_factory):
     return config.folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("label", "name"), [("bee", "bee"), ("1", "bee"), (2, "cow"), ("7", "7")])
 def test_a_class_has_its_name(animals, label, name, tmp_path):
     assert read_run(animals).classes == {domain: ["ant", "bee", "cow"] for domain in ("tame", "wild")}

@@ -68,6 +68,7 @@ def config_of(images, place, name, **settings):
     return small_run(images, place, name=name, **{**METHODS["fedvtc"], **UNJUDGED, **tuned, **settings})
 
 
+@pytest.mark.slow
 def test_a_run_tells_it_by_phase_and_computes_the_same(images, tmp_path):
     plain = config_of(images, tmp_path, "plain")
     measured = config_of(images, tmp_path, "measured", **MEASURED)
@@ -86,6 +87,7 @@ def test_a_run_tells_it_by_phase_and_computes_the_same(images, tmp_path):
     assert all("memory" not in client for line in read_metrics(plain.folder) for client in line["clients"])
 
 
+@pytest.mark.slow
 def test_it_crosses_as_listed_and_is_the_same_with_flower(images, tmp_path):
     here, there = (
         config_of(images, tmp_path, name, rounds=1, **MEASURED, **{"fedvtc.tuning": "never"})

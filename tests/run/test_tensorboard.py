@@ -31,6 +31,7 @@ def finished(images, tmp_path_factory):
     return config, summary, events_of(config.folder)
 
 
+@pytest.mark.slow
 def test_every_round_continues_every_curve(finished):
     config, _, events = finished
     lines = read_metrics(config.folder)

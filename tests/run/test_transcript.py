@@ -48,6 +48,7 @@ def test_a_method_of_messages_has_no_frames_but_an_upload(tmp_path, method):
     assert transcript.upload.tensors
 
 
+@pytest.mark.slow
 def test_the_last_round_is_kept(tmp_path):
     recorder = TranscriptRecorder(lambda _: ())
     config = small_run(write_domains(tmp_path), tmp_path / "runs", method="fedgan")

@@ -46,6 +46,7 @@ def test_equals_brute_force(problem):
     assert problem.latency(solution.cuts) == solution.latency_s
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(coupled_problems())
 def test_equals_brute_force_within_the_gap_if_parts_are_coupled(problem):

@@ -84,6 +84,7 @@ def test_images_of_one_client_alone_are_refused(make):
         CentralClient(0, images_of_client(0, 4), DEVICE, config)
 
 
+@pytest.mark.slow
 def test_each_domain_has_networks_of_its_own_and_a_product(make):
     training = make()
     before = [product.name for product in training.method.products()]
@@ -95,6 +96,7 @@ def test_each_domain_has_networks_of_its_own_and_a_product(make):
     assert any(not torch.equal(t, products[1].tensors[name]) for name, t in products[0].tensors.items())
 
 
+@pytest.mark.slow
 def test_a_state_is_all_that_it_must_remember(make):
     first, second = make(), make()
     first.train()

@@ -110,6 +110,7 @@ def test_the_two_generators_begin_differently(make):
     assert not torch.equal(local, client.global_generator.blocks.at(1).main.weight)
 
 
+@pytest.mark.slow
 def test_what_a_client_keeps_outlives_its_process(make):
     lasting, dying = make("lasting"), make("dying")
     for _ in range(3):

@@ -1,5 +1,7 @@
 """What HFL-GAN's clients and server exchange, written out by hand."""
 
+import pytest
+
 from huscf_flwr.methods.hflgan import HFLGAN
 from huscf_flwr.models import flatten_blocks
 from tests.run.builders import small_run, training_of
@@ -17,6 +19,7 @@ def test_this_crosses_and_nothing_else():
     assert listed.scores == ("tstr_accuracy", "tstr_f1")
 
 
+@pytest.mark.slow
 def test_the_global_generator_goes_up_in_cloud_rounds_and_comes_down_after_them(tmp_path):
     """To those who have not got it yet; nobody is told of another cluster's networks."""
     config = small_run(tmp_path, tmp_path, method="hflgan", clients=3, **{"model.width": 0.03})

@@ -1,5 +1,7 @@
 """What PFL-GAN's clients and server exchange, written out by hand."""
 
+import pytest
+
 from huscf_flwr.methods.pflgan import PFLGAN
 from huscf_flwr.models import flatten_blocks
 from tests.run.builders import small_run, training_of
@@ -17,6 +19,7 @@ def test_this_crosses_and_nothing_else():
     assert listed.scores == ("tstr_accuracy", "tstr_f1")
 
 
+@pytest.mark.slow
 def test_networks_go_up_in_local_rounds_only_and_down_in_all(tmp_path):
     """No drawn image is among it."""
     config = small_run(tmp_path, tmp_path, method="pflgan", clients=3, **{"model.width": 0.03})
