@@ -33,6 +33,11 @@ def cut_of(order: Order) -> Cut:
     return Cut(*order.facts.cut)
 
 
+def cut_or_none(order: Order) -> Cut | None:
+    """Return the cut that a client is told, if its method has cuts."""
+    return cut_of(order) if isinstance(order.facts, HuSCFOrder) else None
+
+
 def cut_name(cut: Cut) -> str:
     """Return how a cut is written, as in ``1-1-2-1``."""
     return "-".join(map(str, cut))
