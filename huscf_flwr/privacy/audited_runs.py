@@ -45,17 +45,23 @@ _UNDEFENDED: Mapping[str, Any] = {
     "fake_labels": "real",
     "compute.wire_dtype": None,
     "privacy.local_discriminator": False,
+    "privacy.activation_noise": 0.0,
 }
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "fake-labels": {"fake_labels": "uniform"},
     "bfloat16": {"compute.wire_dtype": "bfloat16"},
     "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
+    "noise-0.5": {"privacy.activation_noise": 0.5},
+    "noise-1": {"privacy.activation_noise": 1.0},
+    "noise-2": {"privacy.activation_noise": 2.0},
+    "noise-8": {"privacy.activation_noise": 8.0},
 }
 """Settings by the name of a defence; none of them has a formal guarantee.
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
 ``bfloat16``: activations cross with 8 bits of precision.
+``noise-1``: activations of real images cross with noise, one of their spreads wide.
 ``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
 generator's two numbers count.
 """
