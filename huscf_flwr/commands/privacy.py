@@ -24,8 +24,10 @@ from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited_runs import DEFENCES, Audited, Wanted, audit_config, audit_run
 from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.server import ATTACKS
-from huscf_flwr.privacy.table import LEGEND, audit_table
+from huscf_flwr.privacy.findings import verdict
+from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS
+from huscf_flwr.privacy.shadows import check_shadows
+from huscf_flwr.privacy.table import LEGEND, audit_table, findings_table
 from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
 from huscf_flwr.run.terminal import wide_terminal
 
@@ -48,13 +50,18 @@ def privacy_command(
     defences: Annotated[
         str, typer.Option("--defences", help=f"of a configuration: some of {', '.join(DEFENCES)}")
     ] = "none",
-    attacks: Annotated[str, typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}")] = ",".join(
-        ATTACKS
-    ),
+    attacks: Annotated[
+        str, typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}; A6 trains shadow models")
+    ] = ",".join(DEFAULT_ATTACKS),
+    shadows: Annotated[
+        int, typer.Option("--shadows", help="models that A6 trains, an even number, each as long as a client")
+    ] = 4,
     clients: Annotated[int, typer.Option("--clients", min=1, help="attacked of those with the same cut")] = 2,
     ceiling: Annotated[
         list[str] | None,
-        typer.Option("--ceiling", metavar="NAME=VALUE", help="exit with 1 above it: psnr=20 or labels=0.5"),
+        typer.Option(
+            "--ceiling", metavar="NAME=VALUE", help="exit with 1 above it: psnr=20, labels=0.5 or auc=0.6"
+        ),
     ] = None,
     settings: Overrides = None,
     output_format: OutputFormat = Format.TABLE,
@@ -66,7 +73,8 @@ def privacy_command(
     """
     with errors_as_messages(["huscf", "privacy"]):
         ceilings = Ceilings.of(ceiling or ())
-        wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients)
+        check_shadows(shadows)
+        wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows)
         with _display(output_format) as display, progress_told(Paced(display.note)):
             if Path(target).is_dir():
                 check_is_run(Path(target))
@@ -98,10 +106,13 @@ def _show(found: list[Audited], output_format: Format) -> None:
         print_json([audited.as_json() for audited in found])
         return
     console = wide_terminal(_WIDTH)
-    console.print(audit_table(found))
-    console.print(LEGEND, style="dim")
+    if any(audited.cuts for audited in found):
+        console.print(audit_table(found))
+        console.print(LEGEND, style="dim")
+    if any(audited.findings for audited in found):
+        console.print(findings_table(found))
     for audited in found:
-        for sentence in audited.verdict:
+        for sentence in verdict(audited.cuts):
             console.print(f"{audited.defence}: {sentence}.", highlight=False, markup=False)
         console.print(f"report: {audited.config.folder / 'report.html'}", highlight=False, markup=False)
 

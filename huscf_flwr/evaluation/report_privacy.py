@@ -29,12 +29,26 @@ class AttackedCut:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What an attack found in one number, or why it does not apply."""
+
+    attack: str
+    adversary: str
+    learns: str
+    measure: str
+    value: float | None
+    chance: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Privacy:
     """What an audit has found."""
 
     round: int | None
     defence: str
     cuts: tuple[AttackedCut, ...]
+    learnt: tuple[Learnt, ...]
     verdict: tuple[str, ...]
 
 
@@ -49,6 +63,7 @@ def privacy(record: RunRecord) -> Privacy | None:
         round=None if number is None else int(number),
         defence=str(found.get("defence", "none")),
         cuts=tuple(_attacked(record, cut) for cut in items(found, "cuts")),
+        learnt=tuple(map(_learnt, items(found, "findings"))),
         verdict=tuple(map(str, verdict)) if isinstance(verdict, list) else (),
     )
 
@@ -71,3 +86,11 @@ def _attacked(record: RunRecord, cut: Json) -> AttackedCut:
 def _step(found: Json) -> Step:
     psnr, labels, ssim = (known_number(found.get(value)) for value in ("psnr", "labels", "ssim"))
     return int(known_number(found.get("step")) or 0), str(found.get("attack")), psnr, labels, ssim
+
+
+def _learnt(found: Json) -> Learnt:
+    attack, adversary, learns, measure, reason = (
+        str(found.get(name, "")) for name in ("attack", "adversary", "learns", "measure", "reason")
+    )
+    value, chance = known_number(found.get("value")), known_number(found.get("chance"))
+    return Learnt(attack, adversary, learns, measure, value, chance, reason)

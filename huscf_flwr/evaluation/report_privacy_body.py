@@ -7,8 +7,9 @@ PRIVACY_SECTION = """\
   <p class="lead">Attacks on what crossed in round {{ privacy.round }}, by a server that follows the protocol
     and is curious{% if privacy.defence not in ("none", "as trained") %}, with the defence
     {{ privacy.defence }}{% endif %}.
-    True images, and below them what the best attack made of what the server saw. Nothing here has a formal
-    guarantee.</p>
+    {% if privacy.cuts %}True images, and below them what the best attack made of what the server
+    saw.{% endif %}
+    Nothing here has a formal guarantee.</p>
   {% for sentence in privacy.verdict %}
   <p>{{ sentence[0]|upper }}{{ sentence[1:] }}.</p>
   {% endfor %}
@@ -41,6 +42,26 @@ PRIVACY_SECTION = """\
     {% endif %}
   </article>
   {% endfor %}
+  {% if privacy.learnt %}
+  <h3>What is learnt of clients</h3>
+  <div class="scroll"><table>
+    <thead><tr><th class="text">Attack</th><th class="text">Who</th><th class="text">Learns</th>
+      <th class="text">Measure</th><th>Found</th><th>Knowing nothing</th></tr></thead>
+    <tbody>
+    {% for each in privacy.learnt %}
+    <tr><td class="text">{{ each.attack }}</td>
+      {% if each.value is none %}
+      <td class="text">—</td><td class="text">{{ each.learns }}</td>
+      <td class="text">does not apply: {{ each.reason }}</td>
+      {% else %}
+      <td class="text">{{ each.adversary }}</td><td class="text">{{ each.learns }}</td>
+      <td class="text">{{ each.measure }}</td>
+      {% endif %}
+      <td>{{ each.value|decimal(3) }}</td><td>{{ each.chance|decimal(3) }}</td></tr>
+    {% endfor %}
+    </tbody>
+  </table></div>
+  {% endif %}
 </section>
 {% endif %}
 """

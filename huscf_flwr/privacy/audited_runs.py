@@ -21,14 +21,17 @@ from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut, model_spec_of, with_local_discriminator
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
+from huscf_flwr.privacy.evidence import Caught, Evidence
+from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
-from huscf_flwr.privacy.view import cut_name, cut_of
+from huscf_flwr.privacy.registry import ON_IMAGES, attackable
+from huscf_flwr.privacy.view import cut_name, cut_or_none
 from huscf_flwr.run.check import CheckedRun, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
-from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
+from huscf_flwr.run.transcript import TranscriptRecorder
 from huscf_flwr.session import HostTimer, sent_bytes
 from huscf_flwr.tensor_files import write_json
 
@@ -42,17 +45,23 @@ _UNDEFENDED: Mapping[str, Any] = {
     "fake_labels": "real",
     "compute.wire_dtype": None,
     "privacy.local_discriminator": False,
+    "privacy.activation_noise": 0.0,
 }
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "fake-labels": {"fake_labels": "uniform"},
     "bfloat16": {"compute.wire_dtype": "bfloat16"},
     "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
+    "noise-0.5": {"privacy.activation_noise": 0.5},
+    "noise-1": {"privacy.activation_noise": 1.0},
+    "noise-2": {"privacy.activation_noise": 2.0},
+    "noise-8": {"privacy.activation_noise": 8.0},
 }
 """Settings by the name of a defence; none of them has a formal guarantee.
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
 ``bfloat16``: activations cross with 8 bits of precision.
+``noise-1``: activations of real images cross with noise, one of their spreads wide.
 ``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
 generator's two numbers count.
 """
@@ -67,13 +76,11 @@ class Audited:
     round: int
     """That was recorded."""
     cuts: tuple[CutFindings, ...]
-    megabytes: float
-    """That a client sends and receives in a step, the mean over those attacked."""
-
-    @property
-    def verdict(self) -> list[str]:
-        """What the server gets, in words."""
-        return verdict(self.cuts)
+    """What was found of activations of real images; empty if there are none, or nobody looked at them."""
+    findings: tuple[Finding, ...]
+    """What else was found, and what does not apply."""
+    megabytes: float | None
+    """That a client sends and receives in a step, the mean over those attacked; None without steps."""
 
     @property
     def scores(self) -> dict[str, float]:
@@ -96,7 +103,8 @@ class Audited:
             "megabytes_a_step": self.megabytes,
             "scores": self.scores,
             "cuts": [found.as_json() for found in self.cuts],
-            "verdict": self.verdict,
+            "findings": [found.as_json() for found in self.findings],
+            "verdict": verdict(self.cuts),
         }
 
 
@@ -106,23 +114,25 @@ class Wanted:
 
     attacks: Collection[str]
     clients_of_a_cut: int
-    """At most so many clients with the same cut are attacked."""
+    """At most so many clients with the same cut are attacked; of all clients, where there are no cuts."""
+    shadows: int = 4
+    """Shadow models that an attack may train."""
 
     def clients(self, orders: Orders) -> tuple[int, ...]:
         """Return the clients to attack: the first with each cut."""
-        by_cut: dict[Cut, list[int]] = {}
+        by_cut: dict[Cut | None, list[int]] = {}
         for client, order in orders.clients.items():
-            by_cut.setdefault(cut_of(order), []).append(client)
+            by_cut.setdefault(cut_or_none(order), []).append(client)
         return tuple(sorted(k for same in by_cut.values() for k in same[: self.clients_of_a_cut]))
 
 
 def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     """Replay one more round of the run in ``folder`` from its last checkpoint; leave what was found in it.
 
-    Raises ``ValueError`` if it has no checkpoint, or is of another method.
+    Raises ``ValueError`` if it has no checkpoint, or nobody has written attacks on its method.
     """
     config = resolved(load_config(str(folder / "config.yaml")))
-    _check_method(config)
+    attackable(method_of(config))
     last = last_round(folder)
     if last is None:
         raise ValueError(f"{folder}: no checkpoint to go on from; train it with checkpoint.every above 0")
@@ -135,8 +145,8 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
                 "rounds": last + 1,
             }
         )
-        transcripts, checked = _recorded(replayed, wanted, display, judged=False)
-        return _audited(config, AS_TRAINED, transcripts, checked, wanted, display)
+        recorded = _recorded(replayed, wanted, display, rounds=last + 1)
+        return _audited(config, AS_TRAINED, recorded, wanted, display)
 
 
 def audit_config(
@@ -153,8 +163,12 @@ def audit_config(
     Without ``cuts``, clients have those of the configuration. Each is a run in a folder of its own, and is
     judged, so that it is seen what a defence costs.
     """
-    _check_method(config)
-    if rounds == 1 and config.settings(HuSCFSettings).initialisation == "per-client":
+    method = method_of(config)
+    attackable(method)
+    if cuts and not issubclass(method, HuSCF):
+        raise ValueError(f"--cuts: {config.method} cuts no network; leave it out")
+    per_client = config.settings(HuSCFSettings).initialisation == "per-client"
+    if rounds == 1 and per_client and issubclass(method, HuSCF):
         raise ValueError(
             "huscf.initialisation: per-client, so before round 1 the server has sent no weights that it can "
             "invert; take --rounds 2"
@@ -165,8 +179,8 @@ def audit_config(
     found = []
     for variant, defence in planned:
         display.note(f"training {variant.name}")
-        transcripts, checked = _recorded(variant, wanted, display, judged=True)
-        found.append(_audited(variant, defence, transcripts, checked, wanted, display))
+        recorded = _recorded(variant, wanted, display)
+        found.append(_audited(variant, defence, recorded, wanted, display))
     return found
 
 
@@ -184,7 +198,8 @@ def variants(
 
 def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> RunConfig:
     content = config.model_dump()
-    for key, value in {**_UNDEFENDED, **DEFENCES[defence]}.items():
+    settings = attackable(method_of(config)).settings
+    for key, value in {**_UNDEFENDED, **DEFENCES[defence], **settings}.items():
         section, _, name = key.rpartition(".")
         (content[section] if section else content)[name] = value
     if cut is not None and content["privacy"]["local_discriminator"]:
@@ -197,60 +212,78 @@ def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> R
     return resolved(RunConfig.model_validate(content))
 
 
-def _check_method(config: RunConfig) -> None:
-    if not issubclass(method_of(config), HuSCF):
-        raise ValueError(
-            f"method: {config.method}; attacks are there for huscf only. What other methods reveal is "
-            "declared, and shown by huscf compare"
-        )
+@dataclass(frozen=True)
+class _Recorded:
+    """A round that was trained under a recorder."""
+
+    evidence: Evidence
+    checked: CheckedRun
 
 
-def _recorded(
-    config: RunConfig, wanted: Wanted, display: Display, *, judged: bool
-) -> tuple[list[Transcript], CheckedRun]:
-    """Train; return the transcripts of the last round, of clients that took part to its end."""
+def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: int | None = None) -> _Recorded:
+    """Train; keep the last round, of clients that took part to its end.
+
+    Without ``rounds`` of its own, it is a run as its configuration says, and is judged.
+    """
     checked = check_run(config)
     recorder = TranscriptRecorder(recorded_steps, wanted.clients)
+    caught = Caught(checked.method, rounds)
     train_locally(
         checked,
         display=display,
+        make_method=caught,
         make_timer=lambda *_: HostTimer(),
-        judged=judged,
+        judged=rounds is None,
         recorder=recorder,
     )
-    return [each for each in recorder.transcripts.values() if each.upload is not None], checked
-
-
-def _audited(
-    config: RunConfig,
-    defence: str,
-    transcripts: Sequence[Transcript],
-    checked: CheckedRun,
-    wanted: Wanted,
-    display: Display,
-) -> Audited:
+    transcripts = [each for each in recorder.transcripts.values() if each.upload is not None]
     if not transcripts:
         raise RuntimeError(
             f"{config.name}: all clients that were to be attacked have dropped out; take more with --clients"
         )
-    audits = []
-    for place, transcript in enumerate(transcripts, start=1):
-        display.note(f"attacking client {transcript.client}, {place} of {len(transcripts)}")
-        audits.append(audit_client(checked.config, transcript, checked.population, wanted.attacks))
+    assert caught.made is not None
+    return _Recorded(Evidence(checked.config, caught.made, recorder.before, transcripts), checked)
+
+
+def _audited(
+    config: RunConfig, defence: str, recorded: _Recorded, wanted: Wanted, display: Display
+) -> Audited:
+    evidence, population = recorded.evidence, recorded.checked.population
+    audits = _image_audits(recorded, wanted, display) if _on_images(recorded, wanted) else []
+    method = type(evidence.method)
     found = Audited(
         config=config,
         defence=defence,
-        round=transcripts[0].round,
+        round=evidence.transcripts[0].round,
         cuts=tuple(findings_by_cut(audits)),
-        megabytes=fmean(_megabytes(each, config) for each in transcripts),
+        findings=tuple(attackable(method).tried(wanted.attacks, evidence, population, wanted.shadows)),
+        megabytes=_megabytes(evidence),
     )
     _write(found, audits)
     return found
 
 
-def _megabytes(transcript: Transcript, config: RunConfig) -> float:
-    frames = next(iter(transcript.frames.values())).values()
-    return sum(tensor.numel() for frame in frames for tensor in frame) * sent_bytes(config) / 1e6
+def _on_images(recorded: _Recorded, wanted: Wanted) -> bool:
+    """Return whether somebody asks for attacks on activations of real images, and these cross."""
+    return isinstance(recorded.evidence.method, HuSCF) and not set(wanted.attacks).isdisjoint(ON_IMAGES)
+
+
+def _image_audits(recorded: _Recorded, wanted: Wanted, display: Display) -> list[ClientAudit]:
+    evidence, audits = recorded.evidence, []
+    attacks = [name for name in wanted.attacks if name in ON_IMAGES]
+    for place, transcript in enumerate(evidence.transcripts, start=1):
+        display.note(f"attacking client {transcript.client}, {place} of {len(evidence.transcripts)}")
+        audits.append(audit_client(evidence.config, transcript, recorded.checked.population, attacks))
+    return audits
+
+
+def _megabytes(evidence: Evidence) -> float | None:
+    found = []
+    for transcript in evidence.transcripts:
+        for frames in list(transcript.frames.values())[:1]:
+            numbers = sum(tensor.numel() for frame in frames.values() for tensor in frame)
+            found.append(numbers * sent_bytes(evidence.config) / 1e6)
+    return fmean(found) if found else None
 
 
 def _write(found: Audited, audits: Sequence[ClientAudit]) -> None:

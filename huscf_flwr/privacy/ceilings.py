@@ -10,13 +10,15 @@ from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.privacy.audited_runs import Audited
 from huscf_flwr.privacy.findings import StepFindings
 
-_VALUES: Mapping[str, str] = {"psnr": "dB", "psnr_worst_decile": "dB", "ssim": "", "labels": ""}
+_VALUES: Mapping[str, str] = {"psnr": "dB", "psnr_worst_decile": "dB", "ssim": "", "labels": "", "auc": ""}
 """What may have a ceiling, with its unit."""
+_MEMBERSHIP = "auc"
+"""The one that is no attack on images: of members of the training set."""
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Values that no step of any cut may exceed, by name."""
+    """Values that no step of any cut, or no attack on membership, may exceed, by name."""
 
     values: Mapping[str, float]
 
@@ -43,7 +45,13 @@ class Ceilings:
             for found in audited.cuts:
                 if found.failed:
                     yield f"{audited.defence}, cut {found.name}: the attacks failed, and prove nothing"
+        for name in self.values:
+            if not _is_attacked(audited, name):
+                yield f"{audited.defence}: no attack was made that {name} is of, which proves nothing"
+        yield from self._auc_exceeded(audited)
         for name, most in self.values.items():
+            if name == _MEMBERSHIP:
+                continue
             for found in audited.cuts:
                 for step in found.steps:
                     value = _value(step, name)
@@ -53,6 +61,20 @@ class Ceilings:
                             f"{audited.defence}, cut {found.name}, step {step.step}: {name} is "
                             f"{value:.3g}{unit}, above {most:g}"
                         )
+
+    def _auc_exceeded(self, audited: Audited) -> Iterator[str]:
+        most = self.values.get(_MEMBERSHIP)
+        for found in audited.findings:
+            if most is None or found.measure != "AUC" or found.value is None or found.value <= most:
+                continue
+            what = f"{audited.defence}, {found.attack}, {found.learns}"
+            yield f"{what}: auc is {found.value:.3g}, above {most:g}"
+
+
+def _is_attacked(audited: Audited, name: str) -> bool:
+    if name == _MEMBERSHIP:
+        return any(found.measure == "AUC" and found.value is not None for found in audited.findings)
+    return bool(audited.cuts)
 
 
 def _value(step: StepFindings, name: str) -> float:

@@ -56,6 +56,8 @@ class CutFindings:
     """Share of labels that it would give to guess each client's most frequent one."""
     labels: float | None = None
     """Share of a batch's labels that are right, in the step that gives most away; None if none are read."""
+    noise: float = 0.0
+    """Of activations of real images, in their spreads: it may explain why no image is recognised."""
 
     @property
     def sees_images(self) -> bool:
@@ -75,7 +77,7 @@ class CutFindings:
     @property
     def failed(self) -> bool:
         """Whether the attacks have failed, which proves nothing."""
-        return self.sees_images and self.steps[0].psnr < RECOGNISABLE
+        return self.sees_images and not self.noise and self.steps[0].psnr < RECOGNISABLE
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -99,6 +101,7 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
                 labels_present=fmean([audit.labels_present for audit in of_cut]),
                 mean_image=fmean([audit.mean_image for audit in of_cut]),
                 majority=fmean([audit.majority for audit in of_cut]),
+                noise=of_cut[0].noise,
                 labels=max((step.labels for step in steps), default=_most_read(of_cut)),
             )
         )
@@ -127,6 +130,11 @@ def _sentence(found: CutFindings) -> str:
     worst, who = found.worst, f"clients with cut {found.name}"
     beside = f"{worst.psnr:.0f} dB, where their mean image has {found.mean_image:.0f} dB"
     labels = f"{found.labels:.0%} of the labels of a batch"
+    if found.noise and worst.psnr < RECOGNISABLE:
+        return (
+            f"noise of {found.noise:g} spreads blurs the images of {who}: {beside}; it guarantees "
+            f"nothing, and the server gets {labels}"
+        )
     if found.failed:
         return f"the attacks on images of {who} failed ({beside}), which proves nothing; it gets {labels}"
     return f"the server sees the images of {who}: {beside}; and {labels}"

@@ -71,7 +71,13 @@ Attack = Callable[[SeenStep], Reconstruction]
 def invert(seen: SeenStep) -> Reconstruction:
     """A1: invert the discriminator's head with the weights that the round began with."""
     view = seen.view
-    return invert_head(view.head("discriminator"), seen.head_outputs[1], view.image_shape, seen.real_labels)
+    return invert_head(
+        view.head("discriminator"),
+        seen.head_outputs[1],
+        view.image_shape,
+        seen.real_labels,
+        noisy=view.noisy,
+    )
 
 
 def invert_with_fakes(seen: SeenStep) -> Reconstruction:
@@ -84,6 +90,7 @@ def invert_with_fakes(seen: SeenStep) -> Reconstruction:
         *seen.head_outputs,
         view.image_shape,
         real_labels=seen.real_labels,
+        noisy=view.noisy,
     )
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from huscf_flwr.evaluation.formats import UNKNOWN, decimal
 from huscf_flwr.privacy.audited_runs import Audited
+from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 
 LEGEND = (
@@ -33,6 +34,45 @@ def audit_table(audits: Sequence[Audited]) -> Table:
         for found in audited.cuts:
             table.add_row(*_cells(audited, found))
     return table
+
+
+def findings_table(audits: Sequence[Audited]) -> Table:
+    """Return a row for each finding that is one number, and for each attack that does not apply."""
+    table = Table(title="What else is learnt", caption_justify="left")
+    for column in ("defence", "attack", "who", "learns", "measure"):
+        table.add_column(column)
+    for column in ("found", "knowing nothing", "clients"):
+        table.add_column(column, justify="right")
+    for audited in audits:
+        for found in audited.findings:
+            applies = found.value is not None
+            table.add_row(
+                audited.defence,
+                found.attack,
+                found.adversary if applies else UNKNOWN,
+                found.learns,
+                _measured(found) if applies else f"does not apply: {found.reason}",
+                decimal(found.value),
+                decimal(found.chance),
+                ", ".join(map(str, found.clients)) or UNKNOWN,
+            )
+    return table
+
+
+def _measured(found: Finding) -> str:
+    """Return what a number is, with its interval and what else is needed to read it."""
+    details = found.details
+    if "auc_interval" not in details:
+        return found.measure
+    low, high = details["auc_interval"]
+    rate = ""
+    if details["found"] is not None:
+        least, most = details["found_interval"]
+        rate = f"; {details['found']:.1%} ({least:.1%} to {most:.1%}) of members at 1 % false positives"
+    return (
+        f"{found.measure} ({low:.2f} to {high:.2f}; control {decimal(details['control'], 2)}), "
+        f"{details['members']} members, {details['others']} others{rate}"
+    )
 
 
 def _cells(audited: Audited, found: CutFindings) -> list[str]:

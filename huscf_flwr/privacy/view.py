@@ -23,6 +23,7 @@ from huscf_flwr.models import (
     tail_indices,
     unflatten_blocks,
 )
+from huscf_flwr.privacy.attacks.prior import Noisy
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.session import Direction, Exchange
 
@@ -31,6 +32,11 @@ def cut_of(order: Order) -> Cut:
     """Return the cut that a client of HuSCF-GAN is told."""
     assert isinstance(order.facts, HuSCFOrder)
     return Cut(*order.facts.cut)
+
+
+def cut_or_none(order: Order) -> Cut | None:
+    """Return the cut that a client is told, if its method has cuts."""
+    return cut_of(order) if isinstance(order.facts, HuSCFOrder) else None
 
 
 def cut_name(cut: Cut) -> str:
@@ -51,6 +57,8 @@ class ServerView:
     initial: Callable[[], BlockStates]
     """Returns with what all clients began, which counts if the client has been sent nothing since."""
     transcript: Transcript
+    noisy: Noisy | None = None
+    """How noise was added to activations of real images, and what images are like in general."""
 
     @property
     def cut(self) -> Cut:

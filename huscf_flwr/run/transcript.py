@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from huscf_flwr.methods.contract import Order, Orders, Parts, Upload
+from huscf_flwr.methods.contract import Order, Orders, Parts, State, Upload
 from huscf_flwr.run.rounds import OpenRound
 from huscf_flwr.session import Direction, Exchange, Frame
 
@@ -46,10 +46,13 @@ class TranscriptRecorder:
         self._steps: dict[int, int] = {}
         self.transcripts: dict[int, Transcript] = {}
         """By client id."""
+        self.before = State({}, {})
+        """The server's half of the method as it was when the round began."""
 
     def begin(self, opened: OpenRound) -> None:
         """Begin a round; what was kept of the one before is forgotten."""
         self._chosen = frozenset(self._choose_steps(opened.steps))
+        self.before = opened.before
         clients = self._choose_clients(opened.orders)
         self._steps = dict.fromkeys(clients, 0)
         self.transcripts = {

@@ -15,6 +15,7 @@ from huscf_flwr.split.exchanges import (
 from huscf_flwr.split.executor import SHARED, Observer, SplitExecutor
 from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss
 from huscf_flwr.split.noise import noise_batch
+from huscf_flwr.split.obfuscation import ActivationNoise
 from huscf_flwr.split.segments import AdamSettings, Segments, adam_settings
 from huscf_flwr.split.unsplit import unsplit_step
 
@@ -28,6 +29,7 @@ __all__ = [
     "GENERATOR_BACKWARD",
     "LOCAL_EXCHANGES",
     "SHARED",
+    "ActivationNoise",
     "AdamSettings",
     "Batch",
     "HostedClient",

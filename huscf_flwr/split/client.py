@@ -26,6 +26,7 @@ from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import ClientStep, Computed, Frame, Recorder
 from huscf_flwr.split.batch import Batch
 from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss, criticise, learn
+from huscf_flwr.split.obfuscation import Obscure
 from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
 
 _Discrimination = Generator[Computed, Frame, Mapping[str, Tensor]]
@@ -47,10 +48,12 @@ class SplitClient:
         dtype: torch.dtype = torch.float32,
         device: torch.device = CPU,
         learn: Learn = learn,
+        obscure: Obscure | None = None,
     ) -> None:
         """Build the segments of ``cut`` on ``device``, weights drawn from the stream of ``owner``.
 
-        ``learn`` is how a local discriminator learns; a split one does it with the server.
+        ``learn`` is how a local discriminator learns; a split one does it with the server, which sees what
+        ``obscure`` makes of activations of real images.
 
         Raises ``ValueError`` if the network does not allow the cut.
         """
@@ -69,6 +72,7 @@ class SplitClient:
         )
         self.local_discriminator = has_local_discriminator(spec, cut)
         self._learn = learn
+        self._obscure = obscure
         self._recorder: Recorder | None = None
         if device.type == "cuda":
             self._recorder = Recorder(client, device)
@@ -81,9 +85,10 @@ class SplitClient:
     def hosted_step(self, batch: Batch, watch: Watch | None = None) -> ClientStep:
         """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``.
 
-        A step that is watched is not recorded: a recording replays what the device does, and calls nobody.
+        A step that is watched, or draws noise, is not recorded: a recording replays what the device does, and
+        calls nobody.
         """
-        if self._recorder is None or watch is not None:
+        if self._recorder is None or watch is not None or self._obscure is not None:
             return self.step(batch, watch)
         return self._recorder.step(lambda tensors: self.step(Batch(*tensors)), batch.tensors)
 
@@ -123,7 +128,8 @@ class SplitClient:
         discriminator, fake_labels = self.segments.discriminator, batch.fake_labels
         fake_head = self._head(discriminator, fakes.detach(), fake_labels)
         real_head = self._head(discriminator, batch.images, batch.labels)
-        fake_received, real_received = yield Computed((fake_head.detach(), real_head.detach()))
+        shown = real_head.detach() if self._obscure is None else self._obscure(real_head.detach())
+        fake_received, real_received = yield Computed((fake_head.detach(), shown))
 
         fake_tail, real_tail = self._leaf(fake_received), self._leaf(real_received)
         loss = adversarial_loss(self._tail(discriminator, fake_tail), 0.0) + adversarial_loss(

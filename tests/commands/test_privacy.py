@@ -7,6 +7,7 @@ import pytest
 from huscf_flwr.config import dump_config
 from tests.commands.invoking import invoke, refused, succeeded
 from tests.privacy.audited import audited_run
+from tests.run.builders import METHODS, UNJUDGED, small_run, write_domains
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,24 @@ def test_a_run_takes_no_settings(written, option):
     assert f"{option[0]} needs a configuration" in refused(invoke("privacy", run, *option))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mdgan", "fedvtc"])
+def test_a_run_of_another_method_is_attacked_with_what_applies(tmp_path, method):
+    """One more round, whatever the method counts as one."""
+    config = small_run(write_domains(tmp_path / "images"), tmp_path, **{**METHODS[method], **UNJUDGED})
+    (tmp_path / "other.yaml").write_text(dump_config(config))
+    succeeded(invoke("run", tmp_path / "other.yaml", "--engine", "local"))
+    last = len((config.folder / "metrics.jsonl").read_text().splitlines())
+    assert "What else is learnt" in succeeded(invoke("privacy", config.folder, "--clients", 1))
+    found = json.loads((config.folder / "privacy" / "privacy.json").read_text())
+    assert found["round"] == last + 1
+    assert found["cuts"] == []
+    assert {each["attack"] for each in found["findings"]} == {"A1", "A2", "A3", "A7"}
+    report = (config.folder / "report.html").read_text()
+    assert "What is learnt of clients" in report
+    assert "no activation of a real image crosses" in report
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -83,7 +102,9 @@ def test_a_run_takes_no_settings(written, option):
         (("--defences", "fake-label"), "did you mean 'fake-labels'"),
         (("--cuts", "1-1-1"), "--cuts: '1-1-1'"),
         (("--ceiling", "psnr=much"), "'much' is no number"),
-        (("--set", "method=fedgan"), "attacks are there for huscf only"),
+        (("--set", "method=fedproto"), "there are attacks on huscf, fedgan, mdgan, fedvtc."),
+        (("--set", "method=fedgan", "--cuts", "1-1-1-1"), "--cuts: fedgan cuts no network"),
+        (("--attacks", "A6", "--shadows", 3), "--shadows: 3; take an even number"),
         (("--set", "mode=parity", "--rounds", 1), "take --rounds 2"),
         (("--cuts", "1-1-1-1,9-1-1-1"), "cut (9, 1, 1, 1)"),
     ],

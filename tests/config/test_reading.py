@@ -183,6 +183,7 @@ CHANGED = {
     "compute.keep-memory": False,
     "compute.measure-memory": True,
     "privacy.local-discriminator": True,
+    "privacy.activation-noise": 0.5,
 }
 
 

@@ -91,6 +91,16 @@ def test_fakes_with_labels_of_their_own_do_not_hide_the_real_ones(tmp_path):
     assert found.labels_known is None
 
 
+def test_noise_on_activations_blurs_images_and_hides_no_label(tmp_path):
+    """Images of stripes are unlike each other, so that knowing what images are like helps little here."""
+    recorded = Recorded(audited_run(tmp_path, rounds=1, **{"privacy.activation_noise": 1.0}))
+    found = recorded.findings(("A1",))
+    assert found.mean_image + 1 < found.steps[0].psnr < 30
+    assert found.steps[0].labels > 0.9
+    assert not found.failed
+    assert found.noise == 1
+
+
 def test_a_client_that_is_not_heard_of_is_not_known(plain):
     unheard = replace(plain.transcripts[0], upload=None)
     assert label_set(server_view(plain.config, unheard)) is None
@@ -114,7 +124,7 @@ def test_the_truth_is_what_the_client_trained_on(plain, monkeypatch):
 
 
 def test_an_attack_is_given_nothing_but_what_a_server_knows():
-    known = {"spec", "fakes_have_real_labels", "initial", "transcript"}
+    known = {"spec", "fakes_have_real_labels", "initial", "transcript", "noisy"}
     assert {field.name for field in fields(ServerView)} == known
 
 

@@ -6,13 +6,15 @@ import pytest
 
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.ceilings import Ceilings
+from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 
 
-def audited(psnr=25.0, labels=0.1):
+def audited(psnr=25.0, labels=0.1, auc=None):
     step = StepFindings(1, "A1", psnr, psnr + 2, 0.2, labels)
     cut = CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2)
-    return SimpleNamespace(defence="none", cuts=(cut,))
+    member = Finding("A6", "the server", "which images a client trained on", "AUC", auc, 0.5)
+    return SimpleNamespace(defence="none", cuts=(cut,), findings=(member,))
 
 
 def test_a_value_above_its_ceiling_is_told():
@@ -28,6 +30,20 @@ def test_attacks_that_failed_hold_no_ceiling():
     (said,) = Ceilings.of(["psnr=99"]).exceeded(audited(psnr=15))
     assert "prove nothing" in said
     assert not list(Ceilings.of([]).exceeded(audited(psnr=15)))
+
+
+def test_membership_has_a_ceiling_of_its_own():
+    (said,) = Ceilings.of(["auc=0.6"]).exceeded(audited(auc=0.7))
+    assert said == "none, A6, which images a client trained on: auc is 0.7, above 0.6"
+    assert not list(Ceilings.of(["auc=0.7"]).exceeded(audited(auc=0.7)))
+
+
+def test_a_ceiling_of_what_nobody_attacked_is_not_held():
+    (said,) = Ceilings.of(["auc=0.9"]).exceeded(audited())
+    assert said == "none: no attack was made that auc is of, which proves nothing"
+    nothing = SimpleNamespace(defence="none", cuts=(), findings=())
+    (said,) = Ceilings.of(["psnr=90"]).exceeded(nothing)
+    assert "no attack was made that psnr is of" in said
 
 
 def test_what_is_not_a_number_holds_no_ceiling():

@@ -22,7 +22,7 @@ from huscf_flwr.methods.label_counts import LabelCounts, counted
 from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import ClientStep
-from huscf_flwr.split import Batch, SplitClient, adam_settings
+from huscf_flwr.split import ActivationNoise, Batch, SplitClient, adam_settings
 
 _SAMPLERS: dict[str, type[ShuffledPasses] | type[FreshDraw]] = {
     "passes": ShuffledPasses,
@@ -95,6 +95,7 @@ class HuSCFClient(LockStepClient):
 
     def _with_cut(self, cut: Cut) -> SplitClient:
         """Return segments of ``cut`` that go on with the moments so far."""
+        noise = self.config.privacy.activation_noise
         split = SplitClient(
             self.client,
             model_spec_of(self.config),
@@ -104,6 +105,7 @@ class HuSCFClient(LockStepClient):
             adam=adam_settings(self.config),
             dtype=dtype_of(self.config),
             device=device_of(self.config.compute),
+            obscure=ActivationNoise(noise) if noise else None,
         )
         split.segments.load_moments(self.private())
         return split

@@ -81,6 +81,7 @@ class HuSCF(Method):
     Settings: ClassVar = HuSCFSettings
     client: ClassVar[type[HuSCFClient]] = HuSCFClient
     crossing: ClassVar = CROSSING
+    privacy: ClassVar = frozenset({"activation_noise"})
     sees: ClassVar[type[Observation]] = Observation
     """How the server gets what clusters and weights come from."""
 

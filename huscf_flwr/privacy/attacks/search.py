@@ -15,8 +15,17 @@ _SCALE = 100.0
 """The search ends where gradients are small, by a bound that is made for losses of this order."""
 
 
-def search(sought: Sequence[Tensor], output: Callable[[], Tensor], seen: Tensor, steps: int) -> None:
-    """Change the ``sought`` tensors until ``output`` is as it was ``seen``, as far as ``steps`` go."""
+def search(
+    sought: Sequence[Tensor],
+    output: Callable[[], Tensor],
+    seen: Tensor,
+    steps: int,
+    penalty: Callable[[], Tensor] | None = None,
+) -> None:
+    """Change the ``sought`` tensors until ``output`` is as it was ``seen``, as far as ``steps`` go.
+
+    ``penalty`` is a scalar that is added to the mean squared distance between both.
+    """
     optimiser = torch.optim.LBFGS(
         sought,
         max_iter=steps,
@@ -28,7 +37,10 @@ def search(sought: Sequence[Tensor], output: Callable[[], Tensor], seen: Tensor,
 
     def distance() -> float:
         optimiser.zero_grad()
-        loss = scale * functional.mse_loss(output(), seen)
+        loss = functional.mse_loss(output(), seen)
+        if penalty is not None:
+            loss = loss + penalty()
+        loss = scale * loss
         torch.autograd.backward(loss)
         return loss.item()
 

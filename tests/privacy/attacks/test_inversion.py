@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from huscf_flwr.data import normalise
+from huscf_flwr.data.digits import make_digits
 from huscf_flwr.models.spec import load_model_spec
 from huscf_flwr.privacy.attacks.inversion import invert_head
+from huscf_flwr.privacy.attacks.prior import GaussianPrior, Noisy
 from huscf_flwr.privacy.scoring import nearness
 from tests.privacy.attacks.heads import batch, head, output, quarter, shape_of_images
 
@@ -65,3 +68,42 @@ def test_a_head_of_two_blocks_is_searched(are_known):
     found = attacked(head(2), outputs, labels if are_known else None, steps=150)
     assert nearness(found.images, images).psnr > 20
     assert (found.labels == labels).float().mean() > 0.9
+
+
+def noisy_outputs(spreads, images, labels):
+    """What a head makes of a batch, with noise."""
+    outputs = output(head(), images, labels)
+    noise = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0))
+    return outputs + spreads * outputs.std() * noise
+
+
+@pytest.mark.slow
+def test_noise_hides_less_from_who_knows_what_images_are_like():
+    """Digits, and a prior from other digits. One spread: closed form 4 dB, mean image 12.5, this 21."""
+    images, others = make_digits()
+    images, labels = normalise(images.images[:8]), images.labels[:8]
+    noisy = Noisy(1.0, GaussianPrior.of(normalise(others.images)))
+    outputs = noisy_outputs(1.0, images, labels)
+    found = invert_head(head(), outputs, shape_of_images(), None, 25, noisy)
+    assert nearness(found.images, images).psnr > 16
+    assert torch.equal(found.labels, labels)
+    assert nearness(attacked(head(), outputs).images, images).psnr < 10
+
+
+def test_a_prior_knows_mean_and_covariance():
+    stream = torch.Generator().manual_seed(0)
+    seen = torch.randn(4000, 1, 2, 1, generator=stream) @ torch.tensor([[1.0]])
+    seen[:, 0, 1] = 0.5 * seen[:, 0, 0] + 0.25
+    prior = GaussianPrior.of(seen)
+    drawn = prior.images(torch.randn(4000, 2, generator=stream)).flatten(1)
+    assert torch.allclose(drawn.mean(0), torch.tensor([0.0, 0.25]), atol=0.05)
+    assert torch.allclose(drawn.t().cov(), torch.tensor([[1.0, 0.5], [0.5, 0.25]]), atol=0.07)
+
+
+@pytest.mark.parametrize("spreads", [0.1, 1.0, 8.0])
+def test_the_noises_share_of_what_crossed_is_known(spreads):
+    images, labels = batch(12)
+    outputs = output(head(), images, labels)
+    noisy = Noisy(spreads, GaussianPrior.of(images))
+    expected = (spreads * outputs.std()).square().item()
+    assert noisy.variance(noisy_outputs(spreads, images, labels)) == pytest.approx(expected, rel=0.05)

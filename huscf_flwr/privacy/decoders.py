@@ -1,0 +1,115 @@
+"""A7, on FedVTC: what class means and a client's own decoder show of single images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.data import Population, normalise
+from huscf_flwr.methods.fedvtc.crossing import DECODER, STATISTICS, FedVTCDescription
+from huscf_flwr.methods.fedvtc.drawing import initial_decoder
+from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
+from huscf_flwr.methods.prototype_client import CLASS_MEANS
+from huscf_flwr.models import CPU
+from huscf_flwr.privacy.evidence import Evidence
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, Finding
+from huscf_flwr.privacy.scoring import structural_similarity
+from huscf_flwr.run.transcript import Transcript
+from huscf_flwr.seeding import torch_stream
+
+_FEATURES = "features of single images, from means over one image"
+_IMAGES = "images, from a client's decoder at its classes' means"
+_SSIM = "SSIM to the nearest image of its own"
+
+
+def means_and_decoders(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
+    """Attack class means and decoders of clients of FedVTC."""
+    return [_single_images(evidence), _drawn_images(evidence, population)]
+
+
+def images_at_means(evidence: Evidence, transcript: Transcript) -> tuple[tuple[int, ...], Tensor] | None:
+    """Return the classes that a client tells of, and what its decoder draws of each, [K, C, H, W].
+
+    It draws where the decoder was trained to draw the client's images: around the global means if features
+    were moved there (``fedvtc.latents``), else around the client's own. None if no decoder crossed.
+    """
+    assert transcript.upload is not None
+    tensors = transcript.upload.tensors
+    if DECODER not in tensors:
+        return None
+    classes, _ = _told(evidence, transcript.client)
+    means = tensors[CLASS_MEANS]["means"].clone()
+    if evidence.config.settings(FedVTCSettings).latents == "recentred":
+        sent = transcript.order.tensors[STATISTICS]
+        for known, mean in zip(sent["classes"].tolist(), sent["means"], strict=True):
+            if known in classes:
+                means[classes.index(known)] = mean
+    decoder = initial_decoder(evidence.config, CPU)
+    decoder.load_state_dict(dict(tensors[DECODER]))
+    with torch.no_grad():
+        return classes, decoder(means).float()
+
+
+def _single_images(evidence: Evidence) -> Finding:
+    counts = [count for client in evidence.clients for count in _told(evidence, client)[1]]
+    if not counts:
+        why = "no client has enough images of a class to tell of its mean"
+        return Finding("A7", CURIOUS_SERVER, _FEATURES, "share of class means", reason=why)
+    share = fmean(count == 1 for count in counts)
+    details = {"least_count": evidence.config.settings(FedVTCSettings).least_count}
+    return Finding(
+        "A7", CURIOUS_SERVER, _FEATURES, "share of class means", share, 0.0, evidence.clients, details
+    )
+
+
+def _drawn_images(evidence: Evidence, population: Population) -> Finding:
+    own, others = [], []
+    for transcript in evidence.transcripts:
+        found = images_at_means(evidence, transcript)
+        if found is not None:
+            for near, far in _compared(evidence, population, transcript.client, *found):
+                own.append(near)
+                others.append(far)
+    if not own:
+        why = "no decoder of a client crossed in this round, or no other client has its classes"
+        return Finding("A7", CURIOUS_SERVER, _IMAGES, _SSIM, reason=why)
+    return Finding("A7", CURIOUS_SERVER, _IMAGES, _SSIM, fmean(own), fmean(others), evidence.clients)
+
+
+def _compared(
+    evidence: Evidence, population: Population, client: int, classes: tuple[int, ...], drawn: Tensor
+) -> Iterator[tuple[float, float]]:
+    """Yield how like a drawn image is to the likest of the client's, and to that of as many of others'.
+
+    Others are clients of the same domain.
+    """
+    domain = population.domain_of()
+    own = population.images_of(client)
+    peers = [k for k, name in domain.items() if name == domain[client] and k != client]
+    stream = torch_stream(evidence.config.seed, "images of others", client)
+    for label, image in zip(classes, drawn, strict=True):
+        mine = own.images[own.labels == label]
+        held = [population.images_of(k) for k in peers]
+        theirs = torch.cat([each.images[each.labels == label] for each in held]) if held else mine[:0]
+        count = min(len(mine), len(theirs))
+        if count:
+            near, far = (
+                _likest(image, each[torch.randperm(len(each), generator=stream)[:count]])
+                for each in (mine, theirs)
+            )
+            yield near, far
+
+
+def _likest(image: Tensor, images: Tensor) -> float:
+    """Return the greatest SSIM of ``image`` [C, H, W] to one of ``images`` [N, C, H, W], uint8."""
+    return structural_similarity(image.expand(len(images), *image.shape), normalise(images)).max().item()
+
+
+def _told(evidence: Evidence, client: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the classes that a client tells of, and how many images it has of each."""
+    description = evidence.method.clients[client]
+    assert isinstance(description, FedVTCDescription)
+    return description.classes, description.counts

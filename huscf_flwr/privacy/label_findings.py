@@ -1,0 +1,86 @@
+"""A3 where it is told in one number: which labels a client has, and how often, by method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.data import Population
+from huscf_flwr.methods.fedvtc.crossing import FedVTCDescription
+from huscf_flwr.methods.whole_networks import NETWORKS
+from huscf_flwr.models import BlockState, model_spec_of, unflatten_blocks
+from huscf_flwr.privacy.attacks.labels import labels_that_moved
+from huscf_flwr.privacy.attacks.mix import mix_of_movement, total_variation
+from huscf_flwr.privacy.evidence import Evidence
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, Finding
+from huscf_flwr.run.transcript import Transcript
+
+WHICH = "which labels a client has"
+HOW_OFTEN = "how often a client has each label"
+VARIATION = "total variation to the true mix"
+
+MixOf = Callable[[Transcript], Tensor]
+"""Returns the mix [C] of a client's labels, as somebody makes it out of what crossed."""
+
+
+def labels_of_networks(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
+    """Attack clients that send both networks: rows of the discriminator's embedding that moved."""
+    if evidence.config.fake_labels != "real":
+        why = f"fake_labels is {evidence.config.fake_labels}: fakes move the rows of absent labels too"
+        return [
+            Finding("A3", CURIOUS_SERVER, WHICH, "share of labels known", reason=why),
+            Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, reason=why),
+        ]
+    known, present = [], []
+    for transcript in evidence.transcripts:
+        has = true_counts(evidence, population, transcript.client) > 0
+        found = labels_that_moved(*_embeddings(transcript))
+        known.append(fmean((label in found) == bool(there) for label, there in enumerate(has)))
+        present.append(has.double().mean().item())
+    which = Finding(
+        "A3", CURIOUS_SERVER, WHICH, "share of labels known", fmean(known), fmean(present), evidence.clients
+    )
+    return [which, mix_finding(evidence, population, lambda each: mix_of_movement(*_embeddings(each)))]
+
+
+def labels_that_are_told(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
+    """Read what clients of FedVTC tell in their descriptions: counts of all classes with enough images."""
+    classes = model_spec_of(evidence.config).classes
+
+    def told(transcript: Transcript) -> Tensor:
+        description = evidence.method.clients[transcript.client]
+        assert isinstance(description, FedVTCDescription)
+        counts = torch.zeros(classes, dtype=torch.float64)
+        counts[list(description.classes)] = torch.tensor(description.counts, dtype=torch.float64)
+        return counts / counts.sum() if counts.sum() else torch.full_like(counts, 1 / classes)
+
+    return [mix_finding(evidence, population, told)]
+
+
+def mix_finding(evidence: Evidence, population: Population, mix_of: MixOf) -> Finding:
+    """Compare mixes of labels with the true ones, beside what guessing a uniform mix gives."""
+    found, guessed = [], []
+    for transcript in evidence.transcripts:
+        counts = true_counts(evidence, population, transcript.client).double()
+        truth = counts / counts.sum()
+        found.append(total_variation(mix_of(transcript), truth))
+        guessed.append(total_variation(torch.full_like(truth, 1 / len(truth)), truth))
+    return Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, fmean(found), fmean(guessed), evidence.clients)
+
+
+def true_counts(evidence: Evidence, population: Population, client: int) -> Tensor:
+    """Return how many training images of each label a client has, [C]."""
+    classes = model_spec_of(evidence.config).classes
+    return torch.bincount(population.images_of(client).labels, minlength=classes)
+
+
+def _embeddings(transcript: Transcript) -> tuple[BlockState, BlockState]:
+    """Return the discriminator's first block before and after the round."""
+    assert transcript.upload is not None
+    sent, uploaded = (
+        unflatten_blocks(parts[NETWORKS]) for parts in (transcript.order.tensors, transcript.upload.tensors)
+    )
+    return sent["discriminator", 0], uploaded["discriminator", 0]

@@ -1,0 +1,138 @@
+"""Which attacks there are, and which of them can be tried on which method: the one place that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from huscf_flwr.data import Population
+from huscf_flwr.methods.contract import Method
+from huscf_flwr.methods.fedgan import FedGAN
+from huscf_flwr.methods.fedvtc.method import FedVTC
+from huscf_flwr.methods.huscf import HuSCF
+from huscf_flwr.methods.huscf.crossing import SEGMENTS
+from huscf_flwr.methods.mdgan import MDGAN
+from huscf_flwr.methods.mdgan.crossing import DISCRIMINATOR
+from huscf_flwr.methods.whole_networks import NETWORKS
+from huscf_flwr.models import BlockStates, unflatten_blocks
+from huscf_flwr.privacy.decoders import means_and_decoders
+from huscf_flwr.privacy.evidence import Attack, Evidence
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, Finding
+from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
+from huscf_flwr.privacy.membership import membership
+from huscf_flwr.privacy.middle_means import mix_by_middle
+from huscf_flwr.run.transcript import Transcript
+
+ON_IMAGES = ("A1", "A2")
+"""Attacks on activations of real images, which are told by cut."""
+WITH_SHADOWS = ("A6",)
+"""Attacks that train shadow models, and so are tried only where somebody asks for them."""
+ATTACKS: Mapping[str, str] = {
+    "A1": "images of a batch, by the weights that the round began with",
+    "A2": "images of a batch, by what became of known fakes",
+    "A3": "labels, and how often a client has each",
+    "A6": "which images a client trained on",
+    "A7": "images, from class means and decoders",
+}
+"""What is attacked, by name."""
+DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in WITH_SHADOWS)
+
+_NO_ACTIVATIONS = "no activation of a real image crosses"
+_NO_MEANS = "no class mean and no decoder crosses"
+
+
+@dataclass(frozen=True)
+class Attackable:
+    """What can be tried on a method."""
+
+    attacks: Mapping[str, Attack]
+    """By name."""
+    reasons: Mapping[str, str]
+    """Why others do not apply, by name."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of a training that is only there to be attacked, by dotted name."""
+
+    def tried(
+        self, names: Collection[str], evidence: Evidence, population: Population, shadows: int
+    ) -> list[Finding]:
+        """Return what attacks of these ``names`` have found, with a reason for each that does not apply."""
+        found: list[Finding] = []
+        for name in names:
+            if name in self.attacks:
+                found += self.attacks[name](evidence, population, shadows)
+            elif name in self.reasons:
+                found.append(Finding(name, CURIOUS_SERVER, ATTACKS[name], "", reason=self.reasons[name]))
+        return found
+
+
+def _split_discriminator(evidence: Evidence, transcript: Transcript) -> BlockStates | None:
+    """Return what a client of HuSCF-GAN sent, and the server's bodies as they are after the round."""
+    assert isinstance(evidence.method, HuSCF)
+    assert transcript.upload is not None
+    body = evidence.method.bodies.body_of(transcript.client).states()
+    return {**body, **unflatten_blocks(transcript.upload.tensors[SEGMENTS])}
+
+
+def _sent_discriminator(evidence: Evidence, transcript: Transcript) -> BlockStates | None:  # noqa: ARG001
+    """Return the discriminator among the networks that a client sent."""
+    assert transcript.upload is not None
+    return unflatten_blocks(transcript.upload.tensors[NETWORKS])
+
+
+def _swapped_discriminator(evidence: Evidence, transcript: Transcript) -> BlockStates | None:  # noqa: ARG001
+    """Return the discriminator that a client sent to be swapped, if it did so in this round."""
+    assert transcript.upload is not None
+    sent = transcript.upload.tensors
+    return unflatten_blocks(sent[DISCRIMINATOR]) if DISCRIMINATOR in sent else None
+
+
+ON: Mapping[type[Method], Attackable] = {
+    HuSCF: Attackable(
+        {
+            "A3": mix_by_middle,
+            "A6": partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER),
+        },
+        {"A7": _NO_MEANS},
+    ),
+    FedGAN: Attackable(
+        {
+            "A3": labels_of_networks,
+            "A6": partial(membership, discriminator=_sent_discriminator, adversary=CURIOUS_SERVER),
+        },
+        {"A1": _NO_ACTIVATIONS, "A2": _NO_ACTIVATIONS, "A7": _NO_MEANS},
+    ),
+    MDGAN: Attackable(
+        {"A6": partial(membership, discriminator=_swapped_discriminator, adversary=NEXT_CLIENT)},
+        {
+            "A1": _NO_ACTIVATIONS,
+            "A2": _NO_ACTIVATIONS,
+            "A3": "fakes have all labels, so that all rows of a discriminator's embedding move",
+            "A7": _NO_MEANS,
+        },
+    ),
+    FedVTC: Attackable(
+        {"A3": labels_that_are_told, "A7": means_and_decoders},
+        {
+            "A1": _NO_ACTIVATIONS,
+            "A2": _NO_ACTIVATIONS,
+            "A6": "classifiers stay on their clients, and nobody has written shadow models of a decoder",
+        },
+        # In the last round, everybody tunes and nothing is sent.
+        {"fedvtc.tuning": "never"},
+    ),
+}
+"""By method; a method that is derived from one of these is attacked as it is."""
+
+
+def attackable(method: type[Method]) -> Attackable:
+    """Return what can be tried on ``method``; raises ``ValueError`` if nobody has written an attack on it."""
+    for known, attacked in ON.items():
+        if issubclass(method, known):
+            return attacked
+    names = ", ".join(known.name for known in ON)
+    raise ValueError(
+        f"method: {method.name}; there are attacks on {names}. What other methods reveal is declared, and "
+        "shown by huscf compare"
+    )
