@@ -2,9 +2,10 @@
 
 import signal
 
-from huscf_flwr.commands import deploy as deploy_module
+from huscf_flwr.commands import deploy_demo as deploy_module
 from huscf_flwr.data import read_idx_folder
-from huscf_flwr.deployment import deployed_config, make_server_credentials
+from huscf_flwr.deployment import make_server_credentials
+from huscf_flwr.deployment.demo import deployed_config
 from huscf_flwr.methods import resolved
 from huscf_flwr.run.interruption import InterruptedRunError
 from tests.commands.invoking import invoke, refused, settings_of, succeeded
