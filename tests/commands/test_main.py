@@ -1,6 +1,5 @@
 """The `huscf` command as a whole."""
 
-import re
 from importlib.metadata import version
 
 import click
@@ -9,7 +8,6 @@ import typer
 from typer.testing import CliRunner
 
 from huscf_flwr.commands.main import app
-from tests.without_extras import python_without_extras
 
 runner = CliRunner()
 
@@ -54,26 +52,6 @@ def test_every_argument_is_explained():
     for command in found:
         for parameter in command.params:
             assert parameter.help, f"{command.name}: {parameter.name}"
-
-
-@pytest.mark.slow
-def test_a_device_makes_its_key_and_is_told_what_other_commands_need(tmp_path):
-    """With what is installed on a device, and no more."""
-    script = """
-from typer.testing import CliRunner
-from huscf_flwr.commands.main import app
-for command in (["deploy", "key", sys.argv[1]], ["run", "demo", "--engine", "local"], ["--help"]):
-    result = CliRunner().invoke(app, command, env={"COLUMNS": "300"})
-    print(result.exit_code, result.output)
-"""
-    done = python_without_extras(script, tmp_path / "key")
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stdout.splitlines() if line.strip()]
-    assert told[0] == f"0 {tmp_path / 'key'}"
-    assert (tmp_path / "key.pub").is_file()
-    assert re.match(r"2 error: huscf run needs the extra 'simulation' \(.*'huscf-flwr\[sim", told[2])
-    assert any(re.search(r"run +needs the extra 'simulation'", line) for line in told)
-    assert any(re.search(r"devices +Device profiles\.", line) for line in told)
 
 
 def test_an_unknown_command_is_refused():

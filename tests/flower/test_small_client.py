@@ -1,6 +1,7 @@
-"""A device, on which only what the package itself brings is installed: its ClientApp, without any extra."""
+"""A device, on which only what the package itself brings is installed: its ClientApp and its commands."""
 
 import json
+import re
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.without_extras import python_without_extras
 _ROUNDS = """
 import json
 from pathlib import Path
+from typer.testing import CliRunner
+from huscf_flwr.commands.main import app as huscf
 from huscf_flwr.flower.messages import DESCRIBE, DescribeRequest, EvaluateRequest
 from huscf_flwr.session.wire import ExecutorServer
 from tests.flower.handlers import Service, answered, ask, context, evaluation_of, trained
@@ -42,6 +45,9 @@ try:
 except Exception as error:
     found["pictures"] = str(error)
 server.stop()
+for command in (["deploy", "key", str(root / "key")], ["run", "demo"], ["--help"]):
+    result = CliRunner().invoke(huscf, command, env={"COLUMNS": "200"})
+    found[command[0]] = [result.exit_code, result.output]
 print(json.dumps(found))
 """
 
@@ -64,4 +70,12 @@ def test_a_device_trains_without_any_extra_and_says_which_one_it_lacks_for_more(
     assert found["drop-outs"].keys() == {"0"}
     assert missing.format("sklearn") in found["drop-outs"]["0"]
     assert "their format needs an extra of huscf-flwr that its device does not have" in found["pictures"]
+    assert (tmp_path / "key.pub").is_file()
+    assert found["deploy"] == [0, f"{tmp_path / 'key'}\n{tmp_path / 'key.pub'}\n"]
+    code, told = found["run"]
+    assert code == 2
+    assert re.match(r"error: huscf run needs the extra 'simulation' \(.*'huscf-flwr\[simulation\]'", told)
+    _, told = found["--help"]
+    assert re.search(r"run +needs the extra 'simulation'", told)
+    assert re.search(r"devices +Device profiles\.", told)
     assert f"reading folders of pictures {missing.format('torchvision')}" in done.stderr
