@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from huscf_flwr.extras import extra
+
 if TYPE_CHECKING:
     from huscf_flwr.flower.strategy import MethodStrategy
     from strategies.ccvr import CCVR
@@ -71,4 +73,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    with extra("server", "a ServerApp"):
+        for late in ("scipy", "sklearn"):  # some methods need them after a round, when many have trained
+            import_module(late)
+        return getattr(import_module(_MODULES[name]), name)

@@ -26,7 +26,8 @@ from huscf_flwr.bench.step import hosted_clients, mixed_cuts, noise_images, rand
 from huscf_flwr.config import RunConfig, from_run_config, load_config, to_run_config
 from huscf_flwr.cuts import deal_devices
 from huscf_flwr.data import write_idx_folder
-from huscf_flwr.flower.launch import app_folder, run_with_flower
+from huscf_flwr.flower.app import app_folder
+from huscf_flwr.flower.launch import run_with_flower
 from huscf_flwr.methods import resolved
 from huscf_flwr.methods.huscf.cut_choice import choose_cuts
 from huscf_flwr.models import Cut, ModelSpec, model_spec_of

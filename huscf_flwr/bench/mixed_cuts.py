@@ -1,4 +1,4 @@
-"""Cuts that differ from client to client, whatever their devices: for benchmarks and the soak test."""
+"""Cuts chosen whatever the devices are, for benchmarks and soak tests: mixed, or as far apart as may be."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from dataclasses import dataclass
 
 from huscf_flwr.bench.step import mixed_cuts
 from huscf_flwr.cuts import CutProblem, Solution
+from huscf_flwr.models import Cut, ModelSpec, largest_cut
+
+
+def extreme_cuts(spec: ModelSpec) -> dict[str, Cut]:
+    """Return by name the lightest and the heaviest cut, and those with heavy heads or heavy tails only."""
+    most = largest_cut(spec)
+    return {
+        "lightest cuts": Cut(),
+        "heaviest cuts": most,
+        "heavy heads": Cut(generator_head=most[0], discriminator_head=most[2]),
+        "heavy tails": Cut(generator_tail=most[1], discriminator_tail=most[3]),
+    }
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from huscf_flwr.bench.mixed_cuts import extreme_cuts
 from huscf_flwr.cuts.block_times import timed_costs
 from huscf_flwr.cuts.measure import measure_speed
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.cuts.solvers import ExactSolver
-from huscf_flwr.models import Cut, largest_cut
+from huscf_flwr.models import Cut
 from huscf_flwr.run.host_timer import emulated
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import EmulatedTimer, Ledger, LocalChannel, LockStep, run_steps
@@ -52,13 +53,7 @@ def varied_assignments(problem: CutProblem) -> dict[str, tuple[Cut, ...]]:
 
     Raises ``NoLegalCutError`` if the limits of a device leave it no cut.
     """
-    most = largest_cut(problem.spec)
-    everywhere = {
-        "lightest cuts": Cut(),
-        "heaviest cuts": most,
-        "heavy heads": Cut(generator_head=most[0], discriminator_head=most[2]),
-        "heavy tails": Cut(generator_tail=most[1], discriminator_tail=most[3]),
-    }
+    everywhere = extreme_cuts(problem.spec)
     best = ExactSolver().solve(problem, seed=0).cuts
     return {"optimum": best, **{name: (cut,) * len(best) for name, cut in everywhere.items()}}
 

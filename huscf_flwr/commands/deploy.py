@@ -8,33 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.commands.on_demand import Place, on_demand
 from huscf_flwr.commands.options import Force, Overrides, RunName, read_run_config
 from huscf_flwr.data.progress import Paced, progress_told
-from huscf_flwr.deployment import make_node_key, make_server_credentials, run_deployed, write_client_data
-from huscf_flwr.flower.launch import app_folder
-from huscf_flwr.run.check import check_run
-from huscf_flwr.run.display import TerminalDisplay
-from huscf_flwr.run.interruption import stop_requests
+from huscf_flwr.deployment import make_node_key, make_server_credentials, write_client_data
+from huscf_flwr.flower.app import write_app
 
-deploy_app = ExplainedTyper(
-    no_args_is_help=True, help="Certificates, keys and data for real devices; a demo."
+deploy_app = on_demand(
+    help_text="Certificates, keys, data and the app for real devices; a demo.",
+    places={"demo": Place("deploy_demo", "deploy_demo_command", "simulation")},
 )
-
-
-@deploy_app.command()
-def demo(config: RunName = "deploy-demo", settings: Overrides = None) -> None:
-    """Run CONFIG on a SuperLink and SuperNodes of its own, with TLS and keys, all on this machine."""
-    with errors_as_messages(["huscf", "deploy", "demo"]) as kept, TerminalDisplay() as display:
-        run = read_run_config(config, settings)
-        with progress_told(Paced(display.note)):
-            check_run(run, run.clients, examine=False)
-        app = app_folder()
-        kept.watch(run.folder)
-        with stop_requests() as stop:
-            run_deployed(run, app, display=display, stop=stop)
-        display.note(f"report: {run.folder / 'report.html'}")
 
 
 @deploy_app.command()
@@ -75,6 +59,15 @@ def data(
         with progress_told(Paced(typer.echo)):
             written = write_client_data(run, folder.absolute(), replace=force)
         _print_paths(*written.values())
+
+
+@deploy_app.command("app")
+def app_command(
+    folder: Annotated[Path, typer.Argument(help="gets the Flower app: flwr run FOLDER devices")],
+) -> None:
+    """Write the Flower app into FOLDER, for flwr run where there is no copy of the repository."""
+    with errors_as_messages():
+        _print_paths(write_app(folder.absolute()))
 
 
 def _print_paths(*paths: Path) -> None:

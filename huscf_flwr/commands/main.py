@@ -9,22 +9,22 @@ from typing import Annotated
 
 import typer
 
-from huscf_flwr.commands.arguments import ExplainedTyper
-from huscf_flwr.commands.bench import bench_app
-from huscf_flwr.commands.compare import compare_command
-from huscf_flwr.commands.cuts import cuts_app
-from huscf_flwr.commands.data import data_app
-from huscf_flwr.commands.deploy import deploy_app
-from huscf_flwr.commands.devices import devices_app
-from huscf_flwr.commands.privacy import privacy_command
-from huscf_flwr.commands.run import run_command
-from huscf_flwr.commands.sample import sample_command
-from huscf_flwr.commands.soak import soak_command
+from huscf_flwr.commands.on_demand import Place, on_demand
 
-app = ExplainedTyper(
-    no_args_is_help=True,
-    add_completion=False,
-    help="Train generative models on many devices that keep their images and labels.",
+app = on_demand(
+    help_text="Train generative models on many devices that keep their images and labels.",
+    places={
+        "run": Place("run", "run_command", "simulation"),
+        "compare": Place("compare", "compare_command", "simulation"),
+        "sample": Place("sample", "sample_command", "server"),
+        "privacy": Place("privacy", "privacy_command", "simulation"),
+        "soak": Place("soak", "soak_command", "simulation"),
+        "data": Place("data", "data_app", "simulation"),
+        "cuts": Place("cuts", "cuts_app", "server"),
+        "devices": Place("devices", "devices_app"),
+        "bench": Place("bench", "bench_app", "simulation"),
+        "deploy": Place("deploy", "deploy_app"),
+    },
 )
 
 
@@ -43,15 +43,3 @@ def _before_any_command(
     # A character that the terminal lacks is no reason to fail, whatever printed it.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-
-
-app.command("run")(run_command)
-app.command("compare")(compare_command)
-app.command("sample")(sample_command)
-app.command("privacy")(privacy_command)
-app.add_typer(data_app, name="data")
-app.add_typer(cuts_app, name="cuts")
-app.add_typer(devices_app, name="devices")
-app.add_typer(bench_app, name="bench")
-app.add_typer(deploy_app, name="deploy")
-app.command("soak")(soak_command)

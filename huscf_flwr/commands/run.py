@@ -10,7 +10,8 @@ import typer
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Overrides, RunName, read_run_config
 from huscf_flwr.data.progress import Paced, progress_told
-from huscf_flwr.flower.launch import app_folder, run_with_flower
+from huscf_flwr.flower.app import app_folder
+from huscf_flwr.flower.launch import run_with_flower
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
-
-import torch
-from filelock import FileLock
 
 from huscf_flwr.data.digits import make_digits
 from huscf_flwr.data.idx import read_idx_folder, write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.letters import LETTERS, RECIPE, make_letters
 from huscf_flwr.data.registry import register_domain
+from huscf_flwr.extras import extra
 
 Pair = tuple[LabelledImages, LabelledImages]
 
@@ -96,33 +93,8 @@ def load_notmnist(_cache: Path) -> Pair:
 
 
 def _download(name: str, cache: Path) -> Pair:
-    """Return both parts of a torchvision data set, downloaded unless they are in the cache."""
-    folder = cache / "torchvision" / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Several processes on one machine may download the same files at the same time.
-        with FileLock(folder / ".lock"):
-            return _split_of(name, folder, train=True), _split_of(name, folder, train=False)
-    except (OSError, RuntimeError, ImportError) as error:
-        raise DataError(
-            f"{name} could not be downloaded into {folder} ({error}): check the network, or set "
-            f"data.root to a folder that holds {name} in MNIST's file format"
-        ) from error
+    """Return both parts of a torchvision data set."""
+    with extra("simulation", f"downloading {name}"):
+        from huscf_flwr.data.downloads import downloaded  # noqa: PLC0415 - loads torchvision
 
-
-def _split_of(name: str, folder: Path, *, train: bool) -> LabelledImages:
-    from torchvision import datasets  # noqa: PLC0415 - slow to import, and most runs do without
-
-    which: dict[str, Any] = {"train": train}
-    if name == "SVHN":
-        which = {"split": "train" if train else "test"}
-    found = getattr(datasets, name)(root=str(folder), download=True, **which)
-    pixels = torch.as_tensor(found.data)
-    labels = found.labels if name == "SVHN" else found.targets
-    return LabelledImages(_channels_first(name, pixels), torch.as_tensor(labels, dtype=torch.int64))
-
-
-def _channels_first(name: str, pixels: torch.Tensor) -> torch.Tensor:
-    if pixels.ndim == 3:
-        return pixels[:, None]
-    return pixels if name == "SVHN" else pixels.permute(0, 3, 1, 2).contiguous()
+    return downloaded(name, cache)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from huscf_flwr.data.images import LabelledImages
+from huscf_flwr.extras import extra
 
 _SIZE = 28
 _FRAME = 1
@@ -32,8 +33,9 @@ _PAPER, _INK = 0.3, 0.8
 
 def make_digits() -> tuple[LabelledImages, LabelledImages]:
     """Return the training (1,437) and the test images (360), uint8 [N, 1, 28, 28]."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - a ClientApp starts without it
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+    with extra("simulation", "the domain digits"):
+        from sklearn.datasets import load_digits  # noqa: PLC0415 - a ClientApp starts without it
+        from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
     pixels, names = load_digits(return_X_y=True)
     labels = torch.from_numpy(names).long()

@@ -24,13 +24,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.images import DataError
+from huscf_flwr.extras import extra
 
 _LOGGER = logging.getLogger(__name__)
 
 Indices = NDArray[np.int64]
-
-EXTRA = "pip install 'huscf-flwr[datasets]', or, in a checkout, pip install -e '.[datasets]'"
-"""How to come by what Hugging Face and Flower have for data sets."""
 
 LABEL = "label"
 """The column of labels, by which partitioners part if nothing else is said."""
@@ -148,13 +146,10 @@ def _said(kind: str) -> Iterator[None]:
 def datasets_module(purpose: str) -> ModuleType:
     """Return Hugging Face's package ``datasets``.
 
-    Raises:
-        DataError: if it is not installed; the message says what it is needed for and how to come by it.
+    Raises ``MissingExtraError`` if it is not installed, naming the ``purpose``.
     """
-    try:
+    with extra("datasets", purpose):
         return import_module("datasets")
-    except ImportError as error:
-        raise DataError(f"{purpose} needs the extra 'datasets' ({error}): {EXTRA}") from error
 
 
 def _datasets() -> ModuleType:
@@ -162,10 +157,8 @@ def _datasets() -> ModuleType:
 
 
 def _class_of(kind: str) -> type[Any]:
-    try:
+    with extra("datasets", kind):
         module = import_module("flwr_datasets.partitioner")
-    except ImportError as error:
-        raise ValueError(f"{kind} needs the extra 'datasets' ({error}): {EXTRA}") from error
     known = [name for name in module.__all__ if name not in _UNUSABLE and not name.startswith("Vertical")]
     if kind not in known:
         raise ValueError(

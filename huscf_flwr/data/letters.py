@@ -13,13 +13,17 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.extras import extra
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFont
 
 LETTERS = "ABCDEFGHIJ"
 # Part of the cache folder's name: increase it when the images change.
@@ -78,7 +82,9 @@ def _render_all(fonts: tuple[str, ...], copies: int, generator: np.random.Genera
 
 @lru_cache(maxsize=len(TRAINING_FONTS) + len(TEST_FONTS))
 def _open_font(name: str) -> ImageFont.FreeTypeFont:
-    import matplotlib  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("simulation", "the domain letters"):
+        import matplotlib  # noqa: PLC0415 - a ClientApp starts without it
+        from PIL import ImageFont  # noqa: PLC0415 - likewise
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
     try:
@@ -90,6 +96,8 @@ def _open_font(name: str) -> ImageFont.FreeTypeFont:
 def _draw(font: str, letter: str) -> Image.Image:
     """Return one letter, white on black, cropped to its outline."""
     face = _open_font(font)
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - as above
+
     left, top, right, bottom = face.getbbox(letter)
     glyph = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)))
     ImageDraw.Draw(glyph).text((-left, -top), letter, font=face, fill=255)
@@ -108,6 +116,8 @@ def _place(glyph: Image.Image, generator: np.random.Generator) -> NDArray[np.uin
     inverse = np.linalg.inv(zoom * turn @ np.array([[1.0, _MAX_SHEAR * shear], [0.0, 1.0]]))
     middle = _SIZE / 2 + _MAX_SHIFT * np.array([right, down])
     origin = np.array(glyph.size) / 2 - inverse @ (middle * _OVERSAMPLING)
+    from PIL import Image  # noqa: PLC0415 - as above
+
     large = glyph.transform(
         (_SIZE * _OVERSAMPLING,) * 2,
         Image.Transform.AFFINE,

@@ -28,6 +28,7 @@ from huscf_flwr.data.progress import counted
 from huscf_flwr.evaluation.classifier import as_input
 from huscf_flwr.evaluation.kept_names import kept_name
 from huscf_flwr.evaluation.scores import FeatureStatistics, frechet_distance
+from huscf_flwr.extras import extra
 from huscf_flwr.seeding import torch_stream
 
 MOST_REAL_IMAGES = 10_000
@@ -101,7 +102,8 @@ def _told(form: _Form) -> str:
 
 def _empty_network() -> nn.Module:
     """Return the network without memory for its weights; nothing is drawn from the global stream."""
-    from torchvision.models import inception_v3  # noqa: PLC0415 - slow to import, and most runs do without
+    with extra("images", "evaluation.inception"):
+        from torchvision.models import inception_v3  # noqa: PLC0415 - slow to import, and most runs do without
 
     with torch.device("meta"):
         network: nn.Module = inception_v3(weights=None, init_weights=False, transform_input=False)

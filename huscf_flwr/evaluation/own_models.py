@@ -33,6 +33,7 @@ from huscf_flwr.evaluation.domain_scores import (
 )
 from huscf_flwr.evaluation.judge import Judge, load_or_train_judge
 from huscf_flwr.evaluation.scores import DivergedError, classification_scores
+from huscf_flwr.extras import MissingExtraError
 from huscf_flwr.methods.contract import Classifier, Client
 from huscf_flwr.metrics import Metric, metrics_named
 from huscf_flwr.models import Sampler, weight_dtype
@@ -204,6 +205,8 @@ def _blaming(whose: str) -> Iterator[None]:
         yield
     except DivergedError as error:
         raise DivergedError(f"{whose}: {error}") from error
+    except MissingExtraError:
+        raise
     except ValueError as error:
         raise ValueError(f"{whose}: {error}") from error
 

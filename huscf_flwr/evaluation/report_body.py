@@ -99,8 +99,8 @@ BODY = """\
 <section id="own-models">
   <h2>Models that stay on clients</h2>
   {% if not own_models.rows %}
-  <p class="lead">After round {{ own_models.round }} nothing could be scored: the models of
-    {{ one(own_models.drop_outs, "client") }} have diverged.</p>
+  <p class="lead">After round {{ own_models.round }} nothing could be scored. Why
+    {{ one(own_models.drop_outs, "client") }} had no scores, evaluations.jsonl says.</p>
   {% else %}
   <p class="lead">What {{ one(own_models.clients, "client") }} found of models of their own after round
     {{ own_models.round }}: over the clients, the mean, the worst, and the spread (standard deviation).
@@ -108,8 +108,8 @@ BODY = """\
     {{ own_models.meanings.get(images, "") }} {% endfor %}
     {%- if own_models.untrained %}Of these clients {{ own_models.untrained|count }} had not trained in any
     round so far, and scored the model that they began with. {% endif %}
-    {%- if own_models.drop_outs %}{{ one(own_models.drop_outs, "more client") }} had a model that has
-    diverged, and no scores. {% endif %}Only scores left the clients, and why some have none.</p>
+    {%- if own_models.drop_outs %}{{ one(own_models.drop_outs, "more client") }} had no scores, and
+    evaluations.jsonl says why. {% endif %}Only scores left the clients, and why some have none.</p>
   <div class="scroll"><table class="scores">
     <thead><tr><th class="text">Images</th><th class="text">Over clients</th>
       {% for metric in own_models.metrics %}

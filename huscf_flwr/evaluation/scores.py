@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from huscf_flwr.extras import extra
 
 Array = NDArray[np.float64]
 
@@ -105,7 +108,8 @@ def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> flo
     C1^(1/2) C2 C1^(1/2). Unlike a general matrix root this has no imaginary part to throw away and holds
     for singular covariances, as features that never fire give.
     """
-    from scipy import linalg  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("images", "judging"):
+        from scipy import linalg  # noqa: PLC0415 - a ClientApp starts without it
 
     difference = first.mean - second.mean
     root = _symmetric_root(first.covariance.numpy())
@@ -125,7 +129,8 @@ def classification_scores(predictions: Tensor, labels: Tensor) -> Classification
     Raises:
         ValueError: if there are no samples.
     """
-    from sklearn import metrics  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("images", "scoring a classifier"):
+        from sklearn import metrics  # noqa: PLC0415 - a ClientApp starts without it
 
     _check_not_empty(labels)
     truth, predicted = labels.numpy(), predictions.numpy()
@@ -158,9 +163,17 @@ def adjusted_rand_index(clusters: Sequence[int], domains: Sequence[str | None]) 
         raise ValueError(f"{len(clusters)} clients have a cluster but {len(domains)} a domain")
     if not domains or any(domain is None for domain in domains):
         return None
-    from sklearn import metrics  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("server", "comparing clusters with domains"):
+        from sklearn import metrics  # noqa: PLC0415 - a ClientApp starts without it
 
     return float(metrics.adjusted_rand_score(list(domains), list(clusters)))
+
+
+def check_can_score() -> None:
+    """Raise ``MissingExtraError`` without what takes scores, before a judge is trained for them."""
+    with extra("images", "judging"):
+        for package in ("scipy.linalg", "sklearn.metrics"):
+            import_module(package)
 
 
 def _check_not_empty(samples: Tensor) -> None:
@@ -169,7 +182,8 @@ def _check_not_empty(samples: Tensor) -> None:
 
 
 def _symmetric_root(covariance: Array) -> Array:
-    from scipy import linalg  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("images", "judging"):
+        from scipy import linalg  # noqa: PLC0415 - a ClientApp starts without it
 
     values, vectors = linalg.eigh(covariance)
     root: Array = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T

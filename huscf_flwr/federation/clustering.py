@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from huscf_flwr.extras import extra
+
 
 @dataclass(frozen=True)
 class Clustering:
@@ -87,8 +89,9 @@ class KMeans:
         Raises:
             ValueError: features that are not a finite [K, F].
         """
-        from sklearn.cluster import KMeans as SklearnKMeans  # noqa: PLC0415 - a ClientApp starts without it
-        from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+        with extra("server", "clustering"):
+            from sklearn.cluster import KMeans as SklearnKMeans  # noqa: PLC0415 - a ClientApp starts without it
+            from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
 
         check_features(features)
         state = seed if self.random_state is None else self.random_state
@@ -234,7 +237,8 @@ def match_clusters(previous: Mapping[int, int], labels: Mapping[int, int]) -> di
     Returns:
         Cluster name by client id.
     """
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("server", "clustering"):
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - a ClientApp starts without it
 
     clients = sorted(labels)
     groups = _in_order_of_appearance([labels[client] for client in clients])
@@ -283,6 +287,7 @@ def _join_small_clusters(points: np.ndarray, labels: tuple[int, ...], smallest: 
 def _silhouette(points: np.ndarray, labels: tuple[int, ...]) -> float | None:
     if not 2 <= len(set(labels)) <= len(labels) - 1:
         return None
-    from sklearn.metrics import silhouette_score  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("server", "clustering"):
+        from sklearn.metrics import silhouette_score  # noqa: PLC0415 - a ClientApp starts without it
 
     return float(silhouette_score(points, labels))

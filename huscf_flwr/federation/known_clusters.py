@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from huscf_flwr.extras import extra
 from huscf_flwr.federation.clustering import Clusterer, Clustering, RecallingClusterer, match_clusters
 from huscf_flwr.federation.features import FeatureSpace
 
@@ -200,7 +201,8 @@ def _shift_of_newcomers(
     If they form as many groups as clusters are known, and these lie to each other as the places do, then they
     are taken for the same clusters. Otherwise nothing is known of a move, and it is zero.
     """
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("server", "clustering"):
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - a ClientApp starts without it
 
     unmoved = torch.zeros_like(here[0])
     if len(places) < 2:

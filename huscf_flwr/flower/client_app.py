@@ -30,6 +30,7 @@ from huscf_flwr.data import ClientData, Population, following_data
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.domain_scores import Judged
 from huscf_flwr.evaluation.scores import DivergedError
+from huscf_flwr.extras import MissingExtraError
 from huscf_flwr.flower.log_display import LOGGER, SHOWN
 from huscf_flwr.flower.messages import (
     DESCRIBE,
@@ -146,7 +147,7 @@ def _judged(config: RunConfig, owner: Owner | None, request: EvaluateRequest) ->
         raise ValueError(f"client {request.judge} is not owned by this SuperNode, which cannot judge for it")
     try:
         scores, samples = owner.judge(config, method_of(config), request.product)
-    except DivergedError as error:
+    except (DivergedError, MissingExtraError) as error:
         LOGGER.warning("client %s cannot judge its product: %s", request.judge, error)
         return {}
     return {request.judge: Judged(samples, scores)} if samples else {}

@@ -39,7 +39,6 @@ _TRACEBACK = re.compile(
     re.MULTILINE,
 )
 """The first one of a log, whose lines may have the names of Ray's actors before them."""
-_APP_FOLDER = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -106,15 +105,6 @@ def run_with_flower(
     with held(home), private_superlink(home) as superlink:
         ended = run_on(superlink, config, app, display, *federation, stop=stop)
     return ended.summary(display)
-
-
-def app_folder() -> Path:
-    """Return the folder of the Flower app; raises ``FileNotFoundError`` where this is no checkout."""
-    if not (_APP_FOLDER / "pyproject.toml").is_file():
-        raise FileNotFoundError(
-            f"Flower runs a checkout of huscf-flwr, and {_APP_FOLDER} is none; use --engine local"
-        )
-    return _APP_FOLDER
 
 
 def private_home(config: RunConfig) -> Path:

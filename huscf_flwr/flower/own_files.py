@@ -5,13 +5,14 @@ The whole sentence, with places and names of files, is for the owner's own log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from huscf_flwr.data import DataError
 from huscf_flwr.data.formats.found import OtherClassesError
 from huscf_flwr.data.idx import idx_files
+from huscf_flwr.extras import MissingExtraError
 from huscf_flwr.flower.log_display import LOGGER
 from huscf_flwr.run.mistakes import told
 from huscf_flwr.session import SessionError
@@ -49,13 +50,19 @@ def own_files_told(client: int | None) -> Iterator[None]:
         ) from error
 
 
+_KINDS: Mapping[type[Exception], str] = {
+    OtherClassesError: "their labels or the names of their classes do not fit the classes of the run",
+    MissingExtraError: "their format needs an extra of huscf-flwr that its device does not have",
+    OSError: "they cannot be read from its disk",
+    MemoryError: "they do not fit into its memory",
+}
+"""The first that fits an error is told."""
+
+
 def _kind(error: Exception, place: Path) -> str:
-    if isinstance(error, OtherClassesError):
-        return "their labels or the names of their classes do not fit the classes of the run"
-    if isinstance(error, OSError):
-        return "they cannot be read from its disk"
-    if isinstance(error, MemoryError):
-        return "they do not fit into its memory"
+    for kind, told_of_it in _KINDS.items():
+        if isinstance(error, kind):
+            return told_of_it
     if not isinstance(error, DataError):
         return "reading them failed"
     if place.exists() or idx_files(place) is not None:

@@ -17,6 +17,7 @@ from huscf_flwr.data.formats.found import OtherClassesError
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
+from huscf_flwr.evaluation.scores import check_can_score
 from huscf_flwr.flower.log_display import LOGGER, SHOWN
 from huscf_flwr.flower.own_files import own_images_told
 from huscf_flwr.methods.contract import Method, Tensors
@@ -111,6 +112,7 @@ class Owner:
         domain = self.domain(model_spec_of(config), config.data.fit)
         if not len(domain.test):
             return {}, 0
+        check_can_score()
         scores = judge_domain(
             domain,
             method.sampler(config, product),

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from huscf_flwr.extras import extra
 from huscf_flwr.models.classifier_spec import TorchvisionSpec
 
 _OF_GOOGLENET = {"aux_logits": False, "init_weights": False, "transform_input": False}
@@ -19,10 +20,11 @@ def torchvision_network(spec: TorchvisionSpec, channels: int, features: int, gro
 
     Raises ``ValueError`` if the groups do not divide the channels of all its layers.
     """
-    from torchvision import models  # noqa: PLC0415 - slow to import, and most runs do without
+    with extra("images", f"a classifier whose features are torchvision's {spec.torchvision}"):
+        from torchvision import models  # noqa: PLC0415 - slow to import, and most runs do without
 
-    extra: dict[str, Any] = _OF_GOOGLENET if spec.torchvision == "googlenet" else {}
-    network: nn.Module = models.get_model(spec.torchvision, weights=None, num_classes=features, **extra)
+    more: dict[str, Any] = _OF_GOOGLENET if spec.torchvision == "googlenet" else {}
+    network: nn.Module = models.get_model(spec.torchvision, weights=None, num_classes=features, **more)
     _take_images_of(network, channels, small_stem=spec.small_stem)
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):

@@ -126,12 +126,12 @@ def round_line(metrics: Mapping[str, Any], rounds: int) -> str:
 
 def evaluation_line(line: Mapping[str, Any]) -> str:
     """Return in one line how clients found models of their own: mean, and worst after it."""
-    without = len(line.get("drop_outs", ()))
+    without = [each["reason"] for each in line.get("drop_outs", ())]
     count = len(line["clients"])
     parts = [f"round {line['round']}: own models of {count} client{'s' if count != 1 else ''}"]
     untrained = count - line.get("trained", count)
     parts += [f"{untrained} of them never trained"] if untrained else []
-    parts += [f"{without} without scores, since their models diverged"] if without else []
+    parts += [f"{len(without)} without scores, such as: {without[0]}"] if without else []
     for on, scores in line["scores"].items():
         found = [
             f"{metric.title} {scores[metric.name]['mean']:.{metric.digits}f}"

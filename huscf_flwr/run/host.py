@@ -12,6 +12,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.data import ClientData
 from huscf_flwr.evaluation.own_models import OwnScores, own_scores
 from huscf_flwr.evaluation.scores import DivergedError
+from huscf_flwr.extras import MissingExtraError
 from huscf_flwr.methods.contract import (
     Client,
     CrossingError,
@@ -96,7 +97,7 @@ class HostedEvaluation:
     scores: Mapping[int, OwnScores]
     """Of those that have some, by client id."""
     drop_outs: Mapping[int, DropOut]
-    """Clients whose models have diverged."""
+    """Clients whose models have diverged, or that cannot score them."""
 
 
 class Host:
@@ -168,6 +169,8 @@ class Host:
     ) -> HostedEvaluation:
         """Score the clients' own models; a client whose model has diverged drops out.
 
+        So does one whose device lacks the extra that scores need.
+
         ``after_client`` is called after each client; what it raises ends the evaluation. Raises
         ``CrossingError`` for an order that has what the method does not list, and ``ClientFileError`` if what
         a client kept is gone.
@@ -178,7 +181,7 @@ class Host:
         for client in order.clients:
             try:
                 scores = self._scores(client, order, data_of(client), judge_cache)
-            except DivergedError as error:
+            except (DivergedError, MissingExtraError) as error:
                 drop_outs[client] = DropOut(str(error))
             else:
                 if scores:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.run_record import (
@@ -88,6 +87,8 @@ class TensorBoard:
             self._writer.add_scalar(name, value, number)
 
     def _write_picture(self, grid: SampleGrid) -> None:
+        from PIL import Image  # noqa: PLC0415 - for a server; a ClientApp checks settings with this module
+
         with Image.open(grid.path) as image:
             pixels = np.asarray(image.convert("RGB"))
         self._writer.add_image(f"samples/{grid.product}", pixels, grid.round, dataformats="HWC")

@@ -2,9 +2,12 @@
 
 import signal
 
-from huscf_flwr.commands import deploy as deploy_module
+from flwr.common.config import get_fused_config_from_dir
+
+from huscf_flwr.commands import deploy_demo as deploy_module
 from huscf_flwr.data import read_idx_folder
-from huscf_flwr.deployment import deployed_config, make_server_credentials
+from huscf_flwr.deployment import make_server_credentials
+from huscf_flwr.deployment.demo import deployed_config
 from huscf_flwr.methods import resolved
 from huscf_flwr.run.interruption import InterruptedRunError
 from tests.commands.invoking import invoke, refused, settings_of, succeeded
@@ -100,3 +103,18 @@ def test_a_deployment_waits_for_all_its_clients_and_has_tls(images, tmp_path):
     config = deployed_config(small_run(images, tmp_path, clients=6), credentials)
     assert config.min_hosts == 6
     assert (config.executor.certificate, config.executor.key) == (credentials.certificate, credentials.key)
+
+
+def test_the_app_is_written_for_flower_where_there_is_no_copy_of_the_repository(tmp_path):
+    folder = tmp_path / "app"
+    assert shown(deploy("app", folder)) == [str(folder)]
+    for part in (
+        "pyproject.toml",
+        "server_app/app.py",
+        "strategies/huscf.py",
+        "huscf_flwr/conf/runs/demo.yaml",
+    ):
+        assert (folder / part).is_file(), part
+    assert get_fused_config_from_dir(folder, {})["name"] == "demo"
+    assert not list(folder.rglob("__pycache__"))
+    assert f"{folder}: something is there already" in refused(deploy("app", folder))

@@ -1,8 +1,12 @@
 """`huscf devices`: a profile of this machine."""
 
+import json
+
 import pytest
 import yaml
 
+from huscf_flwr.bench import client_process
+from huscf_flwr.models import Cut
 from tests.commands.invoking import invoke, refused, succeeded
 
 
@@ -26,3 +30,21 @@ def test_measure_prints_a_profile_that_can_be_pasted():
 )
 def test_measure_refuses_what_cannot_be_measured(option, value, message):
     assert message in refused(invoke("devices", "measure", option, value))
+
+
+@pytest.mark.slow
+def test_client_measures_a_process_for_each_cut(monkeypatch):
+    """PyTorch's own process does without it here."""
+    monkeypatch.setattr(client_process, "_PYTORCH", client_process._PYTORCH.replace(", torch", ""))
+    monkeypatch.setattr(client_process, "extreme_cuts", lambda spec: {"lightest cuts": Cut()})
+    arguments = ("--width", 0.03, "--batch-size", 2, "--steps", 1, "--format", "json")
+    pytorch, client = json.loads(succeeded(invoke("devices", "client", *arguments)))
+    assert (pytorch["name"], client["name"]) == ("PyTorch alone", "lightest cuts")
+    assert client["peak_bytes"] >= client["loaded_bytes"] > pytorch["loaded_bytes"] > 0
+    assert client["ready_s"] > 0
+    assert client["core_s"] > pytorch["core_s"]
+
+
+def test_client_refuses_a_batch_that_cannot_be_normalised():
+    message = "--batch-size 1: batches are normalised"
+    assert message in refused(invoke("devices", "client", "--batch-size", 1))

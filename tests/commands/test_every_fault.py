@@ -14,6 +14,7 @@ import yaml
 
 from huscf_flwr.config import from_run_config, to_run_config
 from huscf_flwr.flower import launch
+from huscf_flwr.flower.app import app_folder
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.run.check import check_settings
 from huscf_flwr.run.folder_lock import held
@@ -170,4 +171,4 @@ def test_a_path_may_have_any_characters_in_flowers_settings(tmp_path):
     import tomllib  # noqa: PLC0415
 
     config = small_run(tmp_path, tmp_path / "runs [x] 😀 \"quoted\" \\ 'é'")
-    assert Path(tomllib.loads(launch._toml(config, launch.app_folder()))["output"]) == config.output
+    assert Path(tomllib.loads(launch._toml(config, app_folder()))["output"]) == config.output

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+import click
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -41,10 +42,14 @@ def test_help_explains_arguments(command, said):
 
 def test_every_argument_is_explained():
     def commands(group):
-        for each in group.commands.values():
-            yield from commands(each) if hasattr(each, "commands") else [each]
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            each = group.get_command(context, name)
+            yield from commands(each) if hasattr(each, "list_commands") else [each]
 
-    for command in commands(typer.main.get_command(app)):
+    found = list(commands(typer.main.get_command(app)))
+    assert {"run", "measure", "key", "demo"} <= {command.name for command in found}
+    for command in found:
         for parameter in command.params:
             assert parameter.help, f"{command.name}: {parameter.name}"
 

@@ -16,6 +16,7 @@ from huscf_flwr.config import from_run_config
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.flower.owner import owner_of
 from huscf_flwr.session.wire import Endpoint
+from tests.without_extras import NAMES, brought_by, distribution_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "deployment"
@@ -145,7 +146,23 @@ def flatten(content, prefix=""):
     return flat
 
 
-def test_all_superexecs_are_built_alike():
+def installed_by(recipe, capsys):
+    """The packages that a container has beside Flower, as they are imported."""
+    exec(re.search(r'RUN python -c "(.*)" >', recipe)[1], {})
+    names = (distribution_of(requirement) for requirement in capsys.readouterr().out.split())
+    return {NAMES.get(name, name) for name in names} | {"flwr"}
+
+
+def test_a_superexec_has_what_its_side_of_the_app_needs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
     services, _ = stack("secure")
-    recipes = {content["build"]["dockerfile_inline"] for content in services.values() if "build" in content}
-    assert len(recipes) == 1
+    recipes = {
+        service: content["build"]["dockerfile_inline"]
+        for service, content in services.items()
+        if "build" in content
+    }
+    assert len(recipes) == len(set(recipes)) > 1
+    for service, recipe in recipes.items():
+        extras = ("server",) if service == "superexec-serverapp" else ()
+        assert installed_by(recipe, capsys) == brought_by(*extras), service
+    assert len(set(recipes.values())) == 2

@@ -240,9 +240,11 @@ def test_own_models_of_clients_that_never_trained_or_have_diverged_are_counted(t
     assert "diverged" not in words()
     found = words(trained=1, drop_outs=[{"id": 7, "reason": "it has diverged"}])
     assert "Of these clients 3 had not trained in any round so far" in found
-    assert "1 more client had a model that has diverged, and no scores" in found
+    assert "1 more client had no scores, and evaluations.jsonl says why" in found
     found = words(trained=0, scores={}, clients=[], drop_outs=[{"id": 7, "reason": "it has diverged"}])
-    assert "After round 1 nothing could be scored: the models of 1 client have diverged" in found
+    assert (
+        "After round 1 nothing could be scored. Why 1 client had no scores, evaluations.jsonl says" in found
+    )
 
 
 def test_clients_that_were_left_behind_when_bodies_parted_are_not_said_to_have_stayed(tmp_path):

@@ -312,7 +312,7 @@ print(*sys.modules)
     loaded = set(done.stdout.split())
     assert {"torch", "huscf_flwr.flower.client_app"} <= loaded
     assert {f"huscf_flwr.methods.{method}" for method in BUILT_IN} <= loaded
-    only_servers = {"sklearn", "scipy.optimize", "matplotlib", "huscf_flwr.flower.strategy"}
+    only_servers = {"sklearn", "scipy.optimize", "matplotlib", "PIL", "psutil", "huscf_flwr.flower.strategy"}
     assert loaded & {*only_servers, "torch._dynamo"} == set()
 
 

@@ -27,7 +27,9 @@ import torch
 from safetensors.torch import load_file
 
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
-from huscf_flwr.deployment import deploy, deployed_config, make_node_key, supernode
+from huscf_flwr.deployment import make_node_key
+from huscf_flwr.deployment.demo import deploy, deployed_config
+from huscf_flwr.deployment.processes import supernode
 from huscf_flwr.flower.client_keys import read_client_keys
 from huscf_flwr.flower.launch import run_on
 from huscf_flwr.flower.superlink import flower_environment

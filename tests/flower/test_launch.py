@@ -7,7 +7,8 @@ import pytest
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import load_config
 from huscf_flwr.flower import launch, watching
-from huscf_flwr.flower.launch import EndedRun, app_folder, run_on, run_with_flower
+from huscf_flwr.flower.app import app_folder
+from huscf_flwr.flower.launch import EndedRun, run_on, run_with_flower
 from huscf_flwr.flower.log_display import end_told
 from huscf_flwr.flower.superlink import FlowerRunError
 from huscf_flwr.run.run_log import RunLog

@@ -2,7 +2,7 @@ import pytest
 from flwr.common.config import get_fused_config_from_dir
 
 from huscf_flwr.config import MethodSettings, from_run_config, load_config
-from huscf_flwr.flower.launch import app_folder
+from huscf_flwr.flower.app import app_folder
 from huscf_flwr.flower.run_settings import listed_settings, overriding
 from huscf_flwr.methods import BUILT_IN, resolved
 from tests.methods.two_exchanges import TwoExchanges

@@ -65,4 +65,4 @@ def test_an_evaluation_is_one_line_with_mean_and_worst():
         "round 4: own models of 1 client  |  held out: accuracy 0.500 (worst 0.250)"
     )
     diverged = {**line, "drop_outs": [{"id": 3, "reason": "not finite"}]}
-    assert "  |  1 without scores, since their models diverged  |  " in evaluation_line(diverged)
+    assert "  |  1 without scores, such as: not finite  |  " in evaluation_line(diverged)

@@ -311,7 +311,7 @@ def test_a_run_whose_models_have_all_diverged_comes_to_its_end(make, diverge):
     assert [dropped["id"] for dropped in last["drop_outs"]] == [0, 1, 2, 3]
     assert "own_models" not in read_summary(folder)
     page = Page((folder / "report.html").read_text(encoding="utf-8"))
-    assert "the models of 4 clients have diverged" in " ".join(page.text.split())
+    assert "Why 4 clients had no scores" in " ".join(page.text.split())
 
 
 @pytest.mark.parametrize("hosts", mostly_slow([1, 2], 2))

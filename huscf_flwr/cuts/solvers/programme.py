@@ -23,6 +23,7 @@ from huscf_flwr.cuts.costs import Floats
 from huscf_flwr.cuts.latency import Integers
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.cuts.solvers.bottleneck import PartOptimum
+from huscf_flwr.extras import extra
 
 _STAGES = 2
 
@@ -73,8 +74,9 @@ class _Programme:
 
     def minimise(self, variables: Sequence[int], options: dict[str, float]) -> tuple[Floats | None, float]:
         """Return the values of all variables, if any were found, and a lower bound of the objective."""
-        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 - a ClientApp starts without it
-        from scipy.sparse import csr_array  # noqa: PLC0415
+        with extra("server", "an exact choice of cuts"):
+            from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 - a ClientApp starts without it
+            from scipy.sparse import csr_array  # noqa: PLC0415
 
         objective = np.zeros(len(self.lower))
         objective[list(variables)] = 1.0

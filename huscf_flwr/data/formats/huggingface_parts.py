@@ -14,6 +14,7 @@ from huscf_flwr.data.formats.found import LABEL_NAMES, PART_NAMES, Wanted
 from huscf_flwr.data.formats.pictures import EncodedPicture
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.progress import counted
+from huscf_flwr.extras import MissingExtraError
 
 _IMAGE_NAMES = ("image", "img", "images", "picture", "pixels")
 _SUFFIXES = (".parquet", ".arrow")
@@ -93,7 +94,7 @@ def read_errors(source: Source) -> Iterator[None]:
     """Say of which place an error of Arrow's or of the hub's is; both have many kinds of them."""
     try:
         yield
-    except DataError:
+    except (DataError, MissingExtraError):
         raise
     except Exception as error:
         told = " ".join(str(error).split()) or type(error).__name__

@@ -26,6 +26,7 @@ from huscf_flwr.data.formats.found import (
 from huscf_flwr.data.formats.pictures import SUFFIXES, common_shape, read_pictures, surveyed, usual_shape
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages
 from huscf_flwr.data.progress import counted
+from huscf_flwr.extras import extra
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _pictures(folder: Path) -> list[Path]:
     """Return the pictures of a class in the same order on every machine."""
-    from torchvision.datasets.folder import make_dataset  # noqa: PLC0415 - slow to import, and most runs do without
+    with extra("images", f"{folder.parent}: reading folders of pictures"):
+        from torchvision.datasets.folder import make_dataset  # noqa: PLC0415 - slow to import
 
     seen = counted(itertools.count(), None, f"listing {folder}")
 

@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from huscf_flwr.data.formats.found import ImageShape, VariedSizesError
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, convert
 from huscf_flwr.data.progress import counted
+from huscf_flwr.extras import extra
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 """How names of pictures end, in lower case."""
@@ -107,6 +110,8 @@ def read_picture(path: Path | EncodedPicture) -> Tensor:
             nor colour, such as depths.
     """
     with _opened(path) as picture:
+        from PIL import ImageOps  # noqa: PLC0415 - a device may have no pictures, and no Pillow
+
         grey = _is_grey(picture, path)
         upright = ImageOps.exif_transpose(picture)
         if _is_deep(upright):
@@ -129,6 +134,8 @@ def shape_of_picture(path: Path | EncodedPicture) -> ImageShape:
 
 @contextmanager
 def _opened(path: Path | EncodedPicture) -> Iterator[Image.Image]:
+    with extra("images", f"reading {path}"):
+        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - as above
     try:
         with Image.open(path if isinstance(path, Path) else BytesIO(path.content)) as picture:
             frames = getattr(picture, "n_frames", 1)
@@ -164,5 +171,7 @@ def _flat(picture: Image.Image) -> Image.Image:
     """Return the picture over white where it is transparent."""
     if picture.mode not in _WITH_ALPHA and "transparency" not in picture.info:
         return picture
+    from PIL import Image  # noqa: PLC0415 - as above
+
     over = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)

@@ -9,6 +9,7 @@ from huscf_flwr.data.formats import huggingface as module
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import classes_of_place, format_of_place, read_place, shape_of_place
+from huscf_flwr.extras import MissingExtraError
 from tests.data.formats.writing import (
     huggingface,
     same,
@@ -195,7 +196,7 @@ def test_without_the_extra_it_is_said_how_to_come_by_it(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     for source in (place, HubSet.parse("x/y")):
         with pytest.raises(
-            DataError, match=r"needs the extra 'datasets'.*pip install 'huscf-flwr\[datasets\]'"
+            MissingExtraError, match=r"needs the extra 'datasets'.*pip install 'huscf-flwr\[datasets\]'"
         ):
             read(source)
 
