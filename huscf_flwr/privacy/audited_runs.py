@@ -29,7 +29,7 @@ from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
-from huscf_flwr.session import HostTimer, sent_bytes
+from huscf_flwr.session import DIRECTIONS, HostTimer, Ledger, wire_type_of
 from huscf_flwr.tensor_files import write_json
 
 PICTURED = 10
@@ -40,19 +40,20 @@ AS_TRAINED = "as trained"
 
 _UNDEFENDED: Mapping[str, Any] = {
     "fake_labels": "real",
-    "compute.wire_dtype": None,
+    "wire.preset": "exact",
     "privacy.local_discriminator": False,
 }
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "fake-labels": {"fake_labels": "uniform"},
-    "bfloat16": {"compute.wire_dtype": "bfloat16"},
+    "half": {"wire.preset": "half"},
+    "smallest": {"wire.preset": "smallest"},
     "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
 }
 """Settings by the name of a defence; none of them has a formal guarantee.
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
-``bfloat16``: activations cross with 8 bits of precision.
+``half`` and ``smallest``: activations cross with 11 bits of precision, or in 3 or 4 bits.
 ``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
 generator's two numbers count.
 """
@@ -249,8 +250,15 @@ def _audited(
 
 
 def _megabytes(transcript: Transcript, config: RunConfig) -> float:
-    frames = next(iter(transcript.frames.values())).values()
-    return sum(tensor.numel() for frame in frames for tensor in frame) * sent_bytes(config) / 1e6
+    wire, exchanges = wire_type_of(config, transcript.round), method_of(config).crossing.exchanges
+    ledger = Ledger()
+    frames = next(iter(transcript.frames.values()))
+    for exchange in exchanges:
+        for direction in DIRECTIONS:
+            if (exchange.name, direction) in frames:
+                frame = frames[exchange.name, direction]
+                ledger.record_frame(transcript.client, exchange, direction, frame, wire)
+    return ledger.total() / 1e6
 
 
 def _write(found: Audited, audits: Sequence[ClientAudit]) -> None:

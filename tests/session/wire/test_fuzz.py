@@ -8,7 +8,16 @@ import torch
 from google.protobuf.message import DecodeError
 
 from huscf_flwr.models import legal_cuts
-from huscf_flwr.session import FrameError, LocalChannel, SessionError, TooFewClientsError, run_step
+from huscf_flwr.session import (
+    FrameError,
+    LocalChannel,
+    SessionError,
+    TooFewClientsError,
+    WireEnd,
+    WireType,
+    run_step,
+    wire_type,
+)
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import encode_frame
 from huscf_flwr.session.wire.server import _serve
@@ -23,6 +32,8 @@ STREAMS = 10_000
 
 class Split:
     """HuSCF-GAN's step, of one client."""
+
+    wire = WireType()
 
     def __init__(self):
         spec = small_specs()["three-blocks"]
@@ -43,8 +54,16 @@ class Split:
         self.executor.segments.forget_moments()
 
 
+class Packed(Split):
+    """The same step, over the wire that packs the most."""
+
+    wire = wire_type("smallest")
+
+
 class Painted:
     """The step of two exchanges, of one client."""
+
+    wire = WireType()
 
     def __init__(self):
         self.executor, critics = build_painter([0])
@@ -62,7 +81,7 @@ class Painted:
         self.executor.optimiser.state.clear()
 
 
-METHODS = {"split": Split, "painted": Painted}
+METHODS = {"split": Split, "packed": Packed, "painted": Painted}
 
 
 def packets_of_a_step(method):
@@ -70,8 +89,9 @@ def packets_of_a_step(method):
     step, serving = method.member.step(), method.executor.step(1)
     next(serving)
     frame, sent = next(step).frame, []
+    end = WireEnd(method.wire, method.executor.exchanges, "up")
     for exchange in method.executor.exchanges:
-        sent += [packet.SerializeToString() for packet in encode_frame(exchange, 0, frame)]
+        sent += [packet.SerializeToString() for packet in encode_frame(exchange, 0, frame, end)]
         with suppress(StopIteration):
             frame = step.send(serving.send({0: frame})[0]).frame
     return sent
@@ -107,7 +127,7 @@ def redescribed(chance, packet):
         tensor.shape[chance.randrange(len(tensor.shape))] = chance.choice(
             [0, 1, 2, 3, 2**16, 2**31, 2**32 - 1]
         )
-        tensor.dtype = chance.choice([tensor.dtype, "float32", "bfloat16", "int64", "object"])
+        tensor.dtype = chance.choice([tensor.dtype, "float32", "bfloat16", "packed", "int64", "object"])
         tensor.channels_last = chance.random() < 0.3
         tensor.exponent = chance.choice([0, 0, 1, -(2**31)])
     message.frame.client = chance.choice([0, 0, 0, 1, 2**32 - 1])
@@ -152,7 +172,7 @@ def test_generated_streams_cost_nobody_else_anything(name):
     chance = random.Random(0)
     ended = {"whole": 0, "refused": 0, "dropped": 0}
     for number in range(STREAMS):
-        session = open_session(method.executor, [[0]], largest_batch=4)
+        session = open_session(method.executor, [[0]], largest_batch=4, wire=method.wire)
         try:
             for _ in _serve(session, 0, incoming(stream(chance, HONEST[name])), lambda: None):
                 pass
