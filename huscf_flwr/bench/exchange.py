@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -47,6 +48,8 @@ class Traffic:
     bytes_per_step: int
     seconds: float
     """Median."""
+    core_seconds: float
+    """Of this process, the mean: of the executor's end, and with the local channel of both."""
 
     @property
     def megabytes_per_second(self) -> float:
@@ -67,12 +70,18 @@ def time_exchange(
         largest_batch=batch_size,
         wire=wire_type(preset),
     )
+    before = time.process_time()
     if channel == "local":
         send_steps(LocalChannel(session), spec, cuts, batch_size, _WARM_UP + steps)
     else:
         _send_from_a_process(session, spec, cuts, batch_size, preset, share_memory=channel == "shared-memory")
+    steps_taken = _WARM_UP + steps
     return Traffic(
-        channel, preset, ledger.total() // (_WARM_UP + steps), median(session.step_seconds[_WARM_UP:])
+        channel,
+        preset,
+        ledger.total() // steps_taken,
+        median(session.step_seconds[_WARM_UP:]),
+        (time.process_time() - before) / steps_taken,
     )
 
 

@@ -306,12 +306,12 @@ def exchange(
         print_json({"clients": clients, "batch_size": batch_size, "traffic": rows})
         return
     table = Table("channel", "preset", title=f"One step of {clients} clients, batch {batch_size}")
-    for heading in ("MB", "seconds", "MB/s"):
+    for heading in ("MB", "seconds", "core seconds", "MB/s"):
         table.add_column(heading, justify="right")
     for each in timed:
         table.add_row(
             *(each.channel, each.preset, f"{each.bytes_per_step / 1e6:.1f}"),
-            *(f"{each.seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
+            *(f"{each.seconds:.3f}", f"{each.core_seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
         )
     Console().print(table)
 

@@ -20,6 +20,7 @@ def test_what_is_exchanged_is_what_a_step_exchanges(channel):
     traffic = time_exchange(channel, SPEC, cuts, 4, "exact", 1)
     assert traffic.bytes_per_step == ledger.total()
     assert traffic.seconds > 0
+    assert traffic.core_seconds > 0
     assert traffic.megabytes_per_second == pytest.approx(ledger.total() / 1e6 / traffic.seconds)
 
 
