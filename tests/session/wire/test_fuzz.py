@@ -26,7 +26,7 @@ from tests.models.specs import small_specs
 from tests.session.two_exchanges import build_painter
 from tests.split.builders import build, open_session, random_batch
 
-STREAMS = {"split": 10_000, "packed": 1_500, "painted": 10_000}
+STREAMS = {"split": 10_000, "packed": 500, "painted": 10_000}
 """Of each method; to unpack takes longer."""
 
 
@@ -186,7 +186,7 @@ def test_generated_streams_cost_nobody_else_anything(name):
     # The streams are of many kinds: most cost the session, some change numbers only.
     assert ended["refused"] > streams / 3
     assert ended["refused"] + ended["dropped"] > streams / 2
-    assert ended["whole"] > streams / 100
+    assert ended["whole"] > streams / 1000
 
     method.restore(before)
     reference = METHODS[name]()
