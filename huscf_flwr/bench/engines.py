@@ -111,7 +111,7 @@ def time_steps(
         ledger=ledger,
         steps=WARM_UP_STEPS + repeats,
         largest_batch=config.batch_size,
-        wire=wire_type_of(config),
+        wire=wire_type_of(config, 1),
     )
     if engine is Engine.LOCAL:
         run_steps(_hosted(config, cuts), LocalChannel(session), session.steps)
@@ -163,7 +163,7 @@ def _be_a_host() -> int:
         order["address"],
         order["token"],
         exchanges=EXCHANGES,
-        wire=wire_type_of(config),
+        wire=wire_type_of(config, 1),
         share_memory=config.executor.shared_memory,
     ) as channel:
         run_steps(_hosted(config, cuts), channel, order["steps"])

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
 import torch
 
+from huscf_flwr.config import WirePreset
 from huscf_flwr.models import Cut, ModelSpec
 from huscf_flwr.session import (
     Channel,
@@ -25,7 +27,7 @@ from huscf_flwr.session import (
     Ledger,
     LocalChannel,
     LockStep,
-    WireType,
+    wire_type,
 )
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
 from huscf_flwr.split import EXCHANGES, SplitExecutor
@@ -42,10 +44,12 @@ class Traffic:
     """One step's traffic over one channel."""
 
     channel: str
-    wire_dtype: str
+    preset: WirePreset
     bytes_per_step: int
     seconds: float
     """Median."""
+    core_seconds: float
+    """Of this process, the mean: of the executor's end, and with the local channel of both."""
 
     @property
     def megabytes_per_second(self) -> float:
@@ -54,7 +58,7 @@ class Traffic:
 
 
 def time_exchange(
-    channel: str, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int, wire: WireType, steps: int
+    channel: str, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int, preset: WirePreset, steps: int
 ) -> Traffic:
     """Time ``steps`` steps in which all clients of one host exchange their frames."""
     ledger = Ledger()
@@ -64,15 +68,20 @@ def time_exchange(
         ledger=ledger,
         steps=_WARM_UP + steps,
         largest_batch=batch_size,
-        wire=wire,
+        wire=wire_type(preset),
     )
+    before = time.process_time()
     if channel == "local":
         send_steps(LocalChannel(session), spec, cuts, batch_size, _WARM_UP + steps)
     else:
-        _send_from_a_process(session, spec, cuts, batch_size, wire, share_memory=channel == "shared-memory")
-    name = str(wire.sent or torch.float32).removeprefix("torch.")
+        _send_from_a_process(session, spec, cuts, batch_size, preset, share_memory=channel == "shared-memory")
+    steps_taken = _WARM_UP + steps
     return Traffic(
-        channel, name, ledger.total() // (_WARM_UP + steps), median(session.step_seconds[_WARM_UP:])
+        channel,
+        preset,
+        ledger.total() // steps_taken,
+        median(session.step_seconds[_WARM_UP:]),
+        (time.process_time() - before) / steps_taken,
     )
 
 
@@ -108,7 +117,7 @@ def _send_from_a_process(
     spec: ModelSpec,
     cuts: Mapping[int, Cut],
     batch_size: int,
-    wire: WireType,
+    preset: WirePreset,
     *,
     share_memory: bool,
 ) -> None:
@@ -120,7 +129,7 @@ def _send_from_a_process(
         "spec": spec.model_dump(mode="json"),
         "cuts": {client: list(cut) for client, cut in cuts.items()},
         "batch_size": batch_size,
-        "sent": None if wire.sent is None else str(wire.sent).removeprefix("torch."),
+        "preset": preset,
         "steps": session.steps,
         "share_memory": share_memory,
     }
@@ -135,7 +144,7 @@ def _send_from_a_process(
 def _be_the_clients() -> None:
     order = json.load(sys.stdin)
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
-    wire = WireType(None if order["sent"] is None else getattr(torch, order["sent"]))
+    wire = wire_type(order["preset"])
     sharing = order["share_memory"]
     with GrpcChannel(
         order["address"], order["token"], exchanges=EXCHANGES, wire=wire, share_memory=sharing

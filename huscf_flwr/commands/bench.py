@@ -43,11 +43,8 @@ from huscf_flwr.commands.options import (
 from huscf_flwr.models import load_model_spec, model_spec_of
 from huscf_flwr.process import device_of, keep_freed_memory
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS
-from huscf_flwr.session import WireType
 
 bench_app = ExplainedTyper(no_args_is_help=True, help="Measure speed on this machine.")
-
-_SENT = (None, torch.bfloat16, torch.float16)
 
 
 class Precision(StrEnum):
@@ -74,12 +71,13 @@ class DeviceKind(StrEnum):
     CUDA = "cuda"
 
 
-class WireDtype(StrEnum):
-    """Types that may cross instead of the computed one."""
+class Wire(StrEnum):
+    """How numbers cross: see ``wire.preset``."""
 
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
+    EXACT = "exact"
+    HALF = "half"
+    SMALL = "small"
+    SMALLEST = "smallest"
 
 
 Clients = Annotated[int, typer.Option(min=1, help="clients with mixed cuts")]
@@ -96,9 +94,7 @@ def step(
     width: Width = 1.0,
     precision: Computed = Precision.FP32,
     device: Annotated[DeviceKind, typer.Option(help="of executor and clients")] = DeviceKind.CPU,
-    wire: Annotated[
-        WireDtype | None, typer.Option("--wire-dtype", help="type on the wire, if not as computed")
-    ] = None,
+    wire: Annotated[Wire, typer.Option(help="how numbers cross")] = Wire.EXACT,
     engine: Annotated[
         Engine, typer.Option(help="one process, several over gRPC, or flwr run")
     ] = Engine.LOCAL,
@@ -124,7 +120,7 @@ def step(
                 "model.width": width,
                 "compute.device": device.value,
                 "compute.precision": precision.setting,
-                "compute.wire_dtype": wire,
+                "wire.preset": wire.value,
                 "executor.shared_memory": shared_memory,
                 "cuts.solver": None if chosen is CutChoice.MIXED else chosen,
                 "evaluation.every": 0,
@@ -151,7 +147,7 @@ def step(
             "cuts": chosen.value,
             "device": _device_name(computed_on),
             "precision": precision.value,
-            "wire_dtype": str(wire or precision.setting),
+            "wire": wire.value,
             "shared_memory": shared_memory and engine is not Engine.LOCAL,
             "threads": torch.get_num_threads(),
             "seconds": timed.seconds,
@@ -296,26 +292,26 @@ def exchange(
     repeats: Annotated[int, typer.Option(min=1, help="steps that count, after one that does not")] = 5,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Time one step's traffic by channel and wire type, in float32, without any computation."""
+    """Time one step's traffic of float32 by channel and preset: only what packs numbers computes."""
     with errors_as_messages():
         spec = load_model_spec(model, width)
         cuts = mixed_cuts(spec, clients)
         timed = [
-            time_exchange(channel, spec, cuts, batch_size, WireType(sent, torch.float32), repeats)
+            time_exchange(channel, spec, cuts, batch_size, wire.value, repeats)
             for channel in CHANNELS
-            for sent in _SENT
+            for wire in Wire
         ]
     if output is Format.JSON:
         rows = [{**asdict(each), "megabytes_per_second": each.megabytes_per_second} for each in timed]
         print_json({"clients": clients, "batch_size": batch_size, "traffic": rows})
         return
-    table = Table("channel", "wire type", title=f"One step of {clients} clients, batch {batch_size}")
-    for heading in ("MB", "seconds", "MB/s"):
+    table = Table("channel", "preset", title=f"One step of {clients} clients, batch {batch_size}")
+    for heading in ("MB", "seconds", "core seconds", "MB/s"):
         table.add_column(heading, justify="right")
     for each in timed:
         table.add_row(
-            *(each.channel, each.wire_dtype, f"{each.bytes_per_step / 1e6:.1f}"),
-            *(f"{each.seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
+            *(each.channel, each.preset, f"{each.bytes_per_step / 1e6:.1f}"),
+            *(f"{each.seconds:.3f}", f"{each.core_seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
         )
     Console().print(table)
 

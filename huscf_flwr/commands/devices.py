@@ -14,7 +14,7 @@ from huscf_flwr.bench.client_process import measure_clients
 from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
-from huscf_flwr.cuts.measure import measure_speed, profile_to_paste
+from huscf_flwr.cuts.measure import measure_packing, measure_speed, profile_to_paste
 from huscf_flwr.models import load_model_spec
 
 devices_app = ExplainedTyper(help="Device profiles.", no_args_is_help=True)
@@ -42,7 +42,7 @@ def measure_command(
         if not 0 < mbit_per_s < math.inf:
             raise ValueError(f"--mbit-per-s {mbit_per_s:g}: give your upload in 1e6 bit per second")
         speed = measure_speed(load_model_spec(model, width), batch_size=batch_size)
-        entry = profile_to_paste(name, speed, mbit_per_s)
+        entry = profile_to_paste(name, speed, mbit_per_s, measure_packing())
     typer.echo(f"# {model}, width {width:g}, batch {batch_size}; a large matrix product runs at")
     typer.echo(f"# {speed.matrix_gflops:.4g} GFLOP/s. mbit_per_s is as given, not measured.")
     typer.echo(entry, nl=False)

@@ -118,7 +118,7 @@ def _prices(config: RunConfig, profiles: DeviceFile, *, clients: int, steps: int
             config.batch_size,
             rule,
             LatencyOptions(steps_per_round=steps),
-            sent_bytes=sent_bytes(config),
+            sent=sent_bytes(config),
         )
         price = method_of(config).price(config, problem)
         if price is not None:

@@ -31,6 +31,8 @@ from huscf_flwr.config.sections import (
     ModelSection,
     OptimiserSection,
     Section,
+    WirePreset,
+    WireSection,
 )
 
 __all__ = [
@@ -48,6 +50,8 @@ __all__ = [
     "RunConfig",
     "RunConfigValue",
     "Section",
+    "WirePreset",
+    "WireSection",
     "dump_config",
     "from_run_config",
     "keep_named_files",

@@ -35,6 +35,7 @@ from huscf_flwr.config.sections import (
     ModelSection,
     OptimiserSection,
     Section,
+    WireSection,
 )
 
 _DEFAULT_MODE = "corrected"
@@ -144,6 +145,7 @@ class RunConfig(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     compute: ComputeSection = ComputeSection()
     privacy: PrivacySection = PrivacySection()
+    wire: WireSection = WireSection()
 
     @model_validator(mode="before")
     @classmethod
@@ -157,6 +159,14 @@ class RunConfig(Section):
             problem = PydanticCustomError("mode", "{why}", {"why": str(error)})
             detail = InitErrorDetails(type=problem, loc=("mode",), input=mode)
             raise ValidationError.from_exception_data(cls.__name__, [detail]) from error
+
+    @model_validator(mode="after")
+    def _half_is_less(self) -> RunConfig:
+        if self.wire.preset == "half" and self.compute.precision == "bfloat16":
+            raise ValueError(
+                "wire.preset is half, which saves nothing where compute.precision is bfloat16; take small"
+            )
+        return self
 
     @model_validator(mode="after")
     def _emulated_devices_are_slower_cpus(self) -> RunConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -19,8 +19,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def _default_cache() -> Path:
@@ -276,9 +274,6 @@ class ComputeSection(Section):
             need not have the same. Judges are trained on the CPU.
         precision: of the computation; with ``bfloat16`` weights, optimisers and running statistics stay in
             float32.
-        wire_dtype: type in which activations and gradients cross, narrower than ``precision``; if not set,
-            they cross in the type in which they are computed, and nothing is lost. In ``float16`` every
-            tensor is scaled, so that none overflows.
         threads: of each process; 0: the cores are shared among the processes that compute at once.
         keep_memory: freed memory is kept for the next use instead of being returned to the system (with
             glibc; elsewhere this changes nothing), in large pages where the system has them. Faster by 5 to
@@ -290,17 +285,31 @@ class ComputeSection(Section):
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
-    wire_dtype: Literal["float32", "float16", "bfloat16"] | None = None
     threads: NonNegativeInt = 0
     keep_memory: bool = True
     measure_memory: bool = False
 
-    @model_validator(mode="after")
-    def _the_wire_is_narrower(self) -> ComputeSection:
-        sent, computed = self.wire_dtype, self.precision
-        if sent is not None and sent != computed and _BYTES[sent] >= _BYTES[computed]:
-            raise ValueError(
-                f"wire_dtype is {sent}, which saves nothing where precision is {computed}; leave it out, or "
-                "take one with fewer bytes"
-            )
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _the_wire_has_its_own_section(cls, said: object) -> object:
+        if isinstance(said, Mapping) and "wire_dtype" in said:
+            found = said["wire_dtype"]
+            now = "leave it out" if found in (None, "", "float32") else "write wire.preset: half"
+            raise ValueError(f"wire_dtype is {found}, but how numbers cross is wire.preset now: {now}")
+        return said
+
+
+WirePreset = Literal["exact", "half", "small", "smallest"]
+
+
+class WireSection(Section):
+    """How activations and gradients cross in a lock-step session.
+
+    Attributes:
+        preset: ``exact``: in the type in which they are computed, and nothing is lost. ``half``: in
+            ``float16``, every tensor scaled, so that none overflows. ``small``: packed, activations in 8
+            bits, gradients in 4. ``smallest``: packed, activations in 3 or 4 bits, gradients in 3; see
+            docs/traffic.md.
+    """
+
+    preset: WirePreset = "exact"

@@ -33,5 +33,5 @@ def server_generator_turn(problem: CutProblem, generator_batches: int, *, batche
         server_gflop=generator_batches * network_gflop(problem, "generator"),
         down_bytes=batches_down * images_bytes(problem),
         client_gflop=network_gflop(problem, "discriminator"),
-        up_bytes=images_bytes(problem),
+        up_bytes=images_bytes(problem, gradients=True),
     )

@@ -14,7 +14,7 @@ pass of the discriminator, the generator's, its weights are frozen and only inpu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, assert_never, get_args
 
 import numpy as np
@@ -29,6 +29,7 @@ from huscf_flwr.models.spec import (
     ProjectionSpec,
     TransposedConvolutionSpec,
 )
+from huscf_flwr.session import SentBytes
 
 FlopRule = Literal["paper", "exact"]
 FLOP_RULES: tuple[FlopRule, ...] = get_args(FlopRule)
@@ -36,6 +37,7 @@ FLOP_RULES: tuple[FlopRule, ...] = get_args(FlopRule)
 Floats = NDArray[np.float64]
 
 _BYTES_PER_VALUE = 4
+_IN_FLOAT32 = SentBytes()
 _DISCRIMINATOR_PASSES = 3
 
 _PAPER_ACTIVATION = {"none": (0, 0), "relu": (1, 2), "leaky_relu": (2, 3), "tanh": (5, 3)}
@@ -86,8 +88,12 @@ class NetworkCosts:
     client_backward_gflop: Floats
     server_forward_gflop: Floats
     server_backward_gflop: Floats
-    boundary_bytes: Floats
-    """What crosses behind a block, in one direction."""
+    forward_bytes: Floats
+    """What crosses behind a block on the way forward."""
+    backward_bytes: Floats
+    """What crosses behind a block on the way back."""
+    packed_numbers: Floats
+    """Numbers that cross behind a block on either way, and that both ends compute for; 0 without."""
     parameters: Floats
     kept_bytes: Floats
     """Memory of what a client keeps for its way back."""
@@ -97,14 +103,17 @@ class NetworkCosts:
         places = np.arange(len(self.parameters))
         return (places < head) | (places >= len(places) - tail)
 
-    @property
-    def edge_bytes(self) -> Floats:
-        """What crosses if the network is cut before block i, [blocks + 1]; nothing at its own two ends."""
-        return np.concatenate([[0.0], self.boundary_bytes[:-1], [0.0]])
-
     def total_gflop(self) -> float:
         """Return the arithmetic of a client that runs the whole network."""
         return float(self.client_forward_gflop.sum() + self.client_backward_gflop.sum())
+
+
+def edges(behind: Floats) -> Floats:
+    """Return what crosses if a network is cut before block i, [blocks + 1]; nothing at its own two ends.
+
+    ``behind`` [blocks] is what crosses behind each block, such as ``forward_bytes``.
+    """
+    return np.concatenate([[0.0], behind[:-1], [0.0]])
 
 
 @dataclass(frozen=True)
@@ -120,9 +129,9 @@ class ModelCosts:
 
 
 def step_costs(
-    spec: ModelSpec, batch_size: int, rule: FlopRule, *, sent_bytes: int = _BYTES_PER_VALUE
+    spec: ModelSpec, batch_size: int, rule: FlopRule, *, sent: SentBytes = _IN_FLOAT32
 ) -> ModelCosts:
-    """Return what one client's batch costs in one step; a number that crosses takes ``sent_bytes``.
+    """Return what one client's batch costs in one step; numbers that cross take the bytes of ``sent``.
 
     The generator makes one pass. The discriminator makes three: fakes and reals to learn, and the fakes
     once more, its weights frozen, for the generator.
@@ -130,12 +139,30 @@ def step_costs(
     generator = block_costs(spec, "generator", batch_size, rule)
     discriminator = block_costs(spec, "discriminator", batch_size, rule)
     make = _paper_step if rule == "paper" else _exact_step
-    networks = make(generator, passes=1), make(discriminator, passes=_DISCRIMINATOR_PASSES)
-    share = sent_bytes / _BYTES_PER_VALUE
-    return ModelCosts(*(replace(each, boundary_bytes=share * each.boundary_bytes) for each in networks))
+    learning = _DISCRIMINATOR_PASSES - 1
+    return ModelCosts(
+        make(generator, 1, _Crossing(sent.generated, sent.gradient, sent.packed)),
+        make(
+            discriminator,
+            _DISCRIMINATOR_PASSES,
+            # The fakes that cross once more differ little from what they were.
+            _Crossing(
+                learning * sent.activation + sent.repeated, _DISCRIMINATOR_PASSES * sent.gradient, sent.packed
+            ),
+        ),
+    )
 
 
-def _paper_step(blocks: tuple[BlockCost, ...], passes: int) -> NetworkCosts:
+@dataclass(frozen=True)
+class _Crossing:
+    """Bytes of a number in all passes of a step together."""
+
+    forward: float
+    backward: float
+    packed: bool
+
+
+def _paper_step(blocks: tuple[BlockCost, ...], passes: int, crossing: _Crossing) -> NetworkCosts:
     """Charge the clients for all passes and the server for one (quirks 26 and 27).
 
     CutLayerSelection.py:82, 85 charge the server for the backward pass of block 2 with the cost of block 4.
@@ -150,11 +177,11 @@ def _paper_step(blocks: tuple[BlockCost, ...], passes: int) -> NetworkCosts:
         client_backward_gflop=passes * backward,
         server_forward_gflop=forward,
         server_backward_gflop=mirrored,
-        **_sizes(blocks, passes),
+        **_sizes(blocks, passes, crossing),
     )
 
 
-def _exact_step(blocks: tuple[BlockCost, ...], passes: int) -> NetworkCosts:
+def _exact_step(blocks: tuple[BlockCost, ...], passes: int, crossing: _Crossing) -> NetworkCosts:
     forward, backward, frozen = _columns(blocks)
     learning = max(1, passes - 1)
     total_backward = learning * backward + (passes - learning) * frozen
@@ -163,7 +190,7 @@ def _exact_step(blocks: tuple[BlockCost, ...], passes: int) -> NetworkCosts:
         client_backward_gflop=total_backward,
         server_forward_gflop=passes * forward,
         server_backward_gflop=total_backward,
-        **_sizes(blocks, passes),
+        **_sizes(blocks, passes, crossing),
     )
 
 
@@ -176,12 +203,15 @@ def _columns(blocks: tuple[BlockCost, ...]) -> tuple[Floats, Floats, Floats]:
     )
 
 
-def _sizes(blocks: tuple[BlockCost, ...], passes: int) -> dict[str, Floats]:
+def _sizes(blocks: tuple[BlockCost, ...], passes: int, crossing: _Crossing) -> dict[str, Floats]:
     """Return what both rules agree on. The learning passes wait for their way back at the same time."""
     waiting = max(1, passes - 1)
     kept = _array([block.kept_values for block in blocks])
+    numbers = _array([block.output_bytes for block in blocks]) / _BYTES_PER_VALUE
     return {
-        "boundary_bytes": passes * _array([block.output_bytes for block in blocks]),
+        "forward_bytes": crossing.forward * numbers,
+        "backward_bytes": crossing.backward * numbers,
+        "packed_numbers": passes * numbers if crossing.packed else np.zeros_like(numbers),
         "parameters": _array([block.parameters for block in blocks]),
         "kept_bytes": waiting * _BYTES_PER_VALUE * kept,
     }

@@ -48,6 +48,11 @@ class Device(_Strict):
     """Its upload, in 1e6 bit per second."""
     download_mbit_per_s: Positive | None = None
     """Its download; without it, only the server's link bounds a download, as in the paper."""
+    packing_ns: Positive = 20.0
+    """To pack or unpack a number that crosses in 8 bits or fewer (``wire.preset``), in 1e-9 seconds.
+
+    ``huscf devices measure`` finds yours; the default is a core of a server.
+    """
     memory_mib: Positive | None = None
     """Limit on weights, gradients, optimiser moments and kept activations of its blocks, in 2**20 bytes."""
     joule_per_gflop: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts
+from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts, edges
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.models import NETWORKS, Cut, ModelSpec, legal_cuts
 
@@ -105,5 +105,6 @@ def _of_network(costs: NetworkCosts, head: int, tail: int) -> Floats:
     kept = costs.kept(head, tail)
     memory = _BYTES_PER_TRAINED_PARAMETER * costs.parameters[kept].sum() + costs.kept_bytes[kept].sum()
     gflop = (costs.client_forward_gflop + costs.client_backward_gflop)[kept].sum()
-    crossing = 2 * (costs.edge_bytes[head] + costs.edge_bytes[len(costs.parameters) - tail])
+    both_ways = edges(costs.forward_bytes + costs.backward_bytes)
+    crossing = both_ways[head] + both_ways[len(costs.parameters) - tail]
     return np.array([memory, gflop, crossing])

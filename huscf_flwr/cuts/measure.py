@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 import yaml
@@ -15,8 +16,11 @@ from torch.nn import functional
 from huscf_flwr.cuts.costs import FlopRule, step_costs
 from huscf_flwr.models import Blocks, ModelSpec, build_network, weight_dtype
 from huscf_flwr.seeding import torch_stream
+from huscf_flwr.session import Kind, Role, wire_type
+from huscf_flwr.session.packing import pack, unpack
 
 _MATRIX_SIDE = 1024
+_PACKED_NUMBERS = 2**19
 
 Clock = Callable[[], float]
 
@@ -52,9 +56,32 @@ def measure_speed(
     )
 
 
-def profile_to_paste(name: str, speed: MeasuredSpeed, mbit_per_s: float) -> str:
+def measure_packing(repetitions: int = 5, clock: Clock = time.perf_counter) -> float:
+    """Return the median 1e-9 seconds to pack or to unpack a number, with the preset that packs the most.
+
+    Of all its ways to pack, each for as many numbers.
+    """
+    numbers = torch.randn(_PACKED_NUMBERS, generator=torch_stream(0, "measure", "packing"))
+    wire = wire_type("smallest")
+    roles: tuple[Role, ...] = get_args(Role)
+    forms = [form for role in roles if (form := wire.form(Kind("number", role=role))) is not None]
+
+    def work() -> None:
+        for form in forms:
+            packed = pack(numbers, form, torch_stream(0, "measure", "signs"))
+            unpack(packed, len(numbers), form, torch_stream(0, "measure", "signs"))
+
+    return 1e9 * _median_seconds(work, repetitions, clock) / (2 * len(forms) * len(numbers))
+
+
+def profile_to_paste(name: str, speed: MeasuredSpeed, mbit_per_s: float, packing_ns: float) -> str:
     """Return one entry of a device file, as YAML."""
-    entry = {"name": name, "gflops": float(f"{speed.model_gflops:.4g}"), "mbit_per_s": mbit_per_s}
+    entry = {
+        "name": name,
+        "gflops": float(f"{speed.model_gflops:.4g}"),
+        "mbit_per_s": mbit_per_s,
+        "packing_ns": float(f"{packing_ns:.3g}"),
+    }
     return "- " + yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=200)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts
+from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts, edges
 from huscf_flwr.cuts.devices import Device, Server
 from huscf_flwr.models import NetworkName
 
@@ -26,6 +26,8 @@ class Speeds:
     upload_s_per_byte: Floats
     download_s_per_byte: Floats
     server_gflops: float
+    packing_s: Floats
+    """To pack or unpack a number."""
 
     @classmethod
     def of(
@@ -42,7 +44,8 @@ class Speeds:
         if server_link_shared:
             upload = np.minimum(upload, served)
         gflops = np.array([device.gflops for device in devices])
-        return cls(gflops, 1 / upload, 1 / download, server.gflops)
+        packing = np.array([device.packing_ns for device in devices]) / 1e9
+        return cls(gflops, 1 / upload, 1 / download, server.gflops, packing)
 
     @property
     def round_trip_s_per_byte(self) -> Floats:
@@ -95,15 +98,18 @@ def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, kept: range) -> Pa
             _sums(costs.client_backward_gflop[inwards])[choices],
         ]
     )
-    crossing = costs.edge_bytes[inwards][choices]
+    forward, backward, packed = (
+        edges(each)[inwards][choices]
+        for each in (costs.forward_bytes, costs.backward_bytes, costs.packed_numbers)
+    )
     directions = [speeds.upload_s_per_byte, speeds.download_s_per_byte]
     if not is_head:
         directions.reverse()
     server = np.stack([costs.server_forward_gflop[inwards], costs.server_backward_gflop[inwards]])
     return PartTimes(
         name,
-        compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None],
-        link_s=np.stack(directions)[:, :, None] * crossing,
+        compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None] + speeds.packing_s[:, None] * packed,
+        link_s=np.stack(directions)[:, :, None] * np.stack([forward, backward])[:, None, :],
         server_s=server[:, kept.start : kept.stop - 1] / speeds.server_gflops,
         segment_bytes=_BYTES_PER_PARAMETER * _sums(costs.parameters[inwards])[choices],
     )

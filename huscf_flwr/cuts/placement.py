@@ -12,6 +12,7 @@ for each client are priced by ``LatencyModel``, whose stages overlap. Both give 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -117,9 +118,10 @@ def network_bytes(problem: CutProblem, *networks: NetworkName) -> float:
     return _BYTES_PER_PARAMETER * parameters
 
 
-def images_bytes(problem: CutProblem) -> float:
-    """Return the bytes of one batch of images."""
-    return float(problem.costs.generator.boundary_bytes[-1])
+def images_bytes(problem: CutProblem, *, gradients: bool = False) -> float:
+    """Return the bytes of one batch of images as they cross, or of the ``gradients`` at them."""
+    sent = problem.sent.gradient if gradients else problem.sent.activation
+    return sent * problem.batch_size * math.prod(problem.spec.image.shape)
 
 
 def whole_networks(problem: CutProblem, *, sent: bool) -> Placement:

@@ -15,6 +15,7 @@ from huscf_flwr.cuts.devices import Device, Server
 from huscf_flwr.cuts.latency import Integers, LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import Booleans, CutDemands, cut_demands
 from huscf_flwr.models import Cut, ModelSpec, largest_cut, smallest_cut
+from huscf_flwr.session import SentBytes
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class CutProblem:
     options: LatencyOptions = field(default_factory=LatencyOptions)
     timed: ModelCosts | None = field(default=None, compare=False)
     """Costs to take instead of those that ``flops`` counts; see ``timed_costs``."""
-    sent_bytes: int = 4
-    """What a number takes that crosses."""
+    sent: SentBytes = field(default_factory=SentBytes)
+    """What numbers take that cross."""
     local_discriminator: bool = False
     """Every client keeps the whole discriminator: only the generator's cut is to be chosen."""
 
@@ -70,7 +71,7 @@ class CutProblem:
     @cached_property
     def costs(self) -> ModelCosts:
         """What one client's batch costs in one step."""
-        return self.timed or step_costs(self.spec, self.batch_size, self.flops, sent_bytes=self.sent_bytes)
+        return self.timed or step_costs(self.spec, self.batch_size, self.flops, sent=self.sent)
 
     @cached_property
     def demands(self) -> CutDemands:

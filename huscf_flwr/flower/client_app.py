@@ -237,7 +237,7 @@ def _channel(
         stream.token,
         claim_of(request.assignment, context.run_id, context.node_id),
         exchanges=method_of(config).crossing.exchanges,
-        wire=wire_type_of(config),
+        wire=wire_type_of(config, request.assignment.round),
         patience=stream.answer_seconds,
         roots=root_certificates_of(context),
         share_memory=owner is None and config.executor.shared_memory,

@@ -31,8 +31,8 @@ from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
-from huscf_flwr.run.transcript import TranscriptRecorder
-from huscf_flwr.session import HostTimer, sent_bytes
+from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
+from huscf_flwr.session import DIRECTIONS, HostTimer, Ledger, wire_type_of
 from huscf_flwr.tensor_files import write_json
 
 PICTURED = 10
@@ -43,14 +43,15 @@ AS_TRAINED = "as trained"
 
 _UNDEFENDED: Mapping[str, Any] = {
     "fake_labels": "real",
-    "compute.wire_dtype": None,
+    "wire.preset": "exact",
     "privacy.local_discriminator": False,
     "privacy.activation_noise": 0.0,
 }
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "fake-labels": {"fake_labels": "uniform"},
-    "bfloat16": {"compute.wire_dtype": "bfloat16"},
+    "half": {"wire.preset": "half"},
+    "smallest": {"wire.preset": "smallest"},
     "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
     "noise-0.5": {"privacy.activation_noise": 0.5},
     "noise-1": {"privacy.activation_noise": 1.0},
@@ -60,7 +61,7 @@ DEFENCES: Mapping[str, Mapping[str, Any]] = {
 """Settings by the name of a defence; none of them has a formal guarantee.
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
-``bfloat16``: activations cross with 8 bits of precision.
+``half`` and ``smallest``: activations cross with 11 bits of precision, or in 3 or 4 bits.
 ``noise-1``: activations of real images cross with noise, one of their spreads wide.
 ``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
 generator's two numbers count.
@@ -278,12 +279,25 @@ def _image_audits(recorded: _Recorded, wanted: Wanted, display: Display) -> list
 
 
 def _megabytes(evidence: Evidence) -> float | None:
-    found = []
-    for transcript in evidence.transcripts:
-        for frames in list(transcript.frames.values())[:1]:
-            numbers = sum(tensor.numel() for frame in frames.values() for tensor in frame)
-            found.append(numbers * sent_bytes(evidence.config) / 1e6)
+    """Return what a client sends and receives in a step, the mean over those recorded, in 10^6 bytes."""
+    found = [
+        _step_megabytes(transcript, evidence.config)
+        for transcript in evidence.transcripts
+        if transcript.frames
+    ]
     return fmean(found) if found else None
+
+
+def _step_megabytes(transcript: Transcript, config: RunConfig) -> float:
+    wire, exchanges = wire_type_of(config, transcript.round), method_of(config).crossing.exchanges
+    ledger = Ledger()
+    frames = next(iter(transcript.frames.values()))
+    for exchange in exchanges:
+        for direction in DIRECTIONS:
+            if (exchange.name, direction) in frames:
+                frame = frames[exchange.name, direction]
+                ledger.record_frame(transcript.client, exchange, direction, frame, wire)
+    return ledger.total() / 1e6
 
 
 def _write(found: Audited, audits: Sequence[ClientAudit]) -> None:

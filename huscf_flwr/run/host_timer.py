@@ -26,7 +26,7 @@ def host_timer(config: RunConfig, devices: Mapping[int, Device]) -> HostTimer:
     spec, rule = model_spec_of(config), config.cuts.flops
     gflops_here = _speed_here(spec, config.batch_size, rule, dtype_of(config))
     server = load_devices(config.cuts.devices).server
-    return EmulatedTimer(emulated(devices, server, gflops_here), wire=wire_type_of(config))
+    return EmulatedTimer(emulated(devices, server, gflops_here), wire=wire_type_of(config, 0))
 
 
 def device_timer(config: RunConfig) -> HostTimer:

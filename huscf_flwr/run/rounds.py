@@ -273,7 +273,7 @@ class Rounds:
             largest_batch=self.config.batch_size,
             progress=progress,
             on_drop_out=on_drop_out,
-            wire=wire_type_of(self.config),
+            wire=wire_type_of(self.config, self.number),
         )
 
 

@@ -10,6 +10,7 @@ from huscf_flwr.session.channel import Channel, LocalChannel
 from huscf_flwr.session.deadlines import Clock, Deadlines, Patience
 from huscf_flwr.session.emulation import EmulatedDevice, EmulatedTimer
 from huscf_flwr.session.exchange import (
+    DIRECTIONS,
     ClientStep,
     Computed,
     Direction,
@@ -24,17 +25,21 @@ from huscf_flwr.session.exchange import (
     Losses,
     Parcel,
     Parcels,
+    Role,
     TensorHeader,
 )
 from huscf_flwr.session.host import Member, TrainedSteps, run_step, run_steps
 from huscf_flwr.session.ledger import Ledger
 from huscf_flwr.session.lockstep import LockStep, Progress
 from huscf_flwr.session.message_session import MessageSession
+from huscf_flwr.session.packing import Form
 from huscf_flwr.session.recording import Recorder, side_by_side
 from huscf_flwr.session.timing import ClientTimes, HostTimer, StepTimes
-from huscf_flwr.session.wire_type import WireType, sent_bytes, wire_type_of
+from huscf_flwr.session.wire_end import WireEnd
+from huscf_flwr.session.wire_type import Packing, SentBytes, WireType, sent_bytes, wire_type, wire_type_of
 
 __all__ = [
+    "DIRECTIONS",
     "Channel",
     "ClientStep",
     "ClientTimes",
@@ -49,6 +54,7 @@ __all__ = [
     "Exchange",
     "Executor",
     "ExecutorStep",
+    "Form",
     "Frame",
     "FrameError",
     "Frames",
@@ -60,20 +66,25 @@ __all__ = [
     "Losses",
     "Member",
     "MessageSession",
+    "Packing",
     "Parcel",
     "Parcels",
     "Patience",
     "Progress",
     "Recorder",
+    "Role",
+    "SentBytes",
     "SessionError",
     "StepTimes",
     "TensorHeader",
     "TooFewClientsError",
     "TrainedSteps",
+    "WireEnd",
     "WireType",
     "run_step",
     "run_steps",
     "sent_bytes",
     "side_by_side",
+    "wire_type",
     "wire_type_of",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from huscf_flwr.session.exchange import Direction, DropOut, Exchange, Frame, Parcel
+from huscf_flwr.session.exchange import DIRECTIONS, Direction, DropOut, Exchange, Frame, Parcel
 from huscf_flwr.session.lockstep import LockStep
+from huscf_flwr.session.wire_end import WireEnd
 
 Tap = Callable[[Exchange, Direction, int, Frame], None]
 """Called with every frame of a client that crosses, as it crosses."""
@@ -37,13 +38,15 @@ class Channel(Protocol):
 class LocalChannel:
     """The channel of a host in the executor's own process.
 
-    Nothing is copied; where the session has a wire type, numbers are rounded as if they had crossed in it.
+    Nothing is copied; where the session has a wire type, numbers are rounded or packed as if they had crossed
+    in it.
     """
 
     def __init__(self, session: LockStep, host: int = 0, tap: Tap | None = None) -> None:
         self._session = session
         self._host = host
         self._tap = tap
+        self._ends = {way: WireEnd(session.wire, session.exchanges, way) for way in DIRECTIONS}
         self._up: dict[int, Parcel] = {}
         self._down: dict[int, Parcel] = {}
 
@@ -67,7 +70,7 @@ class LocalChannel:
     def _crossed(self, exchange: Exchange, direction: Direction, client: int, parcel: Parcel) -> Parcel:
         if isinstance(parcel, DropOut):
             return parcel
-        frame = self._session.wire.crossed(parcel)
+        frame = self._ends[direction].crossed(exchange, client, parcel)
         if self._tap is not None:
             self._tap(exchange, direction, client, frame)
         return frame

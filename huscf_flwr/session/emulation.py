@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from huscf_flwr.session.channel import Channel
 from huscf_flwr.session.deadlines import Clock
-from huscf_flwr.session.exchange import DropOut, Exchange, Parcel
+from huscf_flwr.session.exchange import DropOut, Exchange, Kind, Parcel
 from huscf_flwr.session.timing import ClientTimes, HostTimer
 from huscf_flwr.session.wire_type import WireType
 
@@ -69,7 +69,7 @@ class EmulatedTimer(HostTimer):
     def send(self, channel: Channel, exchange: Exchange, client: int, parcel: Parcel) -> None:  # noqa: ARG002
         """Hold it back: it is sent with the others', when the slowest client would have sent its own."""
         if client in self._devices:
-            self._transfer(client, self._devices[client].upload_s_per_byte * self._bytes(parcel))
+            self._transfer(client, self._devices[client].upload_s_per_byte * self._bytes(exchange.up, parcel))
         self._held[client] = parcel
 
     def receive(self, channel: Channel, exchange: Exchange) -> tuple[int, Parcel]:
@@ -101,7 +101,9 @@ class EmulatedTimer(HostTimer):
         self._busy_s = dict.fromkeys(self._devices, 0.0)
         for client in self._received.keys() & self._devices.keys():
             self._transfer(
-                client, self._devices[client].download_s_per_byte * self._bytes(self._received[client])
+                client,
+                self._devices[client].download_s_per_byte
+                * self._bytes(exchange.down, self._received[client]),
             )
 
     def _computed(self, client: int, seconds: float) -> None:
@@ -119,5 +121,5 @@ class EmulatedTimer(HostTimer):
         if left > 0:
             self._sleep(left)
 
-    def _bytes(self, parcel: Parcel) -> int:
-        return 0 if isinstance(parcel, DropOut) else sum(map(self._wire.byte_count, parcel))
+    def _bytes(self, kinds: tuple[Kind, ...], parcel: Parcel) -> int:
+        return 0 if isinstance(parcel, DropOut) else sum(map(self._wire.byte_count, kinds, parcel))

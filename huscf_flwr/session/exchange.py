@@ -25,6 +25,14 @@ Losses = Mapping[str, float]
 """Losses of one client by name."""
 
 Direction = Literal["up", "down"]
+DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
+
+Role = Literal["activation", "generated", "repeated", "gradient"]
+"""What numbers are, as far as it matters to a wire that packs them.
+
+``generated``: activations within a generator, many of them zeros. ``repeated``: they differ little from those
+of the same name that crossed before, in the same direction of the same step.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Kind:
     cross in the wire type."""
     below: int | None = None
     """Integers that a client sends are from zero to less than this, if it is set."""
+    role: Role = "activation"
 
     def crosses_as(self, numbers: torch.dtype) -> torch.dtype:
         """Return the type of such a tensor where numbers are of the type ``numbers``."""
@@ -148,7 +157,9 @@ class TensorHeader:
     """What can be known of a tensor before its numbers have come."""
 
     dtype: torch.dtype
+    """``torch.uint8`` of numbers that are packed."""
     shape: tuple[int, ...]
+    """Of the tensor, packed or not."""
 
     @classmethod
     def of(cls, tensor: Tensor) -> TensorHeader:

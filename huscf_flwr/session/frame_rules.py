@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -43,11 +42,14 @@ class FrameRules:
         """
         if self._largest_batch is None:
             return None
-        numbers = self._on_the_wire
+        numbers = self._executor.dtype
         return [
-            self._largest_batch
-            * kind.crosses_as(numbers).itemsize
-            * math.prod(self._executor.shape(kind, client))
+            self.wire.byte_count(
+                kind,
+                TensorHeader(
+                    kind.crosses_as(numbers), (self._largest_batch, *self._executor.shape(kind, client))
+                ),
+            )
             for client in clients
             for exchange in self._executor.exchanges
             for kind in exchange.kinds(direction)
@@ -103,7 +105,7 @@ class FrameRules:
 
     @property
     def _on_the_wire(self) -> torch.dtype:
-        return self.wire.sent or self._executor.dtype
+        return self.wire.header_dtype(self._executor.dtype)
 
     def _due(self, client: int, exchange: Exchange, parcel: Parcel) -> Parcel:
         if isinstance(parcel, DropOut):

@@ -36,7 +36,7 @@ class Ledger:
     ) -> None:
         """Count the tensors of one frame, as the bytes that they take on the wire."""
         for kind, tensor in zip(exchange.kinds(direction), frame, strict=True):
-            self.record(client, direction, kind.name, wire.byte_count(tensor))
+            self.record(client, direction, kind.name, wire.byte_count(kind, tensor))
 
     def total(
         self, *, client: int | None = None, direction: Direction | None = None, kind: str | None = None

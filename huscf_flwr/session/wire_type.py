@@ -6,23 +6,52 @@ that crosses in ``float16`` is multiplied first by the power of two that brings 
 32,768, and the exponent travels beside it: nothing overflows, what is 2^29 times smaller than the largest is
 still a normal number, and the power itself rounds nothing. A tensor with a number that is not finite crosses
 without, so that it is still not finite when it arrives, and the run stops as it would have.
+
+Or numbers are *packed* into a few bits each, how many depending on what they are: see ``packing``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import RunConfig, WirePreset
 from huscf_flwr.process import dtype_of
+from huscf_flwr.session.exchange import Kind, Role, TensorHeader
+from huscf_flwr.session.packing import Form
 
 _LARGEST_EXPONENT = 15
 _LARGEST_SHIFT = 126
 MOST_EXPONENT = 1022
 """Largest absolute value of an exponent: beyond it, its power of two is not a normal float64."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How numbers are packed by what they are, and the name of the streams that signs are drawn from."""
+
+    forms: Mapping[Role, Form]
+    seed: int = 0
+    round_number: int = 0
+
+
+_SMALL: Mapping[Role, Form] = {
+    "activation": Form(8),
+    "generated": Form(8),
+    "repeated": Form(4, rotated=True),
+    "gradient": Form(4, rotated=True),
+}
+_SMALLEST: Mapping[Role, Form] = {
+    "activation": Form(4),
+    # Half of them are zeros, which are on a level: 3 bits are as close as 4 for others.
+    "generated": Form(3),
+    "repeated": Form(1, rotated=True),
+    "gradient": Form(3, rotated=True),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +61,13 @@ class WireType:
     sent: torch.dtype | None = None
     """The type on the wire; ``None`` leaves every tensor in its own."""
     computed: torch.dtype = torch.float32
-    """The type that they have again at the other end, if ``sent`` is another."""
+    """The type that they have again at the other end, if ``sent`` is another, or they are packed."""
+    packing: Packing | None = None
+    """Takes the place of ``sent``."""
+
+    def form(self, kind: Kind) -> Form | None:
+        """Return how the numbers of ``kind`` are packed, if they are."""
+        return None if self.packing is None or kind.dtype is not None else self.packing.forms[kind.role]
 
     def outgoing(self, tensor: Tensor) -> tuple[Tensor, int]:
         """Return ``tensor`` in the type that is sent, and the exponent of the power of two to undo."""
@@ -56,24 +91,56 @@ class WireType:
             return frame
         return tuple(self.incoming(*self.outgoing(tensor)) for tensor in frame)
 
-    def byte_count(self, tensor: Tensor) -> int:
-        """Return the bytes that the numbers of ``tensor`` take on the wire."""
-        sent = self.sent if tensor.is_floating_point() else None
-        return tensor.numel() * (sent or tensor.dtype).itemsize
+    def header_dtype(self, computed: torch.dtype) -> torch.dtype:
+        """Return the type in the headers of tensors that are computed in the type ``computed``."""
+        return torch.uint8 if self.packing is not None else self.sent or computed
+
+    def byte_count(self, kind: Kind, tensor: Tensor | TensorHeader) -> int:
+        """Return the bytes that the numbers of a tensor of ``kind``, as it is computed, take on the wire."""
+        count, form = math.prod(tensor.shape), self.form(kind)
+        if form is not None:
+            return form.byte_count(count)
+        sent = self.sent if tensor.dtype.is_floating_point else None
+        return count * (sent or tensor.dtype).itemsize
 
 
-_SENT = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+def wire_type_of(config: RunConfig, round_number: int) -> WireType:
+    """Return how the numbers of the session of a run's round cross."""
+    return wire_type(config.wire.preset, dtype_of(config), config.seed, round_number)
 
 
-def wire_type_of(config: RunConfig) -> WireType:
-    """Return how the numbers of a run's sessions cross."""
-    sent, computed = config.compute.wire_dtype, dtype_of(config)
-    return WireType() if sent is None or _SENT[sent] is computed else WireType(_SENT[sent], computed)
+def wire_type(
+    preset: WirePreset, computed: torch.dtype = torch.float32, seed: int = 0, round_number: int = 0
+) -> WireType:
+    """Return how numbers cross that are of the type ``computed``, for one of the presets."""
+    if preset == "half":
+        return WireType(torch.float16, computed)
+    if preset == "exact":
+        return WireType()
+    forms = _SMALL if preset == "small" else _SMALLEST
+    return WireType(computed=computed, packing=Packing(forms, seed, round_number))
 
 
-def sent_bytes(config: RunConfig) -> int:
-    """Return how many bytes a number takes that crosses in a run's sessions."""
-    return (wire_type_of(config).sent or dtype_of(config)).itemsize
+@dataclass(frozen=True)
+class SentBytes:
+    """Bytes that a number takes that crosses, by what it is: if packed, in a tensor of many."""
+
+    activation: float = 4
+    generated: float = 4
+    repeated: float = 4
+    gradient: float = 4
+    packed: bool = False
+    """Whether both ends compute for it."""
+
+
+def sent_bytes(config: RunConfig) -> SentBytes:
+    """Return how many bytes numbers take that cross in a run's sessions."""
+    wire = wire_type_of(config, 0)
+    if wire.packing is None:
+        same = (wire.sent or dtype_of(config)).itemsize
+        return SentBytes(same, same, same, same)
+    sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
+    return SentBytes(**sizes, packed=True)
 
 
 def _exponent(tensor: Tensor) -> int:

@@ -13,16 +13,18 @@ from huscf_flwr.session import Exchange, Kind
 
 _Edge = Literal["head", "tail"]
 
-_GENERATOR_HEAD = Kind("generator head output")
-_GENERATOR_TAIL = Kind("generator tail input")
+_GENERATOR_HEAD = Kind("generator head output", role="generated")
+_GENERATOR_TAIL = Kind("generator tail input", role="generated")
 _FAKE_HEAD = Kind("fake head output")
 _FAKE_TAIL = Kind("fake tail input")
 _REAL_HEAD = Kind("real head output")
 _REAL_TAIL = Kind("real tail input")
+_FAKE_HEAD_AGAIN = Kind(_FAKE_HEAD.name, role="repeated")
+_FAKE_TAIL_AGAIN = Kind(_FAKE_TAIL.name, role="repeated")
 
 
 def _gradient(kind: Kind) -> Kind:
-    return Kind(f"gradient of {kind.name}")
+    return Kind(f"gradient of {kind.name}", role="gradient")
 
 
 GENERATE = Exchange(1, "GENERATE", up=(_GENERATOR_HEAD,), down=(_GENERATOR_TAIL,))
@@ -33,7 +35,7 @@ DISCRIMINATOR_BACKWARD = Exchange(
     up=(_gradient(_FAKE_TAIL), _gradient(_REAL_TAIL)),
     down=(_gradient(_FAKE_HEAD), _gradient(_REAL_HEAD)),
 )
-CRITICISE = Exchange(4, "CRITICISE", up=(_FAKE_HEAD,), down=(_FAKE_TAIL,))
+CRITICISE = Exchange(4, "CRITICISE", up=(_FAKE_HEAD_AGAIN,), down=(_FAKE_TAIL_AGAIN,))
 CRITICISM_BACKWARD = Exchange(
     5, "CRITICISM_BACKWARD", up=(_gradient(_FAKE_TAIL),), down=(_gradient(_FAKE_HEAD),)
 )
@@ -62,6 +64,7 @@ _PLACES: dict[Kind, tuple[NetworkName, _Edge]] = {
     _REAL_HEAD: ("discriminator", "head"),
     _REAL_TAIL: ("discriminator", "tail"),
 }
+_PLACES |= {_FAKE_HEAD_AGAIN: _PLACES[_FAKE_HEAD], _FAKE_TAIL_AGAIN: _PLACES[_FAKE_TAIL]}
 _PLACES |= {_gradient(kind): place for kind, place in _PLACES.items()}
 
 

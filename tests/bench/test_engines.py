@@ -46,10 +46,10 @@ def test_a_device_that_is_not_there_is_an_error():
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "grpc"])
 def test_an_engine_says_what_it_measured(engine):
-    printed = bench_step("--engine", engine, "--wire-dtype", "float16", "--cuts", "greedy")
+    printed = bench_step("--engine", engine, "--wire", "smallest", "--cuts", "greedy")
     assert printed.exit_code == 0, printed.output
     figures = json.loads(printed.stdout)
-    assert (figures["engine"], figures["wire_dtype"], figures["cuts"]) == (engine, "float16", "greedy")
+    assert (figures["engine"], figures["wire"], figures["cuts"]) == (engine, "smallest", "greedy")
     assert figures["hosts"] == {"local": 1, "grpc": 2}[engine]
     assert 0 < figures["seconds_min"] <= figures["seconds"] <= figures["seconds_max"]
     assert figures["peak_memory_bytes"] > 0
@@ -141,7 +141,7 @@ def test_cuts_are_mixed_or_the_solvers():
     [
         (("--engine", "flower"), "--cuts mixed"),
         (("--engine", "grpc", "--hosts", "3"), "2 clients for 3 hosts"),
-        (("--precision", "bf16", "--wire-dtype", "float32"), "saves nothing"),
+        (("--precision", "bf16", "--wire", "half"), "saves nothing"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before(arguments, message):

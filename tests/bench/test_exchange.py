@@ -8,7 +8,6 @@ from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.step import mixed_cuts, random_batches, split_step
 from huscf_flwr.commands.main import app
 from huscf_flwr.models import load_model_spec
-from huscf_flwr.session import WireType
 
 SPEC = load_model_spec("authors-28", 0.05)
 
@@ -18,9 +17,10 @@ def test_what_is_exchanged_is_what_a_step_exchanges(channel):
     cuts = mixed_cuts(SPEC, 3)
     step, ledger = split_step(SPEC, cuts, random_batches(SPEC, 3, 4), torch.float32)
     step()
-    traffic = time_exchange(channel, SPEC, cuts, 4, WireType(), 1)
+    traffic = time_exchange(channel, SPEC, cuts, 4, "exact", 1)
     assert traffic.bytes_per_step == ledger.total()
     assert traffic.seconds > 0
+    assert traffic.core_seconds > 0
     assert traffic.megabytes_per_second == pytest.approx(ledger.total() / 1e6 / traffic.seconds)
 
 
@@ -41,11 +41,12 @@ def test_the_command_times_every_channel_and_wire_type():
     printed = CliRunner().invoke(app, [*command, "--format", "json"])
     assert printed.exit_code == 0, printed.output
     rows = json.loads(printed.stdout)["traffic"]
-    assert [(row["channel"], row["wire_dtype"]) for row in rows] == [
-        (channel, sent) for channel in CHANNELS for sent in ("float32", "bfloat16", "float16")
+    presets = ("exact", "half", "small", "smallest")
+    assert [(row["channel"], row["preset"]) for row in rows] == [
+        (channel, preset) for channel in CHANNELS for preset in presets
     ]
-    sizes = {row["wire_dtype"]: row["bytes_per_step"] for row in rows}
-    assert sizes["float32"] == 2 * sizes["bfloat16"] == 2 * sizes["float16"]
+    sizes = {row["preset"]: row["bytes_per_step"] for row in rows}
+    assert sizes["exact"] == 2 * sizes["half"] > 2 * sizes["small"] > 2 * sizes["smallest"]
 
 
 def test_a_mistyped_model_is_one_line():

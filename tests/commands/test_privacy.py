@@ -54,11 +54,11 @@ def test_a_configuration_is_trained_with_each_cut_and_defence(written):
     shown = succeeded(
         invoke(
             *("privacy", path, "--rounds", 1, "--attacks", "A1", "--clients", 1, "--format", "json"),
-            *("--cuts", "1-1-1-1", "--defences", "none,bfloat16,local-discriminator"),
+            *("--cuts", "1-1-1-1", "--defences", "none,half,local-discriminator"),
         )
     )
     plain, narrow, local = json.loads(shown.splitlines()[-1])
-    assert [each["defence"] for each in (plain, narrow, local)] == ["none", "bfloat16", "local-discriminator"]
+    assert [each["defence"] for each in (plain, narrow, local)] == ["none", "half", "local-discriminator"]
     assert plain["cuts"][0]["steps"][0]["psnr"] > narrow["cuts"][0]["steps"][0]["psnr"] > 40
     assert plain["megabytes_a_step"] == pytest.approx(2 * narrow["megabytes_a_step"])
     assert plain["run"].endswith("small-privacy/none-cut-1-1-1-1")
@@ -70,7 +70,7 @@ def test_a_configuration_is_trained_with_each_cut_and_defence(written):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "option", [("--cuts", "1-1-1-1"), ("--defences", "bfloat16"), ("--set", "rounds=3"), ("--rounds", 2)]
+    "option", [("--cuts", "1-1-1-1"), ("--defences", "half"), ("--set", "rounds=3"), ("--rounds", 2)]
 )
 def test_a_run_takes_no_settings(written, option):
     _, run = written

@@ -172,8 +172,8 @@ def test_a_mode_of_ones_own(tmp_path):
 def test_what_is_resolved_needs_the_modes_file_no_more(tmp_path):
     """What was cleared stays so, too: in Flower's run config that looks like not set."""
     path = tmp_path / "half.yaml"
-    path.write_text("compute: {wire_dtype: float16}\ncuts: {solver: exact}\nhuscf: {bodies: shared}\n")
-    config = resolved(load_config("demo", [f"mode={path}", "compute.wire_dtype=null"]))
+    path.write_text("wire: {preset: half}\ncuts: {solver: exact}\nhuscf: {bodies: shared}\n")
+    config = resolved(load_config("demo", [f"mode={path}", "wire.preset=exact"]))
     written = tmp_path / "config.yaml"
     written.write_text(dump_config(config))
     for there_is_a_file in (True, False):
@@ -181,7 +181,7 @@ def test_what_is_resolved_needs_the_modes_file_no_more(tmp_path):
         assert resolved(from_run_config(to_run_config(config))) == config
         assert resolved(load_config(str(written))) == config
         path.unlink(missing_ok=True)
-    assert (config.mode, config.cuts.solver, config.compute.wire_dtype) == ("half", "exact", None)
+    assert (config.mode, config.cuts.solver, config.wire.preset) == ("half", "exact", "exact")
     assert config.sections["huscf"].bodies == "shared"
 
 

@@ -178,7 +178,7 @@ CHANGED = {
     "checkpoint.keep-last": 5,
     "compute.device": "auto",
     "compute.precision": "bfloat16",
-    "compute.wire-dtype": "bfloat16",
+    "wire.preset": "small",
     "compute.threads": 4,
     "compute.keep-memory": False,
     "compute.measure-memory": True,
@@ -293,7 +293,7 @@ def test_every_run_that_we_ship_can_be_read(name):
         ("cuts.newest_weight=0", r"'cuts\.newest_weight' is 0"),
         ("cuts.least_gain=1", r"'cuts\.least_gain' is 1"),
         ("executor.window=60", r"'executor\.window' is 60: .*less than 30"),
-        ("compute.wire_dtype=float64", r"'compute\.wire_dtype' is 'float64'"),
+        ("wire.preset=tiny", r"'wire\.preset' is 'tiny'.* 'exact', 'half', 'small' or 'smallest'"),
         ("compute.precision=float16", r"'compute\.precision' is 'float16'"),
     ],
 )
@@ -397,15 +397,17 @@ def test_dynamic_cuts_need_a_solver_that_chooses():
         load_config("demo", ["cuts.dynamic=true", "cuts.solver=fixed", "cuts.fixed=1,1,1,1"])
 
 
-@pytest.mark.parametrize(("precision", "wire"), [("bfloat16", "float32"), ("bfloat16", "float16")])
-def test_a_wire_that_saves_nothing_is_refused(precision, wire):
-    with pytest.raises(ConfError, match=rf"wire_dtype.* {wire}"):
-        load_config("demo", [f"compute.precision={precision}", f"compute.wire_dtype={wire}"])
+def test_a_wire_that_saves_nothing_is_refused():
+    with pytest.raises(ConfError, match=r"wire\.preset is half, which saves nothing where"):
+        load_config("demo", ["compute.precision=bfloat16", "wire.preset=half"])
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_wire_may_be_as_wide_as_the_computation(precision):
-    load_config("demo", [f"compute.precision={precision}", f"compute.wire_dtype={precision}"])
+@pytest.mark.parametrize(
+    ("found", "instead"), [("float16", "write wire.preset: half"), ("null", "leave it out")]
+)
+def test_the_old_name_of_the_wire_is_refused_with_what_to_write(found, instead):
+    with pytest.raises(ConfError, match=rf"wire_dtype is .* is wire\.preset now: {instead}"):
+        load_config("demo", [f"compute.wire_dtype={found}"])
 
 
 @pytest.mark.parametrize(
@@ -548,5 +550,4 @@ def test_what_is_written_down_is_complete(method, mode):
         "executor.advertise",
         "executor.certificate",
         "executor.key",
-        "compute.wire-dtype",
     }

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from huscf_flwr.cuts import CutProblem, Device, LatencyOptions, Server
 from huscf_flwr.models import ModelSpec
+from huscf_flwr.session import SentBytes
 
 NORMS = st.sampled_from(["batch", "none"])
 
@@ -91,6 +92,9 @@ def device_lists(draw, least=1, most=5):
 
 SERVERS = st.builds(Server, gflops=speeds(0.01, 2), mbit_per_s=speeds(10, 10000))
 RULES = st.sampled_from(["paper", "exact"])
+SENT = st.sampled_from(
+    [SentBytes(), SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packed=True)]
+)
 
 
 @st.composite
@@ -100,11 +104,12 @@ def problems(draw, most_clients=5, most_assignments=None):
     options = LatencyOptions(server_link_shared=draw(st.booleans()))
     devices = draw(device_lists(most=most_clients))
     server, rule, batch_size = draw(SERVERS), draw(RULES), draw(st.integers(1, 16))
-    problem = CutProblem(spec, devices, server, batch_size, rule, options)
+    sent = draw(SENT)
+    problem = CutProblem(spec, devices, server, batch_size, rule, options, sent=sent)
     if most_assignments is not None:
         fitting = int(np.log(most_assignments) / max(np.log(len(problem.cuts)), 1e-9))
         devices = devices[: max(1, fitting)]
-        problem = CutProblem(spec, devices, server, batch_size, rule, options)
+        problem = CutProblem(spec, devices, server, batch_size, rule, options, sent=sent)
     return problem
 
 

@@ -99,11 +99,13 @@ def _simulate_pass(problem, cuts, network, direction):
     total = len(problem.spec.network(network).blocks)
     client_gflop = getattr(costs, f"client_{direction}_gflop")
     server_gflop = getattr(costs, f"server_{direction}_gflop")
+    crossing, packed = getattr(costs, f"{direction}_bytes"), costs.packed_numbers
     enter, leave = {}, {}
     for client, (device, cut) in enumerate(zip(problem.devices, cuts, strict=True)):
         head = list(range(cut.head(network)))
         tail = list(range(total - cut.tail(network), total))
         up, down = _rates(problem, device)
+        packing = device.packing_ns / 1e9
         first, last = (head, tail) if direction == "forward" else (tail, head)
         into = head[-1] if direction == "forward" else tail[0] - 1
         out_of = tail[0] - 1 if direction == "forward" else head[-1]
@@ -111,10 +113,11 @@ def _simulate_pass(problem, cuts, network, direction):
         compute = sum(client_gflop[block] for block in first) / device.gflops
         enter[client] = (
             (max(first) if step == 1 else min(first)) + step,
-            compute + costs.boundary_bytes[into] / up,
+            compute + packing * packed[into] + crossing[into] / up,
         )
         compute = sum(client_gflop[block] for block in last) / device.gflops
-        leave[client] = (min(last) if step == 1 else max(last), costs.boundary_bytes[out_of] / down + compute)
+        arrives = packing * packed[out_of] + crossing[out_of] / down
+        leave[client] = (min(last) if step == 1 else max(last), arrives + compute)
     blocks = list(range(1, total - 1))[:: 1 if direction == "forward" else -1]
     seconds = {block: server_gflop[block] / problem.server.gflops for block in blocks}
     return OnePass(blocks, enter, leave, seconds).run()

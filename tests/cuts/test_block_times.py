@@ -19,7 +19,8 @@ def test_every_block_has_a_time():
             assert (times > 0).all()
         # Only the optimiser's step is the client's alone.
         assert (network.client_backward_gflop > network.server_backward_gflop).all()
-        assert np.array_equal(network.boundary_bytes, counted.boundary_bytes)
+        assert np.array_equal(network.forward_bytes, counted.forward_bytes)
+        assert np.array_equal(network.backward_bytes, counted.backward_bytes)
         assert np.array_equal(network.parameters, counted.parameters)
 
 

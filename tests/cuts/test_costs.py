@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from huscf_flwr.cuts.costs import block_costs, step_costs
 from huscf_flwr.cuts.measure import StepWork
 from huscf_flwr.models import build_network, load_model_spec
+from huscf_flwr.session import SentBytes
 from tests.cuts.instances import model_specs
 
 GENERATOR = [
@@ -120,8 +121,26 @@ def test_costs_grow_with_the_batch():
     for rule in ("paper", "exact"):
         one, ten = step_costs(spec, 1, rule), step_costs(spec, 10, rule)
         assert ten.generator.total_gflop() == pytest.approx(10 * one.generator.total_gflop())
-        assert (ten.generator.boundary_bytes == 10 * one.generator.boundary_bytes).all()
+        assert (ten.generator.forward_bytes == 10 * one.generator.forward_bytes).all()
+        assert (ten.generator.backward_bytes == 10 * one.generator.backward_bytes).all()
         assert (ten.generator.parameters == one.generator.parameters).all()
+
+
+def test_what_crosses_takes_the_bytes_of_its_kind():
+    """By hand: the generator once; of the discriminator's three passes forward, the last one repeats."""
+    sent = SentBytes(activation=5, generated=3, repeated=1, gradient=2, packed=True)
+    spec = load_model_spec("authors-28")
+    costs, plain = (step_costs(spec, 4, "exact", sent=each) for each in (sent, SentBytes()))
+    numbers = 4 * 64 * 14 * 14
+    head = costs.discriminator
+    assert head.forward_bytes[0] == (2 * 5 + 1) * numbers
+    assert head.backward_bytes[0] == 3 * 2 * numbers
+    assert head.packed_numbers[0] == 3 * numbers
+    outputs = 4 * 256 * 7 * 7
+    assert costs.generator.forward_bytes[0] == 3 * outputs
+    assert costs.generator.backward_bytes[0] == 2 * outputs
+    assert plain.generator.forward_bytes[0] == plain.generator.backward_bytes[0] == 4 * outputs
+    assert not plain.generator.packed_numbers.any()
 
 
 def test_an_empty_batch_is_refused():

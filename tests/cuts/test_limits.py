@@ -30,7 +30,7 @@ def test_memory_counts_weights_four_times_and_kept_activations():
     for name, passes in (("generator", 1), ("discriminator", 2)):
         blocks = problem.spec.network(name).blocks
         for index in (0, 4):
-            outputs = problem.costs.network(name).boundary_bytes[index] / {1: 1, 2: 3}[passes] / 4
+            outputs = problem.costs.network(name).forward_bytes[index] / {1: 1, 2: 3}[passes] / 4
             layers = 1 + (blocks[index].norm != "none") + (blocks[index].activation != "none")
             values += 4 * problem.costs.network(name).parameters[index] + passes * outputs * layers
     lightest = problem.demands.memory_mib[problem.cuts.index(Cut())]
@@ -55,7 +55,7 @@ def test_energy_is_work_and_traffic():
         for name, blocks in kept.items()
     )
     crossing = 2 * (
-        costs.generator.boundary_bytes[[1, 3]].sum() + costs.discriminator.boundary_bytes[[0, 3]].sum()
+        costs.generator.forward_bytes[[1, 3]].sum() + costs.discriminator.forward_bytes[[0, 3]].sum()
     )
     joule = problem.demands.energy_joule(device)[index]
     assert joule == pytest.approx(2 * gflop + 3 * crossing / 1e6)

@@ -39,7 +39,7 @@ def test_a_step_of_one_client_worked_by_hand():
     kept, body = [0, 4], [1, 2, 3]
     client = generator.client_forward_gflop + generator.client_backward_gflop
     server = generator.server_forward_gflop + generator.server_backward_gflop
-    crossing = generator.boundary_bytes[0] + generator.boundary_bytes[3]
+    crossing = generator.forward_bytes[0] + generator.forward_bytes[3]
     expected = (client[kept].sum() + discriminator.total_gflop()) / 2 + server[body].sum() / 50
     expected += crossing * (1 / 10e6 + 1 / 20e6)
     assert problem.latency([LIGHTEST]) == pytest.approx(expected)
@@ -61,7 +61,7 @@ def test_limits_count_the_whole_discriminator():
     trained = 16 * (costs.discriminator.parameters.sum() + costs.generator.parameters[[0, 4]].sum())
     kept = costs.discriminator.kept_bytes.sum() + costs.generator.kept_bytes[[0, 4]].sum()
     assert demands.memory_mib[0] == pytest.approx((trained + kept) / 2**20)
-    crossing = 2 * (costs.generator.boundary_bytes[0] + costs.generator.boundary_bytes[3])
+    crossing = 2 * (costs.generator.forward_bytes[0] + costs.generator.forward_bytes[3])
     assert demands.megabytes[0] == pytest.approx(crossing / 1e6)
     tight = DEVICE.model_copy(update={"memory_mib": demands.memory_mib[0] - 0.1})
     with pytest.raises(NoLegalCutError, match="no legal cut under memory_mib"):

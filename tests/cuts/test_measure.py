@@ -5,7 +5,7 @@ import yaml
 
 from huscf_flwr.cuts import Device
 from huscf_flwr.cuts.costs import step_costs
-from huscf_flwr.cuts.measure import MeasuredSpeed, measure_speed, profile_to_paste
+from huscf_flwr.cuts.measure import MeasuredSpeed, measure_packing, measure_speed, profile_to_paste
 from huscf_flwr.models import load_model_spec
 
 
@@ -31,6 +31,13 @@ def test_the_median_run_counts():
     assert speed.model_gflops == pytest.approx(work / 2)
 
 
+def test_packing_takes_the_clocks_time_for_each_number_that_is_packed_and_unpacked():
+    """Four ways to pack, each there and back."""
+    ticks = count()
+    found = measure_packing(repetitions=1, clock=lambda: float(next(ticks)))
+    assert found == pytest.approx(1e9 / (8 * 2**19))
+
+
 def test_the_pasted_profile_is_a_device():
-    (entry,) = yaml.safe_load(profile_to_paste("desk", MeasuredSpeed(123.456, 200.0), 90.0))
-    assert Device.model_validate(entry) == Device(name="desk", gflops=123.5, mbit_per_s=90.0)
+    (entry,) = yaml.safe_load(profile_to_paste("desk", MeasuredSpeed(123.456, 200.0), 90.0, 12.34))
+    assert Device.model_validate(entry) == Device(name="desk", gflops=123.5, mbit_per_s=90.0, packing_ns=12.3)

@@ -138,7 +138,7 @@ def test_parity_mode_trains_what_the_local_engine_trains(images, tmp_path):
 
 def test_what_crosses_is_rounded_as_on_the_local_engine(images, tmp_path):
     settings = {**UNJUDGED, **DOUBLE, "rounds": 1, "cuts.solver": "fixed", "cuts.fixed": "2,1,1,2"}
-    narrow = {**settings, "compute.wire_dtype": "float16"}
+    narrow = {**settings, "wire.preset": "smallest"}
     config = small_run(images, tmp_path, name="flower", **narrow)
     local = small_run(images, tmp_path, name="local", **narrow)
     wide = small_run(images, tmp_path, name="wide", **settings)

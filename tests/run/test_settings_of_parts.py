@@ -29,8 +29,10 @@ def test_the_optimiser_is_the_configured_one(make):
 
 def test_numbers_cross_as_they_are_computed_unless_a_narrower_type_is_set(make):
     def wire(precision, sent):
-        return wire_type_of(make(**{"compute.precision": precision, "compute.wire_dtype": sent}))
+        return wire_type_of(make(**{"compute.precision": precision, "wire.preset": sent, "seed": 3}), 4)
 
-    assert wire("float32", "null") == WireType()
-    assert wire("bfloat16", "bfloat16") == WireType()
-    assert wire("float64", "bfloat16") == WireType(torch.bfloat16, torch.float64)
+    assert wire("float32", "exact") == WireType()
+    assert wire("bfloat16", "exact") == WireType()
+    assert wire("float64", "half") == WireType(torch.float16, torch.float64)
+    packed = wire("bfloat16", "small")
+    assert (packed.computed, packed.packing.seed, packed.packing.round_number) == (torch.bfloat16, 3, 4)

@@ -27,7 +27,7 @@ def test_every_exchange_of_the_chosen_steps_is_kept_with_its_tensors(tmp_path):
 
 
 def test_numbers_are_kept_as_they_cross(tmp_path):
-    frames = recorded(tmp_path, **{"compute.wire_dtype": "bfloat16"})[0].frames[2]
+    frames = recorded(tmp_path, **{"wire.preset": "half"})[0].frames[2]
     for frame in frames.values():
         for tensor in frame:
             assert torch.equal(tensor, tensor.bfloat16().float())

@@ -3,12 +3,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.session import EmulatedDevice, EmulatedTimer, WireType
-from huscf_flwr.split import GENERATE
+from huscf_flwr.session import EmulatedDevice, EmulatedTimer, Exchange, Kind, WireType
 from tests.session.clock import Clock, SlowChannel
 
 FRAME = (torch.zeros(2, 5), torch.zeros(3))  # 13 numbers, 52 bytes
 ANSWER = (torch.zeros(25),)  # 100 bytes
+STEP = Exchange(1, "STEP", up=(Kind("one"), Kind("other")), down=(Kind("answer"),))
 seconds = st.floats(0, 10)
 devices = st.builds(EmulatedDevice, st.floats(1, 50), st.floats(0, 0.1), st.floats(0, 0.1))
 
@@ -22,9 +22,9 @@ def run(emulated, computed, exchanges=2, serving=3.0):
         for client, real in computed.items():
             with timer.computing(client):
                 clock.now += real
-            timer.send(channel, GENERATE, client, FRAME)
+            timer.send(channel, STEP, client, FRAME)
         for _ in computed:
-            timer.receive(channel, GENERATE)
+            timer.receive(channel, STEP)
     return timer, channel, clock
 
 
@@ -59,10 +59,10 @@ def test_clients_of_a_host_seem_to_get_their_answers_side_by_side():
     clock = Clock()
     timer, channel = EmulatedTimer({}, clock, clock.sleep), SlowChannel(clock, 3.0, ANSWER)
     for client in (0, 1):
-        timer.send(channel, GENERATE, client, FRAME)
-    first = timer.receive(channel, GENERATE)
+        timer.send(channel, STEP, client, FRAME)
+    first = timer.receive(channel, STEP)
     assert channel.answered == []
-    assert [first, timer.receive(channel, GENERATE)] == [(0, ANSWER), (1, ANSWER)]
+    assert [first, timer.receive(channel, STEP)] == [(0, ANSWER), (1, ANSWER)]
 
 
 def test_clients_without_a_device_are_as_fast_as_this_machine():
@@ -81,6 +81,6 @@ def test_a_link_carries_what_is_sent_not_what_is_computed():
     for _ in range(2):
         with timer.computing(0):
             pass
-        timer.send(channel, GENERATE, 0, FRAME)
-        timer.receive(channel, GENERATE)
+        timer.send(channel, STEP, 0, FRAME)
+        timer.receive(channel, STEP)
     assert channel.sent_at == [113.0, 113.0 + 12.5 + 13.0]

@@ -84,7 +84,7 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
         beliefs.server.model_copy(update={"gflops": gflops}),
         config.batch_size,
         config.cuts.flops,
-        sent_bytes=sent_bytes(config),
+        sent=sent_bytes(config),
         local_discriminator=config.privacy.local_discriminator,
     )
 

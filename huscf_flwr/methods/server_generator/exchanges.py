@@ -22,7 +22,7 @@ JUDGED_FAKES = Kind("judged fakes")
 """Others like ``FAKES``, at which the generator's loss is computed, where these are not the same."""
 JUDGED_LABELS = Kind("labels of judged fakes", torch.int64)
 """[B]."""
-GRADIENT = Kind("gradient at fakes")
+GRADIENT = Kind("gradient at fakes", role="gradient")
 """Of the generator's loss, at the images at which it was computed; it has their shape."""
 
 FAKES_SHOW = {FAKES.name: Reveal.AVERAGE, FAKE_LABELS.name: Reveal.NOTHING, "generator": Reveal.AVERAGE}

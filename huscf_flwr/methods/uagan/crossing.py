@@ -9,7 +9,7 @@ from huscf_flwr.session import Exchange, Kind
 
 LOGITS = Kind("logits of fakes")
 """[B], by a client's discriminator."""
-LOGITS_GRADIENT = Kind("gradient at logits of fakes")
+LOGITS_GRADIENT = Kind("gradient at logits of fakes", role="gradient")
 """[B], of the generator's loss."""
 
 GENERATE = Exchange(1, "GENERATE", up=(), down=(FAKES, FAKE_LABELS))

@@ -59,14 +59,15 @@ class UAGAN(ServerGeneratorMethod):
         """
         whole = server_generator_turn(problem, 1, batches_down=1)
         back = way_back_gflop(problem, "discriminator")
-        logits = problem.sent_bytes * problem.batch_size
         first = Turn(
             server_gflop=whole.server_gflop,
             down_bytes=whole.down_bytes,
             client_gflop=whole.client_gflop - back,
-            up_bytes=logits,
+            up_bytes=problem.sent.activation * problem.batch_size,
         )
-        second = Turn(down_bytes=logits, client_gflop=back, up_bytes=whole.up_bytes)
+        second = Turn(
+            down_bytes=problem.sent.gradient * problem.batch_size, client_gflop=back, up_bytes=whole.up_bytes
+        )
         return priced(Placement(step=(first, second)), problem)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - always empty

@@ -21,6 +21,7 @@ from huscf_flwr.session.wire.codec import FrameReader, encode_frame
 from huscf_flwr.session.wire.endpoint import open_channel
 from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
 from huscf_flwr.session.wire.shared_memory import OFFER_KEY, Region, take_memory
+from huscf_flwr.session.wire_end import WireEnd
 from huscf_flwr.session.wire_type import WireType
 
 _REACH_SECONDS = 60.0
@@ -73,10 +74,11 @@ class GrpcChannel:
         token shows in the first exchange.
         """
         self.exchanges = exchanges
-        self._wire = wire or WireType()
+        crosses = wire or WireType()
+        self._up_end = WireEnd(crosses, exchanges, "up")
         self._stream = _Stream(address, (claim or StreamClaim()).metadata(token), patience, roots)
         self._up, down = self._take_memory() if share_memory else (None, None)
-        self._reader = FrameReader(exchanges, _expect_anything, self._wire, down)
+        self._reader = FrameReader(exchanges, _expect_anything, WireEnd(crosses, exchanges, "down"), down)
         self._held: list[Iterable[messages.Packet]] = []
         self._answers: deque[tuple[int, Parcel]] = deque()
 
@@ -89,7 +91,7 @@ class GrpcChannel:
         """
         if not isinstance(parcel, DropOut):
             check_listed(parcel, exchange, "up", client=client)
-        packets = encode_frame(exchange, client, parcel, self._wire, self._up)
+        packets = encode_frame(exchange, client, parcel, self._up_end, self._up)
         if self._up is None:
             self.send_packets(packets)
         else:

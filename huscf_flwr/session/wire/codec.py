@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.session.exchange import DropOut, Exchange, Frame, FrameError, TensorHeader
+from huscf_flwr.session.packing import Form
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.shared_memory import Region
+from huscf_flwr.session.wire_end import SentTensor, WireEnd
 from huscf_flwr.session.wire_type import MOST_EXPONENT, WireType
 
 PACKET_BYTES = 2**20
@@ -36,7 +38,8 @@ _DTYPES = {
     **_INTEGERS,
 }
 _NAMES = {**{dtype: name for name, dtype in _DTYPES.items()}, torch.float16: "float16"}
-_AS_COMPUTED = WireType()
+_PACKED = "packed"
+"""Name of numbers that are packed, in the form that both ends know."""
 
 Expect = Callable[[int, Exchange, Sequence[TensorHeader]], None]
 """Raises ``FrameError`` for a client's frame that is not due, by what is known before its numbers come."""
@@ -46,10 +49,10 @@ def encode_frame(
     exchange: Exchange,
     client: int,
     parcel: Frame | DropOut,
-    wire: WireType = _AS_COMPUTED,
+    end: WireEnd | None = None,
     region: Region | None = None,
 ) -> Iterator[messages.Packet]:
-    """Yield the packets of one client's frame, its numbers in the type of ``wire``.
+    """Yield the packets of one client's frame, its numbers as ``end`` has them; without it, as they are.
 
     They are put into ``region``, if there is one and it has room, and else into the packets.
     Raises ``FrameError`` for a tensor of a type that may not cross.
@@ -59,11 +62,12 @@ def encode_frame(
         frame.drop_out = parcel.reason[:REASON_CHARACTERS] or "no reason given"
         yield messages.Packet(frame=frame)
         return
-    numbers = []
     for tensor in parcel:
-        message, ordered = _encode_tensor(tensor, wire)
-        frame.tensors.append(message)
-        numbers.append(ordered)
+        if tensor.dtype not in _DTYPES.values():
+            raise FrameError(f"a tensor of {tensor.dtype} may not cross; allowed: {', '.join(_DTYPES)}")
+    sent = (end or _as_computed()).outgoing(exchange, client, parcel)
+    frame.tensors.extend(map(_described, sent))
+    numbers = [each.numbers for each in sent]
     place = None if region is None else region.write(exchange, client, numbers)
     if place is not None:
         frame.place = place
@@ -82,16 +86,16 @@ class FrameReader:
         self,
         exchanges: Iterable[Exchange],
         expect: Expect,
-        wire: WireType = _AS_COMPUTED,
+        end: WireEnd | None = None,
         region: Region | None = None,
     ) -> None:
-        """Read frames of ``exchanges`` that ``expect`` lets in.
+        """Read frames of ``exchanges`` that ``expect`` lets in, and give their numbers as ``end`` does.
 
         ``region`` is where those lie that came without numbers.
         """
         self._exchanges = {exchange.number: exchange for exchange in exchanges}
         self._expect = expect
-        self._wire = wire
+        self._end = end or _as_computed()
         self._region = region
         self._growing: _GrowingFrame | None = None
 
@@ -108,11 +112,7 @@ class FrameReader:
                 return exchange, packet.frame.client, DropOut(packet.frame.drop_out[:REASON_CHARACTERS])
             growing = self._begin(exchange, packet.frame)
             if packet.frame.HasField("place"):
-                return (
-                    exchange,
-                    growing.client,
-                    growing.lying_at(packet.frame.place, self._region, self._wire),
-                )
+                return self._complete(growing, growing.lying_at(packet.frame.place, self._region))
             growing.make_room()
             self._growing = growing
         if self._growing is None:
@@ -121,7 +121,13 @@ class FrameReader:
         if not self._growing.complete:
             return None
         complete, self._growing = self._growing, None
-        return complete.exchange, complete.client, complete.tensors(self._wire)
+        return self._complete(complete, complete.tensors())
+
+    def _complete(
+        self, growing: _GrowingFrame, sent: Sequence[SentTensor]
+    ) -> tuple[Exchange, int, Frame | DropOut]:
+        exchange, client = growing.exchange, growing.client
+        return exchange, client, self._end.incoming(exchange, client, sent)
 
     def _exchange(self, frame: messages.Frame) -> Exchange:
         if frame.exchange not in self._exchanges:
@@ -129,11 +135,17 @@ class FrameReader:
         return self._exchanges[frame.exchange]
 
     def _begin(self, exchange: Exchange, frame: messages.Frame) -> _GrowingFrame:
-        headers = [_header(tensor, self._wire) for tensor in frame.tensors]
+        kinds = self._end.kinds(exchange)
+        # Whether there are as many as are due is for ``expect`` to say.
+        due = [*kinds, *[None] * (len(frame.tensors) - len(kinds))]
+        forms = [None if kind is None else self._end.wire.form(kind) for kind in due]
+        headers = [
+            _header(tensor, self._end.wire, form) for tensor, form in zip(frame.tensors, forms, strict=False)
+        ]
         self._expect(frame.client, exchange, headers)
         if len({header.dtype for header in headers if header.dtype.is_floating_point}) > 1:
             raise FrameError(f"client {frame.client}, {exchange.name}: tensors of different types")
-        growing = _GrowingFrame(exchange, frame.client, list(frame.tensors), headers)
+        growing = _GrowingFrame(exchange, frame.client, list(map(_Part, frame.tensors, headers, forms)))
         if growing.byte_count > MOST_FRAME_BYTES:
             raise FrameError(
                 f"client {frame.client}, {exchange.name}: {growing.byte_count} bytes are too many"
@@ -148,12 +160,11 @@ class _GrowingFrame:
         self,
         exchange: Exchange,
         client: int,
-        described: Sequence[messages.Tensor],
-        headers: Sequence[TensorHeader],
+        parts: Sequence[_Part],
     ) -> None:
         self.exchange = exchange
         self.client = client
-        self._parts = [_Part(*pair) for pair in zip(described, headers, strict=True)]
+        self._parts = parts
         self.byte_count = sum(part.byte_count for part in self._parts)
         self._filled = 0
 
@@ -174,22 +185,22 @@ class _GrowingFrame:
         self._memory[self._filled : self._filled + len(data)] = data
         self._filled += len(data)
 
-    def tensors(self, wire: WireType) -> Frame:
+    def tensors(self) -> list[SentTensor]:
         """Return the tensors."""
-        return self._tensors(torch.split(self._numbers, self._sizes), wire)
+        return self._tensors(torch.split(self._numbers, self._sizes))
 
-    def lying_at(self, place: int, region: Region | None, wire: WireType) -> Frame:
+    def lying_at(self, place: int, region: Region | None) -> list[SentTensor]:
         """Return the tensors, whose numbers are in ``region``; raises ``FrameError`` if they are not."""
         if region is None:
             raise FrameError(f"client {self.client}, {self.exchange.name}: there is no shared memory")
-        return self._tensors(region.read(place, self._sizes), wire)
+        return self._tensors(region.read(place, self._sizes))
 
     @property
     def _sizes(self) -> list[int]:
         return [part.byte_count for part in self._parts]
 
-    def _tensors(self, pieces: Iterable[Tensor], wire: WireType) -> Frame:
-        return tuple(part.tensor(piece, wire) for part, piece in zip(self._parts, pieces, strict=True))
+    def _tensors(self, pieces: Iterable[Tensor]) -> list[SentTensor]:
+        return [part.tensor(piece) for part, piece in zip(self._parts, pieces, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -198,31 +209,45 @@ class _Part:
 
     described: messages.Tensor
     header: TensorHeader
+    form: Form | None
+    """How its numbers are packed, if they are."""
 
     @property
     def byte_count(self) -> int:
-        return math.prod(self.header.shape) * self.header.dtype.itemsize
+        count = math.prod(self.header.shape)
+        return count * self.header.dtype.itemsize if self.form is None else self.form.byte_count(count)
 
-    def tensor(self, numbers: Tensor, wire: WireType) -> Tensor:
+    def tensor(self, numbers: Tensor) -> SentTensor:
+        described, shape = self.described, tuple(self.described.shape)
+        if self.form is not None:
+            return SentTensor(numbers, shape, described.channels_last, form=self.form)
         if numbers.storage_offset() % self.header.dtype.itemsize:
             # Integers behind a few numbers of another size: a view must begin at a multiple of their own.
             numbers = numbers.clone()
-        ordered = numbers.view(self.header.dtype).view(torch.Size(self.described.shape))
-        tensor = ordered.permute(0, 3, 1, 2) if self.described.channels_last else ordered
-        return wire.incoming(tensor, self.described.exponent)
+        ordered = numbers.view(self.header.dtype).view(shape)
+        return SentTensor(ordered, shape, described.channels_last, described.exponent)
 
 
-def _encode_tensor(tensor: Tensor, wire: WireType) -> tuple[messages.Tensor, Tensor]:
-    """Return what the tensor is, and its numbers in the order in which they cross."""
-    if tensor.dtype not in _DTYPES.values():
-        raise FrameError(f"a tensor of {tensor.dtype} may not cross; allowed: {', '.join(_DTYPES)}")
-    tensor, exponent = wire.outgoing(tensor.detach())
-    channels_last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-    ordered = tensor.permute(0, 2, 3, 1) if channels_last else tensor
-    message = messages.Tensor(
-        dtype=_NAMES[tensor.dtype], exponent=exponent, shape=ordered.shape, channels_last=channels_last
+def _as_computed() -> WireEnd:
+    return WireEnd(WireType(), (), "up")
+
+
+def _described(sent: SentTensor) -> messages.Tensor:
+    return messages.Tensor(
+        dtype=_NAMES[sent.numbers.dtype] if sent.form is None else _PACKED,
+        exponent=sent.exponent,
+        shape=sent.shape,
+        channels_last=sent.channels_last,
     )
-    return message, ordered
+
+
+def _allowed(wire: WireType, form: Form | None) -> dict[str, torch.dtype]:
+    """Return the types that a tensor may have whose numbers are to be in ``form``, by name."""
+    if form is not None:
+        return {_PACKED: torch.uint8}
+    if wire.packing is not None:
+        return _INTEGERS
+    return _DTYPES if wire.sent is None else {_NAMES[wire.sent]: wire.sent, **_INTEGERS}
 
 
 def _bytes(ordered: Tensor) -> memoryview:
@@ -239,9 +264,9 @@ def _pieces(numbers: Sequence[memoryview]) -> Iterator[bytes]:
             yield bytes(data[start : start + PACKET_BYTES])
 
 
-def _header(message: messages.Tensor, wire: WireType) -> TensorHeader:
+def _header(message: messages.Tensor, wire: WireType, form: Form | None) -> TensorHeader:
     """Return type and shape; raises ``FrameError`` if they do not agree with each other or with ``wire``."""
-    allowed = _DTYPES if wire.sent is None else {_NAMES[wire.sent]: wire.sent, **_INTEGERS}
+    allowed = _allowed(wire, form)
     if message.dtype not in allowed:
         raise FrameError(f"a tensor of type '{message.dtype}' may not cross; allowed: {', '.join(allowed)}")
     if abs(message.exponent) > (MOST_EXPONENT if message.dtype == "float16" else 0):

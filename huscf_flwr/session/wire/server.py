@@ -17,7 +17,7 @@ from typing import NoReturn
 import grpc
 
 from huscf_flwr.session.attendance import SessionError
-from huscf_flwr.session.exchange import DropOut, Exchange, Frame, FrameError, TensorHeader
+from huscf_flwr.session.exchange import DIRECTIONS, DropOut, Exchange, Frame, FrameError, TensorHeader
 from huscf_flwr.session.lockstep import LockStep
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire import split_session_pb2_grpc as services
@@ -27,6 +27,7 @@ from huscf_flwr.session.wire.endpoint import Endpoint, is_on_this_machine
 from huscf_flwr.session.wire.read_ahead import read_ahead
 from huscf_flwr.session.wire.rendezvous import Rendezvous
 from huscf_flwr.session.wire.shared_memory import OFFER_KEY, MemoryOffer, offer_memory
+from huscf_flwr.session.wire_end import WireEnd
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -234,7 +235,8 @@ def _serve(
             raise FrameError(f"host {host} sent client {client}, which is not one of {sorted(awaited)}")
         session.expect(client, exchange, headers)
 
-    reader = FrameReader(session.exchanges, expect, session.wire, offer.up if offer else None)
+    up, down = (WireEnd(session.wire, session.exchanges, way) for way in DIRECTIONS)
+    reader = FrameReader(session.exchanges, expect, up, offer.up if offer else None)
     parcels: dict[int, Frame | DropOut] = {}
     for packet in incoming:
         if packet.farewell:
@@ -251,7 +253,7 @@ def _serve(
             answers = session.exchange(host, exchange, parcels)
             region = offer.down if offer and packet.frame.HasField("place") else None
             for receiver, answer in answers.items():
-                yield from encode_frame(exchange, receiver, answer, session.wire, region)
+                yield from encode_frame(exchange, receiver, answer, down, region)
             awaited -= {client for client, answer in answers.items() if isinstance(answer, DropOut)}
             parcels = {}
 

@@ -62,7 +62,7 @@ def test_a_narrower_wire_is_predicted_to_be_faster(make):
     fixed = {"cuts.solver": "fixed", "cuts.fixed": "1,1,1,1"}
     as_computed, half, bfloat16 = (
         solve(make(**fixed, **settings)).latency_s
-        for settings in ({}, {"compute.wire_dtype": "float16"}, {"compute.precision": "bfloat16"})
+        for settings in ({}, {"wire.preset": "half"}, {"compute.precision": "bfloat16"})
     )
     assert half < as_computed
     assert half == bfloat16

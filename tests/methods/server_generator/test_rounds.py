@@ -83,9 +83,7 @@ def test_a_state_does_not_change_with_what_the_clients_do_next(make):
     assert weights
 
 
-@pytest.mark.parametrize(
-    "numbers", [{"compute.precision": "bfloat16"}, {"compute.wire_dtype": "float16"}], ids=str
-)
+@pytest.mark.parametrize("numbers", [{"compute.precision": "bfloat16"}, {"wire.preset": "smallest"}], ids=str)
 def test_it_trains_in_narrow_numbers_and_over_a_narrow_wire(make, numbers):
     training = make(**{"compute.precision": "float32", **numbers})
     for _ in range(2):

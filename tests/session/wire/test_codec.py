@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huscf_flwr.session import DropOut, FrameError, WireType
+from huscf_flwr.session import DropOut, FrameError, WireEnd, WireType, wire_type
 from huscf_flwr.session.wire import codec
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import FrameReader, encode_frame
@@ -41,14 +41,18 @@ def layout(tensor):
     )
 
 
+def end(wire):
+    return WireEnd(wire, EXCHANGES, "up")
+
+
 def packets_of(parcel, exchange=GENERATE, client=0, wire=None):
     """The packets of a frame as they arrive."""
-    sent = encode_frame(exchange, client, parcel, *([wire] if wire else []))
+    sent = encode_frame(exchange, client, parcel, *([end(wire)] if wire else []))
     return [messages.Packet.FromString(packet.SerializeToString()) for packet in sent]
 
 
 def read(packets, wire=None, expect=expect_anything):
-    reader = FrameReader(EXCHANGES, expect, *([wire] if wire else []))
+    reader = FrameReader(EXCHANGES, expect, *([end(wire)] if wire else []))
     *none_yet, complete = [reader.add(packet) for packet in packets]
     assert none_yet == [None] * len(none_yet)
     return complete
@@ -184,6 +188,7 @@ def test_shapes_are_expected_as_they_are_computed_with():
 
 
 NARROW = WireType(torch.float16, torch.float32)
+PACKED = wire_type("smallest")
 
 
 @pytest.mark.parametrize("sent", [torch.float16, torch.bfloat16])
@@ -195,6 +200,29 @@ def test_a_narrower_wire_takes_half_the_bytes_and_gives_the_type_back(sent):
     (received,) = read(packets, wire)[2]
     assert torch.equal(received, *wire.crossed((tensor,)))
     assert received.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_packed_numbers_take_the_bytes_that_their_form_says_and_arrive_as_they_would_in_one_process():
+    tensor = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    packets = packets_of((tensor,), wire=PACKED)
+    assert sum(len(each.data) for each in packets) == PACKED.form(GENERATE.up[0]).byte_count(120)
+    (received,) = read(packets, PACKED)[2]
+    assert torch.equal(received, *end(PACKED).crossed(GENERATE, 0, (tensor,)))
+    assert received.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_only_packed_numbers_are_taken_where_they_are_due():
+    for dtype in ("float32", "float16", "int64"):
+        with pytest.raises(FrameError, match=f"type '{dtype}' may not cross; allowed: packed"):
+            read([packet(b"12345678", dtype=dtype, shape=[1])], PACKED)
+    with pytest.raises(FrameError, match="type 'packed' may not cross"):
+        read([packet(b"12345678", dtype="packed", shape=[1])], NARROW)
+
+
+def test_a_difference_to_what_has_not_come_is_refused():
+    data = bytes(PACKED.form(CRITICISE.up[0]).byte_count(6))
+    with pytest.raises(FrameError, match=r"fake head output: shape \(2, 3\), but what .* None"):
+        read([packet(data, exchange=CRITICISE.number, dtype="packed", shape=[2, 3])], PACKED)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
@@ -220,7 +248,7 @@ def test_there_are_six_exchanges(number):
 
 TENSORS = st.builds(
     messages.Tensor,
-    dtype=st.sampled_from(["float32", "float64", "bfloat16", "float16", "int64", ""]),
+    dtype=st.sampled_from(["float32", "float64", "bfloat16", "float16", "int64", "packed", "packed", ""]),
     exponent=st.integers(-(2**31), 2**31 - 1) | st.just(0),
     shape=st.lists(st.integers(0, 3) | st.integers(0, 2**32 - 1), max_size=5),
     channels_last=st.booleans(),
@@ -236,7 +264,7 @@ PACKETS = st.builds(messages.Packet, frame=st.none() | FRAMES, data=st.binary(ma
 
 
 @settings(max_examples=400)
-@given(st.lists(PACKETS, max_size=4), st.sampled_from([WireType(), NARROW]))
+@given(st.lists(PACKETS, max_size=4), st.sampled_from([WireType(), NARROW, PACKED]))
 def test_any_packets_are_frames_or_a_frame_error(packets, wire):
     """What is not refused has the numbers that came, and no more memory than they need."""
     most = 2**16
@@ -245,7 +273,7 @@ def test_any_packets_are_frames_or_a_frame_error(packets, wire):
         if sum(math.prod(header.shape) for header in headers) > most:
             raise FrameError("too large")
 
-    reader = FrameReader(EXCHANGES, expect, wire)
+    reader = FrameReader(EXCHANGES, expect, end(wire))
     for each in packets:
         try:
             complete = reader.add(each)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huscf_flwr.models import legal_cuts
-from huscf_flwr.session import FrameError, SessionError, WireType, run_steps
+from huscf_flwr.session import FrameError, SessionError, WireEnd, WireType, run_steps
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel, server, shared_memory
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.codec import FrameReader, encode_frame
@@ -57,10 +57,11 @@ def test_a_frame_arrives_by_memory_as_by_the_stream(shapes, dtype, channels_last
     offer, (up, _) = pair(2**15, 0)
     wire = WireType(sent, dtype)
     frame = frames_of(shapes, dtype, channels_last)
-    by_memory, by_stream = (list(encode_frame(CRITICISE, 3, frame, wire, region)) for region in (up, None))
+    end = WireEnd(wire, EXCHANGES, "up")
+    by_memory, by_stream = (list(encode_frame(CRITICISE, 3, frame, end, region)) for region in (up, None))
     assert [packet.data for packet in by_memory] == [b""]
     received, expected = (
-        FrameReader(EXCHANGES, lambda *_: None, wire, region).add(
+        FrameReader(EXCHANGES, lambda *_: None, end, region).add(
             messages.Packet.FromString(packet.SerializeToString())
         )
         for (packet,), region in ((by_memory, offer.up), (by_stream, None))
