@@ -183,6 +183,11 @@ CHANGED = {
     "compute.keep-memory": False,
     "compute.measure-memory": True,
     "privacy.local-discriminator": True,
+    "privacy.epsilon": 3.0,
+    "privacy.delta": 1e-6,
+    "privacy.clip": 0.5,
+    "privacy.discriminator-steps": 4,
+    "privacy.noise": "seeded",
 }
 
 
@@ -548,4 +553,5 @@ def test_what_is_written_down_is_complete(method, mode):
         "executor.certificate",
         "executor.key",
         "compute.wire-dtype",
+        "privacy.epsilon",
     }
