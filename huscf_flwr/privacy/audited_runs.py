@@ -22,6 +22,7 @@ from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut, model_spec_of, with_local_discriminator
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
+from huscf_flwr.privacy.guarantee import NONE, guarantee, sentence
 from huscf_flwr.privacy.view import cut_name, cut_of
 from huscf_flwr.run.check import CheckedRun, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
@@ -67,13 +68,21 @@ class Audited:
     round: int
     """That was recorded."""
     cuts: tuple[CutFindings, ...]
+    """None of a run with a guarantee: it bounds all attacks, and one more round may not be left."""
     megabytes: float
     """That a client sends and receives in a step, the mean over those attacked."""
 
     @property
     def verdict(self) -> list[str]:
         """What the server gets, in words."""
+        if self.guarantee != NONE:
+            return [sentence(self.config, self.config.folder)]
         return verdict(self.cuts)
+
+    @property
+    def guarantee(self) -> str:
+        """What no attack can break, in words; ``none`` without one."""
+        return guarantee(self.config, self.config.folder)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -92,7 +101,7 @@ class Audited:
             "run": str(self.config.folder),
             "defence": self.defence,
             "round": self.round,
-            "guarantee": None,
+            "guarantee": None if self.guarantee == NONE else self.guarantee,
             "megabytes_a_step": self.megabytes,
             "scores": self.scores,
             "cuts": [found.as_json() for found in self.cuts],
@@ -126,6 +135,14 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     last = last_round(folder)
     if last is None:
         raise ValueError(f"{folder}: no checkpoint to go on from; train it with checkpoint.every above 0")
+    if config.privacy.epsilon is not None:
+        return Audited(
+            config.model_copy(update={"output": folder.parent, "name": folder.name}),
+            AS_TRAINED,
+            last,
+            (),
+            0.0,
+        )
     with held(folder), tempfile.TemporaryDirectory(prefix="huscf-privacy-") as scratch:
         replayed = config.model_copy(
             update={
