@@ -183,5 +183,10 @@ for _metric in (
     ),
     Metric("global_weight", "weight among all clients", None, 3, _SHARE, percent=True, detail=True),
     Metric("divergence", "divergence", None, 4, (0.0, None)),
+    Metric(
+        "epsilon", "epsilon spent", "lower", 3, (0.0, None), short="epsilon",
+        meaning="Epsilon spent: what all trainings of a client together tell of one of its images at most, "
+        "at the run’s delta and with secret noise.",
+    ),
 ):  # fmt: skip
     register(_metric)

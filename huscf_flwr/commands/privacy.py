@@ -24,7 +24,7 @@ from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited_runs import DEFENCES, Audited, Wanted, audit_config, audit_run
 from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.findings import verdict
+from huscf_flwr.privacy.guarantee import NONE
 from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS
 from huscf_flwr.privacy.shadows import check_shadows
 from huscf_flwr.privacy.table import LEGEND, audit_table, findings_table
@@ -106,13 +106,13 @@ def _show(found: list[Audited], output_format: Format) -> None:
         print_json([audited.as_json() for audited in found])
         return
     console = wide_terminal(_WIDTH)
-    if any(audited.cuts for audited in found):
+    if any(audited.cuts or audited.guarantee != NONE for audited in found):
         console.print(audit_table(found))
         console.print(LEGEND, style="dim")
     if any(audited.findings for audited in found):
         console.print(findings_table(found))
     for audited in found:
-        for sentence in verdict(audited.cuts):
+        for sentence in audited.verdict:
             console.print(f"{audited.defence}: {sentence}.", highlight=False, markup=False)
         console.print(f"report: {audited.config.folder / 'report.html'}", highlight=False, markup=False)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from huscf_flwr.config.sections import Section
 
@@ -20,7 +22,27 @@ class PrivacySection(Section):
             images before it crosses, so many times as wide as these activations spread in a batch. It is
             obfuscation and guarantees nothing. Noise comes from the client and not from the run's seed, which
             the server knows, so that such a run cannot be repeated to the bit.
+        epsilon: each client of HuSCF-GAN trains its discriminator with differential privacy, and leaves a
+            training before more than this is spent of the privacy of its images, at ``delta``. The unit is
+            one labelled image of one client in all trainings that it has had on its device; the adversary is
+            everybody, and sees all that crosses. How many images a client has, its device and the times that
+            it takes are not protected. Needs ``local_discriminator``, ``huscf.clusters: 1`` and
+            ``huscf.weighting: samples``, and the extra ``privacy``: ``pip install 'huscf-flwr[privacy]'``.
+        delta: probability that the guarantee of ``epsilon`` fails; less than one in the number of images.
+        clip: the gradient of each real image's loss is scaled down to this norm before noise is added, and
+            so is that of the fakes' mean loss, so that neither outweighs the other.
+        discriminator_steps: steps of the discriminator in each of the generator, each on a sample of the
+            images of its own. They all count.
+        noise: ``secret``: from a key that the client draws and that nobody else ever has, new for each
+            round. ``seeded``: from the run's seed, so that a simulation can be repeated. The server knows the
+            seed, so such a run protects nothing: it shows what one with secret noise would give. A SuperNode
+            that owns its images refuses it.
     """
 
     local_discriminator: bool = False
     activation_noise: NonNegativeFloat = 0.0
+    epsilon: PositiveFloat | None = None
+    delta: float = Field(default=1e-5, gt=0, lt=1)
+    clip: PositiveFloat = 1.0
+    discriminator_steps: PositiveInt = 1
+    noise: Literal["secret", "seeded"] = "secret"

@@ -42,7 +42,7 @@ _DISCRIMINATOR_PASSES = 3
 
 _PAPER_ACTIVATION = {"none": (0, 0), "relu": (1, 2), "leaky_relu": (2, 3), "tanh": (5, 3)}
 _PAPER_SIGMOID = (3, 2)
-_PAPER_BATCH_NORM = (8, 11)
+_PAPER_NORMALISATION = (8, 11)
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ class _Layer:
     def parameters(self) -> int:
         flat = isinstance(self.block, ProjectionSpec | LinearSpec)
         channels = math.prod(self.output_shape) if flat else self.output_shape[0]
-        per_channel = self.weights_per_output_channel + 1 + (2 if self.block.norm == "batch" else 0)
+        per_channel = self.weights_per_output_channel + 1 + (2 if self.block.norm != "none" else 0)
         return channels * per_channel + self.model.classes * self.embedding_features
 
 
@@ -306,8 +306,8 @@ def _paper_flop(layer: _Layer, batch_size: int) -> tuple[int, int, int]:
     outputs = math.prod(layer.output_shape) * batch_size
     main = 2 * layer.weights_per_output_channel * outputs
     element_wise = [_PAPER_ACTIVATION[layer.block.activation]]
-    if layer.block.norm == "batch":
-        element_wise.append(_PAPER_BATCH_NORM)
+    if layer.block.norm != "none":
+        element_wise.append(_PAPER_NORMALISATION)
     if layer.is_verdict:
         element_wise.append(_PAPER_SIGMOID)
     forward = main + outputs * (1 + sum(cost for cost, _ in element_wise))

@@ -117,7 +117,7 @@ class ClusteredAveraging:
         self,
         round_number: int,
         *,
-        statistics: Mapping[int, ActivationStatistics],
+        statistics: Mapping[int, ActivationStatistics] | None,
         samples: Mapping[int, int],
         previous_clusters: Mapping[int, int],
         client_blocks: Mapping[int, Mapping[Key, State]],
@@ -133,7 +133,7 @@ class ClusteredAveraging:
         Args:
             round_number: counted from one.
             statistics: of each client's activations in the discriminator's middle block, on real
-                batches.
+                batches. ``None`` if clients do not tell them: then all are one cluster, and do not diverge.
             samples: each client's number of training samples.
             previous_clusters: cluster of every client that has one; empty in the first round.
             client_blocks: state of the blocks that each client keeps.
@@ -150,7 +150,7 @@ class ClusteredAveraging:
             ValueError: the mappings have different clients, ``bodies`` has more or less than one entry, or
                 one of the parts raises it.
         """
-        clients = _common_clients(statistics, samples, client_blocks)
+        clients = _common_clients(client_blocks if statistics is None else statistics, samples, client_blocks)
         if len(bodies) != 1:
             raise ValueError(f"all clients share one body, but bodies {sorted(bodies)} were given")
         ((body_name, body),) = bodies.items()
@@ -240,14 +240,14 @@ class ClusteredAveraging:
     def _clusters(
         self,
         clients: list[int],
-        statistics: Mapping[int, ActivationStatistics],
+        statistics: Mapping[int, ActivationStatistics] | None,
         plain: bool,
         previous: Mapping[int, int],
         known: KnownClusters | None,
         earlier: Tensor | None,
         seed: int,
     ) -> FoundClusters:
-        if plain and not self.clusters_in_plain_rounds:
+        if statistics is None or (plain and not self.clusters_in_plain_rounds):
             return FoundClusters(match_clusters(previous, dict.fromkeys(clients, 0)), None, frozenset(), {})
         seen = [statistics[client] for client in clients]
         rows = comparable_means(seen, self.feature_scaling)
@@ -263,15 +263,16 @@ class ClusteredAveraging:
     def _divergences(
         self,
         groups: Mapping[int, int],
-        statistics: Mapping[int, ActivationStatistics],
+        statistics: Mapping[int, ActivationStatistics] | None,
         label_counts: Mapping[int, Tensor] | None,
     ) -> dict[int, float]:
         divergences: dict[int, float] = {}
         for members in _members(groups).values():
-            if label_counts is None:
-                values = self.divergence([statistics[client] for client in members])
-            else:
+            values = torch.zeros(len(members))
+            if label_counts is not None:
                 values = label_divergences(torch.stack([label_counts[client] for client in members]))
+            elif statistics is not None:
+                values = self.divergence([statistics[client] for client in members])
             divergences.update(zip(members, values.tolist(), strict=True))
         return divergences
 

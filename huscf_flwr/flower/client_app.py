@@ -176,6 +176,7 @@ def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:
         owners_folder(owner.state_folder, training) if owner else client_folder(config.folder),
         may_have_lost_files=owner is not None,
         images_of=None if owner is None else lambda _: owner.images_hash(config),
+        spent=None if owner is None else owner.state_folder,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,7 @@ _KEYS = (
     "label-column",
     "root-certificates",
     "require-privacy",
+    "largest-epsilon",
 )
 
 
@@ -60,9 +62,20 @@ class Owner:
     """Where the labels are, likewise."""
     examines: bool = False
     """Whether it is logged what is odd about its images, and what was done with them."""
+    largest_epsilon: float | None = None
+    """What may be spent of the privacy of its images at most, whatever a run says."""
 
     def own_settings(self, config: RunConfig) -> RunConfig:
-        """Return the settings of a run as this client has them: with the architecture of its classifier."""
+        """Return the settings of a run as this client has them.
+
+        With the architecture of its classifier, noise that nobody else can draw, and the epsilon that its
+        owner allows if the run's is larger.
+        """
+        privacy = config.privacy.model_copy(update={"noise": "secret"})
+        if privacy.epsilon is not None and self.largest_epsilon is not None:
+            least = min(privacy.epsilon, self.largest_epsilon)
+            privacy = privacy.model_copy(update={"epsilon": least})
+        config = config.model_copy(update={"privacy": privacy})
         if self.architecture is None:
             return config
         own = config.classifier.model_copy(update={"member": self.architecture})
@@ -150,6 +163,7 @@ def owner_of(context: Context) -> Owner | None:
         _number("architecture", node["architecture"]) if "architecture" in node else None,
         _text(node.get("image-column")),
         _text(node.get("label-column")),
+        largest_epsilon=_largest_epsilon(node),
     )
 
 
@@ -169,6 +183,21 @@ def _number(key: str, value: object) -> int:
     if isinstance(value, bool) or not str(value).isdecimal():
         raise ValueError(f"node config: {key} is {value}, but must be a whole number, at least 0; correct it")
     return int(str(value))
+
+
+def _largest_epsilon(node: Mapping[str, object]) -> float | None:
+    if "largest-epsilon" not in node:
+        return None
+    try:
+        found = float(str(node["largest-epsilon"]))
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise ValueError(
+            f"node config: largest-epsilon is {node['largest-epsilon']}, but must be a number above 0; "
+            "correct it"
+        )
+    return found
 
 
 def root_certificates_of(context: Context) -> bytes | None:
@@ -210,6 +239,13 @@ def check_required_privacy(context: Context, config: RunConfig) -> None:
                 f"require-privacy is {key}, but the run has privacy.{settings[key]} = false, and so clients "
                 "would send more than their owner allows; run with it set to true, or without this SuperNode"
             )
+
+    limit = _largest_epsilon(context.node_config)
+    if limit is not None and config.privacy.epsilon is None:
+        raise RefusedSessionError(
+            f"largest-epsilon is {limit:g}, but the run has no privacy.epsilon, and so clients would send "
+            "what has no noise; run with one, or without this SuperNode"
+        )
 
 
 def _switches() -> list[str]:

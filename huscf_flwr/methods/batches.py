@@ -38,17 +38,21 @@ class RoundBatches:
         client: int,
         number: int,
         batch_size: int | None = None,
-        sampler: type[ShuffledPasses] | type[FreshDraw] = ShuffledPasses,
+        sampler: type[ShuffledPasses] | type[FreshDraw] | None = ShuffledPasses,
     ) -> None:
         """Begin round ``number``; latent vectors have ``latent`` numbers each.
 
-        A batch has ``batch_size`` images; the configured number, if nothing else is said.
+        A batch has ``batch_size`` images; the configured number, if nothing else is said. Without a
+        ``sampler`` it has so many fakes and no image: whoever learns from images draws them elsewhere.
         """
         self._images = images
         self._latent = latent
         self._dtype = weight_dtype(dtype_of(config))
+        self._size = batch_size or config.batch_size
         order = torch_stream(config.seed, "order", client, number)
-        self._sampler: BatchSampler = sampler(len(images), batch_size or config.batch_size, order)
+        self._sampler: BatchSampler | None = None
+        if sampler is not None:
+            self._sampler = sampler(len(images), self._size, order)
         self._latents = torch_stream(config.seed, "latents", client, number)
         self._drawn_labels = torch_stream(config.seed, "fake labels", client, number)
         self._fake_labels = config.fake_labels
@@ -56,12 +60,13 @@ class RoundBatches:
 
     def next(self) -> Batch:
         """Draw the next batch."""
-        chosen = self._images.subset(self._sampler.next())
+        chosen = self._images.none if self._sampler is None else self._images.subset(self._sampler.next())
+        count = self._size if self._sampler is None else len(chosen)
         return Batch(
             images=normalise(chosen.images, self._dtype),
             labels=chosen.labels,
-            latents=torch.randn(len(chosen), self._latent, generator=self._latents, dtype=self._dtype),
-            drawn_labels=self._labels_apart(len(chosen)),
+            latents=torch.randn(count, self._latent, generator=self._latents, dtype=self._dtype),
+            drawn_labels=self._labels_apart(count),
         )
 
     def _labels_apart(self, count: int) -> Tensor | None:

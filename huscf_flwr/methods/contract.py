@@ -31,6 +31,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from huscf_flwr.accounting.releases import Releases
 from huscf_flwr.config import MethodSettings, RunConfig
 from huscf_flwr.cuts import CutProblem, Device, Price
 from huscf_flwr.data import LabelledImages
@@ -174,6 +175,15 @@ class Client(ABC):
     @abstractmethod
     def upload(self) -> Upload:
         """Return what goes back at the end of the round; the tensors may be live."""
+
+    def charge(self, steps: int, spent: Sequence[Releases]) -> Sequence[Releases]:  # noqa: ARG002 - most do not
+        """Return what its next ``steps`` steps spend of the privacy of its images; by default nothing.
+
+        Called after ``begin``. What it returns is written down before anything is sent, and is among the
+        ``spent`` of all later rounds and trainings on its device. Raises ``BudgetSpentError`` if the steps
+        would spend more than is left: the client then drops out of the round.
+        """
+        return ()
 
     def begin_evaluation(self, order: Order) -> None:  # noqa: B027 - most clients need nothing more
         """Take what the server said before the client's own models are scored.

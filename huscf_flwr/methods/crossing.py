@@ -44,6 +44,8 @@ class Reveal(StrEnum):
     """What a network of one client says of images that are known, or the gradient of it."""
     AVERAGE = "averages"
     """A network or a mean over several clients, of which this one is part."""
+    BOUNDED = "bounded by epsilon"
+    """All that it has of the images was noised so that what one of them may tell is bounded."""
     NOTHING = "nothing"
     """It does not depend on the client's images, as images that the server drew."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from huscf_flwr.models.convolution import Convolution, TransposedConvolution
+from huscf_flwr.models.convolution import Convolution, TransposedConvolution, channels_last
 from huscf_flwr.models.spec import (
     BlockSpec,
     ConvolutionSpec,
@@ -26,6 +26,9 @@ from huscf_flwr.models.spec import (
 
 LEAK = 0.2
 """Slope of a leaky activation below zero."""
+
+_MOST_GROUPS = 8
+"""Of channels in a group normalisation; fewer where eight groups of equal size cannot be had."""
 
 
 class Block(nn.Module):
@@ -42,7 +45,7 @@ class Block(nn.Module):
             self.embedding = nn.Embedding(classes, _embedding_size(spec, input_shape))
         self.main = _main_layer(spec, input_shape, self.output_shape)
         self.norm = _normalisation(spec, self.output_shape)
-        if not isinstance(self.norm, nn.Identity):
+        if isinstance(self.norm, nn.BatchNorm1d | nn.BatchNorm2d):
             # The normalisation subtracts the mean, and the bias with it, so the bias has gradient zero. If it
             # were computed it would be rounding noise, which Adam scales up to full steps without effect.
             self.main.bias.requires_grad_(False)
@@ -65,8 +68,7 @@ class Block(nn.Module):
         if isinstance(self.spec, ConvolutionSpec):
             embedded = embedded.view(len(inputs), 1, *inputs.shape[2:])
         joined = torch.cat((inputs, embedded.to(inputs.dtype)), dim=1)
-        # A single channel fits any memory format, so the format must be stated once channels are joined.
-        return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined
+        return channels_last(joined) if joined.dim() == 4 else joined
 
 
 def _embedding_size(spec: BlockSpec, input_shape: Shape) -> int:
@@ -95,9 +97,11 @@ def _main_layer(spec: BlockSpec, input_shape: Shape, output_shape: Shape) -> nn.
 def _normalisation(spec: BlockSpec, output_shape: Shape) -> nn.Module:
     if spec.norm == "none":
         return nn.Identity()
-    if isinstance(spec, ProjectionSpec | LinearSpec):
-        return nn.BatchNorm1d(math.prod(output_shape))
-    return nn.BatchNorm2d(output_shape[0])
+    flat = isinstance(spec, ProjectionSpec | LinearSpec)
+    channels = math.prod(output_shape) if flat else output_shape[0]
+    if spec.norm == "group":
+        return nn.GroupNorm(math.gcd(channels, _MOST_GROUPS), channels)
+    return nn.BatchNorm1d(channels) if flat else nn.BatchNorm2d(channels)
 
 
 def _activation(spec: BlockSpec) -> nn.Module:

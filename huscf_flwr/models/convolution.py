@@ -16,7 +16,9 @@ The form of an operation changes only the rounding; ``docs/performance.md`` says
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -38,11 +40,34 @@ _PATCHES_BYTES = 14_000_000
 """Size of the patches made at a time: memory of this size is reused, larger pieces come from the system."""
 
 
+_PLAIN = ContextVar("plain convolutions", default=False)
+
+
+@contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Let every ``Convolution`` run as ``nn.Conv2d`` does: ``torch.func`` has no rules for other forms."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
+def channels_last(joined: Tensor) -> Tensor:
+    """Return maps [B, C, H, W] that were joined from parts in the memory format of fast convolutions.
+
+    A single channel fits any format, so it must be stated once channels are joined.
+    """
+    return joined if _PLAIN.get() else joined.contiguous(memory_format=torch.channels_last)
+
+
 class Convolution(nn.Conv2d):
     """``nn.Conv2d`` with square kernels, whose kernel gradient may be a matrix product."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, channels, H', W']."""
+        if _PLAIN.get():
+            return super().forward(inputs)
         return _run(self, inputs, transposed=False)
 
 

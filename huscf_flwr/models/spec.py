@@ -26,6 +26,8 @@ AUTO = "auto"
 """The ``model.spec`` of networks that follow the data."""
 
 Activation = Literal["relu", "leaky_relu", "tanh", "none"]
+Normalisation = Literal["batch", "group", "none"]
+"""By statistics of the batch, of groups of channels of each sample (arXiv 1803.08494), or not at all."""
 
 
 class _Strict(BaseModel):
@@ -45,7 +47,7 @@ class ImageSpec(_Strict):
 
 
 class _Block(_Strict, ABC):
-    norm: Literal["batch", "none"] = "none"
+    norm: Normalisation = "none"
     activation: Activation = "none"
 
     @property
@@ -255,6 +257,19 @@ class ModelSpec(_Strict):
             }
         )
 
+    def with_group_normalisation(self, network: NetworkName) -> ModelSpec:
+        """Return the model with group instead of batch normalisation in ``network``.
+
+        No sample of a batch then has any effect on what becomes of another, and nothing of the images is in
+        running statistics.
+        """
+        of_network = self.network(network)
+        blocks = tuple(
+            block.model_copy(update={"norm": "group"}) if block.norm == "batch" else block
+            for block in of_network.blocks
+        )
+        return self.model_copy(update={network: of_network.model_copy(update={"blocks": blocks})})
+
     def of_form(self, classes: int | None, channels: int | None) -> ModelSpec:
         """Return the model for another number of classes, or of channels; None keeps it."""
         image = self.image.model_copy(update={"channels": channels or self.image.channels})
@@ -292,4 +307,6 @@ def model_spec_of(config: RunConfig) -> ModelSpec:
             f"networks, such as {', '.join(known_confs('models'))}, and set model.classes and model.channels "
             "if they differ"
         )
-    return load_model_spec(model.spec, model.width).of_form(model.classes, model.channels)
+    spec = load_model_spec(model.spec, model.width).of_form(model.classes, model.channels)
+    # With differential privacy an image must change nothing of what becomes of another one.
+    return spec if config.privacy.epsilon is None else spec.with_group_normalisation("discriminator")

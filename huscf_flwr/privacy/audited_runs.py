@@ -24,6 +24,7 @@ from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.evidence import Caught, Evidence
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
+from huscf_flwr.privacy.guarantee import NONE, guarantee, sentence
 from huscf_flwr.privacy.registry import ON_IMAGES, attackable
 from huscf_flwr.privacy.view import cut_name, cut_or_none
 from huscf_flwr.run.check import CheckedRun, check_run, check_settings
@@ -77,11 +78,26 @@ class Audited:
     round: int
     """That was recorded."""
     cuts: tuple[CutFindings, ...]
-    """What was found of activations of real images; empty if there are none, or nobody looked at them."""
+    """What was found of activations of real images; empty if there are none, or nobody looked at them.
+
+    A run with a guarantee has none: it bounds all attacks, and one more round may not be left.
+    """
     findings: tuple[Finding, ...]
     """What else was found, and what does not apply."""
     megabytes: float | None
     """That a client sends and receives in a step, the mean over those attacked; None without steps."""
+
+    @property
+    def verdict(self) -> list[str]:
+        """What the server gets, in words."""
+        if self.guarantee != NONE:
+            return [sentence(self.config, self.config.folder)]
+        return verdict(self.cuts)
+
+    @property
+    def guarantee(self) -> str:
+        """What no attack can break, in words; ``none`` without one."""
+        return guarantee(self.config, self.config.folder)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -100,12 +116,12 @@ class Audited:
             "run": str(self.config.folder),
             "defence": self.defence,
             "round": self.round,
-            "guarantee": None,
+            "guarantee": None if self.guarantee == NONE else self.guarantee,
             "megabytes_a_step": self.megabytes,
             "scores": self.scores,
             "cuts": [found.as_json() for found in self.cuts],
             "findings": [found.as_json() for found in self.findings],
-            "verdict": verdict(self.cuts),
+            "verdict": self.verdict,
         }
 
 
@@ -137,6 +153,15 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     last = last_round(folder)
     if last is None:
         raise ValueError(f"{folder}: no checkpoint to go on from; train it with checkpoint.every above 0")
+    if config.privacy.epsilon is not None:
+        return Audited(
+            config.model_copy(update={"output": folder.parent, "name": folder.name}),
+            AS_TRAINED,
+            last,
+            (),
+            (),
+            None,
+        )
     with held(folder), tempfile.TemporaryDirectory(prefix="huscf-privacy-") as scratch:
         replayed = config.model_copy(
             update={

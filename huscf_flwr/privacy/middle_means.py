@@ -42,9 +42,10 @@ def mix_by_middle(evidence: Evidence, population: Population, shadows: int) -> l
         assert isinstance(evidence.method, HuSCF)
         client, upload = transcript.client, transcript.upload
         assert upload is not None
-        seen = evidence.method.observation.statistics(Collected(uploads={client: upload}))[client]
+        statistics = evidence.method.observation.statistics(Collected(uploads={client: upload}))
+        assert statistics is not None  # a run with a guarantee is not attacked
         model = method.models.model_states(method.models.settled.get(client), method.cuts.now[client])
-        return mix_of_middle(evidence.config, model, seen.mean)
+        return mix_of_middle(evidence.config, model, statistics[client].mean)
 
     return [mix_finding(evidence, population, guessed)]
 

@@ -16,7 +16,7 @@ LEGEND = (
     "images exceeds; a small picture is recognised from 20 dB on. Mean image: what it would give to know the "
     "mean of a client's images. Labels: share of a batch's labels that are right, and of the most frequent "
     "one. Label set: share of all classes of which it is known whether the client has any, and what guessing "
-    "that it has all gives. Guarantee: what no attack whatever can break; none of these settings has one."
+    "that it has all gives. Guarantee: what no attack whatever can break; only privacy.epsilon gives one."
 )
 
 
@@ -33,6 +33,8 @@ def audit_table(audits: Sequence[Audited]) -> Table:
     for audited in audits:
         for found in audited.cuts:
             table.add_row(*_cells(audited, found))
+        if not audited.cuts:
+            table.add_row(audited.defence, *[UNKNOWN] * (len(table.columns) - 2), audited.guarantee)
     return table
 
 
@@ -94,7 +96,7 @@ def _cells(audited: Audited, found: CutFindings) -> list[str]:
         decimal(scores.get("label_fidelity"), 3),
         decimal(scores.get("tstr_accuracy"), 3),
         decimal(audited.megabytes, 2),
-        "none",
+        audited.guarantee,
     ]
 
 

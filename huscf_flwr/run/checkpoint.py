@@ -28,6 +28,7 @@ from huscf_flwr.methods.contract import Kept, State
 from huscf_flwr.run.client_files import ClientFileError, check_private, copy_private, remove_later_than
 from huscf_flwr.run.origin import Origin, origin_of
 from huscf_flwr.run.rounds import Rounds
+from huscf_flwr.run.spent_budget import copy_spent
 from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, write_tensors
 
 VERSION = 7
@@ -139,6 +140,7 @@ class Checkpoint:
         client_folder(run_folder).mkdir(parents=True)
         for client, kept in self.state.kept.items():
             copy_private(client_folder(self.run_folder), client_folder(run_folder), client, kept)
+        copy_spent(client_folder(self.run_folder), client_folder(run_folder))
         for path in (own / self.state.tensors, _state_file(own, number)):
             shutil.copy2(path, new)
 

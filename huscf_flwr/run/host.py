@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from huscf_flwr.accounting import BudgetSpentError
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import ClientData
 from huscf_flwr.evaluation.own_models import OwnScores, own_scores
@@ -31,8 +32,9 @@ from huscf_flwr.run.client_files import (
     load_private,
     save_private,
 )
+from huscf_flwr.run.spent_budget import SpentBudget
 from huscf_flwr.run.tensor_memory import measured_memory
-from huscf_flwr.session import Channel, DropOut, HostTimer, Losses, run_steps
+from huscf_flwr.session import Channel, ClientStep, Computed, DropOut, HostTimer, Losses, run_steps
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -116,12 +118,14 @@ class Host:
         *,
         may_have_lost_files: bool = False,
         images_of: Callable[[int], str] | None = None,
+        spent: Path | None = None,
     ) -> None:
         """Keep what clients hold privately in ``folder``.
 
         A device ``may_have_lost_files``: its client then starts anew, and says so. In a simulation that is an
         error. A device also knows the hash of its client's images, ``images_of``, of which nobody else knows
-        anything: what the client has kept is for these only.
+        anything: what the client has kept is for these only. What is ``spent`` of their privacy is noted in
+        a folder that all trainings on a device share; by default in ``folder``.
         """
         self._config = config
         self._method = method
@@ -129,6 +133,7 @@ class Host:
         self._folder = folder
         self._may_have_lost_files = may_have_lost_files
         self._images_of = images_of
+        self._spent = SpentBudget(spent or folder, may_repeat=config.privacy.noise == "seeded")
         self._clients: dict[int, Client] = {}
         self._kept: dict[int, Kept | None] = {}
 
@@ -151,7 +156,12 @@ class Host:
         if channel is None:
             return self._train_in_turn(assignment, timer, after_batch, after_client)
         clients = {client: self._begun(client, assignment) for client in assignment.clients}
-        trained = run_steps(_lock_step(clients), channel, assignment.steps, timer)
+        unpaid = self._unpaid(clients, assignment)
+        members = [
+            _Leaving(member, unpaid[member.client]) if member.client in unpaid else member
+            for member in _lock_step(clients)
+        ]
+        trained = run_steps(members, channel, assignment.steps, timer)
         ended = {
             client: self._ended(clients[client], assignment, losses, timer)
             for client, losses in trained.losses.items()
@@ -221,7 +231,8 @@ class Host:
                 if not isinstance(member, MessageClient):
                     raise _wrong_base(member, MessageClient.__name__)
                 memory.watch(member)
-                losses = _trained_alone(member, timer, after_batch)
+                unpaid = self._unpaid({client: member}, assignment)
+                losses = unpaid.get(client) or _trained_alone(member, timer, after_batch)
             if isinstance(losses, DropOut):
                 ended[client] = losses
                 continue
@@ -231,6 +242,16 @@ class Host:
                 after_client(client)
             ended[client] = upload
         return _hosted(ended)
+
+    def _unpaid(self, clients: Mapping[int, Client], assignment: Assignment) -> dict[int, DropOut]:
+        """Charge the clients for the round; return those whose images have no privacy left for it."""
+        unpaid = {}
+        for client, member in clients.items():
+            try:
+                self._spent.charge(member, assignment.training, assignment.round, assignment.steps)
+            except BudgetSpentError as error:
+                unpaid[client] = DropOut(f"client {client}: {error}")
+        return unpaid
 
     def _begun(self, client: int, assignment: Assignment) -> Client:
         order = assignment.orders.of(client)
@@ -290,6 +311,17 @@ class Host:
             )
         self._kept[client] = kept
         return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
+
+
+class _Leaving:
+    """Stands where a client would in lock-step that leaves it before its first step."""
+
+    def __init__(self, member: LockStepClient, drop_out: DropOut) -> None:
+        self.client, self.device = member.client, member.device
+        self._drop_out = drop_out
+
+    def step(self) -> ClientStep:
+        yield Computed((), leaves=self._drop_out)
 
 
 def _hosted(ended: Mapping[int, Upload | DropOut]) -> HostedRound:

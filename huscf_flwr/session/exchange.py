@@ -105,6 +105,13 @@ class Executor(Protocol):
 
 
 @dataclass(frozen=True)
+class DropOut:
+    """Stands where a client's frame would, when the client takes no further part in the session."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Computed:
     """What a client has computed between two exchanges."""
 
@@ -112,6 +119,8 @@ class Computed:
     """What it sends up."""
     losses: Mapping[str, Tensor] = field(default_factory=dict)
     """Losses that it computed on the way, scalars by name. They stay with the host, which looks at them."""
+    leaves: DropOut | None = None
+    """Why it takes no further part, if that is so; it is sent in the frame's place."""
 
 
 ClientStep = Generator[Computed, Frame, None]
@@ -124,13 +133,6 @@ def resumed(step: ClientStep, received: Frame | None) -> Computed | None:
         return next(step) if received is None else step.send(received)
     except StopIteration:
         return None
-
-
-@dataclass(frozen=True)
-class DropOut:
-    """Stands where a client's frame would, when the client takes no further part in the session."""
-
-    reason: str
 
 
 Parcel = Frame | DropOut

@@ -119,11 +119,11 @@ class _HostStep:
         return len(computed)
 
     def _refused(self, computed: Mapping[int, Computed]) -> dict[int, DropOut]:
-        """Take note of clients' losses; return those clients that must not go on."""
+        """Take note of clients' losses; return those clients that do not go on."""
         found: list[tuple[int, str, Tensor]] = [
             (client, name, loss) for client, part in computed.items() for name, loss in part.losses.items()
         ]
-        refused: dict[int, DropOut] = {}
+        refused = {client: part.leaves for client, part in computed.items() if part.leaves is not None}
         for (client, name, _), loss in zip(found, numbers_of([loss for *_, loss in found]), strict=True):
             self._losses[client][name] = loss
             if not math.isfinite(loss):

@@ -49,11 +49,13 @@ class SplitClient:
         device: torch.device = CPU,
         learn: Learn = learn,
         obscure: Obscure | None = None,
+        may_record: bool = True,
     ) -> None:
         """Build the segments of ``cut`` on ``device``, weights drawn from the stream of ``owner``.
 
         ``learn`` is how a local discriminator learns; a split one does it with the server, which sees what
-        ``obscure`` makes of activations of real images.
+        ``obscure`` makes of activations of real images. A GPU ``may_record`` the step, unless something in it
+        is decided anew each time.
 
         Raises ``ValueError`` if the network does not allow the cut.
         """
@@ -74,7 +76,7 @@ class SplitClient:
         self._learn = learn
         self._obscure = obscure
         self._recorder: Recorder | None = None
-        if device.type == "cuda":
+        if device.type == "cuda" and may_record:
             self._recorder = Recorder(client, device)
 
     @property
@@ -116,12 +118,11 @@ class SplitClient:
         generator.apply_gradients()
 
     def _discriminate_here(self, fakes: Tensor, batch: Batch, watch: Watch | None) -> Mapping[str, Tensor]:
-        """Let the discriminator learn and then criticise ``fakes`` without the server; return both losses."""
+        """Let the discriminator learn, then criticise ``fakes``, without the server; return the losses."""
         discriminator = self.segments.discriminator
-        return {
-            "discriminator": self._learn(discriminator, fakes.detach(), batch, watch),
-            "generator": criticise(discriminator, fakes, batch.fake_labels),
-        }
+        learnt = self._learn(discriminator, fakes.detach(), batch, watch)
+        told = {} if learnt is None else {"discriminator": learnt}
+        return {**told, "generator": criticise(discriminator, fakes, batch.fake_labels)}
 
     def _discriminate_together(self, fakes: Tensor, batch: Batch) -> _Discrimination:
         """Do the same with the server, in four exchanges, in which the losses are told."""

@@ -28,8 +28,10 @@ class Learn(Protocol):
 
     def __call__(
         self, discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
-    ) -> Tensor:
+    ) -> Tensor | None:
         """Change ``discriminator`` by one batch; return its loss, a scalar without a way back.
+
+        None if nobody may know the loss, which tells something of the images.
 
         Args:
             discriminator: all blocks, with their optimiser.

@@ -184,6 +184,11 @@ CHANGED = {
     "compute.measure-memory": True,
     "privacy.local-discriminator": True,
     "privacy.activation-noise": 0.5,
+    "privacy.epsilon": 3.0,
+    "privacy.delta": 1e-6,
+    "privacy.clip": 0.5,
+    "privacy.discriminator-steps": 4,
+    "privacy.noise": "seeded",
 }
 
 
@@ -550,4 +555,5 @@ def test_what_is_written_down_is_complete(method, mode):
         "executor.advertise",
         "executor.certificate",
         "executor.key",
+        "privacy.epsilon",
     }

@@ -356,3 +356,20 @@ def test_label_counts_are_compared_within_each_federation_where_bodies_are_apart
     )
     for divergences in (found.divergences, found.global_divergences):
         assert_divergences_are_those_of_labels(divergences, [(0, 1, 2), (3, 4)])
+
+
+def test_without_statistics_all_are_one_cluster_and_weights_are_sample_counts():
+    averaging = corrected()
+    result = averaging.after_round(
+        1,
+        statistics=None,
+        samples={3: 10, 5: 30},
+        previous_clusters={3: 4, 5: 4},
+        client_blocks={k: {0: {"weight": torch.full((2,), float(k))}} for k in (3, 5)},
+        bodies={0: {1: {"weight": torch.ones(2)}}},
+        seed=0,
+    )
+    assert result.clusters == {3: 4, 5: 4}
+    assert result.cluster_weights == result.global_weights == pytest.approx({3: 0.25, 5: 0.75})
+    assert result.divergences == {3: 0.0, 5: 0.0}
+    assert result.cluster_blocks[4][0]["weight"].tolist() == [4.5, 4.5]

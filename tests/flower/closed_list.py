@@ -324,6 +324,15 @@ DECLARED["huscf-local-discriminator"] = {
         "statistics of activations": "(mean|variance|covariance of the sketch)",
     },
 }
+DECLARED["huscf-private"] = {
+    **DECLARED["huscf-local-discriminator"],
+    "order": {"cut", "steps_left"},
+    "upload": {"epsilon"},
+    "upload kinds": {"segments": BLOCK},
+    "losses": {"generator"},
+    "product": {},
+    "scores": set(),
+}
 
 INTEGERS = {
     "mdgan": {"down": {"labels of fakes", "labels of judged fakes"}},
@@ -354,7 +363,8 @@ GROUPS = {
 
 Who belongs to no cluster yet is told what is common to all.
 """
-GROUPS["huscf-from-labels"] = GROUPS["huscf-local-discriminator"] = GROUPS["huscf"]
+for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private"):
+    GROUPS[_variant] = GROUPS["huscf"]
 
 PHASES = {
     "fedvtc": {"classify", "describe", "decode", "tune"},

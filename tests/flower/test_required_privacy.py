@@ -3,10 +3,11 @@
 import pytest
 
 from huscf_flwr.flower.messages import DESCRIBE, JOIN, DescribeRequest, Invitation
-from huscf_flwr.flower.owner import RefusedSessionError, check_required_privacy
+from huscf_flwr.flower.owner import RefusedSessionError, check_required_privacy, owner_of
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf.crossing import WindowOrder
 from huscf_flwr.run.run_folder import read_metrics
+from huscf_flwr.session import SessionError
 from huscf_flwr.session.wire import ExecutorServer
 from tests.flower.grid_runs import contents, owners, run
 from tests.flower.handlers import Service, ask, context
@@ -56,6 +57,38 @@ def test_it_trains_where_it_has_what_is_demanded_but_by_no_order_that_lets_image
     other = type(order)(facts=WindowOrder(cut=(1, 1, 1, 1), observed=(1, 1)), tensors=order.tensors)
     with pytest.raises(ValueError, match="which does not keep the whole discriminator"):
         service.ask(service.request(orders=Orders(clients={0: other})), where)
+
+
+def test_an_owner_who_limits_epsilon_takes_no_part_in_a_run_without_one(images, tmp_path):
+    where = context(small_run(images, tmp_path), largest_epsilon="2")
+    with pytest.raises(
+        RefusedSessionError, match=r"largest-epsilon is 2, but the run has no privacy\.epsilon"
+    ):
+        ask(Invitation().to_records(), JOIN, where)
+    with pytest.raises(ValueError, match="largest-epsilon is none"):
+        ask(Invitation().to_records(), JOIN, context(small_run(images, tmp_path), largest_epsilon="none"))
+
+
+def test_noise_is_secret_and_epsilon_no_more_than_the_owner_allows_whatever_the_server_says(images, tmp_path):
+    config = small_run(images, tmp_path, **METHODS["huscf-private"])
+    given = {"client_id": 0, "data_folder": str(tmp_path)}
+    for limit, expected in (("2", 2.0), ("80", config.privacy.epsilon)):
+        privacy = owner_of(context(config, **given, largest_epsilon=limit)).own_settings(config).privacy
+        assert (privacy.noise, privacy.epsilon) == ("secret", expected)
+
+
+@pytest.mark.slow
+def test_a_device_remembers_what_was_spent_in_other_trainings_and_leaves_when_it_is_all(
+    images, tmp_path, server
+):
+    config = small_run(images, tmp_path, rounds=1, **METHODS["huscf-private"], **{"model.width": 0.03})
+    node = {key.replace("-", "_"): value for key, value in owners(images, tmp_path)[200].items()}
+    service = Service(config, server, {0: 30})
+    assert set(service.ask(service.request(), context(config, **node)).uploads) == {0}
+
+    service = Service(config, server, {0: 30})
+    with pytest.raises(SessionError, match=r"client 0: of privacy\.epsilon 5 at delta 1e-05, .* is spent"):
+        service.ask(service.request(), context(config, **node))
 
 
 @pytest.mark.slow

@@ -269,6 +269,7 @@ STRATEGIES = {
     "huscf": HuSCF,
     "huscf-from-labels": HuSCF,
     "huscf-local-discriminator": HuSCF,
+    "huscf-private": HuSCF,
     "fedgan": FedGAN,
     "fedproto": FedProto,
     "fedvtc": FedVTC,

@@ -90,3 +90,15 @@ def test_split_equals_unsplit(tmp_path, choice):
         local_step(executor, clients, batches)
         oracle.step(batches)
     assert differences(executor, clients, oracle) == {}
+
+
+def test_without_a_sampler_a_batch_has_fakes_alone_and_they_are_those_of_any_other(tmp_path):
+    images = LabelledImages(torch.zeros(9, 1, 28, 28, dtype=torch.uint8), torch.arange(9))
+    config = small_run(tmp_path, tmp_path, fake_labels="uniform", batch_size=4)
+    place = {"latent": 4, "client": 0, "number": 1}
+    alone = RoundBatches(images, config, **place, sampler=None).next()
+    among = RoundBatches(images, config, **place).next()
+    assert alone.images.shape == (0, 1, 28, 28)
+    assert len(alone.labels) == 0
+    assert torch.equal(alone.latents, among.latents)
+    assert torch.equal(alone.fake_labels, among.fake_labels)

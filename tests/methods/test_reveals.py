@@ -4,7 +4,9 @@ import pytest
 
 from huscf_flwr.comparison.costs import shown
 from huscf_flwr.methods import BUILT_IN, method_named
+from huscf_flwr.methods.contract import Reveal
 from huscf_flwr.methods.huscf.crossing import CROSSING_LOCAL, CROSSING_WITH_LABELS
+from huscf_flwr.methods.huscf.private_crossing import CROSSING_PRIVATE
 
 LEARNED = {
     "huscf": (
@@ -47,3 +49,10 @@ def test_with_a_local_discriminator_no_images_and_no_labels_of_batches_are_seen(
     server = shown(crossing.shows_server, crossing.names_up())
     assert [each.value for each in server] == ["label counts", "a model of one client", "verdicts"]
     assert [each.value for each in shown(crossing.shows_clients, crossing.names_down())] == ["averages"]
+
+
+def test_with_differential_privacy_all_that_goes_up_is_noised_or_depends_on_no_image():
+    crossing = CROSSING_PRIVATE
+    assert set(crossing.names_up()) == crossing.shows_server.keys()
+    assert set(crossing.shows_server.values()) == {Reveal.BOUNDED, Reveal.NOTHING}
+    assert crossing.scores == ()

@@ -153,8 +153,11 @@ def test_a_run_leaves_its_files(make, hosts):
     kept = kept_files(clients)
     numbers = range(1, rounds + 1)
     assert list(kept) == [f"client-{k}-round-{number:04}" for k in everybody(folder) for number in numbers]
-    assert set(kept.values()) == {path for path in clients.rglob("*") if path.is_file()}
-    others = {path for path in folder.rglob("*") if path.is_file()} - set(kept.values())
+    private = config.privacy.epsilon is not None
+    spent = {clients / "spent" / f"client-{k}.json" for k in everybody(folder) if private}
+    own = spent.union(kept.values())
+    assert own == {path for path in clients.rglob("*") if path.is_file()}
+    others = {path for path in folder.rglob("*") if path.is_file()} - own
     found = {str(path.relative_to(folder)) for path in others}
     assert found == {
         *("config.yaml", "clients.json", "metrics.jsonl", "summary.json", "report.html", "log.jsonl"),

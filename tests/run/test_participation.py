@@ -83,7 +83,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
     phases = {"pflgan": {"pflgan.local_rounds": 2}, "gefl": {"gefl.generator_rounds": 1}}
     settings = {**METHODS[method], **phases.get(METHODS[method]["method"], {})}
     whole = train(make("whole", **settings))
-    if METHODS[method]["method"] in LAST_ROUND_DIFFERS:
+    # Noise is planned for all rounds, so a shorter run has less of it.
+    if METHODS[method]["method"] in LAST_ROUND_DIFFERS or "privacy.epsilon" in METHODS[method]:
         part = train(make("part", **settings, **KEEP_ALL))
         rest = train(make("rest", **settings, resume=part, resume_round=2))
     else:

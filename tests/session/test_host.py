@@ -152,3 +152,15 @@ def test_several_losses_may_come_at_once_and_the_last_of_a_name_counts():
     expected = {3: {"fit": 5.0, "prior": -5.0}}
     assert run_step([TwoLosses(3, [], None, "cpu")], Anything()) == expected
     assert run_steps([TwoLosses(3, [], None, "cpu")], Anything(), 4).losses == expected
+
+
+def test_a_client_that_leaves_sends_why_and_the_others_go_on():
+    drop_out = DropOut("nothing is left of its budget")
+
+    class Leaves(Client):
+        def step(self):
+            yield Computed((), leaves=drop_out)
+
+    log = []
+    hosted = [Leaves(0, log, None, "cpu"), Client(1, log, None, "cpu")]
+    assert run_step(hosted, Channel(log, min, {})) == {0: drop_out, 1: LOSSES}

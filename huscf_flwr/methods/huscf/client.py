@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
@@ -22,7 +23,9 @@ from huscf_flwr.methods.label_counts import LabelCounts, counted
 from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import ClientStep
-from huscf_flwr.split import ActivationNoise, Batch, SplitClient, adam_settings
+from huscf_flwr.split import ActivationNoise, Batch, SplitClient, Watch, adam_settings
+from huscf_flwr.split.local_discriminator import learn
+from huscf_flwr.split.segments import TrainedBlocks
 
 _SAMPLERS: dict[str, type[ShuffledPasses] | type[FreshDraw]] = {
     "passes": ShuffledPasses,
@@ -33,7 +36,9 @@ _SAMPLERS: dict[str, type[ShuffledPasses] | type[FreshDraw]] = {
 class HuSCFClient(LockStepClient):
     """A client's segments, and its batches of a round."""
 
-    losses: ClassVar = ("discriminator", "generator")
+    losses: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    may_record: ClassVar = True
+    """Whether a GPU may replay a step as it was."""
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
@@ -69,7 +74,7 @@ class HuSCFClient(LockStepClient):
         if SEGMENTS in order.tensors:
             segments.load(unflatten_blocks(blocks))
         segments.load_moments(order.tensors.get(TAKEN_MOMENTS, {}))
-        self._batches = round_batches(self.client, self.images, self.config, number)
+        self._batches = self.round_batches(number)
 
     def step(self) -> ClientStep:
         """Return the step on the next batch; see ``SplitClient.step``."""
@@ -80,6 +85,16 @@ class HuSCFClient(LockStepClient):
         if self._batches is None:
             raise RuntimeError(f"client {self.client} has not begun a round")
         return self._batches.next()
+
+    def round_batches(self, number: int) -> RoundBatches:
+        """Return the batches of round ``number``."""
+        return round_batches(self.client, self.images, self.config, number)
+
+    def learn(
+        self, discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
+    ) -> Tensor | None:
+        """Let a local discriminator learn in a step: see ``Learn``."""
+        return learn(discriminator, fakes, batch, watch)
 
     def upload(self) -> Upload:
         """Return the blocks that it keeps."""
@@ -106,6 +121,8 @@ class HuSCFClient(LockStepClient):
             dtype=dtype_of(self.config),
             device=device_of(self.config.compute),
             obscure=ActivationNoise(noise) if noise else None,
+            learn=self.learn,
+            may_record=self.may_record,
         )
         split.segments.load_moments(self.private())
         return split

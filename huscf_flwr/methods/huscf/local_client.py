@@ -8,7 +8,7 @@ from huscf_flwr.data import LabelledImages
 from huscf_flwr.federation import ActivationAccumulator
 from huscf_flwr.methods.contract import Order, Upload
 from huscf_flwr.methods.huscf.client import HuSCFClient
-from huscf_flwr.methods.huscf.crossing import STATISTICS, StatisticsFacts, WindowOrder
+from huscf_flwr.methods.huscf.crossing import STATISTICS, HuSCFOrder, StatisticsFacts, WindowOrder
 from huscf_flwr.methods.huscf.observation import statistics_to_tell
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut, has_local_discriminator, model_spec_of
@@ -31,6 +31,16 @@ def check_labels_stay(config: RunConfig) -> None:
         )
 
 
+def check_keeps_discriminator(config: RunConfig, client: int, order: HuSCFOrder) -> None:
+    """Raise ``ValueError`` if a client is told a cut that leaves some of the discriminator to the server."""
+    cut = Cut(*order.cut)
+    if not has_local_discriminator(model_spec_of(config), cut):
+        raise ValueError(
+            f"client {client} was told the cut {tuple(cut)}, which does not keep the whole discriminator as "
+            "privacy.local_discriminator demands: correct the server's cuts"
+        )
+
+
 class HuSCFLocalClient(HuSCFClient):
     """A client that keeps the whole discriminator, and tells statistics of its own activations."""
 
@@ -43,12 +53,7 @@ class HuSCFLocalClient(HuSCFClient):
     def begin(self, number: int, order: Order) -> None:
         """Begin a round, with nothing seen; raises ``ValueError`` if the order would let images cross."""
         assert isinstance(order.facts, WindowOrder)
-        cut = Cut(*order.facts.cut)
-        if not has_local_discriminator(model_spec_of(self.config), cut):
-            raise ValueError(
-                f"client {self.client} was told the cut {tuple(cut)}, which does not keep the whole "
-                "discriminator as privacy.local_discriminator demands: correct the server's cuts"
-            )
+        check_keeps_discriminator(self.config, self.client, order.facts)
         super().begin(number, order)
         first, last = order.facts.observed
         self._seen, self._window, self._step = ActivationAccumulator(), range(first, last + 1), 0

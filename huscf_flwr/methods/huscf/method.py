@@ -52,7 +52,7 @@ from huscf_flwr.methods.huscf.crossing import (
 from huscf_flwr.methods.huscf.cut_choice import check_cuts, price_of_cuts
 from huscf_flwr.methods.huscf.cut_plan import CutPlan
 from huscf_flwr.methods.huscf.local_client import HuSCFLocalClient, check_labels_stay
-from huscf_flwr.methods.huscf.observation import Observation, ToldObservation
+from huscf_flwr.methods.huscf.observation import Observation, Seen, ToldObservation
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.methods.huscf.telling import facts_of_clients, facts_of_new_cuts, new_cuts_note, parted_note
 from huscf_flwr.models import (
@@ -122,6 +122,10 @@ class HuSCF(Method):
         """Return the class whose clients do what the settings ask: keep the discriminator, tell labels."""
         if cls is not HuSCF:
             return cls
+        if config.privacy.epsilon is not None:
+            from huscf_flwr.methods.huscf.private_method import HuSCFPrivate  # noqa: PLC0415 - derived from this
+
+            return HuSCFPrivate
         if config.privacy.local_discriminator:
             return HuSCFLocal
         return HuSCFFromLabels if config.settings(HuSCFSettings).weights_from == "labels" else cls
@@ -194,7 +198,7 @@ class HuSCF(Method):
         seen = self.observation.statistics(collected)
         blocks = {k: unflatten_blocks(upload.tensors[SEGMENTS]) for k, upload in collected.uploads.items()}
         apart, bodies, joined = self.bodies.parted, len(self.bodies.bodies), dict[int, int]()
-        if apart:
+        if apart and seen is not None:
             result = self._average_apart(number, seen, blocks)
             joined = self._joined({k: own for k, own in seen.items() if k not in result.clusters})
         else:
@@ -250,19 +254,19 @@ class HuSCF(Method):
         return HuSCFOrder(cut=self.cuts.now[client])
 
     def _cluster_and_average(
-        self, number: int, seen: Mapping[int, ActivationStatistics], blocks: Mapping[int, BlockStates]
+        self, number: int, seen: Seen, blocks: Mapping[int, BlockStates]
     ) -> RoundResult[BlockKey]:
-        """Take in a round in which all clients shared the bodies."""
+        """Take in a round in which all clients shared the bodies; if none was seen, they are one cluster."""
         before = self.models.of_client
         result = self.averaging.after_round(
             number,
             statistics=seen,
-            samples=self._samples(seen),
+            samples=self._samples(blocks),
             previous_clusters=before,
             client_blocks=blocks,
             bodies=self._body_states(),
             seed=derive_seed(self.config.seed, "clustering", number) % 2**32,
-            known=self.memory.known(seen),
+            known=self.memory.known(blocks),
             earlier=self.memory.evidence,
             label_counts=self._label_counts,
             shared=self.cuts.shared_blocks,
@@ -275,7 +279,7 @@ class HuSCF(Method):
         if not parts:
             self.models.common = self._common_blocks(number, blocks, result)
         self._load_bodies(result)
-        if parts:
+        if parts and seen is not None:
             self._part(seen, result)
         return result
 
@@ -319,8 +323,7 @@ class HuSCF(Method):
         some_absent = self.memory.known(blocks) is not None
         if everybody and not (some_absent and self._may_leave_behind(number + 1)):
             return None
-        body = self.bodies.segments.states()
-        return self.averaging.common_blocks(blocks, body, result.global_weights)
+        return self.averaging.common_blocks(blocks, self.bodies.segments.states(), result.global_weights)
 
     def _may_part(self, number: int) -> bool:
         """Return whether bodies may part after round ``number``: none do while rounds average all clients."""
@@ -377,10 +380,9 @@ class HuSCFFromLabels(HuSCF):
 
 
 class HuSCFLocal(HuSCF):
-    """The variant whose clients keep the whole discriminator, so that nothing of a real image crosses.
+    """The variant whose clients keep the whole discriminator, so that no activation of a real image crosses.
 
-    Its first and last blocks are averaged in the cluster, those between over all clients until bodies part:
-    as where all clients of a split session have its lightest cut.
+    Its first and last blocks are averaged in the cluster, those between over all clients until bodies part.
     """
 
     client: ClassVar[type[HuSCFClient]] = HuSCFLocalClient

@@ -28,6 +28,10 @@ from huscf_flwr.split import Observer
 _MEAN, _VARIANCE, _COVARIANCE = "mean", "variance", "covariance of the sketch"
 
 
+Seen = Mapping[int, ActivationStatistics] | None
+"""What was seen of each client that took part to the end, by client id; None where nobody may look."""
+
+
 class Observation:
     """Watches the executor, in the steps that ``feature_window`` says."""
 
@@ -62,8 +66,8 @@ class Observation:
         """Return who looks at the activations of a step, if anybody does."""
         return self._observe if step in self.window(self.clients) else None
 
-    def statistics(self, collected: Collected) -> dict[int, ActivationStatistics]:
-        """Return what was seen of each client that took part to the end, by client id, ascending."""
+    def statistics(self, collected: Collected) -> Seen:
+        """Return what was seen."""
         return {client: self._observed[client].statistics() for client in sorted(collected.uploads)}
 
     def _observe(self, client: int, activations: Tensor) -> None:

@@ -1,0 +1,165 @@
+"""HuSCF-GAN's client whose discriminator learns with differential privacy, and what it spends of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.accounting import BudgetSpentError, Releases, epsilon_of, noise_multiplier_for
+from huscf_flwr.accounting.secret_noise import KeyedStream, secret_key, seeded_key
+from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts.devices import Device
+from huscf_flwr.data import LabelledImages, normalise
+from huscf_flwr.methods.batches import RoundBatches
+from huscf_flwr.methods.contract import Description, Order, Tensors, Upload
+from huscf_flwr.methods.huscf.client import HuSCFClient
+from huscf_flwr.methods.huscf.local_client import check_keeps_discriminator, check_labels_stay
+from huscf_flwr.methods.huscf.private_crossing import PrivateOrder, SpentPrivacy
+from huscf_flwr.models import model_spec_of, weight_dtype
+from huscf_flwr.process import dtype_of
+from huscf_flwr.split import Batch, Watch
+from huscf_flwr.split.private_learning import PrivateLearning, PrivateSteps
+from huscf_flwr.split.segments import TrainedBlocks
+
+_NOISE = "privacy.noise_multiplier"
+"""Among what it keeps: the noise, which stays the same from round to round."""
+
+
+class _Begun(NamedTuple):
+    """The round that has begun."""
+
+    number: int
+    steps_left: int
+    """In it and in all that are to come."""
+
+
+class HuSCFPrivateClient(HuSCFClient):
+    """A client of which nothing crosses that depends on its images without noise.
+
+    It counts for itself what it spends, and takes the server's word for nothing but the number of steps that
+    are to come: a wrong one makes it leave earlier, or has more noise than needed.
+    """
+
+    losses: ClassVar = ("generator",)
+    """The discriminator's has seen images."""
+    may_record: ClassVar = False
+    """Each step has samples of its own."""
+
+    def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        check_labels_stay(config)
+        super().__init__(client, images, device, config)
+        self._noise_multiplier: float | None = None
+        self._learning: PrivateLearning | None = None
+        self._epsilon = 0.0
+        self._begun = _Begun(0, 0)
+
+    def describe(self) -> Description:
+        """Return what the server is told; raises ``ValueError`` if ``privacy.delta`` promises nothing."""
+        delta, count = self.config.privacy.delta, len(self.images)
+        if delta * count >= 1:
+            raise ValueError(
+                f"privacy.delta is {delta:g}, but client {self.client} has {count} images: to publish one of "
+                f"them would be allowed; take less than {1 / count:.2g}"
+            )
+        return super().describe()
+
+    def begin(self, number: int, order: Order) -> None:
+        """Take the order's blocks over; ``charge`` must be called before the first step.
+
+        Raises ``ValueError`` if the order would let activations of images cross.
+        """
+        assert isinstance(order.facts, PrivateOrder)
+        check_keeps_discriminator(self.config, self.client, order.facts)
+        self._begun, self._learning = _Begun(number, order.facts.steps_left), None
+        super().begin(number, order)
+
+    def charge(self, steps: int, spent: Sequence[Releases]) -> Sequence[Releases]:
+        """Return what the round spends, with noise that lasts for all steps that are left when it is chosen.
+
+        Raises ``BudgetSpentError`` if more than ``privacy.epsilon`` would be spent.
+        """
+        privacy = self.config.privacy
+        assert privacy.epsilon is not None
+        if self._noise_multiplier is None:
+            self._noise_multiplier = noise_multiplier_for(
+                privacy.epsilon,
+                privacy.delta,
+                sampling_rate=self._sampling_rate,
+                steps=max(steps, self._begun.steps_left) * privacy.discriminator_steps,
+                spent=spent,
+            )
+        releases = Releases(self._sampling_rate, self._noise_multiplier, steps * privacy.discriminator_steps)
+        reached = epsilon_of([*spent, releases], privacy.delta)
+        if reached > privacy.epsilon:
+            raise BudgetSpentError(
+                f"{steps} more steps would bring what is spent of its images' privacy to epsilon "
+                f"{reached:.4g} at delta {privacy.delta:g}, and privacy.epsilon is {privacy.epsilon:g}"
+            )
+        self._epsilon = reached
+        self._learning = self._learning_with(self._noise_multiplier)
+        return (releases,)
+
+    def upload(self) -> Upload:
+        """Return the blocks that it keeps, all of whose training had noise, and what it has spent."""
+        return Upload(facts=SpentPrivacy(epsilon=self._epsilon), tensors=super().upload().tensors)
+
+    def private(self) -> Tensors:
+        """Return the moments of its optimisers, and the noise multiplier, a scalar."""
+        kept = super().private()
+        if self._noise_multiplier is None:
+            return kept
+        return {**kept, _NOISE: torch.tensor(self._noise_multiplier, dtype=torch.float64)}
+
+    def load_private(self, tensors: Tensors) -> None:
+        """Go on with these moments and this noise."""
+        if _NOISE in tensors:
+            self._noise_multiplier = float(tensors[_NOISE])
+        super().load_private({name: each for name, each in tensors.items() if name != _NOISE})
+
+    @property
+    def _sampling_rate(self) -> float:
+        """Probability with which an image takes part in a step: a batch has as many as wished on average."""
+        return min(1.0, self.config.batch_size / len(self.images))
+
+    def _learning_with(self, noise_multiplier: float) -> PrivateLearning:
+        privacy = self.config.privacy
+        path = ("private learning", self.client, self._begun.number)
+        seeded = privacy.noise == "seeded"
+        return PrivateLearning(
+            len(self.images),
+            self._samples,
+            PrivateSteps(
+                sampling_rate=self._sampling_rate,
+                noise_multiplier=noise_multiplier,
+                clip=privacy.clip,
+                each_time=privacy.discriminator_steps,
+            ),
+            KeyedStream(seeded_key(self.config.seed, *path) if seeded else secret_key()),
+        )
+
+    def _samples(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = self.images.subset(places)
+        images = normalise(chosen.images, weight_dtype(dtype_of(self.config)))
+        return images.to(self.device), chosen.labels.to(self.device)
+
+    def learn(
+        self, discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
+    ) -> None:
+        """Let the discriminator learn in a step; raises ``RuntimeError`` before the round is charged."""
+        if self._learning is None:
+            raise RuntimeError(f"client {self.client} has not been charged for round {self._begun.number}")
+        self._learning(discriminator, fakes, batch, watch)
+
+    def round_batches(self, number: int) -> RoundBatches:
+        """Return the batches of round ``number``: fakes without images, whose number tells nothing."""
+        return RoundBatches(
+            self.images,
+            self.config,
+            latent=model_spec_of(self.config).latent,
+            client=self.client,
+            number=number,
+            sampler=None,
+        )
