@@ -294,7 +294,9 @@ class ComputeSection(Section):
     def _the_wire_has_its_own_section(cls, said: object) -> object:
         if isinstance(said, Mapping) and "wire_dtype" in said:
             found = said["wire_dtype"]
-            now = "leave it out" if found in (None, "", "float32") else "write wire.preset: half"
+            if found is None:  # as runs from before have it in their config.yaml
+                return {name: value for name, value in said.items() if name != "wire_dtype"}
+            now = "leave it out" if found in ("", "float32") else "write wire.preset: half"
             raise ValueError(f"wire_dtype is {found}, but how numbers cross is wire.preset now: {now}")
         return said
 

@@ -408,11 +408,15 @@ def test_a_wire_that_saves_nothing_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("found", "instead"), [("float16", "write wire.preset: half"), ("null", "leave it out")]
+    ("found", "instead"), [("float16", "write wire.preset: half"), ("float32", "leave it out")]
 )
 def test_the_old_name_of_the_wire_is_refused_with_what_to_write(found, instead):
     with pytest.raises(ConfError, match=rf"wire_dtype is .* is wire\.preset now: {instead}"):
         load_config("demo", [f"compute.wire_dtype={found}"])
+
+
+def test_where_a_run_of_before_said_nothing_of_the_wire_nothing_is_wrong():
+    assert load_config("demo", ["compute.wire_dtype=null"]) == load_config("demo")
 
 
 @pytest.mark.parametrize(
