@@ -193,9 +193,9 @@ def _through_flower(config: RunConfig, hosts: int, repeats: int) -> TimedSteps:
     shutil.rmtree(folder)
     ways: tuple[Direction, ...] = ("up", "down")
     crossed = sum(
-        line["bytes"][way].get(kind.name, 0)
+        line["bytes"][way].get(name, 0)
         for way in ways
-        for kind in {kind for exchange in EXCHANGES for kind in exchange.kinds(way)}
+        for name in {kind.name for exchange in EXCHANGES for kind in exchange.kinds(way)}
     )
     seconds = line["step_seconds"]["after_warm_up"]
     return TimedSteps(seconds["median"], seconds["least"], seconds["most"], crossed // line["steps"], None)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import load_devices
+from huscf_flwr.cuts import Device, load_devices
 from huscf_flwr.data import LabelledImages, Population, scenario_of
 from huscf_flwr.data.progress import counted
 from huscf_flwr.methods import method_of
@@ -28,6 +28,7 @@ from huscf_flwr.models.decoders import load_decoder_spec
 
 _AT_ONCE = 4096
 _NEWER = frozenset({"partitioner", "by_holder", "hub", "image_column", "label_column"})
+_NEWER_OF_DEVICES = frozenset({"packing_ns"})
 _RENAMED = {"least_discriminator_head": "minimum_discriminator_head"}
 """Settings of a device that some hashes know by another name."""
 _IN_WORDS = {
@@ -134,10 +135,12 @@ def _model(config: RunConfig) -> dict[str, Any]:
 
 def _devices(config: RunConfig) -> dict[str, Any]:
     content = _content(load_devices(config.cuts.devices))
-    renamed = [
-        {_RENAMED.get(name, name): value for name, value in each.items()} for each in content["devices"]
-    ]
-    return {**content, "devices": renamed}
+    return {**content, "devices": [_device(each) for each in content["devices"]]}
+
+
+def _device(content: dict[str, Any]) -> dict[str, Any]:
+    unsaid = {name for name in _NEWER_OF_DEVICES if content[name] == Device.model_fields[name].get_default()}
+    return {_RENAMED.get(name, name): value for name, value in content.items() if name not in unsaid}
 
 
 def _hash_of_file(load: Callable[[], BaseModel], is_used: bool) -> str | None:

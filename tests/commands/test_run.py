@@ -176,12 +176,6 @@ def test_a_run_that_cannot_be_resumed_says_why(images, tmp_path):
     assert "has no checkpoint" in refused(run_demo(images, tmp_path, resume=tmp_path / "nowhere"))
 
 
-def test_the_flower_engine_needs_a_checkout(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "_APP_FOLDER", tmp_path)
-    output = refused(run_demo(images, tmp_path / "runs", engine="flower"))
-    assert "use --engine local" in output
-
-
 def test_a_taken_port_is_named_before_anything_starts(images, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "private_superlink", lambda home: pytest.fail("must not start"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
