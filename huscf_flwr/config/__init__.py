@@ -9,7 +9,7 @@ string means that nothing was said.
 """
 
 from huscf_flwr.config.own_place import keep_named_files
-from huscf_flwr.config.privacy_section import PrivacySection
+from huscf_flwr.config.privacy_section import PRIVACY_NEEDS, PrivacySection
 from huscf_flwr.config.reading import (
     RunConfigValue,
     dump_config,
@@ -36,6 +36,7 @@ from huscf_flwr.config.sections import (
 )
 
 __all__ = [
+    "PRIVACY_NEEDS",
     "CheckpointSection",
     "ClassifierSection",
     "ComputeSection",

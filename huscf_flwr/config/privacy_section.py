@@ -8,6 +8,14 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from huscf_flwr.config.sections import Section
 
+PRIVACY_NEEDS = {
+    "local_discriminator": "take method huscf",
+    "activation_noise": "take method huscf with privacy.local_discriminator: false",
+    "epsilon": "take method huscf with privacy.local_discriminator: true",
+    **dict.fromkeys(("delta", "clip", "discriminator_steps", "noise"), "set privacy.epsilon too"),
+}
+"""What makes a method honour a setting of privacy, where none does with the other settings as they are."""
+
 
 class PrivacySection(Section):
     """What a run does so that less can be learnt of a client's images.

@@ -36,6 +36,9 @@ from huscf_flwr.federation.weighting import SampleWeighting, Weighting
 Evidence = Literal["round", "rounds"]
 """Which activations a round is clustered by."""
 
+ROUNDS_OF_EVIDENCE = 8
+"""As many rounds are kept in mind, so that nothing grows with the rounds of a run."""
+
 Value = TypeVar("Value")
 
 
@@ -97,7 +100,8 @@ class ClusteredAveraging:
             (HuSCFGAN.py:129-182); the corrected mode scales by the spread within clients, which
             doubles the distance between domains relative to that between clients with skewed labels.
         evidence: what a round is clustered by in which all clients are there: ``round``, its own activations
-            alone, as the authors do; or ``rounds``, those of earlier rounds that told clients apart as well.
+            alone, as the authors do; or ``rounds``, those of up to seven earlier rounds too that told
+            clients apart.
     """
 
     clusterer: Clusterer
@@ -256,7 +260,8 @@ class ClusteredAveraging:
         if known is None:
             features = space.features(rows)
             if earlier is not None and self.evidence == "rounds":
-                features = torch.cat([earlier.to(features), features], 1)
+                kept = earlier[:, -(ROUNDS_OF_EVIDENCE - 1) * features.shape[1] :]
+                features = torch.cat([kept.to(features), features], 1)
             return found_among_all(means, features, self.clusterer(features, seed=seed), previous)
         return find_among_some(means, space, previous, known, self.clusterer, seed=seed)
 

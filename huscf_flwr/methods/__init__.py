@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from huscf_flwr.conf_files import ConfError, did_you_mean
-from huscf_flwr.config import MethodSettings, RunConfig
+from huscf_flwr.config import PRIVACY_NEEDS, MethodSettings, RunConfig
 from huscf_flwr.methods.contract import Method, keeps_models
 
 __all__ = ["BUILT_IN", "method_named", "method_of", "resolved"]
@@ -127,9 +127,10 @@ def _check_privacy(config: RunConfig, method: type[Method]) -> None:
     }
     for name in sorted(asked.keys() - method.privacy):
         honouring = [known for known in BUILT_IN if name in method_named(known).variant(config).privacy]
+        instead = f"take a method that does: {', '.join(honouring)}" if honouring else PRIVACY_NEEDS[name]
         raise ConfError(
             f"privacy.{name} is {asked[name]}, but method '{config.method}' does not honour it: remove it, "
-            f"or take a method that does: {', '.join(honouring)}"
+            f"or {instead}"
         )
 
 

@@ -191,6 +191,11 @@ def audit_config(
     """
     method = method_of(config)
     attackable(method)
+    if config.privacy.epsilon is not None:
+        raise ValueError(
+            f"privacy.epsilon is {config.privacy.epsilon}, which bounds all attacks, so none is made: train "
+            "it with huscf run, and then huscf privacy RUN says what is guaranteed"
+        )
     if cuts and not issubclass(method, HuSCF):
         raise ValueError(f"--cuts: {config.method} cuts no network; leave it out")
     per_client = config.settings(HuSCFSettings).initialisation == "per-client"

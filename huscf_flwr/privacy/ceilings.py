@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.privacy.audited_runs import Audited
 from huscf_flwr.privacy.findings import StepFindings
+from huscf_flwr.privacy.guarantee import NONE
 
 _VALUES: Mapping[str, str] = {"psnr": "dB", "psnr_worst_decile": "dB", "ssim": "", "labels": "", "auc": ""}
 """What may have a ceiling, with its unit."""
@@ -39,8 +40,11 @@ class Ceilings:
     def exceeded(self, audited: Audited) -> Iterator[str]:
         """Yield a sentence for each ceiling that is exceeded, and for attacks that have failed.
 
-        An attack that has failed proves nothing, least of all that a ceiling holds.
+        An attack that has failed proves nothing, least of all that a ceiling holds. Where there is a
+        guarantee, nothing was attacked, and no ceiling is exceeded.
         """
+        if audited.guarantee != NONE:
+            return
         if self.values:
             for found in audited.cuts:
                 if found.failed:
@@ -61,6 +65,8 @@ class Ceilings:
                             f"{audited.defence}, cut {found.name}, step {step.step}: {name} is "
                             f"{value:.3g}{unit}, above {most:g}"
                         )
+                if name == "labels" and not found.steps and found.labels is not None and found.labels > most:
+                    yield f"{audited.defence}, cut {found.name}: labels is {found.labels:.3g}, above {most:g}"
 
     def _auc_exceeded(self, audited: Audited) -> Iterator[str]:
         most = self.values.get(_MEMBERSHIP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,10 +24,11 @@ class ActivationNoise:
     def __init__(self, spreads: float) -> None:
         """Let the noise be so many spreads wide."""
         self.spreads = spreads
-        self._stream = torch.Generator().manual_seed(secrets.randbits(63))
+        # PyTorch's generator would take 32 bits of a seed, which can be tried one by one.
+        self._stream = np.random.default_rng(secrets.randbits(256))
 
     def __call__(self, activations: Tensor) -> Tensor:
         """Return ``activations`` [B, ...] with noise."""
-        drawn = torch.randn(activations.shape, generator=self._stream, dtype=activations.dtype)
+        drawn = torch.from_numpy(self._stream.standard_normal(tuple(activations.shape))).to(activations)
         spread = activations.std(correction=0)
-        return activations + self.spreads * spread * drawn.to(activations.device)
+        return activations + self.spreads * spread * drawn

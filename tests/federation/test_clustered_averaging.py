@@ -16,6 +16,7 @@ from huscf_flwr.federation import (
     SampleWeighting,
     label_divergences,
 )
+from huscf_flwr.federation.clustered_averaging import ROUNDS_OF_EVIDENCE
 from tests.federation.modes import corrected, parity
 
 KEY = ("generator", 0)
@@ -373,3 +374,12 @@ def test_without_statistics_all_are_one_cluster_and_weights_are_sample_counts():
     assert result.cluster_weights == result.global_weights == pytest.approx({3: 0.25, 5: 0.75})
     assert result.divergences == {3: 0.0, 5: 0.0}
     assert result.cluster_blocks[4][0]["weight"].tolist() == [4.5, 4.5]
+
+
+def test_as_many_rounds_are_kept_in_mind_and_no_more():
+    averaging, earlier, widths = corrected(), None, []
+    for number in range(1, ROUNDS_OF_EVIDENCE + 3):
+        earlier = after_round(averaging, number, TWO_DOMAINS, earlier=earlier).features
+        widths.append(earlier.shape[1])
+    own = widths[0]
+    assert widths == [own * min(number + 1, ROUNDS_OF_EVIDENCE) for number in range(len(widths))]

@@ -14,7 +14,7 @@ def audited(psnr=25.0, labels=0.1, auc=None):
     step = StepFindings(1, "A1", psnr, psnr + 2, 0.2, labels)
     cut = CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2)
     member = Finding("A6", "the server", "which images a client trained on", "AUC", auc, 0.5)
-    return SimpleNamespace(defence="none", cuts=(cut,), findings=(member,))
+    return SimpleNamespace(defence="none", guarantee="none", cuts=(cut,), findings=(member,))
 
 
 def test_a_value_above_its_ceiling_is_told():
@@ -41,9 +41,17 @@ def test_membership_has_a_ceiling_of_its_own():
 def test_a_ceiling_of_what_nobody_attacked_is_not_held():
     (said,) = Ceilings.of(["auc=0.9"]).exceeded(audited())
     assert said == "none: no attack was made that auc is of, which proves nothing"
-    nothing = SimpleNamespace(defence="none", cuts=(), findings=())
+    nothing = SimpleNamespace(defence="none", guarantee="none", cuts=(), findings=())
     (said,) = Ceilings.of(["psnr=90"]).exceeded(nothing)
     assert "no attack was made that psnr is of" in said
+
+
+def test_labels_have_a_ceiling_where_no_image_crosses_too():
+    cut = CutFindings(Cut(), (0,), (), 1.0, 0.9, 12.0, 0.2, labels=0.4)
+    found = SimpleNamespace(defence="local-discriminator", guarantee="none", cuts=(cut,), findings=())
+    (said,) = Ceilings.of(["labels=0.3"]).exceeded(found)
+    assert said == "local-discriminator, cut 1-1-1-1: labels is 0.4, above 0.3"
+    assert not list(Ceilings.of(["labels=0.4"]).exceeded(found))
 
 
 def test_what_is_not_a_number_holds_no_ceiling():

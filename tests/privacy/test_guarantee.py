@@ -39,7 +39,7 @@ def test_without_noise_there_is_none(tmp_path):
 
 def test_it_is_shown_where_nothing_was_attacked_and_exceeds_no_ceiling(private):
     config = private("secret")
-    audited = Audited(config, AS_TRAINED, 2, (), 0.0)
+    audited = Audited(config, AS_TRAINED, 2, (), (), None)
 
     assert audited.as_json()["guarantee"] == "epsilon 2 at delta 1e-05"
     assert list(audit_table([audited]).columns[-1].cells) == ["epsilon 2 at delta 1e-05"]

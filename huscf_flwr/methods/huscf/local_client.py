@@ -31,6 +31,16 @@ def check_labels_stay(config: RunConfig) -> None:
         )
 
 
+def check_local_discriminator(config: RunConfig) -> None:
+    """Raise ``ValueError`` if labels would cross, or statistics of the few images of one batch."""
+    check_labels_stay(config)
+    if config.settings(HuSCFSettings).feature_window == "last-batch":
+        raise ValueError(
+            "huscf.feature_window is last-batch, but privacy.local_discriminator is true: statistics of the "
+            "few images of a batch would tell their activations; take first-epoch or last-epoch"
+        )
+
+
 def check_keeps_discriminator(config: RunConfig, client: int, order: HuSCFOrder) -> None:
     """Raise ``ValueError`` if a client is told a cut that leaves some of the discriminator to the server."""
     cut = Cut(*order.cut)
@@ -45,7 +55,7 @@ class HuSCFLocalClient(HuSCFClient):
     """A client that keeps the whole discriminator, and tells statistics of its own activations."""
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
-        check_labels_stay(config)
+        check_local_discriminator(config)
         super().__init__(client, images, device, config)
         self._seen = ActivationAccumulator()
         self._window, self._step = range(0), 0

@@ -51,7 +51,7 @@ from huscf_flwr.methods.huscf.crossing import (
 )
 from huscf_flwr.methods.huscf.cut_choice import check_cuts, price_of_cuts
 from huscf_flwr.methods.huscf.cut_plan import CutPlan
-from huscf_flwr.methods.huscf.local_client import HuSCFLocalClient, check_labels_stay
+from huscf_flwr.methods.huscf.local_client import HuSCFLocalClient, check_local_discriminator
 from huscf_flwr.methods.huscf.observation import Observation, Seen, ToldObservation
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.methods.huscf.telling import facts_of_clients, facts_of_new_cuts, new_cuts_note, parted_note
@@ -380,10 +380,7 @@ class HuSCFFromLabels(HuSCF):
 
 
 class HuSCFLocal(HuSCF):
-    """The variant whose clients keep the whole discriminator, so that no activation of a real image crosses.
-
-    Its first and last blocks are averaged in the cluster, those between over all clients until bodies part.
-    """
+    """The variant whose clients keep the whole discriminator, so that no activation of a real image crosses."""
 
     client: ClassVar[type[HuSCFClient]] = HuSCFLocalClient
     crossing: ClassVar = CROSSING_LOCAL
@@ -392,8 +389,8 @@ class HuSCFLocal(HuSCF):
 
     @classmethod
     def check(cls, config: RunConfig) -> None:
-        """Raise ``ValueError`` also if labels of images would cross."""
-        check_labels_stay(config)
+        """Raise ``ValueError`` also if labels of images, or statistics of few, would cross."""
+        check_local_discriminator(config)
         super().check(config)
 
     def _facts(self, client: int, clients: Sequence[int]) -> WindowOrder:

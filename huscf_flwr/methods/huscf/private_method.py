@@ -38,7 +38,7 @@ class HuSCFPrivate(HuSCF):
 
     client: ClassVar[type[HuSCFClient]] = HuSCFPrivateClient
     crossing: ClassVar = CROSSING_PRIVATE
-    privacy: ClassVar = frozenset(PrivacySection.model_fields)
+    privacy: ClassVar = frozenset(PrivacySection.model_fields) - {"activation_noise"}
     sees: ClassVar[type[Observation]] = NoObservation
 
     @classmethod

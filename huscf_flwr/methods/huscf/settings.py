@@ -52,8 +52,8 @@ class HuSCFSettings(MethodSettings):
             at least four clients; ``domains``: as many as the scenario has domains, as the authors do
             (train.py:73), though no server can know that.
         evidence: what a round in which all clients are there is clustered by: activations of this round and
-            of all rounds before that told clients apart (``rounds``), or of this round alone (``round``), as
-            the authors do. Styles that are clear to the untrained network may be hidden from it for a round.
+            of up to seven before it that told clients apart (``rounds``), or of this round alone (``round``),
+            as the authors do. Styles that are clear to the untrained network may be hidden for a round.
         random_state: of k-means; ``seeded``: drawn from the run's seed. The authors' is 42.
         feature_scaling: features are whitened by how they vary within clients (``samples``), by how clients
             differ (``clients``), or taken as they come (``none``), as the authors do (HuSCFGAN.py:129-182).

@@ -157,9 +157,13 @@ def test_no_covariance_is_told_where_nothing_is_scaled_by_it(tmp_path):
     assert training.method.clusters().keys() == SAMPLES.keys()
 
 
-@pytest.mark.parametrize(
-    ("window", "steps"), [("first-epoch", (1, 2)), ("last-epoch", (3, 4)), ("last-batch", (4, 4))]
-)
+def test_statistics_of_one_batch_are_not_told(tmp_path):
+    config = config_of(tmp_path, **{"huscf.feature_window": "last-batch"})
+    with pytest.raises(ValueError, match=r"feature_window is last-batch.* take first-epoch"):
+        method_of(config).check(config)
+
+
+@pytest.mark.parametrize(("window", "steps"), [("first-epoch", (1, 2)), ("last-epoch", (3, 4))])
 def test_statistics_are_of_the_steps_of_the_window(tmp_path, window, steps):
     """Of two epochs of two steps; batches have 8 images, or what is left of a pass."""
     training = huscf_training(tmp_path, **LOCAL, **{"huscf.feature_window": window, "local_epochs": 2})

@@ -53,8 +53,13 @@ def test_what_would_cross_without_noise_is_refused(settings, message, tmp_path):
 )
 def test_without_an_epsilon_a_setting_of_its_own_is_refused(setting, tmp_path):
     key, _, value = setting.partition("=")
-    with pytest.raises(ValueError, match=f"{key} is .* does not honour it"):
+    with pytest.raises(ValueError, match=rf"{key} is .* does not honour it: .* set privacy\.epsilon too"):
         method_of(small_run(tmp_path, tmp_path, **{key: value}))
+
+
+def test_noise_on_activations_that_do_not_cross_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"activation_noise is 1\.0, but .*local_discriminator: false"):
+        method_of(_config(tmp_path, **{"privacy.activation_noise": 1.0}))
 
 
 def test_the_discriminator_has_no_running_statistics_and_the_generator_still_has(tmp_path):
