@@ -380,7 +380,7 @@ class HuSCFFromLabels(HuSCF):
 
 
 class HuSCFLocal(HuSCF):
-    """The variant whose clients keep the whole discriminator, so that no activation of a real image crosses."""
+    """The variant whose clients keep the whole discriminator: no activation of a real image crosses."""
 
     client: ClassVar[type[HuSCFClient]] = HuSCFLocalClient
     crossing: ClassVar = CROSSING_LOCAL
