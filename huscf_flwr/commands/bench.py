@@ -30,6 +30,7 @@ from huscf_flwr.bench.step import (
     step_gflop,
 )
 from huscf_flwr.commands.arguments import ExplainedTyper
+from huscf_flwr.commands.bench_encrypted import he
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import (
     Format,
@@ -314,6 +315,9 @@ def exchange(
             *(f"{each.seconds:.3f}", f"{each.core_seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
         )
     Console().print(table)
+
+
+bench_app.command()(he)
 
 
 def _device_name(device: torch.device) -> str:
