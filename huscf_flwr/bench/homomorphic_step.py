@@ -9,8 +9,8 @@ products, where the places are those that the kernel is laid on. In a step the g
 each way and the discriminator's three times each way. Numbers that cross fill their ciphertexts to the last
 slot.
 
-It is the least that it can be: rotations, normalisations and activations are free, and so are gradients of
-weights, which are products of two ciphertexts.
+In this packing it is the least that it can be: rotations, encryption, normalisations and activations are
+free, and so are gradients of weights, which are products of two ciphertexts.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def he(
         return
     of = f"{model}, width {width:g}, degree {degree}"
     _print(f"The discriminator's middle convolution, one sample ({of})", _convolution_rows(measured))
-    _print(f"A step of one client with the lightest cut, at least ({of})", _step_rows(step))
+    _print(f"A step of one client with the lightest cut, at least in this packing ({of})", _step_rows(step))
 
 
 def _convolution_rows(measured: EncryptedConvolution) -> Rows:
@@ -85,7 +85,7 @@ def _step_rows(step: EncryptedStep) -> Rows:
             "down",
             f"{step.float32_down_bytes / 1e6:.1f} MB in float32, {step.down_bytes / 1e6:,.1f} MB encrypted",
         ),
-        ("not counted", "rotations, normalisations, activations, gradients of weights"),
+        ("not counted", "rotations, encryption, normalisations, activations, gradients of weights"),
         ("formula", "products = weights x ceil(batch size x places / slots) x passes; crossing fills slots"),
     ]
 
