@@ -151,7 +151,7 @@ def test_what_crosses_is_rounded_as_on_the_local_engine(images, tmp_path):
         for each in (config, local, wide)
         for line in read_metrics(each.folder)
     ]
-    assert crossed == [crossed[2] / 4, crossed[2] / 4, crossed[2]]
+    assert crossed[0] == crossed[1] < crossed[2] / 16
 
 
 def test_supernodes_that_cannot_run_side_by_side_leave_a_lock_step_to_those_that_can(images, tmp_path):
