@@ -45,6 +45,12 @@ class PrivacySection(Section):
             round. ``seeded``: from the run's seed, so that a simulation can be repeated. The server knows the
             seed, so such a run protects nothing: it shows what one with secret noise would give. A SuperNode
             that owns its images refuses it.
+        min_cluster: least number of clients of HuSCF-GAN whose blocks are averaged. Of an average of two each
+            learns the other's model by subtraction. Smaller clusters join the nearest that is large enough,
+            or all are one; a cluster of which fewer are in a round keeps the blocks that it had before. So no
+            client is sent an average of fewer clients' blocks. It does not guard against the server, which
+            gets every client's blocks; nor against clients who put together what they know, one less than
+            this; nor against what comparing rounds shows. Needs at least as many ``min_clients``.
     """
 
     local_discriminator: bool = False
@@ -54,3 +60,4 @@ class PrivacySection(Section):
     clip: PositiveFloat = 1.0
     discriminator_steps: PositiveInt = 1
     noise: Literal["secret", "seeded"] = "secret"
+    min_cluster: PositiveInt = 1

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.federation.aggregation import Aggregate, Buffers, Key, State, aggregate
-from huscf_flwr.federation.clustering import Clusterer, Clustering, match_clusters
+from huscf_flwr.federation.clustering import Clusterer, Clustering, join_small_clusters, match_clusters
 from huscf_flwr.federation.divergence import Divergence, label_divergences
 from huscf_flwr.federation.features import (
     ActivationStatistics,
@@ -102,6 +102,8 @@ class ClusteredAveraging:
         evidence: what a round is clustered by in which all clients are there: ``round``, its own activations
             alone, as the authors do; or ``rounds``, those of up to seven earlier rounds too that told
             clients apart.
+        smallest: least number of clients whose blocks are averaged. Smaller clusters join the nearest one. A
+            cluster of which fewer are in a round has no average in it, and a round of fewer has none at all.
     """
 
     clusterer: Clusterer
@@ -112,8 +114,11 @@ class ClusteredAveraging:
     clusters_in_plain_rounds: bool
     feature_scaling: Scaling
     evidence: Evidence = "rounds"
+    smallest: int = 1
 
     def __post_init__(self) -> None:
+        if self.smallest < 1:
+            raise ValueError(f"smallest is {self.smallest}: give at least one client")
         if self.plain_rounds < 0:
             raise ValueError(f"plain_rounds is {self.plain_rounds}: give zero or more")
 
@@ -158,6 +163,8 @@ class ClusteredAveraging:
         if len(bodies) != 1:
             raise ValueError(f"all clients share one body, but bodies {sorted(bodies)} were given")
         ((body_name, body),) = bodies.items()
+        if len(clients) < self.smallest:
+            return _unaveraged(clients, previous_clusters, known, bodies)
         plain = round_number <= self.plain_rounds
         found = self._clusters(clients, statistics, plain, previous_clusters, known, earlier, seed)
         clusters = found.clusters
@@ -178,17 +185,19 @@ class ClusteredAveraging:
         )
         if plain:
             result = _for_every_cluster(result, clusters)
+        enough = _in_groups_of(self.smallest, averaged_together)
+        averaged = {clusters[client] for client in enough}
         return RoundResult(
             clusters=clusters,
             silhouette=found.silhouette,
             told_apart=found.told_apart,
             places=found.places,
             features=found.features,
-            cluster_weights=cluster_weights,
+            cluster_weights={k: weight if k in enough else 0.0 for k, weight in cluster_weights.items()},
             global_weights=global_weights,
             divergences=divergences,
             global_divergences=global_divergences,
-            cluster_blocks=result.clusters,
+            cluster_blocks={name: own for name, own in result.clusters.items() if name in averaged},
             bodies={body_name: result.body},
         )
 
@@ -262,8 +271,11 @@ class ClusteredAveraging:
             if earlier is not None and self.evidence == "rounds":
                 kept = earlier[:, -(ROUNDS_OF_EVIDENCE - 1) * features.shape[1] :]
                 features = torch.cat([kept.to(features), features], 1)
-            return found_among_all(means, features, self.clusterer(features, seed=seed), previous)
-        return find_among_some(means, space, previous, known, self.clusterer, seed=seed)
+            clustering = join_small_clusters(self.clusterer(features, seed=seed), features, self.smallest)
+            return found_among_all(means, features, clustering, previous)
+        return find_among_some(
+            means, space, previous, known, self.clusterer, seed=seed, smallest=self.smallest
+        )
 
     def _divergences(
         self,
@@ -297,6 +309,35 @@ def _members(groups: Mapping[int, int]) -> dict[int, list[int]]:
     for client in sorted(groups):
         members.setdefault(groups[client], []).append(client)
     return members
+
+
+def _in_groups_of(least: int, groups: Mapping[int, int]) -> set[int]:
+    """Return who is in a group of at least so many."""
+    return {client for own in _members(groups).values() if len(own) >= least for client in own}
+
+
+def _unaveraged(
+    clients: Iterable[int],
+    previous: Mapping[int, int],
+    known: KnownClusters | None,
+    bodies: Mapping[int, Mapping[Key, State]],
+) -> RoundResult[Key]:
+    """Return the result of a round that was too small for any average: all stays as it was before."""
+    clusters = {client: previous[client] for client in clients if client in previous}
+    nothing = dict.fromkeys(clusters, 0.0)
+    return RoundResult(
+        clusters=clusters,
+        silhouette=None,
+        told_apart=frozenset(),
+        places={} if known is None else dict(known.places),
+        features=None,
+        cluster_weights=nothing,
+        global_weights=nothing,
+        divergences=nothing,
+        global_divergences=nothing,
+        cluster_blocks={},
+        bodies={name: {key: dict(state) for key, state in body.items()} for name, body in bodies.items()},
+    )
 
 
 def _weights(

@@ -272,6 +272,21 @@ def _in_order_of_appearance(labels: Iterable[int]) -> tuple[int, ...]:
     return tuple(numbers.setdefault(int(label), len(numbers)) for label in labels)
 
 
+def join_small_clusters(found: Clustering, features: Tensor, smallest: int) -> Clustering:
+    """Move the clients of clusters smaller than ``smallest`` to the nearest large cluster.
+
+    If none is large enough, all are one.
+
+    Args:
+        found: of K clients.
+        features: by which they were clustered, [K, F].
+        smallest: least number of clients in a cluster.
+    """
+    points = features.detach().cpu().double().numpy()
+    labels = _join_small_clusters(points, found.labels, smallest)
+    return found if labels == found.labels else Clustering(labels, _silhouette(points, labels))
+
+
 def _join_small_clusters(points: np.ndarray, labels: tuple[int, ...], smallest: int) -> tuple[int, ...]:
     """Move the clients of clusters smaller than ``smallest`` to the nearest large cluster."""
     numbers = np.asarray(labels)

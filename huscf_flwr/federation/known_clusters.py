@@ -83,6 +83,7 @@ def find_among_some(
     clusterer: Clusterer,
     *,
     seed: int,
+    smallest: int = 1,
 ) -> FoundClusters:
     """Find the clusters of a round that saw only some of the clients.
 
@@ -97,6 +98,9 @@ def find_among_some(
         known: what else the rounds before say.
         clusterer: partitions clients and stand-ins.
         seed: of its random choices.
+        smallest: least number of clients in a cluster, absent ones included. Who is in a smaller one joins
+            the nearest that is large enough and that somebody else here is in; if there is none, all who are
+            here join the largest.
     """
     clients = sorted(means)
     own = {client: previous[client] for client in known.told_apart}
@@ -124,6 +128,13 @@ def find_among_some(
     staying = _staying(own, there, named)
     clusters = {client: there[client] if client in staying else named[client] for client in clients}
     split = len(set(clustering.labels[: len(clients)])) > 1
+    sizes = Counter([*clusters.values(), *(previous[client] for client in previous.keys() - means.keys())])
+    if any(sizes[name] < smallest for name in clusters.values()):
+        clusters = _without_small(clusters, sizes, smallest, dict(zip(clients, features, strict=True)))
+        split, staying = (
+            len(set(clusters.values())) > 1,
+            frozenset(k for k in staying if clusters[k] == there[k]),
+        )
     told_apart = frozenset(clients if split else ()) - staying
     left = {*clusters.values(), *absent.values()}
     found = _means_of({client: clusters[client] for client in told_apart}, means)
@@ -133,6 +144,24 @@ def find_among_some(
         told_apart,
         {name: place for name, place in sorted({**known.places, **found}.items()) if name in left},
     )
+
+
+def _without_small(
+    clusters: Mapping[int, int], sizes: Mapping[int, int], smallest: int, features: Mapping[int, Tensor]
+) -> dict[int, int]:
+    """Return the clusters of clients with ``features`` [F], without those of a size below ``smallest``."""
+    large = {client: name for client, name in clusters.items() if sizes[name] >= smallest}
+    if not large:
+        largest = min(clusters.values(), key=lambda name: (-sizes[name], name))
+        return dict.fromkeys(clusters, largest)
+    centres = _means_of(large, features)
+    names, points = list(centres), torch.stack([*centres.values()])
+    return {
+        client: large[client]
+        if client in large
+        else names[int((points - features[client]).norm(dim=1).argmin())]
+        for client in clusters
+    }
 
 
 def _staying(own: Mapping[int, int], there: Mapping[int, int], named: Mapping[int, int]) -> frozenset[int]:

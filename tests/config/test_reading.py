@@ -189,6 +189,7 @@ CHANGED = {
     "privacy.clip": 0.5,
     "privacy.discriminator-steps": 4,
     "privacy.noise": "seeded",
+    "privacy.min-cluster": 3,
 }
 
 

@@ -30,10 +30,11 @@ def near(place, step=0.0):
     return point(x + 0.4 * step, y + 0.3 * (step % 2))
 
 
-def find(means, previous=None, told_apart=(), places=None, *, clusterer=None, space=AXES):
+def find(means, previous=None, told_apart=(), places=None, *, clusterer=None, space=AXES, smallest=1):
     means = {client: torch.as_tensor(mean, dtype=torch.float64) for client, mean in means.items()}
     known = KnownClusters(told_apart, {name: point(*place) for name, place in (places or {}).items()})
-    return find_among_some(means, space, previous or {}, known, clusterer or SilhouetteKMeans(), seed=0)
+    clusterer = clusterer or SilhouetteKMeans()
+    return find_among_some(means, space, previous or {}, known, clusterer, seed=0, smallest=smallest)
 
 
 def test_a_round_that_sees_all_names_groups_as_match_clusters_does():
@@ -238,3 +239,44 @@ def test_whatever_is_found_everybody_who_is_there_has_a_cluster_and_nobody_else(
     assert found.clusters.keys() == there
     assert found.told_apart <= there
     assert found.places.keys() <= {*found.clusters.values(), *previous.values()}
+
+
+def told(*labels):
+    """A clusterer that finds these groups among the clients; stand-ins are groups of their own."""
+
+    def clusterer(features, *, seed):
+        return Clustering(labels, 0.5)
+
+    return clusterer
+
+
+@pytest.mark.parametrize(
+    ("means", "labels", "previous", "clusters", "told_apart"),
+    [
+        # Two in the east are too few; the north is nearer to them than the west.
+        (
+            {0: WEST, 1: WEST, 2: WEST, 3: (9, 4), 4: (9, 5), 5: (9, 9), 6: (9, 9), 7: (9, 9)},
+            (0, 0, 0, 1, 1, 2, 2, 2),
+            {},
+            {0: 0, 1: 0, 2: 0, 3: 2, 4: 2, 5: 2, 6: 2, 7: 2},
+            set(range(8)),
+        ),
+        # None is large enough: all are one, and nobody was told apart.
+        ({0: WEST, 1: WEST, 2: EAST}, (0, 0, 1), {}, {0: 0, 1: 0, 2: 0}, set()),
+        # Who is absent counts: client 2 has two more in its cluster.
+        (
+            {0: WEST, 1: WEST, 3: WEST, 2: EAST},
+            (0, 0, 1, 0),
+            {0: 0, 1: 0, 3: 0, 2: 1, 7: 1, 8: 1},
+            {0: 0, 1: 0, 3: 0, 2: 1},
+            {0, 1, 2, 3},
+        ),
+    ],
+)
+def test_a_cluster_that_is_too_small_joins_the_nearest_large_one(
+    means, labels, previous, clusters, told_apart
+):
+    found = find(means, previous, previous, clusterer=told(*labels), smallest=3)
+    assert found.clusters == clusters
+    assert found.told_apart == told_apart
+    assert found.places.keys() == {clusters[client] for client in told_apart}

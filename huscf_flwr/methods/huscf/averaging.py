@@ -50,11 +50,23 @@ def averaging_of(
         clusters_in_plain_rounds=settings.clusters_in_plain_rounds,
         feature_scaling=settings.feature_scaling,
         evidence=settings.evidence,
+        smallest=config.privacy.min_cluster,
     )
 
 
 def check_clusters(config: RunConfig, clients: int) -> None:
-    """Raise ``ValueError`` if more clusters are asked for than there are clients."""
+    """Raise ``ValueError`` if there are too few ``clients`` for the clusters that are asked for.
+
+    Or if a round could end with fewer clients than may be averaged.
+    """
+    least = config.privacy.min_cluster
+    if least > clients:
+        raise ValueError(f"privacy.min_cluster is {least}, but there are {clients} clients; take a lower one")
+    if least > config.min_clients:
+        raise ValueError(
+            f"privacy.min_cluster is {least}, but min_clients is {config.min_clients}, so that a round may "
+            f"end with fewer clients than may be averaged; set min_clients to {least} or more"
+        )
     clusters = config.settings(HuSCFSettings).clusters
     if isinstance(clusters, int) and clusters > clients:
         raise ValueError(f"huscf.clusters: {clusters} clusters for {clients} clients; take fewer")

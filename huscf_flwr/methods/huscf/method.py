@@ -81,7 +81,7 @@ class HuSCF(Method):
     Settings: ClassVar = HuSCFSettings
     client: ClassVar[type[HuSCFClient]] = HuSCFClient
     crossing: ClassVar = CROSSING
-    privacy: ClassVar = frozenset({"activation_noise"})
+    privacy: ClassVar = frozenset({"activation_noise", "min_cluster"})
     sees: ClassVar[type[Observation]] = Observation
     """How the server gets what clusters and weights come from."""
 
@@ -276,7 +276,7 @@ class HuSCF(Method):
         ready = self.memory.everybody_is_sure or self.bodies.common is not None
         agreed = self.memory.agree(before, self.models.of_client, result)
         parts = ready and agreed and self._may_part(number)
-        if not parts:
+        if not parts and any(result.global_weights.values()):
             self.models.common = self._common_blocks(number, blocks, result)
         self._load_bodies(result)
         if parts and seen is not None:
@@ -384,7 +384,7 @@ class HuSCFLocal(HuSCF):
 
     client: ClassVar[type[HuSCFClient]] = HuSCFLocalClient
     crossing: ClassVar = CROSSING_LOCAL
-    privacy: ClassVar = frozenset({"local_discriminator"})
+    privacy: ClassVar = frozenset({"local_discriminator", "min_cluster"})
     sees: ClassVar[type[Observation]] = ToldObservation
 
     @classmethod

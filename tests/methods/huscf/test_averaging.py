@@ -35,6 +35,7 @@ def test_parity_is_told_the_number_of_domains_and_corrected_finds_it(make):
         ({"huscf.beta": 2.5}, "weighting", KLDWeighting(2.5)),
         ({"huscf.buffers": "average"}, "buffers", "average"),
         ({"huscf.plain_rounds": 4}, "plain_rounds", 4),
+        ({"privacy.min_cluster": 3}, "smallest", 3),
         ({"huscf.feature_scaling": "clients"}, "feature_scaling", "clients"),
         ({"mode": "parity", "huscf.clusters": 3}, "clusterer", KMeans(3, random_state=42)),
         ({"mode": "parity"}, "clusters_in_plain_rounds", False),
@@ -60,3 +61,11 @@ def test_more_clusters_than_clients_are_refused(make):
     check_clusters(make(), 1)
     with pytest.raises(ValueError, match=r"huscf\.clusters: 5 clusters for 4 clients; take fewer"):
         check_clusters(make(**{"huscf.clusters": 5}), 4)
+
+
+def test_no_more_clients_are_averaged_than_a_round_has_to_have(make):
+    check_clusters(make(**{"privacy.min_cluster": 3, "min_clients": 3}), 3)
+    with pytest.raises(ValueError, match=r"privacy\.min_cluster is 3, but there are 2 clients"):
+        check_clusters(make(**{"privacy.min_cluster": 3, "min_clients": 3}), 2)
+    with pytest.raises(ValueError, match=r"min_cluster is 3, but min_clients is 2, .* set min_clients to 3"):
+        check_clusters(make(**{"privacy.min_cluster": 3, "min_clients": 2}), 4)

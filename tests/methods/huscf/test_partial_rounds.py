@@ -442,3 +442,39 @@ def test_with_all_clients_in_each_round_nothing_of_this_runs(half, monkeypatch):
     monkeypatch.setattr(ClusteredAveraging, "common_blocks", refused)
     monkeypatch.setattr(SplitExecutor, "keep_common", refused)
     half("all", fraction_train=1.0, rounds=3, **MODES["parted"])
+
+
+LEAST_TWO = {"privacy.min_cluster": 2, "min_clients": 2}
+
+
+def test_a_cluster_of_which_one_client_is_there_keeps_its_blocks(make):
+    training = make(TWO_AND_TWO, (0, 0, 1), **LEAST_TWO, **{"huscf.bodies": "shared"})
+    training.train()
+    method = training.method
+    before = dict(method.models.blocks)
+    training.train(clients=[0, 1, 3])
+    assert method.clusters() == {0: 0, 1: 0, 2: 1, 3: 1}
+    assert method.models.blocks[1] is before[1]
+    assert method.models.blocks[0] is not before[0]
+
+
+def test_so_it_does_once_bodies_have_parted(make):
+    training = make(TWO_AND_TWO, TWO_AND_TWO, **LEAST_TWO)
+    training.train()
+    assert "bodies of its own" in training.train().outcome.notes[0]
+    method = training.method
+    before = kept(method.models.blocks[1])
+    facts = training.train(clients=[0, 1, 3]).outcome.clients
+    assert_same_to_the_bit(flatten_blocks(method.models.blocks[1]), flatten_blocks(before))
+    assert (facts[3]["weight"], facts[0]["weight"] + facts[1]["weight"]) == (0.0, pytest.approx(1))
+
+
+@pytest.mark.parametrize("initialisation", ["common", "per-client"])
+def test_a_first_round_that_is_too_small_changes_nothing_that_clients_begin_with(make, initialisation):
+    training = make(TWO_AND_TWO, **LEAST_TWO, **{"huscf.initialisation": initialisation})
+    before = training.method.orders(1, [0, 3])
+    training.train(clients=[0])
+    after = training.method.orders(2, [0, 3])
+    assert before.groups.keys() == after.groups.keys()
+    for name, parts in before.groups.items():
+        assert_same_to_the_bit(after.groups[name]["segments"], parts["segments"])
