@@ -51,6 +51,10 @@ class PrivacySection(Section):
             client is sent an average of fewer clients' blocks. It does not guard against the server, which
             gets every client's blocks; nor against clients who put together what they know, one less than
             this; nor against what comparing rounds shows. Needs at least as many ``min_clients``.
+        send_losses: clients tell the server the mean losses of their training, which say how well a model
+            fits their images. False: they stay on the client, with every method, and nobody is shown any;
+            whether a loss is finite is told all the same, since the client drops out if not. Scores of models
+            are something else, and cross as the method lists them.
     """
 
     local_discriminator: bool = False
@@ -61,3 +65,4 @@ class PrivacySection(Section):
     discriminator_steps: PositiveInt = 1
     noise: Literal["secret", "seeded"] = "secret"
     min_cluster: PositiveInt = 1
+    send_losses: bool = True

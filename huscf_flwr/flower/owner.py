@@ -249,8 +249,8 @@ def check_required_privacy(context: Context, config: RunConfig) -> None:
 
 
 def _switches() -> list[str]:
-    """Return the settings of privacy that are on or off."""
-    return [name for name, field in PrivacySection.model_fields.items() if field.annotation is bool]
+    """Return the settings of privacy that are off unless a run says otherwise."""
+    return [name for name, field in PrivacySection.model_fields.items() if field.default is False]
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from huscf_flwr.conf_files import ConfError, did_you_mean
 from huscf_flwr.config import PRIVACY_NEEDS, MethodSettings, RunConfig
 from huscf_flwr.methods.contract import Method, keeps_models
+from huscf_flwr.methods.sent_losses import honoured
 
 __all__ = ["BUILT_IN", "method_named", "method_of", "resolved"]
 
@@ -128,6 +129,8 @@ def _check_privacy(config: RunConfig, method: type[Method]) -> None:
     for name in sorted(asked.keys() - method.privacy):
         honouring = [known for known in BUILT_IN if name in method_named(known).variant(config).privacy]
         instead = f"take a method that does: {', '.join(honouring)}" if honouring else PRIVACY_NEEDS[name]
+    for name in sorted(asked.keys() - honoured(method)):
+        honouring = [known for known in BUILT_IN if name in honoured(method_named(known).variant(config))]
         raise ConfError(
             f"privacy.{name} is {asked[name]}, but method '{config.method}' does not honour it: remove it, "
             f"or {instead}"

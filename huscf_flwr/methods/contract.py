@@ -259,7 +259,7 @@ class Method(ABC):
     version: ClassVar[int] = 1
     """Of what the method computes; a higher one says that results of earlier versions are not its own."""
     privacy: ClassVar[frozenset[str]] = frozenset()
-    """The settings of ``PrivacySection`` that it honours; others must be at their defaults."""
+    """The settings of ``PrivacySection`` that it honours, but for ``send_losses``, which is the run's."""
     pools_domains: ClassVar[bool] = False
     """A client is a whole domain, with what all of that domain's clients hold: ``PooledImages``.
 

@@ -25,6 +25,7 @@ from huscf_flwr.methods.contract import (
     Tensors,
     Upload,
 )
+from huscf_flwr.methods.sent_losses import losses_sent
 from huscf_flwr.run.client_files import (
     ClientFileError,
     check_images,
@@ -310,7 +311,8 @@ class Host:
                 keep_last=self._config.checkpoint.keep_last,
             )
         self._kept[client] = kept
-        return replace(upload, losses=losses, times=timer.times().get(client), kept=kept)
+        sent = {name: losses[name] for name in losses_sent(type(member), self._config) if name in losses}
+        return replace(upload, losses=sent, times=timer.times().get(client), kept=kept)
 
 
 class _Leaving:

@@ -24,6 +24,7 @@ from huscf_flwr.methods.contract import (
     selected,
 )
 from huscf_flwr.methods.crossing import misfit
+from huscf_flwr.methods.sent_losses import losses_sent
 from huscf_flwr.run.host import Assignment, EvaluationOrder
 from huscf_flwr.seeding import numpy_stream
 from huscf_flwr.session import (
@@ -317,8 +318,8 @@ def _record_orders(ledger: Ledger, orders: Orders, clients: Sequence[int]) -> No
 
 
 def _check_losses(method: Method, client: int, losses: Losses) -> None:
-    """Raise ``ValueError`` unless they are those that are listed; without lock-step some may be left out."""
-    found, listed = losses.keys(), set(method.client.losses)
+    """Raise ``ValueError`` unless they are those that cross; without lock-step some may be left out."""
+    found, listed = losses.keys(), set(losses_sent(method.client, method.config))
     some = found and found < listed and issubclass(method.client, MessageClient)
     if found != listed and not some:
         raise ValueError(f"client {client} sent losses {sorted(found)}, not {sorted(listed)}")

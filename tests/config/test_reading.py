@@ -190,6 +190,7 @@ CHANGED = {
     "privacy.discriminator-steps": 4,
     "privacy.noise": "seeded",
     "privacy.min-cluster": 3,
+    "privacy.send-losses": False,
 }
 
 

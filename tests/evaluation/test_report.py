@@ -271,6 +271,12 @@ def test_numbers_of_a_strangers_method_have_charts_and_columns(tmp_path):
     assert {"0.250", "2.500"} <= set(Page(report_of(tmp_path)).cells)
 
 
+def test_losses_that_clients_keep_for_themselves_have_no_chart(tmp_path):
+    records = [fedgan_round_record(number, rounds=2) | {"losses": {}} for number in (1, 2)]
+    write_metrics(tmp_path, [{**each, "clients": [{"id": 0, "losses": {}}]} for each in records])
+    assert "Loss" not in [chart.title for chart in charts(read_run(tmp_path))]
+
+
 def test_a_run_that_died_tells_how_far_it_came(tmp_path):
     folder = write_run(tmp_path / "run", rounds=10, pictured=())
     (folder / "summary.json").unlink()

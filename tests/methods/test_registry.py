@@ -231,3 +231,12 @@ def test_a_setting_of_privacy_that_a_method_does_not_honour_is_refused(offer, mo
         method_of(RunConfig(method=named, **asked))
     for said in ("privacy.local_discriminator is True", named, "take a method that does: first"):
         assert said in str(caught.value)
+
+
+def test_losses_are_kept_back_for_every_method_whose_clients_have_some(offer):
+    for name in BUILT_IN:
+        method_of(RunConfig.model_validate({"method": name, "privacy": {"send_losses": False}}))
+    silent = type("Silent", (LocalGeneratorClient,), {"losses": ()})
+    mine = offer(method(client=silent, crossing=Crossing(scores=("fidelity",))))
+    with pytest.raises(ConfError, match=r"privacy.send_losses is False, but method .* does not honour it"):
+        method_of(RunConfig.model_validate({"method": mine, "privacy": {"send_losses": False}}))
