@@ -55,6 +55,12 @@ class PrivacySection(Section):
             fits their images. False: they stay on the client, with every method, and nobody is shown any;
             whether a loss is finite is told all the same, since the client drops out if not. Scores of models
             are something else, and cross as the method lists them.
+        count_step: clients of FedGAN and HFL-GAN round the number of their images to a multiple of this, at
+            least to one, before anybody is told; weights and batches of a round follow it, since networks
+            that are sent count the batches that they have seen. The server and other clients then know the
+            number no better, but for what the networks themselves have learnt of the images. Where a
+            device judges a product it tells the number of its test images as it is. Other methods refuse
+            this: HuSCF-GAN's server sees the sizes of batches, others are told counts of labels.
     """
 
     local_discriminator: bool = False
@@ -66,3 +72,4 @@ class PrivacySection(Section):
     noise: Literal["secret", "seeded"] = "secret"
     min_cluster: PositiveInt = 1
     send_losses: bool = True
+    count_step: PositiveInt = 1

@@ -12,7 +12,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.batches import RoundBatches
-from huscf_flwr.methods.contract import MessageClient, Order, Tensors, Upload
+from huscf_flwr.methods.contract import Description, MessageClient, Order, Tensors, Upload
 from huscf_flwr.models import ModelSpec, all_block_keys, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import PathPart
@@ -61,6 +61,16 @@ class WholeNetworksClient(MessageClient):
             )
         return self._networks
 
+    @property
+    def told_samples(self) -> int:
+        """The number of images that others are told of, at least one ``privacy.count_step``."""
+        step = self.config.privacy.count_step
+        return step * max(1, (len(self.images) + step // 2) // step)
+
+    def describe(self) -> Description:
+        """Return the device and ``told_samples``."""
+        return Description(samples=self.told_samples, device=self.profile)
+
     def begin_round(self, number: int) -> None:
         """Let ``train`` take the batches of round ``number``."""
         self._round = number
@@ -72,8 +82,11 @@ class WholeNetworksClient(MessageClient):
 
     @property
     def steps(self) -> int:
-        """Batches of a round: the local epochs, each a pass over the client's own images."""
-        return self.config.local_epochs * math.ceil(len(self.images) / self.batch_size)
+        """Batches of a round: the local epochs, each a pass over the client's own images.
+
+        With their number rounded it is a little less, or goes on into the next pass: networks count batches.
+        """
+        return self.config.local_epochs * math.ceil(self.told_samples / self.batch_size)
 
     def train(self) -> Iterator[Losses]:
         """Train on the round's batches."""

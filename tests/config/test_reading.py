@@ -191,6 +191,7 @@ CHANGED = {
     "privacy.noise": "seeded",
     "privacy.min-cluster": 3,
     "privacy.send-losses": False,
+    "privacy.count-step": 50,
 }
 
 

@@ -53,6 +53,7 @@ class FedGAN(Method):
     Settings: ClassVar = FedGANSettings
     client: ClassVar = FedGANClient
     crossing: ClassVar = CROSSING
+    privacy: ClassVar = frozenset({"count_step"})
 
     def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
         super().__init__(config, clients)

@@ -67,6 +67,7 @@ class HFLGAN(Method):
     Settings: ClassVar = HFLGANSettings
     client: ClassVar = HFLGANClient
     crossing: ClassVar = CROSSING
+    privacy: ClassVar = frozenset({"count_step"})
 
     def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
         super().__init__(config, clients)
