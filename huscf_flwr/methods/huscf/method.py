@@ -320,8 +320,7 @@ class HuSCF(Method):
         It is not needed as long as all clients are in each round.
         """
         everybody = self.models.of_client.keys() == self.clients.keys()
-        some_absent = self.memory.known(blocks) is not None
-        if everybody and not (some_absent and self._may_leave_behind(number + 1)):
+        if everybody and (self.memory.known(blocks) is None or not self._may_leave_behind(number + 1)):
             return None
         return self.averaging.common_blocks(blocks, self.bodies.segments.states(), result.global_weights)
 
