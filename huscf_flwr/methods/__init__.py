@@ -126,11 +126,9 @@ def _check_privacy(config: RunConfig, method: type[Method]) -> None:
         for name, field in type(config.privacy).model_fields.items()
         if (value := getattr(config.privacy, name)) != field.default
     }
-    for name in sorted(asked.keys() - method.privacy):
-        honouring = [known for known in BUILT_IN if name in method_named(known).variant(config).privacy]
-        instead = f"take a method that does: {', '.join(honouring)}" if honouring else PRIVACY_NEEDS[name]
     for name in sorted(asked.keys() - honoured(method)):
         honouring = [known for known in BUILT_IN if name in honoured(method_named(known).variant(config))]
+        instead = f"take a method that does: {', '.join(honouring)}" if honouring else PRIVACY_NEEDS[name]
         raise ConfError(
             f"privacy.{name} is {asked[name]}, but method '{config.method}' does not honour it: remove it, "
             f"or {instead}"

@@ -38,8 +38,7 @@ class HuSCFPrivate(HuSCF):
 
     client: ClassVar[type[HuSCFClient]] = HuSCFPrivateClient
     crossing: ClassVar = CROSSING_PRIVATE
-    privacy: ClassVar = frozenset(PrivacySection.model_fields) - {"activation_noise"}
-    privacy: ClassVar = frozenset(PrivacySection.model_fields) - {"count_step"}
+    privacy: ClassVar = frozenset(PrivacySection.model_fields) - {"activation_noise", "count_step"}
     sees: ClassVar[type[Observation]] = NoObservation
 
     @classmethod
