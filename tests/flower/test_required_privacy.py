@@ -86,8 +86,9 @@ def test_a_device_remembers_what_was_spent_in_other_trainings_and_leaves_when_it
     service = Service(config, server, {0: 30})
     assert set(service.ask(service.request(), context(config, **node)).uploads) == {0}
 
-    service = Service(config, server, {0: 30})
-    with pytest.raises(SessionError, match=r"client 0: of privacy\.epsilon 5 at delta 1e-05, .* is spent"):
+    node["client_id"] = 1
+    service = Service(config, server, {1: 30})
+    with pytest.raises(SessionError, match=r"client 1: of privacy\.epsilon 5 at delta 1e-05, .* is spent"):
         service.ask(service.request(), context(config, **node))
 
 
