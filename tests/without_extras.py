@@ -16,6 +16,7 @@ NAMES = {
     "protobuf": "google",
     "grpcio": "grpc",
     "flwr-datasets": "flwr_datasets",
+    "dp-accounting": "dp_accounting",
 }
 """What a distribution is called where it is imported, if that is another name."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

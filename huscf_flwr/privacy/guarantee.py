@@ -8,7 +8,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.run.run_folder import read_metrics
 
 NONE = "none"
-UNIT = "one labelled image of one client, over all trainings on its device"
+UNIT = "the content of one labelled image of one client, over all trainings on its device"
 
 
 def spent_epsilon(config: RunConfig, folder: Path) -> float | None:

@@ -29,7 +29,7 @@ def test_it_is_the_largest_epsilon_that_was_told_and_seeded_noise_guarantees_not
 
     assert guarantee(secret, secret.folder) == "epsilon 2 at delta 1e-05"
     assert guarantee(seeded, seeded.folder) == "epsilon 2 at delta 1e-05, had its noise been secret"
-    assert "for one labelled image of one client, over all trainings" in sentence(secret, secret.folder)
+    assert "for the content of one labelled image of one client, over" in sentence(secret, secret.folder)
 
 
 def test_without_noise_there_is_none(tmp_path):
