@@ -77,6 +77,15 @@ class SpentBudget:
         return self._may_repeat and spent.training == training and spent.round >= number
 
 
+def all_spent(folder: Path) -> list[list[Releases]]:
+    """Return what each client has spent whose file is below ``folder``; on a server of devices none is.
+
+    Raises ``SpentBudgetError`` if one of them cannot be read.
+    """
+    paths = sorted((folder / _FOLDER).glob("*.json"))
+    return [[release for each in _read(path) for release in each.releases] for path in paths]
+
+
 def copy_spent(folder: Path, to: Path) -> None:
     """Copy what all clients have spent, if they have spent any, into the folder ``to`` of another run."""
     if (folder / _FOLDER).is_dir():
