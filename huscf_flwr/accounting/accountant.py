@@ -1,8 +1,9 @@
 """Epsilon at a delta of the Poisson-sampled Gaussian mechanism, whose steps DP-SGD takes (arXiv 1607.00133).
 
-Neighbours are two sets of images of which one has one image more. In each step an image takes part with the
-sampling rate, apart from all others; of each that does, something of a norm of at most the clip goes into a
-sum, to which Gaussian noise of the noise multiplier times the clip is added.
+Neighbours are two sets of images of which one has one image more; that covers two of equal size, of which
+one has nothing in the place of an image. In each step an image takes part with the sampling rate, apart from
+all others; of each that does, something of a norm of at most the clip goes into a sum, to which Gaussian
+noise of the noise multiplier times the clip is added.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from functools import cache
 from typing import Any, Literal
 
 from huscf_flwr.accounting.releases import BudgetSpentError, Releases
-from huscf_flwr.conf_files import ConfError
+from huscf_flwr.extras import extra
 
-_PACKAGE = "dp_accounting"
+_PACKAGES = ("dp_accounting", "scipy")
 _STEP_OF_LOSS = 1e-3
 """Width of the intervals of privacy loss; it is rounded up, so that a coarser one never claims too little."""
 _TOLERANCE = 1e-3
@@ -30,12 +31,11 @@ By = Literal["pld", "rdp"]
 
 
 def check_accounting() -> None:
-    """Raise ``ConfError`` if the package that counts is not installed."""
-    if importlib.util.find_spec(_PACKAGE) is None:
-        raise ConfError(
-            "privacy.epsilon is set, but the package that counts what is spent, dp-accounting, is not "
-            "installed; install it with pip install 'huscf-flwr[privacy]'"
-        )
+    """Raise ``MissingExtraError`` if what counts is not installed; it is not imported, which takes long."""
+    with extra("privacy", "privacy.epsilon"):
+        for package in _PACKAGES:
+            if importlib.util.find_spec(package) is None:
+                raise ModuleNotFoundError(f"No module named '{package}'")
 
 
 def epsilon_of(releases: Sequence[Releases], delta: float, by: By = "pld") -> float:
@@ -83,7 +83,8 @@ def _epsilon_of(releases: tuple[Releases, ...], delta: float, by: By) -> float:
 def _noise_multiplier_for(
     epsilon: float, delta: float, sampling_rate: float, steps: int, spent: tuple[Releases, ...]
 ) -> float:
-    from scipy.optimize import brentq  # noqa: PLC0415 - a ClientApp starts without it
+    with extra("privacy", "privacy.epsilon"):
+        from scipy.optimize import brentq  # noqa: PLC0415 - a ClientApp starts without it
 
     before = _epsilon_of(spent, delta, "pld")
     if before > _ALL * epsilon:
@@ -113,7 +114,8 @@ def _noise_multiplier_for(
 
 
 def _accountant(by: By) -> Any:
-    from dp_accounting import NeighboringRelation, pld, rdp  # noqa: PLC0415 - an extra, and slow
+    with extra("privacy", "privacy.epsilon"):
+        from dp_accounting import NeighboringRelation, pld, rdp  # noqa: PLC0415 - slow
 
     neighbours = NeighboringRelation.ADD_OR_REMOVE_ONE
     if by == "rdp":
@@ -122,6 +124,7 @@ def _accountant(by: By) -> Any:
 
 
 def _event(sampling_rate: float, noise_multiplier: float) -> Any:
-    import dp_accounting  # noqa: PLC0415 - an extra, and slow
+    with extra("privacy", "privacy.epsilon"):
+        import dp_accounting  # noqa: PLC0415 - slow
 
     return dp_accounting.PoissonSampledDpEvent(sampling_rate, dp_accounting.GaussianDpEvent(noise_multiplier))

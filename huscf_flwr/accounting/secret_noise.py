@@ -15,13 +15,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from torch import Tensor
 
 from huscf_flwr.seeding import PathPart, derive_seed
 
-_BITS = 53
-"""That a float64 has between 0 and 1."""
+_BITS = 52
+"""Of a float64's 53: the last one is for the middle, without which the largest number would be one."""
 
 
 def secret_key() -> bytes:
@@ -47,10 +46,10 @@ class KeyedStream:
 
     def normal_like(self, tensor: Tensor, deviation: float) -> Tensor:
         """Return normal noise of standard ``deviation`` in the shape, type and place of ``tensor``."""
-        noise = torch.from_numpy(deviation * ndtri(self._uniform(tensor.numel())))
+        noise = deviation * torch.special.ndtri(torch.from_numpy(self._uniform(tensor.numel())))
         return noise.view(tensor.shape).to(tensor)
 
     def _uniform(self, count: int) -> NDArray[np.float64]:
-        """Return numbers strictly between 0 and 1: the middles of 2^53 equal parts."""
+        """Return numbers strictly between 0 and 1: the middles of 2^52 equal parts."""
         drawn = np.frombuffer(self._encryptor.update(bytes(8 * count)), np.uint64) >> np.uint64(64 - _BITS)
         return (drawn.astype(np.float64) + 0.5) * 2.0**-_BITS

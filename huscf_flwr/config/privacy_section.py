@@ -32,10 +32,11 @@ class PrivacySection(Section):
             the server knows, so that such a run cannot be repeated to the bit.
         epsilon: each client of HuSCF-GAN trains its discriminator with differential privacy, and leaves a
             training before more than this is spent of the privacy of its images, at ``delta``. The unit is
-            one labelled image of one client in all trainings that it has had on its device; the adversary is
-            everybody, and sees all that crosses. How many images a client has, its device and the times that
-            it takes are not protected. Needs ``local_discriminator``, ``huscf.clusters: 1`` and
-            ``huscf.weighting: samples``, and the extra ``privacy``: ``pip install 'huscf-flwr[privacy]'``.
+            the content of one labelled image of one client, or nothing in its place, in all trainings that it
+            has had on its device; the adversary is everybody, and sees all that crosses. How many images a
+            client has, its device and the times that it takes are not protected. Needs
+            ``local_discriminator``, ``huscf.clusters: 1`` and ``huscf.weighting: samples``, and the
+            extra ``privacy``: ``pip install 'huscf-flwr[privacy]'``.
         delta: probability that the guarantee of ``epsilon`` fails; less than one in the number of images.
         clip: the gradient of each real image's loss is scaled down to this norm before noise is added, and
             so is that of the fakes' mean loss, so that neither outweighs the other.

@@ -39,7 +39,10 @@ _KEYS = (
     "root-certificates",
     "require-privacy",
     "largest-epsilon",
+    "largest-delta",
 )
+_LARGEST_DELTA = 1e-5
+"""With which an epsilon is meant whose owner names no delta."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,22 @@ class Owner:
     """Whether it is logged what is odd about its images, and what was done with them."""
     largest_epsilon: float | None = None
     """What may be spent of the privacy of its images at most, whatever a run says."""
+    largest_delta: float | None = None
+    """Probability with which that may fail at most, likewise."""
 
     def own_settings(self, config: RunConfig) -> RunConfig:
         """Return the settings of a run as this client has them.
 
-        With the architecture of its classifier, noise that nobody else can draw, and the epsilon that its
-        owner allows if the run's is larger.
+        With the architecture of its classifier, noise that nobody else can draw, and the epsilon and delta
+        that its owner allows if the run's are larger.
         """
-        privacy = config.privacy.model_copy(update={"noise": "secret"})
-        if privacy.epsilon is not None and self.largest_epsilon is not None:
-            least = min(privacy.epsilon, self.largest_epsilon)
-            privacy = privacy.model_copy(update={"epsilon": least})
-        config = config.model_copy(update={"privacy": privacy})
+        privacy: dict[str, object] = {"noise": "secret"}
+        if config.privacy.epsilon is not None:
+            limits = {"epsilon": self.largest_epsilon, "delta": self.largest_delta}
+            for name, limit in limits.items():
+                if limit is not None:
+                    privacy[name] = min(getattr(config.privacy, name), limit)
+        config = config.model_copy(update={"privacy": config.privacy.model_copy(update=privacy)})
         if self.architecture is None:
             return config
         own = config.classifier.model_copy(update={"member": self.architecture})
@@ -163,7 +170,8 @@ def owner_of(context: Context) -> Owner | None:
         _number("architecture", node["architecture"]) if "architecture" in node else None,
         _text(node.get("image-column")),
         _text(node.get("label-column")),
-        largest_epsilon=_largest_epsilon(node),
+        largest_epsilon=_largest(node, "largest-epsilon"),
+        largest_delta=_largest_delta(node),
     )
 
 
@@ -185,19 +193,23 @@ def _number(key: str, value: object) -> int:
     return int(str(value))
 
 
-def _largest_epsilon(node: Mapping[str, object]) -> float | None:
-    if "largest-epsilon" not in node:
+def _largest(node: Mapping[str, object], key: str, below: float = math.inf) -> float | None:
+    if key not in node:
         return None
     try:
-        found = float(str(node["largest-epsilon"]))
+        found = float(str(node[key]))
     except ValueError:
         found = math.nan
-    if not 0 < found < math.inf:
-        raise ValueError(
-            f"node config: largest-epsilon is {node['largest-epsilon']}, but must be a number above 0; "
-            "correct it"
-        )
+    if not 0 < found < below:
+        span = "above 0" if below == math.inf else f"above 0 and below {below:g}"
+        raise ValueError(f"node config: {key} is {node[key]}, but must be a number {span}; correct it")
     return found
+
+
+def _largest_delta(node: Mapping[str, object]) -> float | None:
+    """Return what the owner allows; an epsilon alone is a promise only with a delta that is small."""
+    default = _LARGEST_DELTA if "largest-epsilon" in node else None
+    return _largest(node, "largest-delta", below=1.0) or default
 
 
 def root_certificates_of(context: Context) -> bytes | None:
@@ -240,12 +252,17 @@ def check_required_privacy(context: Context, config: RunConfig) -> None:
                 "would send more than their owner allows; run with it set to true, or without this SuperNode"
             )
 
-    limit = _largest_epsilon(context.node_config)
-    if limit is not None and config.privacy.epsilon is None:
-        raise RefusedSessionError(
-            f"largest-epsilon is {limit:g}, but the run has no privacy.epsilon, and so clients would send "
-            "what has no noise; run with one, or without this SuperNode"
-        )
+    node = context.node_config
+    limits = {
+        "largest-epsilon": _largest(node, "largest-epsilon"),
+        "largest-delta": _largest_delta(node),
+    }
+    for key, limit in limits.items():
+        if limit is not None and config.privacy.epsilon is None:
+            raise RefusedSessionError(
+                f"{key} is {limit:g}, but the run has no privacy.epsilon, and so clients would send what has "
+                "no noise; run with one, or without this SuperNode"
+            )
 
 
 def _switches() -> list[str]:

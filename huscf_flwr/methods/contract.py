@@ -222,6 +222,11 @@ def keeps_models(client: type[Client]) -> bool:
     return client.classifiers is not Client.classifiers or client.sampler is not Client.sampler
 
 
+def may_spend(client: type[Client]) -> bool:
+    """Return whether clients of this class spend of the privacy of their images, and count it."""
+    return client.charge is not Client.charge
+
+
 class MessageClient(Client):
     """A client that trains by itself; it lives for its turn, and goes on with what it kept in the next."""
 

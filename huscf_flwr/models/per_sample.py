@@ -33,6 +33,8 @@ def clipped_sum(
     """Return the sum over samples of the gradient of each one's loss, scaled down to a norm of ``clip``.
 
     Samples must not see each other, as they would in batch normalisation. Without a sample the sum is zero.
+    A gradient whose norm is not finite counts as zero, whatever the weights are, which somebody else may have
+    chosen: otherwise one image could make the sum something that is not finite, which noise does not hide.
 
     Args:
         blocks: a whole discriminator; its parameters that get no gradient are left out.
@@ -53,14 +55,23 @@ def clipped_sum(
         for some, theirs in zip(torch.split(images, at_once), torch.split(labels, at_once), strict=True):
             if not len(some):
                 continue
-            gradients = of_each(trained, some, theirs)
-            scales = clipping(gradients, clip)
-            for name, gradient in gradients.items():
-                total[name] += torch.tensordot(scales, gradient, dims=1)
+            for name, gradient in _clipped(of_each(trained, some, theirs), clip).items():
+                total[name] += gradient.sum(0)
     return total
 
 
-def clipping(gradients: Gradients, clip: float) -> Tensor:
-    """Return factors [B], at most one, that scale each sample's gradient [B, ...] to a norm of ``clip``."""
+def _clipped(gradients: Gradients, clip: float) -> Gradients:
+    """Return each sample's gradient [B, ...] scaled down to a norm of ``clip``, or zero if it has no norm.
+
+    No factor would do instead: none makes zero of what is infinite.
+    """
     norms = torch.stack([each.flatten(1).norm(dim=1) for each in gradients.values()]).norm(dim=0)
-    return torch.clamp(clip / norms, max=1.0)
+    scales = torch.clamp(clip / norms, max=1.0)
+
+    def of_all(per_sample: Tensor, gradient: Tensor) -> Tensor:
+        return per_sample.view(-1, *[1] * (gradient.dim() - 1))
+
+    return {
+        name: torch.where(of_all(norms.isfinite(), gradient), of_all(scales, gradient) * gradient, 0.0)
+        for name, gradient in gradients.items()
+    }

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from huscf_flwr.accounting import epsilon_of
 from huscf_flwr.config import RunConfig
+from huscf_flwr.run.checkpoint import client_folder
 from huscf_flwr.run.run_folder import read_metrics
+from huscf_flwr.run.spent_budget import all_spent
 
 NONE = "none"
-UNIT = "one labelled image of one client, over all trainings on its device"
+UNIT = "the content of one labelled image of one client, over all trainings on its device"
 
 
 def spent_epsilon(config: RunConfig, folder: Path) -> float | None:
     """Return the largest epsilon that a client of the run in ``folder`` has spent.
 
-    None if nothing bounds what its clients tell.
+    None if nothing bounds what its clients tell. What clients tell is what they had spent after a round that
+    ended; what virtual ones wrote down has what they spent in rounds that did not, too. Raises
+    ``MissingExtraError`` where that cannot be counted.
     """
     if config.privacy.epsilon is None:
         return None
     told = (client.get("epsilon", 0.0) for line in read_metrics(folder) for client in line["clients"])
-    return max(told, default=0.0)
+    written = (epsilon_of(spent, config.privacy.delta) for spent in all_spent(client_folder(folder)))
+    return max(*told, *written, 0.0)
 
 
 def guarantee(config: RunConfig, folder: Path) -> str:
@@ -28,6 +34,8 @@ def guarantee(config: RunConfig, folder: Path) -> str:
     if epsilon is None:
         return NONE
     bound = f"epsilon {epsilon:.3g} at delta {config.privacy.delta:g}"
+    if not all_spent(client_folder(folder)):
+        bound += ", of rounds that ended"
     return bound if config.privacy.noise == "secret" else f"{bound}, had its noise been secret"
 
 

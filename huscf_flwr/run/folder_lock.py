@@ -1,6 +1,6 @@
-"""Who writes into a folder: one process at a time.
+"""Who writes into a folder, or into a file: one process at a time.
 
-The lock is the system's, on a small file beside the folder, so that the folder itself may be moved. It ends
+The lock is the system's, on a small file beside it, so that it may itself be moved or replaced. It ends
 with the process that holds it, however that ends: nothing has to be cleaned up after a crash.
 """
 
@@ -31,14 +31,15 @@ class FolderInUseError(RuntimeError):
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which need not be there yet, for this process.
+def held(folder: Path, *, waits: bool = False) -> Iterator[None]:
+    """Hold ``folder``, which need not be there yet, or a file, for this process.
 
-    Raises ``FolderInUseError`` naming the process that holds it already, which may be this one.
+    If somebody holds it already, perhaps this process itself, it ``waits`` until that has ended, or raises
+    ``FolderInUseError`` naming the process.
     """
     path = _lock_file(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = _locked(path, folder)
+    handle = _locked(path, folder, waits=waits)
     try:
         yield
     finally:
@@ -70,13 +71,13 @@ def _lock_file(folder: Path) -> Path:
     return place.with_name(f".{place.name}.lock")
 
 
-def _locked(path: Path, folder: Path) -> int:
+def _locked(path: Path, folder: Path, *, waits: bool) -> int:
     """Return the open file that is the lock, once it is ours."""
     tries = 0
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             tries += 1
             problem = _in_use(folder, handle)

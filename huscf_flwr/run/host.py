@@ -126,7 +126,8 @@ class Host:
         A device ``may_have_lost_files``: its client then starts anew, and says so. In a simulation that is an
         error. A device also knows the hash of its client's images, ``images_of``, of which nobody else knows
         anything: what the client has kept is for these only. What is ``spent`` of their privacy is noted in
-        a folder that all trainings on a device share; by default in ``folder``.
+        a folder that all trainings on a device share, of which it is the only client; by default in
+        ``folder``, for each client by its id.
         """
         self._config = config
         self._method = method
@@ -134,7 +135,9 @@ class Host:
         self._folder = folder
         self._may_have_lost_files = may_have_lost_files
         self._images_of = images_of
-        self._spent = SpentBudget(spent or folder, may_repeat=config.privacy.noise == "seeded")
+        self._spent = SpentBudget(
+            spent or folder, of_device=spent is not None, may_repeat=config.privacy.noise == "seeded"
+        )
         self._clients: dict[int, Client] = {}
         self._kept: dict[int, Kept | None] = {}
 

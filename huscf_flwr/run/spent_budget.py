@@ -1,8 +1,9 @@
 """What clients have spent of the privacy of their images, in a file for each that no training removes.
 
-On a device it lies in the state folder, whatever the training and whatever the images are now: sets of
-images overlap, and an image must not get a new budget because another one was added. In a simulation, whose
-runs have nothing to do with each other, it lies in the run's folder.
+On a device it lies in the state folder, whatever the training, the client's id and the images are now: sets
+of images overlap, and an image must not get a new budget because another one was added, or because the
+device goes by another id. In a simulation, whose runs have nothing to do with each other, it lies in the
+run's folder.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from huscf_flwr.accounting import Releases
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.methods.contract import Client
+from huscf_flwr.methods.contract import Client, may_spend
+from huscf_flwr.run.folder_lock import held
 
 _FOLDER = "spent"
+_OWN = "own.json"
+"""Of a device that owns its images."""
 
 
 class SpentBudgetError(ValueError):
@@ -42,40 +46,50 @@ class _File(BaseModel):
 class SpentBudget:
     """What the clients of a host have spent, and what they spend next."""
 
-    def __init__(self, folder: Path, *, may_repeat: bool = False) -> None:
+    def __init__(self, folder: Path, *, of_device: bool = False, may_repeat: bool = False) -> None:
         """Read and write below ``folder``.
 
+        ``of_device``: what is spent is that of the device, whatever id its client goes by.
         ``may_repeat``: a round that is trained again draws the same noise, so it is counted once, and what
         was trained after it is forgotten: a simulation that resumes goes on as if it had not ended. New noise
         must be counted again, since both may have been seen.
         """
-        self._folder, self._may_repeat = folder, may_repeat
+        self._folder, self._of_device, self._may_repeat = folder, of_device, may_repeat
 
     def charge(self, member: Client, training: str, number: int, steps: int) -> None:
         """Let ``member`` say what the steps of round ``number`` spend, and write it down before they begin.
 
+        Waits while another process charges for the same images: neither may forget what the other spends.
         Raises ``BudgetSpentError`` if that is more than is left, and ``SpentBudgetError`` if nobody knows
         what is.
         """
-        path = _path(self._folder, member.client)
-        before = tuple(each for each in _read(path) if not self._is_repeated(each, training, number))
-        new = member.charge(steps, [release for each in before for release in each.releases])
-        if new:
-            spent = (*before, _Spent(training=training, round=number, releases=tuple(new)))
-            write_atomically(path, _File(spent=spent).model_dump_json(indent=1).encode())
+        if not may_spend(type(member)):
+            return
+        path = self._folder / _FOLDER / (_OWN if self._of_device else f"client-{member.client}.json")
+        with held(path, waits=True):
+            before = tuple(each for each in _read(path) if not self._is_repeated(each, training, number))
+            new = member.charge(steps, [release for each in before for release in each.releases])
+            if new:
+                spent = (*before, _Spent(training=training, round=number, releases=tuple(new)))
+                write_atomically(path, _File(spent=spent).model_dump_json(indent=1).encode())
 
     def _is_repeated(self, spent: _Spent, training: str, number: int) -> bool:
         return self._may_repeat and spent.training == training and spent.round >= number
+
+
+def all_spent(folder: Path) -> list[list[Releases]]:
+    """Return what each client has spent whose file is below ``folder``; on a server of devices none is.
+
+    Raises ``SpentBudgetError`` if one of them cannot be read.
+    """
+    paths = sorted((folder / _FOLDER).glob("*.json"))
+    return [[release for each in _read(path) for release in each.releases] for path in paths]
 
 
 def copy_spent(folder: Path, to: Path) -> None:
     """Copy what all clients have spent, if they have spent any, into the folder ``to`` of another run."""
     if (folder / _FOLDER).is_dir():
         shutil.copytree(folder / _FOLDER, to / _FOLDER)
-
-
-def _path(folder: Path, client: int) -> Path:
-    return folder / _FOLDER / f"client-{client}.json"
 
 
 def _read(path: Path) -> tuple[_Spent, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy.optimize import brentq
 from scipy.special import comb, logsumexp
+from scipy.stats import norm
 
 from huscf_flwr.accounting import BudgetSpentError, Releases, epsilon_of, noise_multiplier_for
 
@@ -39,6 +41,50 @@ def test_epsilon_is_that_of_a_computation_of_our_own_and_losses_bound_it_closer(
 
     assert by_divergences == pytest.approx(_own_epsilon(releases), rel=0.02)
     assert 0.7 * by_divergences < epsilon_of([releases], _DELTA) <= by_divergences
+
+
+def _deltas_of_one_step(q: float, z: float, epsilon: float) -> tuple[float, float]:
+    """Return delta if an image is removed, and if one is added: N(0, z) beside (1 - q) N(0, z) + q N(1, z).
+
+    Each is the integral of what one density has more than e^epsilon times the other. The first has more
+    above a place where the ratio of both is e^epsilon, the second below one where it is e^-epsilon.
+    """
+
+    def place(ratio: float) -> float:
+        return z * z * math.log((ratio - (1 - q)) / q) + 0.5
+
+    def mixed(x: float) -> float:
+        return float((1 - q) * norm.sf(x / z) + q * norm.sf((x - 1) / z))
+
+    above = place(math.exp(epsilon))
+    removed = mixed(above) - math.exp(epsilon) * float(norm.sf(above / z))
+    if math.exp(-epsilon) <= 1 - q:
+        return removed, 0.0
+    below = place(math.exp(-epsilon))
+    return removed, float(norm.cdf(below / z)) - math.exp(epsilon) * (1 - mixed(below))
+
+
+@pytest.mark.parametrize(("q", "z"), [(0.01, 0.5), (0.1, 0.7), (0.5, 1.0), (0.9, 2.0)])
+def test_of_one_step_epsilon_is_the_exact_one_and_never_below(q: float, z: float) -> None:
+    exact = brentq(lambda epsilon: max(_deltas_of_one_step(q, z, epsilon)) - _DELTA, 1e-9, 60.0)
+
+    assert exact <= epsilon_of([Releases(q, z, 1)], _DELTA) <= exact + 2e-3
+
+
+@pytest.mark.parametrize(("z", "steps"), [(1.0, 1), (4.0, 10), (30.0, 500)])
+def test_where_every_image_is_in_every_step_epsilon_is_that_of_the_gaussian_mechanism(
+    z: float, steps: int
+) -> None:
+    """Steps together are one of noise z / sqrt(steps); its delta is exact (arXiv 1805.06530, theorem 8)."""
+    mean = math.sqrt(steps) / z
+
+    def delta(epsilon: float) -> float:
+        more = math.exp(epsilon) * norm.cdf(-mean / 2 - epsilon / mean)
+        return float(norm.cdf(mean / 2 - epsilon / mean) - more)
+
+    exact = brentq(lambda epsilon: delta(epsilon) - _DELTA, 1e-9, 60.0)
+
+    assert exact * (1 - 1e-6) <= epsilon_of([Releases(1.0, z, steps)], _DELTA) <= 1.01 * exact
 
 
 def test_what_is_spent_adds_up_whatever_the_order_and_however_it_is_divided() -> None:

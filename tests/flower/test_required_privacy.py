@@ -77,6 +77,31 @@ def test_noise_is_secret_and_epsilon_no_more_than_the_owner_allows_whatever_the_
         assert (privacy.noise, privacy.epsilon) == ("secret", expected)
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, 1e-3),
+        ({"largest_epsilon": "2"}, 1e-5),
+        ({"largest_epsilon": "2", "largest_delta": "1e-4"}, 1e-4),
+        ({"largest_delta": "0.5"}, 1e-3),
+    ],
+)
+def test_delta_is_no_more_than_the_owner_allows_and_small_where_epsilon_is_limited(
+    images, tmp_path, limits, expected
+):
+    config = small_run(images, tmp_path, **METHODS["huscf-private"], **{"privacy.delta": 1e-3})
+    given = {"client_id": 0, "data_folder": str(tmp_path)}
+    assert owner_of(context(config, **given, **limits)).own_settings(config).privacy.delta == expected
+
+
+def test_a_limit_of_delta_that_is_no_probability_or_has_no_epsilon_is_refused(images, tmp_path):
+    config = small_run(images, tmp_path)
+    with pytest.raises(ValueError, match="largest-delta is 1, but must be a number above 0 and below 1"):
+        check_required_privacy(context(config, largest_delta="1"), config)
+    with pytest.raises(RefusedSessionError, match=r"largest-delta is 0\.01, but the run has no privacy"):
+        check_required_privacy(context(config, largest_delta="0.01"), config)
+
+
 @pytest.mark.slow
 def test_a_device_remembers_what_was_spent_in_other_trainings_and_leaves_when_it_is_all(
     images, tmp_path, server
@@ -86,8 +111,9 @@ def test_a_device_remembers_what_was_spent_in_other_trainings_and_leaves_when_it
     service = Service(config, server, {0: 30})
     assert set(service.ask(service.request(), context(config, **node)).uploads) == {0}
 
-    service = Service(config, server, {0: 30})
-    with pytest.raises(SessionError, match=r"client 0: of privacy\.epsilon 5 at delta 1e-05, .* is spent"):
+    node["client_id"] = 1
+    service = Service(config, server, {1: 30})
+    with pytest.raises(SessionError, match=r"client 1: of privacy\.epsilon 5 at delta 1e-05, .* is spent"):
         service.ask(service.request(), context(config, **node))
 
 

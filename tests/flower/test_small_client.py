@@ -16,7 +16,7 @@ from huscf_flwr.commands.main import app as huscf
 from huscf_flwr.flower.messages import DESCRIBE, DescribeRequest, EvaluateRequest
 from huscf_flwr.session.wire import ExecutorServer
 from tests.flower.handlers import Service, answered, ask, context, evaluation_of, trained
-from tests.run.builders import SMALL_FAMILY, small_run
+from tests.run.builders import METHODS, SMALL_FAMILY, small_run
 
 root = Path(sys.argv[1])
 server = ExecutorServer("127.0.0.1:0")
@@ -44,6 +44,11 @@ try:
     ask(DescribeRequest(clients=(0,)).to_records(), DESCRIBE, owner(judged, "pictures"))
 except Exception as error:
     found["pictures"] = str(error)
+private = run(**METHODS["huscf-private"])
+try:
+    ask(DescribeRequest(clients=(0,)).to_records(), DESCRIBE, owner(private))
+except Exception as error:
+    found["private"] = str(error)
 server.stop()
 for command in (["deploy", "key", str(root / "key")], ["run", "demo"], ["--help"]):
     result = CliRunner().invoke(huscf, command, env={"COLUMNS": "200"})
@@ -70,6 +75,10 @@ def test_a_device_trains_without_any_extra_and_says_which_one_it_lacks_for_more(
     assert found["drop-outs"].keys() == {"0"}
     assert missing.format("sklearn") in found["drop-outs"]["0"]
     assert "their format needs an extra of huscf-flwr that its device does not have" in found["pictures"]
+    assert found["private"] == (
+        "privacy.epsilon needs the extra 'privacy' (No module named 'dp_accounting'): pip install "
+        "'huscf-flwr[privacy]', or, in a checkout, pip install -e '.[privacy]'"
+    )
     assert (tmp_path / "key.pub").is_file()
     assert found["deploy"] == [0, f"{tmp_path / 'key'}\n{tmp_path / 'key.pub'}\n"]
     code, told = found["run"]

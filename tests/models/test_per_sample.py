@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -85,3 +87,24 @@ def test_with_group_normalisation_no_image_changes_what_another_one_gets_and_not
 
     assert torch.equal(network(images, labels)[0], network(changed, labels)[0])
     assert not list(network.buffers())
+
+
+@pytest.mark.parametrize("weight", [3e38, float("inf"), float("nan")])
+def test_a_gradient_that_is_not_finite_counts_as_zero_and_spoils_no_other(weight: float) -> None:
+    """Whoever sets the weights can make one image's gradient infinite: here, that of whatever has label 9."""
+    network = build_network(_spec(), "discriminator", dtype=torch.float32)
+    with torch.no_grad():
+        network.get_parameter("0.embedding.weight")[9] = weight * torch.linspace(-1, 1, 784)
+    images, labels = _samples(2)[0].float(), torch.tensor([0, 9])
+    finite, broken = map(_norm, _one_by_one(network, images, labels))
+    assert math.isfinite(finite)
+    assert not math.isfinite(broken)
+
+    alone, nothing, both = (
+        clipped_sum(network, images[at], labels[at], _loss, 1.0) for at in ([0], [1], [0, 1])
+    )
+
+    assert not any(bool(each.any()) for each in nothing.values())
+    assert _norm(alone) == pytest.approx(1.0)
+    for name, gradient in both.items():
+        torch.testing.assert_close(gradient, alone[name])

@@ -1,14 +1,17 @@
 """What a run guarantees is said with the unit, and only where there is something to say."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
+from huscf_flwr.accounting import Releases, epsilon_of
 from huscf_flwr.methods import resolved
 from huscf_flwr.privacy.audited_runs import AS_TRAINED, Audited
 from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.guarantee import guarantee, sentence
+from huscf_flwr.privacy.guarantee import guarantee, sentence, spent_epsilon
 from huscf_flwr.privacy.table import audit_table
+from huscf_flwr.run.checkpoint import client_folder
 from tests.run.builders import METHODS, small_run
 
 
@@ -27,9 +30,24 @@ def private(tmp_path):
 def test_it_is_the_largest_epsilon_that_was_told_and_seeded_noise_guarantees_nothing(private):
     secret, seeded = private("secret"), private("seeded")
 
-    assert guarantee(secret, secret.folder) == "epsilon 2 at delta 1e-05"
-    assert guarantee(seeded, seeded.folder) == "epsilon 2 at delta 1e-05, had its noise been secret"
-    assert "for one labelled image of one client, over all trainings" in sentence(secret, secret.folder)
+    ended = "epsilon 2 at delta 1e-05, of rounds that ended"
+    assert guarantee(secret, secret.folder) == ended
+    assert guarantee(seeded, seeded.folder) == f"{ended}, had its noise been secret"
+    assert "for the content of one labelled image of one client, over" in sentence(secret, secret.folder)
+
+
+def test_what_virtual_clients_wrote_down_counts_whether_a_round_has_ended_or_not(private):
+    config = private("secret")
+    for client, steps in ((0, 100), (1, 4)):
+        spent = [{"training": "first", "round": 3, "releases": [asdict(Releases(0.2, 1.0, steps))]}]
+        path = client_folder(config.folder) / "spent" / f"client-{client}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"spent": spent}))
+
+    largest = epsilon_of([Releases(0.2, 1.0, 100)], 1e-5)
+    assert largest > 2
+    assert spent_epsilon(config, config.folder) == largest
+    assert guarantee(config, config.folder) == f"epsilon {largest:.3g} at delta 1e-05"
 
 
 def test_without_noise_there_is_none(tmp_path):
@@ -41,6 +59,7 @@ def test_it_is_shown_where_nothing_was_attacked_and_exceeds_no_ceiling(private):
     config = private("secret")
     audited = Audited(config, AS_TRAINED, 2, (), (), None)
 
-    assert audited.as_json()["guarantee"] == "epsilon 2 at delta 1e-05"
-    assert list(audit_table([audited]).columns[-1].cells) == ["epsilon 2 at delta 1e-05"]
+    bound = "epsilon 2 at delta 1e-05, of rounds that ended"
+    assert audited.as_json()["guarantee"] == bound
+    assert list(audit_table([audited]).columns[-1].cells) == [bound]
     assert not list(Ceilings.of(["psnr=20"]).exceeded(audited))

@@ -9,6 +9,7 @@ import torch
 
 from huscf_flwr.methods import BUILT_IN, method_of
 from huscf_flwr.methods.contract import keeps_models
+from huscf_flwr.methods.huscf.private_client import HuSCFPrivateClient
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from tests.quick import OF_EACH_KIND, mostly_slow, with_each
@@ -80,6 +81,30 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make):
     assert_same_run(rest, whole)
     assert repeatable(read_metrics(rest)) == repeatable(read_metrics(whole))
     assert evaluations(rest)[-1:] == evaluations(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", ["huscf-private"], indirect=True)
+def test_with_secret_noise_a_resumed_run_counts_a_round_twice_and_comes_to_its_end(make, monkeypatch):
+    settings = {"rounds": 3, "privacy.noise": "secret"}
+    config, upload, uploads = make("a", **settings), HuSCFPrivateClient.upload, []
+
+    def crash_in_the_second_round(member):
+        uploads.append(member.client)
+        if uploads.count(member.client) == 2:
+            raise RuntimeError("switched off")
+        return upload(member)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="switched off"):
+        patch.setattr(HuSCFPrivateClient, "upload", crash_in_the_second_round)
+        train(config)
+    folder = train(make("a", resume=config.folder, **settings))
+
+    lines = read_metrics(folder)
+    assert took_part(folder) == [everybody(folder)] * 3
+    assert all(4.9 < client["epsilon"] <= 5.0 for client in lines[-1]["clients"])
+    for path in folder.rglob("spent/*.json"):
+        assert [each["round"] for each in json.loads(path.read_text())["spent"]] == [1, 2, 2, 3]
 
 
 @pytest.mark.parametrize(("make", "hosts"), mostly_slow(with_each(ALL, [1, 2]), *QUICK), indirect=["make"])

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,26 @@ def test_a_dead_process_holds_nothing(holder, tmp_path, number):
     check_free(tmp_path / "run")
     with held(tmp_path / "run"), pytest.raises(FolderInUseError, match=rf"process {os.getpid()} "):
         check_free(tmp_path / "run")
+
+
+def test_whoever_waits_has_it_once_the_other_one_has_ended(holder, tmp_path):
+    def wait():
+        with held(tmp_path / "run", waits=True):
+            return holder.poll()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait)
+        while not _is_opened(tmp_path / ".run.lock"):
+            pass
+        assert not waiting.done()
+        holder.kill()
+        holder.wait()
+        assert waiting.result() is not None
+
+
+def _is_opened(path):
+    """Whether this process has the file open."""
+    return any(os.path.realpath(each) == str(path) for each in Path("/proc/self/fd").iterdir())
 
 
 def test_whoever_is_in_the_same_process_is_refused_too(tmp_path):

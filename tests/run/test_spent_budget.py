@@ -1,5 +1,7 @@
 """What is spent of the privacy of images: written down first, and never forgotten by accident."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import pytest
 
 from huscf_flwr.accounting import BudgetSpentError, Releases
@@ -41,6 +43,36 @@ def test_a_round_knows_what_all_rounds_and_trainings_before_it_have_spent(tmp_pa
         SpentBudget(tmp_path).charge(spender, "third", 1, 3)
     SpentBudget(tmp_path).charge(spender, "third", 1, 1)
     assert spender.spent == [3, 3, 3]
+
+
+def test_of_two_that_are_charged_at_the_same_time_neither_is_forgotten(tmp_path, spender):
+    """The second begins while the first is still looking for its noise."""
+    others = []
+
+    class Slow(Spender):
+        def charge(self, steps, spent):
+            others.append(pool.submit(SpentBudget(tmp_path).charge, spender, "second", 1, 4))
+            assert wait(others, timeout=0.2).not_done
+            return super().charge(steps, spent)
+
+    slow = Slow(3, spender.images, DEVICE, spender.config)
+    with ThreadPoolExecutor(1) as pool:
+        SpentBudget(tmp_path).charge(slow, "first", 1, 3)
+        others[0].result()
+
+    assert spender.spent == [3]
+    SpentBudget(tmp_path).charge(spender, "third", 1, 1)
+    assert spender.spent == [3, 4]
+    assert [path.name for path in (tmp_path / "spent").iterdir()] == ["client-3.json"]
+
+
+def test_a_device_has_one_budget_whatever_id_it_goes_by_and_virtual_clients_one_each(tmp_path, spender):
+    other = Spender(4, spender.images, DEVICE, spender.config)
+    for of_device, spent in ((False, []), (True, [3])):
+        folder = tmp_path / str(of_device)
+        for member in (spender, other):
+            SpentBudget(folder, of_device=of_device).charge(member, "first", 1, 3)
+        assert other.spent == spent
 
 
 def test_a_round_that_is_trained_again_is_counted_again_since_its_noise_is_new(tmp_path, spender):

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from huscf_flwr.accounting import BudgetSpentError, Releases, epsilon_of, noise_multiplier_for
+from huscf_flwr.accounting import Releases, check_accounting, epsilon_of, noise_multiplier_for
 from huscf_flwr.accounting.secret_noise import KeyedStream, secret_key, seeded_key
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
@@ -25,7 +25,7 @@ from huscf_flwr.split.private_learning import PrivateLearning, PrivateSteps
 from huscf_flwr.split.segments import TrainedBlocks
 
 _NOISE = "privacy.noise_multiplier"
-"""Among what it keeps: the noise, which stays the same from round to round."""
+"""Among what it keeps: the noise, which stays the same from round to round as long as it lasts."""
 
 
 class _Begun(NamedTuple):
@@ -49,6 +49,7 @@ class HuSCFPrivateClient(HuSCFClient):
     """Each step has samples of its own."""
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
+        check_accounting()
         check_labels_stay(config)
         super().__init__(client, images, device, config)
         self._noise_multiplier: float | None = None
@@ -58,12 +59,7 @@ class HuSCFPrivateClient(HuSCFClient):
 
     def describe(self) -> Description:
         """Return what the server is told; raises ``ValueError`` if ``privacy.delta`` promises nothing."""
-        delta, count = self.config.privacy.delta, len(self.images)
-        if delta * count >= 1:
-            raise ValueError(
-                f"privacy.delta is {delta:g}, but client {self.client} has {count} images: to publish one of "
-                f"them would be allowed; take less than {1 / count:.2g}"
-            )
+        self._check_delta()
         return super().describe()
 
     def begin(self, number: int, order: Order) -> None:
@@ -79,28 +75,25 @@ class HuSCFPrivateClient(HuSCFClient):
     def charge(self, steps: int, spent: Sequence[Releases]) -> Sequence[Releases]:
         """Return what the round spends, with noise that lasts for all steps that are left when it is chosen.
 
-        Raises ``BudgetSpentError`` if more than ``privacy.epsilon`` would be spent.
+        It is chosen again where it would not last any more: rounds that were trained twice have spent more
+        than was foreseen. Raises ``BudgetSpentError`` if no noise is large enough, and ``ValueError`` if
+        ``privacy.delta`` promises nothing.
         """
-        privacy = self.config.privacy
+        self._check_delta()
+        privacy, left = self.config.privacy, max(steps, self._begun.steps_left)
         assert privacy.epsilon is not None
-        if self._noise_multiplier is None:
-            self._noise_multiplier = noise_multiplier_for(
+        noise = self._noise_multiplier
+        if noise is None or self._reached(noise, left, spent) > privacy.epsilon:
+            noise = noise_multiplier_for(
                 privacy.epsilon,
                 privacy.delta,
                 sampling_rate=self._sampling_rate,
-                steps=max(steps, self._begun.steps_left) * privacy.discriminator_steps,
+                steps=left * privacy.discriminator_steps,
                 spent=spent,
             )
-        releases = Releases(self._sampling_rate, self._noise_multiplier, steps * privacy.discriminator_steps)
-        reached = epsilon_of([*spent, releases], privacy.delta)
-        if reached > privacy.epsilon:
-            raise BudgetSpentError(
-                f"{steps} more steps would bring what is spent of its images' privacy to epsilon "
-                f"{reached:.4g} at delta {privacy.delta:g}, and privacy.epsilon is {privacy.epsilon:g}"
-            )
-        self._epsilon = reached
-        self._learning = self._learning_with(self._noise_multiplier)
-        return (releases,)
+        self._noise_multiplier, self._epsilon = noise, self._reached(noise, steps, spent)
+        self._learning = self._learning_with(noise)
+        return (self._releases(noise, steps),)
 
     def upload(self) -> Upload:
         """Return the blocks that it keeps, all of whose training had noise, and what it has spent."""
@@ -118,6 +111,23 @@ class HuSCFPrivateClient(HuSCFClient):
         if _NOISE in tensors:
             self._noise_multiplier = float(tensors[_NOISE])
         super().load_private({name: each for name, each in tensors.items() if name != _NOISE})
+
+    def _check_delta(self) -> None:
+        delta, count = self.config.privacy.delta, len(self.images)
+        if delta * count >= 1:
+            raise ValueError(
+                f"privacy.delta is {delta:g}, but client {self.client} has {count} images: to publish one of "
+                f"them would be allowed; take less than {1 / count:.2g}"
+            )
+
+    def _releases(self, noise_multiplier: float, steps: int) -> Releases:
+        return Releases(
+            self._sampling_rate, noise_multiplier, steps * self.config.privacy.discriminator_steps
+        )
+
+    def _reached(self, noise_multiplier: float, steps: int, spent: Sequence[Releases]) -> float:
+        """Return the epsilon that is spent after ``steps`` more steps with this noise."""
+        return epsilon_of([*spent, self._releases(noise_multiplier, steps)], self.config.privacy.delta)
 
     @property
     def _sampling_rate(self) -> float:

@@ -96,6 +96,11 @@ def _check_settings(config: RunConfig) -> None:
             f"{asked}, but huscf.weighting is {settings.weighting}: divergences come from activations of "
             "images, which have no noise; set it to samples"
         )
+    if settings.batches != "passes":
+        raise ValueError(
+            f"{asked}, but huscf.batches is {settings.batches}: every step has a sample of its own of the "
+            "images, and would not honour it; set it to passes"
+        )
     if config.compute.precision == "bfloat16":
         raise ValueError(
             f"{asked}, but compute.precision is bfloat16, in which gradients of single images are not "

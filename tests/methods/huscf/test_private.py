@@ -38,6 +38,7 @@ def _begin(client, config, number, steps_left):
         ({"huscf.weighting": "kld"}, "huscf.weighting is kld.* set it to samples"),
         ({"fake_labels": "real"}, "fake_labels is real.* set fake_labels to uniform"),
         ({"huscf.weights_from": "labels"}, "huscf.weights_from is labels"),
+        ({"huscf.batches": "fresh-draw"}, "huscf.batches is fresh-draw.* set it to passes"),
         ({"compute.precision": "bfloat16"}, "compute.precision is bfloat16.* take float32"),
     ],
 )
@@ -79,8 +80,21 @@ def test_noise_lasts_for_all_steps_that_are_left_and_no_longer(tmp_path):
     assert spent == [Releases(8 / 40, spent[0].noise_multiplier, 6)] * 2
     assert 2.9 < epsilon_of(spent, _DELTA) <= 3.0
     assert client.upload().facts.epsilon == epsilon_of(spent, _DELTA)
-    with pytest.raises(BudgetSpentError, match=r"1 more steps would bring .* and privacy\.epsilon is 3"):
+    with pytest.raises(BudgetSpentError, match=r"of privacy\.epsilon 3 at delta 1e-05, .* is spent"):
         client.charge(1, spent)
+
+
+def test_after_rounds_that_were_trained_twice_noise_is_chosen_again_for_what_is_left(tmp_path):
+    config = _config(tmp_path, **{"privacy.epsilon": 3.0})
+    client, spent = _client(config), []
+    for number, left in ((1, 12), (2, 8), (2, 8), (3, 4)):
+        _begin(client, config, number, left)
+        spent += client.charge(4, spent)
+
+    noises = [each.noise_multiplier for each in spent]
+    assert noises[0] == noises[1] < noises[2] == noises[3]
+    assert 2.9 < epsilon_of(spent, _DELTA) <= 3.0
+    assert client.private()["privacy.noise_multiplier"] == noises[3]
 
 
 def test_every_step_of_the_discriminator_counts(tmp_path):
@@ -107,7 +121,7 @@ def test_the_noise_stays_what_it_was_when_a_client_comes_back(tmp_path):
     (releases,) = first.charge(4, [])
     second = method_of(config).client(3, images_of_client(3, 40), DEVICE, config)
     second.load_private(first.private())
-    _begin(second, config, 2, 800)
+    _begin(second, config, 2, 8)
     assert second.charge(4, [releases]) == (releases,)
 
 
@@ -120,8 +134,9 @@ def test_a_server_that_names_too_few_steps_gets_no_more_than_they_spend(tmp_path
 
 def test_a_delta_that_would_allow_to_publish_an_image_is_refused(tmp_path):
     config = _config(tmp_path, **{"privacy.delta": 0.05})
-    with pytest.raises(ValueError, match=r"delta is 0\.05, but client 3 has 40 images.* less than 0\.025"):
-        _client(config).describe()
+    for ask in (lambda client: client.describe(), lambda client: client.charge(6, [])):
+        with pytest.raises(ValueError, match=r"delta is 0\.05, but client 3 has 40 images.* than 0\.025"):
+            ask(_client(config))
 
 
 def test_two_clients_with_secret_noise_never_draw_the_same_and_with_seeded_noise_they_do(tmp_path):
