@@ -135,7 +135,5 @@ def test_everything_that_is_imported_is_listed_and_the_other_way_round():
 def test_flower_installs_the_whole_app_where_it_is_left_to():
     content = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     groups = content["tool"]["uv"]["default-groups"]
-    assert [content["dependency-groups"][group] for group in groups] == [
-        ["huscf-flwr[simulation,privacy]"]
-    ]
+    assert [content["dependency-groups"][group] for group in groups] == [["huscf-flwr[simulation,privacy]"]]
     assert {"ray", "sklearn", "matplotlib", "torchvision", "psutil"} <= brought_by("simulation")

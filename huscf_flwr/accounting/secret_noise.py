@@ -46,7 +46,7 @@ class KeyedStream:
 
     def normal_like(self, tensor: Tensor, deviation: float) -> Tensor:
         """Return normal noise of standard ``deviation`` in the shape, type and place of ``tensor``."""
-        noise = deviation * torch.special.ndtri(torch.from_numpy(self._uniform(tensor.numel())))
+        noise: Tensor = deviation * torch.special.ndtri(torch.from_numpy(self._uniform(tensor.numel())))
         return noise.view(tensor.shape).to(tensor)
 
     def _uniform(self, count: int) -> NDArray[np.float64]:

@@ -15,9 +15,7 @@ rounds, in one process or through Flower, and neither half knows which:
 Who may see what: a client sees its own images and labels, and what its orders and the executor bring. The
 server sees descriptions, uploads and what the exchanges bring up, and nothing else: all of it is listed in
 ``Method.crossing``, and what is not listed there is refused where it is sent and where it comes. Neither half
-knows Flower, gRPC, files or the terminal.
-
-What crosses is in ``crossing``, and is here to be imported too.
+knows Flower, gRPC, files or the terminal. ``crossing`` has what crosses; it can be imported from here too.
 """
 
 from __future__ import annotations

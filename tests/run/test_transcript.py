@@ -6,6 +6,7 @@ import torch
 from huscf_flwr.methods.huscf.crossing import SEGMENTS
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.transcript import TranscriptRecorder
+from huscf_flwr.session.wire_type import WireType
 from huscf_flwr.split import EXCHANGES
 from tests.run.builders import METHODS, SilentDisplay, small_run, write_domains
 
@@ -27,10 +28,12 @@ def test_every_exchange_of_the_chosen_steps_is_kept_with_its_tensors(tmp_path):
 
 
 def test_numbers_are_kept_as_they_cross(tmp_path):
+    wire = WireType(sent=torch.float16)
     frames = recorded(tmp_path, **{"wire.preset": "half"})[0].frames[2]
     for frame in frames.values():
         for tensor in frame:
-            assert torch.equal(tensor, tensor.bfloat16().float())
+            assert tensor.dtype is torch.float32
+            assert torch.equal(tensor, wire.incoming(*wire.outgoing(tensor)))
 
 
 def test_what_a_client_was_told_and_sent_is_kept_apart_from_the_live_weights(tmp_path):

@@ -60,9 +60,9 @@ def test_by_shared_memory_nothing_is_sent_before_all_have_computed(monkeypatch):
     hosted = Hosted(share_memory=True)
     for client in hosted.clients:
 
-        def logged(batch, client=client.client, step=client.step):
+        def logged(batch, watch, client=client.client, step=client.step):
             log.append(("begins", client))
-            return (yield from step(batch))
+            return (yield from step(batch, watch))
 
         client.step = logged
     hosted.run()
@@ -83,9 +83,9 @@ def test_a_frame_is_there_before_the_next_client_has_computed_its_own(hosted, mo
     monkeypatch.setattr(executors_end, "FrameReader", Reader)
     step = hosted.clients[1].step
 
-    def waiting(batch):
+    def waiting(batch, watch):
         assert there.wait(PATIENCE)
-        return (yield from step(batch))
+        return (yield from step(batch, watch))
 
     hosted.clients[1].step = waiting
     hosted.run()
