@@ -25,7 +25,7 @@ def spent_epsilon(config: RunConfig, folder: Path) -> float | None:
         return None
     told = (float(client.get("epsilon", 0.0)) for line in read_metrics(folder) for client in line["clients"])
     written = (epsilon_of(spent, config.privacy.delta) for spent in all_spent(client_folder(folder)))
-    return max(*told, *written, 0.0)
+    return max([*told, *written, 0.0])
 
 
 def guarantee(config: RunConfig, folder: Path) -> str:

@@ -50,6 +50,12 @@ def test_what_virtual_clients_wrote_down_counts_whether_a_round_has_ended_or_not
     assert guarantee(config, config.folder) == f"epsilon {largest:.3g} at delta 1e-05"
 
 
+def test_before_the_first_round_nothing_is_spent(private):
+    config = private("secret")
+    (config.folder / "metrics.jsonl").write_text("")
+    assert spent_epsilon(config, config.folder) == 0.0
+
+
 def test_without_noise_there_is_none(tmp_path):
     config = small_run(tmp_path, tmp_path)
     assert guarantee(config, config.folder) == "none"
