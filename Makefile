@@ -14,7 +14,7 @@ help:
 	@echo "make demo         train on two domains under Flower's simulation, judge, and write runs/demo/report.html"
 	@echo "make deploy-demo  the same on a SuperLink with TLS and four SuperNodes with keys, all on this machine"
 	@echo "make test         lint, types, layers and all tests"
-	@echo "make quick        the same without the tests that start Flower or take long: under four minutes on two cores"
+	@echo "make quick        the same without the tests that start Flower or take long: under three minutes on two cores"
 	@echo "make check        lint, types and layers only"
 	@echo "make format       repair what the linter can, and lay the code out"
 	@echo "make clean        remove the virtual environment and caches (runs/ stays)"
