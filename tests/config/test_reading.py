@@ -190,6 +190,7 @@ CHANGED = {
     "privacy.discriminator-steps": 4,
     "privacy.noise": "seeded",
     "privacy.min-cluster": 3,
+    "privacy.detect-tampering": True,
     "privacy.send-losses": False,
     "privacy.count-step": 50,
 }
