@@ -173,11 +173,21 @@ class TamperingDetector:
         self._client = client
         self._gradients = GradientCheck()
         self._found: str | None = None
+        self._number, self._alone = 0, False
 
-    def begin(self, number: int, states: BlockStates) -> None:
-        """Begin round ``number`` with these blocks."""
+    def begin(self, number: int, states: BlockStates, *, alone: bool = False) -> None:
+        """Begin round ``number`` with these blocks; ``alone`` if their weights were drawn for this client.
+
+        No average is near weights of a client's own, so that the next round is not compared with these.
+        """
+        self._number, self._alone = number, alone
         self._gradients = GradientCheck()
         self._found = self.blocks.begin(number, states)
+
+    def end(self, states: BlockStates) -> None:
+        """End the round with the blocks that are uploaded."""
+        if not self._alone:
+            self.blocks.end(self._number, states)
 
     def guarded(self, step: ClientStep) -> ClientStep:
         """Return ``step`` as the client takes it: it leaves before it sends anything if there is a reason."""

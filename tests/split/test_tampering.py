@@ -116,3 +116,11 @@ def test_a_client_leaves_after_some_odd_steps_and_the_others_go_on(session, monk
     outcome = run_step(hosted, channel)
     assert "times as wide as those of fakes for 5 steps in a row" in outcome[0].reason
     assert isinstance(outcome[1], dict)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_no_average_is_compared_with_weights_that_were_a_clients_own(alone):
+    detector = TamperingDetector(0)
+    detector.begin(1, block(0.0), alone=alone)
+    detector.end(block(1.0))
+    assert (detector.blocks.begin(2, block(50.0)) is None) is alone

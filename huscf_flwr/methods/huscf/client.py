@@ -49,12 +49,10 @@ class HuSCFClient(LockStepClient):
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        self._settings = config.settings(HuSCFSettings)
         self._private_tensors: Tensors = {}
         self._split: SplitClient | None = None
         self._batches: RoundBatches | None = None
         self._detector = TamperingDetector(client) if config.privacy.detect_tampering else None
-        self._number, self._begins_alone = 0, False
 
     @property
     def split(self) -> SplitClient:
@@ -84,11 +82,9 @@ class HuSCFClient(LockStepClient):
             segments.load(unflatten_blocks(blocks))
         segments.load_moments(order.tensors.get(TAKEN_MOMENTS, {}))
         self._batches = self.round_batches(number)
-        self._number = number
-        # Weights of its own are no average of others', and no average will be near them.
-        self._begins_alone = SEGMENTS not in order.tensors and self._has_own_weights
         if self._detector is not None:
-            self._detector.begin(number, segments.states())
+            alone = SEGMENTS not in order.tensors and self._has_own_weights
+            self._detector.begin(number, segments.states(), alone=alone)
 
     def step(self) -> ClientStep:
         """Return the step on the next batch; see ``SplitClient.step``."""
@@ -113,8 +109,8 @@ class HuSCFClient(LockStepClient):
     def upload(self) -> Upload:
         """Return the blocks that it keeps."""
         states = self.split.segments.states()
-        if self._detector is not None and not self._begins_alone:
-            self._detector.blocks.end(self._number, states)
+        if self._detector is not None:
+            self._detector.end(states)
         return Upload(tensors={SEGMENTS: flatten_blocks(states)})
 
     def private(self) -> Tensors:
@@ -132,7 +128,7 @@ class HuSCFClient(LockStepClient):
 
     @property
     def _has_own_weights(self) -> bool:
-        return self._settings.initialisation == "per-client"
+        return self.config.settings(HuSCFSettings).initialisation == "per-client"
 
     def _with_cut(self, cut: Cut) -> SplitClient:
         """Return segments of ``cut`` that go on with the moments so far."""
