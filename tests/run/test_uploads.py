@@ -246,6 +246,18 @@ def test_a_client_whose_upload_was_lost_owes_what_it_owed_before(tmp_path):
     assert_same_state(lost.method.state(), absent.method.state())
 
 
+def test_a_client_with_a_hostile_upload_drops_out_with_a_sentence_and_its_bytes_do_not_count(tmp_path):
+    training = training_with("fedgan", tmp_path, **PACKED)
+    opened, hosted = training.begin()
+    (kind, tensors), name = *hosted.uploads[1].tensors.items(), "generator.1.main.weight"
+    hostile = {kind: {**tensors, name: tensors[name][:-1]}}
+    usable = training.rounds.usable({**hosted.uploads, 1: replace(hosted.uploads[1], tensors=hostile)})
+    assert usable.keys() == {0, 2}
+    assert opened.ledger.by_client("up").keys() == {0, 2}
+    reason = opened.session.dropped[1].reason
+    assert reason.startswith(f"client 1 sent networks {name} as torch.uint8 ({len(tensors[name]) - 1},), not")
+
+
 def test_a_device_that_lost_its_files_owes_nothing(tmp_path):
     training = training_with("fedgan", tmp_path, **PACKED)
     training.lost = True
