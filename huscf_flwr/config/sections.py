@@ -302,16 +302,21 @@ class ComputeSection(Section):
 
 
 WirePreset = Literal["exact", "half", "small", "smallest"]
+WireUploads = Literal["exact", "bfloat16", "8-bits"]
 
 
 class WireSection(Section):
-    """How activations and gradients cross in a lock-step session.
+    """How activations and gradients cross in a lock-step session, and models after a round of any method.
 
     Attributes:
         preset: ``exact``: in the type in which they are computed, and nothing is lost. ``half``: in
             ``float16``, every tensor scaled, so that none overflows. ``small``: packed, activations in 8
             bits, gradients in 4. ``smallest``: packed, activations in 3 or 4 bits, gradients in 3; see
             docs/traffic.md.
+        uploads: ``exact``: clients send what they have trained as it is. ``bfloat16``, ``8-bits``: they send
+            by how much it differs from what the server sent them for the round, rounded; what rounding took
+            is added to their next upload. What did not change is not sent.
     """
 
     preset: WirePreset = "exact"
+    uploads: WireUploads = "exact"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from huscf_flwr.config import RunConfig, WirePreset
+from huscf_flwr.config import RunConfig, WirePreset, WireUploads
 from huscf_flwr.process import dtype_of
 from huscf_flwr.session.exchange import Kind, Role, TensorHeader
 from huscf_flwr.session.packing import Form
@@ -52,6 +52,8 @@ _SMALLEST: Mapping[Role, Form] = {
     "repeated": Form(1, rotated=True),
     "gradient": Form(3, rotated=True),
 }
+
+_UPLOADS: Mapping[WireUploads, Form | None] = {"exact": None, "bfloat16": Form(16), "8-bits": Form(8)}
 
 
 @dataclass(frozen=True)
@@ -129,18 +131,26 @@ class SentBytes:
     generated: float = 4
     repeated: float = 4
     gradient: float = 4
+    upload: float = 4
+    """Of a weight that a client sends after a round."""
     packed: bool = False
     """Whether both ends compute for it."""
 
 
 def sent_bytes(config: RunConfig) -> SentBytes:
     """Return how many bytes numbers take that cross in a run's sessions."""
-    wire = wire_type_of(config, 0)
+    wire, form = wire_type_of(config, 0), upload_form(config)
+    upload = SentBytes.upload if form is None else form.bytes_per_number
     if wire.packing is None:
         same = (wire.sent or dtype_of(config)).itemsize
-        return SentBytes(same, same, same, same)
+        return SentBytes(same, same, same, same, upload)
     sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
-    return SentBytes(**sizes, packed=True)
+    return SentBytes(**sizes, upload=upload, packed=True)
+
+
+def upload_form(config: RunConfig) -> Form | None:
+    """Return how differences are packed that clients upload after a round; None if nothing is."""
+    return _UPLOADS[config.wire.uploads]
 
 
 def _exponent(tensor: Tensor) -> int:
