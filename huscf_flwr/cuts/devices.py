@@ -31,6 +31,8 @@ class Server(_Strict):
     """Speed of its arithmetic, in 1e9 operations per second."""
     mbit_per_s: Positive
     """Its link, in 1e6 bit per second, each way."""
+    packing_ns: Positive = 20.0
+    """As of a device: the time of the whole machine, all cores together; the default is a single core's."""
 
     @property
     def bytes_per_s(self) -> float:

@@ -28,6 +28,8 @@ class Speeds:
     server_gflops: float
     packing_s: Floats
     """To pack or unpack a number."""
+    server_packing_s: float
+    """The server's, to pack or unpack a number for each client."""
 
     @classmethod
     def of(
@@ -45,7 +47,8 @@ class Speeds:
             upload = np.minimum(upload, served)
         gflops = np.array([device.gflops for device in devices])
         packing = np.array([device.packing_ns for device in devices]) / 1e9
-        return cls(gflops, 1 / upload, 1 / download, server.gflops, packing)
+        server_packing = clients * server.packing_ns / 1e9
+        return cls(gflops, 1 / upload, 1 / download, server.gflops, packing, server_packing)
 
     @property
     def round_trip_s_per_byte(self) -> Floats:
@@ -63,6 +66,8 @@ class PartTimes:
     """[2, rows, depths]: a client's arithmetic."""
     link_s: Floats
     """[2, rows, depths]: a client's transfer."""
+    server_packing_s: Floats
+    """[depths]: the server, to pack or unpack what crosses in a stage, if all clients had this depth."""
     server_s: Floats
     """[2, depths - 1]: the server, for one client's batch in each movable block, outermost first."""
     segment_bytes: Floats
@@ -74,8 +79,8 @@ class PartTimes:
         return len(self.segment_bytes)
 
     def client_s(self) -> Floats:
-        """Return [2, rows, depths]: arithmetic and transfer."""
-        return self.compute_s + self.link_s
+        """Return [2, rows, depths]: until what a client sends is there, or what it is sent has been used."""
+        return self.compute_s + self.link_s + self.server_packing_s
 
 
 def part_times(name: str, costs: ModelCosts, speeds: Speeds, kept: range) -> PartTimes:
@@ -110,6 +115,7 @@ def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, kept: range) -> Pa
         name,
         compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None] + speeds.packing_s[:, None] * packed,
         link_s=np.stack(directions)[:, :, None] * np.stack([forward, backward])[:, None, :],
+        server_packing_s=speeds.server_packing_s * packed,
         server_s=server[:, kept.start : kept.stop - 1] / speeds.server_gflops,
         segment_bytes=_BYTES_PER_PARAMETER * _sums(costs.parameters[inwards])[choices],
     )

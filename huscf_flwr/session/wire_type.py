@@ -106,7 +106,7 @@ class WireType:
 
 def wire_type_of(config: RunConfig, round_number: int) -> WireType:
     """Return how the numbers of the session of a run's round cross."""
-    return wire_type(config.wire.preset, dtype_of(config), config.seed, round_number)
+    return wire_type(config.wire.chosen, dtype_of(config), config.seed, round_number)
 
 
 def wire_type(
@@ -135,9 +135,14 @@ class SentBytes:
 
 def sent_bytes(config: RunConfig) -> SentBytes:
     """Return how many bytes numbers take that cross in a run's sessions."""
-    wire = wire_type_of(config, 0)
+    return sent_bytes_by(config.wire.chosen, dtype_of(config))
+
+
+def sent_bytes_by(preset: WirePreset, computed: torch.dtype = torch.float32) -> SentBytes:
+    """Return how many bytes numbers take that cross by a preset, if they are of the type ``computed``."""
+    wire = wire_type(preset, computed)
     if wire.packing is None:
-        same = (wire.sent or dtype_of(config)).itemsize
+        same = (wire.sent or computed).itemsize
         return SentBytes(same, same, same, same)
     sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
     return SentBytes(**sizes, packed=True)

@@ -410,7 +410,7 @@ def envelope(method):
             **tensors(f"group/{GROUPS[method]}", listed["evaluation kinds"]),
         }
     if listed["exchanges"]:
-        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
+        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds", "preset"})
     up = {
         "query.join": {"arrival": (ConfigRecord, {"admitted", "client"})},
         "query.describe": {rf"description/{CLIENT}": (ConfigRecord, listed["description"])},
