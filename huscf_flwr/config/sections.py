@@ -317,7 +317,7 @@ class WireSection(Section):
             step, each with the cuts that are best for it; chosen once, before the first round.
     """
 
-    preset: WirePreset | Literal["auto"] = "exact"
+    preset: Literal["auto", "exact", "half", "small", "smallest"] = "exact"
 
     @property
     def chosen(self) -> WirePreset:

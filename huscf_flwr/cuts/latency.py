@@ -25,6 +25,10 @@ Where numbers cross packed, both ends compute for it, and c_k(d) has the time of
 its clients side by side, and the cores are shared: with N clients what it does for one takes N times as long
 as alone. That is exact where all have as much to send, and an upper bound for who has more than others.
 
+A link's delay is in c_k(d) too, once for each exchange of the stage: one for the generator, and two for the
+discriminator, whose third pass has exchanges of its own. So a step, of six exchanges, costs six round
+trips.
+
 The equations of the authors' CutLayerSelection.fitness are the case L = 1. As they do, the three passes of
 the discriminator are taken together in its forward and backward stages; backward, where the third pass costs
 less than the others, that is a lower bound of the passes one after the other. Not modelled: optimiser steps,

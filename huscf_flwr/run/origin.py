@@ -28,7 +28,7 @@ from huscf_flwr.models.decoders import load_decoder_spec
 
 _AT_ONCE = 4096
 _NEWER = frozenset({"partitioner", "by_holder", "hub", "image_column", "label_column"})
-_NEWER_OF_DEVICES = frozenset({"packing_ns"})
+_NEWER_OF_DEVICES = frozenset({"delay_ms", "packing_ns"})
 """Of devices, and of the server."""
 _RENAMED = {"least_discriminator_head": "minimum_discriminator_head"}
 """Settings of a device that some hashes know by another name."""

@@ -85,7 +85,7 @@ def test_by_hand_with_one_client():
 
 
 def test_packed_numbers_cross_sooner_and_cost_both_ends_their_time_to_pack_them():
-    """By hand, of one client with the lightest cut: other bytes, 20 ns a number there and 30 at the server."""
+    """By hand, of one client with the lightest cut: other bytes, 20 ns a number there, 30 at the server."""
     sent = SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packed=True)
     plain = paper_problem(1)
     plain = replace(plain, server=plain.server.model_copy(update={"packing_ns": 30.0}))
@@ -171,3 +171,17 @@ def test_a_server_that_packs_for_more_clients_needs_longer_for_each():
 
     one, three = (seconds(clients, 120.0) - seconds(clients, 20.0) for clients in (1, 3))
     assert three == pytest.approx(3 * one, rel=1e-9)
+
+
+def test_six_exchanges_cost_six_round_trips():
+    plain = paper_problem(1)
+    far = replace(plain, devices=tuple(each.model_copy(update={"delay_ms": 20.0}) for each in plain.devices))
+    for cut in (LIGHTEST, HEAVIEST):
+        assert far.latency([cut]) - plain.latency([cut]) == pytest.approx(6 * 2 * 0.020)
+
+
+def test_a_whole_discriminator_on_the_client_leaves_two_round_trips():
+    plain = replace(paper_problem(1), local_discriminator=True)
+    far = replace(plain, devices=tuple(each.model_copy(update={"delay_ms": 20.0}) for each in plain.devices))
+    cut = plain.cuts[0]
+    assert far.latency([cut]) - plain.latency([cut]) == pytest.approx(2 * 2 * 0.020)

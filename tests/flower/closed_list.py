@@ -21,6 +21,7 @@ DESCRIPTION = {
     "device.gflops",
     "device.mbit_per_s",
     "device.download_mbit_per_s",
+    "device.delay_ms",
     "device.packing_ns",
     "device.memory_mib",
     "device.joule_per_gflop",

@@ -11,10 +11,9 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.checkpoint import CheckpointError, read_checkpoint
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.wire_choice import chosen_wire
-from tests.run.builders import METHODS, SilentDisplay, small_run, write_domains
+from tests.run.builders import METHODS, UNJUDGED, SilentDisplay, small_run, write_domains
 
 AUTO = {"wire.preset": "auto"}
-UNJUDGED = {"evaluation.every": 0, "evaluation.epochs": 0}
 
 
 @pytest.fixture
