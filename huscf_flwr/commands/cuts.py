@@ -218,7 +218,12 @@ def _parse_cut(text: str) -> Cut:
 def _show_solution(asked: _Asked, output: Format) -> None:
     solution = asked.solver.solve(asked.problem, seed=asked.seed)
     if output is Format.JSON:
-        print_json({**solution_as_json(asked.problem, solution), "wire": asked.wire.as_json()})
+        print_json(
+            {
+                **solution_as_json(asked.problem, solution),
+                "wire": asked.wire.as_json() if asked.wire.step_s else {"preset": asked.wire.preset},
+            }
+        )
         return
     console = Console()
     console.print(class_table(asked.problem, solution.cuts))
