@@ -34,8 +34,11 @@ class LinkStep:
     """Of the fastest step: whatever else the machine does can only make it slower."""
     median_s: float
     predicted_s: float
+    """By the latency model. A link for all it divides evenly: where clients send more than others, too much."""
+    link_s: float
+    """That no step can be shorter than: all bytes over the rate, and the delays of six exchanges."""
     round_trips_s: float
-    """The part of the prediction that is delay: what is left of a step if the link is as fast as can be."""
+    """The part of the prediction, and of ``link_s``, that is delay."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,9 @@ def time_link(
         reached=lambda address: relayed(address, link),
     )
     predicted_s = problem.latency(in_order)
+    round_trips_s = predicted_s - _without_delay(problem).latency(in_order)
+    # Up and down are never under way at once: the executor answers when all have come.
+    bits = 8 * timed.bytes_per_step / (1 if link.is_shared else hosts)
     return LinkStep(
         link=link,
         preset=config.wire.chosen,
@@ -101,7 +107,8 @@ def time_link(
         measured_s=timed.seconds_min,
         median_s=timed.seconds,
         predicted_s=predicted_s,
-        round_trips_s=predicted_s - _without_delay(problem).latency(in_order),
+        link_s=bits / (1e6 * link.mbit_per_s) + round_trips_s,
+        round_trips_s=round_trips_s,
     )
 
 

@@ -94,13 +94,13 @@ def _numbers(listed: str, option: str, *, zero: bool = False) -> list[float]:
 
 def _table(timed: list[LinkStep], title: str) -> Table:
     table = Table(title=title)
-    for heading in ("Mbit/s", "ms", "preset", "MB", "measured", "median", "predicted", "of which delay"):
+    for heading in ("Mbit/s", "ms", "preset", "MB", "measured", "median", "predicted", "link alone", "delay"):
         table.add_column(heading, justify="left" if heading == "preset" else "right")
     for step in timed:
         table.add_row(
             *(f"{step.link.mbit_per_s:g}", f"{step.link.delay_ms:g}", step.preset),
             f"{step.bytes_per_step / 1e6:.2f}",
             *(f"{step.measured_s:.2f}", f"{step.median_s:.2f}"),
-            *(f"{step.predicted_s:.2f}", f"{step.round_trips_s:.2f}"),
+            *(f"{step.predicted_s:.2f}", f"{step.link_s:.2f}", f"{step.round_trips_s:.2f}"),
         )
     return table
