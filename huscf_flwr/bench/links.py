@@ -34,9 +34,9 @@ class LinkStep:
     """Of the fastest step: whatever else the machine does can only make it slower."""
     median_s: float
     predicted_s: float
-    """By the latency model. A link for all it divides evenly: where clients send more than others, too much."""
+    """By the latency model, which divides a link for all evenly: too much where some send less than others."""
     link_s: float
-    """That no step can be shorter than: all bytes over the rate, and the delays of six exchanges."""
+    """All bytes over the rate, and the delays of six exchanges, as if up and down were never at once."""
     round_trips_s: float
     """The part of the prediction, and of ``link_s``, that is delay."""
 
@@ -98,7 +98,6 @@ def time_link(
     )
     predicted_s = problem.latency(in_order)
     round_trips_s = predicted_s - _without_delay(problem).latency(in_order)
-    # Up and down are never under way at once: the executor answers when all have come.
     bits = 8 * timed.bytes_per_step / (1 if link.is_shared else hosts)
     return LinkStep(
         link=link,
