@@ -34,7 +34,7 @@ class LinkStep:
     """Of the fastest step: whatever else the machine does can only make it slower."""
     median_s: float
     predicted_s: float
-    """By the latency model, which divides a link for all evenly: too much where some send less than others."""
+    """By the latency model. It divides a link for all evenly: too much where some send less than others."""
     link_s: float
     """All bytes over the rate, and the delays of six exchanges, as if up and down were never at once."""
     round_trips_s: float
