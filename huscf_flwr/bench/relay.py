@@ -133,7 +133,7 @@ async def _arrive(under_way: asyncio.Queue[tuple[float, bytes]], target: asyncio
             target.write(piece)
             await target.drain()
         target.write_eof()
-    except ConnectionError:  # whoever it is for has gone, and the other direction tells its sender
+    except OSError:  # whoever it is for has gone, and the other direction tells its sender
         target.close()
 
 

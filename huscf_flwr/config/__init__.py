@@ -34,6 +34,7 @@ from huscf_flwr.config.sections import (
     Section,
     WirePreset,
     WireSection,
+    WireUploads,
 )
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Section",
     "WirePreset",
     "WireSection",
+    "WireUploads",
     "dump_config",
     "from_run_config",
     "keep_named_files",

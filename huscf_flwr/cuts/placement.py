@@ -112,11 +112,14 @@ def way_back_gflop(problem: CutProblem, network: NetworkName, *, frozen: bool = 
     return sum(flop) / _FLOP_IN_A_GFLOP
 
 
-def network_bytes(problem: CutProblem, *networks: NetworkName) -> float:
-    """Return the bytes of all weights of ``networks``; of both, if none is named."""
+def network_bytes(problem: CutProblem, *networks: NetworkName, up: bool = False) -> float:
+    """Return the bytes of all weights of ``networks``; of both, if none is named.
+
+    Going ``up`` they take what ``wire.uploads`` makes of them.
+    """
     named = networks or NETWORKS
     parameters = sum(float(problem.costs.network(name).parameters.sum()) for name in named)
-    return _BYTES_PER_PARAMETER * parameters
+    return (problem.sent.upload if up else _BYTES_PER_PARAMETER) * parameters
 
 
 def images_bytes(problem: CutProblem, *, gradients: bool = False) -> float:
@@ -131,8 +134,9 @@ def whole_networks(problem: CutProblem, *, sent: bool) -> Placement:
     If they are ``sent`` once a round, all weights go down and up.
     """
     both = sum(network_gflop(problem, network) for network in NETWORKS)
-    weights = network_bytes(problem) if sent else 0.0
-    once = Turn(down_bytes=weights, up_bytes=weights)
+    once = (
+        Turn(down_bytes=network_bytes(problem), up_bytes=network_bytes(problem, up=True)) if sent else Turn()
+    )
     return Placement(step=(Turn(client_gflop=both),), once_a_round=once)
 
 

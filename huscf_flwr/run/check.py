@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.config import RunConfig, WireSection
+from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import PresetChoice, deal_devices
 from huscf_flwr.data import Population, following_data, population_of, scenario_of
 from huscf_flwr.evaluation.inception import check_inception
@@ -42,7 +42,7 @@ class CheckedRun:
         """The configuration for another process, which decides for itself what was decided here."""
         if self.wire is None:
             return self.config
-        return self.config.model_copy(update={"wire": WireSection(preset="auto")})
+        return self.config.with_preset("auto")
 
 
 def check_run(config: RunConfig, hosts: int = 1, *, examine: bool = True) -> CheckedRun:

@@ -139,7 +139,7 @@ class LocalEngine:
                 opened.session.drop(client, drop_out.reason)
         uploads = {client: upload for host in hosted for client, upload in host.uploads.items()}
         if self._recorder is not None:
-            self._recorder.end(uploads)
+            self._recorder.end(self._run.rounds.readable(uploads)[0])
         # Trained again, it would come out the same.
         self._run.end_round(uploads, may_retry=False)
 

@@ -42,6 +42,7 @@ from huscf_flwr.session.wire_type import (
     WireType,
     sent_bytes,
     sent_bytes_by,
+    upload_form,
     wire_type,
     wire_type_of,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "sent_bytes",
     "sent_bytes_by",
     "side_by_side",
+    "upload_form",
     "wire_type",
     "wire_type_of",
 ]

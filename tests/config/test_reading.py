@@ -179,6 +179,7 @@ CHANGED = {
     "compute.device": "auto",
     "compute.precision": "bfloat16",
     "wire.preset": "small",
+    "wire.uploads": "8-bits",
     "compute.threads": 4,
     "compute.keep-memory": False,
     "compute.measure-memory": True,

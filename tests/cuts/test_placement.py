@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from huscf_flwr.cuts.placement import (
     whole_networks,
 )
 from huscf_flwr.models import NETWORKS, initial_states, largest_cut, legal_cuts, load_model_spec
+from huscf_flwr.session import SentBytes
 
 SPEC = load_model_spec("authors-28", 0.25)
 SERVER = Server(gflops=100.0, mbit_per_s=800.0)
@@ -85,6 +88,15 @@ def test_the_exchange_of_whole_networks_costs_the_slowest_its_link(clients, step
     assert stays.step_s == pytest.approx(stays.client_gflop / SLOW.gflops)
     seconds = network_bytes(priced_problem) * (1 / 1e6 + 1 / 2e6)
     assert sent.step_s - stays.step_s == pytest.approx(seconds / steps)
+
+
+def test_packed_uploads_are_cheaper_up_and_not_down():
+    narrow = replace(problem(SLOW, steps=10), sent=SentBytes(upload=1.0))
+    weights = network_bytes(narrow) / 4
+    assert network_bytes(narrow, up=True) == weights
+    price = priced(whole_networks(narrow, sent=True), narrow)
+    stays = priced(whole_networks(narrow, sent=False), narrow)
+    assert price.step_s - stays.step_s == pytest.approx(weights * (1 / 1e6 + 4 / 2e6) / 10)
 
 
 @pytest.mark.parametrize("cut", [legal_cuts(SPEC)[0], largest_cut(SPEC)])
