@@ -21,6 +21,7 @@ DESCRIPTION = {
     "device.gflops",
     "device.mbit_per_s",
     "device.download_mbit_per_s",
+    "device.delay_ms",
     "device.packing_ns",
     "device.memory_mib",
     "device.joule_per_gflop",
@@ -433,7 +434,7 @@ def envelope(method):
             **tensors(f"group/{GROUPS[method]}", listed["evaluation kinds"]),
         }
     if listed["exchanges"]:
-        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
+        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds", "preset"})
     up = {
         "query.join": {"arrival": (ConfigRecord, {"admitted", "client"})},
         "query.describe": {rf"description/{CLIENT}": (ConfigRecord, listed["description"])},
