@@ -93,7 +93,8 @@ def dark(data):
 
 ODD = {
     "clean": (TRAIN, TEST, None),
-    "bits for bytes": (dark(TRAIN), TEST, "pixels end at 1, not at 255: multiply them by 255"),
+    "bits for bytes": (dark(TRAIN), dark(TEST), "pixels end at 1, not at 255: multiply them by 255"),
+    "bits beside bytes": (dark(TRAIN), TEST, "training pixels end at 1 and test pixels end at 2"),
     "the same images to train and to test with": (
         TRAIN,
         TRAIN,
@@ -152,7 +153,9 @@ def test_images_of_every_format_are_used_and_what_is_odd_is_told(form, state, en
     write(tmp_path / "place", train, test)
     samples, told = engine(tmp_path / "place", tmp_path, caplog)
     assert sum(samples) == 30
-    assert [odd in note for note in told if "upright" not in note] == ([True] if odd else [])
+    assert any("fewer than 50 training images of every class" in note for note in told)
+    told = [note for note in told if not re.search("upright|fewer than", note)]
+    assert [odd in note for note in told] == ([True] if odd else [])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
