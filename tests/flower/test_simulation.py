@@ -4,6 +4,7 @@ A SuperLink with a home and ports of its own is started once, and serves all run
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import RunConfig, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
+from huscf_flwr.data.formats.writing import write_place
 from huscf_flwr.flower.launch import run_on, run_with_flower
 from huscf_flwr.flower.superlink import FlowerRunError, private_superlink
 from huscf_flwr.run.checkpoint import last_round
@@ -41,7 +43,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Two domains of 28x28 images, bright on the left or at the top, brighter for a larger label."""
+    """Two domains of 28x28 images, bright on the left or at the top, brighter for a larger label.
+
+    The first has MNIST's files, the second folders of pictures.
+    """
     root = tmp_path_factory.mktemp("images")
     for name in ("left", "top"):
         stream = torch.Generator().manual_seed(len(name))
@@ -53,7 +58,10 @@ def images(tmp_path_factory):
             half = half if name == "left" else (slice(None), slice(None), slice(0, 14))
             pixels[half] += 20 * labels.view(-1, 1, 1, 1)
             parts.append(LabelledImages(pixels.to(torch.uint8), labels))
-        write_idx_folder(root / name, *parts)
+        if name == "left":
+            write_idx_folder(root / name, *parts)
+        else:
+            write_place(root / name, "pictures", *parts)
     return root
 
 
@@ -139,6 +147,19 @@ def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path, sup
         run_there(superlink, run)
     assert (run.folder / "config.yaml").exists()
     assert (run.folder / "cuts.json").exists()
+
+
+def test_a_damaged_picture_ends_the_run_with_its_name(images, tmp_path, superlink):
+    shutil.copytree(images, tmp_path / "images")
+    damaged = tmp_path / "images" / "top" / "train" / "3" / "000003.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    run = config(tmp_path / "images", tmp_path, "damaged")
+    with pytest.raises(FlowerRunError) as caught:
+        run_there(superlink, run)
+    told = str(caught.value)
+    assert f"{damaged}: " in told
+    assert "remove or replace it" in told
+    assert "Traceback" not in told
 
 
 def end(process):
