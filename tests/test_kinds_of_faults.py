@@ -93,10 +93,7 @@ KINDS = {
             f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",
             "tests.commands.test_sample::test_a_damaged_generator_is_named_in_one_line",
         ),
-        (
-            f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",
-            "tests.flower.test_simulation::test_a_damaged_picture_ends_the_run_with_its_name",
-        ),
+        (f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",),
         (f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",),
     ),
     "YAML that means something else": Held(

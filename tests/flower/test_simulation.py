@@ -4,7 +4,6 @@ A SuperLink with a home and ports of its own is started once, and serves all run
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -147,19 +146,6 @@ def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path, sup
         run_there(superlink, run)
     assert (run.folder / "config.yaml").exists()
     assert (run.folder / "cuts.json").exists()
-
-
-def test_a_damaged_picture_ends_the_run_with_its_name(images, tmp_path, superlink):
-    shutil.copytree(images, tmp_path / "images")
-    damaged = tmp_path / "images" / "top" / "train" / "3" / "000003.png"
-    damaged.write_bytes(damaged.read_bytes()[:60])
-    run = config(tmp_path / "images", tmp_path, "damaged")
-    with pytest.raises(FlowerRunError) as caught:
-        run_there(superlink, run)
-    told = str(caught.value)
-    assert f"{damaged}: " in told
-    assert "remove or replace it" in told
-    assert "Traceback" not in told
 
 
 def end(process):
