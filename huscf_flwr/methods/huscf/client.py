@@ -24,7 +24,7 @@ from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_bloc
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import ClientStep
 from huscf_flwr.split import ActivationNoise, Batch, SplitClient, Watch, adam_settings
-from huscf_flwr.split.local_discriminator import learn
+from huscf_flwr.split.local_discriminator import criticise, learn
 from huscf_flwr.split.segments import TrainedBlocks
 
 _SAMPLERS: dict[str, type[ShuffledPasses] | type[FreshDraw]] = {
@@ -96,6 +96,10 @@ class HuSCFClient(LockStepClient):
         """Let a local discriminator learn in a step: see ``Learn``."""
         return learn(discriminator, fakes, batch, watch)
 
+    def criticise(self, discriminator: TrainedBlocks, fakes: Tensor, labels: Tensor) -> Tensor:
+        """Tell fakes what is wrong with them, after a local discriminator has learnt: see ``Criticise``."""
+        return criticise(discriminator, fakes, labels)
+
     def upload(self) -> Upload:
         """Return the blocks that it keeps."""
         return Upload(tensors={SEGMENTS: flatten_blocks(self.split.segments.states())})
@@ -122,6 +126,7 @@ class HuSCFClient(LockStepClient):
             device=device_of(self.config.compute),
             obscure=ActivationNoise(noise) if noise else None,
             learn=self.learn,
+            criticise=self.criticise,
             may_record=self.may_record,
         )
         split.segments.load_moments(self.private())

@@ -24,6 +24,7 @@ from huscf_flwr.cuts import (
     solver_named,
 )
 from huscf_flwr.methods.contract import round_size
+from huscf_flwr.methods.huscf.private_work import discriminator_work
 from huscf_flwr.models import Cut, ModelSpec
 from huscf_flwr.session import StepTimes, sent_bytes
 
@@ -46,7 +47,7 @@ def price_of_cuts(config: RunConfig, problem: CutProblem) -> Price:
     """
     devices = dict(enumerate(problem.devices))
     chosen = cut_problem(config, problem.spec, Beliefs(devices, problem.server))
-    placed = replace(problem, local_discriminator=chosen.local_discriminator)
+    placed = replace(problem, local_discriminator=chosen.local_discriminator, work=chosen.work)
     return priced_cuts(_solver(config).solve(chosen, seed=config.seed).cuts, placed)
 
 
@@ -86,6 +87,7 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
         config.cuts.flops,
         sent=sent_bytes(config),
         local_discriminator=config.privacy.local_discriminator,
+        work=discriminator_work(config, spec),
     )
 
 
