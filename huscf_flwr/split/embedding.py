@@ -19,7 +19,7 @@ from torch.nn import functional
 from huscf_flwr.accounting.secret_noise import KeyedStream
 from huscf_flwr.seeding import torch_stream
 
-SQUARED_BANDWIDTHS = (0.54, 0.13)
+SQUARED_BANDWIDTHS = (0.36, 0.09)
 """Of the kernels, per number of an image from -1 to 1; each has an equal part of the features."""
 
 _COUNTED = 0.1
@@ -48,8 +48,9 @@ class RandomFeatures:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the features [B, count] of images [B, *shape]; each image's have norm one."""
-        phases: Tensor = images.flatten(1) @ self._directions.to(images)
-        return torch.cat((phases.cos(), phases.sin()), dim=1) / math.sqrt(self.count / 2)
+        phases = images.flatten(1) @ self._directions.to(images)
+        both: Tensor = torch.cat((phases.cos(), phases.sin()), dim=1)
+        return both / math.sqrt(self.count / 2)
 
 
 def noised_sums(
@@ -67,9 +68,9 @@ def noised_sums(
         stream: where it comes from.
     """
     counted = features.new_full((len(features), 1), math.sqrt(_COUNTED))
-    vectors = torch.cat((math.sqrt(1 - _COUNTED) * features, counted), dim=1)
+    vectors: Tensor = torch.cat((math.sqrt(1 - _COUNTED) * features, counted), dim=1)
     vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1.0)  # rounding must not make it longer
-    sums = vectors.new_zeros(classes, vectors.shape[1]).index_add_(0, labels, vectors)
+    sums: Tensor = vectors.new_zeros(classes, vectors.shape[1]).index_add_(0, labels, vectors)
     return sums + stream.normal_like(sums, noise_multiplier)
 
 

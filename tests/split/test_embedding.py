@@ -92,9 +92,9 @@ def test_a_label_that_no_image_has_says_nothing_to_its_fakes():
 def test_fakes_that_follow_the_gradient_come_near_the_images_of_their_label():
     images = torch.cat([torch.full((50, *_SHAPE), value, dtype=torch.float64) for value in (-0.5, 0.5, 0.0)])
     images += 0.1 * _images(150)
-    embedding = _embedding(images, torch.arange(3).repeat_interleave(50), noise=1.0)
-    labels = torch.arange(12) % _CLASSES
-    fakes = _images(12, 1).requires_grad_()
+    embedding = _embedding(images, torch.arange(3).repeat_interleave(50), noise=0.5, count=2000)
+    labels = torch.arange(30) % _CLASSES
+    fakes = _images(30, 1).requires_grad_()
     optimiser = torch.optim.Adam([fakes], 0.05)
     for _ in range(60):
         optimiser.zero_grad()

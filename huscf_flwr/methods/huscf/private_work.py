@@ -30,16 +30,23 @@ def discriminator_work(config: RunConfig, spec: ModelSpec) -> DiscriminatorWork:
     if privacy.epsilon is None:
         return DiscriminatorWork()
     if privacy.critic == "embedding":
-        return _embedding_work(config, spec)
-    fakes_and_images = 1 + PER_SAMPLE * sample_size(config) / config.batch_size
+        return embedding_work(spec, config.batch_size, privacy.features)
+    return noised_work(config.batch_size, privacy.discriminator_steps, sample_size(config))
+
+
+def noised_work(batch_size: int, steps: int, sample: int) -> DiscriminatorWork:
+    """Return what ``steps`` private steps of the discriminator compute, each on ``sample`` images."""
     return DiscriminatorWork(
-        learning=privacy.discriminator_steps * fakes_and_images,
-        waiting=max(1.0, AT_ONCE / config.batch_size),
+        learning=steps * (1 + PER_SAMPLE * sample / batch_size),
+        waiting=max(1.0, AT_ONCE / batch_size),
         kept_gradients=AT_ONCE,
     )
 
 
-def _embedding_work(config: RunConfig, spec: ModelSpec) -> DiscriminatorWork:
-    """Half as many products as there are features with each fake, forward and as many back."""
-    multiply_adds = config.batch_size * math.prod(spec.image.shape) * config.privacy.features // 2
+def embedding_work(spec: ModelSpec, batch_size: int, features: int) -> DiscriminatorWork:
+    """Return what an embedding computes in a discriminator's place.
+
+    It is half as many products as there are features with each fake, forward and as many back.
+    """
+    multiply_adds = batch_size * math.prod(spec.image.shape) * features // 2
     return DiscriminatorWork(learning=0, criticising=0, waiting=0, beside_gflop=2 * 2 * multiply_adds / 1e9)
