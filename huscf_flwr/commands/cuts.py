@@ -136,7 +136,7 @@ def _work(
     if features:
         return embedding_work(spec, batch_size, features)
     if private_steps:
-        return noised_work(batch_size, private_steps, sample or batch_size)
+        return noised_work(spec, batch_size, private_steps, sample or batch_size)
     return DiscriminatorWork()
 
 

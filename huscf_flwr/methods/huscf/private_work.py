@@ -6,14 +6,22 @@ import math
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import DiscriminatorWork
+from huscf_flwr.cuts.costs import block_costs
 from huscf_flwr.models import ModelSpec
 from huscf_flwr.models.per_sample import AT_ONCE
 
-PER_SAMPLE = 4.0
-"""Times as long as the gradient of a batch takes: those of its images one by one, clipped and added.
+_PER_SAMPLE, _PER_SAMPLE_AND_MILLION = 3.2, 6.4
+"""Of ``per_sample_factor``, as ``python -m tests.models.per_sample_times`` measured it; see docs/cuts.md."""
 
-As ``python -m tests.models.per_sample_times`` measured it; see docs/privacy.md.
-"""
+
+def per_sample_factor(spec: ModelSpec) -> float:
+    """Return how much longer than a batch's gradient those of its images take, one by one, clipped and added.
+
+    A line through what was measured at a quarter of the width and at all of it: every image has a gradient
+    of every weight in memory, so that a larger discriminator loses more.
+    """
+    parameters = sum(block.parameters for block in block_costs(spec, "discriminator", 1, "exact"))
+    return _PER_SAMPLE + _PER_SAMPLE_AND_MILLION * parameters / 1e6
 
 
 def sample_size(config: RunConfig) -> int:
@@ -31,13 +39,13 @@ def discriminator_work(config: RunConfig, spec: ModelSpec) -> DiscriminatorWork:
         return DiscriminatorWork()
     if privacy.critic == "embedding":
         return embedding_work(spec, config.batch_size, privacy.features)
-    return noised_work(config.batch_size, privacy.discriminator_steps, sample_size(config))
+    return noised_work(spec, config.batch_size, privacy.discriminator_steps, sample_size(config))
 
 
-def noised_work(batch_size: int, steps: int, sample: int) -> DiscriminatorWork:
+def noised_work(spec: ModelSpec, batch_size: int, steps: int, sample: int) -> DiscriminatorWork:
     """Return what ``steps`` private steps of the discriminator compute, each on ``sample`` images."""
     return DiscriminatorWork(
-        learning=steps * (1 + PER_SAMPLE * sample / batch_size),
+        learning=steps * (1 + per_sample_factor(spec) * sample / batch_size),
         waiting=max(1.0, AT_ONCE / batch_size),
         kept_gradients=AT_ONCE,
     )

@@ -5,8 +5,8 @@ import pytest
 from huscf_flwr.cuts import DiscriminatorWork, load_devices
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.huscf.cut_choice import cut_problem, declared
-from huscf_flwr.methods.huscf.private_work import PER_SAMPLE, discriminator_work
-from huscf_flwr.models import model_spec_of
+from huscf_flwr.methods.huscf.private_work import discriminator_work, per_sample_factor
+from huscf_flwr.models import load_model_spec, model_spec_of
 from tests.run.builders import METHODS, small_run
 
 
@@ -26,9 +26,16 @@ def test_steps_of_the_discriminator_and_the_size_of_a_sample_multiply_the_work(t
     """Batches of 8 fakes and samples of 24 images: three steps, each 1 pass and 3 slow ones."""
     config = _config(tmp_path, **{"privacy.discriminator_steps": 3, "privacy.sample": 24})
     assert config.batch_size == 8
+    factor = per_sample_factor(model_spec_of(config))
     assert _work(config) == DiscriminatorWork(
-        learning=3 * (1 + 3 * PER_SAMPLE), criticising=1, waiting=64 / 8, kept_gradients=64
+        learning=3 * (1 + 3 * factor), criticising=1, waiting=64 / 8, kept_gradients=64
     )
+
+
+@pytest.mark.parametrize(("width", "measured"), [(0.25, 3.5), (1.0, 8.4)])
+def test_gradients_of_single_images_take_as_long_as_measured(width, measured):
+    spec = load_model_spec("authors-28", width).with_group_normalisation("discriminator")
+    assert per_sample_factor(spec) == pytest.approx(measured, rel=0.05)
 
 
 def test_an_embedding_costs_its_products_and_no_pass_of_the_discriminator(tmp_path):
