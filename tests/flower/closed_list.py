@@ -335,6 +335,7 @@ DECLARED["huscf-private"] = {
     "product": {},
     "scores": set(),
 }
+DECLARED["huscf-embedding"] = DECLARED["huscf-private"]
 
 INTEGERS = {
     "mdgan": {"down": {"labels of fakes", "labels of judged fakes"}},
@@ -365,7 +366,7 @@ GROUPS = {
 
 Who belongs to no cluster yet is told what is common to all.
 """
-for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private"):
+for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private", "huscf-embedding"):
     GROUPS[_variant] = GROUPS["huscf"]
 
 PACKED = {
