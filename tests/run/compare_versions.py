@@ -23,7 +23,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.run.builders import write_domains
-from tests.run.test_nothing_has_changed import EXPECTED, RUNS, results_of, train_small
+from tests.run.test_nothing_has_changed import (
+    EXPECTED,
+    KEPT_SINCE,
+    OF_ONE_ROUND,
+    RUNS,
+    results_of,
+    train_small,
+)
 
 SETTINGS = [
     "local_epochs=1",
@@ -94,6 +101,7 @@ def trained(checkout, hosts, settings):
             f"{name_of(path)}/{name}": tensor
             for path in sorted(folder.rglob("*.safetensors"))
             for name, tensor in load_file(path).items()
+            if name != KEPT_SINCE
         }
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return tensors, {
@@ -149,9 +157,12 @@ def _same(before, now):
 
 def compare(older):
     """Compare all runs; return the status to exit with."""
+    # The older version, which has no such setting, always does this.
+    since = [f"{key}={value}" for key, value in OF_ONE_ROUND.items()]
     found = 0
     for name, (hosts, settings) in COMPARED.items():
-        before, now = (trained(checkout, hosts, settings) for checkout in (older, Path.cwd()))
+        before = trained(older, hosts, settings)
+        now = trained(Path.cwd(), hosts, [*settings, *since])
         different = [part for pair in zip(before, now, strict=True) for part in differences(*pair)]
         found += len(different)
         tensors, values = map(len, before)
