@@ -12,12 +12,14 @@ intended, or for a new processor.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from statistics import mean
 
 import torch
 from safetensors.torch import load_file
@@ -119,7 +121,7 @@ def name_of(path):
 def values_of(line):
     """Return what a line of ``metrics.jsonl`` of either version says, but for seconds."""
     facts = line.get("facts", line)
-    found = {"losses": line["losses"], **{key: facts.get(key) for key in OF_ROUNDS}}
+    found = {"losses": losses_are_means(line), **{key: facts.get(key) for key in OF_ROUNDS}}
     found |= {("bytes", kind): count for kind, count in bytes_of(line["bytes"]).items()}
     for place, client in enumerate(line["clients"]):
         for key in OF_CLIENTS:
@@ -127,6 +129,17 @@ def values_of(line):
         for key, in_old_line in zip(NUMBERS, ("weights", "global_weights", "divergences"), strict=True):
             found[client["id"], key] = client[key] if key in client else line[in_old_line][place]
     return found
+
+
+def losses_are_means(line):
+    """Return, by name, whether a round's losses are the means of its clients', which are compared to the bit.
+
+    The older version adds and divides, this one rounds the true mean: they may differ in the last digit.
+    """
+    return {
+        name: math.isclose(loss, mean(client["losses"][name] for client in line["clients"]), rel_tol=1e-14)
+        for name, loss in line["losses"].items()
+    }
 
 
 def bytes_of(count):
