@@ -1,4 +1,4 @@
-"""Rules of the house that no other tool holds: short files, and classes that one can survey.
+"""Rules of the house that no other tool holds: short files, surveyable classes, and a core without files.
 
 A class has as many attributes as its methods assign to ``self``, and fields if it is a dataclass, those of
 its base classes included. Twelve are enough for what does work. Plain data may have more: frozen dataclasses,
@@ -14,6 +14,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("huscf_flwr", "strategies", "client_apps", "server_app")
 MOST_LINES = 400
 MOST_ATTRIBUTES = 12
+WITHOUT_FILES = ("methods", "models", "split", "federation")
+OPENS = {
+    *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "touch", "unlink"),
+    *("load_file", "save_file", "safe_open", "fromfile", "tofile", "savez", "memmap"),
+    *("torch.load", "torch.save", "np.load", "np.save", "numpy.load", "numpy.save"),
+}
+"""Calls that open files, by the last part of their name, or by two where the last may mean something else."""
 DATA = {"BaseModel", "Enum", "IntEnum", "StrEnum", "NamedTuple", "TypedDict", "Protocol"}
 
 
@@ -84,6 +91,16 @@ def attributes_of(node, known):
     return set().union(*map(own_attributes, nodes))
 
 
+def opened_in(source):
+    """The lines in which a file is opened, with what opens it."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [
+        (call.lineno, ast.unparse(call.func))
+        for call in calls
+        if name_of(call.func) in OPENS or ast.unparse(call.func) in OPENS
+    ]
+
+
 def by_name(classes):
     known = {}
     for node in classes:
@@ -112,6 +129,33 @@ def test_no_class_that_does_work_has_too_many_attributes():
             if len(attributes) > MOST_ATTRIBUTES:
                 too_many[f"{path.relative_to(ROOT)}: {node.name}"] = sorted(attributes)
     assert too_many == {}
+
+
+def test_methods_networks_and_the_mathematics_open_no_files():
+    """They are given tensors and settings; who reads and writes them stands above, or in ``conf_files``."""
+    opened = {}
+    for path in python_files():
+        package, *place = path.relative_to(ROOT).parts
+        if package == "huscf_flwr" and place[0] in WITHOUT_FILES:
+            opened |= {f"{path}:{line}": call for line, call in opened_in(path.read_text("utf-8"))}
+    assert opened == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "opens"),
+    [
+        ("with open('f') as file: pass", True),
+        ("Path('f').read_text()", True),
+        ("(folder / 'f').write_bytes(content)", True),
+        ("folder.joinpath('f').open()", True),
+        ("torch.save(state, 'f')", True),
+        ("safetensors.torch.load_file('f')", True),
+        ("method.load(state); network.load_state_dict(state)", False),
+        ("self.opened(number)", False),
+    ],
+)
+def test_a_file_that_is_opened_is_seen(source, opens):
+    assert bool(opened_in(source)) == opens
 
 
 @pytest.mark.parametrize(
