@@ -1,8 +1,9 @@
 """Rules of the house that no other tool holds: short files, surveyable classes, and a core without files.
 
 A class has as many attributes as its methods assign to ``self``, and fields if it is a dataclass, those of
-its base classes included. Twelve are enough for what does work. Plain data may have more: frozen dataclasses,
-pydantic models, enumerations, named tuples and protocols.
+its base classes included. Twelve are enough for what does work. Plain data may have more: pydantic models,
+enumerations, named tuples, protocols, and frozen dataclasses whose public methods are properties, class
+methods or static ones. A frozen dataclass that is called, or told to do something, works as any class does.
 """
 
 import ast
@@ -21,6 +22,7 @@ OPENS = {
     *("torch.load", "torch.save", "np.load", "np.save", "numpy.load", "numpy.save"),
 }
 """Calls that open files, by the last part of their name, or by two where the last may mean something else."""
+NO_WORK = {"property", "cached_property", "classmethod", "staticmethod"}
 DATA = {"BaseModel", "Enum", "IntEnum", "StrEnum", "NamedTuple", "TypedDict", "Protocol"}
 
 
@@ -51,6 +53,16 @@ def is_frozen(node):
     decorator = dataclass_decorator(node)
     arguments = decorator.keywords if isinstance(decorator, ast.Call) else ()
     return any(each.arg == "frozen" and getattr(each.value, "value", False) for each in arguments)
+
+
+def does_work(node):
+    """Whether the class itself has a method that its users call on an instance."""
+    methods = (each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+    return any(
+        (not method.name.startswith("_") or method.name == "__call__")
+        and not NO_WORK & set(map(name_of, method.decorator_list))
+        for method in methods
+    )
 
 
 def lineage(node, known):
@@ -86,7 +98,8 @@ def own_attributes(node):
 def attributes_of(node, known):
     """The attributes that count; none if the class is plain data."""
     nodes, names = lineage(node, known)
-    if names & DATA or any(map(is_frozen, nodes)):
+    frozen = any(map(is_frozen, nodes)) and not any(map(does_work, nodes))
+    if names & DATA or frozen:
         return set()
     return set().union(*map(own_attributes, nodes))
 
@@ -167,6 +180,12 @@ def test_a_file_that_is_opened_is_seen(source, opens):
         ("@dataclass\nclass A:\n x: int\n y: int = 2\n z: ClassVar[int] = 3", 2),
         ("@dataclasses.dataclass(kw_only=True)\nclass A:\n x: int\n def go(self):\n  self.y = 1", 2),
         ("@dataclass(frozen=True)\nclass A:\n x: int", 0),
+        ("@dataclass(frozen=True)\nclass A:\n x: int\n @property\n def y(self): return self.x", 0),
+        ("@dataclass(frozen=True)\nclass A:\n x: int\n @classmethod\n def of(cls, x): return cls(x)", 0),
+        ("@dataclass(frozen=True)\nclass A:\n x: int\n def _own(self): return self.x", 0),
+        ("@dataclass(frozen=True)\nclass A:\n x: int\n def go(self): return self.x", 1),
+        ("@dataclass(frozen=True)\nclass A:\n x: int\n def __call__(self): return self.x", 1),
+        ("@dataclass(frozen=True)\nclass B:\n x: int\n def go(self): pass\nclass A(B): pass", 1),
         ("class S(BaseModel): pass\nclass A(S):\n x: int\n def go(self):\n  self.y = 1", 0),
         ("class A(Protocol[T]):\n def go(self):\n  self.y = 1", 0),
         ("class B:\n def go(self):\n  self.x = 1\nclass A(B):\n def stop(self):\n  self.y = 1", 2),
