@@ -20,6 +20,7 @@ from huscf_flwr.config.reading import (
 )
 from huscf_flwr.config.run_config import RunConfig
 from huscf_flwr.config.sections import (
+    PRESETS,
     CheckpointSection,
     ClassifierSection,
     ComputeSection,
@@ -33,9 +34,11 @@ from huscf_flwr.config.sections import (
     Section,
     WirePreset,
     WireSection,
+    WireUploads,
 )
 
 __all__ = [
+    "PRESETS",
     "PRIVACY_NEEDS",
     "CheckpointSection",
     "ClassifierSection",
@@ -53,6 +56,7 @@ __all__ = [
     "Section",
     "WirePreset",
     "WireSection",
+    "WireUploads",
     "dump_config",
     "from_run_config",
     "keep_named_files",

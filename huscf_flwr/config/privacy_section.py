@@ -11,6 +11,7 @@ from huscf_flwr.config.sections import Section
 PRIVACY_NEEDS = {
     "local_discriminator": "take method huscf",
     "activation_noise": "take method huscf with privacy.local_discriminator: false",
+    "detect_tampering": "take method huscf",
     "epsilon": "take method huscf with privacy.local_discriminator: true",
     **dict.fromkeys(("delta", "clip", "discriminator_steps", "noise"), "set privacy.epsilon too"),
 }
@@ -30,6 +31,14 @@ class PrivacySection(Section):
             images before it crosses, so many times as wide as these activations spread in a batch. It is
             obfuscation and guarantees nothing. Noise comes from the client and not from the run's seed, which
             the server knows, so that such a run cannot be repeated to the bit.
+        detect_tampering: each client of HuSCF-GAN looks at what the server sends it, and leaves a round, with
+            the reason, where blocks are much farther from what it uploaded last than its own training moves
+            them in a round, or where gradients of five steps in a row are not widened and turned as an honest
+            discriminator's body does. It finds a server that sends blocks made to copy images, before
+            anything of an image crosses. It guarantees nothing: not against a server that follows the
+            protocol and is curious, not in a client's first round, and not against one that knows the bounds
+            and keeps within them (docs/privacy.md). The client keeps a second copy of its blocks in its
+            folder, and a GPU does not replay its steps, so that they take longer.
         epsilon: each client of HuSCF-GAN trains its discriminator with differential privacy, and leaves a
             training before more than this is spent of the privacy of its images, at ``delta``. The unit is
             the content of one labelled image of one client, or nothing in its place, in all trainings that it
@@ -66,6 +75,7 @@ class PrivacySection(Section):
 
     local_discriminator: bool = False
     activation_noise: NonNegativeFloat = 0.0
+    detect_tampering: bool = False
     epsilon: PositiveFloat | None = None
     delta: float = Field(default=1e-5, gt=0, lt=1)
     clip: PositiveFloat = 1.0

@@ -6,6 +6,7 @@ from huscf_flwr.cuts.devices import Device, DeviceFile, Server, deal, deal_devic
 from huscf_flwr.cuts.latency import LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import NoLegalCutError
 from huscf_flwr.cuts.placement import Placement, Price, Turn, priced, priced_cuts, whole_networks
+from huscf_flwr.cuts.preset_choice import PresetChoice, choose_preset
 from huscf_flwr.cuts.problem import CutProblem, CutSolver, Solution
 from huscf_flwr.cuts.reselection import Reselection, reselect
 from huscf_flwr.cuts.solvers import (
@@ -34,11 +35,13 @@ __all__ = [
     "LatencyOptions",
     "NoLegalCutError",
     "Placement",
+    "PresetChoice",
     "Price",
     "Reselection",
     "Server",
     "Solution",
     "Turn",
+    "choose_preset",
     "deal",
     "deal_devices",
     "load_devices",

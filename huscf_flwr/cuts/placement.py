@@ -3,11 +3,12 @@
 A step is a sequence of *turns*. In a turn the server computes, sends to all clients, each computes and
 answers, and the server waits for the slowest of them::
 
-    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k)
+    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k + delays of k)
 
-with S and C the operations of server and client, and s and R speeds and links as the latency model has them.
-What is exchanged or computed once a round is spread over the round's steps. Splits with a cut of their own
-for each client are priced by ``LatencyModel``, whose stages overlap. Both give a ``Price``.
+with S and C the operations of server and client, and s and R speeds and links as the latency model has them,
+and one delay of the link for each way on which anything is sent. What is exchanged or computed once a round
+is spread over the round's steps. Splits with a cut of their own for each client are priced by
+``LatencyModel``, whose stages overlap. Both give a ``Price``.
 """
 
 from __future__ import annotations
@@ -111,11 +112,14 @@ def way_back_gflop(problem: CutProblem, network: NetworkName, *, frozen: bool = 
     return sum(flop) / _FLOP_IN_A_GFLOP
 
 
-def network_bytes(problem: CutProblem, *networks: NetworkName) -> float:
-    """Return the bytes of all weights of ``networks``; of both, if none is named."""
+def network_bytes(problem: CutProblem, *networks: NetworkName, up: bool = False) -> float:
+    """Return the bytes of all weights of ``networks``; of both, if none is named.
+
+    Going ``up`` they take what ``wire.uploads`` makes of them.
+    """
     named = networks or NETWORKS
     parameters = sum(float(problem.costs.network(name).parameters.sum()) for name in named)
-    return _BYTES_PER_PARAMETER * parameters
+    return (problem.sent.upload if up else _BYTES_PER_PARAMETER) * parameters
 
 
 def images_bytes(problem: CutProblem, *, gradients: bool = False) -> float:
@@ -130,8 +134,9 @@ def whole_networks(problem: CutProblem, *, sent: bool) -> Placement:
     If they are ``sent`` once a round, all weights go down and up.
     """
     both = sum(network_gflop(problem, network) for network in NETWORKS)
-    weights = network_bytes(problem) if sent else 0.0
-    once = Turn(down_bytes=weights, up_bytes=weights)
+    once = (
+        Turn(down_bytes=network_bytes(problem), up_bytes=network_bytes(problem, up=True)) if sent else Turn()
+    )
     return Placement(step=(Turn(client_gflop=both),), once_a_round=once)
 
 
@@ -140,6 +145,7 @@ def _seconds(turn: Turn, speeds: Speeds) -> float:
         turn.client_gflop / speeds.gflops
         + turn.down_bytes * speeds.download_s_per_byte
         + turn.up_bytes * speeds.upload_s_per_byte
+        + speeds.delay_s * ((turn.down_bytes > 0) + (turn.up_bytes > 0))
     )
     return turn.server_gflop / speeds.server_gflops + float(of_clients.max())
 

@@ -141,6 +141,11 @@ class Crossing:
     order_kinds: tuple[str, ...] = ()
     upload: type[Facts] = NoFacts
     upload_kinds: tuple[str, ...] = ()
+    handed_on: tuple[str, ...] = ()
+    """Kinds of uploads that are not averaged: each goes on as it has arrived, with another client.
+
+    What rounding took from one (``wire.uploads``) is not added to the next, which is of another model.
+    """
     exchanges: tuple[Exchange, ...] = ()
     """Of a step with the executor."""
     product_kind: str = ""
@@ -169,6 +174,9 @@ class Crossing:
         for kind in (*self.order_kinds, *self.upload_kinds, *self.evaluation_kinds, *judged):
             if not kind or "/" in kind:
                 raise ValueError(f"'{kind}' cannot be a kind of tensors: give it a name without '/'")
+        for kind in self.handed_on:
+            if kind not in self.upload_kinds:
+                raise ValueError(f"'{kind}' is handed on, but no upload has it")
         for said, names in ((self.shows_server, self.names_up()), (self.shows_clients, self.names_down())):
             for name in sorted(said.keys() - set(names)):
                 raise ValueError(f"it is said what '{name}' shows, but nothing of that name crosses so")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 CURIOUS_SERVER = "the server"
+ACTIVE_SERVER = "a server that sends other blocks"
 HOLDER_OF_GENERATOR = "whoever holds the generator"
 NEXT_CLIENT = "whoever is sent the discriminator"
 

@@ -17,6 +17,7 @@ from huscf_flwr.methods.mdgan import MDGAN
 from huscf_flwr.methods.mdgan.crossing import DISCRIMINATOR
 from huscf_flwr.methods.whole_networks import NETWORKS
 from huscf_flwr.models import BlockStates, unflatten_blocks
+from huscf_flwr.privacy.active_server import trapped
 from huscf_flwr.privacy.decoders import means_and_decoders
 from huscf_flwr.privacy.evidence import Attack, Evidence
 from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, Finding
@@ -33,6 +34,7 @@ ATTACKS: Mapping[str, str] = {
     "A1": "images of a batch, by the weights that the round began with",
     "A2": "images of a batch, by what became of known fakes",
     "A3": "labels, and how often a client has each",
+    "A4": "images of a batch, by a head that the server has made to copy them",
     "A6": "which images a client trained on",
     "A7": "images, from class means and decoders",
 }
@@ -92,6 +94,7 @@ ON: Mapping[type[Method], Attackable] = {
     HuSCF: Attackable(
         {
             "A3": mix_by_middle,
+            "A4": trapped,
             "A6": partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER),
         },
         {"A7": _NO_MEANS},
@@ -101,13 +104,14 @@ ON: Mapping[type[Method], Attackable] = {
             "A3": labels_of_networks,
             "A6": partial(membership, discriminator=_sent_discriminator, adversary=CURIOUS_SERVER),
         },
-        {"A1": _NO_ACTIVATIONS, "A2": _NO_ACTIVATIONS, "A7": _NO_MEANS},
+        {"A1": _NO_ACTIVATIONS, "A2": _NO_ACTIVATIONS, "A4": _NO_ACTIVATIONS, "A7": _NO_MEANS},
     ),
     MDGAN: Attackable(
         {"A6": partial(membership, discriminator=_swapped_discriminator, adversary=NEXT_CLIENT)},
         {
             "A1": _NO_ACTIVATIONS,
             "A2": _NO_ACTIVATIONS,
+            "A4": _NO_ACTIVATIONS,
             "A3": "fakes have all labels, so that all rows of a discriminator's embedding move",
             "A7": _NO_MEANS,
         },
@@ -117,6 +121,7 @@ ON: Mapping[type[Method], Attackable] = {
         {
             "A1": _NO_ACTIVATIONS,
             "A2": _NO_ACTIVATIONS,
+            "A4": _NO_ACTIVATIONS,
             "A6": "classifiers stay on their clients, and nobody has written shadow models of a decoder",
         },
         # In the last round, everybody tunes and nothing is sent.

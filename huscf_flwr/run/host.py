@@ -35,6 +35,7 @@ from huscf_flwr.run.client_files import (
 )
 from huscf_flwr.run.spent_budget import SpentBudget
 from huscf_flwr.run.tensor_memory import measured_memory
+from huscf_flwr.run.uploads import Residuals, UploadWire, with_residuals, without_residuals
 from huscf_flwr.session import Channel, ClientStep, Computed, DropOut, HostTimer, Losses, run_steps
 
 _LOGGER = logging.getLogger(__name__)
@@ -140,6 +141,9 @@ class Host:
         )
         self._clients: dict[int, Client] = {}
         self._kept: dict[int, Kept | None] = {}
+        self._wire = UploadWire.of(config, method.crossing)
+        self._bases = Orders(clients={})
+        self._residuals: dict[int, Residuals] = {}
 
     def train(
         self,
@@ -157,6 +161,7 @@ class Host:
         ``ClientFileError`` if what a client kept is gone, and ``OtherImagesError`` if its images are others.
         """
         self._clients = {k: member for k, member in self._clients.items() if k in assignment.clients}
+        self._bases = self._wire.bases(assignment.orders)
         if channel is None:
             return self._train_in_turn(assignment, timer, after_batch, after_client)
         clients = {client: self._begun(client, assignment) for client in assignment.clients}
@@ -270,9 +275,10 @@ class Host:
         """Return a client as it was after the last round that it finished."""
         member = self._clients.get(client)
         if member is None or self._kept[client] != kept:
-            member = self._open_client(client)
+            member, self._residuals[client] = self._open_client(client), {}
             if kept is not None:
-                member.load_private(self._private(client, kept))
+                private, self._residuals[client] = without_residuals(self._private(client, kept))
+                member.load_private(private)
         return member
 
     def _private(self, client: int, kept: Kept) -> Tensors:
@@ -294,11 +300,14 @@ class Host:
         self, member: Client, assignment: Assignment, losses: Losses, timer: HostTimer
     ) -> Upload | DropOut:
         """Return what a client sends after its last batch, and keep what is to be kept."""
-        client, upload, private = member.client, member.upload(), member.private()
+        client, upload, own = member.client, member.upload(), member.private()
         if not isinstance(upload, Upload):
             raise CrossingError(f"{type(member).__name__}.upload returned {upload!r:.40}; return an Upload")
         self._method.crossing.check_upload(upload)
         _check_losses(member, losses)
+        bases, residuals = self._bases.of(client).tensors, self._residuals[client]
+        tensors, residuals = self._wire.sent(upload.tensors, bases, residuals)
+        private = with_residuals(own, residuals)
         # A batch's loss is computed before its step, so no loss shows what the last step did.
         broken = sorted(name for name, tensor in private.items() if not bool(tensor.isfinite().all()))
         if broken:
@@ -313,9 +322,9 @@ class Host:
                 before=assignment.kept.get(client),
                 keep_last=self._config.checkpoint.keep_last,
             )
-        self._kept[client] = kept
+        self._kept[client], self._residuals[client] = kept, residuals
         sent = {name: losses[name] for name in losses_sent(type(member), self._config) if name in losses}
-        return replace(upload, losses=sent, times=timer.times().get(client), kept=kept)
+        return replace(upload, tensors=tensors, losses=sent, times=timer.times().get(client), kept=kept)
 
 
 class _Leaving:

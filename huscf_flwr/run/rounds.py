@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.contract import (
@@ -23,9 +23,9 @@ from huscf_flwr.methods.contract import (
     round_size,
     selected,
 )
-from huscf_flwr.methods.crossing import misfit
 from huscf_flwr.methods.sent_losses import losses_sent
 from huscf_flwr.run.host import Assignment, EvaluationOrder
+from huscf_flwr.run.uploads import UploadWire
 from huscf_flwr.seeding import numpy_stream
 from huscf_flwr.session import (
     DroppedClient,
@@ -60,6 +60,8 @@ class OpenRound:
     ledger: Ledger
     before: State
     """The method's state, to take the round back."""
+    bases: Orders
+    """What uploads may differ from: see ``UploadWire``."""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -114,6 +116,7 @@ class Rounds:
         self.kept: dict[int, Kept] = {}
         self.trained: set[int] = set()
         self.opened: OpenRound | None = None
+        self._wire = UploadWire.of(config, method.crossing)
 
     @property
     def left(self) -> int:
@@ -187,19 +190,28 @@ class Rounds:
             session=session,
             ledger=ledger,
             before=before,
+            bases=self._wire.bases(orders),
         )
         return self.opened
 
-    def check_upload(self, client: int, upload: Upload) -> None:
-        """Raise ``ValueError`` unless ``upload`` is what this client is to send, and finite."""
+    def read_upload(self, client: int, upload: Upload) -> Upload:
+        """Return what this client has trained, from what has crossed of it.
+
+        Raises ``ValueError`` unless ``upload`` is what it is to send, and finite.
+        """
         self.method.crossing.check_upload(upload)
-        _check_form(self.method, client, upload)
+        bases = self.under_way().bases.of(client).tensors
+        try:
+            tensors = self._wire.received(upload.tensors, bases, self.method.form(client))
+        except ValueError as error:
+            raise ValueError(f"client {client} sent {error}") from error
         _check_losses(self.method, client, upload.losses)
         if not all(math.isfinite(loss) for loss in upload.losses.values()):
             raise ValueError(f"client {client} sent losses {dict(upload.losses)}, which are not finite")
         times = () if upload.times is None else astuple(upload.times)
         if not all(math.isfinite(seconds) and seconds >= 0 for seconds in times):
             raise ValueError(f"client {client} says that it took {times} seconds, which cannot be")
+        return replace(upload, tensors=tensors)
 
     def under_way(self) -> OpenRound:
         """Return the round that is under way; raises ``RuntimeError`` if there is none."""
@@ -208,23 +220,31 @@ class Rounds:
         return self.opened
 
     def usable(self, uploads: Mapping[int, Upload]) -> dict[int, Upload]:
-        """Return the uploads that are what they should be; clients that sent others drop out."""
-        opened, usable = self.under_way(), {}
-        for client, upload in uploads.items():
-            try:
-                self.check_upload(client, upload)
-            except ValueError as error:
-                opened.session.drop(client, str(error))
-            else:
-                usable[client] = upload
+        """Return the uploads that are what they should be, read; clients that sent others drop out.
+
+        Their bytes are counted as they have crossed.
+        """
+        opened, (usable, refused) = self.under_way(), self.readable(uploads)
+        for client, reason in refused.items():
+            opened.session.drop(client, reason)
+        for client in usable:
+            for kind, count in byte_counts(uploads[client].tensors).items():
+                opened.ledger.record(client, "up", kind, count)
         return usable
 
-    def close(self, uploads: Mapping[int, Upload]) -> ClosedRound:
-        """Let the method take in what came; clients without an upload have dropped out."""
-        opened = self.under_way()
+    def readable(self, uploads: Mapping[int, Upload]) -> tuple[dict[int, Upload], dict[int, str]]:
+        """Return the uploads that are what they should be, read, and why the others are not."""
+        usable, refused = {}, {}
         for client, upload in uploads.items():
-            for kind, count in byte_counts(upload.tensors).items():
-                opened.ledger.record(client, "up", kind, count)
+            try:
+                usable[client] = self.read_upload(client, upload)
+            except ValueError as error:
+                refused[client] = str(error)
+        return usable, refused
+
+    def close(self, uploads: Mapping[int, Upload]) -> ClosedRound:
+        """Let the method take in what is ``usable`` of what came; the other clients have dropped out."""
+        opened = self.under_way()
         collected = Collected(
             uploads=dict(sorted(uploads.items())),
             step_times=_step_times(opened, uploads),
@@ -323,14 +343,6 @@ def _check_losses(method: Method, client: int, losses: Losses) -> None:
     some = found and found < listed and issubclass(method.client, MessageClient)
     if found != listed and not some:
         raise ValueError(f"client {client} sent losses {sorted(found)}, not {sorted(listed)}")
-
-
-def _check_form(method: Method, client: int, upload: Upload) -> None:
-    form = method.form(client)
-    for kind in sorted(form.keys() | upload.tensors.keys()):
-        wrong = misfit(upload.tensors.get(kind, {}), form.get(kind, {}))
-        if wrong is not None:
-            raise ValueError(f"client {client} sent {kind} {wrong}")
 
 
 def _step_times(opened: OpenRound, uploads: Mapping[int, Upload]) -> dict[int, StepTimes]:

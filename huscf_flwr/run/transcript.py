@@ -27,7 +27,7 @@ class Transcript:
     frames: dict[int, dict[tuple[str, Direction], Frame]] = field(default_factory=dict)
     """Of steps that were kept: what crossed, by name of the exchange and direction."""
     upload: Upload | None = None
-    """None if the client dropped out."""
+    """As the server has read it; None if the client dropped out."""
 
 
 class TranscriptRecorder:

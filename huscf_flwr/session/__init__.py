@@ -36,7 +36,16 @@ from huscf_flwr.session.packing import Form
 from huscf_flwr.session.recording import Recorder, side_by_side
 from huscf_flwr.session.timing import ClientTimes, HostTimer, StepTimes
 from huscf_flwr.session.wire_end import WireEnd
-from huscf_flwr.session.wire_type import Packing, SentBytes, WireType, sent_bytes, wire_type, wire_type_of
+from huscf_flwr.session.wire_type import (
+    Packing,
+    SentBytes,
+    WireType,
+    sent_bytes,
+    sent_bytes_by,
+    upload_form,
+    wire_type,
+    wire_type_of,
+)
 
 __all__ = [
     "DIRECTIONS",
@@ -84,7 +93,9 @@ __all__ = [
     "run_step",
     "run_steps",
     "sent_bytes",
+    "sent_bytes_by",
     "side_by_side",
+    "upload_form",
     "wire_type",
     "wire_type_of",
 ]

@@ -6,7 +6,7 @@ all places, and what is far from the others' size costs the precision of its own
 
 **Rounded**: a group is its lowest number, the distance between two levels, and the nearest level of each
 number. The error is at most half the distance, and none where a number is exactly on a level, such as the
-zeros of a rectifier.
+zeros of a rectifier. With 16 bits there are no groups: each number is the nearest ``bfloat16``.
 
 **Rotated**: a group is multiplied by random signs and a Hadamard matrix, twice, so that its numbers are
 spread like those of a normal distribution, whatever they were; each becomes the nearest of the levels that
@@ -38,6 +38,8 @@ _SIGNED_GROUPS = 251
 """After so many groups their signs come again. A prime: those are at other places of a tensor's axes."""
 _ROUNDING = 2.0**-8
 """More than ``bfloat16`` rounds by."""
+_ALONE = 16
+"""So many bits make a number that needs no others of its group."""
 _PLANES = (4, 2, 1)
 """How many bits of a level are put beside those of other levels in a byte."""
 _NORMAL_LEVELS = {
@@ -54,7 +56,7 @@ class Form:
     """How numbers are packed."""
 
     bits: int
-    """Of a number: 1 to 8 if rounded, 1 to 4 if rotated."""
+    """Of a number: 1 to 8 or 16 if rounded, 1 to 4 if rotated."""
     rotated: bool = False
 
     def byte_count(self, count: int) -> int:
@@ -62,6 +64,8 @@ class Form:
         if self.rotated:
             groups = math.ceil(count / ROTATED_GROUP)
             return groups * _ROTATED_SCALES + _level_bytes(_padded(count), self.bits)
+        if self.bits == _ALONE:
+            return count * torch.bfloat16.itemsize
         return math.ceil(count / ROUNDED_GROUP) * _ROUNDED_SCALES + _level_bytes(count, self.bits)
 
     @property
@@ -77,11 +81,15 @@ def pack(numbers: Tensor, form: Form, stream: torch.Generator) -> Tensor:
     If one of them is not finite, those of its group are not when they arrive.
     """
     single = numbers.to(torch.float32)
+    if form.bits == _ALONE:
+        return single.to(torch.bfloat16).view(torch.uint8)
     return _rotated(single, form.bits, stream) if form.rotated else _rounded(single, form.bits)
 
 
 def unpack(packed: Tensor, count: int, form: Form, stream: torch.Generator) -> Tensor:
     """Return the ``count`` numbers [count] in ``packed``, float32; ``stream`` is as ``pack`` had it."""
+    if form.bits == _ALONE:
+        return packed.clone().view(torch.bfloat16).to(torch.float32)
     level_bytes = _level_bytes(_padded(count) if form.rotated else count, form.bits)
     together = packed[packed.numel() - level_bytes :]
     # Copied: a view would have to begin at a multiple of two bytes.

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from huscf_flwr.config import RunConfig, WirePreset
+from huscf_flwr.config import RunConfig, WirePreset, WireUploads
 from huscf_flwr.process import dtype_of
 from huscf_flwr.session.exchange import Kind, Role, TensorHeader
 from huscf_flwr.session.packing import Form
@@ -52,6 +52,8 @@ _SMALLEST: Mapping[Role, Form] = {
     "repeated": Form(1, rotated=True),
     "gradient": Form(3, rotated=True),
 }
+
+_UPLOADS: Mapping[WireUploads, Form | None] = {"exact": None, "bfloat16": Form(16), "8-bits": Form(8)}
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class WireType:
 
 def wire_type_of(config: RunConfig, round_number: int) -> WireType:
     """Return how the numbers of the session of a run's round cross."""
-    return wire_type(config.wire.preset, dtype_of(config), config.seed, round_number)
+    return wire_type(config.wire.chosen, dtype_of(config), config.seed, round_number)
 
 
 def wire_type(
@@ -129,18 +131,32 @@ class SentBytes:
     generated: float = 4
     repeated: float = 4
     gradient: float = 4
+    upload: float = 4
+    """Of a weight that a client sends after a round."""
     packed: bool = False
     """Whether both ends compute for it."""
 
 
 def sent_bytes(config: RunConfig) -> SentBytes:
     """Return how many bytes numbers take that cross in a run's sessions."""
-    wire = wire_type_of(config, 0)
+    form = upload_form(config)
+    found = sent_bytes_by(config.wire.chosen, dtype_of(config))
+    return found if form is None else replace(found, upload=form.bytes_per_number)
+
+
+def sent_bytes_by(preset: WirePreset, computed: torch.dtype = torch.float32) -> SentBytes:
+    """Return how many bytes numbers take that cross in a session by ``preset``, of type ``computed``."""
+    wire = wire_type(preset, computed)
     if wire.packing is None:
-        same = (wire.sent or dtype_of(config)).itemsize
+        same = (wire.sent or computed).itemsize
         return SentBytes(same, same, same, same)
     sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
     return SentBytes(**sizes, packed=True)
+
+
+def upload_form(config: RunConfig) -> Form | None:
+    """Return how differences are packed that clients upload after a round; None if nothing is."""
+    return _UPLOADS[config.wire.uploads]
 
 
 def _exponent(tensor: Tensor) -> int:

@@ -145,9 +145,7 @@ class Soak:
                     f"round {opened.number}, client {client}: fault {faults.get(client)}, "
                     f"dropped {session.dropped.get(client)}, answer {answers.get(client)}"
                 )
-        for client, upload in uploads.items():
-            self._rounds.check_upload(client, upload)
-        self._rounds.close(uploads)
+        self._rounds.close({k: self._rounds.read_upload(k, upload) for k, upload in uploads.items()})
         self.books.rounds += 1
 
     def _blocks_file(self, client: int) -> Path:

@@ -17,6 +17,7 @@ from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss
 from huscf_flwr.split.noise import noise_batch
 from huscf_flwr.split.obfuscation import ActivationNoise
 from huscf_flwr.split.segments import AdamSettings, Segments, adam_settings
+from huscf_flwr.split.tampering import TamperingDetector
 from huscf_flwr.split.unsplit import unsplit_step
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Segments",
     "SplitClient",
     "SplitExecutor",
+    "TamperingDetector",
     "Watch",
     "adam_settings",
     "adversarial_loss",

@@ -28,6 +28,7 @@ from huscf_flwr.split.batch import Batch
 from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss, criticise, learn
 from huscf_flwr.split.obfuscation import Obscure
 from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
+from huscf_flwr.split.tampering import TamperingDetector
 
 _Discrimination = Generator[Computed, Frame, Mapping[str, Tensor]]
 """The middle of a step, in which the discriminator learns; returns losses that nothing carried yet."""
@@ -49,13 +50,14 @@ class SplitClient:
         device: torch.device = CPU,
         learn: Learn = learn,
         obscure: Obscure | None = None,
+        detector: TamperingDetector | None = None,
         may_record: bool = True,
     ) -> None:
         """Build the segments of ``cut`` on ``device``, weights drawn from the stream of ``owner``.
 
         ``learn`` is how a local discriminator learns; a split one does it with the server, which sees what
-        ``obscure`` makes of activations of real images. A GPU ``may_record`` the step, unless something in it
-        is decided anew each time.
+        ``obscure`` makes of activations of real images. ``detector`` looks at what comes down. A GPU
+        ``may_record`` the step, unless something in it is decided anew each time.
 
         Raises ``ValueError`` if the network does not allow the cut.
         """
@@ -75,6 +77,7 @@ class SplitClient:
         self.local_discriminator = has_local_discriminator(spec, cut)
         self._learn = learn
         self._obscure = obscure
+        self._detector = detector
         self._recorder: Recorder | None = None
         if device.type == "cuda" and may_record:
             self._recorder = Recorder(client, device)
@@ -87,9 +90,11 @@ class SplitClient:
     def hosted_step(self, batch: Batch, watch: Watch | None = None) -> ClientStep:
         """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``.
 
-        A step that is watched, or draws noise, is not recorded: a recording replays what the device does, and
-        calls nobody.
+        A step that is watched or guarded, or draws noise, is not recorded: a recording replays what the
+        device does, and calls nobody.
         """
+        if self._detector is not None:
+            return self._detector.guarded(self.step(batch, watch))
         if self._recorder is None or watch is not None or self._obscure is not None:
             return self.step(batch, watch)
         return self._recorder.step(lambda tensors: self.step(Batch(*tensors)), batch.tensors)

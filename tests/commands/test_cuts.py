@@ -201,3 +201,22 @@ def test_a_rehearsal_compares_and_draws(tmp_path):
 )
 def test_a_rehearsal_of_bad_input_is_refused(arguments, message):
     assert message in refused(invoke(*REHEARSAL, *arguments))
+
+
+def test_the_preset_is_chosen_with_the_cuts_and_the_reason_told(tmp_path):
+    link = [{"name": "far", "gflops": 10, "mbit_per_s": 0.1}]
+    asked = ["cuts", "--devices", write_devices(tmp_path / "slow.yaml", link), "--clients", 2]
+    output = " ".join(succeed(*asked, "--preset", "auto").split())
+    assert "wire.preset: auto is smallest; predicted for a step: exact" in output
+    chosen, named, plain = (
+        json.loads(succeed(*asked, *preset, "--format", "json"))
+        for preset in (["--preset", "auto"], ["--preset", "smallest"], [])
+    )
+    assert set(chosen["wire"]["step_s"]) == {"exact", "half", "small", "smallest"}
+    assert chosen["latency_s"] == named["latency_s"] == chosen["wire"]["step_s"]["smallest"]
+    assert plain["latency_s"] == chosen["wire"]["step_s"]["exact"]
+    assert (named["wire"], plain["wire"]) == ({"preset": "smallest"}, {"preset": "exact"})
+
+
+def test_a_preset_that_there_is_not_is_refused():
+    assert "--preset is 'tiny'" in refused(invoke("cuts", "--clients", 2, "--preset", "tiny"))

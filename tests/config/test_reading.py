@@ -179,6 +179,7 @@ CHANGED = {
     "compute.device": "auto",
     "compute.precision": "bfloat16",
     "wire.preset": "small",
+    "wire.uploads": "8-bits",
     "compute.threads": 4,
     "compute.keep-memory": False,
     "compute.measure-memory": True,
@@ -190,6 +191,7 @@ CHANGED = {
     "privacy.discriminator-steps": 4,
     "privacy.noise": "seeded",
     "privacy.min-cluster": 3,
+    "privacy.detect-tampering": True,
     "privacy.send-losses": False,
     "privacy.count-step": 50,
 }
@@ -301,7 +303,7 @@ def test_every_run_that_we_ship_can_be_read(name):
         ("cuts.newest_weight=0", r"'cuts\.newest_weight' is 0"),
         ("cuts.least_gain=1", r"'cuts\.least_gain' is 1"),
         ("executor.window=60", r"'executor\.window' is 60: .*less than 30"),
-        ("wire.preset=tiny", r"'wire\.preset' is 'tiny'.* 'exact', 'half', 'small' or 'smallest'"),
+        ("wire.preset=tiny", r"'wire\.preset' is 'tiny'.* 'auto', 'exact', 'half', 'small' or 'smallest'"),
         ("compute.precision=float16", r"'compute\.precision' is 'float16'"),
     ],
 )

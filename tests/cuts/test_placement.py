@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from huscf_flwr.cuts.placement import (
     whole_networks,
 )
 from huscf_flwr.models import NETWORKS, initial_states, largest_cut, legal_cuts, load_model_spec
+from huscf_flwr.session import SentBytes
 
 SPEC = load_model_spec("authors-28", 0.25)
 SERVER = Server(gflops=100.0, mbit_per_s=800.0)
@@ -32,6 +35,13 @@ def test_a_turn_by_hand():
     price = priced(Placement(step=(turn,)), problem(SLOW, QUICK))
     assert price.step_s == pytest.approx(0.5 + 10.0 + 2.0 + 3.0)
     assert (price.client_gflop, price.server_gflop) == (20.0, 50.0)
+
+
+def test_each_way_on_which_anything_is_sent_costs_a_delay():
+    far = SLOW.model_copy(update={"delay_ms": 250.0})
+    there, both = Turn(down_bytes=2e6), Turn(down_bytes=2e6, up_bytes=1e6)
+    prices = [priced(Placement(step=(turn,)), problem(far)) for turn in (there, both, Turn())]
+    assert [price.step_s for price in prices] == pytest.approx([1.25, 2.5, 0.0])
 
 
 def test_the_servers_link_bounds_a_download_without_one_of_its_own():
@@ -78,6 +88,15 @@ def test_the_exchange_of_whole_networks_costs_the_slowest_its_link(clients, step
     assert stays.step_s == pytest.approx(stays.client_gflop / SLOW.gflops)
     seconds = network_bytes(priced_problem) * (1 / 1e6 + 1 / 2e6)
     assert sent.step_s - stays.step_s == pytest.approx(seconds / steps)
+
+
+def test_packed_uploads_are_cheaper_up_and_not_down():
+    narrow = replace(problem(SLOW, steps=10), sent=SentBytes(upload=1.0))
+    weights = network_bytes(narrow) / 4
+    assert network_bytes(narrow, up=True) == weights
+    price = priced(whole_networks(narrow, sent=True), narrow)
+    stays = priced(whole_networks(narrow, sent=False), narrow)
+    assert price.step_s - stays.step_s == pytest.approx(weights * (1 / 1e6 + 4 / 2e6) / 10)
 
 
 @pytest.mark.parametrize("cut", [legal_cuts(SPEC)[0], largest_cut(SPEC)])

@@ -21,6 +21,7 @@ DESCRIPTION = {
     "device.gflops",
     "device.mbit_per_s",
     "device.download_mbit_per_s",
+    "device.delay_ms",
     "device.packing_ns",
     "device.memory_mib",
     "device.joule_per_gflop",
@@ -367,6 +368,29 @@ Who belongs to no cluster yet is told what is common to all.
 for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private"):
     GROUPS[_variant] = GROUPS["huscf"]
 
+PACKED = {
+    "huscf": {"segments"},
+    "huscf-from-labels": {"segments"},
+    "huscf-local-discriminator": {"segments"},
+    "huscf-private": {"segments"},
+    "fedgan": {"networks"},
+    "pflgan": {"networks"},
+    "hflgan": {"networks", "global_generator"},
+    "fedvtc": {"decoder"},
+    "fedgen": {"head"},
+    "gefl": {"networks"},
+    "gefl-dcgan": {"networks"},
+    "ccvr": {"head"},
+    "fedtype": {"proxy"},
+    "central": {"networks"},
+    "mdgan": {"discriminator"},
+    "fsgan": {"discriminator"},
+}
+"""Kinds of uploads that cross as packed differences if ``wire.uploads`` says so: bytes under the same names.
+
+They are those that orders have too.
+"""
+
 PHASES = {
     "fedvtc": {"classify", "describe", "decode", "tune"},
     "fedvtc-own-decoders": {"classify", "describe", "decode", "tune"},
@@ -410,7 +434,7 @@ def envelope(method):
             **tensors(f"group/{GROUPS[method]}", listed["evaluation kinds"]),
         }
     if listed["exchanges"]:
-        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
+        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds", "preset"})
     up = {
         "query.join": {"arrival": (ConfigRecord, {"admitted", "client"})},
         "query.describe": {rf"description/{CLIENT}": (ConfigRecord, listed["description"])},
@@ -445,8 +469,11 @@ def tensors(scope, kinds):
     return {f"{scope}/{kind}": (ArrayRecord, names) for kind, names in kinds.items()}
 
 
-def unlisted(records, message_type, direction, method):
-    """Names of records and keys, or values, of a message that the list does not have."""
+def unlisted(records, message_type, direction, method, *, packed=False):
+    """Names of records and keys, or values, of a message that the list does not have.
+
+    With uploads ``packed``, tensors of the kinds in ``PACKED`` may be bytes in a row.
+    """
     listed = envelope(method)[direction][message_type]
     found = []
     for name, record in records.items():
@@ -455,9 +482,13 @@ def unlisted(records, message_type, direction, method):
             found.append(name)
             continue
         keys = rules[0][1]
+        is_upload = (message_type, direction) == ("train", "up")
+        may_be_bytes = packed and is_upload and name.rpartition("/")[2] in PACKED.get(method, ())
         for key, value in record.items():
             if not (re.fullmatch(keys, key) if isinstance(keys, str) else key in keys):
                 found.append(f"{name}/{key}")
-            if isinstance(record, ArrayRecord) and not re.fullmatch("float32|float64|int64", value.dtype):
+            is_bytes = may_be_bytes and value.dtype == "uint8" and len(value.shape) == 1
+            numbers = is_bytes or not isinstance(record, ArrayRecord)
+            if not numbers and not re.fullmatch("float32|float64|int64", value.dtype):
                 found.append(f"{name}/{key}: {value.dtype}")
     return found

@@ -129,7 +129,7 @@ def test_a_round_brings_back_trained_tensors_and_losses(any_config, server):
     assert reply.drop_outs == {}
     assert len({str(upload.losses) for upload in reply.uploads.values()}) == 2
     for client, upload in reply.uploads.items():
-        service.rounds.check_upload(client, upload)
+        service.rounds.read_upload(client, upload)
         assert upload.kept.round == 1
         assert upload.times.compute_s > 0
     assert service.session.dropped == {}

@@ -5,7 +5,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from pydantic import BaseModel
 
-from tests.flower.closed_list import DECLARED, GROUPS, INTEGERS, unlisted
+from tests.flower.closed_list import DECLARED, GROUPS, INTEGERS, PACKED, unlisted
 from tests.run.builders import METHODS, method_class
 
 
@@ -60,6 +60,21 @@ def test_exchanges_carry_no_integers_but_those_that_are_written_out(name, way):
     kinds = [kind for each in method_class(name).crossing.exchanges for kind in each.kinds(way)]
     found = {kind.name for kind in kinds if kind.dtype is not None}
     assert found == INTEGERS.get(name, {}).get(way, set())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_what_was_sent_down_comes_up_packed(name):
+    crossing = method_class(name).crossing
+    assert set(crossing.upload_kinds) & set(crossing.order_kinds) == PACKED.get(name, set())
+
+
+def test_the_list_takes_bytes_only_for_weights_that_come_up_packed():
+    weight = {"generator.0.main.weight": torch.zeros(2, dtype=torch.uint8)}
+    records = RecordDict({"tensors/1/networks": ArrayRecord(weight)})
+    refused = ["tensors/1/networks/generator.0.main.weight: uint8"]
+    assert unlisted(records, "train", "up", "fedgan", packed=True) == []
+    assert unlisted(records, "train", "up", "fedgan") == refused
+    assert unlisted(records, "train", "down", "fedgan", packed=True) == refused
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -45,8 +45,8 @@ def test_no_loss_crosses_and_the_round_is_closed_without(images, tmp_path, serve
     assert not [key for key, each in kept.items() if key.startswith("losses") and len(each)]
     upload = TrainReply.from_records(kept, service.method).uploads[0]
     with pytest.raises(ValueError, match=r"client 0 sent losses \[.*\], not \[\]"):
-        service.rounds.check_upload(0, replace(upload, losses=losses))
-    service.rounds.check_upload(0, upload)
+        service.rounds.read_upload(0, replace(upload, losses=losses))
+    service.rounds.read_upload(0, upload)
     for kind, tensors in sent.tensors.items():
         assert_same_to_the_bit(upload.tensors[kind], tensors)
     line = line_of(service.rounds.method, service.rounds.close({0: upload}))

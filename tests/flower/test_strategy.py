@@ -32,6 +32,7 @@ from strategies import (
     Local,
     MethodStrategy,
 )
+from tests.flower.closed_list import unlisted
 from tests.flower.grid_runs import DOUBLE, asked, contents, hosts, owners, run, trained_in
 from tests.flower.in_process_grid import InProcessGrid
 from tests.quick import OF_EACH_WAY, with_each
@@ -85,6 +86,16 @@ def test_any_number_of_supernodes_trains_what_the_local_engine_trains(images, tm
     count = min(count, 2) if method == "central" else count
     assert [line["hosts"] for line in read_metrics(config.folder)] == [count, count]
     assert_close(all_tensors(config.folder), local[method])
+
+
+def test_a_method_of_two_exchanges_trains_what_the_local_engine_trains(images, tmp_path):
+    """Nothing goes up in its first, nothing comes down in its second; it is not ours."""
+    settings = {"method": "tests.methods.two_exchanges:TwoExchanges", **UNJUDGED, **DOUBLE}
+    config, local = (small_run(images, tmp_path, name=name, **settings) for name in ("flower", "local"))
+    run(config, hosts(2))
+    train_locally(local, display=SilentDisplay(), judged=False)
+    assert [line["hosts"] for line in read_metrics(config.folder)] == [2, 2]
+    assert_close(all_tensors(config.folder), all_tensors(local.folder))
 
 
 @pytest.mark.parametrize("method", sorted({*OF_EACH_WAY} - {"central"}))
@@ -152,6 +163,48 @@ def test_what_crosses_is_rounded_as_on_the_local_engine(images, tmp_path):
         for line in read_metrics(each.folder)
     ]
     assert crossed[0] == crossed[1] < crossed[2] / 16
+
+
+def test_how_numbers_cross_is_chosen_by_the_server_and_hosts_are_told(images, tmp_path):
+    """They have the run's own settings, in which nothing is chosen, and not the profiles of all devices."""
+    devices = tmp_path / "devices.yaml"
+    devices.write_text(
+        "server: {gflops: 50, mbit_per_s: 1000}\ndevices:\n  - {name: far, gflops: 10, mbit_per_s: 0.1}\n"
+    )
+    settings = {**UNJUDGED, **DOUBLE, "rounds": 1, "wire.preset": "auto", "cuts.devices": devices}
+    config, local = (small_run(images, tmp_path, name=name, **settings) for name in ("flower", "local"))
+    run(config, hosts(2))
+    train_locally(local, display=SilentDisplay())
+    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+    chosen = [read_summary(each.folder)["wire"] for each in (config, local)]
+    assert chosen[0] == chosen[1]
+    assert chosen[0]["preset"] == "smallest"
+
+
+@pytest.mark.parametrize("method", ["huscf", "fedgan", "mdgan"])
+def test_uploads_are_packed_as_on_the_local_engine(images, tmp_path, method):
+    """In messages there is nothing that the closed list does not have, and clients owe the same."""
+    settings = {**METHODS[method], **UNJUDGED, **DOUBLE, "rounds": 3, "wire.uploads": "8-bits"}
+    config, local = (small_run(images, tmp_path, name=name, **settings) for name in ("flower", "local"))
+    grid = run(config, hosts(2))
+    train_locally(local, display=SilentDisplay(), judged=False)
+    assert_close(all_tensors(config.folder), all_tensors(local.folder))
+    found, expected = (
+        [line["bytes"]["up"] for line in read_metrics(each.folder)] for each in (config, local)
+    )
+    assert found == expected
+    replies = contents(grid, "train", "up")
+    packed = [
+        value
+        for reply in replies
+        for record in reply.values()
+        if isinstance(record, ArrayRecord)
+        for value in record.values()
+        if value.dtype == "uint8"
+    ]
+    assert packed
+    for reply in replies:
+        assert unlisted(reply, "train", "up", method, packed=True) == []
 
 
 def test_supernodes_that_cannot_run_side_by_side_leave_a_lock_step_to_those_that_can(images, tmp_path):

@@ -237,8 +237,8 @@ class Training:
         _, hosted = self.begin(clients)
         uploads = {client: upload for client, upload in hosted.uploads.items() if client not in absent}
         for client, upload in uploads.items():
-            self.rounds.check_upload(client, upload)
-        return self.rounds.close(uploads)
+            self.rounds.read_upload(client, upload)
+        return self.rounds.close(self.rounds.usable(uploads))
 
 
 def training_of(config, **arguments):

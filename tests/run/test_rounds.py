@@ -128,7 +128,7 @@ def begun(tmp_path_factory):
 @pytest.fixture(params=ALL)
 def uploaded(request, begun):
     rounds, upload = begun(request.param)
-    rounds.check_upload(1, upload)
+    rounds.read_upload(1, upload)
     return rounds, upload
 
 
@@ -152,7 +152,7 @@ def changed(upload, change):
 def test_an_upload_of_another_form_is_refused(uploaded, change, refusal):
     rounds, upload = uploaded
     with pytest.raises(ValueError, match=refusal):
-        rounds.check_upload(1, changed(upload, change))
+        rounds.read_upload(1, changed(upload, change))
 
 
 @pytest.mark.parametrize("uploaded", SENDING, indirect=True)
@@ -161,9 +161,9 @@ def test_an_upload_with_other_tensors_is_refused(uploaded):
     (kind, tensors), *_ = upload.tensors.items()
     for wrong in ({}, {**tensors, "more": torch.zeros(1)}):
         with pytest.raises(ValueError, match=f"client 1 sent {kind}"):
-            rounds.check_upload(1, replace(upload, tensors={kind: wrong}))
+            rounds.read_upload(1, replace(upload, tensors={kind: wrong}))
     with pytest.raises(ValueError, match=f"client 1 sent {kind}"):
-        rounds.check_upload(1, replace(upload, tensors={}))
+        rounds.read_upload(1, replace(upload, tensors={}))
 
 
 @pytest.mark.parametrize(
@@ -178,20 +178,20 @@ def test_an_upload_with_other_tensors_is_refused(uploaded):
 def test_losses_are_those_that_are_listed_and_times_are_seconds(uploaded, wrong, refusal):
     rounds, upload = uploaded
     with pytest.raises(ValueError, match=refusal):
-        rounds.check_upload(1, replace(upload, **wrong))
+        rounds.read_upload(1, replace(upload, **wrong))
 
 
 def test_losses_are_finite(uploaded):
     rounds, upload = uploaded
     losses = dict.fromkeys(upload.losses, float("inf"))
     with pytest.raises(ValueError, match="which are not finite"):
-        rounds.check_upload(1, replace(upload, losses=losses))
+        rounds.read_upload(1, replace(upload, losses=losses))
 
 
 def test_tensors_of_another_kind_are_refused(uploaded):
     rounds, upload = uploaded
     with pytest.raises(CrossingError, match=r"\['labels'\]"):
-        rounds.check_upload(1, replace(upload, tensors={**upload.tensors, "labels": {"of": torch.zeros(1)}}))
+        rounds.read_upload(1, replace(upload, tensors={**upload.tensors, "labels": {"of": torch.zeros(1)}}))
 
 
 @pytest.mark.parametrize("kind", ["client's own", "group"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from huscf_flwr.session.packing import ROTATED_GROUP, ROUNDED_GROUP, Form, pack, unpack
 
 ROUNDED = [Form(bits) for bits in range(1, 9)]
+ALONE = Form(16)
 ROTATED = [Form(bits, rotated=True) for bits in range(1, 5)]
 FORMS = [*ROUNDED, *ROTATED]
 forms = st.sampled_from(FORMS)
@@ -46,6 +47,14 @@ def test_bytes_worked_by_hand():
     assert Form(3, rotated=True).byte_count(300) == 2 * 2 + 3 * 512 // 8
     assert Form(4).bytes_per_number == 0.5 + 4 / ROUNDED_GROUP
     assert Form(1, rotated=True).bytes_per_number == 1 / 8 + 2 / ROTATED_GROUP
+
+
+def test_with_sixteen_bits_each_number_is_the_nearest_bfloat16():
+    numbers = torch.tensor([0.0, 1.0, -3.0, 1 + 2**-9, 1e30, math.inf, math.nan])
+    assert ALONE.byte_count(7) == len(pack(numbers, ALONE, stream())) == 14
+    expected = torch.tensor([0.0, 1.0, -3.0, 1.0, float(torch.tensor(1e30).bfloat16()), math.inf, math.nan])
+    assert torch.equal(crossed(numbers, ALONE)[:-1], expected[:-1])
+    assert crossed(numbers, ALONE)[-1].isnan()
 
 
 def test_levels_worked_by_hand():

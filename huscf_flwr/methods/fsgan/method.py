@@ -54,11 +54,11 @@ class FSGAN(ServerGeneratorMethod):
     @classmethod
     def price(cls, config: RunConfig, problem: CutProblem) -> Price:  # noqa: ARG003 - the same for all
         """Return the price of a step, and of the discriminators down and up once a round."""
-        weights = network_bytes(problem, "discriminator")
+        down, up = (network_bytes(problem, "discriminator", up=up) for up in (False, True))
         return priced(
             Placement(
                 step=(server_generator_turn(problem, 1, batches_down=1),),
-                once_a_round=Turn(down_bytes=weights, up_bytes=weights),
+                once_a_round=Turn(down_bytes=down, up_bytes=up),
             ),
             problem,
         )

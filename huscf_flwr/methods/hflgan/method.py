@@ -95,15 +95,18 @@ class HFLGAN(Method):
 
         It learns from real images and the fakes of both, and then judges these once more, frozen.
         """
-        networks, generator = network_bytes(problem), network_bytes(problem, "generator")
-        sent = networks + generator / config.settings(HFLGANSettings).cloud_every
+        down, up = (
+            network_bytes(problem, up=up)
+            + network_bytes(problem, "generator", up=up) / config.settings(HFLGANSettings).cloud_every
+            for up in (False, True)
+        )
         of_second = (
             network_gflop(problem, "generator")
             + pass_gflop(problem, "discriminator")
             + pass_gflop(problem, "discriminator", frozen=True)
         )
         of_first = network_gflop(problem, "generator") + network_gflop(problem, "discriminator")
-        once = Turn(down_bytes=sent, up_bytes=sent)
+        once = Turn(down_bytes=down, up_bytes=up)
         step = (Turn(client_gflop=of_first + of_second),)
         return priced(Placement(step=step, once_a_round=once), problem)
 

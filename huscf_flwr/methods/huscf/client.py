@@ -23,7 +23,14 @@ from huscf_flwr.methods.label_counts import LabelCounts, counted
 from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_blocks
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import ClientStep
-from huscf_flwr.split import ActivationNoise, Batch, SplitClient, Watch, adam_settings
+from huscf_flwr.split import (
+    ActivationNoise,
+    Batch,
+    SplitClient,
+    TamperingDetector,
+    Watch,
+    adam_settings,
+)
 from huscf_flwr.split.local_discriminator import learn
 from huscf_flwr.split.segments import TrainedBlocks
 
@@ -42,10 +49,10 @@ class HuSCFClient(LockStepClient):
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        self._settings = config.settings(HuSCFSettings)
         self._private_tensors: Tensors = {}
         self._split: SplitClient | None = None
         self._batches: RoundBatches | None = None
+        self._detector = TamperingDetector(client) if config.privacy.detect_tampering else None
 
     @property
     def split(self) -> SplitClient:
@@ -75,6 +82,9 @@ class HuSCFClient(LockStepClient):
             segments.load(unflatten_blocks(blocks))
         segments.load_moments(order.tensors.get(TAKEN_MOMENTS, {}))
         self._batches = self.round_batches(number)
+        if self._detector is not None:
+            alone = SEGMENTS not in order.tensors and self._has_own_weights
+            self._detector.begin(number, segments.states(), alone=alone)
 
     def step(self) -> ClientStep:
         """Return the step on the next batch; see ``SplitClient.step``."""
@@ -98,15 +108,27 @@ class HuSCFClient(LockStepClient):
 
     def upload(self) -> Upload:
         """Return the blocks that it keeps."""
-        return Upload(tensors={SEGMENTS: flatten_blocks(self.split.segments.states())})
+        states = self.split.segments.states()
+        if self._detector is not None:
+            self._detector.end(states)
+        return Upload(tensors={SEGMENTS: flatten_blocks(states)})
 
     def private(self) -> Tensors:
-        """Return the moments of its optimisers."""
-        return self._private_tensors if self._split is None else self._split.segments.moments()
+        """Return the moments of its optimisers, and the blocks to compare the next ones with, if it does."""
+        if self._split is None:
+            return self._private_tensors
+        remembered = {} if self._detector is None else self._detector.blocks.tensors()
+        return {**self._split.segments.moments(), **remembered}
 
     def load_private(self, tensors: Tensors) -> None:
         """Go on with these moments; those of blocks that it does not keep any more are left out."""
         self._private_tensors = tensors
+        if self._detector is not None:
+            self._detector.blocks.load(tensors)
+
+    @property
+    def _has_own_weights(self) -> bool:
+        return self.config.settings(HuSCFSettings).initialisation == "per-client"
 
     def _with_cut(self, cut: Cut) -> SplitClient:
         """Return segments of ``cut`` that go on with the moments so far."""
@@ -116,11 +138,12 @@ class HuSCFClient(LockStepClient):
             model_spec_of(self.config),
             cut,
             seed=self.config.seed,
-            owner=self.client if self._settings.initialisation == "per-client" else "common",
+            owner=self.client if self._has_own_weights else "common",
             adam=adam_settings(self.config),
             dtype=dtype_of(self.config),
             device=device_of(self.config.compute),
             obscure=ActivationNoise(noise) if noise else None,
+            detector=self._detector,
             learn=self.learn,
             may_record=self.may_record,
         )

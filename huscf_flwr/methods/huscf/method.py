@@ -81,7 +81,7 @@ class HuSCF(Method):
     Settings: ClassVar = HuSCFSettings
     client: ClassVar[type[HuSCFClient]] = HuSCFClient
     crossing: ClassVar = CROSSING
-    privacy: ClassVar = frozenset({"activation_noise", "min_cluster"})
+    privacy: ClassVar = frozenset({"activation_noise", "detect_tampering", "min_cluster"})
     sees: ClassVar[type[Observation]] = Observation
     """How the server gets what clusters and weights come from."""
 
@@ -383,7 +383,7 @@ class HuSCFLocal(HuSCF):
 
     client: ClassVar[type[HuSCFClient]] = HuSCFLocalClient
     crossing: ClassVar = CROSSING_LOCAL
-    privacy: ClassVar = frozenset({"local_discriminator", "min_cluster"})
+    privacy: ClassVar = frozenset({"detect_tampering", "local_discriminator", "min_cluster"})
     sees: ClassVar[type[Observation]] = ToldObservation
 
     @classmethod

@@ -31,6 +31,7 @@ CROSSING = Crossing(
     order=MDGANOrder,
     order_kinds=(DISCRIMINATOR,),
     upload_kinds=(DISCRIMINATOR,),
+    handed_on=(DISCRIMINATOR,),
     exchanges=(GENERATE, CRITICISE),
     product_kind="generator",
     scores=("tstr_accuracy", "tstr_f1"),

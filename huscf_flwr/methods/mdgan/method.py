@@ -65,11 +65,13 @@ class MDGAN(ServerGeneratorMethod):
         """Return the price of a step; a swap costs the same in each round, on average."""
         settings = config.settings(MDGANSettings)
         batches = batch_count(settings.batches, len(problem.devices))
-        swapped_bytes = network_bytes(problem, "discriminator") / settings.swap_every
+        down, up = (
+            network_bytes(problem, "discriminator", up=up) / settings.swap_every for up in (False, True)
+        )
         return priced(
             Placement(
                 step=(server_generator_turn(problem, batches, batches_down=2),),
-                once_a_round=Turn(down_bytes=swapped_bytes, up_bytes=swapped_bytes),
+                once_a_round=Turn(down_bytes=down, up_bytes=up),
             ),
             problem,
         )

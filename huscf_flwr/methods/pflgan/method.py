@@ -96,8 +96,7 @@ class PFLGAN(Method):
         local = min(1.0, local_rounds_of(config) / config.rounds)
         both = network_gflop(problem, "generator") + network_gflop(problem, "discriminator")
         step = Turn(server_gflop=(1 - local) * len(problem.devices) * both, client_gflop=local * both)
-        weights = network_bytes(problem)
-        once = Turn(down_bytes=weights, up_bytes=local * weights)
+        once = Turn(down_bytes=network_bytes(problem), up_bytes=local * network_bytes(problem, up=True))
         return priced(Placement(step=(step,), once_a_round=once), problem)
 
     @classmethod

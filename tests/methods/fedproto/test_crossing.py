@@ -130,5 +130,5 @@ def test_class_means_of_another_shape_are_refused(training):
     upload = hosted.uploads[0]
     upload.tensors["class_means"]["means"] = torch.zeros(len(classes_of(training, 0)) + 1, FEATURES)
     with pytest.raises(ValueError, match="client 0 sent class_means means"):
-        training.rounds.check_upload(0, upload)
+        training.rounds.read_upload(0, upload)
     assert opened.number == 1

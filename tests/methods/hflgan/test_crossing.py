@@ -30,7 +30,7 @@ def test_the_global_generator_goes_up_in_cloud_rounds_and_comes_down_after_them(
     for clients in ([0, 1, 2], [0, 1, 2], [0, 1], [0, 1, 2]):
         opened, hosted = training.begin(clients)
         for client, upload in hosted.uploads.items():
-            training.rounds.check_upload(client, upload)
+            training.rounds.read_upload(client, upload)
             for tensors in (upload.tensors, opened.orders.of(client).tensors):
                 assert set(tensors["networks"]) == networks
                 assert set(tensors.get("global_generator", generator)) == generator

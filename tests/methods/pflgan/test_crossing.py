@@ -33,6 +33,6 @@ def test_networks_go_up_in_local_rounds_only_and_down_in_all(tmp_path):
             assert {kind: set(tensors) for kind, tensors in order.tensors.items()} == {"networks": names}
             assert set(upload.tensors) == ({"networks"} if local else set())
             assert training.method.form(client).keys() == upload.tensors.keys()
-            training.rounds.check_upload(client, upload)
+            training.rounds.read_upload(client, upload)
         assert opened.number == number
         training.rounds.close(hosted.uploads)

@@ -1,0 +1,115 @@
+"""A4 on a client of HuSCF-GAN: in the round after, the server sends a trap instead of its averages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import fmean
+
+import torch
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.data import Population, normalise
+from huscf_flwr.methods.contract import Order
+from huscf_flwr.methods.huscf import HuSCFClient
+from huscf_flwr.methods.huscf.crossing import SEGMENTS
+from huscf_flwr.models import (
+    Blocks,
+    build_blocks,
+    flatten_blocks,
+    has_local_discriminator,
+    head_indices,
+    model_spec_of,
+    tail_indices,
+    unflatten_blocks,
+)
+from huscf_flwr.privacy.attacks.closed_form import Reconstruction
+from huscf_flwr.privacy.attacks.trap import has_room, spring, trap
+from huscf_flwr.privacy.evidence import Evidence
+from huscf_flwr.privacy.finding import ACTIVE_SERVER, Finding
+from huscf_flwr.privacy.scoring import nearness
+from huscf_flwr.privacy.view import cut_of
+from huscf_flwr.run.transcript import Transcript
+from huscf_flwr.session import DropOut, Frame
+
+IMAGES = "images of a batch, from a head that copies them"
+MEASURE = "PSNR, dB, the median"
+
+
+def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
+    """Send each client a trap after the round that was recorded, and see what its next step sends.
+
+    The client is the method's own, with the run's settings: it may find the trap and leave. Frames are those
+    that it sends before they are narrowed for the wire.
+    """
+    found, guessed, right, clients, reason = [], [], [], [], ""
+    for transcript in evidence.transcripts:
+        head, number = _head(evidence, transcript), transcript.round + 1
+        member = _client(evidence, population, transcript)
+        if has_local_discriminator(model_spec_of(evidence.config), cut_of(transcript.order)):
+            reason = "no activation of a real image crosses"
+            continue
+        shape = model_spec_of(evidence.config).shapes("discriminator")[0]
+        if not has_room(head, shape):
+            reason = f"a head of {len(head)} blocks has no room for a trap"
+            continue
+        truth = member.round_batches(number).next()
+        seen = first_real_outputs(member, number, _order_with_trap(evidence, transcript, head))
+        if isinstance(seen, DropOut):
+            reason = f"the client has found it: {seen.reason}"
+            continue
+        caught: Reconstruction = spring(head, seen[1].detach().cpu(), shape)
+        found.append(nearness(caught.images, truth.images.float()).psnr)
+        mean = normalise(member.images.images, torch.float32).mean(0, keepdim=True)
+        guessed.append(nearness(mean.expand_as(truth.images), truth.images.float()).psnr)
+        right.append((caught.labels == truth.labels).float().mean().item())
+        clients.append(transcript.client)
+    if not found:
+        return [Finding("A4", ACTIVE_SERVER, IMAGES, MEASURE, reason=reason)]
+    details = {"labels": fmean(right)}
+    return [
+        Finding("A4", ACTIVE_SERVER, IMAGES, MEASURE, fmean(found), fmean(guessed), tuple(clients), details)
+    ]
+
+
+def first_real_outputs(member: HuSCFClient, number: int, order: Order) -> Frame | DropOut:
+    """Return what a client sends of its first batch of a round in exchange 2, or why it leaves before."""
+    member.begin(number, order)
+    step = member.step()
+    computed = next(step)
+    if computed.leaves is not None:
+        return computed.leaves
+    spec, cut = member.split.spec, member.split.cut
+    shape = spec.shapes("generator")[tail_indices(spec, cut, "generator").start]
+    # The trap needs no fakes: anything will do.
+    (head_output,) = computed.frame
+    return step.send((head_output.new_zeros(len(head_output), *shape),)).frame
+
+
+def _client(evidence: Evidence, population: Population, transcript: Transcript) -> HuSCFClient:
+    """Return the client as it was when it had sent what it sent at the end of the round."""
+    config: RunConfig = evidence.config
+    device = evidence.method.clients[transcript.client].device
+    kind = type(evidence.method).client
+    assert issubclass(kind, HuSCFClient)
+    member = kind(transcript.client, population.images_of(transcript.client), device, config)
+    member.begin(transcript.round, transcript.order)
+    assert transcript.upload is not None
+    member.split.segments.load(unflatten_blocks(transcript.upload.tensors[SEGMENTS]))
+    member.upload()
+    return member
+
+
+def _head(evidence: Evidence, transcript: Transcript) -> Blocks:
+    cut = cut_of(transcript.order)
+    return build_blocks(
+        model_spec_of(evidence.config), "discriminator", head_indices(cut, "discriminator"), seed=0
+    )
+
+
+def _order_with_trap(evidence: Evidence, transcript: Transcript, head: Blocks) -> Order:
+    """Return an order with what the client has uploaded, but for the discriminator's head."""
+    assert transcript.upload is not None
+    blocks = dict(unflatten_blocks(transcript.upload.tensors[SEGMENTS]))
+    shape = model_spec_of(evidence.config).shapes("discriminator")[0]
+    blocks |= {("discriminator", index): state for index, state in enumerate(trap(head, shape))}
+    return replace(transcript.order, tensors={SEGMENTS: flatten_blocks(blocks)})

@@ -1,0 +1,228 @@
+"""A client's check of what the server sends it: blocks that moved too far, and gradients that are odd.
+
+It compares with what the client knows without the server. Averages of clients that trained alike lie about as
+far from what a client uploaded as its own training took it in a round. And a body that goes back through
+what it has just computed is a linear map of the gradients that it is sent: it widens those of real images and
+of fakes alike, and keeps the angle between the two gradients of the same fakes, judged first as fakes and
+then as real. A server that sends gradients of another aim does not keep to that by itself.
+
+The bounds were chosen on three rounds of the demo, whose honest values are beside them (docs/privacy.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.models import BlockKey, BlockStates, NetworkName
+from huscf_flwr.session import ClientStep, Computed, DropOut, Frame
+from huscf_flwr.split.exchanges import (
+    CRITICISM_BACKWARD,
+    DISCRIMINATOR_BACKWARD,
+    EXCHANGES,
+    GENERATOR_BACKWARD,
+)
+
+MOST_MOVED = 3.0
+"""Distance of a block from what was uploaded, in what the client's own last round moved it, for each round
+since. The blocks of an honest demo are below 1."""
+MOST_WIDENED = 3.0
+"""How much more gradients of real images, or of fakes judged again, are widened than those of fakes, or less:
+between 0.79 and 1.12 times as much in an honest demo."""
+MOST_TURNED = 0.4
+"""How far the cosine between both gradients of the same fakes may change; below 0.06 in an honest demo."""
+MOST_DRIFTED = 10.0
+"""How much more than in the round so far the generator's gradients are widened, or less: in four rounds of an
+honest demo it is between 1.1 and 3.2 times, in all of them."""
+ODD_STEPS = 5
+"""In a row, before a client leaves: a single one may be chance."""
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_ROUND, _UPLOADED, _MOVED = ("tampering.round", "tampering.uploaded", "tampering.moved")
+
+
+class BlockCheck:
+    """What a client remembers of the blocks that it uploaded, to know those that are not averages of them."""
+
+    def __init__(self) -> None:
+        self._round = 0
+        self._began: dict[BlockKey, Tensor] = {}
+        self._uploaded: dict[BlockKey, Tensor] = {}
+        self._moved: dict[BlockKey, float] = {}
+
+    def begin(self, number: int, states: BlockStates) -> str | None:
+        """Return what is wrong with the blocks that round ``number`` begins with, if anything is.
+
+        Only blocks are compared that the client uploaded last time.
+        """
+        self._began = {key: _weights(state) for key, state in states.items()}
+        rounds = max(1, number - self._round)
+        for key in sorted(self._began.keys() & self._uploaded.keys()):
+            distance = torch.dist(self._began[key], self._uploaded[key]).item()
+            limit = MOST_MOVED * rounds * self._moved[key]
+            if not distance <= limit:
+                return (
+                    f"block {key[1]} of the {key[0]} is {distance:.3g} away from what it uploaded in round "
+                    f"{self._round}, where {limit:.3g} is the most that honest training explains"
+                )
+        return None
+
+    def end(self, number: int, states: BlockStates) -> None:
+        """Remember what is uploaded in round ``number``, and how far the round has moved it."""
+        self._round = number
+        self._uploaded = {key: _weights(state) for key, state in states.items()}
+        self._moved = {key: torch.dist(self._uploaded[key], self._began[key]).item() for key in self._began}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what must be remembered until the next round; nothing before the first has ended."""
+        if not self._uploaded:
+            return {}
+        kept = {_ROUND: torch.tensor(self._round)}
+        for key, weights in self._uploaded.items():
+            name = f"{key[0]}.{key[1]}"
+            kept[f"{_UPLOADED}.{name}"] = weights
+            kept[f"{_MOVED}.{name}"] = torch.tensor(self._moved[key], dtype=torch.float64)
+        return kept
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with what ``tensors`` returned; others are left alone."""
+        if _ROUND not in tensors:
+            return
+        self._round = int(tensors[_ROUND])
+        self._uploaded = {key: tensors[name] for key, name in _keys_of(_UPLOADED, tensors)}
+        self._moved = {key: float(tensors[name]) for key, name in _keys_of(_MOVED, tensors)}
+
+
+class GradientCheck:
+    """Looks at the gradients of one client's steps in a round."""
+
+    def __init__(self) -> None:
+        self._odd_steps = 0
+        self._drifts: list[float] = []
+
+    def looked_at(self, step: ClientStep) -> Generator[Computed, Frame, str | None]:
+        """Go through ``step``; return what is wrong with the gradients of this and earlier steps, if any is.
+
+        The client is to leave then: nothing that the step computes later is sent.
+        """
+        sent: list[Frame] = []
+        received: list[Frame] = []
+        computed: Computed | None = next(step)
+        while computed is not None:
+            sent.append(computed.frame)
+            received.append((yield computed))
+            try:
+                computed = step.send(received[-1])
+            except StopIteration:
+                computed = None
+        found = self._oddity(sent, received)
+        self._odd_steps = self._odd_steps + 1 if found else 0
+        return f"{found} for {ODD_STEPS} steps in a row" if self._odd_steps >= ODD_STEPS else None
+
+    def _oddity(self, sent: list[Frame], received: list[Frame]) -> str | None:
+        """Return what is odd about the gradients of a whole step, in which a local discriminator has none."""
+        found = None
+        if len(sent) == len(EXCHANGES):
+            first, again = (each.number - 1 for each in (DISCRIMINATOR_BACKWARD, CRITICISM_BACKWARD))
+            found = discriminator_oddity((*sent[first], *sent[again]), (*received[first], *received[again]))
+        assert GENERATOR_BACKWARD.number == len(EXCHANGES)
+        return found or self._drift(sent[-1][0], received[-1][0])
+
+    def _drift(self, sent: Tensor, received: Tensor) -> str | None:
+        """Return whether the generator's body widens gradients as it did in the round so far."""
+        widened = _widened(sent, received)
+        if widened is None:
+            return None
+        usual = sorted(self._drifts)[len(self._drifts) // 2] if self._drifts else widened
+        if not -math.log(MOST_DRIFTED) <= math.log(widened / usual) <= math.log(MOST_DRIFTED):
+            return f"the generator's gradients were {widened / usual:.2g} times as wide as before"
+        self._drifts.append(widened)
+        return None
+
+
+def discriminator_oddity(sent: Frame, received: Frame) -> str | None:
+    """Return what is odd about the gradients that came back from the discriminator's body, if anything is.
+
+    Both have three: of fakes, of real images, and of the same fakes judged again, [B, ...] each. Where one is
+    zero nothing is said.
+    """
+    widened = [_widened(*pair) for pair in zip(sent, received, strict=True)]
+    of_fakes = widened[0]
+    if of_fakes is None:
+        return None
+    for what, each in (("real images", widened[1]), ("fakes judged again", widened[2])):
+        if each is not None and not 1 / MOST_WIDENED <= each / of_fakes <= MOST_WIDENED:
+            return f"gradients of {what} came back {each / of_fakes:.2g} times as wide as those of fakes"
+    if widened[2] is None:
+        return None
+    turned = abs(_cosine(received[0], received[2]) - _cosine(sent[0], sent[2]))
+    if not turned <= MOST_TURNED:
+        return f"the cosine of both gradients of the same fakes came back changed by {turned:.2f}"
+    return None
+
+
+class TamperingDetector:
+    """One client's checks; what they find is told when the client leaves in its next step."""
+
+    def __init__(self, client: int) -> None:
+        self.blocks = BlockCheck()
+        self._client = client
+        self._gradients = GradientCheck()
+        self._found: str | None = None
+        self._number, self._alone = 0, False
+
+    def begin(self, number: int, states: BlockStates, *, alone: bool = False) -> None:
+        """Begin round ``number`` with these blocks; ``alone`` if their weights were drawn for this client.
+
+        No average is near weights of a client's own, so that the next round is not compared with these.
+        """
+        self._number, self._alone = number, alone
+        self._gradients = GradientCheck()
+        self._found = self.blocks.begin(number, states)
+
+    def end(self, states: BlockStates) -> None:
+        """End the round with the blocks that are uploaded."""
+        if not self._alone:
+            self.blocks.end(self._number, states)
+
+    def guarded(self, step: ClientStep) -> ClientStep:
+        """Return ``step`` as the client takes it: it leaves before it sends anything if there is a reason."""
+        if self._found is not None:
+            reason = (
+                f"client {self._client}: {self._found} (privacy.detect_tampering); it leaves, since the "
+                "server may be after its images"
+            )
+            yield Computed((), leaves=DropOut(reason))
+            return
+        self._found = yield from self._gradients.looked_at(step)
+
+
+def _weights(state: Mapping[str, Tensor]) -> Tensor:
+    """Return all weights of a block in a row, [N]; statistics of batches are none."""
+    names = sorted(name for name in state if not name.endswith(_STATISTICS))
+    return torch.cat([state[name].detach().cpu().float().flatten() for name in names])
+
+
+def _keys_of(prefix: str, tensors: Mapping[str, Tensor]) -> list[tuple[BlockKey, str]]:
+    """Return the blocks that ``tensors`` has something of, with the names that begin with ``prefix``."""
+    return [
+        ((network, int(name.removeprefix(f"{prefix}.{network}."))), name)
+        for network in get_args(NetworkName)
+        for name in tensors
+        if name.startswith(f"{prefix}.{network}.")
+    ]
+
+
+def _widened(sent: Tensor, received: Tensor) -> float | None:
+    """Return how many times as long a gradient came back; None if there was none."""
+    before, after = (torch.linalg.vector_norm(each.float()).item() for each in (sent, received))
+    return after / before if before > 0 and after > 0 else None
+
+
+def _cosine(first: Tensor, second: Tensor) -> float:
+    found = torch.nn.functional.cosine_similarity(first.float().flatten(), second.float().flatten(), dim=0)
+    return found.item()

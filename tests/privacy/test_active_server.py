@@ -1,0 +1,33 @@
+"""A4 on a whole client: what it sends of its images, and that it leaves where it looks at blocks."""
+
+import pytest
+
+from huscf_flwr.methods import method_of, resolved
+from huscf_flwr.privacy.audited_runs import Wanted, audit_config
+from huscf_flwr.run.display import NoDisplay
+from tests.privacy.audited import audited_run
+
+
+def finding(tmp_path, **settings):
+    config = audited_run(tmp_path, **{"cuts.fixed": "1,1,2,1", **settings})
+    (audited,) = audit_config(
+        config, rounds=1, cuts=(), defences=["none"], wanted=Wanted(("A4",), 1), display=NoDisplay()
+    )
+    (found,) = audited.findings
+    return found
+
+
+@pytest.mark.slow
+def test_the_client_shows_its_images_unless_it_looks_at_blocks(tmp_path):
+    found = finding(tmp_path / "open")
+    assert found.value > 40 > 20 > found.chance
+    assert found.details["labels"] == 1
+    looking = finding(tmp_path / "looking", **{"privacy.detect_tampering": True})
+    assert looking.value is None
+    assert "client 0: block 0 of the discriminator is" in looking.reason
+
+
+def test_other_methods_refuse_to_look(tmp_path):
+    config = audited_run(tmp_path, method="fedgan", **{"privacy.detect_tampering": True})
+    with pytest.raises(ValueError, match=r"privacy.detect_tampering is True, but method 'fedgan' does not"):
+        method_of(resolved(config))

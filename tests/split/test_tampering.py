@@ -1,0 +1,126 @@
+"""What a client finds odd of blocks and gradients, and what it does not."""
+
+import pytest
+import torch
+
+from huscf_flwr.models import Cut
+from huscf_flwr.session import LocalChannel, run_step
+from huscf_flwr.split import HostedClient, SplitClient, TamperingDetector
+from huscf_flwr.split.tampering import MOST_MOVED, ODD_STEPS, BlockCheck, discriminator_oddity
+from tests.models.specs import small_specs
+from tests.split.builders import DOUBLE, build, open_session, random_batch
+
+KEY = ("discriminator", 0)
+
+
+def block(value):
+    """A block of four equal weights, and statistics that are nobody's average."""
+    return {KEY: {"main.weight": torch.full((4,), value), "norm.running_mean": torch.randn(4) * 100}}
+
+
+def after_a_round(check=None):
+    """A check of a client whose weights went from 0 to 1 in round 3."""
+    check = check or BlockCheck()
+    assert check.begin(3, block(0.0)) is None
+    check.end(3, block(1.0))
+    return check
+
+
+def test_blocks_may_be_as_far_away_as_some_rounds_of_the_clients_own_training():
+    assert after_a_round().begin(4, block(1 + MOST_MOVED - 0.01)) is None
+    found = after_a_round().begin(4, block(1 + MOST_MOVED + 0.01))
+    assert found.startswith("block 0 of the discriminator is 6.02 away from what it uploaded in round 3")
+
+
+def test_a_client_that_was_away_allows_for_every_round():
+    assert after_a_round().begin(6, block(1 + 3 * MOST_MOVED - 0.01)) is None
+    assert after_a_round().begin(6, block(1 + 3 * MOST_MOVED + 0.01)) is not None
+
+
+def test_weights_that_are_no_numbers_are_odd():
+    assert after_a_round().begin(4, block(float("nan"))) is not None
+
+
+def test_blocks_that_a_client_never_had_are_not_compared():
+    other = {("generator", 4): block(1e6)[KEY]}
+    assert BlockCheck().begin(5, other) is None
+    assert after_a_round().begin(4, {**block(1.0), **other}) is None
+
+
+def test_what_is_remembered_outlives_the_process():
+    again = BlockCheck()
+    again.load({**after_a_round().tensors(), "generator.0.main.weight.step": torch.ones(())})
+    assert again.begin(4, block(1 + MOST_MOVED - 0.01)) is None
+    assert again.begin(4, block(1 + MOST_MOVED + 0.01)) is not None
+    assert BlockCheck().tensors() == {}
+
+
+def gradients(seed=0):
+    """Of fakes, of real images, and of the same fakes judged again, which point elsewhere."""
+    stream = torch.Generator().manual_seed(seed)
+    fakes, reals = torch.randn(2, 6, 50, generator=stream)
+    return fakes, reals, -2 * fakes
+
+
+def test_any_rotation_and_any_scale_is_honest_and_a_gradient_of_another_aim_is_not():
+    sent, turn = gradients(), torch.linalg.qr(torch.randn(50, 50)).Q
+    honest = tuple(5 * each @ turn for each in sent)
+    assert discriminator_oddity(sent, honest) is None
+    elsewhere = gradients(1)[0] * 5
+    assert "cosine" in discriminator_oddity(sent, (elsewhere, *honest[1:]))
+    wide = discriminator_oddity(sent, (honest[0], 4 * honest[1], honest[2]))
+    assert wide == "gradients of real images came back 4 times as wide as those of fakes"
+
+
+def test_gradients_that_are_zero_say_nothing():
+    sent = gradients()
+    assert discriminator_oddity(sent, tuple(0 * each for each in sent)) is None
+    assert discriminator_oddity(tuple(0 * each for each in sent), sent) is None
+
+
+@pytest.fixture
+def session():
+    """An executor and two clients, of which the first looks at what comes down."""
+    spec = small_specs()["authors-28"]
+    cuts = {0: Cut(1, 1, 1, 1), 1: Cut(1, 1, 2, 1)}
+    executor, (_, other) = build(spec, cuts)
+    detector = TamperingDetector(0)
+    first = SplitClient(0, spec, cuts[0], seed=0, owner=0, dtype=DOUBLE, detector=detector)
+    detector.begin(1, first.segments.states())
+    channel = LocalChannel(open_session(executor, [[0, 1]], steps=ODD_STEPS + 2))
+    batches = {client: random_batch(spec, 4, seed=client) for client in cuts}
+    hosted = [HostedClient(each, lambda k=each.client: batches[k]) for each in (first, other)]
+    return detector, hosted, channel
+
+
+def test_honest_steps_raise_no_alarm(session):
+    _, hosted, channel = session
+    for _ in range(ODD_STEPS + 2):
+        assert all(isinstance(each, dict) for each in run_step(hosted, channel).values())
+
+
+def test_a_client_leaves_after_some_odd_steps_and_the_others_go_on(session, monkeypatch):
+    _, hosted, channel = session
+    answer = channel.receive
+
+    def receive(exchange):
+        """As the server had it, but that gradients of the first client's real images are of another aim."""
+        client, frame = answer(exchange)
+        if client == 0 and exchange.name == "DISCRIMINATOR_BACKWARD":
+            frame = (frame[0], 100 * frame[1])
+        return client, frame
+
+    monkeypatch.setattr(channel, "receive", receive)
+    for _ in range(ODD_STEPS):
+        assert isinstance(run_step(hosted, channel)[0], dict)
+    outcome = run_step(hosted, channel)
+    assert "times as wide as those of fakes for 5 steps in a row" in outcome[0].reason
+    assert isinstance(outcome[1], dict)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_no_average_is_compared_with_weights_that_were_a_clients_own(alone):
+    detector = TamperingDetector(0)
+    detector.begin(1, block(0.0), alone=alone)
+    detector.end(block(1.0))
+    assert (detector.blocks.begin(2, block(50.0)) is None) is alone
