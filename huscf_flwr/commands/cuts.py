@@ -27,13 +27,14 @@ from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputForm
 from huscf_flwr.config import PRESETS, WirePreset
 from huscf_flwr.cuts.benchmark import benchmark_genetic
 from huscf_flwr.cuts.comparison import compare, without_slowest_class
-from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
+from huscf_flwr.cuts.costs import FLOP_RULES, DiscriminatorWork, FlopRule
 from huscf_flwr.cuts.devices import DeviceFile, deal, load_devices
 from huscf_flwr.cuts.latency import LatencyOptions
 from huscf_flwr.cuts.preset_choice import PresetChoice, choose_preset
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
-from huscf_flwr.models import Cut, load_model_spec
+from huscf_flwr.methods.huscf.private_work import embedding_work, noised_work
+from huscf_flwr.models import Cut, ModelSpec, load_model_spec
 from huscf_flwr.session import sent_bytes_by
 
 cuts_app = ExplainedTyper(help="Choose how much of each network every client keeps.")
@@ -92,6 +93,16 @@ def cuts_command(
         bool,
         typer.Option("--local-discriminator", help="clients keep all of it: privacy.local_discriminator"),
     ] = False,
+    private_steps: Annotated[
+        int,
+        typer.Option("--private-steps", min=0, help="its steps with noise: privacy.discriminator_steps"),
+    ] = 0,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="images in each of them: privacy.sample")
+    ] = None,
+    features: Annotated[
+        int, typer.Option("--features", min=0, help="of an embedding in its place: privacy.features")
+    ] = 0,
 ) -> None:
     """Choose a cut for every client and show what a step costs.
 
@@ -102,14 +113,16 @@ def cuts_command(
         return
     with errors_as_messages():
         profiles = load_devices(devices)
+        spec = load_model_spec(model, width)
         problem = CutProblem(
-            load_model_spec(model, width),
+            spec,
             deal(profiles.devices, _given(clients)),
             profiles.server,
             batch_size,
             _flop_rule(flops),
             LatencyOptions(server_link_shared, steps_per_round),
-            local_discriminator=local_discriminator,
+            local_discriminator=local_discriminator or private_steps > 0 or features > 0,
+            work=_work(spec, batch_size, private_steps, sample, features),
         )
         chosen_solver = _solver(solver, cut, problem)
         choice = _preset(preset, problem, chosen_solver, seed)
@@ -121,6 +134,21 @@ def cuts_command(
             _show_solution(asked, output)
         if plot is not None:
             draw_latency(*latency_curves(problem, profiles.devices, asked.solver, seed=seed), plot)
+
+
+def _work(
+    spec: ModelSpec, batch_size: int, private_steps: int, sample: int | None, features: int
+) -> DiscriminatorWork:
+    """Return what clients compute of a discriminator; raises ``ValueError`` if they learn in two ways."""
+    if features and private_steps:
+        raise ValueError("--features and --private-steps are two ways to learn privately; leave one out")
+    if sample is not None and not private_steps:
+        raise ValueError(f"--sample is {sample}, but there are no --private-steps that would take one")
+    if features:
+        return embedding_work(spec, batch_size, features)
+    if private_steps:
+        return noised_work(spec, batch_size, private_steps, sample or batch_size)
+    return DiscriminatorWork()
 
 
 @cuts_app.command("benchmark")

@@ -1,7 +1,7 @@
 """How much of each network every client keeps, chosen from its device's speed and link."""
 
 from huscf_flwr.cuts.beliefs import Beliefs
-from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
+from huscf_flwr.cuts.costs import FLOP_RULES, DiscriminatorWork, FlopRule
 from huscf_flwr.cuts.devices import Device, DeviceFile, Server, deal, deal_devices, load_devices
 from huscf_flwr.cuts.latency import LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import NoLegalCutError
@@ -26,6 +26,7 @@ __all__ = [
     "CutSolver",
     "Device",
     "DeviceFile",
+    "DiscriminatorWork",
     "ExactSolver",
     "FixedCuts",
     "FlopRule",

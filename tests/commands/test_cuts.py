@@ -63,6 +63,26 @@ def test_with_a_local_discriminator_only_generator_cuts_are_chosen():
     assert [client["cut"] for client in lightest["clients"]] == [[1, 1, 5, 0]] * 2
 
 
+def test_private_steps_and_larger_samples_take_longer_and_an_embedding_less():
+    seconds = {
+        private: json.loads(succeed("cuts", "--clients", 2, *private, "--format", "json"))["latency_s"]
+        for private in (
+            ("--local-discriminator",),
+            ("--private-steps", 1),
+            ("--private-steps", 1, "--sample", 256),
+            ("--private-steps", 4, "--sample", 256),
+            ("--features", 2000),
+        )
+    }
+    usual, one, large, many, embedding = seconds.values()
+    assert embedding < usual < one < large < many
+    for wrong, message in (
+        (("--private-steps", 1, "--features", 4), "two ways to learn privately"),
+        (("--sample", 64), "no --private-steps"),
+    ):
+        assert message in refused(invoke("cuts", "--clients", 2, *wrong))
+
+
 @pytest.mark.slow
 def test_comparison_holds_all_solvers_and_baselines():
     lines = json.loads(succeed("cuts", "--clients", 7, "--compare", "--flops", "paper", "--format", "json"))[

@@ -187,6 +187,9 @@ CHANGED = {
     "privacy.delta": 1e-6,
     "privacy.clip": 0.5,
     "privacy.discriminator-steps": 4,
+    "privacy.sample": 32,
+    "privacy.critic": "embedding",
+    "privacy.features": 400,
     "privacy.noise": "seeded",
     "privacy.min-cluster": 3,
     "privacy.detect-tampering": True,
@@ -378,4 +381,5 @@ def test_what_is_written_down_is_complete(method, mode):
         "executor.certificate",
         "executor.key",
         "privacy.epsilon",
+        "privacy.sample",
     }

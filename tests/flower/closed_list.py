@@ -331,6 +331,7 @@ DECLARED["huscf-private"] = {
     "product": {},
     "scores": set(),
 }
+DECLARED["huscf-embedding"] = DECLARED["huscf-private"]
 
 INTEGERS = {
     "mdgan": {"down": {"labels of fakes", "labels of judged fakes"}},
@@ -361,7 +362,7 @@ GROUPS = {
 
 Who belongs to no cluster yet is told what is common to all.
 """
-for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private"):
+for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private", "huscf-embedding"):
     GROUPS[_variant] = GROUPS["huscf"]
 
 PACKED = {

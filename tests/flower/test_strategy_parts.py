@@ -94,6 +94,7 @@ STRATEGIES = {
     "huscf-from-labels": HuSCF,
     "huscf-local-discriminator": HuSCF,
     "huscf-private": HuSCF,
+    "huscf-embedding": HuSCF,
     "fedgan": FedGAN,
     "fedproto": FedProto,
     "fedvtc": FedVTC,

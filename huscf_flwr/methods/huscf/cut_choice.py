@@ -25,6 +25,7 @@ from huscf_flwr.cuts import (
     solver_named,
 )
 from huscf_flwr.methods.contract import round_size
+from huscf_flwr.methods.huscf.private_work import discriminator_work
 from huscf_flwr.models import Cut, ModelSpec
 from huscf_flwr.session import StepTimes, sent_bytes
 
@@ -46,7 +47,11 @@ def price_of_cuts(config: RunConfig, problem: CutProblem) -> Price:
     ``problem`` has the devices of a round's clients, and the server as it is for that many. Cuts are chosen
     by the configured rule, whatever rule it is priced by.
     """
-    placed = replace(problem, local_discriminator=config.privacy.local_discriminator)
+    placed = replace(
+        problem,
+        local_discriminator=config.privacy.local_discriminator,
+        work=discriminator_work(config, problem.spec),
+    )
     chosen = replace(placed, flops=config.cuts.flops, options=LatencyOptions(), sent=sent_bytes(config))
     return priced_cuts(_solver(config).solve(chosen, seed=config.seed).cuts, placed)
 
@@ -88,6 +93,7 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
         config.cuts.flops,
         sent=sent_bytes(config),
         local_discriminator=config.privacy.local_discriminator,
+        work=discriminator_work(config, spec),
     )
 
 
