@@ -370,6 +370,7 @@ PACKED = {
     "huscf-from-labels": {"segments"},
     "huscf-local-discriminator": {"segments"},
     "huscf-private": {"segments"},
+    "huscf-embedding": {"segments"},
     "fedgan": {"networks"},
     "pflgan": {"networks"},
     "hflgan": {"networks", "global_generator"},
