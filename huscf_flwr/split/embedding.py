@@ -79,6 +79,8 @@ class NoisedEmbedding:
     """What a client has released of its images, and how far fakes are from it."""
 
     features: RandomFeatures
+    sums: Tensor
+    """As ``noised_sums`` returned them: all that was ever made of the images."""
     means: Tensor
     """Of the features of each label's images [classes, features]; zero where a label is not seen."""
     shares: Tensor
@@ -92,7 +94,7 @@ class NoisedEmbedding:
         counts = torch.where(seen, counts, 0.0)
         means = sums[:, :-1] / (math.sqrt(1 - _COUNTED) * counts.clamp(min=1.0)[:, None])
         shares = counts / counts.mean().clamp(min=1e-9)
-        return cls(features, torch.where(seen[:, None], means, 0.0), shares)
+        return cls(features, sums, torch.where(seen[:, None], means, 0.0), shares)
 
     def discrepancy(self, fakes: Tensor, labels: Tensor) -> Tensor:
         """Return the squared discrepancy of ``fakes`` [B, *shape] of ``labels`` [B], less a constant.

@@ -30,9 +30,6 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         super().__init__(client, images, device, config)
-        spec = model_spec_of(config)
-        self._features = RandomFeatures(spec.image.shape, config.privacy.features, config.seed)
-        self._sums: Tensor | None = None
         self._embedding: NoisedEmbedding | None = None
 
     def charge(self, steps: int, spent: Sequence[Releases]) -> Sequence[Releases]:  # noqa: ARG002 - all alike
@@ -42,23 +39,19 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
         promises nothing.
         """
         self.check_delta()
-        new = () if self._sums is not None else (self._release(spent),)
-        assert self._sums is not None and self._noise_multiplier is not None
-        self._epsilon = self._spent_by((*spent, *new))
-        self._embedding = NoisedEmbedding.of(
-            self._features, self._sums.to(self.device), self._noise_multiplier
-        )
+        new = () if self._embedding is not None else (self._release(spent),)
+        self._begun = self._begun._replace(epsilon=self._spent_by((*spent, *new)))
         return new
 
     def private(self) -> Tensors:
         """Return the moments of its optimisers, the noise multiplier, and the noised embedding."""
         kept = super().private()
-        return kept if self._sums is None else {**kept, _SUMS: self._sums}
+        return kept if self._embedding is None else {**kept, _SUMS: self._embedding.sums}
 
     def load_private(self, tensors: Tensors) -> None:
         """Go on with these moments and this embedding."""
-        self._sums = tensors.get(_SUMS)
         super().load_private({name: each for name, each in tensors.items() if name != _SUMS})
+        self._embedding = self._embedding_of(tensors[_SUMS]) if _SUMS in tensors else None
 
     def learn(
         self, discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
@@ -70,7 +63,7 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
 
         Raises ``RuntimeError`` before the round is charged.
         """
-        if self._embedding is None:
+        if self._embedding is None or self._begun.epsilon == 0:
             raise self.not_charged()
         loss = self._embedding.discrepancy(fakes, labels)
         torch.autograd.backward(loss)
@@ -83,7 +76,17 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
         noise = noise_multiplier_for(privacy.epsilon, privacy.delta, sampling_rate=1.0, steps=1, spent=spent)
         images, labels = self._samples(torch.arange(len(self.images)))
         sums = noised_sums(
-            self._features(images), labels, model_spec_of(self.config).classes, noise, self._stream()
+            self._features()(images), labels, model_spec_of(self.config).classes, noise, self._stream()
         )
-        self._sums, self._noise_multiplier = sums.cpu(), noise
+        self._noise_multiplier = noise
+        self._embedding = self._embedding_of(sums.cpu())
         return Releases(1.0, noise, 1)
+
+    def _features(self) -> RandomFeatures:
+        """Return the features, which are the same for all clients."""
+        shape = model_spec_of(self.config).image.shape
+        return RandomFeatures(shape, self.config.privacy.features, self.config.seed)
+
+    def _embedding_of(self, sums: Tensor) -> NoisedEmbedding:
+        assert self._noise_multiplier is not None
+        return NoisedEmbedding.of(self._features(), sums, self._noise_multiplier)

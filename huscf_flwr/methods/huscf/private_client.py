@@ -35,6 +35,8 @@ class _Begun(NamedTuple):
     number: int
     steps_left: int
     """In it and in all that are to come."""
+    epsilon: float = 0.0
+    """What is spent at its end, once it is charged."""
 
 
 class HuSCFPrivateClient(HuSCFClient):
@@ -55,7 +57,6 @@ class HuSCFPrivateClient(HuSCFClient):
         super().__init__(client, images, device, config)
         self._noise_multiplier: float | None = None
         self._learning: PrivateLearning | None = None
-        self._epsilon = 0.0
         self._begun = _Begun(0, 0)
 
     def describe(self) -> Description:
@@ -92,13 +93,14 @@ class HuSCFPrivateClient(HuSCFClient):
                 steps=left * privacy.discriminator_steps,
                 spent=spent,
             )
-        self._noise_multiplier, self._epsilon = noise, self._reached(noise, steps, spent)
+        self._noise_multiplier = noise
+        self._begun = self._begun._replace(epsilon=self._reached(noise, steps, spent))
         self._learning = self._learning_with(noise)
         return (self._releases(noise, steps),)
 
     def upload(self) -> Upload:
         """Return the blocks that it keeps, all of whose training had noise, and what it has spent."""
-        return Upload(facts=SpentPrivacy(epsilon=self._epsilon), tensors=super().upload().tensors)
+        return Upload(facts=SpentPrivacy(epsilon=self._begun.epsilon), tensors=super().upload().tensors)
 
     def private(self) -> Tensors:
         """Return the moments of its optimisers, and the noise multiplier, a scalar."""
