@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -60,6 +61,10 @@ class CutChoice(StrEnum):
     GENETIC = "genetic"
 
 
+Reached = Callable[[str], AbstractContextManager[str]]
+"""Given an address, the one to come to instead: that of a relay, for as long as it is there."""
+
+
 @dataclass(frozen=True)
 class TimedSteps:
     """What some steps took."""
@@ -89,10 +94,18 @@ def cuts_of(config: RunConfig, choice: CutChoice) -> dict[int, Cut]:
 
 
 def time_steps(
-    engine: Engine, config: RunConfig, cuts: Mapping[int, Cut], *, hosts: int, repeats: int
+    engine: Engine,
+    config: RunConfig,
+    cuts: Mapping[int, Cut],
+    *,
+    hosts: int,
+    repeats: int,
+    warm_up: int = WARM_UP_STEPS,
+    reached: Reached = nullcontext,
 ) -> TimedSteps:
     """Time ``repeats`` steps of ``config`` on ``engine`` with ``hosts`` hosts; locally there is one.
 
+    ``warm_up`` steps before them do not count; over gRPC, hosts come to the executor as it is ``reached``.
     Raises ``ValueError`` if there are more hosts than clients.
     """
     if engine is Engine.FLOWER:
@@ -109,7 +122,7 @@ def time_steps(
         ),
         spread(sorted(cuts), hosts if engine is Engine.GRPC else 1),
         ledger=ledger,
-        steps=WARM_UP_STEPS + repeats,
+        steps=warm_up + repeats,
         largest_batch=config.batch_size,
         wire=wire_type_of(config, 1),
     )
@@ -117,32 +130,34 @@ def time_steps(
         run_steps(_hosted(config, cuts), LocalChannel(session), session.steps)
         peaks = [peak_bytes()]
     else:
-        peaks = [*_in_processes(session, config, cuts), peak_bytes()]
-    counted = session.step_seconds[WARM_UP_STEPS:]
+        peaks = [*_in_processes(session, config, cuts, reached), peak_bytes()]
+    counted = session.step_seconds[warm_up:]
     return TimedSteps(
         median(counted), min(counted), max(counted), ledger.total() // session.steps, sum(peaks)
     )
 
 
-def _in_processes(session: LockStep, config: RunConfig, cuts: Mapping[int, Cut]) -> list[int]:
+def _in_processes(
+    session: LockStep, config: RunConfig, cuts: Mapping[int, Cut], reached: Reached
+) -> list[int]:
     """Run the steps with a process for each host; return their peaks in bytes."""
     server = ExecutorServer("127.0.0.1:0")
     share_memory = range(len(session.hosts)) if config.executor.shared_memory else ()
     tokens = server.open_session(session, share_memory=share_memory)
     threads = max(1, torch.get_num_threads() // len(session.hosts))
-    orders = [
-        {
-            "address": server.address,
-            "token": token,
-            "config": to_run_config(config),
-            "cuts": {client: list(cuts[client]) for client in clients},
-            "steps": session.steps,
-            "threads": threads,
-        }
-        for clients, token in zip(session.hosts, tokens, strict=True)
-    ]
     try:
-        with ThreadPoolExecutor(len(orders)) as pool:
+        with reached(server.address) as address, ThreadPoolExecutor(len(tokens)) as pool:
+            orders = [
+                {
+                    "address": address,
+                    "token": token,
+                    "config": to_run_config(config),
+                    "cuts": {client: list(cuts[client]) for client in clients},
+                    "steps": session.steps,
+                    "threads": threads,
+                }
+                for clients, token in zip(session.hosts, tokens, strict=True)
+            ]
             return list(pool.map(_host_process, orders))
     finally:
         server.stop()

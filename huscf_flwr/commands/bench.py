@@ -31,6 +31,7 @@ from huscf_flwr.bench.step import (
 )
 from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.bench_encrypted import he
+from huscf_flwr.commands.bench_links import links
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import (
     Format,
@@ -318,6 +319,7 @@ def exchange(
 
 
 bench_app.command()(he)
+bench_app.command()(links)
 
 
 def _device_name(device: torch.device) -> str:

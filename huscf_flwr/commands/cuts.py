@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,14 +24,18 @@ from huscf_flwr.commands.cut_tables import (
 )
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
+from huscf_flwr.config import PRESETS, WirePreset
 from huscf_flwr.cuts.benchmark import benchmark_genetic
 from huscf_flwr.cuts.comparison import compare, without_slowest_class
-from huscf_flwr.cuts.costs import FLOP_RULES, FlopRule
+from huscf_flwr.cuts.costs import FLOP_RULES, DiscriminatorWork, FlopRule
 from huscf_flwr.cuts.devices import DeviceFile, deal, load_devices
 from huscf_flwr.cuts.latency import LatencyOptions
+from huscf_flwr.cuts.preset_choice import PresetChoice, choose_preset
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
-from huscf_flwr.models import Cut, load_model_spec
+from huscf_flwr.methods.huscf.private_work import embedding_work, noised_work
+from huscf_flwr.models import Cut, ModelSpec, load_model_spec
+from huscf_flwr.session import sent_bytes_by
 
 cuts_app = ExplainedTyper(help="Choose how much of each network every client keeps.")
 
@@ -48,6 +52,7 @@ class _Asked:
     problem: CutProblem
     solver: CutSolver
     seed: int
+    wire: PresetChoice
 
 
 @cuts_app.callback(invoke_without_command=True)
@@ -77,6 +82,10 @@ def cuts_command(
     server_link_shared: Annotated[
         bool, typer.Option("--server-link-shared", help="divide the server's link among the clients")
     ] = False,
+    preset: Annotated[
+        str,
+        typer.Option("--preset", help=f"how numbers cross: auto, {', '.join(PRESETS)}; see wire.preset"),
+    ] = "exact",
     steps_per_round: Annotated[
         int | None, typer.Option("--steps-per-round", help="add the transfer of segments once a round")
     ] = None,
@@ -84,6 +93,16 @@ def cuts_command(
         bool,
         typer.Option("--local-discriminator", help="clients keep all of it: privacy.local_discriminator"),
     ] = False,
+    private_steps: Annotated[
+        int,
+        typer.Option("--private-steps", min=0, help="its steps with noise: privacy.discriminator_steps"),
+    ] = 0,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="images in each of them: privacy.sample")
+    ] = None,
+    features: Annotated[
+        int, typer.Option("--features", min=0, help="of an embedding in its place: privacy.features")
+    ] = 0,
 ) -> None:
     """Choose a cut for every client and show what a step costs.
 
@@ -94,22 +113,42 @@ def cuts_command(
         return
     with errors_as_messages():
         profiles = load_devices(devices)
+        spec = load_model_spec(model, width)
         problem = CutProblem(
-            load_model_spec(model, width),
+            spec,
             deal(profiles.devices, _given(clients)),
             profiles.server,
             batch_size,
             _flop_rule(flops),
             LatencyOptions(server_link_shared, steps_per_round),
-            local_discriminator=local_discriminator,
+            local_discriminator=local_discriminator or private_steps > 0 or features > 0,
+            work=_work(spec, batch_size, private_steps, sample, features),
         )
-        asked = _Asked(profiles, problem, _solver(solver, cut, problem), seed)
+        chosen_solver = _solver(solver, cut, problem)
+        choice = _preset(preset, problem, chosen_solver, seed)
+        problem = replace(problem, sent=sent_bytes_by(choice.preset))
+        asked = _Asked(profiles, problem, chosen_solver, seed, choice)
         if compare_all:
             _show_comparison(asked, output)
         else:
             _show_solution(asked, output)
         if plot is not None:
             draw_latency(*latency_curves(problem, profiles.devices, asked.solver, seed=seed), plot)
+
+
+def _work(
+    spec: ModelSpec, batch_size: int, private_steps: int, sample: int | None, features: int
+) -> DiscriminatorWork:
+    """Return what clients compute of a discriminator; raises ``ValueError`` if they learn in two ways."""
+    if features and private_steps:
+        raise ValueError("--features and --private-steps are two ways to learn privately; leave one out")
+    if sample is not None and not private_steps:
+        raise ValueError(f"--sample is {sample}, but there are no --private-steps that would take one")
+    if features:
+        return embedding_work(spec, batch_size, features)
+    if private_steps:
+        return noised_work(spec, batch_size, private_steps, sample or batch_size)
+    return DiscriminatorWork()
 
 
 @cuts_app.command("benchmark")
@@ -177,6 +216,20 @@ def _flop_rule(name: str) -> FlopRule:
     raise ValueError(f"--flops is '{name}'; choose one of {', '.join(FLOP_RULES)}")
 
 
+def _preset(name: str, problem: CutProblem, solver: CutSolver, seed: int) -> PresetChoice:
+    """Return how numbers cross, chosen together with the cuts if ``name`` is auto."""
+
+    def step_seconds(preset: WirePreset) -> float:
+        return solver.solve(replace(problem, sent=sent_bytes_by(preset)), seed=seed).latency_s
+
+    if name == "auto":
+        return choose_preset(step_seconds)
+    for preset in PRESETS:
+        if preset == name:
+            return PresetChoice(preset, {})
+    raise ValueError(f"--preset is '{name}'; choose one of auto, {', '.join(PRESETS)}")
+
+
 def _solver(name: str, cut: str, problem: CutProblem) -> CutSolver:
     if name != "fixed":
         return solver_named(name)
@@ -193,12 +246,19 @@ def _parse_cut(text: str) -> Cut:
 def _show_solution(asked: _Asked, output: Format) -> None:
     solution = asked.solver.solve(asked.problem, seed=asked.seed)
     if output is Format.JSON:
-        print_json(solution_as_json(asked.problem, solution))
+        print_json(
+            {
+                **solution_as_json(asked.problem, solution),
+                "wire": asked.wire.as_json() if asked.wire.step_s else {"preset": asked.wire.preset},
+            }
+        )
         return
     console = Console()
     console.print(class_table(asked.problem, solution.cuts))
     console.print(stage_table(asked.problem, solution.cuts))
     console.print(summary_line(asked.problem, solution), highlight=False)
+    if asked.wire.step_s:
+        console.print(asked.wire.told(), highlight=False)
 
 
 def _show_comparison(asked: _Asked, output: Format) -> None:

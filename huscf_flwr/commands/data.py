@@ -16,7 +16,7 @@ from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.findings import findings
-from huscf_flwr.data.formats.found import Found, ImageShape, VariedSizesError, Wanted
+from huscf_flwr.data.formats.found import FirstLabelError, Found, ImageShape, VariedSizesError, Wanted
 from huscf_flwr.data.formats.holders import read_holders, shape_of_holders
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.formats.places import Place, format_of_place, read_place, shape_of_place
@@ -78,30 +78,33 @@ def check(
     with errors_as_messages():
         where = _place(place)
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
-        found = _read(where, wanted, size, by_holder)
-        test = found.train.none if found.test is None else found.test
-        shape = found.shape or ImageShape(*found.train.images.shape[1:])
-        classes = max(_classes(found.train), _classes(test), len(found.class_names))
-        kind = "grey" if shape.channels == 1 else "colour"
-        low, high = int(found.train.images.min()), int(found.train.images.max())
-        _show(
-            f"{where}: {_form(where, found)}",
-            f"{len(found.train):,} training and {len(test):,} test images, {kind}, {shape.height} x "
-            f"{shape.width} pixels (height first), from {low} to {high}",
-        )
-        terminal().print(_table(found, test, classes))
-        _show(*(f"note: {note}" for note in found.notes))
-        _show(*(f"warning: {odd}" for odd in findings(found.train, test, classes, found.class_names)))
-        if picture is not None:
+        refusal = None
+        try:
+            found = _read(where, wanted, size, by_holder)
+        except FirstLabelError as error:
+            # Whoever mends that should not come back to learn of what else is odd.
+            refusal = error
+            found = _read(where, replace(wanted, classes=error.classes), size, by_holder)
+        _show_found(where, found)
+        if picture is None:
+            _show("a picture of samples of each class: --picture FILE.png")
+        else:
             _draw(found, picture)
             _show(f"samples: {picture}")
+        if refusal is not None:
+            raise refusal
 
 
 @data_app.command()
 def convert(
     place: PlaceName,
-    output: Annotated[Path, typer.Argument(help="folder, or .npz file, that is not there yet")],
-    form: Annotated[Form, typer.Option("--to", help="format to write")],
+    output: Annotated[
+        Path, typer.Argument(help="folder, or .npz file, that is not there yet; a CSV is a folder of two")
+    ],
+    form: Annotated[
+        Form | None,
+        typer.Option("--to", "--as", help="format to write; .npz and .csv at the end of OUTPUT say it too"),
+    ] = None,
     size: Size = None,
     first_label: FirstLabel = 0,
     image_column: ImageColumn = None,
@@ -111,6 +114,7 @@ def convert(
     """Write the images of PLACE in another format: training and test part, labels from 0."""
     with errors_as_messages():
         output = output.expanduser()
+        form = form or _form_of_name(output)
         check_writable(output, form.value)
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
         found = _read(_place(place), wanted, size, by_holder)
@@ -120,14 +124,46 @@ def convert(
         _show(
             *found.notes,
             *not_kept,
-            f"{len(found.train):,} training and {len(test):,} test images in {output}",
+            f"{len(found.train):,} training and {len(test):,} test images in {output}"
+            + (", a folder with train.csv and test.csv" if form is Form.CSV else ""),
         )
+
+
+def _show_found(where: Place, found: Found) -> None:
+    """Show what a place has, and what is odd about it."""
+    test = found.train.none if found.test is None else found.test
+    shape = found.shape or ImageShape(*found.train.images.shape[1:])
+    classes = max(_classes(found.train), _classes(test), len(found.class_names))
+    kind = "grey" if shape.channels == 1 else "colour"
+    low, high = int(found.train.images.min()), int(found.train.images.max())
+    _show(
+        f"{where}: {_form(where, found)}",
+        f"{len(found.train):,} training and {len(test):,} test images, {kind}, {shape.height} x "
+        f"{shape.width} pixels (height first), from {low} to {high}",
+    )
+    terminal().print(_table(found, test, classes))
+    about = findings(found.train, test, classes, found.class_names)
+    _show(
+        *(f"note: {note}" for note in (*found.notes, *about.facts)),
+        *(f"warning: {odd}" for odd in about.odd),
+    )
 
 
 def _place(name: str) -> Place:
     if not name.strip():
         raise DataError("PLACE is empty, and would be the folder where you are; write . if that is meant")
     return HubSet.parse(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name).expanduser()
+
+
+def _form_of_name(output: Path) -> Form:
+    """Return the format that is meant where nobody says it; raises ``DataError`` unless the name does."""
+    for form in (Form.NPZ, Form.CSV):
+        if output.suffix.casefold() == f".{form.value}":
+            return form
+    raise DataError(
+        f"{output}: nothing says which format to write: give --to {', --to '.join(Form)}; names that end in "
+        ".npz or .csv say it too"
+    )
 
 
 def _show(*lines: str) -> None:

@@ -52,7 +52,7 @@ def run_command(
                 with mistakes_told():
                     train_locally(checked, hosts=hosts, display=display, stop=stop)
             else:
-                run = checked.config
+                run = checked.asked
                 del checked  # Flower's processes load their own images.
                 run_with_flower(run, app, supernodes=hosts, display=display, stop=stop)
         display.note(f"report: {folder / 'report.html'}")

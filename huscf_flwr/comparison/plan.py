@@ -24,7 +24,9 @@ from huscf_flwr.comparison.origin import SAFE_TO_OVERRIDE
 from huscf_flwr.conf_files import ConfError, did_you_mean, find_conf, known_confs, read_yaml, validate
 from huscf_flwr.config import RunConfig
 from huscf_flwr.config.reading import put_override, with_absolute_paths
-from huscf_flwr.methods import resolved
+from huscf_flwr.cuts import deal_devices
+from huscf_flwr.methods import method_of, resolved
+from huscf_flwr.run.wire_choice import chosen_wire
 
 OWN_KEYS = ("name", "output", "seed", "resume", "resume_round")
 """Settings of runs that the comparison itself decides."""
@@ -236,7 +238,10 @@ def _planned(
     place = f"{path}: {column} in {scenario}"
     config = validate(RunConfig, content, place)
     try:
-        return PlannedRun(scenario, column, seed, resolved(with_absolute_paths(config)))
+        config = resolved(with_absolute_paths(config))
+        # So that a run that is made or kept is known again by what it has chosen.
+        config, _ = chosen_wire(config, method_of(config), deal_devices(config))
+        return PlannedRun(scenario, column, seed, config)
     except ConfError as error:
         raise ConfError(f"{place}: {error}") from error
 

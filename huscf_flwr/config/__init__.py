@@ -20,6 +20,7 @@ from huscf_flwr.config.reading import (
 )
 from huscf_flwr.config.run_config import RunConfig
 from huscf_flwr.config.sections import (
+    PRESETS,
     CheckpointSection,
     ClassifierSection,
     ComputeSection,
@@ -37,6 +38,7 @@ from huscf_flwr.config.sections import (
 )
 
 __all__ = [
+    "PRESETS",
     "PRIVACY_NEEDS",
     "CheckpointSection",
     "ClassifierSection",

@@ -13,7 +13,12 @@ PRIVACY_NEEDS = {
     "activation_noise": "take method huscf with privacy.local_discriminator: false",
     "detect_tampering": "take method huscf",
     "epsilon": "take method huscf with privacy.local_discriminator: true",
-    **dict.fromkeys(("delta", "clip", "discriminator_steps", "noise"), "set privacy.epsilon too"),
+    **dict.fromkeys(("delta", "noise", "critic"), "set privacy.epsilon too"),
+    **dict.fromkeys(
+        ("clip", "discriminator_steps", "sample"),
+        "set privacy.epsilon too, with privacy.critic: discriminator",
+    ),
+    "features": "set privacy.epsilon too, with privacy.critic: embedding",
 }
 """What makes a method honour a setting of privacy, where none does with the other settings as they are."""
 
@@ -39,7 +44,7 @@ class PrivacySection(Section):
             protocol and is curious, not in a client's first round, and not against one that knows the bounds
             and keeps within them (docs/privacy.md). The client keeps a second copy of its blocks in its
             folder, and a GPU does not replay its steps, so that they take longer.
-        epsilon: each client of HuSCF-GAN trains its discriminator with differential privacy, and leaves a
+        epsilon: each client of HuSCF-GAN learns from its images with differential privacy, and leaves a
             training before more than this is spent of the privacy of its images, at ``delta``. The unit is
             the content of one labelled image of one client, or nothing in its place, in all trainings that it
             has had on its device; the adversary is everybody, and sees all that crosses. How many images a
@@ -47,10 +52,20 @@ class PrivacySection(Section):
             ``local_discriminator``, ``huscf.clusters: 1`` and ``huscf.weighting: samples``, and the
             extra ``privacy``: ``pip install 'huscf-flwr[privacy]'``.
         delta: probability that the guarantee of ``epsilon`` fails; less than one in the number of images.
+        critic: what tells the generator what is wrong with its images. ``discriminator``: one that learns
+            from the client's images with noise in every step (DP-SGD). ``embedding``: means of random
+            features of the client's images of each label, with noise, which the client makes once before its
+            first step (DP-MERF, arXiv 2002.11603); discriminators stay as they began. Where images are few it
+            is far better: all of epsilon goes into one release, and steps cost nothing. A client whose round
+            with that release fails cannot try it again with secret noise: its epsilon is spent.
+        features: of the embedding; a multiple of four. Noise costs nothing more with more of them.
         clip: the gradient of each real image's loss is scaled down to this norm before noise is added, and
             so is that of the fakes' mean loss, so that neither outweighs the other.
         discriminator_steps: steps of the discriminator in each of the generator, each on a sample of the
             images of its own. They all count.
+        sample: images that take part in a step of the discriminator, on average; by default ``batch_size``,
+            which is then the number of fakes only. The larger, the less noise there is in a step for the same
+            epsilon, and the longer it takes. A client with fewer images has all of them in every step.
         noise: ``secret``: from a key that the client draws and that nobody else ever has, new for each
             round. ``seeded``: from the run's seed, so that a simulation can be repeated. The server knows the
             seed, so such a run protects nothing: it shows what one with secret noise would give. A SuperNode
@@ -80,6 +95,9 @@ class PrivacySection(Section):
     delta: float = Field(default=1e-5, gt=0, lt=1)
     clip: PositiveFloat = 1.0
     discriminator_steps: PositiveInt = 1
+    sample: PositiveInt | None = None
+    critic: Literal["discriminator", "embedding"] = "discriminator"
+    features: PositiveInt = 2000
     noise: Literal["secret", "seeded"] = "secret"
     min_cluster: PositiveInt = 1
     send_losses: bool = True

@@ -35,6 +35,7 @@ from huscf_flwr.config.sections import (
     ModelSection,
     OptimiserSection,
     Section,
+    WirePreset,
     WireSection,
 )
 
@@ -204,6 +205,10 @@ class RunConfig(Section):
         content = said.model_dump() if isinstance(said, MethodSettings) else said
         name = settings_type.section
         return validate(settings_type, content, f"settings of {name}", section=name)
+
+    def with_preset(self, preset: WirePreset | Literal["auto"]) -> RunConfig:
+        """Return the same run with ``preset`` as how numbers cross in its sessions."""
+        return self.model_copy(update={"wire": self.wire.model_copy(update={"preset": preset})})
 
     def with_settings(self, settings: MethodSettings) -> RunConfig:
         """Return the same run with ``settings`` as its only section of a method: it is ``resolved``."""

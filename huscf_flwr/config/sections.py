@@ -302,6 +302,8 @@ class ComputeSection(Section):
 
 
 WirePreset = Literal["exact", "half", "small", "smallest"]
+PRESETS: tuple[WirePreset, ...] = get_args(WirePreset)
+"""From the most exact to that with the fewest bytes."""
 WireUploads = Literal["exact", "bfloat16", "8-bits"]
 
 
@@ -312,11 +314,19 @@ class WireSection(Section):
         preset: ``exact``: in the type in which they are computed, and nothing is lost. ``half``: in
             ``float16``, every tensor scaled, so that none overflows. ``small``: packed, activations in 8
             bits, gradients in 4. ``smallest``: packed, activations in 3 or 4 bits, gradients in 3; see
-            docs/traffic.md.
+            docs/traffic.md. ``auto``: the one of these with which the latency model predicts the shortest
+            step, each with the cuts that are best for it; chosen once, before the first round.
         uploads: ``exact``: clients send what they have trained as it is. ``bfloat16``, ``8-bits``: they send
             by how much it differs from what the server sent them for the round, rounded; what rounding took
             is added to their next upload. What did not change is not sent.
     """
 
-    preset: WirePreset = "exact"
+    preset: Literal["auto", "exact", "half", "small", "smallest"] = "exact"
     uploads: WireUploads = "exact"
+
+    @property
+    def chosen(self) -> WirePreset:
+        """The preset of a session; raises ``ValueError`` as long as none has been chosen."""
+        if self.preset == "auto":
+            raise ValueError("wire.preset is auto, and nothing has been chosen yet: see run.wire_choice")
+        return self.preset

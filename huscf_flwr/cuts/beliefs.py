@@ -3,8 +3,9 @@
 What is measured in a round gives the profile under which the latency model would have given those times: the
 operations of the client's cut over its seconds of computation, and the bytes that its cut sends over its
 seconds of transfer. A cut sends as many bytes up as down, and only the time of both together can be measured,
-so the declared ratio of the two speeds stays. Averages are taken over seconds per unit of work, which is what
-is measured: of a device that becomes ten times slower, most is believed at once.
+so the declared ratio of the two speeds stays, and so does the declared delay of the link, which is taken off.
+Averages are taken over seconds per unit of work, which is what is measured: of a device that becomes ten
+times slower, most is believed at once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from huscf_flwr.cuts.costs import ModelCosts
 from huscf_flwr.cuts.devices import Device, Server
+from huscf_flwr.cuts.part_times import EXCHANGES
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.models import NETWORKS, Cut
 from huscf_flwr.session import StepTimes
@@ -76,7 +78,8 @@ class Beliefs:
         demands, place = problem.demands, problem.cuts.index(cut)
         compute = max(times.compute_s, _LEAST_SECONDS) / demands.gflop[place]
         one_way_bytes = demands.megabytes[place] * 1e6 / 2
-        transfer = max(times.transfer_s, _LEAST_SECONDS) / one_way_bytes
+        delays_s = _one_way_delays(problem) * device.delay_ms / 1e3
+        transfer = max(times.transfer_s - delays_s, _LEAST_SECONDS) / one_way_bytes
         down_bytes_per_s = min(device.download_bytes_per_s, self.server.bytes_per_s)
         believed = 1 / device.upload_bytes_per_s + 1 / down_bytes_per_s
         slower = _blend(believed, transfer, weight) / believed
@@ -87,6 +90,12 @@ class Beliefs:
                 "download_mbit_per_s": float(down_bytes_per_s / _MBIT / slower),
             }
         )
+
+
+def _one_way_delays(problem: CutProblem) -> int:
+    """Return how often in a step a client waits for something that is on its way."""
+    networks = NETWORKS[:1] if problem.local_discriminator else NETWORKS
+    return sum(4 * EXCHANGES[network] for network in networks)
 
 
 def server_gflop(costs: ModelCosts, cut: Cut) -> float:

@@ -14,7 +14,7 @@ pass of the discriminator, the generator's, its weights are frozen and only inpu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never, get_args
 
 import numpy as np
@@ -38,7 +38,6 @@ Floats = NDArray[np.float64]
 
 _BYTES_PER_VALUE = 4
 _IN_FLOAT32 = SentBytes()
-_DISCRIMINATOR_PASSES = 3
 
 _PAPER_ACTIVATION = {"none": (0, 0), "relu": (1, 2), "leaky_relu": (2, 3), "tanh": (5, 3)}
 _PAPER_SIGMOID = (3, 2)
@@ -116,6 +115,28 @@ def edges(behind: Floats) -> Floats:
     return np.concatenate([[0.0], behind[:-1], [0.0]])
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorWork:
+    """What a step computes of the discriminator, or in its place, in passes over a batch.
+
+    By default fakes and reals to learn, and the fakes once more, its weights frozen, for the generator.
+    """
+
+    learning: float = 2.0
+    """Passes with the gradients of weights; one that takes longer counts for so many."""
+    criticising: float = 1.0
+    """Passes with frozen weights."""
+    waiting: float = 2.0
+    """Passes that are kept for their way back at the same time."""
+    kept_gradients: int = 0
+    """Gradients of all weights that are in memory at the same time, beside the optimiser's."""
+    beside_gflop: float = 0.0
+    """Arithmetic of what criticises in its place, half of it forward and half back."""
+
+
+_USUAL_WORK = DiscriminatorWork()
+
+
 @dataclass(frozen=True)
 class ModelCosts:
     """Cost of one step of both networks for one client's batch."""
@@ -129,27 +150,40 @@ class ModelCosts:
 
 
 def step_costs(
-    spec: ModelSpec, batch_size: int, rule: FlopRule, *, sent: SentBytes = _IN_FLOAT32
+    spec: ModelSpec,
+    batch_size: int,
+    rule: FlopRule,
+    *,
+    sent: SentBytes = _IN_FLOAT32,
+    work: DiscriminatorWork = _USUAL_WORK,
 ) -> ModelCosts:
     """Return what one client's batch costs in one step; numbers that cross take the bytes of ``sent``.
 
-    The generator makes one pass. The discriminator makes three: fakes and reals to learn, and the fakes
-    once more, its weights frozen, for the generator.
+    The generator makes one pass, and the discriminator those of ``work``.
     """
     generator = block_costs(spec, "generator", batch_size, rule)
     discriminator = block_costs(spec, "discriminator", batch_size, rule)
     make = _paper_step if rule == "paper" else _exact_step
-    learning = _DISCRIMINATOR_PASSES - 1
+    # The fakes that cross once more differ little from what they were.
+    crossing = _Crossing(2 * sent.activation + sent.repeated, 3 * sent.gradient, 3 * sent.packed)
     return ModelCosts(
-        make(generator, 1, _Crossing(sent.generated, sent.gradient, sent.packed)),
-        make(
-            discriminator,
-            _DISCRIMINATOR_PASSES,
-            # The fakes that cross once more differ little from what they were.
-            _Crossing(
-                learning * sent.activation + sent.repeated, _DISCRIMINATOR_PASSES * sent.gradient, sent.packed
-            ),
-        ),
+        make(generator, _ONE_PASS, _Crossing(sent.generated, sent.gradient, int(sent.packed))),
+        _with_work_beside(make(discriminator, work, crossing), work),
+    )
+
+
+_ONE_PASS = DiscriminatorWork(learning=1, criticising=0, waiting=1)
+"""The generator's."""
+
+
+def _with_work_beside(costs: NetworkCosts, work: DiscriminatorWork) -> NetworkCosts:
+    """Return ``costs`` with what the first block's owner, a client, computes beside its blocks."""
+    beside = np.zeros_like(costs.parameters)
+    beside[0] = work.beside_gflop / 2
+    return replace(
+        costs,
+        client_forward_gflop=costs.client_forward_gflop + beside,
+        client_backward_gflop=costs.client_backward_gflop + beside,
     )
 
 
@@ -159,10 +193,11 @@ class _Crossing:
 
     forward: float
     backward: float
-    packed: bool
+    packed: int
+    """Times that a number is packed."""
 
 
-def _paper_step(blocks: tuple[BlockCost, ...], passes: int, crossing: _Crossing) -> NetworkCosts:
+def _paper_step(blocks: tuple[BlockCost, ...], work: DiscriminatorWork, crossing: _Crossing) -> NetworkCosts:
     """Charge the clients for all passes and the server for one (quirks 26 and 27).
 
     CutLayerSelection.py:82, 85 charge the server for the backward pass of block 2 with the cost of block 4.
@@ -171,26 +206,27 @@ def _paper_step(blocks: tuple[BlockCost, ...], passes: int, crossing: _Crossing)
     forward, backward, _ = _columns(blocks)
     mirrored = backward.copy()
     before_middle = len(blocks) // 2
+    passes = work.learning + work.criticising
     mirrored[:before_middle] = backward[::-1][:before_middle]
     return NetworkCosts(
         client_forward_gflop=passes * forward,
         client_backward_gflop=passes * backward,
         server_forward_gflop=forward,
         server_backward_gflop=mirrored,
-        **_sizes(blocks, passes, crossing),
+        **_sizes(blocks, work, crossing),
     )
 
 
-def _exact_step(blocks: tuple[BlockCost, ...], passes: int, crossing: _Crossing) -> NetworkCosts:
+def _exact_step(blocks: tuple[BlockCost, ...], work: DiscriminatorWork, crossing: _Crossing) -> NetworkCosts:
     forward, backward, frozen = _columns(blocks)
-    learning = max(1, passes - 1)
-    total_backward = learning * backward + (passes - learning) * frozen
+    passes = work.learning + work.criticising
+    total_backward = work.learning * backward + work.criticising * frozen
     return NetworkCosts(
         client_forward_gflop=passes * forward,
         client_backward_gflop=total_backward,
         server_forward_gflop=passes * forward,
         server_backward_gflop=total_backward,
-        **_sizes(blocks, passes, crossing),
+        **_sizes(blocks, work, crossing),
     )
 
 
@@ -203,17 +239,17 @@ def _columns(blocks: tuple[BlockCost, ...]) -> tuple[Floats, Floats, Floats]:
     )
 
 
-def _sizes(blocks: tuple[BlockCost, ...], passes: int, crossing: _Crossing) -> dict[str, Floats]:
-    """Return what both rules agree on. The learning passes wait for their way back at the same time."""
-    waiting = max(1, passes - 1)
+def _sizes(blocks: tuple[BlockCost, ...], work: DiscriminatorWork, crossing: _Crossing) -> dict[str, Floats]:
+    """Return what both rules agree on."""
     kept = _array([block.kept_values for block in blocks])
+    parameters = _array([block.parameters for block in blocks])
     numbers = _array([block.output_bytes for block in blocks]) / _BYTES_PER_VALUE
     return {
         "forward_bytes": crossing.forward * numbers,
         "backward_bytes": crossing.backward * numbers,
-        "packed_numbers": passes * numbers if crossing.packed else np.zeros_like(numbers),
-        "parameters": _array([block.parameters for block in blocks]),
-        "kept_bytes": waiting * _BYTES_PER_VALUE * kept,
+        "packed_numbers": crossing.packed * numbers,
+        "parameters": parameters,
+        "kept_bytes": _BYTES_PER_VALUE * (work.waiting * kept + work.kept_gradients * parameters),
     }
 
 

@@ -15,6 +15,7 @@ from huscf_flwr.conf_files import find_conf, read_yaml, validate
 from huscf_flwr.config import RunConfig
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _BYTES_PER_SECOND = 1e6 / 8
 
@@ -31,6 +32,8 @@ class Server(_Strict):
     """Speed of its arithmetic, in 1e9 operations per second."""
     mbit_per_s: Positive
     """Its link, in 1e6 bit per second, each way."""
+    packing_ns: Positive = 20.0
+    """As of a device: the time of the whole machine, all cores together; the default is a single core's."""
 
     @property
     def bytes_per_s(self) -> float:
@@ -48,6 +51,8 @@ class Device(_Strict):
     """Its upload, in 1e6 bit per second."""
     download_mbit_per_s: Positive | None = None
     """Its download; without it, only the server's link bounds a download, as in the paper."""
+    delay_ms: NonNegative = 0.0
+    """How long a byte is on its way to the server, or back from it, in 1e-3 seconds: half a round trip."""
     packing_ns: Positive = 20.0
     """To pack or unpack a number that crosses in 8 bits or fewer (``wire.preset``), in 1e-9 seconds.
 
@@ -55,9 +60,9 @@ class Device(_Strict):
     """
     memory_mib: Positive | None = None
     """Limit on weights, gradients, optimiser moments and kept activations of its blocks, in 2**20 bytes."""
-    joule_per_gflop: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    joule_per_gflop: NonNegative | None = None
     """Energy of 1e9 operations."""
-    joule_per_megabyte: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    joule_per_megabyte: NonNegative | None = None
     """Energy of 1e6 bytes sent or received."""
     energy_joule_per_step: Positive | None = None
     """Limit on the energy of one step; needs at least one of the two costs above."""

@@ -21,6 +21,14 @@ Unrolled, both are the same expression, which is what this module computes::
 
     stage = max_k (c_k(d_k) + sum_{b > d_k} n_b f_b)                n_b = number of clients with d_k < b
 
+Where numbers cross packed, both ends compute for it, and c_k(d) has the time of both. The server packs for
+its clients side by side, and the cores are shared: with N clients what it does for one takes N times as long
+as alone. That is exact where all have as much to send, and an upper bound for who has more than others.
+
+A link's delay is in c_k(d) too, once for each exchange of the stage: one for the generator, and two for the
+discriminator, whose third pass has exchanges of its own. So a step, of six exchanges, costs six round
+trips.
+
 The equations of the authors' CutLayerSelection.fitness are the case L = 1. As they do, the three passes of
 the discriminator are taken together in its forward and backward stages; backward, where the third pass costs
 less than the others, that is a lower bound of the passes one after the other. Not modelled: optimiser steps,

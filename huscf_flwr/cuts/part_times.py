@@ -6,7 +6,7 @@ network beside those that each legal cut keeps, and a tail the last d.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,12 @@ from huscf_flwr.models import NetworkName
 
 _BYTES_PER_PARAMETER = 4
 
+EXCHANGES: Mapping[NetworkName, int] = {"generator": 1, "discriminator": 2}
+"""In how many exchanges of a step a network is passed forward, and as often back.
+
+The discriminator's passes to learn, fakes and reals, go together; the pass for the generator goes alone.
+"""
+
 
 @dataclass(frozen=True)
 class Speeds:
@@ -25,9 +31,13 @@ class Speeds:
     gflops: Floats
     upload_s_per_byte: Floats
     download_s_per_byte: Floats
+    delay_s: Floats
+    """Of a byte, one way."""
     server_gflops: float
     packing_s: Floats
     """To pack or unpack a number."""
+    server_packing_s: float
+    """The server's, to pack or unpack a number for each client."""
 
     @classmethod
     def of(
@@ -45,7 +55,9 @@ class Speeds:
             upload = np.minimum(upload, served)
         gflops = np.array([device.gflops for device in devices])
         packing = np.array([device.packing_ns for device in devices]) / 1e9
-        return cls(gflops, 1 / upload, 1 / download, server.gflops, packing)
+        delay = np.array([device.delay_ms for device in devices]) / 1e3
+        server_packing = clients * server.packing_ns / 1e9
+        return cls(gflops, 1 / upload, 1 / download, delay, server.gflops, packing, server_packing)
 
     @property
     def round_trip_s_per_byte(self) -> Floats:
@@ -62,7 +74,9 @@ class PartTimes:
     compute_s: Floats
     """[2, rows, depths]: a client's arithmetic."""
     link_s: Floats
-    """[2, rows, depths]: a client's transfer."""
+    """[2, rows, depths]: a client's transfer, the delays of its link included."""
+    server_packing_s: Floats
+    """[depths]: the server, to pack or unpack what crosses in a stage, if all clients had this depth."""
     server_s: Floats
     """[2, depths - 1]: the server, for one client's batch in each movable block, outermost first."""
     segment_bytes: Floats
@@ -74,20 +88,21 @@ class PartTimes:
         return len(self.segment_bytes)
 
     def client_s(self) -> Floats:
-        """Return [2, rows, depths]: arithmetic and transfer."""
-        return self.compute_s + self.link_s
+        """Return [2, rows, depths]: until what a client sends is there, or what it is sent has been used."""
+        return self.compute_s + self.link_s + self.server_packing_s
 
 
 def part_times(name: str, costs: ModelCosts, speeds: Speeds, kept: range) -> PartTimes:
     """Tabulate the part that the field ``name`` of ``Cut`` sets, with ``kept`` as its choices."""
     network: NetworkName = "generator" if name.startswith("generator") else "discriminator"
-    return _tabulate(name, costs.network(network), speeds, kept)
+    return _tabulate(name, costs.network(network), speeds, kept, EXCHANGES[network])
 
 
-def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, kept: range) -> PartTimes:
+def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, kept: range, exchanges: int) -> PartTimes:
     """Take blocks and boundaries from the client's end inwards.
 
-    Forward, a head's boundary crosses up and a tail's down; backward, the other way round.
+    Forward, a head's boundary crosses up and a tail's down; backward, the other way round. What crosses is
+    under way for the link's delay in each of the ``exchanges`` that a stage has.
     """
     is_head = name.endswith("head")
     inwards = slice(None) if is_head else slice(None, None, -1)
@@ -106,10 +121,13 @@ def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, kept: range) -> Pa
     if not is_head:
         directions.reverse()
     server = np.stack([costs.server_forward_gflop[inwards], costs.server_backward_gflop[inwards]])
+    crossing = np.stack([forward, backward])[:, None, :]
+    delays = exchanges * speeds.delay_s[:, None] * (crossing > 0)
     return PartTimes(
         name,
         compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None] + speeds.packing_s[:, None] * packed,
-        link_s=np.stack(directions)[:, :, None] * np.stack([forward, backward])[:, None, :],
+        link_s=np.stack(directions)[:, :, None] * crossing + delays,
+        server_packing_s=speeds.server_packing_s * packed,
         server_s=server[:, kept.start : kept.stop - 1] / speeds.server_gflops,
         segment_bytes=_BYTES_PER_PARAMETER * _sums(costs.parameters[inwards])[choices],
     )

@@ -3,11 +3,12 @@
 A step is a sequence of *turns*. In a turn the server computes, sends to all clients, each computes and
 answers, and the server waits for the slowest of them::
 
-    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k)
+    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k + delays of k)
 
-with S and C the operations of server and client, and s and R speeds and links as the latency model has them.
-What is exchanged or computed once a round is spread over the round's steps. Splits with a cut of their own
-for each client are priced by ``LatencyModel``, whose stages overlap. Both give a ``Price``.
+with S and C the operations of server and client, and s and R speeds and links as the latency model has them,
+and one delay of the link for each way on which anything is sent. What is exchanged or computed once a round
+is spread over the round's steps. Splits with a cut of their own for each client are priced by
+``LatencyModel``, whose stages overlap. Both give a ``Price``.
 """
 
 from __future__ import annotations
@@ -144,6 +145,7 @@ def _seconds(turn: Turn, speeds: Speeds) -> float:
         turn.client_gflop / speeds.gflops
         + turn.down_bytes * speeds.download_s_per_byte
         + turn.up_bytes * speeds.upload_s_per_byte
+        + speeds.delay_s * ((turn.down_bytes > 0) + (turn.up_bytes > 0))
     )
     return turn.server_gflop / speeds.server_gflops + float(of_clients.max())
 

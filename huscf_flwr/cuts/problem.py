@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from huscf_flwr.cuts.costs import FlopRule, ModelCosts, step_costs
+from huscf_flwr.cuts.costs import DiscriminatorWork, FlopRule, ModelCosts, step_costs
 from huscf_flwr.cuts.devices import Device, Server
 from huscf_flwr.cuts.latency import Integers, LatencyModel, LatencyOptions
 from huscf_flwr.cuts.limits import Booleans, CutDemands, cut_demands
@@ -62,6 +62,8 @@ class CutProblem:
     """What numbers take that cross."""
     local_discriminator: bool = False
     """Every client keeps the whole discriminator: only the generator's cut is to be chosen."""
+    work: DiscriminatorWork = field(default_factory=DiscriminatorWork)
+    """What a step computes of the discriminator."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` without clients."""
@@ -71,7 +73,9 @@ class CutProblem:
     @cached_property
     def costs(self) -> ModelCosts:
         """What one client's batch costs in one step."""
-        return self.timed or step_costs(self.spec, self.batch_size, self.flops, sent=self.sent)
+        if self.timed is not None:
+            return self.timed
+        return step_costs(self.spec, self.batch_size, self.flops, sent=self.sent, work=self.work)
 
     @cached_property
     def demands(self) -> CutDemands:

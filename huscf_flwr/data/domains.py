@@ -252,12 +252,12 @@ def _check_fit(sources: Sequence[DomainSource], root: Path | None, named: Named,
         )
 
 
-def _odd(source: DomainSource, root: Path | None, named: Named, found: Found, classes: int) -> list[str]:
+def _odd(source: DomainSource, root: Path | None, named: Named, found: Found, classes: int) -> Sequence[str]:
     """Return what is odd about somebody's own images; those that are built in have been looked at."""
     if place_of_source(source, root, named).place is None:
         return []
     test = found.train.none if found.test is None else found.test
-    return findings(found.train, test, classes, found.class_names)
+    return findings(found.train, test, classes, found.class_names).odd
 
 
 def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:

@@ -24,7 +24,7 @@ from huscf_flwr.evaluation.report_sections import (
     settings,
     traffic,
 )
-from huscf_flwr.evaluation.run_record import RunRecord, read_run
+from huscf_flwr.evaluation.run_record import RunRecord, part, read_run
 
 REPORT_NAME = "report.html"
 MOST_CLIENTS = 200
@@ -63,6 +63,7 @@ def report_page(record: RunRecord) -> str:
             "membership": membership(record),
             "solver": None if solver is None else str(solver),
             "latency": known_number(record.cuts.get("latency_s")),
+            "wire": part(record.summary, "wire", "reason"),
             "clients": client_table(record),
             "cut_changes": cut_changes(record),
             "drop_outs": drop_outs(record),

@@ -217,6 +217,7 @@ BODY = """\
     {%- if figures.pooled %}A pool has the images of all clients of a domain. {% endif %}
     {%- if solver %}Cuts chosen by the {{ solver }} solver
     {%- if latency is not none %}, which predicts {{ latency|decimal(2) }} s a step{% endif %}. {% endif %}
+    {%- if wire %}How numbers cross: {{ wire }}. {% endif %}
     {%- for metric in clients.metrics if metric.meaning %}{{ metric.meaning }} {% endfor %}
     {%- if clients.has("share") %}Share of images:
     {{ "its" if figures.pooled else "the client’s" }} part in all images

@@ -101,6 +101,8 @@ def train(message: Message, context: Context) -> Message:
     method = method_of(config)
     request = TrainRequest.from_records(message.content, method)
     assignment = request.assignment
+    if request.stream is not None:
+        config = config.with_preset(request.stream.preset)
     owner = owner_of(context)
     _prepare_process(config, 1 if owner else request.neighbours)
     host = _host(config, owner, assignment.training)

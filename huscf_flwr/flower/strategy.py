@@ -37,6 +37,7 @@ from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.run import Run
 from huscf_flwr.run.run_log import RunLog
+from huscf_flwr.run.wire_choice import chosen_wire
 from huscf_flwr.session.wire import ExecutorServer
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -101,6 +102,10 @@ class MethodStrategy(Strategy):
             self._server = listen(config)
         self._held.enter_context(held(config.folder))
         assembly = self._assembly = assemble(said, self.method, grid, self._server)
+        devices = {client: each.device for client, each in assembly.descriptions.items()}
+        before = None if checkpoint is None else checkpoint.preset
+        config, wire = chosen_wire(config, self.method, devices, before)
+        self.config = config
         method = self._make_method(config, assembly.descriptions)
         if not isinstance(method, self.method):
             raise TypeError(
@@ -112,7 +117,15 @@ class MethodStrategy(Strategy):
             population = population_for(config, self.method, examine=True)
             judging = Judging(config, population, self._display.note)
             images = images_hash(population)
-        self._run = Run(config, method, display=self._display, log=self.log, judging=judging, images=images)
+        self._run = Run(
+            config,
+            method,
+            display=self._display,
+            log=self.log,
+            judging=judging,
+            images=images,
+            wire=wire,
+        )
         self._run.begin(assembly.virtual_clients, checkpoint)
         if assembly.keys:
             write_client_keys(config.folder, assembly.keys)
@@ -283,6 +296,7 @@ class MethodStrategy(Strategy):
                 run_id=self._run_id,
                 lifetime=lifetime,
                 share_memory=share_memory,
+                preset=self.config.wire.chosen,
             )
         ]
 

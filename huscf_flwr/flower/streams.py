@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import RunConfig, WirePreset
 from huscf_flwr.flower.messages import Stream, claim_of
 from huscf_flwr.run.rounds import OpenRound
 from huscf_flwr.session import LockStep
@@ -37,11 +37,12 @@ def open_streams(
     run_id: int,
     lifetime: float,
     share_memory: Collection[int],
+    preset: WirePreset,
 ) -> list[Stream]:
     """Serve a round; return what each of its hosts needs to come to it, in their order.
 
     ``nodes`` are the node ids of the hosts, those in ``share_memory`` are offered shared memory, and a token
-    that nobody has used within ``lifetime`` seconds is worth nothing.
+    that nobody has used within ``lifetime`` seconds is worth nothing. Numbers cross by ``preset``.
     """
     assert isinstance(opened.session, LockStep)
     tokens = server.open_session(
@@ -51,5 +52,6 @@ def open_streams(
         share_memory={host for host, node in enumerate(nodes) if node in share_memory},
     )
     return [
-        Stream(address=server.address, token=token, answer_seconds=_PATIENT * lifetime) for token in tokens
+        Stream(address=server.address, token=token, answer_seconds=_PATIENT * lifetime, preset=preset)
+        for token in tokens
     ]

@@ -17,7 +17,7 @@ from huscf_flwr.models.network import Blocks
 Gradients = dict[str, Tensor]
 """By the name of the parameter."""
 
-_AT_ONCE = 64
+AT_ONCE = 64
 """Samples whose gradients are in memory together: each takes as much as the network's weights."""
 
 
@@ -28,7 +28,7 @@ def clipped_sum(
     loss: Callable[[Tensor], Tensor],
     clip: float,
     *,
-    at_once: int = _AT_ONCE,
+    at_once: int = AT_ONCE,
 ) -> Gradients:
     """Return the sum over samples of the gradient of each one's loss, scaled down to a norm of ``clip``.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import PresetChoice, deal_devices
 from huscf_flwr.data import Population, following_data, population_of, scenario_of
 from huscf_flwr.evaluation.inception import check_inception
 from huscf_flwr.evaluation.own_models import CLASSIFIER_SCORES, SAMPLER_SCORES, unknown_scores
@@ -18,6 +19,7 @@ from huscf_flwr.run.folder_lock import check_free
 from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.rounds import check_participation
 from huscf_flwr.run.tensorboard import check_tensorboard
+from huscf_flwr.run.wire_choice import chosen_wire
 from huscf_flwr.session.wire import Endpoint
 
 
@@ -32,6 +34,15 @@ class CheckedRun:
     checkpoint: Checkpoint | None
     images: str | None = None
     """Their hash, if somebody has looked; see ``origin``."""
+    wire: PresetChoice | None = None
+    """How ``wire.preset: auto`` was decided."""
+
+    @property
+    def asked(self) -> RunConfig:
+        """The configuration for another process, which decides for itself what was decided here."""
+        if self.wire is None:
+            return self.config
+        return self.config.with_preset("auto")
 
 
 def check_run(config: RunConfig, hosts: int = 1, *, examine: bool = True) -> CheckedRun:
@@ -54,7 +65,9 @@ def check_run(config: RunConfig, hosts: int = 1, *, examine: bool = True) -> Che
     images = images_hash(population)
     if checkpoint is not None:
         checkpoint.check_same_run(config, images)
-    return CheckedRun(config, method, population, checkpoint, images)
+    before = None if checkpoint is None else checkpoint.preset
+    config, wire = chosen_wire(config, method, deal_devices(config), before)
+    return CheckedRun(config, method, population, checkpoint, images, wire)
 
 
 def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None:
@@ -70,7 +83,8 @@ def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None
     check_scores(method)
     if is_lock_step(method):
         _endpoint(config).check()
-    method.check(config)
+    # What cannot be done with the fewest bytes cannot be done with more.
+    method.check(config.with_preset("smallest") if config.wire.preset == "auto" else config)
     check_tensorboard(config)
     check_inception(config.evaluation.inception)
     checkpoint = checkpoint_of(config)

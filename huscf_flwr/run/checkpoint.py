@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from huscf_flwr.config import RunConfig, RunConfigValue, to_run_config
+from huscf_flwr.config import RunConfig, RunConfigValue, WirePreset, WireSection, to_run_config
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Kept, State
 from huscf_flwr.run.client_files import ClientFileError, check_private, copy_private, remove_later_than
@@ -41,6 +41,7 @@ _MAY_CHANGE = (
     *("compute.device", "compute.threads", "compute.keep-memory", "compute.measure-memory"),
 )
 """Keys, and after a dot whole sections, that a resumed run may set anew."""
+_PRESET = "wire.preset"
 _NAME = re.compile(r"\.?server-(\d+)\.")
 
 
@@ -76,6 +77,11 @@ class Checkpoint:
     run_folder: Path
     state: ServerState
     tensors: Mapping[str, Tensor]
+
+    @property
+    def preset(self) -> WirePreset:
+        """How numbers crossed in the sessions of its run."""
+        return WireSection.model_validate({"preset": self.state.settings.get(_PRESET, "exact")}).chosen
 
     def check_same_run(self, config: RunConfig, images: str | None = None) -> None:
         """Raise ``CheckpointError`` if a run of ``config`` would not be the same training.
@@ -308,6 +314,8 @@ def _differences(saved: Mapping[str, RunConfigValue], config: RunConfig) -> list
     now = _settings(config)
     is_older = bool(now.keys() - saved.keys())
     before = {**(_settings(resolved(RunConfig(method=config.method))) if is_older else {}), **saved}
+    if now.get(_PRESET) == "auto":  # it goes on with what it has chosen
+        now[_PRESET] = before[_PRESET]
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 

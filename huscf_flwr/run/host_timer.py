@@ -49,6 +49,7 @@ def emulated(devices: Mapping[int, Device], server: Server, gflops_here: float) 
             gflops_here / devices[client].gflops,
             float(speeds.upload_s_per_byte[row]),
             float(speeds.download_s_per_byte[row]),
+            float(speeds.delay_s[row]),
         )
         for row, client in enumerate(clients)
     }

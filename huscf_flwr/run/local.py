@@ -66,7 +66,9 @@ def train_locally(
         checked.method.crossing.check_descriptions(descriptions)
         method = (make_method or checked.method)(config, descriptions)
         judging = Judging(config, population, shown.note) if judged else None
-        going = Run(config, method, display=shown, log=log, judging=judging, images=checked.images)
+        going = Run(
+            config, method, display=shown, log=log, judging=judging, images=checked.images, wire=checked.wire
+        )
         going.begin(clients, checked.checkpoint)
         make_timer = make_timer or (
             lambda _, clients: host_timer(config, {client: devices[client] for client in clients})

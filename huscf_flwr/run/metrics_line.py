@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import mean, median
 from typing import Any
 
+from huscf_flwr.cuts import PresetChoice
 from huscf_flwr.evaluation.own_models import OwnScores, spread_of
 from huscf_flwr.methods.contract import Method
 from huscf_flwr.run.rounds import ClosedRound, Rounds
@@ -72,11 +73,12 @@ def summary_of(
     domains: Scores | None,
     client_scores: Mapping[str, Mapping[str, float]],
     own_models: Scores,
+    wire: PresetChoice | None = None,
 ) -> dict[str, Any]:
     """Return what is known of a run.
 
     ``client_scores`` are by product, ``own_models`` what clients found of models of their own, and ``lines``
-    those of all rounds.
+    those of all rounds; ``wire`` is how ``wire.preset: auto`` was decided.
     """
     config, method = rounds.config, rounds.method
     return {
@@ -100,6 +102,7 @@ def summary_of(
         "clusters": _clusters(method, scores),
         "domains": domains,
         **({"own_models": dict(own_models)} if own_models else {}),
+        **({} if wire is None else {"wire": wire.as_json()}),
         **({"client_memory": memory} if (memory := _client_memory(lines)) else {}),
     }
 

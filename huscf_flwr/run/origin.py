@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import Device, load_devices
+from huscf_flwr.cuts import Device, Server, load_devices
 from huscf_flwr.data import LabelledImages, Population, scenario_of
 from huscf_flwr.data.progress import counted
 from huscf_flwr.methods import method_of
@@ -28,7 +28,8 @@ from huscf_flwr.models.decoders import load_decoder_spec
 
 _AT_ONCE = 4096
 _NEWER = frozenset({"partitioner", "by_holder", "hub", "image_column", "label_column"})
-_NEWER_OF_DEVICES = frozenset({"packing_ns"})
+_NEWER_OF_DEVICES = frozenset({"delay_ms", "packing_ns"})
+"""Of devices, and of the server."""
 _RENAMED = {"least_discriminator_head": "minimum_discriminator_head"}
 """Settings of a device that some hashes know by another name."""
 _IN_WORDS = {
@@ -135,11 +136,13 @@ def _model(config: RunConfig) -> dict[str, Any]:
 
 def _devices(config: RunConfig) -> dict[str, Any]:
     content = _content(load_devices(config.cuts.devices))
-    return {**content, "devices": [_device(each) for each in content["devices"]]}
+    devices = [_profile(Device, each) for each in content["devices"]]
+    return {**content, "server": _profile(Server, content["server"]), "devices": devices}
 
 
-def _device(content: dict[str, Any]) -> dict[str, Any]:
-    unsaid = {name for name in _NEWER_OF_DEVICES if content[name] == Device.model_fields[name].get_default()}
+def _profile(kind: type[BaseModel], content: dict[str, Any]) -> dict[str, Any]:
+    newer = _NEWER_OF_DEVICES & kind.model_fields.keys()
+    unsaid = {name for name in newer if content[name] == kind.model_fields[name].get_default()}
     return {_RENAMED.get(name, name): value for name, value in content.items() if name not in unsaid}
 
 

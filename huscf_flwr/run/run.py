@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from huscf_flwr.config import RunConfig
+from huscf_flwr.cuts import PresetChoice
 from huscf_flwr.evaluation.domain_scores import Judged
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.evaluation.own_models import OwnScores
@@ -46,11 +47,13 @@ class Run:
         log: RunLog,
         judging: Judging | None = None,
         images: str | None = None,
+        wire: PresetChoice | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         """Start the clock; without ``judging`` nothing that needs the domains is measured.
 
-        ``images`` is their hash, if the server may look at them: it is part of every checkpoint.
+        ``images`` is their hash, if the server may look at them: it is part of every checkpoint. ``wire`` is
+        how ``wire.preset: auto`` was decided.
         What the judge says is in the line and in the summary that all ``observers`` are told, ours first.
         Raises ``ValueError`` if the configuration wants what is not installed.
         """
@@ -60,6 +63,7 @@ class Run:
         self.rounds = Rounds(config, method, images)
         self.folder = RunFolder(config)
         self._judging = judging
+        self._wire = wire
         self._log = log
         self._observers: list[Observer] = [
             *(self.folder, Checkpoints(), Shown(display), Logged()),
@@ -102,6 +106,8 @@ class Run:
             self._note(f"resumed {checkpoint.run_folder} after round {self.rounds.number}")
         for note in () if self._judging is None else self._judging.notes:
             self._note(note, is_warning=True)
+        if self._wire is not None:
+            self._note(self._wire.told())
         held_out = self.config.data.held_out
         if held_out and type(self.method).client.classifiers is Client.classifiers:
             self._note(
@@ -250,6 +256,7 @@ class Run:
             domains=domains,
             client_scores=self._client_scores,
             own_models=evaluation.get("scores", {}),
+            wire=self._wire,
         )
         for observer in self._observers:
             observer.end(summary)

@@ -41,6 +41,8 @@ class EmulatedDevice:
     """How many times longer it computes."""
     upload_s_per_byte: float
     download_s_per_byte: float
+    delay_s: float = 0.0
+    """Of each frame, either way."""
 
 
 class EmulatedTimer(HostTimer):
@@ -69,7 +71,10 @@ class EmulatedTimer(HostTimer):
     def send(self, channel: Channel, exchange: Exchange, client: int, parcel: Parcel) -> None:  # noqa: ARG002
         """Hold it back: it is sent with the others', when the slowest client would have sent its own."""
         if client in self._devices:
-            self._transfer(client, self._devices[client].upload_s_per_byte * self._bytes(exchange.up, parcel))
+            device = self._devices[client]
+            self._transfer(
+                client, device.delay_s + device.upload_s_per_byte * self._bytes(exchange.up, parcel)
+            )
         self._held[client] = parcel
 
     def receive(self, channel: Channel, exchange: Exchange) -> tuple[int, Parcel]:
@@ -100,11 +105,9 @@ class EmulatedTimer(HostTimer):
         self._received_at = self._clock()
         self._busy_s = dict.fromkeys(self._devices, 0.0)
         for client in self._received.keys() & self._devices.keys():
-            self._transfer(
-                client,
-                self._devices[client].download_s_per_byte
-                * self._bytes(exchange.down, self._received[client]),
-            )
+            device = self._devices[client]
+            count = self._bytes(exchange.down, self._received[client])
+            self._transfer(client, device.delay_s + device.download_s_per_byte * count)
 
     def _computed(self, client: int, seconds: float) -> None:
         if client in self._devices:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -108,7 +108,7 @@ class WireType:
 
 def wire_type_of(config: RunConfig, round_number: int) -> WireType:
     """Return how the numbers of the session of a run's round cross."""
-    return wire_type(config.wire.preset, dtype_of(config), config.seed, round_number)
+    return wire_type(config.wire.chosen, dtype_of(config), config.seed, round_number)
 
 
 def wire_type(
@@ -139,13 +139,19 @@ class SentBytes:
 
 def sent_bytes(config: RunConfig) -> SentBytes:
     """Return how many bytes numbers take that cross in a run's sessions."""
-    wire, form = wire_type_of(config, 0), upload_form(config)
-    upload = SentBytes.upload if form is None else form.bytes_per_number
+    form = upload_form(config)
+    found = sent_bytes_by(config.wire.chosen, dtype_of(config))
+    return found if form is None else replace(found, upload=form.bytes_per_number)
+
+
+def sent_bytes_by(preset: WirePreset, computed: torch.dtype = torch.float32) -> SentBytes:
+    """Return how many bytes numbers take that cross in a session by ``preset``, of type ``computed``."""
+    wire = wire_type(preset, computed)
     if wire.packing is None:
-        same = (wire.sent or dtype_of(config)).itemsize
-        return SentBytes(same, same, same, same, upload)
+        same = (wire.sent or computed).itemsize
+        return SentBytes(same, same, same, same)
     sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
-    return SentBytes(**sizes, upload=upload, packed=True)
+    return SentBytes(**sizes, packed=True)
 
 
 def upload_form(config: RunConfig) -> Form | None:

@@ -25,7 +25,14 @@ from huscf_flwr.models import (
 from huscf_flwr.seeding import PathPart
 from huscf_flwr.session import ClientStep, Computed, Frame, Recorder
 from huscf_flwr.split.batch import Batch
-from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss, criticise, learn
+from huscf_flwr.split.local_discriminator import (
+    Criticise,
+    Learn,
+    Watch,
+    adversarial_loss,
+    criticise,
+    learn,
+)
 from huscf_flwr.split.obfuscation import Obscure
 from huscf_flwr.split.segments import AdamSettings, Segments, TrainedBlocks
 from huscf_flwr.split.tampering import TamperingDetector
@@ -49,15 +56,17 @@ class SplitClient:
         dtype: torch.dtype = torch.float32,
         device: torch.device = CPU,
         learn: Learn = learn,
+        criticise: Criticise = criticise,
         obscure: Obscure | None = None,
         detector: TamperingDetector | None = None,
         may_record: bool = True,
     ) -> None:
         """Build the segments of ``cut`` on ``device``, weights drawn from the stream of ``owner``.
 
-        ``learn`` is how a local discriminator learns; a split one does it with the server, which sees what
-        ``obscure`` makes of activations of real images. ``detector`` looks at what comes down. A GPU
-        ``may_record`` the step, unless something in it is decided anew each time.
+        ``learn`` is how a local discriminator learns, and ``criticise`` what fakes are told after it; a split
+        one does both with the server, which sees what ``obscure`` makes of activations of real images.
+        ``detector`` looks at what comes down. A GPU ``may_record`` the step, unless something in it is
+        decided anew each time.
 
         Raises ``ValueError`` if the network does not allow the cut.
         """
@@ -75,7 +84,7 @@ class SplitClient:
             device=device,
         )
         self.local_discriminator = has_local_discriminator(spec, cut)
-        self._learn = learn
+        self._learn, self._criticise = learn, criticise
         self._obscure = obscure
         self._detector = detector
         self._recorder: Recorder | None = None
@@ -127,7 +136,7 @@ class SplitClient:
         discriminator = self.segments.discriminator
         learnt = self._learn(discriminator, fakes.detach(), batch, watch)
         told = {} if learnt is None else {"discriminator": learnt}
-        return {**told, "generator": criticise(discriminator, fakes, batch.fake_labels)}
+        return {**told, "generator": self._criticise(discriminator, fakes, batch.fake_labels)}
 
     def _discriminate_together(self, fakes: Tensor, batch: Batch) -> _Discrimination:
         """Do the same with the server, in four exchanges, in which the losses are told."""

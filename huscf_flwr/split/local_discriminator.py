@@ -42,6 +42,20 @@ class Learn(Protocol):
         ...
 
 
+class Criticise(Protocol):
+    """How fakes are told what is wrong with them, once the discriminator has learnt."""
+
+    def __call__(self, discriminator: TrainedBlocks, fakes: Tensor, labels: Tensor) -> Tensor:
+        """Send the gradient of the generator's loss back into ``fakes``; return that loss, a scalar.
+
+        Args:
+            discriminator: all blocks, which stay as they are.
+            fakes: [B, channels, size, size], with a way back.
+            labels: theirs, [B].
+        """
+        ...
+
+
 def learn(discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None) -> Tensor:
     """Take one step of the optimiser on the cross entropy of fakes against 0 plus that of reals against 1."""
     loss = adversarial_loss(discriminator.blocks(fakes, batch.fake_labels), 0.0)

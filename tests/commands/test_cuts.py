@@ -63,6 +63,26 @@ def test_with_a_local_discriminator_only_generator_cuts_are_chosen():
     assert [client["cut"] for client in lightest["clients"]] == [[1, 1, 5, 0]] * 2
 
 
+def test_private_steps_and_larger_samples_take_longer_and_an_embedding_less():
+    seconds = {
+        private: json.loads(succeed("cuts", "--clients", 2, *private, "--format", "json"))["latency_s"]
+        for private in (
+            ("--local-discriminator",),
+            ("--private-steps", 1),
+            ("--private-steps", 1, "--sample", 256),
+            ("--private-steps", 4, "--sample", 256),
+            ("--features", 2000),
+        )
+    }
+    usual, one, large, many, embedding = seconds.values()
+    assert embedding < usual < one < large < many
+    for wrong, message in (
+        (("--private-steps", 1, "--features", 4), "two ways to learn privately"),
+        (("--sample", 64), "no --private-steps"),
+    ):
+        assert message in refused(invoke("cuts", "--clients", 2, *wrong))
+
+
 @pytest.mark.slow
 def test_comparison_holds_all_solvers_and_baselines():
     lines = json.loads(succeed("cuts", "--clients", 7, "--compare", "--flops", "paper", "--format", "json"))[
@@ -201,3 +221,22 @@ def test_a_rehearsal_compares_and_draws(tmp_path):
 )
 def test_a_rehearsal_of_bad_input_is_refused(arguments, message):
     assert message in refused(invoke(*REHEARSAL, *arguments))
+
+
+def test_the_preset_is_chosen_with_the_cuts_and_the_reason_told(tmp_path):
+    link = [{"name": "far", "gflops": 10, "mbit_per_s": 0.1}]
+    asked = ["cuts", "--devices", write_devices(tmp_path / "slow.yaml", link), "--clients", 2]
+    output = " ".join(succeed(*asked, "--preset", "auto").split())
+    assert "wire.preset: auto is smallest; predicted for a step: exact" in output
+    chosen, named, plain = (
+        json.loads(succeed(*asked, *preset, "--format", "json"))
+        for preset in (["--preset", "auto"], ["--preset", "smallest"], [])
+    )
+    assert set(chosen["wire"]["step_s"]) == {"exact", "half", "small", "smallest"}
+    assert chosen["latency_s"] == named["latency_s"] == chosen["wire"]["step_s"]["smallest"]
+    assert plain["latency_s"] == chosen["wire"]["step_s"]["exact"]
+    assert (named["wire"], plain["wire"]) == ({"preset": "smallest"}, {"preset": "exact"})
+
+
+def test_a_preset_that_there_is_not_is_refused():
+    assert "--preset is 'tiny'" in refused(invoke("cuts", "--clients", 2, "--preset", "tiny"))

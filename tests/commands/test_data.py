@@ -6,7 +6,7 @@ from PIL import Image
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.data.formats.found import Wanted
-from huscf_flwr.data.formats.places import read_place
+from huscf_flwr.data.formats.places import format_of_place, read_place
 from huscf_flwr.data.progress import Paced
 from tests.commands.invoking import invoke, refused, succeeded
 from tests.data.formats.writing import huggingface, same, some, write_npz, write_pictures
@@ -26,7 +26,7 @@ def test_check_shows_what_is_found(animals, tmp_path):
     assert "folders of pictures" in shown
     assert "30 training and 6 test images, grey, 8 x 8 pixels" in shown
     assert [line.split()[1:8:2] for line in shown.splitlines() if "bee" in line] == [["1", "bee", "10", "2"]]
-    assert "warning" not in shown
+    assert "warning: fewer than 50 training images of every class" in shown
     assert Image.open(tmp_path / "samples.png").height > 100
 
 
@@ -40,6 +40,40 @@ def test_check_warns_of_what_is_odd(tmp_path):
     assert "warning: 30 of 30 test images are training images too" in succeeded(
         invoke("data", "check", tmp_path / "a.npz")
     )
+
+
+def test_without_a_picture_it_is_said_how_to_get_one_and_nothing_is_written(animals, tmp_path, monkeypatch):
+    """Copies of somebody's images are made where they say, and nowhere else."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert "a picture of samples of each class: --picture FILE.png" in succeeded(
+        invoke("data", "check", animals)
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_few_copies_are_noted(tmp_path):
+    """One of 150 images is a copy of another."""
+    train = some(150)
+    train.images[1] = train.images[0]
+    write_npz(tmp_path / "a.npz", train=train, test=some(100, seed=1))
+    shown = succeeded(invoke("data", "check", tmp_path / "a.npz"))
+    assert "note: 1 of 150 training images are copies of others of them" in shown
+    assert "warning" not in shown
+
+
+def test_labels_that_do_not_begin_at_0_hide_nothing_else(tmp_path):
+    """Nor do test images of a class beyond those that are trained on."""
+    train, test = (LabelledImages(data.images % 2, data.labels + 1) for data in (TRAIN, TEST))
+    test.labels[0] = 5
+    write_npz(tmp_path / "a.npz", train=train, test=test)
+    shown = refused(invoke("data", "check", tmp_path / "a.npz", "--picture", tmp_path / "samples.png"))
+    assert "warning: pixels end at 1, not at 255: multiply them by 255" in shown
+    assert "warning: classes that only test images have: 5;" in shown
+    assert (tmp_path / "samples.png").exists()
+    error = shown[shown.index("error: ") :]
+    assert "labels begin at 1 and end at 5" in error
+    assert "set classes: 6" in error
 
 
 def test_check_says_what_to_do(tmp_path):
@@ -62,6 +96,26 @@ def test_convert_writes_what_can_be_read_again(form, channels, tmp_path):
     assert same(found.train, train)
     assert same(found.test, test)
     assert "something is there already" in refused(invoke("data", "convert", place, output, "--to", form))
+
+
+@pytest.mark.parametrize(("name", "form"), [("out.npz", ".npz"), ("out.csv", "CSV"), ("OUT.NPZ", None)])
+def test_convert_writes_what_the_name_of_the_output_says(name, form, tmp_path):
+    place = write_npz(tmp_path / "a.npz", train=TRAIN, test=TEST)
+    if form is None:
+        assert "ends in .npz" in refused(invoke("data", "convert", place, tmp_path / name))
+        return
+    shown = succeeded(invoke("data", "convert", place, tmp_path / name))
+    assert ("a folder with train.csv and test.csv" in shown) == (form == "CSV")
+    assert format_of_place(tmp_path / name) == form
+    assert same(read_place(tmp_path / name, Wanted()).train, TRAIN)
+
+
+def test_where_nothing_says_the_format_all_are_named(tmp_path):
+    place = write_npz(tmp_path / "a.npz", train=TRAIN)
+    said = refused(invoke("data", "convert", place, tmp_path / "out"))
+    assert "give --to pictures, --to npz, --to csv, --to idx, --to huggingface" in said
+    assert not (tmp_path / "out").exists()
+    succeeded(invoke("data", "convert", place, tmp_path / "out", "--as", "idx"))
 
 
 def test_convert_keeps_names_and_brings_to_a_size(animals, tmp_path):

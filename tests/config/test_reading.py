@@ -189,6 +189,9 @@ CHANGED = {
     "privacy.delta": 1e-6,
     "privacy.clip": 0.5,
     "privacy.discriminator-steps": 4,
+    "privacy.sample": 32,
+    "privacy.critic": "embedding",
+    "privacy.features": 400,
     "privacy.noise": "seeded",
     "privacy.min-cluster": 3,
     "privacy.detect-tampering": True,
@@ -303,7 +306,7 @@ def test_every_run_that_we_ship_can_be_read(name):
         ("cuts.newest_weight=0", r"'cuts\.newest_weight' is 0"),
         ("cuts.least_gain=1", r"'cuts\.least_gain' is 1"),
         ("executor.window=60", r"'executor\.window' is 60: .*less than 30"),
-        ("wire.preset=tiny", r"'wire\.preset' is 'tiny'.* 'exact', 'half', 'small' or 'smallest'"),
+        ("wire.preset=tiny", r"'wire\.preset' is 'tiny'.* 'auto', 'exact', 'half', 'small' or 'smallest'"),
         ("compute.precision=float16", r"'compute\.precision' is 'float16'"),
     ],
 )
@@ -565,4 +568,5 @@ def test_what_is_written_down_is_complete(method, mode):
         "executor.certificate",
         "executor.key",
         "privacy.epsilon",
+        "privacy.sample",
     }

@@ -84,6 +84,7 @@ def device_lists(draw, least=1, most=5):
             gflops=draw(speeds(0.001, 1)),
             mbit_per_s=draw(speeds(1, 1000)),
             download_mbit_per_s=draw(st.none() | speeds(1, 1000)),
+            delay_ms=draw(st.just(0.0) | st.floats(0, 100)),
         )
         for index in range(draw(st.integers(1, most)))
     ]

@@ -105,18 +105,19 @@ def _simulate_pass(problem, cuts, network, direction):
         head = list(range(cut.head(network)))
         tail = list(range(total - cut.tail(network), total))
         up, down = _rates(problem, device)
-        packing = device.packing_ns / 1e9
+        packing = (device.packing_ns + len(problem.devices) * problem.server.packing_ns) / 1e9
         first, last = (head, tail) if direction == "forward" else (tail, head)
         into = head[-1] if direction == "forward" else tail[0] - 1
         out_of = tail[0] - 1 if direction == "forward" else head[-1]
         step = 1 if direction == "forward" else -1
-        compute = sum(client_gflop[block] for block in first) / device.gflops
+        delay = device.delay_ms / 1e3 * (1 if network == "generator" else 2)
+        compute = delay + sum(client_gflop[block] for block in first) / device.gflops
         enter[client] = (
             (max(first) if step == 1 else min(first)) + step,
             compute + packing * packed[into] + crossing[into] / up,
         )
         compute = sum(client_gflop[block] for block in last) / device.gflops
-        arrives = packing * packed[out_of] + crossing[out_of] / down
+        arrives = delay + packing * packed[out_of] + crossing[out_of] / down
         leave[client] = (min(last) if step == 1 else max(last), arrives + compute)
     blocks = list(range(1, total - 1))[:: 1 if direction == "forward" else -1]
     seconds = {block: server_gflop[block] / problem.server.gflops for block in blocks}

@@ -38,6 +38,14 @@ def learned(declared, cut, times, *, server_s=1.0, rounds=0, weight=0.5):
     return beliefs.learned(problem_of(declared), {3: cut}, times, server_s, weight=weight)
 
 
+@given(devices, cuts, st.floats(0, 100))
+def test_the_delay_of_a_link_is_not_taken_for_slowness(device, cut, delay_ms):
+    far = device.model_copy(update={"delay_ms": delay_ms})
+    found = learned(far, cut, {3: true_times(far, cut)}).devices[3]
+    assert found.mbit_per_s == pytest.approx(device.mbit_per_s, rel=1e-6)
+    assert found.delay_ms == delay_ms
+
+
 @given(devices, devices, cuts)
 def test_the_first_round_makes_the_model_say_what_was_measured(declared, real, cut):
     times = true_times(real, cut)

@@ -84,10 +84,11 @@ def test_by_hand_with_one_client():
     assert problem.latency([LIGHTEST]) == pytest.approx(expected, rel=1e-12)
 
 
-def test_packed_numbers_cross_sooner_and_cost_the_client_its_time_to_pack_them():
-    """By hand, of one client with the lightest cut: other bytes each way, and 20 ns for each number."""
+def test_packed_numbers_cross_sooner_and_cost_both_ends_their_time_to_pack_them():
+    """By hand, of one client with the lightest cut: other bytes, 20 ns a number there, 30 at the server."""
     sent = SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packed=True)
     plain = paper_problem(1)
+    plain = replace(plain, server=plain.server.model_copy(update={"packing_ns": 30.0}))
     packed = replace(plain, sent=sent)
     device, costs = plain.devices[0], packed.costs
     up, down = 1 / device.upload_bytes_per_s, 1 / plain.server.bytes_per_s
@@ -97,7 +98,7 @@ def test_packed_numbers_cross_sooner_and_cost_the_client_its_time_to_pack_them()
         forward = before.forward_bytes - after.forward_bytes
         backward = before.backward_bytes - after.backward_bytes
         saved += up * (forward[0] + backward[3]) + down * (backward[0] + forward[3])
-        saved -= 2 * 20e-9 * (after.packed_numbers[0] + after.packed_numbers[3])
+        saved -= 2 * 50e-9 * (after.packed_numbers[0] + after.packed_numbers[3])
     assert plain.latency([LIGHTEST]) - packed.latency([LIGHTEST]) == pytest.approx(saved, rel=1e-9)
 
 
@@ -156,3 +157,31 @@ def test_options_are_stated_when_they_are_on():
 def test_a_round_without_steps_is_refused():
     with pytest.raises(ValueError, match="steps_per_round is 0"):
         LatencyOptions(steps_per_round=0)
+
+
+def test_a_server_that_packs_for_more_clients_needs_longer_for_each():
+    """Of equal clients with equal cuts, so that what it does for all of them is exact."""
+    sent = SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packed=True)
+
+    def seconds(clients, packing_ns):
+        device = paper_problem(1).devices[0]
+        problem = replace(paper_problem(1), devices=(device,) * clients, sent=sent)
+        server = problem.server.model_copy(update={"packing_ns": packing_ns})
+        return replace(problem, server=server).latency([LIGHTEST] * clients)
+
+    one, three = (seconds(clients, 120.0) - seconds(clients, 20.0) for clients in (1, 3))
+    assert three == pytest.approx(3 * one, rel=1e-9)
+
+
+def test_six_exchanges_cost_six_round_trips():
+    plain = paper_problem(1)
+    far = replace(plain, devices=tuple(each.model_copy(update={"delay_ms": 20.0}) for each in plain.devices))
+    for cut in (LIGHTEST, HEAVIEST):
+        assert far.latency([cut]) - plain.latency([cut]) == pytest.approx(6 * 2 * 0.020)
+
+
+def test_a_whole_discriminator_on_the_client_leaves_two_round_trips():
+    plain = replace(paper_problem(1), local_discriminator=True)
+    far = replace(plain, devices=tuple(each.model_copy(update={"delay_ms": 20.0}) for each in plain.devices))
+    cut = plain.cuts[0]
+    assert far.latency([cut]) - plain.latency([cut]) == pytest.approx(2 * 2 * 0.020)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from huscf_flwr.cuts import (
     CutProblem,
     Device,
+    DiscriminatorWork,
     ExactSolver,
     FixedCuts,
     GeneticSearch,
@@ -25,6 +26,7 @@ from tests.cuts.instances import least_latency, problems
 SPEC = load_model_spec("authors-28")
 DEVICE = Device(name="one", gflops=2, mbit_per_s=80, download_mbit_per_s=160)
 LIGHTEST = Cut(1, 1, 5, 0)
+PRIVATE = DiscriminatorWork(learning=5, waiting=1, kept_gradients=10)
 
 
 def problem_of(*devices, **settings):
@@ -47,6 +49,27 @@ def test_a_step_of_one_client_worked_by_hand():
     price = priced_cuts([LIGHTEST], problem)
     assert price.client_gflop == pytest.approx(client[kept].sum() + discriminator.total_gflop())
     assert price.server_gflop == pytest.approx(server[body].sum())
+
+
+def test_a_step_of_a_private_client_worked_by_hand():
+    """Five learning passes in place of two, one frozen, and memory for ten gradients of all weights."""
+    usual, private = (problem_of(**each).costs.discriminator for each in ({}, {"work": PRIVATE}))
+    forward = usual.client_forward_gflop / 3
+    np.testing.assert_allclose(private.client_forward_gflop, 6 * forward)
+    np.testing.assert_allclose(private.client_backward_gflop, 5 * 2 * forward + forward)
+    np.testing.assert_allclose(private.kept_bytes, usual.kept_bytes / 2 + 40 * usual.parameters)
+    more = private.total_gflop() - usual.total_gflop()
+    slower = problem_of(work=PRIVATE).latency([LIGHTEST]) - problem_of().latency([LIGHTEST])
+    assert more == pytest.approx(9 * forward.sum())
+    assert slower == pytest.approx(more / 2)
+
+
+def test_what_criticises_in_place_of_a_discriminator_is_all_that_a_client_computes_of_one():
+    work = DiscriminatorWork(learning=0, criticising=0, waiting=0, beside_gflop=3.0)
+    costs = problem_of(work=work).costs
+    assert costs.discriminator.total_gflop() == pytest.approx(3.0)
+    assert not costs.discriminator.kept_bytes.any()
+    assert costs.generator.total_gflop() == problem_of().costs.generator.total_gflop()
 
 
 def test_stages_name_the_whole_discriminator_and_no_middle_of_it():

@@ -37,6 +37,13 @@ def test_a_turn_by_hand():
     assert (price.client_gflop, price.server_gflop) == (20.0, 50.0)
 
 
+def test_each_way_on_which_anything_is_sent_costs_a_delay():
+    far = SLOW.model_copy(update={"delay_ms": 250.0})
+    there, both = Turn(down_bytes=2e6), Turn(down_bytes=2e6, up_bytes=1e6)
+    prices = [priced(Placement(step=(turn,)), problem(far)) for turn in (there, both, Turn())]
+    assert [price.step_s for price in prices] == pytest.approx([1.25, 2.5, 0.0])
+
+
 def test_the_servers_link_bounds_a_download_without_one_of_its_own():
     price = priced(Placement(step=(Turn(down_bytes=1e8),)), problem(QUICK))
     assert price.step_s == pytest.approx(1.0)

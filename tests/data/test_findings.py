@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from huscf_flwr.data import LabelledImages
-from huscf_flwr.data.findings import findings
+from huscf_flwr.data import findings as findings_module
+from huscf_flwr.data.findings import FEW_A_CLASS, FEW_TO_TEST, Findings, findings
 from tests.data.formats.writing import some
 
-TRAIN, TEST = some(30), some(6, seed=1)
+CLASSES = 3
+TRAIN = some(CLASSES * FEW_A_CLASS)
+TEST = some(FEW_TO_TEST + 2, seed=1)
 
 
 def changed(data, images=None, labels=None):
@@ -16,38 +19,128 @@ def changed(data, images=None, labels=None):
     )
 
 
+def ending_at(data, highest):
+    return changed(
+        data, (data.images.int() % (highest + 1)).index_fill(3, torch.tensor(0), highest).to(torch.uint8)
+    )
+
+
+def odd(train, test=TEST, classes=CLASSES, names=()):
+    return list(findings(train, test, classes, names).odd)
+
+
 def test_nothing_is_said_of_ordinary_images():
-    assert findings(TRAIN, TEST, 3) == []
-    assert findings(TRAIN, TRAIN.none, 3) == []
+    assert findings(TRAIN, TEST, CLASSES) == Findings((), ())
+    assert findings(TRAIN, TRAIN.none, CLASSES) == Findings((), ())
 
 
-@pytest.mark.parametrize(("highest", "factor"), [(1, 255), (15, 17)])
-def test_pixels_of_another_range(highest, factor):
-    dark = changed(TRAIN, TRAIN.images % (highest + 1))
-    assert findings(dark, TEST, 3)[0] == f"pixels end at {highest}, not at 255: multiply them by {factor}"
+@pytest.mark.parametrize("highest", range(1, 17))
+@pytest.mark.parametrize("tested", [True, False])
+def test_pixels_of_another_range_are_to_be_multiplied_until_they_end_near_255(highest, tested):
+    test = ending_at(TEST, highest) if tested else TEST.none
+    (said,) = odd(ending_at(TRAIN, highest), test)
+    begin, _, factor = said.rpartition(" ")
+    assert begin == f"pixels end at {highest}, not at 255: multiply them by"
+    assert 240 <= highest * int(factor) <= 255
 
 
-def test_constant_and_repeated_images():
-    images = TRAIN.images.clone()
+@pytest.mark.parametrize(
+    ("trained", "tested"), [(14, 127), (127, 14), (1, 255), (127, 255), (255, 1), (7, 15)]
+)
+def test_parts_of_different_ranges(trained, tested):
+    assert odd(ending_at(TRAIN, trained), ending_at(TEST, tested)) == [
+        f"training pixels end at {trained} and test pixels end at {tested}: bring both parts to the same "
+        "range, from 0 to 255"
+    ]
+
+
+@pytest.mark.parametrize(("trained", "tested"), [(255, 128), (200, 255), (17, 17)])
+def test_ranges_may_differ_as_pictures_do(trained, tested):
+    assert odd(ending_at(TRAIN, trained), ending_at(TEST, tested)) == []
+
+
+@pytest.mark.parametrize("part", ["training", "test"])
+def test_constant_images_of_either_part(part):
+    data = TRAIN if part == "training" else TEST
+    images = data.images.clone()
     images[:2] = torch.tensor([3, 4], dtype=torch.uint8)[:, None, None, None]
-    assert [odd[:20] for odd in findings(changed(TRAIN, images), TEST, 3)] == ["2 training images ha"]
-    images[4] = images[5]
-    assert findings(changed(TRAIN, images), TEST, 3)[1] == "1 of 30 training images are there more than once"
+    parts = (changed(data, images), TEST) if part == "training" else (TRAIN, changed(data, images))
+    assert odd(*parts) == [f"2 {part} images have the same value in every pixel: remove them"]
 
 
-def test_classes_that_are_absent_or_only_tested():
+@pytest.mark.parametrize("part", ["training", "test"])
+def test_a_few_copies_are_a_fact_and_many_are_odd(part):
+    """Up to one of a hundred; 150 training and 102 test images each may have one."""
+    data = TRAIN if part == "training" else TEST
+    for count in (1, 2):
+        images = data.images.clone()
+        images[1 : count + 1] = images[0]
+        parts = (changed(data, images), TEST) if part == "training" else (TRAIN, changed(data, images))
+        said = (f"{count} of {len(data)} {part} images are copies of others of them",)
+        found = findings(*parts, CLASSES)
+        assert (found.odd, found.facts) == (((), said) if count == 1 else (said, ()))
+
+
+def test_classes_that_are_absent_or_only_trained_or_only_tested():
+    """Trained are ant and bee, tested bee and cow, and of dog there is nothing."""
     train = changed(TRAIN, labels=TRAIN.labels % 2)
-    only, absent = findings(train, TEST, 4, ("ant", "bee", "cow", "dog"))
+    test = changed(TEST, labels=1 + TEST.labels % 2)
+    names = ("ant", "bee", "cow", "dog")
+    only, absent, untested = odd(train, test, 4, names)
     assert "only test images have: cow;" in only
     assert "without images: dog;" in absent
+    assert "without test images: ant;" in untested
+    (absent,) = odd(train, TEST.none, 2 + 1, names)
+    assert "without images: cow;" in absent
+
+
+def test_of_many_classes_the_first_are_named():
+    assert "0, 1, 2" not in odd(TRAIN, classes=100)[0]
+    assert odd(TRAIN, classes=100)[0].startswith("classes without images: 3, 4, 5, 6, 7, 8, 9, 10, 11, ")
+    assert "14 and 85 more;" in odd(TRAIN, classes=100)[0]
 
 
 def test_test_images_that_are_trained_on():
     test = changed(TEST, torch.cat([TRAIN.images[:2], TEST.images[2:]]))
-    assert findings(TRAIN, test, 3) == [
-        "2 of 6 test images are training images too: scores on them mean little"
+    assert odd(TRAIN, test) == ["2 of 102 test images are training images too: scores on them mean little"]
+
+
+def test_all_that_is_odd_of_a_useless_set_is_said_at_once():
+    """Ten classes, of which two are tested, and all pixels are zero."""
+    train, test = (
+        LabelledImages(torch.zeros(n, 1, 6, 6, dtype=torch.uint8), torch.arange(n) % 10) for n in (300, 2)
+    )
+    said = " | ".join(odd(train, test, 10))
+    for part in (
+        "300 training images have the same value",
+        "2 test images have the same value",
+        "classes without test images: 2, 3, 4, 5, 6, 7, 8, 9;",
+        "2 of 2 test images are training images too",
+        "299 of 300 training images are copies",
+        f"fewer than {FEW_A_CLASS} training images of every class",
+        "2 test images: scores on fewer than 100 may be off",
+    ):
+        assert part in said
+
+
+def test_too_few_to_learn_from_or_to_test_with():
+    assert odd(some(14)) == [
+        "fewer than 50 training images of every class: too few to learn from, unless other clients have more"
+    ]
+    rare = changed(TRAIN, labels=(torch.arange(len(TRAIN)) < FEW_A_CLASS - 1).long())
+    test = changed(TEST, labels=TEST.labels % 2)
+    assert odd(rare, test, 2, ("ant", "bee")) == [
+        "fewer than 50 training images of bee: too few to learn from, unless other clients have more"
+    ]
+    assert odd(TRAIN, some(99, seed=1)) == [
+        "99 test images: scores on fewer than 100 may be off by 5 points by chance"
     ]
 
 
-def test_too_few_to_learn_from():
-    assert findings(some(14), TEST, 3) == ["14 training images of 3 classes are too few to learn from"]
+def test_images_that_take_much_memory(monkeypatch):
+    """Those of both parts together; the bound is another here, since nobody waits for gigabytes."""
+    held = TRAIN.images.numel() + TEST.images.numel()
+    monkeypatch.setattr(findings_module, "_MANY_BYTES", held)
+    assert odd(TRAIN) == []
+    monkeypatch.setattr(findings_module, "_MANY_BYTES", held - 1)
+    assert odd(TRAIN) == ["the images take 0.0 GiB of memory in every process"]

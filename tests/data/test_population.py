@@ -76,9 +76,9 @@ def test_clients_hold_out_what_split_held_out_says_of_all_that_they_hold(populat
 
 
 def test_what_no_client_holds_is_said(population):
-    assert population().notes == ()
+    assert [note for note in population().notes if "no client holds" in note] == []
     notes = population(**{"data.scenario": "demo"}).notes
-    assert [note.partition(";")[0] for note in notes[:1]] == [
+    assert [note.partition(";")[0] for note in notes if "no client holds" in note] == [
         f"training images that no client holds: {missing(population)}"
     ]
 

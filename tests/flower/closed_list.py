@@ -21,6 +21,7 @@ DESCRIPTION = {
     "device.gflops",
     "device.mbit_per_s",
     "device.download_mbit_per_s",
+    "device.delay_ms",
     "device.packing_ns",
     "device.memory_mib",
     "device.joule_per_gflop",
@@ -334,6 +335,7 @@ DECLARED["huscf-private"] = {
     "product": {},
     "scores": set(),
 }
+DECLARED["huscf-embedding"] = DECLARED["huscf-private"]
 
 INTEGERS = {
     "mdgan": {"down": {"labels of fakes", "labels of judged fakes"}},
@@ -364,7 +366,7 @@ GROUPS = {
 
 Who belongs to no cluster yet is told what is common to all.
 """
-for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private"):
+for _variant in ("huscf-from-labels", "huscf-local-discriminator", "huscf-private", "huscf-embedding"):
     GROUPS[_variant] = GROUPS["huscf"]
 
 PACKED = {
@@ -433,7 +435,7 @@ def envelope(method):
             **tensors(f"group/{GROUPS[method]}", listed["evaluation kinds"]),
         }
     if listed["exchanges"]:
-        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds"})
+        down["train"]["stream"] = (ConfigRecord, {"address", "token", "answer_seconds", "preset"})
     up = {
         "query.join": {"arrival": (ConfigRecord, {"admitted", "client"})},
         "query.describe": {rf"description/{CLIENT}": (ConfigRecord, listed["description"])},

@@ -59,7 +59,12 @@ class Service:
         stream = None
         if isinstance(opened.session, LockStep):
             (token,) = self.server.open_session(opened.session, [claim_of(assignment, run_id, 42)])
-            stream = Stream(address=self.server.address, token=token, answer_seconds=30.0)
+            stream = Stream(
+                address=self.server.address,
+                token=token,
+                answer_seconds=30.0,
+                preset=self.rounds.config.wire.chosen,
+            )
         request = TrainRequest(replace(assignment, **changes), neighbours, stream)
         return request.to_records(self.method)
 

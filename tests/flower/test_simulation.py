@@ -17,6 +17,7 @@ import torch
 from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import RunConfig, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
+from huscf_flwr.data.formats.writing import write_place
 from huscf_flwr.flower.launch import run_on, run_with_flower
 from huscf_flwr.flower.superlink import FlowerRunError, private_superlink
 from huscf_flwr.run.checkpoint import last_round
@@ -41,7 +42,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Two domains of 28x28 images, bright on the left or at the top, brighter for a larger label."""
+    """Two domains of 28x28 images, bright on the left or at the top, brighter for a larger label.
+
+    The first has MNIST's files, the second folders of pictures.
+    """
     root = tmp_path_factory.mktemp("images")
     for name in ("left", "top"):
         stream = torch.Generator().manual_seed(len(name))
@@ -53,7 +57,10 @@ def images(tmp_path_factory):
             half = half if name == "left" else (slice(None), slice(None), slice(0, 14))
             pixels[half] += 20 * labels.view(-1, 1, 1, 1)
             parts.append(LabelledImages(pixels.to(torch.uint8), labels))
-        write_idx_folder(root / name, *parts)
+        if name == "left":
+            write_idx_folder(root / name, *parts)
+        else:
+            write_place(root / name, "pictures", *parts)
     return root
 
 

@@ -155,6 +155,22 @@ def test_what_crosses_is_rounded_as_on_the_local_engine(images, tmp_path):
     assert crossed[0] == crossed[1] < crossed[2] / 16
 
 
+def test_how_numbers_cross_is_chosen_by_the_server_and_hosts_are_told(images, tmp_path):
+    """They have the run's own settings, in which nothing is chosen, and not the profiles of all devices."""
+    devices = tmp_path / "devices.yaml"
+    devices.write_text(
+        "server: {gflops: 50, mbit_per_s: 1000}\ndevices:\n  - {name: far, gflops: 10, mbit_per_s: 0.1}\n"
+    )
+    settings = {**UNJUDGED, **DOUBLE, "rounds": 1, "wire.preset": "auto", "cuts.devices": devices}
+    config, local = (small_run(images, tmp_path, name=name, **settings) for name in ("flower", "local"))
+    run(config, hosts(2))
+    train_locally(local, display=SilentDisplay())
+    assert_close(server_tensors(config.folder), server_tensors(local.folder))
+    chosen = [read_summary(each.folder)["wire"] for each in (config, local)]
+    assert chosen[0] == chosen[1]
+    assert chosen[0]["preset"] == "smallest"
+
+
 @pytest.mark.parametrize("method", ["huscf", "fedgan", "mdgan"])
 def test_uploads_are_packed_as_on_the_local_engine(images, tmp_path, method):
     """In messages there is nothing that the closed list does not have, and clients owe the same."""
@@ -297,6 +313,7 @@ STRATEGIES = {
     "huscf-from-labels": HuSCF,
     "huscf-local-discriminator": HuSCF,
     "huscf-private": HuSCF,
+    "huscf-embedding": HuSCF,
     "fedgan": FedGAN,
     "fedproto": FedProto,
     "fedvtc": FedVTC,

@@ -4,10 +4,12 @@ The local engine checks a run and loads its clients; in a simulation each SuperN
 real device the ClientApp loads the data folder that its node config names. Each is asked as its engine asks.
 """
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from huscf_flwr.data import DataError, LabelledImages, write_idx, write_idx_folder
 from huscf_flwr.flower.messages import DESCRIBE, DescribeReply, DescribeRequest
@@ -79,7 +81,7 @@ def without_the_end_of_a_line(place):
 FORMATS = {
     "folders of pictures": (pictures, cut_off("train/a/*.png"), "cannot be decoded"),
     ".npz": (one_npz, cut_off("set.npz"), "damaged, or no file of NumPy"),
-    "CSV": (tables, without_the_end_of_a_line, "number of columns changed from 65 to 64"),
+    "CSV": (tables, without_the_end_of_a_line, "line 8 has 64 values, and the first line 65"),
     "MNIST's files": (mnist, cut_off("train-images*"), "train-images"),
     "EMNIST's files": (emnist, cut_off("*train-images*"), "train-images"),
     "Hugging Face": (hugging_face, cut_off("train/*.arrow"), "damaged, or no data set of Hugging Face"),
@@ -93,7 +95,8 @@ def dark(data):
 
 ODD = {
     "clean": (TRAIN, TEST, None),
-    "bits for bytes": (dark(TRAIN), TEST, "pixels end at 1, not at 255: multiply them by 255"),
+    "bits for bytes": (dark(TRAIN), dark(TEST), "pixels end at 1, not at 255: multiply them by 255"),
+    "bits beside bytes": (dark(TRAIN), TEST, "training pixels end at 1 and test pixels end at 2"),
     "the same images to train and to test with": (
         TRAIN,
         TRAIN,
@@ -140,6 +143,56 @@ def run_of(place, tmp_path):
     return small_run(tmp_path, tmp_path, method="fedgan", **settings)
 
 
+def as_pictures(place, files):
+    for label, content in files.items():
+        for number in range(10):
+            path = place / "train" / label / f"{number}.{content[0]}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content[1])
+
+
+def as_hugging_face(place, files):
+    datasets = pytest.importorskip("datasets")
+    rows = [(content, place) for place, (_, content) in enumerate(files.values()) for _ in range(10)]
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(files))}
+    columns = {
+        "image": [{"path": None, "bytes": content} for content, _ in rows],
+        "label": [label for _, label in rows],
+    }
+    write_huggingface(place, train=datasets.Dataset.from_dict(columns, features=datasets.Features(features)))
+
+
+def encoded(picture, suffix="png", **options):
+    """The end of a file's name, and what is in the file."""
+    file = io.BytesIO()
+    picture.save(file, {"jpg": "JPEG"}.get(suffix, suffix), **options)
+    return suffix, file.getvalue()
+
+
+def picture(shape, mode=None, dtype=np.uint8):
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, shape).astype(dtype), mode)
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(picture((8, 8)), "jpg", exif=exif)
+
+
+ODD_PICTURES = {
+    "16 bits": lambda: encoded(Image.fromarray(257 * np.arange(64, dtype=np.uint16).reshape(8, 8))),
+    "a palette": lambda: encoded(picture((8, 8, 3)).quantize(16)),
+    "grey with alpha": lambda: encoded(picture((8, 8, 2), "LA")),
+    "CMYK": lambda: encoded(picture((8, 8, 4), "CMYK"), "jpg"),
+    "a turned camera": turned,
+}
+
+REFUSED_PICTURES = {
+    "depths": lambda: encoded(Image.fromarray(np.ones((8, 8), np.float32)), "tiff"),
+    "two frames": lambda: encoded(picture((8, 8)), "gif", save_all=True, append_images=[picture((8, 8, 3))]),
+}
+
+
 ENGINES = [in_the_local_engine, in_a_simulation, on_a_supernode]
 
 
@@ -152,7 +205,9 @@ def test_images_of_every_format_are_used_and_what_is_odd_is_told(form, state, en
     write(tmp_path / "place", train, test)
     samples, told = engine(tmp_path / "place", tmp_path, caplog)
     assert sum(samples) == 30
-    assert [odd in note for note in told if "upright" not in note] == ([True] if odd else [])
+    assert any("fewer than 50 training images of every class" in note for note in told)
+    told = [note for note in told if not re.search("upright|fewer than", note)]
+    assert [odd in note for note in told] == ([True] if odd else [])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -170,4 +225,26 @@ def test_damaged_images_of_every_format_are_refused_by_their_place(form, engine,
         assert not re.search(rf"{said}|{tmp_path}|ubyte|\.png|image \d|line", told)
         told = caplog.messages[-1]
     assert re.search(said, told)
+    assert str(tmp_path / "place") in told
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("write", [as_pictures, as_hugging_face])
+@pytest.mark.parametrize("odd", ODD_PICTURES)
+def test_odd_pictures_are_read(odd, write, engine, tmp_path, caplog):
+    """How they come out: tests/data/formats/test_pictures.py. One of five of each class is for testing."""
+    write(tmp_path / "place", dict.fromkeys("abc", ODD_PICTURES[odd]()))
+    samples, _ = engine(tmp_path / "place", tmp_path, caplog)
+    assert sum(samples) == (30 if engine is on_a_supernode else 24)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("write", [as_pictures, as_hugging_face])
+@pytest.mark.parametrize("odd", REFUSED_PICTURES)
+def test_pictures_that_are_neither_grey_nor_colour_are_refused(odd, write, engine, tmp_path, caplog):
+    write(tmp_path / "place", dict.fromkeys("abc", REFUSED_PICTURES[odd]()))
+    with pytest.raises((DataError, OwnFilesError)) as caught:
+        engine(tmp_path / "place", tmp_path, caplog)
+    told = caplog.messages[-1] if engine is on_a_supernode else str(caught.value)
+    assert re.search("2 frames|of kind F", told)
     assert str(tmp_path / "place") in told

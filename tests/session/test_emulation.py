@@ -84,3 +84,10 @@ def test_a_link_carries_what_is_sent_not_what_is_computed():
         timer.send(channel, STEP, 0, FRAME)
         timer.receive(channel, STEP)
     assert channel.sent_at == [113.0, 113.0 + 12.5 + 13.0]
+
+
+def test_a_frame_is_under_way_for_the_delay_of_its_link_each_way():
+    device = EmulatedDevice(1.0, 0.0, 0.0, delay_s=0.5)
+    timer, channel, _ = run({0: device}, {0: 2.0})
+    assert channel.sent_at == [102.5, 102.5 + 3.0 + 0.5 + 2.0 + 0.5]
+    assert timer.times()[0].compute_s == pytest.approx(4.0)

@@ -92,6 +92,14 @@ class VariedSizesError(DataError):
         self.usual = usual
 
 
+class FirstLabelError(DataError):
+    """Labels do not begin at 0, and nobody says why; ``classes`` there are if class 0 has no images."""
+
+    def __init__(self, message: str, classes: int) -> None:
+        super().__init__(message)
+        self.classes = classes
+
+
 class OtherClassesError(DataError):
     """Labels or names of classes are not those that are wanted."""
 

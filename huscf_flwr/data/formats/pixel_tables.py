@@ -1,15 +1,15 @@
 """CSV files of label and pixels, one image a line, as they are on Kaggle; read by NumPy.
 
 The label is the column ``label`` (or ``class``, ``target``), by default the first. The others are pixels, row
-by
-row: of a grey square, or of a colour square with red, green and blue of one pixel after the other. A folder
-holds one file, or one with ``train`` in its name and one with ``test``. Files may be gzipped.
+by row: of a grey square, or of a colour square with red, green and blue of one pixel after the other. A
+folder holds one file, or one with ``train`` in its name and one with ``test``. Files may be gzipped.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -25,6 +25,7 @@ from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.progress import counted
 
 SUFFIXES = (".csv", ".csv.gz")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,36 @@ def _read(path: Path, wanted: Wanted) -> LabelledImages | None:
     return LabelledImages(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels))
 
 
+def _first_fault(path: Path, columns: _Columns) -> str | None:
+    """Return what is wrong with the first line that is no label and pixels, counted as editors count."""
+    for number, line in enumerate(_lines_of(path), 1):
+        content = line.partition("#")[0]
+        if not content.strip() or (number == 1 and columns.has_header):
+            continue
+        values = [value.strip().strip('"') for value in content.split(",")]
+        if len(values) != columns.count:
+            return f"line {number} has {len(values)} values, and the first line {columns.count}; correct it"
+        for place, value in enumerate(values):
+            if not _is_byte(value):
+                return f"line {number}: {_fault_of(value, place, columns)}"
+    return None
+
+
+def _fault_of(value: str, place: int, columns: _Columns) -> str:
+    if place != columns.label:
+        return f"pixel '{value}' in column {place + 1} is no whole number from 0 to 255; correct the file"
+    if value.startswith("-") and value[1:].isdecimal():
+        return (
+            f"its label is {value}, but labels begin at 0; remove lines that have no class, or count classes "
+            "from 0"
+        )
+    return f"label '{value}' is no whole number from 0 to 255; number the classes from 0"
+
+
+def _is_byte(value: str) -> bool:
+    return _WHOLE.fullmatch(value) is not None and 0 <= int(value) <= 255
+
+
 def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
     """Return all numbers of a table, unsigned bytes [lines, columns]."""
     try:
@@ -177,13 +208,11 @@ def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
                 ndmin=2,
                 quotechar='"',
             )
-    except (ValueError, OverflowError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        # NumPy's advice is for those who call it.
-        found = str(error).partition("; use `usecols`")[0]
-        raise DataError(
-            f"{path}: {found}; labels and pixels must be whole numbers from 0 to 255, as many in every line "
-            "(lines are counted without the header)"
-        ) from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); write or copy it again") from error
+    except (ValueError, OverflowError) as error:
+        # NumPy counts neither the header nor empty lines, and knows nothing of labels.
+        raise DataError(f"{path}: {_first_fault(path, columns) or error}") from error
     if not len(values):
         raise DataError(f"{path}: no images, only a header; write or copy it again")
     if values.shape[1] != columns.count:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
+from huscf_flwr.data.formats.found import FirstLabelError, Found, ImageShape, Wanted
 from huscf_flwr.data.formats.huggingface import (
     huggingface_class_names,
     huggingface_label_limit,
@@ -290,15 +290,17 @@ def _counted_from_zero(place: Place, data: LabelledImages, wanted: Wanted) -> La
 
 
 def check_first(place: Place, found: Found, wanted: Wanted) -> None:
-    """Raise ``DataError`` where nobody says what classes there are, and the labels do not begin at 0."""
+    """Raise ``FirstLabelError`` where nobody says what classes there are, and labels do not begin at 0."""
     labels = found.train.labels
     if found.class_names or wanted.classes is not None or not len(labels) or int(labels.min()) == 0:
         return
-    first, last = int(labels.min()), int(labels.max())
-    raise DataError(
+    tested = labels if found.test is None else found.test.labels
+    first, last = int(labels.min()), int(torch.cat([labels, tested]).max())
+    raise FirstLabelError(
         f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
         f"{first} here, set first_label: {first} with the domain (huscf data: --first-label {first}); if it "
-        f"only has no images, set classes: {last + 1}"
+        f"only has no images, set classes: {last + 1}",
+        last + 1,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from flwr.app import RecordDict
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from huscf_flwr.config import WirePreset
 from huscf_flwr.flower.messages.records import Reading, facts_record, numbers_record, parts_records
 from huscf_flwr.methods.contract import CrossingError, Facts, Kept, Method, Order, Orders, Parts, Upload
 from huscf_flwr.run.host import Assignment
@@ -28,6 +29,8 @@ class Stream(Facts):
     token: str
     answer_seconds: NonNegativeFloat
     """How long the executor may take to answer, the time that other hosts need included."""
+    preset: WirePreset
+    """How numbers cross: ``wire.preset: auto`` is decided where all devices are known."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from huscf_flwr.split import (
     Watch,
     adam_settings,
 )
-from huscf_flwr.split.local_discriminator import learn
+from huscf_flwr.split.local_discriminator import criticise, learn
 from huscf_flwr.split.segments import TrainedBlocks
 
 _SAMPLERS: dict[str, type[ShuffledPasses] | type[FreshDraw]] = {
@@ -110,6 +110,10 @@ class HuSCFClient(LockStepClient):
         """Let a local discriminator learn in a step: see ``Learn``."""
         return learn(discriminator, fakes, batch, watch)
 
+    def criticise(self, discriminator: TrainedBlocks, fakes: Tensor, labels: Tensor) -> Tensor:
+        """Tell fakes what is wrong with them, after a local discriminator has learnt: see ``Criticise``."""
+        return criticise(discriminator, fakes, labels)
+
     def upload(self) -> Upload:
         """Return the blocks that it keeps."""
         states = self.split.segments.states()
@@ -149,6 +153,7 @@ class HuSCFClient(LockStepClient):
             obscure=ActivationNoise(noise) if noise else None,
             detector=self._detector,
             learn=self.learn,
+            criticise=self.criticise,
             may_record=self.may_record,
         )
         split.segments.load_moments(self.private())

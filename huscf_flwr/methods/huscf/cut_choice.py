@@ -14,6 +14,7 @@ from huscf_flwr.cuts import (
     CutSolver,
     Device,
     FixedCuts,
+    LatencyOptions,
     Price,
     Reselection,
     Server,
@@ -24,6 +25,7 @@ from huscf_flwr.cuts import (
     solver_named,
 )
 from huscf_flwr.methods.contract import round_size
+from huscf_flwr.methods.huscf.private_work import discriminator_work
 from huscf_flwr.models import Cut, ModelSpec
 from huscf_flwr.session import StepTimes, sent_bytes
 
@@ -42,11 +44,15 @@ def choose_cuts(
 def price_of_cuts(config: RunConfig, problem: CutProblem) -> Price:
     """Return what a step costs with the cuts that a run of these devices begins with.
 
-    They are chosen by the configured rule, whatever rule ``problem`` is priced by.
+    ``problem`` has the devices of a round's clients, and the server as it is for that many. Cuts are chosen
+    by the configured rule, whatever rule it is priced by.
     """
-    devices = dict(enumerate(problem.devices))
-    chosen = cut_problem(config, problem.spec, Beliefs(devices, problem.server))
-    placed = replace(problem, local_discriminator=chosen.local_discriminator)
+    placed = replace(
+        problem,
+        local_discriminator=config.privacy.local_discriminator,
+        work=discriminator_work(config, problem.spec),
+    )
+    chosen = replace(placed, flops=config.cuts.flops, options=LatencyOptions(), sent=sent_bytes(config))
     return priced_cuts(_solver(config).solve(chosen, seed=config.seed).cuts, placed)
 
 
@@ -77,15 +83,17 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
     thought to have the same share of every class of devices.
     """
     devices = tuple(device for _, device in sorted(beliefs.devices.items()))
-    gflops = beliefs.server.gflops / share_in_a_round(config, len(devices))
+    share, server = share_in_a_round(config, len(devices)), beliefs.server
+    fewer = {"gflops": server.gflops / share, "packing_ns": server.packing_ns * share}
     return CutProblem(
         spec,
         devices,
-        beliefs.server.model_copy(update={"gflops": gflops}),
+        server.model_copy(update=fewer),
         config.batch_size,
         config.cuts.flops,
         sent=sent_bytes(config),
         local_discriminator=config.privacy.local_discriminator,
+        work=discriminator_work(config, spec),
     )
 
 

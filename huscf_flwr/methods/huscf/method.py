@@ -123,9 +123,9 @@ class HuSCF(Method):
         if cls is not HuSCF:
             return cls
         if config.privacy.epsilon is not None:
-            from huscf_flwr.methods.huscf.private_method import HuSCFPrivate  # noqa: PLC0415 - derived from this
+            from huscf_flwr.methods.huscf.private_method import private_variant  # noqa: PLC0415 - derived
 
-            return HuSCFPrivate
+            return private_variant(config)
         if config.privacy.local_discriminator:
             return HuSCFLocal
         return HuSCFFromLabels if config.settings(HuSCFSettings).weights_from == "labels" else cls

@@ -18,6 +18,7 @@ from huscf_flwr.methods.contract import Description, Order, Tensors, Upload
 from huscf_flwr.methods.huscf.client import HuSCFClient
 from huscf_flwr.methods.huscf.local_client import check_keeps_discriminator, check_labels_stay
 from huscf_flwr.methods.huscf.private_crossing import PrivateOrder, SpentPrivacy
+from huscf_flwr.methods.huscf.private_work import sample_size
 from huscf_flwr.models import model_spec_of, weight_dtype
 from huscf_flwr.process import dtype_of
 from huscf_flwr.split import Batch, Watch
@@ -59,7 +60,7 @@ class HuSCFPrivateClient(HuSCFClient):
 
     def describe(self) -> Description:
         """Return what the server is told; raises ``ValueError`` if ``privacy.delta`` promises nothing."""
-        self._check_delta()
+        self.check_delta()
         return super().describe()
 
     def begin(self, number: int, order: Order) -> None:
@@ -79,7 +80,7 @@ class HuSCFPrivateClient(HuSCFClient):
         than was foreseen. Raises ``BudgetSpentError`` if no noise is large enough, and ``ValueError`` if
         ``privacy.delta`` promises nothing.
         """
-        self._check_delta()
+        self.check_delta()
         privacy, left = self.config.privacy, max(steps, self._begun.steps_left)
         assert privacy.epsilon is not None
         noise = self._noise_multiplier
@@ -112,7 +113,12 @@ class HuSCFPrivateClient(HuSCFClient):
             self._noise_multiplier = float(tensors[_NOISE])
         super().load_private({name: each for name, each in tensors.items() if name != _NOISE})
 
-    def _check_delta(self) -> None:
+    def not_charged(self) -> RuntimeError:
+        """Return what to raise where a step is asked for before the round is charged."""
+        return RuntimeError(f"client {self.client} has not been charged for round {self._begun.number}")
+
+    def check_delta(self) -> None:
+        """Raise ``ValueError`` if ``privacy.delta`` would allow to publish an image."""
         delta, count = self.config.privacy.delta, len(self.images)
         if delta * count >= 1:
             raise ValueError(
@@ -127,17 +133,19 @@ class HuSCFPrivateClient(HuSCFClient):
 
     def _reached(self, noise_multiplier: float, steps: int, spent: Sequence[Releases]) -> float:
         """Return the epsilon that is spent after ``steps`` more steps with this noise."""
-        return epsilon_of([*spent, self._releases(noise_multiplier, steps)], self.config.privacy.delta)
+        return self._spent_by([*spent, self._releases(noise_multiplier, steps)])
+
+    def _spent_by(self, releases: Sequence[Releases]) -> float:
+        """Return the epsilon of all ``releases`` together."""
+        return epsilon_of(releases, self.config.privacy.delta)
 
     @property
     def _sampling_rate(self) -> float:
-        """Probability with which an image takes part in a step: a batch has as many as wished on average."""
-        return min(1.0, self.config.batch_size / len(self.images))
+        """Probability with which an image takes part in a step: a sample has as many as wished on average."""
+        return min(1.0, sample_size(self.config) / len(self.images))
 
     def _learning_with(self, noise_multiplier: float) -> PrivateLearning:
         privacy = self.config.privacy
-        path = ("private learning", self.client, self._begun.number)
-        seeded = privacy.noise == "seeded"
         return PrivateLearning(
             len(self.images),
             self._samples,
@@ -147,8 +155,14 @@ class HuSCFPrivateClient(HuSCFClient):
                 clip=privacy.clip,
                 each_time=privacy.discriminator_steps,
             ),
-            KeyedStream(seeded_key(self.config.seed, *path) if seeded else secret_key()),
+            self._stream(),
         )
+
+    def _stream(self) -> KeyedStream:
+        """Return a new stream for the round's choices and noise."""
+        if self.config.privacy.noise == "secret":
+            return KeyedStream(secret_key())
+        return KeyedStream(seeded_key(self.config.seed, "private learning", self.client, self._begun.number))
 
     def _samples(self, places: Tensor) -> tuple[Tensor, Tensor]:
         chosen = self.images.subset(places)
@@ -160,7 +174,7 @@ class HuSCFPrivateClient(HuSCFClient):
     ) -> None:
         """Let the discriminator learn in a step; raises ``RuntimeError`` before the round is charged."""
         if self._learning is None:
-            raise RuntimeError(f"client {self.client} has not been charged for round {self._begun.number}")
+            raise self.not_charged()
         self._learning(discriminator, fakes, batch, watch)
 
     def round_batches(self, number: int) -> RoundBatches:

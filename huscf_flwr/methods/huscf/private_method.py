@@ -10,12 +10,14 @@ from huscf_flwr.accounting import check_accounting
 from huscf_flwr.config import PrivacySection, RunConfig
 from huscf_flwr.methods.contract import Collected, Orders, Outcome
 from huscf_flwr.methods.huscf.client import HuSCFClient
+from huscf_flwr.methods.huscf.embedding_client import HuSCFEmbeddingClient
 from huscf_flwr.methods.huscf.local_client import check_labels_stay
 from huscf_flwr.methods.huscf.method import HuSCF
 from huscf_flwr.methods.huscf.observation import Observation, Seen
 from huscf_flwr.methods.huscf.private_client import HuSCFPrivateClient
 from huscf_flwr.methods.huscf.private_crossing import CROSSING_PRIVATE, PrivateOrder, SpentPrivacy
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.split.embedding import RandomFeatures
 
 
 class NoObservation(Observation):
@@ -38,7 +40,11 @@ class HuSCFPrivate(HuSCF):
 
     client: ClassVar[type[HuSCFClient]] = HuSCFPrivateClient
     crossing: ClassVar = CROSSING_PRIVATE
-    privacy: ClassVar = frozenset(PrivacySection.model_fields) - {"activation_noise", "count_step"}
+    privacy: ClassVar = frozenset(PrivacySection.model_fields) - {
+        "activation_noise",
+        "count_step",
+        "features",
+    }
     sees: ClassVar[type[Observation]] = NoObservation
 
     @classmethod
@@ -78,6 +84,24 @@ class HuSCFPrivate(HuSCF):
         return False
 
 
+class HuSCFEmbedding(HuSCFPrivate):
+    """The variant whose clients release a noised embedding of their images, once, and train against that."""
+
+    client: ClassVar[type[HuSCFClient]] = HuSCFEmbeddingClient
+    privacy: ClassVar = HuSCFPrivate.privacy - {"clip", "discriminator_steps", "sample"} | {"features"}
+
+    @classmethod
+    def check(cls, config: RunConfig) -> None:
+        """Raise ``ValueError`` also if ``privacy.features`` cannot be had."""
+        RandomFeatures((1,), config.privacy.features, config.seed)
+        super().check(config)
+
+
+def private_variant(config: RunConfig) -> type[HuSCFPrivate]:
+    """Return the class whose clients have the critic that ``config`` asks for."""
+    return HuSCFEmbedding if config.privacy.critic == "embedding" else HuSCFPrivate
+
+
 def _check_settings(config: RunConfig) -> None:
     settings, privacy = config.settings(HuSCFSettings), config.privacy
     asked = f"privacy.epsilon is {privacy.epsilon:g}"
@@ -103,6 +127,6 @@ def _check_settings(config: RunConfig) -> None:
         )
     if config.compute.precision == "bfloat16":
         raise ValueError(
-            f"{asked}, but compute.precision is bfloat16, in which gradients of single images are not "
-            "computed; take float32 or float64"
+            f"{asked}, but compute.precision is bfloat16, in which neither gradients of single images nor "
+            "features of an embedding are computed; take float32 or float64"
         )

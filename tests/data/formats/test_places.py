@@ -274,6 +274,9 @@ def test_the_label_may_be_the_last_column_and_a_test_file_may_lack_it(tmp_path):
     ]
 
 
+HEADER = "label,a,b,c,d\n"
+
+
 def line(label, pixels):
     return f"{label}," + ",".join(map(str, pixels)) + "\n"
 
@@ -286,9 +289,15 @@ def line(label, pixels):
         ("label,a,b,c,d\n", "no images, only a header"),
         ("label,a,b,c\n" + line(0, [1, 2, 3, 4]), "first line has 4 columns and the others 5"),
         ("label,a,b,c,d,e\n" + line(0, [1, 2, 3, 4, 5]), "5 pixels a line are neither"),
-        (line(0, [1, 2, 3, 256]), "'256' to uint8 at row 0, column 5.*0 to 255"),
-        (line(0, [1, 2, 3, 4]) + line(0, [1, 2, 3]), "number of columns changed from 5 to 4"),
-        (line(0, [1, 2, 3, 4]) + line("cat", [1, 2, 3, 4]), "'cat' to uint8 at row 1, column 1"),
+        (line(0, [1, 2, 3, 256]), "line 1: pixel '256' in column 5 is no whole number from 0 to 255"),
+        (HEADER + line(0, [1, 2, 3, 0.5]), "line 2: pixel '0.5' in column 5 is no whole number"),
+        (line(0, [1, 2, 3, 4]) + line(0, [1, 2, 3]), "line 2 has 4 values, and the first line 5"),
+        (line(0, [1, 2, 3, 4]) + line("cat", [1, 2, 3, 4]), "line 2: label 'cat' is no whole number"),
+        (
+            HEADER + "\n" + line(0, [1, 2, 3, 4]) + line(-1, [1, 2, 3, 4]),
+            "line 4: its label is -1, but .*at 0;",
+        ),
+        (HEADER + line(300, [1, 2, 3, 4]), "line 2: label '300' is no whole number from 0 to 255"),
         ("emotion,pixels,Usage\n0,1 2 3 4,Training\n", "no column 'label'"),
     ],
 )

@@ -15,7 +15,7 @@ from huscf_flwr.session.wire.codec import REASON_CHARACTERS
 from tests.flower.in_process_grid import crossed
 from tests.flower.messages.methods import BARE, LISTING, Sent, Told
 
-STREAM = Stream(address="localhost:1", token="secret", answer_seconds=12.5)
+STREAM = Stream(address="localhost:1", token="secret", answer_seconds=12.5, preset="small")
 
 clients = st.integers(0, 2**31)
 numbers = st.floats(allow_nan=False)

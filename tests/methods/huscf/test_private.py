@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from huscf_flwr.accounting import BudgetSpentError, Releases, epsilon_of
 from huscf_flwr.methods import method_of, resolved
@@ -50,7 +51,15 @@ def test_what_would_cross_without_noise_is_refused(settings, message, tmp_path):
 
 @pytest.mark.parametrize(
     "setting",
-    ["privacy.clip=2", "privacy.delta=1e-6", "privacy.discriminator_steps=3", "privacy.noise=seeded"],
+    [
+        "privacy.clip=2",
+        "privacy.delta=1e-6",
+        "privacy.discriminator_steps=3",
+        "privacy.sample=3",
+        "privacy.critic=embedding",
+        "privacy.features=40",
+        "privacy.noise=seeded",
+    ],
 )
 def test_without_an_epsilon_a_setting_of_its_own_is_refused(setting, tmp_path):
     key, _, value = setting.partition("=")
@@ -101,6 +110,66 @@ def test_every_step_of_the_discriminator_counts(tmp_path):
     client = _client(_config(tmp_path, **{"privacy.discriminator_steps": 5}))
     (releases,) = client.charge(6, [])
     assert releases.steps == 30
+
+
+def test_a_sample_has_as_many_images_as_it_says_and_not_as_a_batch_has_fakes(tmp_path):
+    for sample, rate in ((20, 0.5), (100, 1.0)):
+        client = _client(_config(tmp_path, **{"privacy.sample": sample}))
+        (releases,) = client.charge(6, [])
+        assert releases.sampling_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("critic", "setting"),
+    [
+        ("embedding", "clip=2"),
+        ("embedding", "discriminator_steps=3"),
+        ("embedding", "sample=3"),
+        ("discriminator", "features=40"),
+    ],
+)
+def test_a_setting_of_the_other_critic_is_refused(critic, setting, tmp_path):
+    key, _, value = f"privacy.{setting}".partition("=")
+    with pytest.raises(ValueError, match=rf"{key} is .* does not honour it: .* privacy\.critic: "):
+        method_of(_config(tmp_path, **{"privacy.critic": critic, key: value}))
+
+
+def _embedding_client(tmp_path, **settings):
+    return _client(_config(tmp_path, **{**METHODS["huscf-embedding"], **settings}))
+
+
+def test_an_embedding_is_released_once_for_all_of_epsilon(tmp_path):
+    client = _embedding_client(tmp_path)
+
+    spent = list(client.charge(6, []))
+
+    assert [(each.sampling_rate, each.steps) for each in spent] == [(1.0, 1)]
+    assert 4.9 < epsilon_of(spent, _DELTA) <= 5.0
+    assert client.upload().facts.epsilon == epsilon_of(spent, _DELTA)
+    assert list(client.charge(6, spent)) == []
+    again = _embedding_client(tmp_path)
+    again.load_private(client.private())
+    assert list(again.charge(6, spent)) == []
+    assert again.upload().facts.epsilon == epsilon_of(spent, _DELTA)
+    with pytest.raises(BudgetSpentError):
+        _embedding_client(tmp_path).charge(6, spent)
+
+
+def test_a_client_with_an_embedding_looks_at_its_images_no_more_and_leaves_its_discriminator(tmp_path):
+    client = _embedding_client(tmp_path, **{"privacy.epsilon": 50.0})
+    client.charge(6, [])
+    client.images = None
+    before = {name: each.clone() for name, each in client.split.segments.states()["discriminator", 0].items()}
+    batch = client.next_batch()
+    fakes = torch.zeros(len(batch.latents), 1, 28, 28, requires_grad=True)
+
+    assert client.learn(client.split.segments.discriminator, fakes, batch) is None
+    client.criticise(client.split.segments.discriminator, fakes, batch.fake_labels)
+
+    assert fakes.grad is not None
+    assert fakes.grad.any()
+    for name, each in client.split.segments.states()["discriminator", 0].items():
+        assert torch.equal(each, before[name])
 
 
 def test_a_new_training_has_what_others_have_left_of_the_budget(tmp_path):
