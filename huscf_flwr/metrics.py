@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["higher", "lower"]
+Place = Literal["rounds", "costs", "audits"]
+"""Where few numbers must say how good a run is: in curves over its rounds, beside what it costs in bytes and
+seconds, and in a table of what defences cost.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Metric:
         limits: lowest and highest value of a chart; None takes what the values need.
         percent: tables show it as a share of one, in percent.
         detail: left out where space is short.
+        shown: the places of a few numbers that it is in.
         chart: heading of the chart that it shares with others; empty for one of its own.
         short: what it is called in a line of many numbers, if that is not the title.
         meaning: a sentence or two for the reader of a report.
@@ -38,6 +43,7 @@ class Metric:
     limits: tuple[float | None, float | None] = (None, None)
     percent: bool = False
     detail: bool = False
+    shown: tuple[Place, ...] = ()
     chart: str = ""
     short: str = ""
     meaning: str = ""
@@ -76,11 +82,16 @@ def metrics_named(names: Iterable[str]) -> list[Metric]:
     return known + [metric_named(name) for name in found if name not in _REGISTERED]
 
 
+def metrics_shown(place: Place) -> list[Metric]:
+    """Return the few metrics of a place, in the order in which they were registered."""
+    return [metric for metric in _REGISTERED.values() if place in metric.shown]
+
+
 _SHARE = (0.0, 1.0)
 
 for _metric in (
     Metric(
-        "accuracy", "accuracy", "higher", 3, _SHARE,
+        "accuracy", "accuracy", "higher", 3, _SHARE, shown=("rounds", "costs"),
         meaning="Accuracy: share of real images that a client’s own classifier gets right.",
     ),
     Metric(
@@ -139,12 +150,12 @@ for _metric in (
     Metric("proxy_f1", "proxy F1", "higher", 3, _SHARE, detail=True),
     Metric("proxy_loss", "proxy cross-entropy", "lower", 3, (0.0, None), detail=True),
     Metric(
-        "label_fidelity", "label fidelity", "higher", 3, _SHARE,
+        "label_fidelity", "label fidelity", "higher", 3, _SHARE, shown=("rounds", "audits"),
         meaning="Label fidelity: share of generated images that a judge, trained on real training images, "
         "takes for the label asked for.",
     ),
     Metric(
-        "tstr_accuracy", "TSTR accuracy", "higher", 3, _SHARE,
+        "tstr_accuracy", "TSTR accuracy", "higher", 3, _SHARE, shown=("costs", "audits"),
         meaning="TSTR: a classifier trained on synthetic and tested on real images.",
     ),
     Metric("tstr_f1", "TSTR F1", "higher", 3, _SHARE),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huscf_flwr.evaluation import DomainScores
-from huscf_flwr.metrics import Metric, metric_named, metrics_named, register
+from huscf_flwr.metrics import Metric, metric_named, metrics_named, metrics_shown, register
 
 KNOWN = [metric.name for metric in metrics_named([*DomainScores().as_dict(), "ari", "silhouette", "weight"])]
 
@@ -29,6 +29,18 @@ def test_an_author_may_register_what_is_known_of_a_number():
     assert metric_named(mine.name) is mine
     with pytest.raises(ValueError, match=r"the metric roundness-\w+ is registered already, as 'roundness'"):
         register(Metric(mine.name, "another"))
+
+
+@pytest.mark.parametrize(
+    ("place", "names"),
+    [
+        ("rounds", ["accuracy", "label_fidelity"]),
+        ("costs", ["accuracy", "tstr_accuracy"]),
+        ("audits", ["label_fidelity", "tstr_accuracy"]),
+    ],
+)
+def test_where_few_numbers_must_do_each_kind_of_method_has_one_or_two(place, names):
+    assert [metric.name for metric in metrics_shown(place)] == names
 
 
 @given(st.lists(st.sampled_from([*KNOWN, "a_stranger", "b_stranger"])))

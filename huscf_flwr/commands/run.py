@@ -42,8 +42,9 @@ def run_command(
     same_engine = ["--engine", engine.value, "--supernodes", str(hosts)]
     with errors_as_messages(["huscf", "run"], same_engine) as kept, TerminalDisplay() as display:
         with progress_told(Paced(display.note)):
-            # In Flower the ServerApp tells what is odd about images.
-            checked = check_run(read_run_config(config, settings), hosts, examine=engine is Engine.LOCAL)
+            # Flower's processes read images and checkpoint again: what is wrong is told before they start.
+            trains_here = engine is Engine.LOCAL
+            checked = check_run(read_run_config(config, settings), hosts, trains_here=trains_here)
         folder = checked.config.folder
         app = app_folder() if engine is Engine.FLOWER else None
         kept.watch(folder)

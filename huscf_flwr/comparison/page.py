@@ -102,10 +102,10 @@ class _Domain:
     def charts(self) -> Iterator[Chart]:
         """Curves over the rounds and over bytes, then quality beside bytes and beside predicted seconds."""
         for metric in self.metrics:
-            if metric.name in ("label_fidelity", "accuracy"):
+            if "rounds" in metric.shown:
                 yield from drawn(rounds_panel(self._scenario, self.name, metric))
                 yield from drawn(bytes_panel(self._scenario, self.name, metric))
-            if metric.name in ("tstr_accuracy", "accuracy"):
+            if "costs" in metric.shown:
                 for quantity in ("bytes", "seconds"):
                     yield from drawn(points_panel(self._scenario, self.name, metric, quantity), scatter)
 

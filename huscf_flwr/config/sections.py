@@ -74,8 +74,10 @@ class ModelSection(Section):
     Attributes:
         spec: name in ``conf/models`` or path of a YAML file; or ``auto``, in a simulation: the family, the
             number of classes and the channels that fit the images of all domains.
-        classes: number of classes; by default the file's.
-        channels: of the images, 1 (grey) or 3 (colour); by default the file's.
+        classes: number of classes, whatever the file says. ``None`` is a choice of its own, not something
+            still to be filled in: as the file says, or the images if ``spec`` is ``auto``. It stays in a
+            run's ``config.yaml``, so that who takes another file gets that file's.
+        channels: of the images, 1 (grey) or 3 (colour); ``None`` likewise.
         width: multiplies the channels of all inner blocks.
     """
 

@@ -19,6 +19,7 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
+from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.models import Cut, model_spec_of, with_local_discriminator
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.black_box import FIRST_STEPS
@@ -105,10 +106,10 @@ class Audited:
         """Means over the domains of what the run's products are worth, where they were judged."""
         found = read_run(self.config.folder).domains.values()
         means = {}
-        for name in ("label_fidelity", "tstr_accuracy"):
-            known = [scores[name] for scores in found if name in scores]
+        for metric in metrics_shown("audits"):
+            known = [scores[metric.name] for scores in found if metric.name in scores]
             if known:
-                means[name] = fmean(known)
+                means[metric.name] = fmean(known)
         return means
 
     def as_json(self) -> dict[str, Any]:

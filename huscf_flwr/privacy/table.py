@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from huscf_flwr.evaluation.formats import UNKNOWN, decimal
+from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audited_runs import Audited
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
@@ -27,7 +28,8 @@ def audit_table(audits: Sequence[Audited]) -> Table:
     table.add_column("cut")
     for column in (
         *("clients", "first step, dB", "mid-round, dB", "mean image, dB", "SSIM", "labels", "label set"),
-        *("fidelity", "TSTR", "MB a step", "guarantee"),
+        *(metric.title for metric in metrics_shown("audits")),
+        *("MB a step", "guarantee"),
     ):
         table.add_column(column, justify="right")
     for audited in audits:
@@ -93,8 +95,7 @@ def _cells(audited: Audited, found: CutFindings) -> list[str]:
         decimal(found.worst.ssim, 2) if found.sees_images else UNKNOWN,
         UNKNOWN if found.labels is None else f"{found.labels:.0%} ({found.majority:.0%})",
         UNKNOWN if found.labels_known is None else f"{found.labels_known:.0%} ({found.labels_present:.0%})",
-        decimal(scores.get("label_fidelity"), 3),
-        decimal(scores.get("tstr_accuracy"), 3),
+        *(decimal(scores.get(metric.name), metric.digits) for metric in metrics_shown("audits")),
         decimal(audited.megabytes, 2),
         audited.guarantee,
     ]

@@ -33,7 +33,7 @@ class CheckedRun:
     population: Population
     checkpoint: Checkpoint | None
     images: str | None = None
-    """Their hash, if somebody has looked; see ``origin``."""
+    """Their hash, if somebody has taken it; see ``origin``."""
     wire: PresetChoice | None = None
     """How ``wire.preset: auto`` was decided."""
 
@@ -45,10 +45,11 @@ class CheckedRun:
         return self.config.with_preset("auto")
 
 
-def check_run(config: RunConfig, hosts: int = 1, *, examine: bool = True) -> CheckedRun:
+def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) -> CheckedRun:
     """Load and check all that a run with virtual clients is made of, once.
 
-    Images are examined for what is odd about them if whoever goes on with them here is to ``examine`` them.
+    If it ``trains_here``, in this process, images are examined for what is odd about them, and their hash is
+    taken. If not, the process that trains does so: here the hash is taken only to compare a checkpoint's.
 
     Raises ``ValueError`` naming the setting, the value found and what to do.
     """
@@ -61,8 +62,8 @@ def check_run(config: RunConfig, hosts: int = 1, *, examine: bool = True) -> Che
     check_participation(config, client_count(config, method))
     device_of(config.compute)
     checkpoint = check_settings(config, method)
-    population = population_for(config, method, examine=examine)
-    images = images_hash(population)
+    population = population_for(config, method, examine=trains_here)
+    images = images_hash(population) if trains_here or checkpoint is not None else None
     if checkpoint is not None:
         checkpoint.check_same_run(config, images)
     before = None if checkpoint is None else checkpoint.preset

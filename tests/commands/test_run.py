@@ -12,6 +12,7 @@ from huscf_flwr.commands import run as run_module
 from huscf_flwr.flower import launch
 from huscf_flwr.methods import resolved
 from huscf_flwr.run.folder_lock import held
+from huscf_flwr.run.run_folder import read_metrics
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
 from tests.quick import mostly_slow
 from tests.run.builders import DOMAINS, UNJUDGED, small_run
@@ -46,33 +47,56 @@ def test_an_earlier_run_of_the_same_name_is_moved_aside_and_the_terminal_says_wh
     assert f"{tmp_path / 'small'} was there already; the run in it is kept as {moved}\n" in shown
 
 
+READ = {
+    "huscf_flwr.config.reading.read_yaml": "configuration",
+    "huscf_flwr.run.checkpoint.read_checkpoint": "checkpoint",
+    "huscf_flwr.run.checkpoint._read_state": "state of the checkpoint",
+    "huscf_flwr.run.checkpoint.read_exactly": "tensors of the checkpoint",
+    "huscf_flwr.data.domains.load_domain": "domain",
+    "huscf_flwr.run.check.images_hash": "hash of images",
+}
+READ_ONCE = {**dict.fromkeys(READ.values(), 1), "domain": len(DOMAINS)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", mostly_slow(["huscf", "fedgan"], "fedgan"))
 def test_what_a_run_needs_is_read_once(images, tmp_path, monkeypatch, method):
-    """From the command line to the end, of a run that is resumed: nothing is read for a check alone."""
-    settings = {"method": method, **UNJUDGED}
+    """From the command line to the end, of a run that is resumed: nothing is read for a check alone.
+
+    Whoever judges, after the round and at the end, has the images that were loaded to train on.
+    """
+    settings = {"method": method, "evaluation.every": 1}
     succeeded(run_demo(images, tmp_path, rounds=1, **settings))
-    config = tmp_path / "small" / "config.yaml"
-    calls = count_calls(
-        monkeypatch,
-        {
-            "huscf_flwr.config.reading.read_yaml": "configuration",
-            "huscf_flwr.run.checkpoint.read_checkpoint": "checkpoint",
-            "huscf_flwr.run.checkpoint._read_state": "state of the checkpoint",
-            "huscf_flwr.run.checkpoint.read_exactly": "tensors of the checkpoint",
-            "huscf_flwr.data.domains.load_domain": "domain",
-        },
-    )
-    resumed = ("--set", f"resume={tmp_path / 'small'}", "--set", "rounds=2")
-    shown = succeeded(invoke("run", config, "--engine", "local", *resumed))
+    calls = count_calls(monkeypatch, READ)
+    shown = succeeded(resumed(tmp_path, "local"))
     assert "round 2/2" in shown
-    assert calls == {
-        "configuration": 1,
-        "checkpoint": 1,
-        "state of the checkpoint": 1,
-        "tensors of the checkpoint": 1,
-        "domain": len(DOMAINS),
-    }
+    judged = [line["domains"] for line in read_metrics(tmp_path / "small")]
+    assert [sorted(domains) for domains in judged] == [sorted(DOMAINS)] * 2
+    assert calls == READ_ONCE
+
+
+@pytest.mark.slow
+def test_with_flower_the_command_reads_once_what_it_checks(images, tmp_path, monkeypatch):
+    """What Flower's processes read is in ``tests/flower/test_read_once.py``."""
+    succeeded(run_demo(images, tmp_path, rounds=1, method="fedgan", **UNJUDGED))
+    monkeypatch.setattr(run_module, "run_with_flower", lambda *_, **__: None)
+    calls = count_calls(monkeypatch, READ)
+    succeeded(resumed(tmp_path, "flower"))
+    assert calls == READ_ONCE
+
+
+def test_with_flower_the_command_takes_no_hash_that_nothing_is_compared_with(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "run_with_flower", lambda *_, **__: None)
+    calls = count_calls(monkeypatch, READ)
+    succeeded(run_demo(images, tmp_path, engine="flower"))
+    assert (calls["domain"], calls["hash of images"]) == (len(DOMAINS), 0)
+
+
+def resumed(output, engine):
+    """Go on with the run of ``run_demo`` for a second round."""
+    folder = output / "small"
+    more = ("--set", f"resume={folder}", "--set", "rounds=2")
+    return invoke("run", folder / "config.yaml", "--engine", engine, *more)
 
 
 @pytest.mark.parametrize("engine", ["local", "flower"])

@@ -5,7 +5,8 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from pydantic import BaseModel
 
-from tests.flower.closed_list import DECLARED, GROUPS, INTEGERS, PACKED, unlisted
+from tests.flower.closed_list import DECLARED, GROUPS, INTEGERS, PACKED
+from tests.flower.listed_messages import unlisted
 from tests.run.builders import METHODS, method_class
 
 

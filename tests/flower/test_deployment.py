@@ -23,7 +23,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
@@ -48,8 +47,10 @@ from tests.flower.troubled_methods import STEP, waits
 from tests.run.builders import (
     METHODS,
     SilentDisplay,
+    assert_close,
     evaluations,
     kept_files,
+    last_private_tensors,
     server_tensors,
     small_run,
     write_domains,
@@ -223,6 +224,19 @@ class Ran:
         self.left = processes_of(home)
         self.local = {method: deployed.local(method) for method in DEPLOYED}
 
+    def state_folder(self, method, client):
+        """Where a client's SuperNode keeps what belongs to the training with a method."""
+        state = self.deployment.superlink.home / "state" / f"client-{client}"
+        return owners_folder(state, training_of(self.configs[method]))
+
+    def kept(self, method):
+        """What all clients kept after the last undisturbed round, as ``last_private_tensors`` has it."""
+        files = {}
+        for client in range(4):
+            name = f"client-{client}-round-{DEPLOYED[method]:04}"
+            files[name] = kept_files(self.state_folder(method, client))[name]
+        return {f"{kept}/{name}": t for kept, path in files.items() for name, t in load_file(path).items()}
+
     def troubled_huscf(self, deployed):
         """Train with HuSCF-GAN, undisturbed in the first rounds, of which all checkpoints are kept."""
         kept = {"checkpoint.keep_last": 9}
@@ -258,12 +272,11 @@ def ran(tmp_path_factory):
 
 @pytest.mark.parametrize("method", DEPLOYED)
 def test_a_deployment_trains_what_the_local_engine_trains(ran, method):
-    config = ran.configs[method]
+    """What clients keep for themselves too, each in its own folder."""
+    config, local = ran.configs[method], ran.local[method].folder
     found = load_file(checkpoint_folder(config.folder) / f"server-{DEPLOYED[method]:04}.safetensors")
-    expected = server_tensors(ran.local[method].folder)
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert torch.allclose(found[name].double(), tensor.double(), rtol=0, atol=1e-6), name
+    assert_close(found, server_tensors(local))
+    assert_close(ran.kept(method), last_private_tensors(local))
     undisturbed = read_metrics(config.folder)[: DEPLOYED[method]]
     assert [line["hosts"] for line in undisturbed] == [4] * DEPLOYED[method]
 
@@ -316,8 +329,7 @@ def test_what_was_started_is_stopped(ran):
 def test_images_and_state_stay_where_the_node_config_says(ran, method):
     config = ran.configs[method]
     for client in range(4):
-        state = ran.deployment.superlink.home / "state" / f"client-{client}"
-        kept = kept_files(owners_folder(state, training_of(config)))
+        kept = kept_files(ran.state_folder(method, client))
         assert f"client-{client}-round-{DEPLOYED[method]:04}" in kept
     assert not (config.folder / "checkpoint" / "clients").exists()
 

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 from huscf_flwr.models import Cut, client_block_keys, model_spec_of
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
-from tests.flower.closed_list import unlisted
 from tests.flower.grid_runs import DOUBLE, client_files, contents, hosts, owners, run, training_of
+from tests.flower.listed_messages import unlisted
 from tests.methods.huscf.scripted_cuts import script_cuts
 from tests.run.builders import UNJUDGED, SilentDisplay, assert_close, kept_files, server_tensors, small_run
 

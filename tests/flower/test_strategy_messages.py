@@ -6,8 +6,9 @@ from flwr.app import ArrayRecord
 from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.run_folder import read_metrics
-from tests.flower.closed_list import DECLARED, GROUPS, unlisted
+from tests.flower.closed_list import DECLARED, GROUPS
 from tests.flower.grid_runs import ON_DEVICES, contents, hosts, owners, run
+from tests.flower.listed_messages import unlisted
 from tests.run.builders import (
     DOMAINS,
     METHODS,

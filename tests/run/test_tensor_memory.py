@@ -7,8 +7,8 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
 from huscf_flwr.run.tensor_memory import TensorMeter
-from tests.flower.closed_list import unlisted
 from tests.flower.grid_runs import hosts, run
+from tests.flower.listed_messages import unlisted
 from tests.run.builders import METHODS, UNJUDGED, SilentDisplay, assert_same_run, small_run
 
 MEASURED = {"compute.measure_memory": True}
