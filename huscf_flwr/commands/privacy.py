@@ -51,7 +51,7 @@ def privacy_command(
         str, typer.Option("--defences", help=f"of a configuration: some of {', '.join(DEFENCES)}")
     ] = "none",
     attacks: Annotated[
-        str, typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}; A6 trains shadow models")
+        str, typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}; A5 and A6 train models")
     ] = ",".join(DEFAULT_ATTACKS),
     shadows: Annotated[
         int, typer.Option("--shadows", help="models that A6 trains, an even number, each as long as a client")

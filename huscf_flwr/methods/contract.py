@@ -177,9 +177,8 @@ class Client(ABC):
     def charge(self, steps: int, spent: Sequence[Releases]) -> Sequence[Releases]:  # noqa: ARG002 - most do not
         """Return what its next ``steps`` steps spend of the privacy of its images; by default nothing.
 
-        Called after ``begin``. What it returns is written down before anything is sent, and is among the
-        ``spent`` of all later rounds and trainings on its device. Raises ``BudgetSpentError`` if the steps
-        would spend more than is left: the client then drops out of the round.
+        Called after ``begin``. What it returns is written down before anything is sent, and ``spent`` in all
+        later rounds and trainings on its device. Raises ``BudgetSpentError`` if that is more than is left.
         """
         return ()
 
@@ -192,9 +191,8 @@ class Client(ABC):
     def classifiers(self) -> Mapping[str, Classifier]:
         """Return its own classifiers by name, empty for the one that it goes by; most methods have none.
 
-        Whoever runs the client scores them on images that the client has not trained on, and only the scores
-        cross: ``accuracy``, ``f1`` and ``loss``, with the name before them if there is one, as in
-        ``prototype_accuracy``. ``Crossing.scores`` lists them.
+        Whoever runs the client scores them on images that it has not trained on, and only the scores cross,
+        which ``Crossing.scores`` lists: ``accuracy``, ``f1``, ``loss``; with a name ``prototype_accuracy``.
         """
         return {}
 
@@ -241,6 +239,10 @@ class MessageClient(Client):
 class LockStepClient(Client):
     """A client that trains in lock-step with all others, through the executor."""
 
+    def refuses(self) -> bool:
+        """Return whether it refuses what this round sent it; ``load_private`` tells it of that later."""
+        return False
+
     @property
     @abstractmethod
     def device(self) -> torch.device:
@@ -264,10 +266,8 @@ class Method(ABC):
     privacy: ClassVar[frozenset[str]] = frozenset()
     """The settings of ``PrivacySection`` that it honours, but for ``send_losses``, which is the run's."""
     pools_domains: ClassVar[bool] = False
-    """A client is a whole domain, with what all of that domain's clients hold: ``PooledImages``.
-
-    Only a simulation can do that; it shows what could be had if images might leave their clients.
-    """
+    """A client is a whole domain, with what all of that domain's clients hold: ``PooledImages``. Only a
+    simulation can do that; it shows what could be had if images might leave their clients."""
 
     def __init__(self, config: RunConfig, clients: Mapping[int, Description]) -> None:
         """Start before the first round; raises ``ValueError`` if the configuration does not fit."""

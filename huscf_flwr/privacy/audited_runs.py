@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,6 +22,7 @@ from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.models import Cut, model_spec_of, with_local_discriminator
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
+from huscf_flwr.privacy.black_box import FIRST_STEPS
 from huscf_flwr.privacy.evidence import Caught, Evidence
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
@@ -135,6 +136,11 @@ class Wanted:
     """At most so many clients with the same cut are attacked; of all clients, where there are no cuts."""
     shadows: int = 4
     """Shadow models that an attack may train."""
+
+    def steps(self, count: int) -> tuple[int, ...]:
+        """Return which steps of a round with ``count`` are kept."""
+        first = range(1, min(FIRST_STEPS, count) + 1) if "A5" in self.attacks else ()
+        return tuple(sorted({*recorded_steps(count), *first}))
 
     def clients(self, orders: Orders) -> tuple[int, ...]:
         """Return the clients to attack: the first with each cut."""
@@ -258,7 +264,7 @@ def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: in
     Without ``rounds`` of its own, it is a run as its configuration says, and is judged.
     """
     checked = check_run(config)
-    recorder = TranscriptRecorder(recorded_steps, wanted.clients)
+    recorder = TranscriptRecorder(wanted.steps, wanted.clients)
     caught = Caught(checked.method, rounds)
     train_locally(
         checked,
@@ -305,7 +311,10 @@ def _image_audits(recorded: _Recorded, wanted: Wanted, display: Display) -> list
     attacks = [name for name in wanted.attacks if name in ON_IMAGES]
     for place, transcript in enumerate(evidence.transcripts, start=1):
         display.note(f"attacking client {transcript.client}, {place} of {len(evidence.transcripts)}")
-        audits.append(audit_client(evidence.config, transcript, recorded.checked.population, attacks))
+        chosen = recorded_steps(evidence.steps(transcript.client))
+        frames = {step: frame for step, frame in transcript.frames.items() if step in chosen}
+        seen = replace(transcript, frames=frames)
+        audits.append(audit_client(evidence.config, seen, recorded.checked.population, attacks))
     return audits
 
 

@@ -30,12 +30,15 @@ class Evidence:
         """Those that are attacked."""
         return tuple(each.client for each in self.transcripts)
 
-    def steps_so_far(self, client: int) -> int:
-        """Return how many batches a client has trained on since the beginning, if it was in every round."""
+    def steps(self, client: int) -> int:
+        """Return how many batches a client trains on in the round."""
         in_lock_step = issubclass(self.method.client, LockStepClient)
         who = list(self.method.clients) if in_lock_step else [client]
-        number = self.transcripts[0].round
-        return number * self.method.steps(number, who)
+        return self.method.steps(self.transcripts[0].round, who)
+
+    def steps_so_far(self, client: int) -> int:
+        """Return how many batches a client has trained on since the beginning, if it was in every round."""
+        return self.transcripts[0].round * self.steps(client)
 
 
 Attack = Callable[[Evidence, Population, int], Sequence[Finding]]

@@ -18,6 +18,7 @@ from huscf_flwr.methods.mdgan.crossing import DISCRIMINATOR
 from huscf_flwr.methods.whole_networks import NETWORKS
 from huscf_flwr.models import BlockStates, unflatten_blocks
 from huscf_flwr.privacy.active_server import trapped
+from huscf_flwr.privacy.black_box import by_simulator
 from huscf_flwr.privacy.decoders import means_and_decoders
 from huscf_flwr.privacy.evidence import Attack, Evidence
 from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, Finding
@@ -28,18 +29,19 @@ from huscf_flwr.run.transcript import Transcript
 
 ON_IMAGES = ("A1", "A2")
 """Attacks on activations of real images, which are told by cut."""
-WITH_SHADOWS = ("A6",)
-"""Attacks that train shadow models, and so are tried only where somebody asks for them."""
+ON_REQUEST = ("A5", "A6")
+"""Attacks that train models of their own, and so are tried only where somebody asks for them."""
 ATTACKS: Mapping[str, str] = {
     "A1": "images of a batch, by the weights that the round began with",
     "A2": "images of a batch, by what became of known fakes",
     "A3": "labels, and how often a client has each",
     "A4": "images of a batch, by a head that the server has made to copy them",
+    "A5": "images of batches, without the weights of the discriminator's head",
     "A6": "which images a client trained on",
     "A7": "images, from class means and decoders",
 }
 """What is attacked, by name."""
-DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in WITH_SHADOWS)
+DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in ON_REQUEST)
 
 _NO_ACTIVATIONS = "no activation of a real image crosses"
 _NO_MEANS = "no class mean and no decoder crosses"
@@ -95,6 +97,7 @@ ON: Mapping[type[Method], Attackable] = {
         {
             "A3": mix_by_middle,
             "A4": trapped,
+            "A5": by_simulator,
             "A6": partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER),
         },
         {"A7": _NO_MEANS},
@@ -104,7 +107,13 @@ ON: Mapping[type[Method], Attackable] = {
             "A3": labels_of_networks,
             "A6": partial(membership, discriminator=_sent_discriminator, adversary=CURIOUS_SERVER),
         },
-        {"A1": _NO_ACTIVATIONS, "A2": _NO_ACTIVATIONS, "A4": _NO_ACTIVATIONS, "A7": _NO_MEANS},
+        {
+            "A1": _NO_ACTIVATIONS,
+            "A2": _NO_ACTIVATIONS,
+            "A4": _NO_ACTIVATIONS,
+            "A5": _NO_ACTIVATIONS,
+            "A7": _NO_MEANS,
+        },
     ),
     MDGAN: Attackable(
         {"A6": partial(membership, discriminator=_swapped_discriminator, adversary=NEXT_CLIENT)},
@@ -112,6 +121,7 @@ ON: Mapping[type[Method], Attackable] = {
             "A1": _NO_ACTIVATIONS,
             "A2": _NO_ACTIVATIONS,
             "A4": _NO_ACTIVATIONS,
+            "A5": _NO_ACTIVATIONS,
             "A3": "fakes have all labels, so that all rows of a discriminator's embedding move",
             "A7": _NO_MEANS,
         },
@@ -122,6 +132,7 @@ ON: Mapping[type[Method], Attackable] = {
             "A1": _NO_ACTIVATIONS,
             "A2": _NO_ACTIVATIONS,
             "A4": _NO_ACTIVATIONS,
+            "A5": _NO_ACTIVATIONS,
             "A6": "classifiers stay on their clients, and nobody has written shadow models of a decoder",
         },
         # In the last round, everybody tunes and nothing is sent.

@@ -33,6 +33,7 @@ from huscf_flwr.run.client_files import (
     load_private,
     save_private,
 )
+from huscf_flwr.run.refused_rounds import note_refusal, with_refused
 from huscf_flwr.run.spent_budget import SpentBudget
 from huscf_flwr.run.tensor_memory import measured_memory
 from huscf_flwr.run.uploads import Residuals, UploadWire, with_residuals, without_residuals
@@ -170,7 +171,12 @@ class Host:
             _Leaving(member, unpaid[member.client]) if member.client in unpaid else member
             for member in _lock_step(clients)
         ]
-        trained = run_steps(members, channel, assignment.steps, timer)
+        try:
+            trained = run_steps(members, channel, assignment.steps, timer)
+        finally:  # the server may end the round at once, so that it is tried again
+            for member in clients.values():
+                if isinstance(member, LockStepClient) and member.refuses():
+                    note_refusal(self._folder_of(member.client), member.client, assignment.round)
         ended = {
             client: self._ended(clients[client], assignment, losses, timer)
             for client, losses in trained.losses.items()
@@ -278,7 +284,7 @@ class Host:
             member, self._residuals[client] = self._open_client(client), {}
             if kept is not None:
                 private, self._residuals[client] = without_residuals(self._private(client, kept))
-                member.load_private(private)
+                member.load_private(with_refused(private, self._folder_of(client), client))
         return member
 
     def _private(self, client: int, kept: Kept) -> Tensors:

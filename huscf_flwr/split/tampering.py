@@ -29,7 +29,7 @@ from huscf_flwr.split.exchanges import (
 
 MOST_MOVED = 3.0
 """Distance of a block from what was uploaded, in what the client's own last round moved it, for each round
-since. The blocks of an honest demo are below 1."""
+since in which it refused nothing. The blocks of an honest demo are below 1."""
 MOST_WIDENED = 3.0
 """How much more gradients of real images, or of fakes judged again, are widened than those of fakes, or less:
 between 0.79 and 1.12 times as much in an honest demo."""
@@ -43,6 +43,8 @@ ODD_STEPS = 5
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _ROUND, _UPLOADED, _MOVED = ("tampering.round", "tampering.uploaded", "tampering.moved")
+REFUSED = "tampering.refused"
+"""Rounds [N] that the client has refused; its host adds it to what the client keeps."""
 
 
 class BlockCheck:
@@ -50,6 +52,7 @@ class BlockCheck:
 
     def __init__(self) -> None:
         self._round = 0
+        self._refused: frozenset[int] = frozenset()
         self._began: dict[BlockKey, Tensor] = {}
         self._uploaded: dict[BlockKey, Tensor] = {}
         self._moved: dict[BlockKey, float] = {}
@@ -57,10 +60,12 @@ class BlockCheck:
     def begin(self, number: int, states: BlockStates) -> str | None:
         """Return what is wrong with the blocks that round ``number`` begins with, if anything is.
 
-        Only blocks are compared that the client uploaded last time.
+        Only blocks are compared that the client uploaded last time. Rounds that it refused allow for nothing:
+        else a server would only have to send the same blocks until the bound has grown.
         """
         self._began = {key: _weights(state) for key, state in states.items()}
-        rounds = max(1, number - self._round)
+        refused = sum(self._round < each < number for each in self._refused)
+        rounds = max(1, number - self._round - refused)
         for key in sorted(self._began.keys() & self._uploaded.keys()):
             distance = torch.dist(self._began[key], self._uploaded[key]).item()
             limit = MOST_MOVED * rounds * self._moved[key]
@@ -93,6 +98,7 @@ class BlockCheck:
         if _ROUND not in tensors:
             return
         self._round = int(tensors[_ROUND])
+        self._refused = frozenset(tensors[REFUSED].tolist()) if REFUSED in tensors else frozenset()
         self._uploaded = {key: tensors[name] for key, name in _keys_of(_UPLOADED, tensors)}
         self._moved = {key: float(tensors[name]) for key, name in _keys_of(_MOVED, tensors)}
 
@@ -172,7 +178,8 @@ class TamperingDetector:
         self.blocks = BlockCheck()
         self._client = client
         self._gradients = GradientCheck()
-        self._found: str | None = None
+        self.found: str | None = None
+        """What is odd of this round so far."""
         self._number, self._alone = 0, False
 
     def begin(self, number: int, states: BlockStates, *, alone: bool = False) -> None:
@@ -182,7 +189,7 @@ class TamperingDetector:
         """
         self._number, self._alone = number, alone
         self._gradients = GradientCheck()
-        self._found = self.blocks.begin(number, states)
+        self.found = self.blocks.begin(number, states)
 
     def end(self, states: BlockStates) -> None:
         """End the round with the blocks that are uploaded."""
@@ -191,14 +198,14 @@ class TamperingDetector:
 
     def guarded(self, step: ClientStep) -> ClientStep:
         """Return ``step`` as the client takes it: it leaves before it sends anything if there is a reason."""
-        if self._found is not None:
+        if self.found is not None:
             reason = (
-                f"client {self._client}: {self._found} (privacy.detect_tampering); it leaves, since the "
+                f"client {self._client}: {self.found} (privacy.detect_tampering); it leaves, since the "
                 "server may be after its images"
             )
             yield Computed((), leaves=DropOut(reason))
             return
-        self._found = yield from self._gradients.looked_at(step)
+        self.found = yield from self._gradients.looked_at(step)
 
 
 def _weights(state: Mapping[str, Tensor]) -> Tensor:

@@ -137,5 +137,5 @@ def test_a_demand_that_is_no_setting_is_named(images, tmp_path):
 def test_what_sends_more_when_it_is_true_cannot_be_demanded(images, tmp_path):
     """`privacy.send_losses` is true by default."""
     config = small_run(images, tmp_path)
-    with pytest.raises(ValueError, match=r"require-privacy: 'send-losses': there are local-discriminator$"):
+    with pytest.raises(ValueError, match=r"'send-losses': there are local-discriminator, detect-tampering$"):
         check_required_privacy(context(config, require_privacy="send-losses"), config)

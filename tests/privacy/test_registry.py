@@ -27,5 +27,5 @@ def test_a_method_that_nobody_has_attacked_is_named():
         attackable(method_named("fedproto"))
 
 
-def test_shadow_models_are_trained_only_where_somebody_asks_for_them():
-    assert set(ATTACKS) - set(DEFAULT_ATTACKS) == {"A6"}
+def test_models_of_an_attackers_own_are_trained_only_where_somebody_asks_for_them():
+    assert set(ATTACKS) - set(DEFAULT_ATTACKS) == {"A5", "A6"}

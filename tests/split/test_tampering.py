@@ -6,7 +6,7 @@ import torch
 from huscf_flwr.models import Cut
 from huscf_flwr.session import LocalChannel, run_step
 from huscf_flwr.split import HostedClient, SplitClient, TamperingDetector
-from huscf_flwr.split.tampering import MOST_MOVED, ODD_STEPS, BlockCheck, discriminator_oddity
+from huscf_flwr.split.tampering import MOST_MOVED, ODD_STEPS, REFUSED, BlockCheck, discriminator_oddity
 from tests.models.specs import small_specs
 from tests.split.builders import DOUBLE, build, open_session, random_batch
 
@@ -35,6 +35,15 @@ def test_blocks_may_be_as_far_away_as_some_rounds_of_the_clients_own_training():
 def test_a_client_that_was_away_allows_for_every_round():
     assert after_a_round().begin(6, block(1 + 3 * MOST_MOVED - 0.01)) is None
     assert after_a_round().begin(6, block(1 + 3 * MOST_MOVED + 0.01)) is not None
+
+
+def test_rounds_that_a_client_refused_allow_for_nothing():
+    """Else a server would only have to send the same blocks until the bound has grown."""
+    again = BlockCheck()
+    again.load({**after_a_round().tensors(), REFUSED: torch.tensor([2, 4, 5, 6, 7])})
+    assert again.begin(7, block(1 + MOST_MOVED - 0.01)) is None
+    assert again.begin(7, block(1 + MOST_MOVED + 0.01)) is not None
+    assert again.begin(9, block(1 + 2 * MOST_MOVED - 0.01)) is None
 
 
 def test_weights_that_are_no_numbers_are_odd():

@@ -86,6 +86,10 @@ class HuSCFClient(LockStepClient):
             alone = SEGMENTS not in order.tensors and self._has_own_weights
             self._detector.begin(number, segments.states(), alone=alone)
 
+    def refuses(self) -> bool:
+        """Return whether blocks or gradients of this round are odd."""
+        return self._detector is not None and self._detector.found is not None
+
     def step(self) -> ClientStep:
         """Return the step on the next batch; see ``SplitClient.step``."""
         return self.split.hosted_step(self.next_batch())
