@@ -117,7 +117,7 @@ def test_a_client_that_diverges_is_in_no_average_of_its_round_and_comes_back(mak
     assert others == []
     assert dropped["id"] == 1
     assert "client 1" in dropped["reason"]
-    assert "nan" in dropped["reason"]
+    assert "nan" in dropped["reason"] or "not finite" in dropped["reason"]
     assert all(tensor.isfinite().all() for tensor in all_tensors(folder).values())
 
 
