@@ -54,7 +54,7 @@ KINDS = {
     "identity by name instead of content": Held(
         *on_both(
             "tests.run.test_origin::test_a_file_may_be_moved_and_renamed_but_not_changed",
-            "tests.run.test_checkpoint::test_what_a_run_computes_from_is_known_by_content",
+            "tests.run.test_refused_checkpoints::test_what_a_run_computes_from_is_known_by_content",
         ),
         ("tests.flower.test_owners_images::test_the_message_is_refused_until_the_owner_starts_anew",),
     ),

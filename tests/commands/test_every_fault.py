@@ -2,7 +2,7 @@
 
 Each kind has tests of its own beside what mended it; here it is tried as a user does, on every way in that
 leads to it. Whatever is refused is refused before anything is trained, started or written. Elsewhere are what
-needs a run that has ended (test_sample.py, tests/run/test_origin.py, test_checkpoint.py), terminals
+needs a run that has ended (test_sample.py, tests/run/test_origin.py, test_refused_checkpoints.py), terminals
 (tests/run/test_terminal.py), help (test_main.py), proxies and ports (tests/flower/test_launch.py,
 test_superlink.py) and disks (tests/run/test_crash.py).
 """

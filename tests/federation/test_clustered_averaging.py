@@ -8,60 +8,16 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 
 from huscf_flwr.federation import (
-    ActivationAccumulator,
     ActivationStatistics,
     Clustering,
     KLDWeighting,
     KMeans,
-    KnownClusters,
     SampleWeighting,
     label_divergences,
 )
 from huscf_flwr.federation.clustered_averaging import ROUNDS_OF_EVIDENCE
+from tests.federation.drawn_rounds import KEY, TWO_DOMAINS, after_round, blocks_of, observed, statistics_of
 from tests.federation.modes import corrected, parity
-
-KEY = ("generator", 0)
-
-
-def observed(batch):
-    accumulator = ActivationAccumulator()
-    accumulator.observe(batch)
-    return accumulator.statistics()
-
-
-def statistics_of(domains, seed=0, skew=0.2):
-    """Activations [3, 4, 4] of 60 samples around a map per domain; ``skew`` is each client's deviation."""
-    stream = torch.Generator().manual_seed(seed)
-
-    def draw(*samples):
-        return torch.randn(*samples, 3, 4, 4, generator=stream, dtype=torch.float64)
-
-    maps = {domain: draw() for domain in sorted(set(domains))}
-    return {
-        client: observed(maps[domain] + skew * draw() + draw(60)) for client, domain in enumerate(domains)
-    }
-
-
-def blocks_of(clients):
-    return {client: {KEY: {"w": torch.tensor([float(client)]).double()}} for client in range(clients)}
-
-
-def after_round(
-    averaging, round_number, domains, *, samples=None, previous=None, seed=0, statistics=None, **given
-):
-    return averaging.after_round(
-        round_number,
-        statistics=statistics or statistics_of(domains, seed),
-        samples=samples or dict.fromkeys(range(len(domains)), 100),
-        previous_clusters=previous or {},
-        client_blocks=blocks_of(len(domains)),
-        bodies={0: {}},
-        seed=seed,
-        **given,
-    )
-
-
-TWO_DOMAINS = [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("averaging", [corrected(), corrected(plain_rounds=1), parity(2)])
@@ -384,57 +340,3 @@ def test_as_many_rounds_are_kept_in_mind_and_no_more():
         widths.append(earlier.shape[1])
     own = widths[0]
     assert widths == [own * min(number + 1, ROUNDS_OF_EVIDENCE) for number in range(len(widths))]
-
-
-def told(*labels):
-    """A clusterer of a user's own: it finds these groups, whatever it sees."""
-
-    def clusterer(features, *, seed):
-        return Clustering(labels, 0.5)
-
-    return clusterer
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.lists(st.integers(0, 3), min_size=4, max_size=7), st.integers(1, 4))
-def test_no_blocks_of_fewer_clients_are_averaged_whatever_a_clusterer_finds(labels, smallest):
-    averaging = corrected(clusterer=told(*labels), smallest=smallest)
-    result = after_round(averaging, 1, [0] * len(labels))
-    sizes = {name: list(result.clusters.values()).count(name) for name in result.clusters.values()}
-    assert min(sizes.values()) >= smallest
-    assert result.cluster_blocks.keys() == sizes.keys()
-    for name in sizes:
-        assert sum(
-            result.cluster_weights[k] for k, own in result.clusters.items() if own == name
-        ) == pytest.approx(1)
-
-
-def test_a_cluster_of_which_too_few_are_there_has_no_average():
-    """Of cluster 1, clients 5 and 6 are absent."""
-    known = KnownClusters((0, 1, 2, 3, 5, 6), {})
-    result = after_round(
-        corrected(clusterer=told(0, 0, 0, 1), smallest=3),
-        4,
-        [0, 0, 0, 1],
-        previous={0: 0, 1: 0, 2: 0, 3: 1, 5: 1, 6: 1},
-        known=known,
-    )
-    assert result.clusters == {0: 0, 1: 0, 2: 0, 3: 1}
-    assert result.cluster_blocks.keys() == {0}
-    assert result.cluster_weights[3] == 0
-    assert result.global_weights[3] > 0
-
-
-def test_a_round_of_too_few_has_no_average_at_all():
-    body = {"shared": {"w": torch.ones(2)}}
-    result = corrected(smallest=3).after_round(
-        2,
-        statistics=statistics_of([0, 1]),
-        samples={0: 1, 1: 1},
-        previous_clusters={0: 0, 5: 1},
-        client_blocks=blocks_of(2),
-        bodies={4: body},
-        seed=0,
-    )
-    assert (result.clusters, result.cluster_blocks, result.global_weights) == ({0: 0}, {}, {0: 0})
-    assert result.bodies == {4: body}

@@ -1,14 +1,16 @@
-import json
-import shutil
+"""What a checkpoint brings back, which ones are kept, and what a crash leaves.
+
+Which are refused: test_refused_checkpoints.py.
+"""
+
+from functools import partial
 
 import pytest
 import torch
 
-from huscf_flwr.methods.contract import Kept
-from huscf_flwr.models import Cut, flatten_blocks
+from huscf_flwr.models import flatten_blocks
 from huscf_flwr.run import checkpoint
 from huscf_flwr.run.checkpoint import (
-    VERSION,
     CheckpointError,
     checkpoint_folder,
     client_folder,
@@ -23,47 +25,18 @@ from tests.run.builders import (
     SAMPLES,
     assert_same_state,
     assert_same_to_the_bit,
-    small_run,
-    training_of,
 )
+from tests.run.checkpoints import flip_a_byte, once_saved, restored, small_training
 
 
 @pytest.fixture
 def make(tmp_path):
-    def training(*, cuts=None, samples=SAMPLES, **settings):
-        config = small_run(tmp_path, tmp_path, clients=len(samples), **{"model.width": 0.03, **settings})
-        return training_of(config, cuts=cuts, samples=samples)
-
-    return training
+    return partial(small_training, tmp_path)
 
 
 @pytest.fixture
 def saved(make, tmp_path):
-    training = make()
-    training.train()
-    save_checkpoint(training.rounds, tmp_path)
-    return training
-
-
-@pytest.fixture(scope="module")
-def one_checkpoint(tmp_path_factory):
-    """A folder with a checkpoint of one round, to be copied."""
-    folder = tmp_path_factory.mktemp("saved")
-    training = training_of(small_run(folder, folder, clients=len(SAMPLES), **{"model.width": 0.03}))
-    training.train()
-    save_checkpoint(training.rounds, folder)
-    return checkpoint_folder(folder)
-
-
-@pytest.fixture
-def checkpointed(one_checkpoint, tmp_path):
-    """The folder of the test has a checkpoint of one round, to be read or damaged."""
-    shutil.copytree(one_checkpoint, checkpoint_folder(tmp_path))
-
-
-def restored(training, folder, number=None):
-    read_checkpoint(folder, number).restore(training.rounds)
-    return training
+    return once_saved(make(), tmp_path)
 
 
 @pytest.mark.parametrize("method", mostly_slow(METHODS, *OF_EACH_KIND))
@@ -179,93 +152,6 @@ def test_a_crash_while_saving_leaves_the_round_before(saved, make, tmp_path, mon
     assert restored(make(), tmp_path).rounds.number == 1
 
 
-def state_file(folder):
-    return checkpoint_folder(folder) / "server-0001.json"
-
-
-def change_state(folder, *, signed=True, **changes):
-    """Write other values; ``signed`` with the checksum that belongs to them."""
-    content = {**json.loads(state_file(folder).read_text()), **changes}
-    if signed:
-        content.pop("checksum")
-        content["checksum"] = checkpoint._checksum(content)
-    state_file(folder).write_text(json.dumps(content))
-
-
-def tensor_file(folder):
-    return state_file(folder).with_suffix(".safetensors")
-
-
-def cut_short(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def flip_a_byte(path):
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-
-def test_no_checkpoint(make, tmp_path):
-    with pytest.raises(CheckpointError, match=r"resume: .*checkpoint has no checkpoint"):
-        read_checkpoint(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"model.width": 0.04}, "belongs to another network"),
-        ({"model.spec": "colour-32"}, "belongs to another network"),
-        ({"cuts": dict.fromkeys(SAMPLES, Cut())}, "has other cuts for clients 1, 2: their device profiles"),
-        ({"samples": {0: 1, 1: 1, 3: 1}}, "belongs to other clients: 0, 1, 2; this run has 0, 1, 3"),
-    ],
-)
-def test_another_runs_checkpoint_is_refused(checkpointed, make, tmp_path, settings, message):
-    other = make(**settings)
-    with pytest.raises(CheckpointError, match=f"resume: the checkpoint in .*{message}"):
-        restored(other, tmp_path)
-    assert other.rounds.number == 0
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda place: state_file(place).write_text("{"), r"is damaged: server-0001\.json"),
-        (lambda place: state_file(place).write_text("[]"), r"is damaged: server-0001\.json"),
-        (lambda place: state_file(place).write_text("{}"), r"is damaged: server-0001\.json"),
-        (lambda place: state_file(place).write_text(f'{{"version": {VERSION}}}'), "is damaged: server-0001"),
-        (lambda place: flip_a_byte(state_file(place)), r"is damaged: server-0001\.json"),
-        (lambda place: change_state(place, signed=False, round=7), r"is damaged: server-0001\.json"),
-        (lambda place: change_state(place, clients={"one": 1}), r"is damaged: server-0001\.json"),
-        (lambda place: change_state(place, sha256="0"), "is damaged: server-0001.safetensors is not"),
-        (lambda place: flip_a_byte(tensor_file(place)), "is damaged: server-0001.safetensors is not"),
-        (lambda place: cut_short(tensor_file(place)), "is damaged: server-0001.safetensors is not"),
-        (lambda place: tensor_file(place).unlink(), "is damaged: server-0001.safetensors is missing"),
-        (lambda place: change_state(place, version=99), f"by a newer version .*: 99, this is {VERSION}"),
-        (lambda place: change_state(place, version=3), f"by an older version .*: 3, not {VERSION}"),
-        (lambda place: change_state(place, version=1), "the program that wrote it, or start again"),
-    ],
-)
-def test_a_damaged_checkpoint_or_one_of_another_version_is_refused(checkpointed, tmp_path, damage, message):
-    damage(tmp_path)
-    with pytest.raises(CheckpointError, match=f"^resume: the checkpoint in .*{message}"):
-        read_checkpoint(tmp_path)
-
-
-def test_every_byte_of_the_small_file_is_watched(checkpointed, tmp_path):
-    """Whichever byte changes: refused, or the same to a reader of JSON."""
-    content = state_file(tmp_path).read_bytes()
-    whole = json.loads(content)
-    for place in range(0, len(content), 7):
-        changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-        state_file(tmp_path).write_bytes(changed)
-        try:
-            read_checkpoint(tmp_path)
-        except CheckpointError:
-            continue
-        assert json.loads(changed) == whole
-
-
 def keep_something(folder, client):
     tensors = {"mine": torch.tensor([float(client)])}
     return save_private(tensors, client_folder(folder), client, 1, before=None, keep_last=1)
@@ -303,103 +189,3 @@ def test_a_run_that_goes_back_in_its_own_folder_forgets_what_came_later(make, tm
         f"server-000{number}.{kind}" for number in (1, 2) for kind in ("json", "safetensors")
     ]
     assert last_round(tmp_path) == 2
-
-
-def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
-    saved.train()
-    save_checkpoint(saved.rounds, tmp_path)
-    with pytest.raises(CheckpointError, match="is of round 2, and this run has 1: set rounds to more"):
-        restored(make(rounds=1), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"seed": 1}, "seed"),
-        ({"mode": "parity"}, "huscf.beta"),
-        ({"huscf.beta": 3}, "huscf.beta"),
-        ({"method": "fedgan"}, "huscf.beta, .*method"),
-        ({"optimiser.learning_rate": 1}, "optimiser.learning-rate"),
-        ({"data.held_out": 0.5}, "data.held-out"),
-        ({"fraction_train": 0.5, "min_train_clients": 2}, "fraction-train, min-train-clients"),
-    ],
-)
-def test_another_runs_settings_are_refused_by_name(checkpointed, make, tmp_path, settings, named):
-    with pytest.raises(CheckpointError, match=f"belongs to a run with other settings: .*{named}"):
-        restored(make(**settings), tmp_path)
-
-
-def test_a_setting_that_was_not_there_yet_had_its_default(saved, make, tmp_path, monkeypatch):
-    def before(config, settings=checkpoint._settings):
-        return {key: value for key, value in settings(config).items() if key != "classifier.augmentation"}
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "_settings", before)
-        save_checkpoint(saved.rounds, tmp_path)
-    restored(make(), tmp_path)
-    with pytest.raises(CheckpointError, match=r"other settings: classifier\.augmentation"):
-        restored(make(**{"classifier.augmentation": "affine"}), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "images", "named"),
-    [
-        ({"data.scenario": "two-domains-non-iid"}, "one", "another scenario"),
-        ({"data.domains": "digits"}, "one", "another scenario"),
-        ({"cuts.devices": "slow"}, "one", "other device profiles"),
-        ({}, "two", "other images"),
-    ],
-)
-def test_what_a_run_computes_from_is_known_by_content(make, tmp_path, settings, images, named):
-    training = make()
-    training.rounds.images = "one"
-    save_checkpoint(training.rounds, tmp_path)
-    other = make(**settings)
-    other.rounds.images = images
-    with pytest.raises(CheckpointError, match=f"belongs to a run with {named}.*: give it what it was"):
-        restored(other, tmp_path)
-    for known in ("one", None):
-        again = make()
-        again.rounds.images = known
-        restored(again, tmp_path)
-
-
-def test_what_does_not_change_the_training_may_change(checkpointed, make, tmp_path):
-    changed = {
-        "name": "other",
-        "rounds": 99,
-        "min_clients": 2,
-        "fraction_evaluate": 0.5,
-        "attempts": 7,
-        "data.cache": tmp_path / "elsewhere",
-        "checkpoint.keep_last": 4,
-        "evaluation.every": 5,
-        "executor.bind": "0.0.0.0:9000",
-        "compute.threads": 3,
-        "compute.keep_memory": False,
-        "compute.measure_memory": True,
-    }
-    assert restored(make(**changed), tmp_path).rounds.number == 1
-
-
-@pytest.mark.parametrize("key", ["outputs.lr", "names.lr", "rounds-x.lr", "evaluations.x", "data.rooted"])
-def test_settings_whose_names_begin_alike_may_not(key):
-    assert not checkpoint._may_change(key)
-
-
-def test_a_checkpoint_of_the_version_before_is_refused_whatever_it_has(tmp_path):
-    """It has other keys, so its checksum is not looked at: what to do is the same."""
-    checkpoint_folder(tmp_path).mkdir()
-    old = {"version": 3, "training": "ab" * 16, "round": 1, "clusters": {"0": 0}, "method": {"beta": 10}}
-    state_file(tmp_path).write_text(json.dumps(old))
-    with pytest.raises(CheckpointError, match=f"by an older version of this program: 3, not {VERSION}; "):
-        read_checkpoint(tmp_path)
-
-
-def test_what_is_not_a_tensor_is_this(checkpointed, tmp_path):
-    found = read_checkpoint(tmp_path).state
-    assert set(found.model_dump()) == {
-        *("version", "training", "round", "origin", "settings", "clients", "kept", "trained"),
-        *("facts", "tensors", "sha256"),
-    }
-    assert all(isinstance(kept, Kept) for kept in found.kept.values())
