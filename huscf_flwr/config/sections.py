@@ -323,7 +323,7 @@ class WireSection(Section):
             is added to their next upload. What did not change is not sent.
     """
 
-    preset: Literal["auto", "exact", "half", "small", "smallest"] = "exact"
+    preset: Literal["auto", WirePreset] = "exact"
     uploads: WireUploads = "exact"
 
     @property

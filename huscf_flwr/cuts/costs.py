@@ -135,6 +135,8 @@ class DiscriminatorWork:
 
 
 _USUAL_WORK = DiscriminatorWork()
+_ONE_PASS = DiscriminatorWork(learning=1, criticising=0, waiting=1)
+"""The generator's."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,6 @@ def step_costs(
         make(generator, _ONE_PASS, _Crossing(sent.generated, sent.gradient, int(sent.packed))),
         _with_work_beside(make(discriminator, work, crossing), work),
     )
-
-
-_ONE_PASS = DiscriminatorWork(learning=1, criticising=0, waiting=1)
-"""The generator's."""
 
 
 def _with_work_beside(costs: NetworkCosts, work: DiscriminatorWork) -> NetworkCosts:

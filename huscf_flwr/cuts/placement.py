@@ -122,6 +122,12 @@ def network_bytes(problem: CutProblem, *networks: NetworkName, up: bool = False)
     return (problem.sent.upload if up else _BYTES_PER_PARAMETER) * parameters
 
 
+def networks_sent(problem: CutProblem, *networks: NetworkName, every: float = 1) -> Turn:
+    """Return what it takes to send ``networks`` down, and up again, once in ``every`` rounds."""
+    down, up = (network_bytes(problem, *networks, up=up) / every for up in (False, True))
+    return Turn(down_bytes=down, up_bytes=up)
+
+
 def images_bytes(problem: CutProblem, *, gradients: bool = False) -> float:
     """Return the bytes of one batch of images as they cross, or of the ``gradients`` at them."""
     sent = problem.sent.gradient if gradients else problem.sent.activation
@@ -134,9 +140,7 @@ def whole_networks(problem: CutProblem, *, sent: bool) -> Placement:
     If they are ``sent`` once a round, all weights go down and up.
     """
     both = sum(network_gflop(problem, network) for network in NETWORKS)
-    once = (
-        Turn(down_bytes=network_bytes(problem), up_bytes=network_bytes(problem, up=True)) if sent else Turn()
-    )
+    once = networks_sent(problem) if sent else Turn()
     return Placement(step=(Turn(client_gflop=both),), once_a_round=once)
 
 

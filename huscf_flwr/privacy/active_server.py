@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from statistics import fmean
-
-import torch
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Population, normalise
+from huscf_flwr.data import Population
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.methods.huscf import HuSCFClient
 from huscf_flwr.methods.huscf.crossing import SEGMENTS
@@ -25,14 +22,19 @@ from huscf_flwr.models import (
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.attacks.trap import has_room, spring, trap
 from huscf_flwr.privacy.evidence import Evidence
-from huscf_flwr.privacy.finding import ACTIVE_SERVER, Finding
-from huscf_flwr.privacy.scoring import nearness
+from huscf_flwr.privacy.finding import (
+    ACTIVE_SERVER,
+    NO_ACTIVATIONS,
+    Finding,
+    Reconstructed,
+    finding_of_images,
+)
+from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
 from huscf_flwr.privacy.view import cut_of
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.session import DropOut, Frame
 
 IMAGES = "images of a batch, from a head that copies them"
-MEASURE = "PSNR, dB, the median"
 
 
 def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
@@ -41,34 +43,30 @@ def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Fi
     The client is the method's own, with the run's settings: it may find the trap and leave. Frames are those
     that it sends before they are narrowed for the wire.
     """
-    found, guessed, right, clients, reason = [], [], [], [], ""
+    found: dict[int, Reconstructed] = {}
+    reason = ""
+    shape = model_spec_of(evidence.config).shapes("discriminator")[0]
     for transcript in evidence.transcripts:
         head, number = _head(evidence, transcript), transcript.round + 1
-        member = _client(evidence, population, transcript)
         if has_local_discriminator(model_spec_of(evidence.config), cut_of(transcript.order)):
-            reason = "no activation of a real image crosses"
+            reason = NO_ACTIVATIONS
             continue
-        shape = model_spec_of(evidence.config).shapes("discriminator")[0]
         if not has_room(head, shape):
             reason = f"a head of {len(head)} blocks has no room for a trap"
             continue
+        member = _client(evidence, population, transcript)
         truth = member.round_batches(number).next()
         seen = first_real_outputs(member, number, _order_with_trap(evidence, transcript, head))
         if isinstance(seen, DropOut):
             reason = f"the client has found it: {seen.reason}"
             continue
         caught: Reconstruction = spring(head, seen[1].detach().cpu(), shape)
-        found.append(nearness(caught.images, truth.images.float()).psnr)
-        mean = normalise(member.images.images, torch.float32).mean(0, keepdim=True)
-        guessed.append(nearness(mean.expand_as(truth.images), truth.images.float()).psnr)
-        right.append((caught.labels == truth.labels).float().mean().item())
-        clients.append(transcript.client)
-    if not found:
-        return [Finding("A4", ACTIVE_SERVER, IMAGES, MEASURE, reason=reason)]
-    details = {"labels": fmean(right)}
-    return [
-        Finding("A4", ACTIVE_SERVER, IMAGES, MEASURE, fmean(found), fmean(guessed), tuple(clients), details)
-    ]
+        found[transcript.client] = Reconstructed(
+            nearness(caught.images, truth.images.float()).psnr,
+            guessed_by_mean(member.images.images, truth.images.float()),
+            (caught.labels == truth.labels).float().mean().item(),
+        )
+    return [finding_of_images("A4", ACTIVE_SERVER, IMAGES, found, "labels", reason)]
 
 
 def first_real_outputs(member: HuSCFClient, number: int, order: Order) -> Frame | DropOut:

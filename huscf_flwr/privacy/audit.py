@@ -19,7 +19,7 @@ from huscf_flwr.methods.huscf.client import round_batches
 from huscf_flwr.models import Cut, initial_states, model_spec_of
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.attacks.prior import GaussianPrior, Noisy
-from huscf_flwr.privacy.scoring import nearness
+from huscf_flwr.privacy.scoring import guessed_by_mean
 from huscf_flwr.privacy.server import ATTACKS, SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.process import dtype_of
@@ -123,7 +123,6 @@ def audit_client(
     )
     counts = torch.bincount(images.labels, minlength=view.spec.classes)
     truth = torch.cat([batch.images for batch in batches.values()]).float()
-    guess = normalise(images.images, torch.float32).mean(0, keepdim=True).expand_as(truth)
     return ClientAudit(
         client=transcript.client,
         cut=view.cut,
@@ -131,7 +130,7 @@ def audit_client(
         labels_read=tuple(_labels_read(steps, batches)),
         labels_known=_share_known(label_set(view), counts > 0),
         labels_present=(counts > 0).float().mean().item(),
-        mean_image=nearness(guess, truth).psnr,
+        mean_image=guessed_by_mean(images.images, truth),
         majority=(counts.max() / counts.sum()).item(),
         noise=config.privacy.activation_noise,
     )

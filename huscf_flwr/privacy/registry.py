@@ -21,7 +21,7 @@ from huscf_flwr.privacy.active_server import trapped
 from huscf_flwr.privacy.black_box import by_simulator
 from huscf_flwr.privacy.decoders import means_and_decoders
 from huscf_flwr.privacy.evidence import Attack, Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, Finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIONS, Finding
 from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
 from huscf_flwr.privacy.membership import membership
 from huscf_flwr.privacy.middle_means import mix_by_middle
@@ -43,7 +43,8 @@ ATTACKS: Mapping[str, str] = {
 """What is attacked, by name."""
 DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in ON_REQUEST)
 
-_NO_ACTIVATIONS = "no activation of a real image crosses"
+_ON_ACTIVATIONS = dict.fromkeys(("A1", "A2", "A4", "A5"), NO_ACTIVATIONS)
+"""Why none of these can be tried where there are none."""
 _NO_MEANS = "no class mean and no decoder crosses"
 
 
@@ -107,21 +108,12 @@ ON: Mapping[type[Method], Attackable] = {
             "A3": labels_of_networks,
             "A6": partial(membership, discriminator=_sent_discriminator, adversary=CURIOUS_SERVER),
         },
-        {
-            "A1": _NO_ACTIVATIONS,
-            "A2": _NO_ACTIVATIONS,
-            "A4": _NO_ACTIVATIONS,
-            "A5": _NO_ACTIVATIONS,
-            "A7": _NO_MEANS,
-        },
+        {**_ON_ACTIVATIONS, "A7": _NO_MEANS},
     ),
     MDGAN: Attackable(
         {"A6": partial(membership, discriminator=_swapped_discriminator, adversary=NEXT_CLIENT)},
         {
-            "A1": _NO_ACTIVATIONS,
-            "A2": _NO_ACTIVATIONS,
-            "A4": _NO_ACTIVATIONS,
-            "A5": _NO_ACTIVATIONS,
+            **_ON_ACTIVATIONS,
             "A3": "fakes have all labels, so that all rows of a discriminator's embedding move",
             "A7": _NO_MEANS,
         },
@@ -129,10 +121,7 @@ ON: Mapping[type[Method], Attackable] = {
     FedVTC: Attackable(
         {"A3": labels_that_are_told, "A7": means_and_decoders},
         {
-            "A1": _NO_ACTIVATIONS,
-            "A2": _NO_ACTIVATIONS,
-            "A4": _NO_ACTIVATIONS,
-            "A5": _NO_ACTIVATIONS,
+            **_ON_ACTIVATIONS,
             "A6": "classifiers stay on their clients, and nobody has written shadow models of a decoder",
         },
         # In the last round, everybody tunes and nothing is sent.

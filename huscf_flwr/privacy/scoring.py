@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from huscf_flwr.data import normalise
+
 RANGE = 2.0
 """Of pixels: from -1 to 1."""
 _MOST_DECIBEL = 200.0
@@ -36,6 +38,15 @@ def nearness(found: Tensor, truth: Tensor) -> Nearness:
         decibel.quantile(_WORST_DECILE).item(),
         structural_similarity(found, truth).median().item(),
     )
+
+
+def guessed_by_mean(images: Tensor, truth: Tensor) -> float:
+    """Return the decibel of the mean of a client's ``images``, uint8, in the place of each of ``truth``.
+
+    It is what somebody would guess who knows no more.
+    """
+    mean = normalise(images, torch.float32).mean(0, keepdim=True)
+    return nearness(mean.expand_as(truth), truth).psnr
 
 
 def peak_signal_to_noise(found: Tensor, truth: Tensor) -> Tensor:

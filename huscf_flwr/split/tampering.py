@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
+from statistics import median_high
 from typing import get_args
 
 import torch
@@ -143,7 +144,7 @@ class GradientCheck:
         widened = _widened(sent, received)
         if widened is None:
             return None
-        usual = sorted(self._drifts)[len(self._drifts) // 2] if self._drifts else widened
+        usual = median_high(self._drifts or [widened])
         if not -math.log(MOST_DRIFTED) <= math.log(widened / usual) <= math.log(MOST_DRIFTED):
             return f"the generator's gradients were {widened / usual:.2g} times as wide as before"
         self._drifts.append(widened)

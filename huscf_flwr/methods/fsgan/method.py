@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
+from huscf_flwr.cuts import CutProblem, Placement, Price, priced
 from huscf_flwr.cuts.baselines import server_generator_turn
-from huscf_flwr.cuts.placement import network_bytes
+from huscf_flwr.cuts.placement import networks_sent
 from huscf_flwr.federation import aggregate
 from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State, form_of
 from huscf_flwr.methods.fsgan.client import FSGANClient
@@ -54,11 +54,10 @@ class FSGAN(ServerGeneratorMethod):
     @classmethod
     def price(cls, config: RunConfig, problem: CutProblem) -> Price:  # noqa: ARG003 - the same for all
         """Return the price of a step, and of the discriminators down and up once a round."""
-        down, up = (network_bytes(problem, "discriminator", up=up) for up in (False, True))
         return priced(
             Placement(
                 step=(server_generator_turn(problem, 1, batches_down=1),),
-                once_a_round=Turn(down_bytes=down, up_bytes=up),
+                once_a_round=networks_sent(problem, "discriminator"),
             ),
             problem,
         )

@@ -51,7 +51,7 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
     def load_private(self, tensors: Tensors) -> None:
         """Go on with these moments and this embedding."""
         super().load_private({name: each for name, each in tensors.items() if name != _SUMS})
-        self._embedding = self._embedding_of(tensors[_SUMS]) if _SUMS in tensors else None
+        self._embedding = self._embedding_of(self._features(), tensors[_SUMS]) if _SUMS in tensors else None
 
     def learn(
         self, discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
@@ -74,12 +74,12 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
         privacy = self.config.privacy
         assert privacy.epsilon is not None
         noise = noise_multiplier_for(privacy.epsilon, privacy.delta, sampling_rate=1.0, steps=1, spent=spent)
-        images, labels = self._samples(torch.arange(len(self.images)))
+        features, (images, labels) = self._features(), self._samples(torch.arange(len(self.images)))
         sums = noised_sums(
-            self._features()(images), labels, model_spec_of(self.config).classes, noise, self._stream()
+            features(images), labels, model_spec_of(self.config).classes, noise, self._stream()
         )
         self._noise_multiplier = noise
-        self._embedding = self._embedding_of(sums.cpu())
+        self._embedding = self._embedding_of(features, sums.cpu())
         return Releases(1.0, noise, 1)
 
     def _features(self) -> RandomFeatures:
@@ -87,6 +87,6 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
         shape = model_spec_of(self.config).image.shape
         return RandomFeatures(shape, self.config.privacy.features, self.config.seed)
 
-    def _embedding_of(self, sums: Tensor) -> NoisedEmbedding:
+    def _embedding_of(self, features: RandomFeatures, sums: Tensor) -> NoisedEmbedding:
         assert self._noise_multiplier is not None
-        return NoisedEmbedding.of(self._features(), sums, self._noise_multiplier)
+        return NoisedEmbedding.of(features, sums, self._noise_multiplier)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
+from huscf_flwr.cuts import CutProblem, Placement, Price, priced
 from huscf_flwr.cuts.baselines import server_generator_turn
-from huscf_flwr.cuts.placement import network_bytes
+from huscf_flwr.cuts.placement import networks_sent
 from huscf_flwr.methods.contract import (
     Collected,
     Description,
@@ -65,13 +65,10 @@ class MDGAN(ServerGeneratorMethod):
         """Return the price of a step; a swap costs the same in each round, on average."""
         settings = config.settings(MDGANSettings)
         batches = batch_count(settings.batches, len(problem.devices))
-        down, up = (
-            network_bytes(problem, "discriminator", up=up) / settings.swap_every for up in (False, True)
-        )
         return priced(
             Placement(
                 step=(server_generator_turn(problem, batches, batches_down=2),),
-                once_a_round=Turn(down_bytes=down, up_bytes=up),
+                once_a_round=networks_sent(problem, "discriminator", every=settings.swap_every),
             ),
             problem,
         )
