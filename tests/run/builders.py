@@ -21,7 +21,6 @@ from huscf_flwr.methods.contract import Description
 from huscf_flwr.models import legal_cuts, model_spec_of
 from huscf_flwr.run.checkpoint import checkpoint_folder, client_folder
 from huscf_flwr.run.host import Host
-from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.session import HostTimer, LocalChannel, LockStep
 
@@ -366,9 +365,3 @@ class SilentDisplay:
 
     def end(self, summary):
         self.summaries.append(summary)
-
-
-def train(config, **arguments):
-    """The summary of a run on the local engine, and the display that was told of it."""
-    display = SilentDisplay()
-    return train_locally(config, display=display, **arguments), display

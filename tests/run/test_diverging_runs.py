@@ -14,8 +14,8 @@ from tests.run.builders import (
     assert_same_run,
     server_tensors,
     small_run,
-    train,
 )
+from tests.run.local_runs import train
 
 
 @pytest.mark.parametrize("hosts", [1, 2])

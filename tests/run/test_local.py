@@ -21,9 +21,9 @@ from tests.run.builders import (
     repeatable,
     server_tensors,
     small_run,
-    train,
     write_domains,
 )
+from tests.run.local_runs import train
 
 SCORES = {
     "label_fidelity",
