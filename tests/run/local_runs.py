@@ -1,4 +1,4 @@
-"""Runs on the local engine, apart from the builders: those serve devices too, without a report's libraries."""
+"""Runs on the local engine, apart from the builders: devices import those, without what reports need."""
 
 from huscf_flwr.run.local import train_locally
 from tests.run.builders import SilentDisplay
