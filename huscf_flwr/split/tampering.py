@@ -11,7 +11,6 @@ The bounds were chosen on three rounds of the demo, whose honest values are besi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Mapping
 from statistics import median_high
 from typing import get_args
@@ -36,9 +35,14 @@ MOST_WIDENED = 3.0
 between 0.79 and 1.12 times as much in an honest demo."""
 MOST_TURNED = 0.4
 """How far the cosine between both gradients of the same fakes may change; below 0.06 in an honest demo."""
+MOST_APART = 0.5
+"""How far the cosine between the batch's mean gradients of fakes and of real images may change."""
 MOST_DRIFTED = 10.0
 """How much more than in the round so far the generator's gradients are widened, or less: in four rounds of an
 honest demo it is between 1.1 and 3.2 times, in all of them."""
+_LEAST = 1e-12
+"""Length of a gradient below which an honest body's arithmetic may well make it zero."""
+_WHAT = ("fakes", "real images", "fakes judged again")
 ODD_STEPS = 5
 """In a row, before a client leaves: a single one may be chance."""
 
@@ -144,8 +148,10 @@ class GradientCheck:
         widened = _widened(sent, received)
         if widened is None:
             return None
+        if widened == 0:
+            return "the generator's gradients came back as zero"
         usual = median_high(self._drifts or [widened])
-        if not -math.log(MOST_DRIFTED) <= math.log(widened / usual) <= math.log(MOST_DRIFTED):
+        if not 1 / MOST_DRIFTED <= widened / usual <= MOST_DRIFTED:
             return f"the generator's gradients were {widened / usual:.2g} times as wide as before"
         self._drifts.append(widened)
         return None
@@ -155,15 +161,22 @@ def discriminator_oddity(sent: Frame, received: Frame) -> str | None:
     """Return what is odd about the gradients that came back from the discriminator's body, if anything is.
 
     Both have three: of fakes, of real images, and of the same fakes judged again, [B, ...] each. Where one is
-    zero nothing is said.
+    sent as zero nothing is said; one that becomes zero would let a head stay where the server knows it.
     """
     widened = [_widened(*pair) for pair in zip(sent, received, strict=True)]
+    for what, each in zip(_WHAT, widened, strict=True):
+        if each == 0:
+            return f"gradients of {what} came back as zero"
     of_fakes = widened[0]
     if of_fakes is None:
         return None
-    for what, each in (("real images", widened[1]), ("fakes judged again", widened[2])):
+    for what, each in zip(_WHAT[1:], widened[1:], strict=True):
         if each is not None and not 1 / MOST_WIDENED <= each / of_fakes <= MOST_WIDENED:
             return f"gradients of {what} came back {each / of_fakes:.2g} times as wide as those of fakes"
+    means = [(each[0].float().mean(0), each[1].float().mean(0)) for each in (sent, received)]
+    apart = abs(_cosine(*means[1]) - _cosine(*means[0]))
+    if widened[1] is not None and not apart <= MOST_APART:
+        return f"the cosine of the mean gradients of fakes and real images came back changed by {apart:.2f}"
     if widened[2] is None:
         return None
     turned = abs(_cosine(received[0], received[2]) - _cosine(sent[0], sent[2]))
@@ -226,9 +239,9 @@ def _keys_of(prefix: str, tensors: Mapping[str, Tensor]) -> list[tuple[BlockKey,
 
 
 def _widened(sent: Tensor, received: Tensor) -> float | None:
-    """Return how many times as long a gradient came back; None if there was none."""
+    """Return how many times as long a gradient came back; None if there was next to none."""
     before, after = (torch.linalg.vector_norm(each.float()).item() for each in (sent, received))
-    return after / before if before > 0 and after > 0 else None
+    return after / before if before > _LEAST else None
 
 
 def _cosine(first: Tensor, second: Tensor) -> float:

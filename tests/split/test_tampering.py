@@ -81,10 +81,25 @@ def test_any_rotation_and_any_scale_is_honest_and_a_gradient_of_another_aim_is_n
     assert wide == "gradients of real images came back 4 times as wide as those of fakes"
 
 
-def test_gradients_that_are_zero_say_nothing():
+def test_real_images_are_pulled_where_fakes_are_pushed_or_their_gradients_are_odd():
+    """Whatever their width: on average over a batch both are against each other, before and after a body."""
+    stream = torch.Generator().manual_seed(2)
+    common, *noise = torch.randn(4, 6, 50, generator=stream)
+    fakes, reals, elsewhere = (each + sign * common[0] for each, sign in zip(noise, (4, -4, 0), strict=True))
+    sent, turn = (fakes, reals, -2 * fakes), torch.linalg.qr(torch.randn(50, 50, generator=stream)).Q
+    honest = tuple(5 * each @ turn for each in sent)
+    assert discriminator_oddity(sent, honest) is None
+    as_wide = elsewhere * honest[1].norm() / elsewhere.norm()
+    found = discriminator_oddity(sent, (honest[0], as_wide, honest[2]))
+    assert found.startswith("the cosine of the mean gradients of fakes and real images came back changed by")
+
+
+def test_gradients_that_are_sent_as_zero_say_nothing_and_those_that_become_zero_are_odd():
     sent = gradients()
-    assert discriminator_oddity(sent, tuple(0 * each for each in sent)) is None
     assert discriminator_oddity(tuple(0 * each for each in sent), sent) is None
+    for place, what in enumerate(("fakes", "real images", "fakes judged again")):
+        received = tuple(0 * each if at == place else each for at, each in enumerate(sent))
+        assert discriminator_oddity(sent, received) == f"gradients of {what} came back as zero"
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+"""A4 by gradients alone on a whole client: what steering it brings, and that a client that looks leaves."""
+
+import re
+
+import pytest
+
+from huscf_flwr.privacy.audited_runs import Wanted, audit_config
+from huscf_flwr.run.display import NoDisplay
+from huscf_flwr.split.tampering import ODD_STEPS
+from tests.privacy.audited import audited_run
+
+
+def finding(tmp_path, **settings):
+    config = audited_run(tmp_path, **{"cuts.fixed": "1,1,2,1", **settings})
+    wanted = Wanted(("A4-gradients",), 1)
+    (audited,) = audit_config(
+        config, rounds=1, cuts=(), defences=["none"], wanted=wanted, display=NoDisplay()
+    )
+    (found,) = audited.findings
+    return found
+
+
+@pytest.mark.slow
+def test_gradients_steer_a_client_until_its_images_are_seen(tmp_path):
+    """The floor is 3 dB above the mean image; before it is steered the same decoder is below."""
+    found = finding(tmp_path)
+    assert found.details["unsteered"] < found.chance + 3 < found.value
+
+
+@pytest.mark.slow
+def test_a_client_that_looks_at_gradients_leaves_before_step_50(tmp_path):
+    found = finding(tmp_path, **{"privacy.detect_tampering": True})
+    assert found.value is None
+    step = int(re.search(r"the client has found it in step (\d+): client 0: ", found.reason)[1])
+    assert ODD_STEPS < step < 50
