@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from huscf_flwr.data import Population, normalise
 from huscf_flwr.methods.contract import Order
-from huscf_flwr.methods.huscf import HuSCF, HuSCFClient
+from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.crossing import SEGMENTS
 from huscf_flwr.models import (
     build_blocks,
@@ -48,8 +48,10 @@ from huscf_flwr.session import (
 from huscf_flwr.split import SplitExecutor
 from huscf_flwr.split.exchanges import DISCRIMINATE, DISCRIMINATOR_BACKWARD
 
-STEPS = 300
+STEPS = 120
 """In which a client is steered; it is the server that says how many a round has."""
+_WIDER = 2.5
+"""Than the honest gradient: less is lost beside those of fakes, more shows by its width alone."""
 _SCORED = 10
 """Last batches, whose images are compared with the true ones."""
 _IMAGES = "images of batches, once gradients have steered the discriminator's head"
@@ -116,10 +118,8 @@ def steered(evidence: Evidence, population: Population, shadows: int) -> list[Fi
     return [finding_of_images("A4-gradients", STEERING_SERVER, _IMAGES, found, "unsteered", reason)]
 
 
-def steer(
-    evidence: Evidence, population: Population, transcript: Transcript, steps: int = STEPS
-) -> Reconstructed | str:
-    """Return what comes of steering a client for so many steps, or in which step it leaves, and why.
+def steer(evidence: Evidence, population: Population, transcript: Transcript) -> Reconstructed | str:
+    """Return what comes of steering a client, or in which step it leaves, and why.
 
     The detail is what the same decoder makes of the client's images before it is steered.
     """
@@ -127,15 +127,15 @@ def steer(
     member = client_after_round(evidence, population, transcript)
     member.begin(number, _own_blocks(transcript))
     hijack = _prepared(evidence, population, transcript)
-    server = SteeringServer(_bodies(evidence, transcript), transcript.client, as_wide(hijack))
+    server = SteeringServer(_bodies(evidence, transcript), transcript.client, _wide(hijack))
     session = LockStep(
-        server, [[transcript.client]], ledger=Ledger(), steps=steps, wire=wire_type_of(config, number)
+        server, [[transcript.client]], ledger=Ledger(), steps=STEPS, wire=wire_type_of(config, number)
     )
     channel = LocalChannel(session)
     batches = member.round_batches(number)
     drawn: list[Tensor] = []
     truth: list[Tensor] = []
-    for step in range(1, steps + 1):
+    for step in range(1, STEPS + 1):
         outcome = run_step([member], channel)[transcript.client]
         if isinstance(outcome, DropOut):
             return f"in step {step}: {outcome.reason}"
@@ -149,18 +149,18 @@ def steer(
     )
 
 
-def as_wide(hijack: Hijack) -> Steer:
-    """Return how ``hijack`` steers with gradients as wide as the honest ones, which tells least."""
+def _wide(hijack: Hijack) -> Steer:
+    """Return what ``hijack`` steers by, little wider than what is honest."""
 
-    def steer(outputs: Tensor, honest: Tensor) -> Tensor:
+    def replaced(outputs: Tensor, honest: Tensor) -> Tensor:
         found = hijack.gradient(outputs)
-        return found * torch.linalg.vector_norm(honest) / torch.linalg.vector_norm(found)
+        return _WIDER * found * torch.linalg.vector_norm(honest) / torch.linalg.vector_norm(found)
 
-    return steer
+    return replaced
 
 
 def _prepared(evidence: Evidence, population: Population, transcript: Transcript) -> Hijack:
-    """Return a hijack with a pilot of its own and a critic built like the rest of the discriminator."""
+    """Return a hijack whose pilot begins with the client's weights, and whose critic is like the rest."""
     config, client = evidence.config, transcript.client
     spec, head = model_spec_of(config), head_indices(cut_of(transcript.order), "discriminator")
     rest = range(len(head), len(spec.discriminator.blocks))

@@ -36,7 +36,7 @@ between 0.79 and 1.12 times as much in an honest demo."""
 MOST_TURNED = 0.4
 """How far the cosine between both gradients of the same fakes may change; below 0.06 in an honest demo."""
 MOST_APART = 0.5
-"""How far the cosine between the batch's mean gradients of fakes and of real images may change."""
+"""How far the cosine between a real image's gradient and the mean of the fakes' may change, the median."""
 MOST_DRIFTED = 10.0
 """How much more than in the round so far the generator's gradients are widened, or less: in four rounds of an
 honest demo it is between 1.1 and 3.2 times, in all of them."""
@@ -167,21 +167,24 @@ def discriminator_oddity(sent: Frame, received: Frame) -> str | None:
     for what, each in zip(_WHAT, widened, strict=True):
         if each == 0:
             return f"gradients of {what} came back as zero"
-    of_fakes = widened[0]
-    if of_fakes is None:
+    if widened[0] is None:
         return None
     for what, each in zip(_WHAT[1:], widened[1:], strict=True):
-        if each is not None and not 1 / MOST_WIDENED <= each / of_fakes <= MOST_WIDENED:
-            return f"gradients of {what} came back {each / of_fakes:.2g} times as wide as those of fakes"
-    means = [(each[0].float().mean(0), each[1].float().mean(0)) for each in (sent, received)]
-    apart = abs(_cosine(*means[1]) - _cosine(*means[0]))
-    if widened[1] is not None and not apart <= MOST_APART:
-        return f"the cosine of the mean gradients of fakes and real images came back changed by {apart:.2f}"
-    if widened[2] is None:
-        return None
-    turned = abs(_cosine(received[0], received[2]) - _cosine(sent[0], sent[2]))
-    if not turned <= MOST_TURNED:
-        return f"the cosine of both gradients of the same fakes came back changed by {turned:.2f}"
+        if each is not None and not 1 / MOST_WIDENED <= each / widened[0] <= MOST_WIDENED:
+            return f"gradients of {what} came back {each / widened[0]:.2g} times as wide as those of fakes"
+    return _turned(sent, received, reals=widened[1] is not None, again=widened[2] is not None)
+
+
+def _turned(sent: Frame, received: Frame, *, reals: bool, again: bool) -> str | None:
+    """Return which gradients came back at another angle to those of fakes, if ``reals`` or ``again`` are."""
+    if reals:
+        apart = abs(_towards_mean(*received[:2]) - _towards_mean(*sent[:2]))
+        if not apart <= MOST_APART:
+            return f"the cosine of gradients of real images and of fakes came back changed by {apart:.2f}"
+    if again:
+        turned = abs(_cosine(received[0], received[2]) - _cosine(sent[0], sent[2]))
+        if not turned <= MOST_TURNED:
+            return f"the cosine of both gradients of the same fakes came back changed by {turned:.2f}"
     return None
 
 
@@ -247,3 +250,9 @@ def _widened(sent: Tensor, received: Tensor) -> float | None:
 def _cosine(first: Tensor, second: Tensor) -> float:
     found = torch.nn.functional.cosine_similarity(first.float().flatten(), second.float().flatten(), dim=0)
     return found.item()
+
+
+def _towards_mean(fakes: Tensor, reals: Tensor) -> float:
+    """Return the cosine between a real image's gradient and the mean of the fakes', the median of all."""
+    mean = fakes.float().flatten(1).mean(0, keepdim=True)
+    return torch.nn.functional.cosine_similarity(reals.float().flatten(1), mean).median().item()

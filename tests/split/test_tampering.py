@@ -82,16 +82,18 @@ def test_any_rotation_and_any_scale_is_honest_and_a_gradient_of_another_aim_is_n
 
 
 def test_real_images_are_pulled_where_fakes_are_pushed_or_their_gradients_are_odd():
-    """Whatever their width: on average over a batch both are against each other, before and after a body."""
+    """Whatever their width, and although their mean over the batch points where it should."""
     stream = torch.Generator().manual_seed(2)
     common, *noise = torch.randn(4, 6, 50, generator=stream)
-    fakes, reals, elsewhere = (each + sign * common[0] for each, sign in zip(noise, (4, -4, 0), strict=True))
+    fakes, reals, own = (each + sign * 2 * common[0] for each, sign in zip(noise, (1, -1, 0), strict=True))
     sent, turn = (fakes, reals, -2 * fakes), torch.linalg.qr(torch.randn(50, 50, generator=stream)).Q
     honest = tuple(5 * each @ turn for each in sent)
     assert discriminator_oddity(sent, honest) is None
-    as_wide = elsewhere * honest[1].norm() / elsewhere.norm()
-    found = discriminator_oddity(sent, (honest[0], as_wide, honest[2]))
-    assert found.startswith("the cosine of the mean gradients of fakes and real images came back changed by")
+    mean = honest[1].mean(0, keepdim=True)
+    for steered in (own, mean / mean.norm() + own - own.mean(0, keepdim=True)):
+        as_wide = steered * honest[1].norm() / steered.norm()
+        found = discriminator_oddity(sent, (honest[0], as_wide, honest[2]))
+        assert found.startswith("the cosine of gradients of real images and of fakes came back changed by")
 
 
 def test_gradients_that_are_sent_as_zero_say_nothing_and_those_that_become_zero_are_odd():
