@@ -34,7 +34,6 @@ from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
 from huscf_flwr.privacy.view import cut_of
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.session import (
-    DropOut,
     Exchange,
     ExecutorStep,
     Frame,
@@ -42,6 +41,7 @@ from huscf_flwr.session import (
     Ledger,
     LocalChannel,
     LockStep,
+    SessionError,
     run_step,
     wire_type_of,
 )
@@ -112,7 +112,7 @@ def steered(evidence: Evidence, population: Population, shadows: int) -> list[Fi
             continue
         outcome = steer(evidence, population, transcript)
         if isinstance(outcome, str):
-            reason = f"the client has found it {outcome}"
+            reason = f"the client leaves {outcome}"
         else:
             found[transcript.client] = outcome
     return [finding_of_images("A4-gradients", STEERING_SERVER, _IMAGES, found, "unsteered", reason)]
@@ -136,9 +136,12 @@ def steer(evidence: Evidence, population: Population, transcript: Transcript) ->
     drawn: list[Tensor] = []
     truth: list[Tensor] = []
     for step in range(1, STEPS + 1):
-        outcome = run_step([member], channel)[transcript.client]
-        if isinstance(outcome, DropOut):
-            return f"in step {step}: {outcome.reason}"
+        try:
+            run_step([member], channel)
+        except SessionError:
+            if transcript.client not in session.dropped:
+                raise
+            return f"in step {step}: {session.dropped[transcript.client].reason}"
         drawn.append(hijack.images(server.seen))
         truth.append(batches.next().images.float())
     last = torch.cat(truth[-_SCORED:])
@@ -154,7 +157,8 @@ def _wide(hijack: Hijack) -> Steer:
 
     def replaced(outputs: Tensor, honest: Tensor) -> Tensor:
         found = hijack.gradient(outputs)
-        return _WIDER * found * torch.linalg.vector_norm(honest) / torch.linalg.vector_norm(found)
+        wider: Tensor = _WIDER * torch.linalg.vector_norm(honest) / torch.linalg.vector_norm(found)
+        return found * wider
 
     return replaced
 

@@ -4,13 +4,16 @@ It compares with what the client knows without the server. Averages of clients t
 far from what a client uploaded as its own training took it in a round. And a body that goes back through
 what it has just computed is a linear map of the gradients that it is sent: it widens those of real images and
 of fakes alike, and keeps the angle between the two gradients of the same fakes, judged first as fakes and
-then as real. A server that sends gradients of another aim does not keep to that by itself.
+then as real. And what makes an image look real makes it look less of a fake: the gradient of a real image
+points against those of fakes, when it comes back as when it was sent. A server that sends gradients of
+another aim does not keep to that by itself.
 
 The bounds were chosen on three rounds of the demo, whose honest values are beside them (docs/privacy.md).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Mapping
 from statistics import median_high
 from typing import get_args
@@ -44,7 +47,8 @@ _LEAST = 1e-12
 """Length of a gradient below which an honest body's arithmetic may well make it zero."""
 _WHAT = ("fakes", "real images", "fakes judged again")
 ODD_STEPS = 5
-"""In a row, before a client leaves: a single one may be chance."""
+"""Of the last ``RECENT_STEPS``, before a client leaves: a single one may be chance."""
+RECENT_STEPS = 25
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _ROUND, _UPLOADED, _MOVED = ("tampering.round", "tampering.uploaded", "tampering.moved")
@@ -112,7 +116,7 @@ class GradientCheck:
     """Looks at the gradients of one client's steps in a round."""
 
     def __init__(self) -> None:
-        self._odd_steps = 0
+        self._odd: deque[bool] = deque(maxlen=RECENT_STEPS)
         self._drifts: list[float] = []
 
     def looked_at(self, step: ClientStep) -> Generator[Computed, Frame, str | None]:
@@ -131,8 +135,10 @@ class GradientCheck:
             except StopIteration:
                 computed = None
         found = self._oddity(sent, received)
-        self._odd_steps = self._odd_steps + 1 if found else 0
-        return f"{found} for {ODD_STEPS} steps in a row" if self._odd_steps >= ODD_STEPS else None
+        self._odd.append(found is not None)
+        if found is None or sum(self._odd) < ODD_STEPS:
+            return None
+        return f"{found}, and {sum(self._odd)} of the last {len(self._odd)} steps were odd"
 
     def _oddity(self, sent: list[Frame], received: list[Frame]) -> str | None:
         """Return what is odd about the gradients of a whole step, in which a local discriminator has none."""

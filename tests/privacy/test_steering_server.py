@@ -22,14 +22,15 @@ def finding(tmp_path, **settings):
 
 @pytest.mark.slow
 def test_gradients_steer_a_client_until_its_images_are_seen(tmp_path):
-    """The floor is 3 dB above the mean image; before it is steered the same decoder is below."""
+    """The floor is 3 dB above the mean image; the same decoder has less of a client that is not steered."""
     found = finding(tmp_path)
-    assert found.details["unsteered"] < found.chance + 3 < found.value
+    assert found.value > found.chance + 3
+    assert found.value > found.details["unsteered"] + 2
 
 
 @pytest.mark.slow
 def test_a_client_that_looks_at_gradients_leaves_before_step_50(tmp_path):
     found = finding(tmp_path, **{"privacy.detect_tampering": True})
     assert found.value is None
-    step = int(re.search(r"the client has found it in step (\d+): client 0: ", found.reason)[1])
+    step = int(re.search(r"the client leaves in step (\d+): client 0: ", found.reason)[1])
     assert ODD_STEPS < step < 50
