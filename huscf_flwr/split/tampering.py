@@ -8,7 +8,7 @@ then as real. And what makes an image look real makes it look less of a fake: th
 points against those of fakes, when it comes back as when it was sent. A server that sends gradients of
 another aim does not keep to that by itself.
 
-The bounds were chosen on three rounds of the demo, whose honest values are beside them (docs/privacy.md).
+The bounds were chosen on short runs of the demo, whose honest values are beside them (docs/privacy.md).
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ MOST_MOVED = 3.0
 since in which it refused nothing. The blocks of an honest demo are below 1."""
 MOST_WIDENED = 3.0
 """How much more gradients of real images, or of fakes judged again, are widened than those of fakes, or less:
-between 0.79 and 1.12 times as much in an honest demo."""
+between 0.73 and 1.8 times as much in honest rounds of the demo."""
 MOST_TURNED = 0.4
-"""How far the cosine between both gradients of the same fakes may change; below 0.06 in an honest demo."""
-MOST_APART = 0.5
-"""How far the cosine between a real image's gradient and the mean of the fakes' may change, the median."""
+"""How far the cosine between both gradients of the same fakes may change; at most 0.16 in honest
+rounds of the demo, in 3 or 4 bits."""
+MOST_APART = 0.6
+"""How far the cosine between a real image's gradient and the mean of the fakes' may change, the
+median: by 0.51 at most in honest rounds of the demo, by about 1 where somebody steers."""
 MOST_DRIFTED = 10.0
 """How much more than in the round so far the generator's gradients are widened, or less: in four rounds of an
 honest demo it is between 1.1 and 3.2 times, in all of them."""
