@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -37,10 +37,10 @@ class Assembly:
     """Client ids by node id, in the order of the hosts of every session."""
     owners: frozenset[int]
     """Nodes that own their client's data; the others host virtual clients."""
-    descriptions: Mapping[int, Description]
-    """How the clients introduce themselves, by client id."""
     keys: Mapping[int, str]
     """Fingerprint of the key to which a client id is bound, by client; empty without TLS."""
+    descriptions: Mapping[int, Description] = field(default_factory=dict)
+    """How the clients introduce themselves, by client id; empty until they have been asked."""
 
     @property
     def virtual_clients(self) -> frozenset[int]:
@@ -77,15 +77,15 @@ class Assembly:
 
 
 def assemble(config: RunConfig, method: type[Method], grid: Grid, server: ExecutorServer | None) -> Assembly:
-    """Wait for SuperNodes, find out who can take part, deal the virtual clients, and have all described.
+    """Wait for SuperNodes, find out who can take part, and deal the virtual clients.
 
     With a ``server``, they come to a rendezvous, and those take part that can run at the same time; without
     one all do, and Flower queues what they have no workers for.
 
     Where SuperNodes are authenticated, client ids are bound to their keys. Without TLS there are no lasting
     keys: Flower makes up new ones whenever a SuperNode starts.
-    Raises ``AssemblyError`` if too few take part, two own the same client, or one does not answer or does not
-    describe its own clients, and ``ClientKeyError`` if one owns a client of another's.
+    Raises ``AssemblyError`` if too few take part, or two own the same client, and ``ClientKeyError`` if one
+    owns a client of another's.
     """
     nodes = _wait_for_nodes(grid, config.min_hosts)
     node_keys: dict[int, str] = {}
@@ -119,10 +119,37 @@ def assemble(config: RunConfig, method: type[Method], grid: Grid, server: Execut
         )
     admitted = {node: arrival for node, arrival in arrivals.items() if arrival.admitted}
     clients = _place(range(client_count(config, method)), admitted, owned)
-    if len(clients) < config.min_hosts:
-        raise AssemblyError(f"min_hosts: {config.min_hosts}, but {len(clients)} SuperNodes can take part")
+    _check_enough(clients, config.min_hosts)
     owners = frozenset(node for node in clients if arrivals[node].client is not None)
-    return Assembly(clients, owners, _described(method, grid, clients), keys)
+    return Assembly(clients, owners, keys)
+
+
+def with_descriptions(assembly: Assembly, method: type[Method], grid: Grid, min_hosts: int) -> Assembly:
+    """Have all clients introduce themselves; an owner that does not describe its own client is left out.
+
+    Raises ``AssemblyError`` if one that hosts virtual clients does not describe them, or if fewer than
+    ``min_hosts`` SuperNodes are left.
+    """
+    requests = {node: DescribeRequest(clients=ids).to_records() for node, ids in assembly.clients.items()}
+    found = answers(grid.send_and_receive(addressed(requests, DESCRIBE), timeout=_REPLY_SECONDS))
+    read: dict[int, Mapping[int, Description]] = {}
+    for node, ids in assembly.clients.items():
+        try:
+            read[node] = _description(method, found.get(node), ids)
+        except ValueError as error:
+            said = f"SuperNode {node} described its clients with {error}"
+            if node not in assembly.owners:
+                raise AssemblyError(f"{said}; fix it, or run without it") from error
+            LOGGER.warning("%s: it is left out", said, extra={"client": ids[0]})
+    clients = {node: ids for node, ids in assembly.clients.items() if node in read}
+    _check_enough(clients, min_hosts)
+    together = {client: each for descriptions in read.values() for client, each in descriptions.items()}
+    return replace(assembly, clients=clients, descriptions=dict(sorted(together.items())))
+
+
+def _check_enough(clients: Collection[int], min_hosts: int) -> None:
+    if len(clients) < max(min_hosts, 1):
+        raise AssemblyError(f"min_hosts: {min_hosts}, but {len(clients)} SuperNodes can take part")
 
 
 def addressed(
@@ -232,31 +259,12 @@ def _place(
     return clients
 
 
-def _described(
-    method: type[Method], grid: Grid, clients: Mapping[int, tuple[int, ...]]
-) -> dict[int, Description]:
-    requests = {node: DescribeRequest(clients=ids).to_records() for node, ids in clients.items()}
-    found = answers(grid.send_and_receive(addressed(requests, DESCRIBE), timeout=_REPLY_SECONDS))
-    silent = [node for node in clients if node not in found]
-    if silent:
-        raise AssemblyError(
-            f"SuperNodes {silent} could not describe their clients; the reason is logged above"
-        )
-    together: dict[int, Description] = {}
-    for node, ids in clients.items():
-        together.update(_read_description(method, node, found[node], ids))
-    return dict(sorted(together.items()))
-
-
-def _read_description(
-    method: type[Method], node: int, records: RecordDict, clients: Collection[int]
+def _description(
+    method: type[Method], records: RecordDict | None, clients: Collection[int]
 ) -> Mapping[int, Description]:
-    """Return how a SuperNode describes its ``clients``; raises ``AssemblyError`` naming it if it does not."""
-    try:
-        described = read_reply(lambda each: DescribeReply.from_records(each, method), records).clients
-        check_clients(described, clients)
-    except ValueError as error:
-        raise AssemblyError(
-            f"SuperNode {node} described its clients with {error}; fix it, or run without it"
-        ) from error
-    return described
+    """Return how a SuperNode describes its ``clients``; raises ``ValueError`` if it does not."""
+    if records is None:
+        raise ValueError("an error, which is logged above")
+    found = read_reply(lambda each: DescribeReply.from_records(each, method), records).clients
+    check_clients(found, clients)
+    return found

@@ -20,7 +20,14 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.data import following_data
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.judging import Judging
-from huscf_flwr.flower.assembly import NODES_SECONDS, Assembly, AssemblyError, addressed, assemble
+from huscf_flwr.flower.assembly import (
+    NODES_SECONDS,
+    Assembly,
+    AssemblyError,
+    addressed,
+    assemble,
+    with_descriptions,
+)
 from huscf_flwr.flower.client_keys import write_client_keys
 from huscf_flwr.flower.collection import EvaluatingHosts, RoundHosts, collect, judgements
 from huscf_flwr.flower.log_display import SHOWN, LogDisplay
@@ -101,7 +108,10 @@ class MethodStrategy(Strategy):
         if is_lock_step(self.method):
             self._server = listen(config)
         self._held.enter_context(held(config.folder))
-        assembly = self._assembly = assemble(said, self.method, grid, self._server)
+        gathered = assemble(said, self.method, grid, self._server)
+        # What is wrong with a simulation's images is found here, in one line, before clients load them.
+        population = None if gathered.owners else population_for(config, self.method, examine=True)
+        assembly = self._assembly = with_descriptions(gathered, self.method, grid, config.min_hosts)
         devices = {client: each.device for client, each in assembly.descriptions.items()}
         before = None if checkpoint is None else checkpoint.preset
         config, wire = chosen_wire(config, self.method, devices, before)
@@ -113,8 +123,7 @@ class MethodStrategy(Strategy):
                 f"{self.method.__name__}: clients would run another method than the server"
             )
         judging = images = None
-        if not assembly.owners:
-            population = population_for(config, self.method, examine=True)
+        if population is not None:
             judging = Judging(config, population, self._display.note)
             images = images_hash(population)
         self._run = Run(

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from unittest.mock import patch
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from huscf_flwr.cuts import load_devices
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.flower import assembly
-from huscf_flwr.flower.assembly import Assembly, AssemblyError, assemble
+from huscf_flwr.flower.assembly import Assembly, AssemblyError, assemble, with_descriptions
 from huscf_flwr.flower.client_keys import ClientKeyError, keys_of_nodes, write_client_keys
 from huscf_flwr.flower.messages import DESCRIBE, Arrival, DescribeReply, DescribeRequest, Invitation
 from huscf_flwr.flower.owner import root_certificates_of
@@ -95,7 +96,8 @@ def assembled(server, tmp_path, nodes, at_once=None, kind=METHOD, **settings):
     grid = InProcessGrid(nodes, {}, app=handle, at_once=at_once)
     with patch.object(assembly, "Rendezvous", lambda _, window: Rendezvous(expected, window)):
         try:
-            return assemble(config, kind, grid, server)
+            gathered = assemble(config, kind, grid, server)
+            return with_descriptions(gathered, kind, grid, config.min_hosts)
         finally:
             grid.close()
 
@@ -210,28 +212,39 @@ def test_who_says_nothing_of_its_arrival_has_not_come(server, tmp_path, caplog):
     assert "SuperNode 21 sent a reply that cannot be read (CrossingError" in caplog.text
 
 
-def test_who_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):
-    with pytest.raises(AssemblyError, match=r"SuperNodes \[21\] could not describe their clients"):
+def test_a_host_that_cannot_describe_its_clients_ends_the_run(server, tmp_path, caplog):
+    with pytest.raises(AssemblyError, match=r"SuperNode 21 described its clients with an error, .* above"):
         assembled(server, tmp_path, {21: {"fails-at": "describe"}, 22: {}})
     assert "SuperNode 21 failed: OSError: cannot describe" in caplog.text
+
+
+def test_a_host_that_describes_others_clients_ends_the_run(server, tmp_path):
+    with pytest.raises(AssemblyError, match=r"SuperNode 21 described its clients with .* clients \[9\], not"):
+        assembled(server, tmp_path, {21: {"describes": "[9]"}, 22: {}})
 
 
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        ({"describes": [2, 3]}, r"a reply for clients \[2, 3\], not \[2\]"),
-        ({"describes": [3]}, r"a reply for clients \[3\], not \[2\]"),
-        ({"says": {"samples": 0}}, ".*samples: Input should be greater than 0"),
-        ({"says": {"samples": -5}}, ".*samples: Input should be greater than 0"),
-        ({"says": {"samples": "many"}}, ".*samples: Input should be a valid integer"),
-        ({"says": {"labels": [1, 2]}}, ".*labels: Extra inputs are not permitted"),
+        ({"fails-at": "describe"}, "an error, which is logged above"),
+        ({"describes": "[2, 3]"}, r"a reply for clients \[2, 3\], not \[2\]"),
+        ({"describes": "[3]"}, r"a reply for clients \[3\], not \[2\]"),
+        ({"says": '{"samples": 0}'}, ".*samples: Input should be greater than 0"),
+        ({"says": '{"samples": -5}'}, ".*samples: Input should be greater than 0"),
+        ({"says": '{"samples": "many"}'}, ".*samples: Input should be a valid integer"),
+        ({"says": '{"labels": [1, 2]}'}, ".*labels: Extra inputs are not permitted"),
     ],
 )
-def test_who_describes_others_clients_or_none_that_can_train_ends_the_run(server, tmp_path, node, message):
-    said = {name: json.dumps(value) for name, value in node.items()}
-    nodes = {21: {"client-id": 2, **said}, 22: {}}
-    with pytest.raises(AssemblyError, match=f"SuperNode 21 described its clients with {message}"):
-        assembled(server, tmp_path, nodes)
+def test_an_owner_that_does_not_describe_its_client_as_one_that_can_train_is_left_out(
+    server, tmp_path, caplog, node, message
+):
+    nodes = {21: {"client-id": 2, **node}, 22: {}}
+    found = assembled(server, tmp_path, nodes, clients=4)
+    assert found.clients == {22: (0, 1, 3)}
+    assert list(found.descriptions) == [0, 1, 3]
+    assert re.search(f"SuperNode 21 described its clients with {message}.*: it is left out", caplog.text)
+    with pytest.raises(AssemblyError, match="min_hosts: 2, but 1 SuperNodes can take part"):
+        assembled(server, tmp_path, nodes, clients=4, min_hosts=2)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +277,7 @@ def test_too_few_connected_supernodes_are_waited_for_and_then_named(server, tmp_
         assembled(server, tmp_path, {21: {}}, min_hosts=3)
 
 
-MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), {}, {})
+MIXED = Assembly({11: (5,), 12: (0, 2, 4), 13: (1, 3), 14: (6,)}, frozenset({11, 14}), {})
 
 
 def test_a_round_with_everybody_is_as_it_was_assembled():
@@ -285,7 +298,7 @@ def test_where_all_hosts_are_lost_all_are_tried_again():
 
 
 def test_owners_alone_may_be_lost():
-    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), {}, {})
+    owners = Assembly({11: (0,), 12: (1,)}, frozenset({11, 12}), {})
     assert owners.placement([12]) == {11: (0,)}
     assert owners.placement([11, 12]) == {}
 

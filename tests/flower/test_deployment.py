@@ -218,6 +218,7 @@ class Ran:
             }
             for config in self.configs.values():
                 deployed.run(config, SilentDisplay())
+            self.damaged = self.run_with_damaged_images(deployed, client=2)
             self.running = processes_of(home)
             self.configs["huscf"] = self.troubled_huscf(deployed)
             self.troubled_fedgan(deployed)
@@ -236,6 +237,17 @@ class Ran:
             name = f"client-{client}-round-{DEPLOYED[method]:04}"
             files[name] = kept_files(self.state_folder(method, client))[name]
         return {f"{kept}/{name}": t for kept, path in files.items() for name, t in load_file(path).items()}
+
+    def run_with_damaged_images(self, deployed, client):
+        """Train one round while the images of a client are cut off; return the configuration."""
+        data = self.deployment.superlink.home / "data" / f"client-{client}"
+        self.cut_off = max(data.glob("train-images*"))
+        whole = self.cut_off.read_bytes()
+        self.cut_off.write_bytes(whole[: len(whole) // 2])
+        config = deployed.config("damaged", rounds=1, **METHODS["fedgan"])
+        deployed.run(config, SilentDisplay(), min_hosts=3)
+        self.cut_off.write_bytes(whole)
+        return config
 
     def troubled_huscf(self, deployed):
         """Train with HuSCF-GAN, undisturbed in the first rounds, of which all checkpoints are kept."""
@@ -298,6 +310,17 @@ def test_clients_score_models_of_their_own_on_images_of_their_own(ran):
         assert own["held_out"] == pytest.approx(others["held_out"], abs=1e-6)
         assert own["test"].keys() == others["test"].keys()
     assert read_summary(config.folder)["own_models"] == found["scores"]
+
+
+def test_an_owner_whose_images_are_damaged_is_left_out_and_only_its_own_log_names_the_file(ran):
+    assert trained_in(ran.damaged) == [[0, 1, 3]]
+    said_by_the_server = (ran.damaged.folder / "flower.log").read_text()
+    assert (
+        "client 2: its images cannot be used, since they are damaged or in no known form"
+        in said_by_the_server
+    )
+    assert ran.cut_off.name not in said_by_the_server
+    assert str(ran.cut_off) in ran.deployment.supernodes[2].log.read_text()
 
 
 def test_plaintext_is_refused_by_superlink_and_executor(ran):

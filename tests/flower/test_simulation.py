@@ -4,6 +4,8 @@ A SuperLink with a home and ports of its own is started once, and serves all run
 """
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +148,19 @@ def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path, sup
         run_there(superlink, run)
     assert (run.folder / "config.yaml").exists()
     assert (run.folder / "cuts.json").exists()
+
+
+def test_a_damaged_picture_is_named_in_one_line_before_any_client_loads_it(images, tmp_path, superlink):
+    """Whoever starts Flower by hand has checked nothing: the ServerApp does."""
+    shutil.copytree(images, tmp_path / "images")
+    damaged = min((tmp_path / "images" / "top" / "train").rglob("*.png"))
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    run = config(tmp_path / "images", tmp_path, "damaged", rounds=1, **METHODS["fedgan"])
+    with pytest.raises(FlowerRunError, match=rf"^{re.escape(str(damaged))}: not a picture") as caught:
+        run_there(superlink, run)
+    assert "\n" not in str(caught.value)
+    assert "ClientAppActor" not in Path(str(caught.value).rpartition("the whole log is ")[2]).read_text()
+    assert not (run.folder / "metrics.jsonl").exists()
 
 
 def end(process):
