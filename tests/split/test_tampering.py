@@ -82,18 +82,24 @@ def test_any_rotation_and_any_scale_is_honest_and_a_gradient_of_another_aim_is_n
 
 
 def test_real_images_are_pulled_where_fakes_are_pushed_or_their_gradients_are_odd():
-    """Whatever their width, and although their mean over the batch points where it should."""
+    """A tail of one linear layer sends them all along its weights; a body turns each a little on its own.
+
+    Steering shows if the rest is honest on average (so many directions of its own), or for each image (all
+    turned alike), whatever its width.
+    """
     stream = torch.Generator().manual_seed(2)
-    common, *noise = torch.randn(4, 6, 50, generator=stream)
-    fakes, reals, own = (each + sign * 2 * common[0] for each, sign in zip(noise, (1, -1, 0), strict=True))
-    sent, turn = (fakes, reals, -2 * fakes), torch.linalg.qr(torch.randn(50, 50, generator=stream)).Q
-    honest = tuple(5 * each @ turn for each in sent)
-    assert discriminator_oddity(sent, honest) is None
-    mean = honest[1].mean(0, keepdim=True)
-    for steered in (own, mean / mean.norm() + own - own.mean(0, keepdim=True)):
-        as_wide = steered * honest[1].norm() / steered.norm()
-        found = discriminator_oddity(sent, (honest[0], as_wide, honest[2]))
-        assert found.startswith("the cosine of gradients of real images and of fakes came back changed by")
+    pushed, weights, *own = torch.nn.functional.normalize(torch.randn(5, 32, 500, generator=stream), dim=2)
+    pushed, weights = pushed[:1], weights[:1].expand(32, -1)
+    sent = (weights, -weights, -2 * weights)
+    fakes, reals, steering = pushed + 0.75 * own[0], -pushed + 0.75 * own[1], own[2]
+    assert discriminator_oddity(sent, (fakes, reals, -2 * fakes)) is None
+    scattered = steering - steering.mean(0)
+    found = discriminator_oddity(sent, (fakes, 2.5 * scattered - pushed, -2 * fakes))
+    assert found.startswith("the cosine of gradients of real images and of fakes came back changed by 0.6")
+    found = discriminator_oddity(sent, (fakes, reals + 1.2 * steering[0], -2 * fakes))
+    assert found.startswith(
+        "the cosine of mean gradients of real images and of fakes came back changed by 0."
+    )
 
 
 def test_gradients_that_are_sent_as_zero_say_nothing_and_those_that_become_zero_are_odd():
