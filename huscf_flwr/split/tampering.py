@@ -51,8 +51,8 @@ _LEAST = 1e-12
 """Length of a gradient below which an honest body's arithmetic may well make it zero."""
 _WHAT = ("fakes", "real images", "fakes judged again")
 ODD_STEPS = 8
-"""Of the last ``RECENT_STEPS``, before a client leaves. In honest rounds of the demo there are none or one; of
-clients that begin with weights of their own (``mode: parity``) 3 at most, which come in twos."""
+"""Of the last ``RECENT_STEPS``, before a client leaves. A client has one at most in an honest round of the
+demo, and three in one of ``mode: parity``."""
 RECENT_STEPS = 25
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
