@@ -4,9 +4,17 @@ import pytest
 import torch
 
 from huscf_flwr.models import Cut
-from huscf_flwr.session import LocalChannel, run_step
+from huscf_flwr.session import Computed, LocalChannel, run_step
 from huscf_flwr.split import HostedClient, SplitClient, TamperingDetector
-from huscf_flwr.split.tampering import MOST_MOVED, ODD_STEPS, REFUSED, BlockCheck, discriminator_oddity
+from huscf_flwr.split.tampering import (
+    MOST_MOVED,
+    ODD_STEPS,
+    RECENT_STEPS,
+    REFUSED,
+    BlockCheck,
+    GradientCheck,
+    discriminator_oddity,
+)
 from tests.models.specs import small_specs
 from tests.split.builders import DOUBLE, build, open_session, random_batch
 
@@ -81,25 +89,66 @@ def test_any_rotation_and_any_scale_is_honest_and_a_gradient_of_another_aim_is_n
     assert wide == "gradients of real images came back 4 times as wide as those of fakes"
 
 
-def test_real_images_are_pulled_where_fakes_are_pushed_or_their_gradients_are_odd():
-    """A tail of one linear layer sends them all along its weights; a body turns each a little on its own.
+def of_a_body(seed=0):
+    """What a tail of one linear layer sends, all along its weights, and what a body makes of it.
 
-    Steering shows if the rest is honest on average (so many directions of its own), or for each image (all
-    turned alike), whatever its width.
+    It turns the gradient of each image a little on its own.
     """
-    stream = torch.Generator().manual_seed(2)
-    pushed, weights, *own = torch.nn.functional.normalize(torch.randn(5, 32, 500, generator=stream), dim=2)
-    pushed, weights = pushed[:1], weights[:1].expand(32, -1)
-    sent = (weights, -weights, -2 * weights)
-    fakes, reals, steering = pushed + 0.75 * own[0], -pushed + 0.75 * own[1], own[2]
-    assert discriminator_oddity(sent, (fakes, reals, -2 * fakes)) is None
-    scattered = steering - steering.mean(0)
-    found = discriminator_oddity(sent, (fakes, 2.5 * scattered - pushed, -2 * fakes))
-    assert found.startswith("the cosine of gradients of real images and of fakes came back changed by 0.6")
-    found = discriminator_oddity(sent, (fakes, reals + 1.2 * steering[0], -2 * fakes))
-    assert found.startswith(
-        "the cosine of mean gradients of real images and of fakes came back changed by 0."
-    )
+    stream = torch.Generator().manual_seed(seed)
+    drawn = torch.nn.functional.normalize(torch.randn(4, 32, 500, generator=stream), dim=2)
+    pushed, weights = drawn[0, :1], drawn[1, :1].expand(32, -1)
+    fakes, reals = pushed + 0.75 * drawn[2], -pushed + 0.75 * drawn[3]
+    return (weights, -weights, -2 * weights), (fakes, reals, -2 * fakes)
+
+
+def steering(seed=0):
+    """Gradients of another aim, as wide as one."""
+    stream = torch.Generator().manual_seed(100 + seed)
+    return torch.nn.functional.normalize(torch.randn(32, 500, generator=stream), dim=1)
+
+
+def test_each_real_image_is_pulled_where_fakes_are_pushed_or_its_gradient_is_odd():
+    """Whatever its width, and although their mean over the batch points where it should."""
+    sent, (fakes, reals, again) = of_a_body()
+    assert discriminator_oddity(sent, (fakes, reals, again)) is None
+    scattered = reals.mean(0) + 2.5 * (steering() - steering().mean(0))
+    for steered in (2.5 * steering(), scattered):
+        found = discriminator_oddity(sent, (fakes, steered, again))
+        assert found.startswith("the cosine of gradients of real images and of fakes came back changed by")
+
+
+def found_in(steps, added):
+    """What a check finds in so many steps in which something is added to gradients of real images."""
+    check, found, rest = GradientCheck(), [], (torch.zeros(1),)
+    for number in range(steps):
+        sent, (fakes, reals, again) = of_a_body(number)
+        frames = (rest, rest, sent[:2], rest, sent[2:], rest)
+        answers = (rest, rest, (fakes, reals + added), rest, (again,), rest)
+        found.append(through(check, frames, answers))
+    return found
+
+
+def through(check, frames, answers):
+    """What a check says of a step in which these frames go up and those answers come down."""
+
+    def step():
+        for frame in frames:
+            yield Computed(frame)
+
+    looked_at = check.looked_at(step())
+    next(looked_at)
+    with pytest.raises(StopIteration) as ended:
+        for answer in answers:
+            looked_at.send(answer)
+    return ended.value.value
+
+
+def test_what_is_added_to_honest_gradients_shows_after_some_steps():
+    assert not any(found_in(RECENT_STEPS + 5, added=0))
+    *before, last = found_in(RECENT_STEPS, added=0.8 * steering()[0])
+    assert not any(before)
+    assert last.startswith("the cosine of mean gradients of real images and of fakes came back changed by 0.")
+    assert last.endswith("the median of 25 steps")
 
 
 def test_gradients_that_are_sent_as_zero_say_nothing_and_those_that_become_zero_are_odd():
