@@ -51,13 +51,18 @@ from huscf_flwr.split.exchanges import DISCRIMINATE, DISCRIMINATOR_BACKWARD
 STEPS = 120
 """In which a client is steered; it is the server that says how many a round has."""
 _WIDER = 2.5
-"""Than the honest gradient: less is lost beside those of fakes, more shows by its width alone."""
+"""Than the honest gradient, in its place: less is lost beside those of fakes, more shows by its width."""
+_SHARE = 0.25
+"""Of the honest gradient's width, added to it: so little that a client that looks does not notice it."""
 _SCORED = 10
 """Last batches, whose images are compared with the true ones."""
-_IMAGES = "images of batches, once gradients have steered the discriminator's head"
+_IMAGES = "images of batches, once gradients {} have steered the discriminator's head"
 
 Steer = Callable[[Tensor, Tensor], Tensor]
 """Returns the gradient to send for outputs of real images [B, channels, h, w], given the honest one."""
+
+Way = Callable[[Tensor, Tensor], Tensor]
+"""Returns the gradient to send, given one that steers and the honest one."""
 
 
 class SteeringServer:
@@ -101,24 +106,32 @@ class SteeringServer:
 def steered(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
     """Steer each client after the round that was recorded, and draw the images of its last batches.
 
-    Test images of its domain are the public ones. The client is the method's own, with the run's settings: it
-    may find it odd and leave.
+    It is tried in two ways: by gradients in the place of honest ones, and by some that are added to them.
+    Test images of its domain are the public ones. The client is the method's own, with the run's settings:
+    it may find it odd and leave.
     """
+    ways = {"in the place of honest ones": _replacing, "added to honest ones": _adding}
+    return [_finding(evidence, population, _IMAGES.format(how), way) for how, way in ways.items()]
+
+
+def _finding(evidence: Evidence, population: Population, learns: str, way: Way) -> Finding:
     found: dict[int, Reconstructed] = {}
     reason = ""
     for transcript in evidence.transcripts:
         if has_local_discriminator(model_spec_of(evidence.config), cut_of(transcript.order)):
             reason = NO_ACTIVATIONS
             continue
-        outcome = steer(evidence, population, transcript)
+        outcome = steer(evidence, population, transcript, way)
         if isinstance(outcome, str):
             reason = f"the client leaves {outcome}"
         else:
             found[transcript.client] = outcome
-    return [finding_of_images("A4-gradients", STEERING_SERVER, _IMAGES, found, "unsteered", reason)]
+    return finding_of_images("A4-gradients", STEERING_SERVER, learns, found, "unsteered", reason)
 
 
-def steer(evidence: Evidence, population: Population, transcript: Transcript) -> Reconstructed | str:
+def steer(
+    evidence: Evidence, population: Population, transcript: Transcript, way: Way
+) -> Reconstructed | str:
     """Return what comes of steering a client, or in which step it leaves, and why.
 
     The detail is what the same decoder makes of the client's images before it is steered.
@@ -127,7 +140,11 @@ def steer(evidence: Evidence, population: Population, transcript: Transcript) ->
     member = client_after_round(evidence, population, transcript)
     member.begin(number, _own_blocks(transcript))
     hijack = _prepared(evidence, population, transcript)
-    server = SteeringServer(_bodies(evidence, transcript), transcript.client, _wide(hijack))
+    server = SteeringServer(
+        _bodies(evidence, transcript),
+        transcript.client,
+        lambda outputs, honest: way(hijack.gradient(outputs), honest),
+    )
     session = LockStep(
         server, [[transcript.client]], ledger=Ledger(), steps=STEPS, wire=wire_type_of(config, number)
     )
@@ -152,15 +169,17 @@ def steer(evidence: Evidence, population: Population, transcript: Transcript) ->
     )
 
 
-def _wide(hijack: Hijack) -> Steer:
-    """Return what ``hijack`` steers by, little wider than what is honest."""
+def _replacing(found: Tensor, honest: Tensor) -> Tensor:
+    return _WIDER * _as_wide(found, honest)
 
-    def replaced(outputs: Tensor, honest: Tensor) -> Tensor:
-        found = hijack.gradient(outputs)
-        wider: Tensor = _WIDER * torch.linalg.vector_norm(honest) / torch.linalg.vector_norm(found)
-        return found * wider
 
-    return replaced
+def _adding(found: Tensor, honest: Tensor) -> Tensor:
+    return honest + _SHARE * _as_wide(found, honest)
+
+
+def _as_wide(found: Tensor, honest: Tensor) -> Tensor:
+    scale: Tensor = torch.linalg.vector_norm(honest) / torch.linalg.vector_norm(found)
+    return found * scale
 
 
 def _prepared(evidence: Evidence, population: Population, transcript: Transcript) -> Hijack:

@@ -10,27 +10,30 @@ from huscf_flwr.split.tampering import ODD_STEPS
 from tests.privacy.audited import audited_run
 
 
-def finding(tmp_path, **settings):
+def findings(tmp_path, **settings):
+    """What is found by gradients in the place of honest ones, and by some that are added to them."""
     config = audited_run(tmp_path, **{"cuts.fixed": "1,1,2,1", **settings})
     wanted = Wanted(("A4-gradients",), 1)
     (audited,) = audit_config(
         config, rounds=1, cuts=(), defences=["none"], wanted=wanted, display=NoDisplay()
     )
-    (found,) = audited.findings
-    return found
+    replaced, added = audited.findings
+    return replaced, added
 
 
 @pytest.mark.slow
 def test_gradients_steer_a_client_until_its_images_are_seen(tmp_path):
     """The floor is 3 dB above the mean image; the same decoder has less of a client that is not steered."""
-    found = finding(tmp_path)
-    assert found.value > found.chance + 3
-    assert found.value > found.details["unsteered"] + 2
+    for found in findings(tmp_path):
+        assert found.value > found.chance + 3
+        assert found.value > found.details["unsteered"] + 2
 
 
 @pytest.mark.slow
 def test_a_client_that_looks_at_gradients_leaves_before_step_50(tmp_path):
-    found = finding(tmp_path, **{"privacy.detect_tampering": True})
-    assert found.value is None
-    step = int(re.search(r"the client leaves in step (\d+): client 0: ", found.reason)[1])
+    """What is mostly honest it does not notice; the documentation says so."""
+    replaced, added = findings(tmp_path, **{"privacy.detect_tampering": True})
+    assert replaced.value is None
+    step = int(re.search(r"the client leaves in step (\d+): client 0: ", replaced.reason)[1])
     assert ODD_STEPS < step < 50
+    assert added.value is not None
