@@ -24,16 +24,14 @@ def findings(tmp_path, **settings):
 @pytest.mark.slow
 def test_gradients_steer_a_client_until_its_images_are_seen(tmp_path):
     """The floor is 3 dB above the mean image; the same decoder has less of a client that is not steered."""
-    for found in findings(tmp_path):
-        assert found.value > found.chance + 3
-        assert found.value > found.details["unsteered"] + 2
+    replaced, added = findings(tmp_path)
+    assert min(replaced.value, added.value) > replaced.chance + 3
+    assert replaced.value > replaced.details["unsteered"] + 2
 
 
 @pytest.mark.slow
 def test_a_client_that_looks_at_gradients_leaves_before_step_50(tmp_path):
-    """What is mostly honest it does not notice; the documentation says so."""
-    replaced, added = findings(tmp_path, **{"privacy.detect_tampering": True})
-    assert replaced.value is None
-    step = int(re.search(r"the client leaves in step (\d+): client 0: ", replaced.reason)[1])
-    assert ODD_STEPS < step < 50
-    assert added.value is not None
+    for found in findings(tmp_path, **{"privacy.detect_tampering": True}):
+        assert found.value is None
+        step = int(re.search(r"the client leaves in step (\d+): client 0: ", found.reason)[1])
+        assert ODD_STEPS < step < 50
