@@ -178,7 +178,8 @@ def _pictures_in(place: Path) -> Format | None:
 
 
 def _arrow_in(place: Path) -> Format | None:
-    files = files_of(place)
+    # What save_to_disk has written has such files too.
+    files = [] if is_saved(place) else files_of(place)
     if not files:
         return None
     return replace(

@@ -60,9 +60,14 @@ UNRELATED = {
     "preview/0.png": lambda path: write_pictures(path.parent.parent, OTHER, names=["preview"] * 3),
     "metadata.parquet": lambda path: path.touch(),
 }
+"""By name."""
 
 
-OWN = {("folders of pictures", "preview/0.png"), ("files with MNIST's names", "t10k-labels-idx1-ubyte")}
+OWN = {
+    ("folders of pictures", "preview/0.png"),
+    ("files with MNIST's names", "t10k-labels-idx1-ubyte"),
+    ("a data set of Hugging Face", "metadata.parquet"),
+}
 """What is unrelated to other formats is a part of this one."""
 
 
@@ -81,6 +86,13 @@ def test_nothing_unrelated_hides_a_complete_folder(form, other, tmp_path):
     (note,) = found.notes
     assert "not looked at" in note
     assert named in note
+
+
+def test_the_files_of_one_data_set_are_all_looked_at(tmp_path):
+    huggingface(TRAIN).save_to_disk(str(tmp_path / "place"))
+    found = read_place(tmp_path / "place", Wanted(), split_test=False)
+    assert found.notes == ()
+    assert same(found.train, TRAIN)
 
 
 def test_of_two_complete_sets_it_is_said_which_is_read(tmp_path):

@@ -160,13 +160,16 @@ def test_a_damaged_picture_within_a_data_set_is_named_by_its_place(left, tmp_pat
         read_place(place, Wanted())
 
 
-def test_a_tag_of_a_tiff_that_is_of_another_type_is_named(tmp_path):
-    """Its width is said in a text: Pillow compares it with a number."""
-    pictures("tif", 1)(tmp_path / "x")
+def test_a_tiff_whose_tags_are_damaged_is_named(tmp_path):
+    """That of its pixels' place (273) is a text, which Pillow takes for a number: a `TypeError`."""
+    pictures("tif", 3, exif=turned())(tmp_path / "x")
     path = tmp_path / "x" / "a" / "0.tif"
     content = bytearray(path.read_bytes())
-    (first,) = struct.unpack_from("<I", content, 4)
-    struct.pack_into("<H", content, first + 2 + 2, 2)
+    (tags,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, tags)
+    each = [tags + 2 + 12 * number for number in range(count)]
+    (strips,) = (place for place in each if struct.unpack_from("<H", content, place) == (273,))
+    struct.pack_into("<H", content, strips + 2, 2)
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"0\.tif: .*remove or replace it"):
         read_place(tmp_path / "x", Wanted())
