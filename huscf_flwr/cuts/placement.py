@@ -3,12 +3,13 @@
 A step is a sequence of *turns*. In a turn the server computes, sends to all clients, each computes and
 answers, and the server waits for the slowest of them::
 
-    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k + delays of k)
+    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k + P (p_k + N p_S) + delays of k)
 
 with S and C the operations of server and client, and s and R speeds and links as the latency model has them,
-and one delay of the link for each way on which anything is sent. What is exchanged or computed once a round
-is spread over the round's steps. Splits with a cut of their own for each client are priced by
-``LatencyModel``, whose stages overlap. Both give a ``Price``.
+P numbers that cross packed, which takes p_k at the client, and N times p_S at a server that packs for N
+clients side by side; and one delay of the link for each way on which anything is sent. What is exchanged or
+computed once a round is spread over the round's steps. Splits with a cut of their own for each client are
+priced by ``LatencyModel``, whose stages overlap. Both give a ``Price``.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Turn:
     """What each client computes."""
     up_bytes: float = 0.0
     """What each client sends."""
+    packed_numbers: float = 0.0
+    """Of both, each counted as the part of ``packing_ns`` that both ends compute for it: ``packed``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +134,17 @@ def networks_sent(problem: CutProblem, *networks: NetworkName, every: float = 1)
 def images_bytes(problem: CutProblem, *, gradients: bool = False) -> float:
     """Return the bytes of one batch of images as they cross, or of the ``gradients`` at them."""
     sent = problem.sent.gradient if gradients else problem.sent.activation
-    return sent * problem.batch_size * math.prod(problem.spec.image.shape)
+    return sent * image_numbers(problem)
+
+
+def image_numbers(problem: CutProblem) -> int:
+    """Return the numbers of one batch of images."""
+    return problem.batch_size * math.prod(problem.spec.image.shape)
+
+
+def packed(problem: CutProblem, numbers: float) -> float:
+    """Return ``numbers`` that cross in a session as a turn counts them, by what both ends compute."""
+    return problem.sent.packing * numbers
 
 
 def whole_networks(problem: CutProblem, *, sent: bool) -> Placement:
@@ -149,6 +162,7 @@ def _seconds(turn: Turn, speeds: Speeds) -> float:
         turn.client_gflop / speeds.gflops
         + turn.down_bytes * speeds.download_s_per_byte
         + turn.up_bytes * speeds.upload_s_per_byte
+        + turn.packed_numbers * speeds.packing_s
         + speeds.delay_s * ((turn.down_bytes > 0) + (turn.up_bytes > 0))
     )
     return turn.server_gflop / speeds.server_gflops + float(of_clients.max())

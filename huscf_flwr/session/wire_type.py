@@ -53,6 +53,9 @@ _SMALLEST: Mapping[Role, Form] = {
     "gradient": Form(3, rotated=True),
 }
 
+_PACKING_WORK: Mapping[WirePreset, float] = {"exact": 0.0, "half": 0.25, "small": 1.0, "smallest": 1.0}
+"""What a number takes, packed or unpacked, where ``smallest`` takes 1; measured by ``measure_packing``."""
+
 _UPLOADS: Mapping[WireUploads, Form | None] = {"exact": None, "bfloat16": Form(16), "8-bits": Form(8)}
 
 
@@ -125,7 +128,7 @@ def wire_type(
 
 @dataclass(frozen=True)
 class SentBytes:
-    """Bytes that a number takes that crosses, by what it is: if packed, in a tensor of many."""
+    """What a number takes that crosses: bytes by what it is, if packed, in a tensor of many; and work."""
 
     activation: float = 4
     generated: float = 4
@@ -133,8 +136,8 @@ class SentBytes:
     gradient: float = 4
     upload: float = 4
     """Of a weight that a client sends after a round."""
-    packed: bool = False
-    """Whether both ends compute for it."""
+    packing: float = 0.0
+    """What each end computes for a number in a session, in parts of the ``packing_ns`` of its profile."""
 
 
 def sent_bytes(config: RunConfig) -> SentBytes:
@@ -146,12 +149,12 @@ def sent_bytes(config: RunConfig) -> SentBytes:
 
 def sent_bytes_by(preset: WirePreset, computed: torch.dtype = torch.float32) -> SentBytes:
     """Return how many bytes numbers take that cross in a session by ``preset``, of type ``computed``."""
-    wire = wire_type(preset, computed)
+    wire, work = wire_type(preset, computed), _PACKING_WORK[preset]
     if wire.packing is None:
         same = (wire.sent or computed).itemsize
-        return SentBytes(same, same, same, same)
+        return SentBytes(same, same, same, same, packing=work)
     sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
-    return SentBytes(**sizes, packed=True)
+    return SentBytes(**sizes, packing=work)
 
 
 def upload_form(config: RunConfig) -> Form | None:

@@ -32,7 +32,9 @@ def test_the_error_is_a_share_of_what_was_measured():
 
 def test_every_assignment_is_predicted_and_measured(monkeypatch):
     """The links and the speed of this machine are left out."""
-    monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
+    monkeypatch.setattr(
+        rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps, preset: sum(cuts[0])
+    )
     assignments = varied_assignments(problem_of(1.0))
     rehearsed = rehearsal.rehearse(problem_of(1.0), assignments, steps=1)
     assert {step.name: step.measured_s for step in rehearsed} == {

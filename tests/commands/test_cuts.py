@@ -197,7 +197,9 @@ REHEARSAL = ("cuts", "measure", "--width", 0.02, "--batch-size", 2, "--steps", 1
 @pytest.fixture
 def quickly(monkeypatch):
     """Leave the links and the speed of this machine out: only what the command does is tested."""
-    monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
+    monkeypatch.setattr(
+        rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps, preset: sum(cuts[0])
+    )
 
 
 @pytest.mark.slow
