@@ -39,7 +39,7 @@ def choice_of(config):
 @pytest.mark.parametrize("method", ["huscf", "mdgan", "uagan", "fsgan"])
 @pytest.mark.parametrize(
     ("mbit_per_s", "packing_ns", "preset"),
-    [(0.1, 20, "smallest"), (1e9, 20, "exact"), (10, 1e6, "exact"), (10, 700, "half")],
+    [(0.1, 20, "smallest"), (1e9, 20, "exact"), (10, 1e6, "exact"), (10, 250, "half")],
 )
 def test_a_slow_link_is_worth_packing_for_and_a_fast_one_is_not(
     make, tmp_path, method, mbit_per_s, packing_ns, preset
