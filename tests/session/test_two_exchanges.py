@@ -131,7 +131,7 @@ def test_all_that_crosses_is_counted_and_integers_are_eight_bytes(reference):
 
 
 def test_a_narrower_wire_rounds_numbers_alike_on_every_channel_and_integers_not_at_all(reference):
-    wire = WireType(torch.bfloat16, torch.float64)
+    wire = WireType(torch.float16, torch.float64)
     local, remote, shared = (trained([[0, 2], [1]], channel, wire)[0] for channel in CHANNELS)
     for others in (remote, shared):
         assert all(torch.equal(one, two) for one, two in zip(local, others, strict=True))
@@ -328,7 +328,7 @@ def test_an_executor_with_more_exchanges_than_it_declares_ends_the_session():
 @pytest.mark.parametrize("hosts", [[[0, 1, 2]], [[0, 2], [1]]])
 def test_a_step_may_have_a_single_exchange(channel, hosts):
     """Both ways of the shared memory are used anew in every step, without an exchange in between."""
-    number = Kind("number")
+    number = Kind("number", role="activation")
     only = Exchange(1, "ADD", up=(number,), down=(number,))
     seen = []
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
 from huscf_flwr.cuts.baselines import server_generator_turn
-from huscf_flwr.cuts.placement import way_back_gflop
+from huscf_flwr.cuts.placement import crossing_bytes, way_back_gflop
 from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State
 from huscf_flwr.methods.held_classes import described_by
 from huscf_flwr.methods.label_counts import check_counts
@@ -63,11 +63,10 @@ class UAGAN(ServerGeneratorMethod):
             server_gflop=whole.server_gflop,
             down_bytes=whole.down_bytes,
             client_gflop=whole.client_gflop - back,
-            up_bytes=problem.sent.activation * problem.batch_size,
+            up_bytes=crossing_bytes(problem, 1),
         )
-        second = Turn(
-            down_bytes=problem.sent.gradient * problem.batch_size, client_gflop=back, up_bytes=whole.up_bytes
-        )
+        logits_gradient = crossing_bytes(problem, 1, gradients=True)
+        second = Turn(down_bytes=logits_gradient, client_gflop=back, up_bytes=whole.up_bytes)
         return priced(Placement(step=(first, second)), problem)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:  # noqa: ARG002 - always empty
