@@ -16,6 +16,7 @@ from huscf_flwr.session import (
     SessionError,
     WireType,
     run_steps,
+    wire_type,
 )
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
 from huscf_flwr.soak.faults import MALFORMED, Fault, FaultyChannel
@@ -138,6 +139,17 @@ def test_a_narrower_wire_rounds_numbers_alike_on_every_channel_and_integers_not_
     assert not torch.equal(local[0], reference[0][0])
 
 
+def test_packed_numbers_are_the_same_to_the_bit_on_every_channel(reference):
+    """All samples fill a group, and of the gradients those of client 2."""
+    wire = wire_type("smallest", torch.float64, seed=3, round_number=2)
+    (local, counted, *_), *others = (trained([[0, 2], [1]], channel, wire) for channel in CHANNELS)
+    for tensors, ledger, *_ in others:
+        assert all(torch.equal(one, two) for one, two in zip(local, tensors, strict=True))
+        assert ledger.entries == counted.entries
+    assert not torch.equal(local[0], reference[0][0])
+    assert counted.total(client=2) < reference[1].total(client=2) / 10
+
+
 class Leaves:
     """A channel whose client 1 drops out of the second step, in ``exchange``."""
 
@@ -216,7 +228,7 @@ def in_judge(session):
         ((gradients(1), votes(1).double()), "votes up: torch.float64, expected torch.int64"),
         ((gradients(1).long(), votes(1)), "gradient of samples up: torch.int64, expected torch.float64"),
         ((gradients(1) / 0, votes(1)), "JUDGE up: numbers that are not finite"),
-        ((gradients(0), votes(0)), r"gradient of samples up: shape \(2, 4\), expected \(3, 4\)"),
+        ((gradients(0), votes(0)), r"gradient of samples up: shape \(2, 64\), expected \(3, 64\)"),
         ((gradients(1),), "JUDGE up: 1 tensors, expected 2"),
         ((), "JUDGE up: 0 tensors, expected 2"),
     ],
