@@ -10,9 +10,9 @@ tensor with a base there crosses
 - otherwise all of it as it is: integers, and vectors such as biases and the running statistics of BatchNorm.
   Those are few numbers, and a variance must not come out below zero.
 
-A tensor without a base crosses as it is: where a round's order does not have it. So do the first upload of a
-client that began with weights of its own, the global generators of HFL-GAN if clouds meet every second round
-or less often, and discriminators that MD-GAN swaps as rarely: they came down in an earlier round.
+A tensor without a base, of which the round's order has nothing, crosses as it is: class means, the first
+upload of a client that began with weights of its own, the global generators of HFL-GAN if they are averaged
+every second round or less often, and discriminators that MD-GAN swaps as rarely, which came earlier.
 
 What rounding takes from a difference is the client's *residual*: it stays on the client, and is added to the
 next difference of that tensor (error feedback: F. Seide and others, 1-bit stochastic gradient descent, 2014).

@@ -109,8 +109,8 @@ def test_packed_numbers_are_the_same_to_the_bit_on_every_channel_and_any_hosts(r
             assert torch.equal(remote[name], tensor), name
         assert ledger.entries == local_ledger.entries
     assert any(not torch.equal(tensor, reference[0][name]) for name, tensor in local.items())
-    # The networks are so small that many groups are not full: in float32 it would be 5 and 9 times.
-    assert local_ledger.total() < reference[1].total() / 10
+    # The networks are so small that many tensors do not fill a group, and cross as they are.
+    assert local_ledger.total() < reference[1].total() / 9
 
 
 def test_bfloat16_halves_the_traffic_of_float32_and_keeps_its_weights():
