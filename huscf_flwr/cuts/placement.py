@@ -24,8 +24,9 @@ from huscf_flwr.cuts.costs import ModelCosts, block_costs
 from huscf_flwr.cuts.part_times import Speeds
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.models import NETWORKS, Cut, NetworkName
+from huscf_flwr.session.packing import ROTATED_GROUP, ROUNDED_GROUP
 
-_BYTES_PER_PARAMETER = 4
+_BYTES_PER_NUMBER = 4
 _FLOP_IN_A_GFLOP = 1e9
 
 
@@ -122,19 +123,32 @@ def network_bytes(problem: CutProblem, *networks: NetworkName, up: bool = False)
     """
     named = networks or NETWORKS
     parameters = sum(float(problem.costs.network(name).parameters.sum()) for name in named)
-    return (problem.sent.upload if up else _BYTES_PER_PARAMETER) * parameters
+    return (problem.sent.upload if up else _BYTES_PER_NUMBER) * parameters
 
 
 def networks_sent(problem: CutProblem, *networks: NetworkName, every: float = 1) -> Turn:
-    """Return what it takes to send ``networks`` down, and up again, once in ``every`` rounds."""
-    down, up = (network_bytes(problem, *networks, up=up) / every for up in (False, True))
+    """Return what it takes to send ``networks`` down, and up again, once in ``every`` rounds.
+
+    What came down in an earlier round is not what an upload may differ from: it goes up as it is.
+    """
+    down, up = (network_bytes(problem, *networks, up=up and every == 1) / every for up in (False, True))
     return Turn(down_bytes=down, up_bytes=up)
 
 
 def images_bytes(problem: CutProblem, *, gradients: bool = False) -> float:
     """Return the bytes of one batch of images as they cross, or of the ``gradients`` at them."""
-    sent = problem.sent.gradient if gradients else problem.sent.activation
-    return sent * image_numbers(problem)
+    return crossing_bytes(problem, math.prod(problem.spec.image.shape), gradients=gradients)
+
+
+def crossing_bytes(problem: CutProblem, numbers: int, *, gradients: bool = False) -> float:
+    """Return the bytes of a batch of so many ``numbers`` a sample, activations or ``gradients``.
+
+    Where numbers are packed, a batch that does not fill a group is not: see ``WireType.form``.
+    """
+    count = problem.batch_size * numbers
+    if problem.sent.grouped and count < (ROTATED_GROUP if gradients else ROUNDED_GROUP):
+        return count * _BYTES_PER_NUMBER
+    return count * (problem.sent.gradient if gradients else problem.sent.activation)
 
 
 def image_numbers(problem: CutProblem) -> int:

@@ -75,7 +75,7 @@ def test_clients_without_a_device_are_as_fast_as_this_machine():
 def test_a_link_carries_what_is_sent_not_what_is_computed():
     clock = Clock()
     timer = EmulatedTimer(
-        {0: EmulatedDevice(1.0, 0.5, 0.25)}, clock, clock.sleep, WireType(torch.bfloat16, torch.float32)
+        {0: EmulatedDevice(1.0, 0.5, 0.25)}, clock, clock.sleep, WireType(torch.float16, torch.float32)
     )
     channel = SlowChannel(clock, 0.0, ANSWER)
     for _ in range(2):
