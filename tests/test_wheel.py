@@ -107,6 +107,7 @@ def test_a_run_from_the_wheel_trains_in_an_empty_folder(wheel, tmp_path):
         "data.scenario": "two-domains-iid",
         "data.domains": "digits,letters",
         "data.root": write_domains(images),
+        "compute.threads": 1,
         **UNJUDGED,
     }
     given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
