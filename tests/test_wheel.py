@@ -1,5 +1,6 @@
 """The wheel, which is all that a machine without a copy of this repository has."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.run.builders import UNJUDGED, write_domains
 from tests.without_extras import PROJECT, ROOT
 
 PACKAGES = ("huscf_flwr", "strategies", "client_apps", "server_app")
@@ -85,3 +87,40 @@ def test_what_is_installed_from_the_wheel_is_launched_without_a_checkout(wheel, 
     assert carried["config"]["name"] == "demo"
     assert carried["components"] == {"serverapp": "server_app:app", "clientapp": "client_apps:app"}
     assert not Path(app).exists()
+
+
+_COMMAND = "import huscf_flwr; print(huscf_flwr.__file__); from huscf_flwr.commands.main import app; app()"
+
+
+@pytest.mark.slow
+def test_a_run_from_the_wheel_trains_in_an_empty_folder(wheel, tmp_path):
+    place, empty, images = (tmp_path / name for name in ("installed", "empty", "images"))
+    wheel.extractall(place)
+    empty.mkdir()
+    settings = {
+        "name": "small",
+        "rounds": 1,
+        "local_epochs": 1,
+        "clients": 2,
+        "batch_size": 8,
+        "model.width": 0.03,
+        "data.scenario": "two-domains-iid",
+        "data.domains": "digits,letters",
+        "data.root": write_domains(images),
+        "compute.threads": 1,
+        **UNJUDGED,
+    }
+    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMAND, "run", "demo", "--engine", "local", *given],
+        cwd=empty,
+        env={"PYTHONPATH": str(place), "HOME": str(empty)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith(str(place))
+    (line,) = (empty / "runs" / "small" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["round"] == 1
+    assert list((empty / "runs" / "small" / "generators").glob("*.safetensors"))

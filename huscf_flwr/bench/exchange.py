@@ -49,7 +49,8 @@ class Traffic:
     seconds: float
     """Median."""
     core_seconds: float
-    """Of this process, the mean: of the executor's end, and with the local channel of both."""
+    """Of this process, the mean of the steps that count: of the executor's end, and with the local channel of
+    both."""
 
     @property
     def megabytes_per_second(self) -> float:
@@ -60,28 +61,27 @@ class Traffic:
 def time_exchange(
     channel: str, spec: ModelSpec, cuts: Mapping[int, Cut], batch_size: int, preset: WirePreset, steps: int
 ) -> Traffic:
-    """Time ``steps`` steps in which all clients of one host exchange their frames."""
-    ledger = Ledger()
+    """Time ``steps`` steps in which all clients of one host exchange their frames, after one to warm up."""
+    ledger, core_seconds = Ledger(), [time.process_time()]
     session = LockStep(
         _EchoingExecutor(spec, cuts, batch_size),
         [list(cuts)],
         ledger=ledger,
         steps=_WARM_UP + steps,
         largest_batch=batch_size,
+        progress=lambda _: core_seconds.append(time.process_time()),
         wire=wire_type(preset),
     )
-    before = time.process_time()
     if channel == "local":
         send_steps(LocalChannel(session), spec, cuts, batch_size, _WARM_UP + steps)
     else:
         _send_from_a_process(session, spec, cuts, batch_size, preset, share_memory=channel == "shared-memory")
-    steps_taken = _WARM_UP + steps
     return Traffic(
         channel,
         preset,
-        ledger.total() // steps_taken,
+        ledger.total() // (_WARM_UP + steps),
         median(session.step_seconds[_WARM_UP:]),
-        (time.process_time() - before) / steps_taken,
+        (core_seconds[-1] - core_seconds[_WARM_UP]) / steps,
     )
 
 

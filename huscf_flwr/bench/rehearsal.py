@@ -16,14 +16,22 @@ from dataclasses import dataclass, replace
 import torch
 
 from huscf_flwr.bench.mixed_cuts import extreme_cuts
+from huscf_flwr.config import WirePreset
 from huscf_flwr.cuts.block_times import timed_costs
-from huscf_flwr.cuts.measure import measure_speed
+from huscf_flwr.cuts.measure import measure_packing, measure_speed
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.cuts.solvers import ExactSolver
 from huscf_flwr.models import Cut
 from huscf_flwr.run.host_timer import emulated
 from huscf_flwr.seeding import torch_stream
-from huscf_flwr.session import EmulatedTimer, Ledger, LocalChannel, LockStep, run_steps
+from huscf_flwr.session import (
+    EmulatedTimer,
+    Ledger,
+    LocalChannel,
+    LockStep,
+    run_steps,
+    wire_type,
+)
 from huscf_flwr.split import HostedClient, SplitClient, SplitExecutor, noise_batch
 
 _WARM_UP_STEPS = 1
@@ -59,22 +67,29 @@ def varied_assignments(problem: CutProblem) -> dict[str, tuple[Cut, ...]]:
 
 
 def rehearse(
-    problem: CutProblem, assignments: Mapping[str, Sequence[Cut]], *, steps: int
+    problem: CutProblem,
+    assignments: Mapping[str, Sequence[Cut]],
+    *,
+    steps: int,
+    preset: WirePreset = "exact",
 ) -> tuple[RehearsedStep, ...]:
     """Predict and measure a step of ``problem`` with each of the assignments, one cut for every client.
 
     The server of the problem gives its link only: its speed is that of this machine, as measured. Everything
-    runs on one thread: how long a second one takes to join in varies, and would be stretched.
+    runs on one thread: how long a second one takes to join in varies, and would be stretched. Numbers cross
+    by ``preset``, as ``problem.sent`` has it.
     """
     with _one_thread():
-        return _rehearse(problem, assignments, steps)
+        return _rehearse(problem, assignments, steps, preset)
 
 
 def _rehearse(
-    problem: CutProblem, assignments: Mapping[str, Sequence[Cut]], steps: int
+    problem: CutProblem, assignments: Mapping[str, Sequence[Cut]], steps: int, preset: WirePreset
 ) -> tuple[RehearsedStep, ...]:
     gflops = measure_speed(problem.spec, batch_size=problem.batch_size, rule=problem.flops).model_gflops
-    here = replace(problem, server=problem.server.model_copy(update={"gflops": gflops}))
+    # Whatever a client is waited for, what it packs is really packed here too, at both ends.
+    speed_here = {"gflops": gflops, "packing_ns": 2 * measure_packing()}
+    here = replace(problem, server=problem.server.model_copy(update=speed_here))
     predicted: dict[str, list[float]] = {name: [] for name in assignments}
     measured: dict[str, list[float]] = {name: [] for name in assignments}
     for _ in range(_PASSES):
@@ -82,7 +97,8 @@ def _rehearse(
             # Machines are not equally fast at all times: blocks are timed beside the steps that they predict.
             costs = timed_costs(problem.spec, problem.batch_size, here.costs, gflops)
             predicted[name].append(replace(here, timed=costs).latency(cuts))
-            measured[name].append(measured_step_seconds(here, cuts, gflops, math.ceil(steps / _PASSES)))
+            timed = measured_step_seconds(here, cuts, gflops, math.ceil(steps / _PASSES), preset)
+            measured[name].append(timed)
     return tuple(
         RehearsedStep(
             name, here.latency(cuts), statistics.median(predicted[name]), statistics.median(measured[name])
@@ -91,17 +107,21 @@ def _rehearse(
     )
 
 
-def measured_step_seconds(problem: CutProblem, cuts: Sequence[Cut], gflops_here: float, steps: int) -> float:
+def measured_step_seconds(
+    problem: CutProblem, cuts: Sequence[Cut], gflops_here: float, steps: int, preset: WirePreset = "exact"
+) -> float:
     """Return the median seconds of a step with emulated devices, on a machine with ``gflops_here``."""
     clients = range(len(cuts))
     executor = SplitExecutor(problem.spec, dict(enumerate(cuts)), seed=0)
-    session = LockStep(executor, [list(clients)], ledger=Ledger(), steps=_WARM_UP_STEPS + steps)
+    wire, steps_taken = wire_type(preset), _WARM_UP_STEPS + steps
+    session = LockStep(executor, [list(clients)], ledger=Ledger(), steps=steps_taken, wire=wire)
     members = [
         _hosted(SplitClient(client, problem.spec, cuts[client], seed=0), problem.batch_size)
         for client in clients
     ]
-    timer = EmulatedTimer(emulated(dict(enumerate(problem.devices)), problem.server, gflops_here))
-    run_steps(members, LocalChannel(session), _WARM_UP_STEPS + steps, timer)
+    profiles = dict(enumerate(problem.devices))
+    devices = emulated(profiles, problem.server, gflops_here, problem.sent.packing)
+    run_steps(members, LocalChannel(session), steps_taken, EmulatedTimer(devices, wire=wire))
     return statistics.median(session.step_seconds[_WARM_UP_STEPS:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -182,19 +183,25 @@ def measure_command(
     width: Width = 0.25,
     batch_size: BatchSize = 16,
     steps: Annotated[int, typer.Option("--steps", min=1, help="steps to time for each assignment")] = 6,
+    preset: Annotated[
+        str, typer.Option("--preset", help=f"how numbers cross: {', '.join(PRESETS)}; see wire.preset")
+    ] = "exact",
     output: OutputFormat = Format.TABLE,
     plot: Annotated[Path | None, typer.Option("--plot", help="draw predicted against measured here")] = None,
 ) -> None:
     """Run steps of the real split engine with emulated devices, and compare them with the prediction.
 
-    Computation is stretched to the speed of each profile and bytes wait for its link. Choose devices that
+    Computation is stretched to the speed of each profile, and bytes wait for its link and as long as it would
+    pack them. Choose devices that
     are slower than this machine: it computes for all of them, one after the other.
     """
     with errors_as_messages():
         profiles = load_devices(devices)
         dealt = deal(profiles.devices, len(profiles.devices) if clients is None else clients)
-        problem = CutProblem(load_model_spec(model, width), dealt, profiles.server, batch_size)
-        rehearsed = rehearse(problem, varied_assignments(problem), steps=steps)
+        crossing = _preset_named(preset, PRESETS)
+        spec, sent = load_model_spec(model, width), sent_bytes_by(crossing)
+        problem = CutProblem(spec, dealt, profiles.server, batch_size, sent=sent)
+        rehearsed = rehearse(problem, varied_assignments(problem), steps=steps, preset=crossing)
         if plot is not None:
             draw_predictions(rehearsed, plot)
     if output is Format.JSON:
@@ -224,10 +231,14 @@ def _preset(name: str, problem: CutProblem, solver: CutSolver, seed: int) -> Pre
 
     if name == "auto":
         return choose_preset(step_seconds)
+    return PresetChoice(_preset_named(name, ("auto", *PRESETS)), {})
+
+
+def _preset_named(name: str, choices: Sequence[str]) -> WirePreset:
     for preset in PRESETS:
         if preset == name:
-            return PresetChoice(preset, {})
-    raise ValueError(f"--preset is '{name}'; choose one of auto, {', '.join(PRESETS)}")
+            return preset
+    raise ValueError(f"--preset is '{name}'; choose one of {', '.join(choices)}")
 
 
 def _solver(name: str, cut: str, problem: CutProblem) -> CutSolver:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from huscf_flwr.cuts.placement import Placement, Turn, images_bytes, network_gflop, priced, whole_networks
+from huscf_flwr.cuts.placement import (
+    Placement,
+    Turn,
+    image_numbers,
+    images_bytes,
+    network_gflop,
+    packed,
+    priced,
+    whole_networks,
+)
 from huscf_flwr.cuts.problem import CutProblem
 
 
@@ -34,4 +43,5 @@ def server_generator_turn(problem: CutProblem, generator_batches: int, *, batche
         down_bytes=batches_down * images_bytes(problem),
         client_gflop=network_gflop(problem, "discriminator"),
         up_bytes=images_bytes(problem, gradients=True),
+        packed_numbers=packed(problem, (batches_down + 1) * image_numbers(problem)),
     )

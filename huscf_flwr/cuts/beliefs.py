@@ -3,7 +3,8 @@
 What is measured in a round gives the profile under which the latency model would have given those times: the
 operations of the client's cut over its seconds of computation, and the bytes that its cut sends over its
 seconds of transfer. A cut sends as many bytes up as down, and only the time of both together can be measured,
-so the declared ratio of the two speeds stays, and so does the declared delay of the link, which is taken off.
+so the declared ratio of the two speeds stays, and so do the declared delay of the link and what both ends
+need to pack, which is timed with the transfer and taken off.
 Averages are taken over seconds per unit of work, which is what is measured: of a device that becomes ten
 times slower, most is believed at once.
 """
@@ -56,16 +57,17 @@ class Beliefs:
         """
         if not times:
             return self
+        gflop = sum(server_gflop(problem.costs, cuts[client]) for client in times)
+        server = self._learned_server(gflop, server_s, weight if self.rounds else 1.0)
+        server_packing_s = len(times) * server.packing_s
         unmeasured = self.unmeasured if self.rounds else frozenset(self.devices)
         weights = {client: 1.0 if client in unmeasured else weight for client in times}
         learned = {
             client: self._learned_device(
-                problem, self.devices[client], cuts[client], of_step, weights[client]
+                problem, self.devices[client], cuts[client], of_step, weights[client], server_packing_s
             )
             for client, of_step in times.items()
         }
-        gflop = sum(server_gflop(problem.costs, cuts[client]) for client in times)
-        server = self._learned_server(gflop, server_s, weight if self.rounds else 1.0)
         return Beliefs({**self.devices, **learned}, server, self.rounds + 1, unmeasured.difference(times))
 
     def _learned_server(self, gflop: float, seconds: float, weight: float) -> Server:
@@ -73,19 +75,27 @@ class Beliefs:
         return self.server.model_copy(update={"gflops": 1 / _blend(1 / self.server.gflops, measured, weight)})
 
     def _learned_device(
-        self, problem: CutProblem, device: Device, cut: Cut, times: StepTimes, weight: float
+        self,
+        problem: CutProblem,
+        device: Device,
+        cut: Cut,
+        times: StepTimes,
+        weight: float,
+        server_packing_s: float,
     ) -> Device:
         demands, place = problem.demands, problem.cuts.index(cut)
         compute = max(times.compute_s, _LEAST_SECONDS) / demands.gflop[place]
+        gflops = float(1 / _blend(1 / device.gflops, compute, weight))
+        device = device.model_copy(update={"gflops": gflops})
         one_way_bytes = demands.megabytes[place] * 1e6 / 2
         delays_s = _one_way_delays(problem) * device.delay_ms / 1e3
-        transfer = max(times.transfer_s - delays_s, _LEAST_SECONDS) / one_way_bytes
+        packing_s = demands.packed_numbers[place] * (device.packing_s + server_packing_s)
+        transfer = max(times.transfer_s - delays_s - packing_s, _LEAST_SECONDS) / one_way_bytes
         down_bytes_per_s = min(device.download_bytes_per_s, self.server.bytes_per_s)
         believed = 1 / device.upload_bytes_per_s + 1 / down_bytes_per_s
         slower = _blend(believed, transfer, weight) / believed
         return device.model_copy(
             update={
-                "gflops": float(1 / _blend(1 / device.gflops, compute, weight)),
                 "mbit_per_s": float(device.mbit_per_s / slower),
                 "download_mbit_per_s": float(down_bytes_per_s / _MBIT / slower),
             }

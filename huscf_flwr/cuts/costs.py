@@ -92,7 +92,8 @@ class NetworkCosts:
     backward_bytes: Floats
     """What crosses behind a block on the way back."""
     packed_numbers: Floats
-    """Numbers that cross behind a block on either way, and that both ends compute for; 0 without."""
+    """Numbers that cross behind a block on either way, each counted as the part of ``packing_ns`` that both
+    ends compute for it."""
     parameters: Floats
     kept_bytes: Floats
     """Memory of what a client keeps for its way back."""
@@ -167,9 +168,9 @@ def step_costs(
     discriminator = block_costs(spec, "discriminator", batch_size, rule)
     make = _paper_step if rule == "paper" else _exact_step
     # The fakes that cross once more differ little from what they were.
-    crossing = _Crossing(2 * sent.activation + sent.repeated, 3 * sent.gradient, 3 * sent.packed)
+    crossing = _Crossing(2 * sent.activation + sent.repeated, 3 * sent.gradient, 3 * sent.packing)
     return ModelCosts(
-        make(generator, _ONE_PASS, _Crossing(sent.generated, sent.gradient, int(sent.packed))),
+        make(generator, _ONE_PASS, _Crossing(sent.generated, sent.gradient, sent.packing)),
         _with_work_beside(make(discriminator, work, crossing), work),
     )
 
@@ -191,8 +192,8 @@ class _Crossing:
 
     forward: float
     backward: float
-    packed: int
-    """Times that a number is packed."""
+    packed: float
+    """How often a number is packed, in parts of ``packing_ns``."""
 
 
 def _paper_step(blocks: tuple[BlockCost, ...], work: DiscriminatorWork, crossing: _Crossing) -> NetworkCosts:

@@ -56,6 +56,7 @@ from huscf_flwr.models import NETWORKS, Cut, ModelSpec, NetworkName, largest_cut
 Integers = NDArray[np.integer]
 
 _VALUES_AT_ONCE = 4_000_000
+_BYTES_PER_WEIGHT = 4
 _FORWARD, _BACKWARD = 0, 1
 
 
@@ -110,9 +111,13 @@ class LatencyModel:
         *,
         weights: Integers | None = None,
         options: LatencyOptions | None = None,
+        upload_bytes: float = _BYTES_PER_WEIGHT,
         local_discriminator: bool = False,
     ) -> None:
-        """Tabulate the times of every row, part and depth."""
+        """Tabulate the times of every row, part and depth.
+
+        A weight of a segment takes ``upload_bytes`` when it goes up after a round.
+        """
         self.local_discriminator = local_discriminator
         self.least = smallest_cut(spec, local_discriminator=local_discriminator)
         self.options = options or LatencyOptions()
@@ -122,6 +127,8 @@ class LatencyModel:
         self.speeds = Speeds.of(
             self.devices, server, self.clients, server_link_shared=self.options.server_link_shared
         )
+        down, up = self.speeds.download_s_per_byte, self.speeds.upload_s_per_byte
+        self._round_trip_s = _BYTES_PER_WEIGHT * down + upload_bytes * up
         largest = largest_cut(spec, local_discriminator=local_discriminator)
         self.parts = tuple(
             part_times(name, costs, self.speeds, range(least, most + 1))
@@ -196,11 +203,17 @@ class LatencyModel:
         return self._round_transfers(np.repeat(cut_table[:, None], len(self.devices), axis=1)).T
 
     def client_seconds(self, cuts: Sequence[Cut]) -> tuple[Floats, Floats]:
-        """Return each row's arithmetic [rows] and transfers [rows] of one step, waiting left out."""
+        """Return each row's arithmetic [rows] and transfers [rows] of one step, waiting left out.
+
+        Packing is part of the transfers, at both ends, as it is where a host times its exchanges.
+        """
         depths = np.array(cuts, dtype=np.int64) - np.array(self.least)
         rows = np.arange(len(self.devices))
         compute = sum(part.compute_s[:, rows, depths[:, i]].sum(axis=0) for i, part in enumerate(self.parts))
-        link = sum(part.link_s[:, rows, depths[:, i]].sum(axis=0) for i, part in enumerate(self.parts))
+        link = sum(
+            part.link_s[:, rows, depths[:, i]].sum(axis=0) + 2 * part.packing_s[rows, depths[:, i]]
+            for i, part in enumerate(self.parts)
+        )
         return np.asarray(compute), np.asarray(link)
 
     def _stage(self, part: int, direction: int, assignment: Integers) -> Stage:
@@ -219,15 +232,14 @@ class LatencyModel:
     def _round_transfers(self, cuts: Integers) -> Floats:
         """Return [P, rows]: a step's share of the transfer of each client's segments once a round."""
         assert self.options.steps_per_round is not None
-        sizes = self._segment_bytes(cuts)
-        return sizes * self.speeds.round_trip_s_per_byte / self.options.steps_per_round
+        return self._segment_weights(cuts) * self._round_trip_s / self.options.steps_per_round
 
-    def _segment_bytes(self, cuts: Integers) -> Floats:
-        """Return [...]: bytes of the weights that a client with each of ``cuts`` [..., 4] keeps."""
-        sizes = np.zeros(cuts.shape[:-1])
+    def _segment_weights(self, cuts: Integers) -> Floats:
+        """Return [...]: how many weights a client with each of ``cuts`` [..., 4] keeps."""
+        weights = np.zeros(cuts.shape[:-1])
         for index, part in enumerate(self.parts):
-            sizes += part.segment_bytes[cuts[..., index] - self.least[index]]
-        return sizes
+            weights += part.segment_weights[cuts[..., index] - self.least[index]]
+        return weights
 
     def _middle_seconds(
         self, spec: ModelSpec, costs: ModelCosts, network: NetworkName

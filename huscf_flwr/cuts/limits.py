@@ -30,6 +30,8 @@ class CutDemands:
     memory_mib: Floats
     gflop: Floats
     megabytes: Floats
+    packed_numbers: Floats
+    """In both directions, each counted as the part of ``packing_ns`` that both ends compute for it."""
     discriminator_head: Floats
 
     def energy_joule(self, device: Device) -> Floats:
@@ -91,20 +93,21 @@ def cut_demands(spec: ModelSpec, costs: ModelCosts, *, local_discriminator: bool
     own needs and the images are left out.
     """
     cuts = legal_cuts(spec, local_discriminator=local_discriminator)
-    demands = np.zeros((3, len(cuts)))
+    demands = np.zeros((4, len(cuts)))
     for column, cut in enumerate(cuts):
         for network in NETWORKS:
             of_network = costs.network(network)
             demands[:, column] += _of_network(of_network, cut.head(network), cut.tail(network))
     heads = np.array([cut.discriminator_head for cut in cuts], dtype=np.float64)
-    return CutDemands(cuts, demands[0] / _MIB, demands[1], demands[2] / 1e6, heads)
+    return CutDemands(cuts, demands[0] / _MIB, demands[1], demands[2] / 1e6, demands[3], heads)
 
 
 def _of_network(costs: NetworkCosts, head: int, tail: int) -> Floats:
-    """Return bytes of memory, GFLOP, and bytes that cross in both directions."""
+    """Return bytes of memory, GFLOP, and of what crosses in both directions bytes and packed numbers."""
     kept = costs.kept(head, tail)
     memory = _BYTES_PER_TRAINED_PARAMETER * costs.parameters[kept].sum() + costs.kept_bytes[kept].sum()
     gflop = (costs.client_forward_gflop + costs.client_backward_gflop)[kept].sum()
-    both_ways = edges(costs.forward_bytes + costs.backward_bytes)
-    crossing = both_ways[head] + both_ways[len(costs.parameters) - tail]
-    return np.array([memory, gflop, crossing])
+    both_ways = (costs.forward_bytes + costs.backward_bytes, 2 * costs.packed_numbers)
+    cuts_at = [head, len(costs.parameters) - tail]
+    crossing = [edges(each)[cuts_at].sum() for each in both_ways]
+    return np.array([memory, gflop, *crossing])

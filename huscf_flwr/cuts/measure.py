@@ -64,7 +64,8 @@ def measure_packing(repetitions: int = 5, clock: Clock = time.perf_counter) -> f
     numbers = torch.randn(_PACKED_NUMBERS, generator=torch_stream(0, "measure", "packing"))
     wire = wire_type("smallest")
     roles: tuple[Role, ...] = get_args(Role)
-    forms = [form for role in roles if (form := wire.form(Kind("number", role=role))) is not None]
+    kinds = [Kind("number", role=role) for role in roles]
+    forms = [form for kind in kinds if (form := wire.form(kind, len(numbers))) is not None]
 
     def work() -> None:
         for form in forms:

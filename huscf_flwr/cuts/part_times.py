@@ -15,8 +15,6 @@ from huscf_flwr.cuts.costs import Floats, ModelCosts, NetworkCosts, edges
 from huscf_flwr.cuts.devices import Device, Server
 from huscf_flwr.models import NetworkName
 
-_BYTES_PER_PARAMETER = 4
-
 EXCHANGES: Mapping[NetworkName, int] = {"generator": 1, "discriminator": 2}
 """In how many exchanges of a step a network is passed forward, and as often back.
 
@@ -35,9 +33,7 @@ class Speeds:
     """Of a byte, one way."""
     server_gflops: float
     packing_s: Floats
-    """To pack or unpack a number."""
-    server_packing_s: float
-    """The server's, to pack or unpack a number for each client."""
+    """To pack or unpack a number at both ends: the device's time, and the server's for each client."""
 
     @classmethod
     def of(
@@ -54,15 +50,9 @@ class Speeds:
         if server_link_shared:
             upload = np.minimum(upload, served)
         gflops = np.array([device.gflops for device in devices])
-        packing = np.array([device.packing_ns for device in devices]) / 1e9
+        packing = np.array([device.packing_s for device in devices]) + clients * server.packing_s
         delay = np.array([device.delay_ms for device in devices]) / 1e3
-        server_packing = clients * server.packing_ns / 1e9
-        return cls(gflops, 1 / upload, 1 / download, delay, server.gflops, packing, server_packing)
-
-    @property
-    def round_trip_s_per_byte(self) -> Floats:
-        """[rows]: one byte down and up again."""
-        return self.upload_s_per_byte + self.download_s_per_byte
+        return cls(gflops, 1 / upload, 1 / download, delay, server.gflops, packing)
 
 
 @dataclass(frozen=True)
@@ -75,21 +65,21 @@ class PartTimes:
     """[2, rows, depths]: a client's arithmetic."""
     link_s: Floats
     """[2, rows, depths]: a client's transfer, the delays of its link included."""
-    server_packing_s: Floats
-    """[depths]: the server, to pack or unpack what crosses in a stage, if all clients had this depth."""
+    packing_s: Floats
+    """[rows, depths]: what crosses in a stage packed and unpacked, if all clients had this depth."""
     server_s: Floats
     """[2, depths - 1]: the server, for one client's batch in each movable block, outermost first."""
-    segment_bytes: Floats
-    """[depths]: weights that the client keeps."""
+    segment_weights: Floats
+    """[depths]: how many the client keeps."""
 
     @property
     def depths(self) -> int:
         """Number of choices: one more than there are movable blocks."""
-        return len(self.segment_bytes)
+        return len(self.segment_weights)
 
     def client_s(self) -> Floats:
         """Return [2, rows, depths]: until what a client sends is there, or what it is sent has been used."""
-        return self.compute_s + self.link_s + self.server_packing_s
+        return self.compute_s + self.link_s + self.packing_s
 
 
 def part_times(name: str, costs: ModelCosts, speeds: Speeds, kept: range) -> PartTimes:
@@ -125,11 +115,11 @@ def _tabulate(name: str, costs: NetworkCosts, speeds: Speeds, kept: range, excha
     delays = exchanges * speeds.delay_s[:, None] * (crossing > 0)
     return PartTimes(
         name,
-        compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None] + speeds.packing_s[:, None] * packed,
+        compute_s=kept_gflop[:, None, :] / speeds.gflops[None, :, None],
         link_s=np.stack(directions)[:, :, None] * crossing + delays,
-        server_packing_s=speeds.server_packing_s * packed,
+        packing_s=speeds.packing_s[:, None] * packed,
         server_s=server[:, kept.start : kept.stop - 1] / speeds.server_gflops,
-        segment_bytes=_BYTES_PER_PARAMETER * _sums(costs.parameters[inwards])[choices],
+        segment_weights=_sums(costs.parameters[inwards])[choices],
     )
 
 

@@ -3,12 +3,13 @@
 A step is a sequence of *turns*. In a turn the server computes, sends to all clients, each computes and
 answers, and the server waits for the slowest of them::
 
-    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k + delays of k)
+    turn = S / s_S + max_k (down / R_down,k + C / s_k + up / R_up,k + P (p_k + N p_S) + delays of k)
 
 with S and C the operations of server and client, and s and R speeds and links as the latency model has them,
-and one delay of the link for each way on which anything is sent. What is exchanged or computed once a round
-is spread over the round's steps. Splits with a cut of their own for each client are priced by
-``LatencyModel``, whose stages overlap. Both give a ``Price``.
+P numbers that cross packed, which takes p_k at the client, and N times p_S at a server that packs for N
+clients side by side; and one delay of the link for each way on which anything is sent. What is exchanged or
+computed once a round is spread over the round's steps. Splits with a cut of their own for each client are
+priced by ``LatencyModel``, whose stages overlap. Both give a ``Price``.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from huscf_flwr.cuts.costs import ModelCosts, block_costs
 from huscf_flwr.cuts.part_times import Speeds
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.models import NETWORKS, Cut, NetworkName
+from huscf_flwr.session.packing import ROTATED_GROUP, ROUNDED_GROUP
 
-_BYTES_PER_PARAMETER = 4
+_BYTES_PER_NUMBER = 4
 _FLOP_IN_A_GFLOP = 1e9
 
 
@@ -40,6 +42,8 @@ class Turn:
     """What each client computes."""
     up_bytes: float = 0.0
     """What each client sends."""
+    packed_numbers: float = 0.0
+    """Of both, each counted as the part of ``packing_ns`` that both ends compute for it: ``packed``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,19 +123,42 @@ def network_bytes(problem: CutProblem, *networks: NetworkName, up: bool = False)
     """
     named = networks or NETWORKS
     parameters = sum(float(problem.costs.network(name).parameters.sum()) for name in named)
-    return (problem.sent.upload if up else _BYTES_PER_PARAMETER) * parameters
+    return (problem.sent.upload if up else _BYTES_PER_NUMBER) * parameters
 
 
 def networks_sent(problem: CutProblem, *networks: NetworkName, every: float = 1) -> Turn:
-    """Return what it takes to send ``networks`` down, and up again, once in ``every`` rounds."""
-    down, up = (network_bytes(problem, *networks, up=up) / every for up in (False, True))
+    """Return what it takes to send ``networks`` down, and up again, once in ``every`` rounds.
+
+    What came down in an earlier round is not what an upload may differ from: it goes up as it is.
+    """
+    down, up = (network_bytes(problem, *networks, up=up and every == 1) / every for up in (False, True))
     return Turn(down_bytes=down, up_bytes=up)
 
 
 def images_bytes(problem: CutProblem, *, gradients: bool = False) -> float:
     """Return the bytes of one batch of images as they cross, or of the ``gradients`` at them."""
-    sent = problem.sent.gradient if gradients else problem.sent.activation
-    return sent * problem.batch_size * math.prod(problem.spec.image.shape)
+    return crossing_bytes(problem, math.prod(problem.spec.image.shape), gradients=gradients)
+
+
+def crossing_bytes(problem: CutProblem, numbers: int, *, gradients: bool = False) -> float:
+    """Return the bytes of a batch of so many ``numbers`` a sample, activations or ``gradients``.
+
+    Where numbers are packed, a batch that does not fill a group is not: see ``WireType.form``.
+    """
+    count = problem.batch_size * numbers
+    if problem.sent.grouped and count < (ROTATED_GROUP if gradients else ROUNDED_GROUP):
+        return count * _BYTES_PER_NUMBER
+    return count * (problem.sent.gradient if gradients else problem.sent.activation)
+
+
+def image_numbers(problem: CutProblem) -> int:
+    """Return the numbers of one batch of images."""
+    return problem.batch_size * math.prod(problem.spec.image.shape)
+
+
+def packed(problem: CutProblem, numbers: float) -> float:
+    """Return ``numbers`` that cross in a session as a turn counts them, by what both ends compute."""
+    return problem.sent.packing * numbers
 
 
 def whole_networks(problem: CutProblem, *, sent: bool) -> Placement:
@@ -149,6 +176,7 @@ def _seconds(turn: Turn, speeds: Speeds) -> float:
         turn.client_gflop / speeds.gflops
         + turn.down_bytes * speeds.download_s_per_byte
         + turn.up_bytes * speeds.upload_s_per_byte
+        + turn.packed_numbers * speeds.packing_s
         + speeds.delay_s * ((turn.down_bytes > 0) + (turn.up_bytes > 0))
     )
     return turn.server_gflop / speeds.server_gflops + float(of_clients.max())

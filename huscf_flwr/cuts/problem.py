@@ -155,6 +155,7 @@ class CutProblem:
             self.server,
             weights=weights,
             options=self.options,
+            upload_bytes=self.sent.upload,
             local_discriminator=self.local_discriminator,
         )
 

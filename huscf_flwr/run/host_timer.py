@@ -13,7 +13,7 @@ from huscf_flwr.cuts.measure import measure_speed
 from huscf_flwr.cuts.part_times import Speeds
 from huscf_flwr.models import ModelSpec, model_spec_of
 from huscf_flwr.process import device_of, dtype_of
-from huscf_flwr.session import EmulatedDevice, EmulatedTimer, HostTimer, wire_type_of
+from huscf_flwr.session import EmulatedDevice, EmulatedTimer, HostTimer, sent_bytes, wire_type_of
 
 TimerFactory = Callable[[int, Sequence[int]], HostTimer]
 """Makes the timer of a host, from the number of the round and the host's clients."""
@@ -26,7 +26,8 @@ def host_timer(config: RunConfig, devices: Mapping[int, Device]) -> HostTimer:
     spec, rule = model_spec_of(config), config.cuts.flops
     gflops_here = _speed_here(spec, config.batch_size, rule, dtype_of(config))
     server = load_devices(config.cuts.devices).server
-    return EmulatedTimer(emulated(devices, server, gflops_here), wire=wire_type_of(config, 0))
+    slowed = emulated(devices, server, gflops_here, sent_bytes(config).packing)
+    return EmulatedTimer(slowed, wire=wire_type_of(config, 0))
 
 
 def device_timer(config: RunConfig) -> HostTimer:
@@ -39,8 +40,13 @@ def device_timer(config: RunConfig) -> HostTimer:
     return HostTimer()
 
 
-def emulated(devices: Mapping[int, Device], server: Server, gflops_here: float) -> dict[int, EmulatedDevice]:
-    """Return how each device differs from this machine, whose speed is ``gflops_here``."""
+def emulated(
+    devices: Mapping[int, Device], server: Server, gflops_here: float, packing: float
+) -> dict[int, EmulatedDevice]:
+    """Return how each device differs from this machine, whose speed is ``gflops_here``.
+
+    ``packing`` is what it computes for a number that crosses: see ``SentBytes``.
+    """
     clients = sorted(devices)
     profiles = [devices[client] for client in clients]
     speeds = Speeds.of(profiles, server, len(clients), server_link_shared=False)
@@ -50,6 +56,7 @@ def emulated(devices: Mapping[int, Device], server: Server, gflops_here: float) 
             float(speeds.upload_s_per_byte[row]),
             float(speeds.download_s_per_byte[row]),
             float(speeds.delay_s[row]),
+            packing * devices[client].packing_s,
         )
         for row, client in enumerate(clients)
     }

@@ -10,11 +10,14 @@ tensor with a base there crosses
 - otherwise all of it as it is: integers, and vectors such as biases and the running statistics of BatchNorm.
   Those are few numbers, and a variance must not come out below zero.
 
-A tensor without a base crosses as it is.
+A tensor without a base, of which the round's order has nothing, crosses as it is: class means, the first
+upload of a client that began with weights of its own, the global generators of HFL-GAN if they are averaged
+every second round or less often, and discriminators that MD-GAN swaps as rarely, which came earlier.
 
 What rounding takes from a difference is the client's *residual*: it stays on the client, and is added to the
 next difference of that tensor (error feedback: F. Seide and others, 1-bit stochastic gradient descent, 2014).
-So what has arrived over some rounds is the sum of what was to be sent, but for the last residual. It is kept
+So what has arrived over some rounds is the sum of what was to be sent, but for the last residual. While a
+tensor has no base, or is not sent at all, its residual waits. It is kept
 in the client's own file, so that it belongs to the same round as all else that the client keeps: resumed with
 it, and taken back with it.
 """
@@ -46,7 +49,7 @@ Residuals = Mapping[str, Tensor]
 class UploadWire:
     """How the tensors of uploads cross, the same at both ends."""
 
-    form: packing.Form | None
+    form: packing.PackedForm | None
     """Of a difference; ``None`` leaves every upload as it is."""
     crossing: Crossing
 
@@ -72,16 +75,16 @@ class UploadWire:
     def sent(self, tensors: Parts, bases: Parts, residuals: Residuals) -> tuple[Parts, Residuals]:
         """Return what crosses of an upload's ``tensors``, and what is then left of it on the client.
 
-        Residuals of kinds that are not in this upload stay as they are.
+        Residuals of tensors that are not in this upload, or cross as they are, stay as they are.
         """
         if self.form is None:
             return tensors, {}
         crossing: dict[str, dict[str, Tensor]] = {}
-        left = {key: each for key, each in residuals.items() if key.partition("/")[0] not in tensors}
+        left = dict(residuals)
         for kind, named in tensors.items():
             for name, tensor in named.items():
                 key, base = f"{kind}/{name}", bases.get(kind, {}).get(name)
-                packed, residual = self._leaving(tensor, base, residuals.get(key))
+                packed, residual = self._leaving(tensor, base, left.pop(key, None))
                 if packed is not None:
                     crossing.setdefault(kind, {})[name] = packed
                 if residual is not None and kind not in self.crossing.handed_on:
@@ -110,8 +113,10 @@ class UploadWire:
         self, tensor: Tensor, base: Tensor | None, residual: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return what crosses of a tensor, and its new residual: ``None`` where there is nothing."""
+        if residual is not None and residual.shape != tensor.shape:
+            residual = None
         if base is None or not _fits(base, TensorHeader.of(tensor)):
-            return tensor, None
+            return tensor, residual
         own = tensor.detach().cpu()
         if self.form is None or not _is_packed(TensorHeader.of(own)):
             return (None if torch.equal(own, base) else tensor), None
@@ -168,7 +173,7 @@ def _is_packed(header: TensorHeader) -> bool:
     return header.dtype.is_floating_point and len(header.shape) >= _LEAST_AXES
 
 
-def _unpacked(packed: Tensor, base: Tensor, form: packing.Form) -> Tensor:
+def _unpacked(packed: Tensor, base: Tensor, form: packing.PackedForm) -> Tensor:
     """Return a difference to ``base``; both ends compute it on the CPU, so that it is the same at both."""
     numbers = packing.unpack(packed.cpu(), base.numel(), form, _no_signs())
     return numbers.view(base.shape).to(base.dtype)

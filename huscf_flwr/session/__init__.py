@@ -32,7 +32,7 @@ from huscf_flwr.session.host import Member, TrainedSteps, run_step, run_steps
 from huscf_flwr.session.ledger import Ledger
 from huscf_flwr.session.lockstep import LockStep, Progress
 from huscf_flwr.session.message_session import MessageSession
-from huscf_flwr.session.packing import Form
+from huscf_flwr.session.packing import PackedForm
 from huscf_flwr.session.recording import Recorder, side_by_side
 from huscf_flwr.session.timing import ClientTimes, HostTimer, StepTimes
 from huscf_flwr.session.wire_end import WireEnd
@@ -63,7 +63,6 @@ __all__ = [
     "Exchange",
     "Executor",
     "ExecutorStep",
-    "Form",
     "Frame",
     "FrameError",
     "Frames",
@@ -75,6 +74,7 @@ __all__ = [
     "Losses",
     "Member",
     "MessageSession",
+    "PackedForm",
     "Packing",
     "Parcel",
     "Parcels",

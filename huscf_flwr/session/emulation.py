@@ -1,7 +1,8 @@
 """Devices that are not there: clients that take as long as a slower machine and a slower link would.
 
 The computation of an emulated client is real, and so is its time, which is stretched; its bytes are real and
-wait as long as its link would need for them. What waits is the host: it holds the frames back until the
+wait as long as its link would need for them, and as it would pack them: what this machine needs itself to
+send and to pack comes on top of that. What waits is the host: it holds the frames back until the
 slowest of its clients would have sent them. So clients that share a host compute one after the other, but
 seem to compute side by side, as long as together they need no longer than the slowest of them is meant to.
 """
@@ -43,6 +44,8 @@ class EmulatedDevice:
     download_s_per_byte: float
     delay_s: float = 0.0
     """Of each frame, either way."""
+    packing_s: float = 0.0
+    """To pack or unpack a number that does not cross as it is; integers do."""
 
 
 class EmulatedTimer(HostTimer):
@@ -71,10 +74,7 @@ class EmulatedTimer(HostTimer):
     def send(self, channel: Channel, exchange: Exchange, client: int, parcel: Parcel) -> None:  # noqa: ARG002
         """Hold it back: it is sent with the others', when the slowest client would have sent its own."""
         if client in self._devices:
-            device = self._devices[client]
-            self._transfer(
-                client, device.delay_s + device.upload_s_per_byte * self._bytes(exchange.up, parcel)
-            )
+            self._transfer(client, self._devices[client].upload_s_per_byte, exchange.up, parcel)
         self._held[client] = parcel
 
     def receive(self, channel: Channel, exchange: Exchange) -> tuple[int, Parcel]:
@@ -105,9 +105,8 @@ class EmulatedTimer(HostTimer):
         self._received_at = self._clock()
         self._busy_s = dict.fromkeys(self._devices, 0.0)
         for client in self._received.keys() & self._devices.keys():
-            device = self._devices[client]
-            count = self._bytes(exchange.down, self._received[client])
-            self._transfer(client, device.delay_s + device.download_s_per_byte * count)
+            s_per_byte = self._devices[client].download_s_per_byte
+            self._transfer(client, s_per_byte, exchange.down, self._received[client])
 
     def _computed(self, client: int, seconds: float) -> None:
         if client in self._devices:
@@ -115,7 +114,12 @@ class EmulatedTimer(HostTimer):
             self._busy_s[client] += seconds
         super()._computed(client, seconds)
 
-    def _transfer(self, client: int, seconds: float) -> None:
+    def _transfer(self, client: int, s_per_byte: float, kinds: tuple[Kind, ...], parcel: Parcel) -> None:
+        device, size, numbers = self._devices[client], 0, 0
+        for kind, tensor in zip(kinds, () if isinstance(parcel, DropOut) else parcel, strict=False):
+            size += self._wire.byte_count(kind, tensor)
+            numbers += tensor.numel() * tensor.is_floating_point()
+        seconds = device.delay_s + s_per_byte * size + device.packing_s * numbers
         self._transfer_s[client] += seconds
         self._busy_s[client] += seconds
 
@@ -123,6 +127,3 @@ class EmulatedTimer(HostTimer):
         left = moment - self._clock()
         if left > 0:
             self._sleep(left)
-
-    def _bytes(self, kinds: tuple[Kind, ...], parcel: Parcel) -> int:
-        return 0 if isinstance(parcel, DropOut) else sum(map(self._wire.byte_count, kinds, parcel))

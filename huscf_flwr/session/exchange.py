@@ -45,7 +45,8 @@ class Kind:
     cross in the wire type."""
     below: int | None = None
     """Integers that a client sends are from zero to less than this, if it is set."""
-    role: Role = "activation"
+    role: Role | None = None
+    """None if nothing is said of them: then they cross as they are, however the wire packs others."""
 
     def crosses_as(self, numbers: torch.dtype) -> torch.dtype:
         """Return the type of such a tensor where numbers are of the type ``numbers``."""

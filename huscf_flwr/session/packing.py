@@ -6,16 +6,19 @@ all places, and what is far from the others' size costs the precision of its own
 
 **Rounded**: a group is its lowest number, the distance between two levels, and the nearest level of each
 number. The error is at most half the distance, and none where a number is exactly on a level, such as the
-zeros of a rectifier. With 16 bits there are no groups: each number is the nearest ``bfloat16``.
+zeros of a rectifier. With 16 bits and more there are no groups: each number is the nearest ``bfloat16``,
+``float32`` or ``float64``.
 
-**Rotated**: a group is multiplied by random signs and a Hadamard matrix, twice, so that its numbers are
-spread like those of a normal distribution, whatever they were; each becomes the nearest of the levels that
-are best for that distribution (J. Max, Quantizing for minimum distortion, 1960), and the other end turns them
-back. A scale that travels with the group makes up for what rounding takes from its length, so that what
-arrives is right on average over the signs (S. Vargaftik and others, EDEN, 2022, where the rotation is a
-uniform one). With signs and matrix two times that holds to 0.2 % of the length even of a group with only two
-numbers that are not zero; once would not do. The error's square is on average 0.57, 0.13, 0.035 and 0.01 of
-the group's for 1 to 4 bits.
+**Rotated**: a group is multiplied by random signs and a matrix, twice, so that its numbers are spread like
+those of a normal distribution, whatever they were; each becomes the nearest of the levels that are best for
+that distribution (J. Max, Quantizing for minimum distortion, 1960), and the other end turns them back. A
+scale that travels with the group makes up for what rounding takes from its length, so that what arrives is
+right on average over the signs (S. Vargaftik and others, EDEN, 2022, where the rotation is a uniform one).
+The first matrix is a cosine transform, the second Hadamard's. With Hadamard's both times a group of which
+only two numbers are not zero becomes sums of very few values, and what arrives was found to be wrong by up to
+2 % of its length; now the mean of 10,000 encodings is within three standard errors for such a group as for
+any other, but for the rounding of scales, 0.02 % at most. The error's square is on average 0.57, 0.13, 0.035
+and 0.01 of the group's for 1 to 4 bits.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from torch import Tensor
 
 ROUNDED_GROUP = 128
 ROTATED_GROUP = 256
-"""A power of four: see ``_turned``."""
+"""A power of four: see ``_hadamard``."""
 
 _ROUNDED_SCALES, _ROTATED_SCALES = 4, 2
 """Bytes of a group beside its levels."""
@@ -38,8 +41,8 @@ _SIGNED_GROUPS = 251
 """After so many groups their signs come again. A prime: those are at other places of a tensor's axes."""
 _ROUNDING = 2.0**-8
 """More than ``bfloat16`` rounds by."""
-_ALONE = 16
-"""So many bits make a number that needs no others of its group."""
+_ALONE = {16: torch.bfloat16, 32: torch.float32, 64: torch.float64}
+"""With so many bits a number needs no others of its group: it crosses in this type."""
 _PLANES = (4, 2, 1)
 """How many bits of a level are put beside those of other levels in a byte."""
 _NORMAL_LEVELS = {
@@ -52,20 +55,27 @@ _NORMAL_LEVELS = {
 
 
 @dataclass(frozen=True)
-class Form:
+class PackedForm:
     """How numbers are packed."""
 
     bits: int
-    """Of a number: 1 to 8 or 16 if rounded, 1 to 4 if rotated."""
+    """Of a number: 1 to 8, 16, 32 or 64 if rounded, 1 to 4 if rotated."""
     rotated: bool = False
+
+    @property
+    def group(self) -> int:
+        """How many numbers are packed together."""
+        if self.bits in _ALONE:
+            return 1
+        return ROTATED_GROUP if self.rotated else ROUNDED_GROUP
 
     def byte_count(self, count: int) -> int:
         """Return the bytes that ``count`` numbers take."""
         if self.rotated:
             groups = math.ceil(count / ROTATED_GROUP)
             return groups * _ROTATED_SCALES + _level_bytes(_padded(count), self.bits)
-        if self.bits == _ALONE:
-            return count * torch.bfloat16.itemsize
+        if self.bits in _ALONE:
+            return count * _ALONE[self.bits].itemsize
         return math.ceil(count / ROUNDED_GROUP) * _ROUNDED_SCALES + _level_bytes(count, self.bits)
 
     @property
@@ -75,21 +85,24 @@ class Form:
         return self.byte_count(whole) / whole
 
 
-def pack(numbers: Tensor, form: Form, stream: torch.Generator) -> Tensor:
+def pack(numbers: Tensor, form: PackedForm, stream: torch.Generator) -> Tensor:
     """Return ``numbers`` [count] as ``form.byte_count(count)`` bytes; signs are drawn from ``stream``.
 
     If one of them is not finite, those of its group are not when they arrive.
     """
+    if form.bits in _ALONE:
+        return numbers.to(_ALONE[form.bits]).view(torch.uint8)
     single = numbers.to(torch.float32)
-    if form.bits == _ALONE:
-        return single.to(torch.bfloat16).view(torch.uint8)
     return _rotated(single, form.bits, stream) if form.rotated else _rounded(single, form.bits)
 
 
-def unpack(packed: Tensor, count: int, form: Form, stream: torch.Generator) -> Tensor:
-    """Return the ``count`` numbers [count] in ``packed``, float32; ``stream`` is as ``pack`` had it."""
-    if form.bits == _ALONE:
-        return packed.clone().view(torch.bfloat16).to(torch.float32)
+def unpack(packed: Tensor, count: int, form: PackedForm, stream: torch.Generator) -> Tensor:
+    """Return the ``count`` numbers [count] in ``packed``; ``stream`` is as ``pack`` had it.
+
+    They are of float32, or of the type that they have crossed in.
+    """
+    if form.bits in _ALONE:
+        return packed.clone().view(_ALONE[form.bits])
     level_bytes = _level_bytes(_padded(count) if form.rotated else count, form.bits)
     together = packed[packed.numel() - level_bytes :]
     # Copied: a view would have to begin at a multiple of two bytes.
@@ -125,7 +138,8 @@ def _rotated(numbers: Tensor, bits: int, stream: torch.Generator) -> Tensor:
     unit = groups / torch.where(largest == 0, 1.0, largest)
     square = unit.square().sum(dim=1, keepdim=True)
     first, second = _signs(stream, groups)
-    turned = _turned(_signed(_turned(_signed(unit, first)), second))
+    spread = _turned(_signed(unit, first), _cosine(unit.device))
+    turned = _turned(_signed(spread, second), _hadamard(unit.device))
     size = torch.where(square == 0, 1.0, (square / ROTATED_GROUP).sqrt())
     nearest = _nearest(turned / size, bits).flatten()
     along = (turned * _levels_at(nearest, bits)).sum(dim=1, keepdim=True)
@@ -136,7 +150,8 @@ def _rotated(numbers: Tensor, bits: int, stream: torch.Generator) -> Tensor:
 def _turned_back(together: Tensor, scales: Tensor, bits: int, stream: torch.Generator) -> Tensor:
     turned = _levels_at(_bits_apart(together, bits), bits).mul_(scales[:, None])
     first, second = _signs(stream, turned)
-    return _signed(_turned(_signed(_turned(turned), second)), first).flatten()
+    spread = _signed(_turned(turned, _hadamard(turned.device)), second)
+    return _signed(_turned(spread, _cosine(turned.device)), first).flatten()
 
 
 def _signs(stream: torch.Generator, groups: Tensor) -> Tensor:
@@ -153,12 +168,12 @@ def _signed(groups: Tensor, signs: Tensor) -> Tensor:
     return groups
 
 
-def _turned(groups: Tensor) -> Tensor:
-    """Return ``groups`` [groups, ROTATED_GROUP] times the Hadamard matrix, which turns them back as well.
+def _turned(groups: Tensor, small: Tensor) -> Tensor:
+    """Return ``groups`` [groups, ROTATED_GROUP] times a matrix, which turns them back as well.
 
-    That matrix is the Kronecker product of a small one with itself: two small products instead of a large.
+    It is the Kronecker product with itself of ``small``, which is symmetric and orthogonal: two small
+    products instead of a large one.
     """
-    small = _hadamard(groups.device)
     return (small @ (groups.view(-1, *small.shape) @ small)).view(groups.shape)
 
 
@@ -169,6 +184,15 @@ def _hadamard(device: torch.device) -> Tensor:
     while len(matrix) ** 2 < ROTATED_GROUP:
         matrix = torch.cat((torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)))
     return (matrix / math.sqrt(len(matrix))).to(device)
+
+
+@cache
+def _cosine(device: torch.device) -> Tensor:
+    """Return the symmetric orthogonal matrix of the fourth cosine transform, of the same size."""
+    size = math.isqrt(ROTATED_GROUP)
+    places = torch.arange(size, dtype=torch.float64) + 0.5
+    matrix = math.sqrt(2 / size) * torch.cos(math.pi / size * torch.outer(places, places))
+    return matrix.to(torch.float32).to(device)
 
 
 def _nearest(numbers: Tensor, bits: int) -> Tensor:

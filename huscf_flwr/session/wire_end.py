@@ -17,7 +17,7 @@ from torch import Tensor
 
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session.exchange import Direction, Exchange, Frame, FrameError, Kind
-from huscf_flwr.session.packing import Form, pack, unpack
+from huscf_flwr.session.packing import PackedForm, pack, unpack
 from huscf_flwr.session.wire_type import WireType
 
 
@@ -33,7 +33,7 @@ class SentTensor:
     """Whether that is with the channels, the second of four axes, moved to the end."""
     exponent: int = 0
     """See ``WireType.outgoing``."""
-    form: Form | None = None
+    form: PackedForm | None = None
     """How numbers are packed, if they are."""
 
 
@@ -66,12 +66,13 @@ class WireEnd:
         self.wire = wire
         self._direction = direction
         self._steps: dict[int, _Step] = {}
-        self._again = {
-            kind.name
+        self._last = {
+            kind.name: exchange.number
             for exchange in exchanges
             for kind in exchange.kinds(direction)
             if kind.role == "repeated"
         }
+        """In which exchange numbers cross for the last time that do so again in a step, by name."""
 
     def kinds(self, exchange: Exchange) -> tuple[Kind, ...]:
         """Return what a frame of ``exchange`` holds in this direction."""
@@ -84,7 +85,7 @@ class WireEnd:
         sent = []
         for place, tensor in zip(self._places(exchange, client, frame), frame, strict=True):
             sent.append(self._packed(place, tensor))
-            if place.kind.name in self._again:
+            if self._comes_again(place):
                 # The other end's numbers are needed here too: a difference is sent to them.
                 self._arrived(place, sent[-1])
         return sent
@@ -126,12 +127,12 @@ class WireEnd:
         return SentTensor(ordered, tuple(ordered.shape), channels_last, exponent)
 
     def _packed(self, place: _Place, tensor: Tensor) -> SentTensor:
-        form = self.wire.form(place.kind)
+        form = self.wire.form(place.kind, tensor.numel())
         if form is None:
             return self._plain(tensor)
         if not tensor.is_floating_point():
             raise FrameError(f"client {place.client}, {place.kind.name}: {tensor.dtype} cannot be packed")
-        first = self._first(place, tensor.shape)
+        first = self._first(place, form, tensor.shape)
         ordered, channels_last = _in_order(tensor.detach() if first is None else tensor.detach() - first)
         numbers = pack(ordered.flatten(), form, self._stream(place))
         return SentTensor(numbers, tuple(ordered.shape), channels_last, form=form)
@@ -142,16 +143,20 @@ class WireEnd:
         numbers = unpack(sent.numbers, math.prod(sent.shape), sent.form, self._stream(place))
         ordered = numbers.to(self.wire.computed).view(sent.shape)
         tensor = _in_place(SentTensor(ordered, sent.shape, sent.channels_last))
-        first = self._first(place, tensor.shape)
+        first = self._first(place, sent.form, tensor.shape)
         if first is not None:
             tensor = first + tensor
-        if place.kind.name in self._again:
+        if self._comes_again(place):
             place.step.crossed[place.kind.name] = tensor
         return tensor
 
-    def _first(self, place: _Place, shape: torch.Size) -> Tensor | None:
+    def _comes_again(self, place: _Place) -> bool:
+        """Return whether a difference to these numbers is sent later in the step."""
+        return place.exchange.number < self._last.get(place.kind.name, 0)
+
+    def _first(self, place: _Place, form: PackedForm, shape: torch.Size) -> Tensor | None:
         """Return what a tensor is sent as the difference to, if it is."""
-        if place.kind.role != "repeated":
+        if place.kind.role != "repeated" or form.group == 1:
             return None
         first = place.step.crossed.get(place.kind.name)
         if first is None or first.shape != shape:

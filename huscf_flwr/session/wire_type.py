@@ -22,7 +22,7 @@ from torch import Tensor
 from huscf_flwr.config import RunConfig, WirePreset, WireUploads
 from huscf_flwr.process import dtype_of
 from huscf_flwr.session.exchange import Kind, Role, TensorHeader
-from huscf_flwr.session.packing import Form
+from huscf_flwr.session.packing import PackedForm
 
 _LARGEST_EXPONENT = 15
 _LARGEST_SHIFT = 126
@@ -34,26 +34,36 @@ MOST_EXPONENT = 1022
 class Packing:
     """How numbers are packed by what they are, and the name of the streams that signs are drawn from."""
 
-    forms: Mapping[Role, Form]
+    forms: Mapping[Role, PackedForm]
     seed: int = 0
     round_number: int = 0
 
 
-_SMALL: Mapping[Role, Form] = {
-    "activation": Form(8),
-    "generated": Form(8),
-    "repeated": Form(4, rotated=True),
-    "gradient": Form(4, rotated=True),
+_SMALL: Mapping[Role, PackedForm] = {
+    "activation": PackedForm(8),
+    "generated": PackedForm(8),
+    "repeated": PackedForm(4, rotated=True),
+    "gradient": PackedForm(4, rotated=True),
 }
-_SMALLEST: Mapping[Role, Form] = {
-    "activation": Form(4),
+_SMALLEST: Mapping[Role, PackedForm] = {
+    "activation": PackedForm(4),
     # Half of them are zeros, which are on a level: 3 bits are as close as 4 for others.
-    "generated": Form(3),
-    "repeated": Form(1, rotated=True),
-    "gradient": Form(3, rotated=True),
+    "generated": PackedForm(3),
+    "repeated": PackedForm(1, rotated=True),
+    "gradient": PackedForm(3, rotated=True),
 }
 
-_UPLOADS: Mapping[WireUploads, Form | None] = {"exact": None, "bfloat16": Form(16), "8-bits": Form(8)}
+_PACKING_WORK: Mapping[WirePreset, float] = {"exact": 0.0, "half": 0.27, "small": 1.2, "smallest": 1.0}
+"""What each end computes for a number, where ``smallest`` takes 1.
+
+Core seconds of the local channel in ``huscf bench exchange``, those of ``exact`` taken off.
+"""
+
+_UPLOADS: Mapping[WireUploads, PackedForm | None] = {
+    "exact": None,
+    "bfloat16": PackedForm(16),
+    "8-bits": PackedForm(8),
+}
 
 
 @dataclass(frozen=True)
@@ -61,22 +71,29 @@ class WireType:
     """How the numbers of a session cross, the same at both ends."""
 
     sent: torch.dtype | None = None
-    """The type on the wire; ``None`` leaves every tensor in its own."""
+    """``torch.float16``; ``None`` leaves every tensor in its own type."""
     computed: torch.dtype = torch.float32
     """The type that they have again at the other end, if ``sent`` is another, or they are packed."""
     packing: Packing | None = None
     """Takes the place of ``sent``."""
 
-    def form(self, kind: Kind) -> Form | None:
-        """Return how the numbers of ``kind`` are packed, if they are."""
-        return None if self.packing is None or kind.dtype is not None else self.packing.forms[kind.role]
+    def form(self, kind: Kind, count: int) -> PackedForm | None:
+        """Return how the ``count`` numbers of a tensor of ``kind`` are packed, if this wire packs numbers.
+
+        As they are, each by itself, if nothing is said of what they are, or if they do not fill a group:
+        what that would save is nothing beside other tensors.
+        """
+        if self.packing is None or kind.dtype is not None:
+            return None
+        form = None if kind.role is None else self.packing.forms[kind.role]
+        if form is None or count < form.group:
+            return PackedForm(8 * self.computed.itemsize)
+        return form
 
     def outgoing(self, tensor: Tensor) -> tuple[Tensor, int]:
         """Return ``tensor`` in the type that is sent, and the exponent of the power of two to undo."""
         if self.sent is None or not tensor.is_floating_point():
             return tensor, 0
-        if self.sent is not torch.float16:
-            return tensor.to(self.sent), 0
         exponent = _exponent(tensor)
         return (tensor * 2.0**-exponent).to(self.sent), exponent
 
@@ -99,7 +116,8 @@ class WireType:
 
     def byte_count(self, kind: Kind, tensor: Tensor | TensorHeader) -> int:
         """Return the bytes that the numbers of a tensor of ``kind``, as it is computed, take on the wire."""
-        count, form = math.prod(tensor.shape), self.form(kind)
+        count = math.prod(tensor.shape)
+        form = self.form(kind, count)
         if form is not None:
             return form.byte_count(count)
         sent = self.sent if tensor.dtype.is_floating_point else None
@@ -125,7 +143,7 @@ def wire_type(
 
 @dataclass(frozen=True)
 class SentBytes:
-    """Bytes that a number takes that crosses, by what it is: if packed, in a tensor of many."""
+    """What a number takes that crosses: bytes by what it is, if packed, in a tensor of many; and work."""
 
     activation: float = 4
     generated: float = 4
@@ -133,8 +151,10 @@ class SentBytes:
     gradient: float = 4
     upload: float = 4
     """Of a weight that a client sends after a round."""
-    packed: bool = False
-    """Whether both ends compute for it."""
+    packing: float = 0.0
+    """What each end computes for a number in a session, in parts of the ``packing_ns`` of its profile."""
+    grouped: bool = False
+    """Whether numbers are packed in groups, which few numbers do not fill."""
 
 
 def sent_bytes(config: RunConfig) -> SentBytes:
@@ -146,15 +166,15 @@ def sent_bytes(config: RunConfig) -> SentBytes:
 
 def sent_bytes_by(preset: WirePreset, computed: torch.dtype = torch.float32) -> SentBytes:
     """Return how many bytes numbers take that cross in a session by ``preset``, of type ``computed``."""
-    wire = wire_type(preset, computed)
+    wire, work = wire_type(preset, computed), _PACKING_WORK[preset]
     if wire.packing is None:
         same = (wire.sent or computed).itemsize
-        return SentBytes(same, same, same, same)
+        return SentBytes(same, same, same, same, packing=work)
     sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
-    return SentBytes(**sizes, packed=True)
+    return SentBytes(**sizes, packing=work, grouped=True)
 
 
-def upload_form(config: RunConfig) -> Form | None:
+def upload_form(config: RunConfig) -> PackedForm | None:
     """Return how differences are packed that clients upload after a round; None if nothing is."""
     return _UPLOADS[config.wire.uploads]
 

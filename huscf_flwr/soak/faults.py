@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 from huscf_flwr.session import DropOut, Exchange, Parcel
@@ -69,7 +70,8 @@ class FaultyChannel:
         assert self._sent is not None
         client, frame = self._sent
         assert not isinstance(frame, DropOut)
-        return list(encode_frame(exchange, client, frame))
+        # Of a copy: the channel itself has still to send the frame.
+        return list(encode_frame(exchange, client, frame, deepcopy(self._channel.up_end)))
 
     def _send_half(self, packets: Packets) -> None:
         frame, data = packets[0].frame, packets[0].data
@@ -121,6 +123,17 @@ def _not_finite(packets: Packets) -> Packets:
     return packets
 
 
+def _far_too_large(packets: Packets) -> Packets:
+    """Begin with 3e38 in bfloat16: where numbers are packed, these are scales."""
+    packets[0].data = (b"\x61\x7f" * 4)[: len(packets[0].data)] + packets[0].data[8:]
+    return packets
+
+
+def _infinite(packets: Packets) -> Packets:
+    packets[0].data = (b"\x80\x7f" * (len(packets[0].data) // 2 + 1))[: len(packets[0].data)]
+    return packets
+
+
 def _wrong_exchange(packets: Packets) -> Packets:
     packets[0].frame.exchange = 2 if packets[0].frame.exchange == 1 else 1
     return packets
@@ -143,6 +156,8 @@ MALFORMED: Mapping[str, Callable[[Packets], Iterable[messages.Packet]]] = {
     "wrong shape": _wrong_shape,
     "wrong type": _wrong_type,
     "not finite": _not_finite,
+    "infinite": _infinite,
+    "far too large": _far_too_large,
     "wrong exchange": _wrong_exchange,
     "another client": _another_client,
     "noise": _noise,

@@ -15,10 +15,10 @@ _Edge = Literal["head", "tail"]
 
 _GENERATOR_HEAD = Kind("generator head output", role="generated")
 _GENERATOR_TAIL = Kind("generator tail input", role="generated")
-_FAKE_HEAD = Kind("fake head output")
-_FAKE_TAIL = Kind("fake tail input")
-_REAL_HEAD = Kind("real head output")
-_REAL_TAIL = Kind("real tail input")
+_FAKE_HEAD = Kind("fake head output", role="activation")
+_FAKE_TAIL = Kind("fake tail input", role="activation")
+_REAL_HEAD = Kind("real head output", role="activation")
+_REAL_TAIL = Kind("real tail input", role="activation")
 _FAKE_HEAD_AGAIN = Kind(_FAKE_HEAD.name, role="repeated")
 _FAKE_TAIL_AGAIN = Kind(_FAKE_TAIL.name, role="repeated")
 

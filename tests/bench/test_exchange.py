@@ -4,6 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from huscf_flwr.bench import exchange
 from huscf_flwr.bench.exchange import CHANNELS, time_exchange
 from huscf_flwr.bench.step import mixed_cuts, random_batches, split_step
 from huscf_flwr.commands.main import app
@@ -22,6 +23,25 @@ def test_what_is_exchanged_is_what_a_step_exchanges(channel):
     assert traffic.seconds > 0
     assert traffic.core_seconds > 0
     assert traffic.megabytes_per_second == pytest.approx(ledger.total() / 1e6 / traffic.seconds)
+
+
+def test_core_seconds_are_those_of_the_channel_alone(monkeypatch):
+    """Frames that are made take a hundred seconds each, the first step ten times longer than others."""
+    seconds = [0]
+    make, send = exchange._numbers, exchange.LocalChannel.send
+
+    def made(*arguments):
+        seconds[0] += 100
+        return make(*arguments)
+
+    def sent(self, exchange, client, parcel):
+        seconds[0] += 1 if self._session.finished_steps else 10
+        send(self, exchange, client, parcel)
+
+    monkeypatch.setattr(exchange, "_numbers", made)
+    monkeypatch.setattr(exchange.LocalChannel, "send", sent)
+    monkeypatch.setattr(exchange.time, "process_time", lambda: seconds[0])
+    assert time_exchange("local", SPEC, mixed_cuts(SPEC, 3), 2, "exact", 2).core_seconds == 6 * 3
 
 
 @pytest.mark.slow

@@ -1,20 +1,32 @@
+import pytest
+
 from huscf_flwr.bench import rehearsal
 from huscf_flwr.bench.rehearsal import RehearsedStep, measured_step_seconds, varied_assignments
 from huscf_flwr.cuts import CutProblem, Device, Server, load_devices
 from huscf_flwr.models import Cut, largest_cut, load_model_spec
+from huscf_flwr.session import sent_bytes_by
 
 SPEC = load_model_spec("authors-28", 0.02)
 
 
-def problem_of(mbit_per_s):
-    device = Device(name="slow", gflops=1000, mbit_per_s=mbit_per_s, download_mbit_per_s=mbit_per_s)
-    return CutProblem(SPEC, (device,) * 2, Server(gflops=1, mbit_per_s=1000), 2)
+def problem_of(mbit_per_s, preset="exact", packing_ns=1.0):
+    links = {"mbit_per_s": mbit_per_s, "download_mbit_per_s": mbit_per_s}
+    device = Device(name="slow", gflops=1000, packing_ns=packing_ns, **links)
+    server = Server(gflops=1, mbit_per_s=1000, packing_ns=1e-3)
+    return CutProblem(SPEC, (device,) * 2, server, 2, sent=sent_bytes_by(preset))
 
 
-def test_a_step_lasts_at_least_as_long_as_the_links_need():
-    problem, cuts = problem_of(2.0), [Cut(), Cut()]
+@pytest.mark.parametrize(
+    ("mbit_per_s", "preset", "packing_ns"),
+    [(2.0, "exact", 1.0), (1000.0, "smallest", 2e4), (1000.0, "half", 5e4)],
+)
+def test_a_step_lasts_at_least_as_long_as_the_links_need_and_the_devices_to_pack(
+    mbit_per_s, preset, packing_ns
+):
+    problem, cuts = problem_of(mbit_per_s, preset, packing_ns), [Cut(), Cut()]
     _, link_s = problem.model.client_seconds(cuts)
-    assert measured_step_seconds(problem, cuts, gflops_here=1.0, steps=2) >= 0.99 * link_s.max()
+    assert link_s.max() > 0.05
+    assert measured_step_seconds(problem, cuts, 1.0, 2, preset) >= 0.99 * link_s.max()
 
 
 def test_assignments_vary_all_parts_and_have_the_optimum():
@@ -32,7 +44,9 @@ def test_the_error_is_a_share_of_what_was_measured():
 
 def test_every_assignment_is_predicted_and_measured(monkeypatch):
     """The links and the speed of this machine are left out."""
-    monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
+    monkeypatch.setattr(
+        rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps, preset: sum(cuts[0])
+    )
     assignments = varied_assignments(problem_of(1.0))
     rehearsed = rehearsal.rehearse(problem_of(1.0), assignments, steps=1)
     assert {step.name: step.measured_s for step in rehearsed} == {

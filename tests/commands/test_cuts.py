@@ -4,6 +4,8 @@ import pytest
 import yaml
 
 from huscf_flwr.bench import rehearsal
+from huscf_flwr.commands import cuts as cuts_module
+from huscf_flwr.session import sent_bytes_by
 from tests.commands.invoking import invoke, refused, succeeded
 
 
@@ -197,7 +199,9 @@ REHEARSAL = ("cuts", "measure", "--width", 0.02, "--batch-size", 2, "--steps", 1
 @pytest.fixture
 def quickly(monkeypatch):
     """Leave the links and the speed of this machine out: only what the command does is tested."""
-    monkeypatch.setattr(rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps: sum(cuts[0]))
+    monkeypatch.setattr(
+        rehearsal, "measured_step_seconds", lambda problem, cuts, gflops, steps, preset: sum(cuts[0])
+    )
 
 
 @pytest.mark.slow
@@ -211,12 +215,22 @@ def test_a_rehearsal_compares_and_draws(tmp_path):
     assert table.index("lightest cuts") < table.index("heaviest cuts")
 
 
+def test_a_rehearsal_has_the_preset_that_is_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        cuts_module, "rehearse", lambda problem, _, steps, preset: asked.append((problem.sent, preset)) or ()
+    )
+    succeed(*REHEARSAL, "--preset", "small")
+    assert asked == [(sent_bytes_by("small"), "small")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--clients", 0], "clients is 0"),
         (["--devices", "nowhere"], "nowhere"),
         (["--format", "xml"], "'xml' is not one of"),
+        (["--preset", "auto"], "--preset is 'auto'; choose one of exact, half, small, smallest"),
     ],
 )
 def test_a_rehearsal_of_bad_input_is_refused(arguments, message):

@@ -94,7 +94,7 @@ def device_lists(draw, least=1, most=5):
 SERVERS = st.builds(Server, gflops=speeds(0.01, 2), mbit_per_s=speeds(10, 10000))
 RULES = st.sampled_from(["paper", "exact"])
 SENT = st.sampled_from(
-    [SentBytes(), SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packed=True)]
+    [SentBytes(), SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packing=0.7)]
 )
 
 

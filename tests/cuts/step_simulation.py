@@ -105,7 +105,7 @@ def _simulate_pass(problem, cuts, network, direction):
         head = list(range(cut.head(network)))
         tail = list(range(total - cut.tail(network), total))
         up, down = _rates(problem, device)
-        packing = (device.packing_ns + len(problem.devices) * problem.server.packing_ns) / 1e9
+        packing = device.packing_s + len(problem.devices) * problem.server.packing_s
         first, last = (head, tail) if direction == "forward" else (tail, head)
         into = head[-1] if direction == "forward" else tail[0] - 1
         out_of = tail[0] - 1 if direction == "forward" else head[-1]

@@ -1,13 +1,15 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from huscf_flwr.config import PRESETS
 from huscf_flwr.cuts import Beliefs, CutProblem, Device, Server
 from huscf_flwr.cuts.beliefs import server_gflop
 from huscf_flwr.models import Cut, legal_cuts, load_model_spec
-from huscf_flwr.session import StepTimes
+from huscf_flwr.session import StepTimes, sent_bytes_by
 
 SPEC = load_model_spec("authors-28", 0.05)
 SERVER = Server(gflops=50, mbit_per_s=800)
@@ -31,6 +33,42 @@ def true_times(device, cut):
     """The seconds that the latency model gives a client on its own: what would be measured."""
     compute, link = problem_of(device).model.client_seconds([cut])
     return StepTimes(float(compute[0]), float(link[0]))
+
+
+@given(
+    rates,
+    rates,
+    st.floats(0.01, 700),
+    st.floats(0.01, 700),
+    st.none() | st.floats(1, 1e4),
+    cuts,
+    st.sampled_from(PRESETS),
+)
+def test_what_packing_takes_is_not_taken_for_a_slow_link(
+    declared_gflops, gflops, declared_rate, rate, packing_ns, cut, preset
+):
+    """The model's own times of a first round give back the profile, whatever speed and rate were declared."""
+    declared, real = (
+        Device(
+            name="any",
+            gflops=speed,
+            mbit_per_s=link,
+            download_mbit_per_s=link,
+            delay_ms=20,
+            packing_ns=packing_ns,
+        )
+        for speed, link in ((declared_gflops, declared_rate), (gflops, rate))
+    )
+    problem = replace(problem_of(real), sent=sent_bytes_by(preset))
+    compute, link = problem.model.client_seconds([cut])
+    server_s = server_gflop(problem.costs, cut) / SERVER.gflops
+    begun = Beliefs({3: declared}, SERVER.model_copy(update={"gflops": 7.0}))
+    times = {3: StepTimes(float(compute[0]), float(link[0]))}
+    found = begun.learned(replace(problem, devices=(declared,)), {3: cut}, times, server_s, weight=0.5)
+    assert found.devices[3].gflops == pytest.approx(gflops)
+    assert found.devices[3].mbit_per_s == pytest.approx(rate, rel=1e-4)
+    as_found = replace(problem, devices=(found.devices[3],), server=found.server)
+    assert as_found.latency([cut]) == pytest.approx(problem.latency([cut]), rel=1e-4)
 
 
 def learned(declared, cut, times, *, server_s=1.0, rounds=0, weight=0.5):

@@ -128,14 +128,14 @@ def test_costs_grow_with_the_batch():
 
 def test_what_crosses_takes_the_bytes_of_its_kind():
     """By hand: the generator once; of the discriminator's three passes forward, the last one repeats."""
-    sent = SentBytes(activation=5, generated=3, repeated=1, gradient=2, packed=True)
+    sent = SentBytes(activation=5, generated=3, repeated=1, gradient=2, packing=0.5)
     spec = load_model_spec("authors-28")
     costs, plain = (step_costs(spec, 4, "exact", sent=each) for each in (sent, SentBytes()))
     numbers = 4 * 64 * 14 * 14
     head = costs.discriminator
     assert head.forward_bytes[0] == (2 * 5 + 1) * numbers
     assert head.backward_bytes[0] == 3 * 2 * numbers
-    assert head.packed_numbers[0] == 3 * numbers
+    assert head.packed_numbers[0] == 0.5 * 3 * numbers
     outputs = 4 * 256 * 7 * 7
     assert costs.generator.forward_bytes[0] == 3 * outputs
     assert costs.generator.backward_bytes[0] == 2 * outputs

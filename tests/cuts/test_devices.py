@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from huscf_flwr.conf_files import ConfError, known_confs
-from huscf_flwr.cuts import Device, deal, load_devices
+from huscf_flwr.cuts import Device, Server, deal, load_devices
 
 GOOD = {"name": "a", "gflops": 1.0, "mbit_per_s": 8.0}
 
@@ -68,6 +68,20 @@ def test_two_devices_of_one_name_are_refused(tmp_path):
 def test_a_file_without_devices_is_refused(tmp_path):
     with pytest.raises(ConfError, match="devices"):
         load_devices(written(tmp_path, []))
+
+
+@given(st.floats(0.1, 1e4), st.floats(1.1, 100))
+def test_a_machine_that_has_not_measured_it_packs_the_slower_the_slower_it_computes(gflops, times):
+    for kind in (Device, Server):
+        quick, slow = (kind(name="a", gflops=speed, mbit_per_s=1) for speed in (gflops, gflops / times))
+        assert slow.packing_s == pytest.approx(times * quick.packing_s)
+        assert slow.model_copy(update={"packing_ns": 30.0}).packing_s == pytest.approx(30e-9)
+
+
+def test_no_device_that_is_shipped_packs_as_fast_as_a_server():
+    for name in known_confs("devices"):
+        found = load_devices(name)
+        assert min(device.packing_s for device in found.devices) > found.server.packing_s
 
 
 def test_an_energy_limit_needs_a_cost():

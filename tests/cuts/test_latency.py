@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huscf_flwr.cuts import CutProblem, LatencyOptions, deal, load_devices
-from huscf_flwr.models import Cut, load_model_spec
+from huscf_flwr.models import NETWORKS, Cut, load_model_spec
 from huscf_flwr.session import SentBytes
 from tests.cuts.instances import problems
 from tests.cuts.step_simulation import simulate_step
@@ -85,10 +85,11 @@ def test_by_hand_with_one_client():
 
 
 def test_packed_numbers_cross_sooner_and_cost_both_ends_their_time_to_pack_them():
-    """By hand, of one client with the lightest cut: other bytes, 20 ns a number there, 30 at the server."""
-    sent = SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packed=True)
+    """By hand, of one client with the lightest cut: half of 20 ns a number, and of the server's 30."""
+    sent = SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packing=0.5)
     plain = paper_problem(1)
-    plain = replace(plain, server=plain.server.model_copy(update={"packing_ns": 30.0}))
+    measured = tuple(device.model_copy(update={"packing_ns": 20.0}) for device in plain.devices)
+    plain = replace(plain, devices=measured, server=plain.server.model_copy(update={"packing_ns": 30.0}))
     packed = replace(plain, sent=sent)
     device, costs = plain.devices[0], packed.costs
     up, down = 1 / device.upload_bytes_per_s, 1 / plain.server.bytes_per_s
@@ -123,6 +124,16 @@ def test_client_seconds_are_work_and_transfers_without_waiting():
     assert link[1] == pytest.approx(crossing / 150e6 + crossing / 1e9)
 
 
+def test_packing_is_timed_with_the_transfers_at_both_ends_and_on_both_ways():
+    plain = paper_problem(2)
+    packed = replace(plain, sent=SentBytes(packing=0.5))
+    (compute, before), (same, after) = (each.model.client_seconds([LIGHTEST] * 2) for each in (plain, packed))
+    numbers = sum(packed.costs.network(name).packed_numbers[[0, 3]].sum() for name in NETWORKS)
+    each_s = [device.packing_s + 2 * plain.server.packing_s for device in plain.devices]
+    assert same == pytest.approx(compute)
+    assert after - before == pytest.approx(2 * numbers * np.array(each_s))
+
+
 def test_a_shared_server_link_divides_the_servers_rate():
     alone = paper_problem(10, options=LatencyOptions(server_link_shared=True))
     slower_server = alone.server.model_copy(update={"mbit_per_s": 800.0})
@@ -141,6 +152,10 @@ def test_segments_once_a_round_add_the_slowest_clients_transfer():
         plain.costs.network(name).parameters[[0, 1, 3, 4]].sum() for name in ("generator", "discriminator")
     )
     added = 4 * parameters * (1 / 50e6 + 1 / 1e9) / 20
+    packed = replace(every_20, sent=SentBytes(upload=1.0))
+    assert packed.latency(cuts) - plain.latency(cuts) == pytest.approx(
+        parameters * (1 / 50e6 + 4 / 1e9) / 20, rel=1e-9
+    )
     assert every_20.latency(cuts) - plain.latency(cuts) == pytest.approx(added, rel=1e-9)
     last = every_20.model.stages(cuts)[-1]
     assert (last.name, last.waits_for) == ("segments of a round", "d1")
@@ -161,7 +176,7 @@ def test_a_round_without_steps_is_refused():
 
 def test_a_server_that_packs_for_more_clients_needs_longer_for_each():
     """Of equal clients with equal cuts, so that what it does for all of them is exact."""
-    sent = SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packed=True)
+    sent = SentBytes(activation=0.5, generated=0.4, repeated=0.1, gradient=0.3, packing=0.5)
 
     def seconds(clients, packing_ns):
         device = paper_problem(1).devices[0]

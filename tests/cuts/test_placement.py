@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huscf_flwr.cuts import CutProblem, LatencyOptions, Placement, Server, Turn, priced, priced_cuts
+from huscf_flwr.cuts.baselines import server_generator_turn
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.cuts.placement import (
     images_bytes,
@@ -35,6 +36,22 @@ def test_a_turn_by_hand():
     price = priced(Placement(step=(turn,)), problem(SLOW, QUICK))
     assert price.step_s == pytest.approx(0.5 + 10.0 + 2.0 + 3.0)
     assert (price.client_gflop, price.server_gflop) == (20.0, 50.0)
+
+
+def test_packed_numbers_cost_the_client_its_time_and_the_server_that_of_all_its_clients():
+    """By hand: half a million numbers, at 2 us there and at 0.5 us for each of two clients."""
+    slow = SLOW.model_copy(update={"packing_ns": 2000.0})
+    of_two = replace(problem(slow, QUICK), server=SERVER.model_copy(update={"packing_ns": 500.0}))
+    price = priced(Placement(step=(Turn(packed_numbers=5e5),)), of_two)
+    assert price.step_s == pytest.approx(5e5 * (2e-6 + 2 * 0.5e-6))
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_images_and_gradients_at_them_are_packed(batches):
+    narrow = replace(problem(SLOW), sent=SentBytes(packing=0.25))
+    turn = server_generator_turn(narrow, 1, batches_down=batches)
+    assert turn.packed_numbers == 0.25 * (batches + 1) * 32 * 28 * 28
+    assert server_generator_turn(problem(SLOW), 1, batches_down=batches).packed_numbers == 0
 
 
 def test_each_way_on_which_anything_is_sent_costs_a_delay():

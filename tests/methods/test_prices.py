@@ -4,12 +4,15 @@
 of the paper's devices has 0.48 GFLOP/s, the server 672.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.cuts import CutProblem, Device, Server
+from huscf_flwr.cuts import CutProblem, Device, LatencyOptions, Server
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import load_model_spec
+from huscf_flwr.session import SentBytes
 from tests.cuts.test_latency import paper_problem
 
 BOTH, DISCRIMINATOR, GENERATOR = 112.32, 21.61, 90.72
@@ -61,6 +64,17 @@ def test_one_batch_for_all():
     assert difference == pytest.approx(logits, rel=1e-6)
 
 
+@pytest.mark.parametrize(("batch", "up", "down"), [(32, 4, 4), (128, 0.5, 4), (256, 0.5, 0.25)])
+def test_numbers_that_do_not_fill_a_group_are_priced_as_they_are(batch, up, down):
+    """UA-GAN's logits and the gradients at them, one number a sample, beside what FSGAN sends: the images."""
+    device = Device(name="d", gflops=0.48, mbit_per_s=8.0, download_mbit_per_s=16.0)
+    sent = SentBytes(activation=0.5, gradient=0.25, grouped=True)
+    server = Server(gflops=SERVER, mbit_per_s=8000)
+    problem = CutProblem(load_model_spec("authors-28"), (device,), server, batch, "paper", sent=sent)
+    difference = price("uagan", problem).step_s - price("fsgan", problem).step_s
+    assert difference == pytest.approx(batch * (up / 1e6 + down / 2e6), rel=1e-4)
+
+
 def test_half_of_the_rounds_on_the_server():
     found = price("pflgan")
     assert found.step_s == pytest.approx(BOTH / 2 / SLOWEST + 80 * BOTH / 2 / SERVER, rel=1e-3)
@@ -83,3 +97,31 @@ def test_huscf_costs_what_its_cuts_do():
     fixed = {"solver": "fixed", "fixed": (1, 1, 1, 1)}
     prices = {price("huscf", cuts={**fixed, "flops": rule}).step_s for rule in ("paper", "exact")}
     assert len(prices) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "packed"),
+    [
+        ("fedgan", {}, ["generator", "discriminator"]),
+        ("hflgan", {"cloud_every": 1}, ["generator", "discriminator", "generator"]),
+        ("hflgan", {"cloud_every": 2}, ["generator", "discriminator"]),
+        ("mdgan", {"swap_every": 1}, ["discriminator"]),
+        ("mdgan", {"swap_every": 2}, []),
+    ],
+)
+def test_what_came_down_in_an_earlier_round_is_not_priced_as_packed(name, settings, packed):
+    """A weight that goes up in one byte and not in four, once in the one step of a round, over 1 MB/s."""
+    device = Device(name="d", gflops=0.48, mbit_per_s=8.0)
+    problem = CutProblem(
+        load_model_spec("authors-28"),
+        (device,),
+        Server(gflops=SERVER, mbit_per_s=8000),
+        64,
+        "paper",
+        options=LatencyOptions(steps_per_round=1),
+    )
+    narrow = replace(problem, sent=SentBytes(upload=1))
+    given = {name: settings} if settings else {}
+    saved = price(name, problem, **given).step_s - price(name, narrow, **given).step_s
+    weights = sum(float(problem.costs.network(network).parameters.sum()) for network in packed)
+    assert saved == pytest.approx(3 * weights / 1e6, rel=1e-6, abs=1e-9)

@@ -31,11 +31,13 @@ def test_a_gpu_is_waited_for_only_where_cuts_are_chosen_by_the_clients_times(
 def test_a_device_is_stretched_by_its_speed_and_throttled_by_its_link():
     slow = Device(name="slow", gflops=2, mbit_per_s=8, download_mbit_per_s=16)
     bound = Device(name="bound by the server", gflops=80, mbit_per_s=16)
-    found = emulated({3: slow, 5: bound}, Server(gflops=1, mbit_per_s=80), 40.0)
+    found = emulated({3: slow, 5: bound}, Server(gflops=1, mbit_per_s=80), 40.0, packing=0.25)
     assert found[3].stretch == 20
     assert found[5].stretch == 0.5
     assert [1e6 * found[k].upload_s_per_byte for k in (3, 5)] == pytest.approx([1, 0.5])
     assert [1e6 * found[k].download_s_per_byte for k in (3, 5)] == pytest.approx([0.5, 0.1])
+    assert found[3].packing_s == 0.25 * slow.packing_s
+    assert found[5].packing_s == pytest.approx(found[3].packing_s / 40)
 
 
 def test_an_emulated_run_reports_the_times_of_its_devices(tmp_path, monkeypatch):

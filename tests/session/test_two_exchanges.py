@@ -16,6 +16,7 @@ from huscf_flwr.session import (
     SessionError,
     WireType,
     run_steps,
+    wire_type,
 )
 from huscf_flwr.session.wire import ExecutorServer, GrpcChannel
 from huscf_flwr.soak.faults import MALFORMED, Fault, FaultyChannel
@@ -131,11 +132,22 @@ def test_all_that_crosses_is_counted_and_integers_are_eight_bytes(reference):
 
 
 def test_a_narrower_wire_rounds_numbers_alike_on_every_channel_and_integers_not_at_all(reference):
-    wire = WireType(torch.bfloat16, torch.float64)
+    wire = WireType(torch.float16, torch.float64)
     local, remote, shared = (trained([[0, 2], [1]], channel, wire)[0] for channel in CHANNELS)
     for others in (remote, shared):
         assert all(torch.equal(one, two) for one, two in zip(local, others, strict=True))
     assert not torch.equal(local[0], reference[0][0])
+
+
+def test_packed_numbers_are_the_same_to_the_bit_on_every_channel(reference):
+    """All samples fill a group, and of the gradients those of client 2."""
+    wire = wire_type("smallest", torch.float64, seed=3, round_number=2)
+    (local, counted, *_), *others = (trained([[0, 2], [1]], channel, wire) for channel in CHANNELS)
+    for tensors, ledger, *_ in others:
+        assert all(torch.equal(one, two) for one, two in zip(local, tensors, strict=True))
+        assert ledger.entries == counted.entries
+    assert not torch.equal(local[0], reference[0][0])
+    assert counted.total(client=2) < reference[1].total(client=2) / 10
 
 
 class Leaves:
@@ -216,7 +228,7 @@ def in_judge(session):
         ((gradients(1), votes(1).double()), "votes up: torch.float64, expected torch.int64"),
         ((gradients(1).long(), votes(1)), "gradient of samples up: torch.int64, expected torch.float64"),
         ((gradients(1) / 0, votes(1)), "JUDGE up: numbers that are not finite"),
-        ((gradients(0), votes(0)), r"gradient of samples up: shape \(2, 4\), expected \(3, 4\)"),
+        ((gradients(0), votes(0)), r"gradient of samples up: shape \(2, 64\), expected \(3, 64\)"),
         ((gradients(1),), "JUDGE up: 1 tensors, expected 2"),
         ((), "JUDGE up: 0 tensors, expected 2"),
     ],
@@ -328,7 +340,7 @@ def test_an_executor_with_more_exchanges_than_it_declares_ends_the_session():
 @pytest.mark.parametrize("hosts", [[[0, 1, 2]], [[0, 2], [1]]])
 def test_a_step_may_have_a_single_exchange(channel, hosts):
     """Both ways of the shared memory are used anew in every step, without an exchange in between."""
-    number = Kind("number")
+    number = Kind("number", role="activation")
     only = Exchange(1, "ADD", up=(number,), down=(number,))
     seen = []
 

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from huscf_flwr.session import DIRECTIONS, FrameError, WireEnd, WireType, wire_type
-from huscf_flwr.split import CRITICISE, DISCRIMINATE, EXCHANGES, GENERATE
+from huscf_flwr.session import DIRECTIONS, FrameError, WireEnd, WireType, wire_end, wire_type
+from huscf_flwr.session.packing import unpack
+from huscf_flwr.split import CRITICISE, DISCRIMINATE, DISCRIMINATOR_BACKWARD, EXCHANGES, GENERATE
 
 PRESETS = ["small", "smallest"]
 
@@ -43,17 +46,17 @@ def test_what_crosses_again_makes_up_for_what_was_lost_before(preset):
         arrived = end.crossed(exchange, 0, frame)[0]
         errors[exchange] = float((arrived - frame[0]).square().mean())
     wire = wire_type(preset)
-    share = {1: 0.57, 4: 0.0096}[wire.form(CRITICISE.up[0]).bits]
+    share = {1: 0.57, 4: 0.0096}[wire.form(CRITICISE.up[0], 10_000).bits]
     # The difference is what was lost, and 0.01 times numbers of one.
     assert errors[CRITICISE] == pytest.approx(share * (errors[DISCRIMINATE] + 1e-4), rel=0.15)
 
 
 def test_signs_depend_on_run_round_client_step_exchange_and_direction():
-    gradient = EXCHANGES[2].up[0]
-    assert gradient.role == "gradient"
+    later = replace(DISCRIMINATOR_BACKWARD, number=5)
+    assert {kind.role for kind in later.up + later.down} == {"gradient"}
     frame = (numbers(0), numbers(0))
 
-    def crossed(seed=0, round_number=1, client=0, before=0, direction="up", exchange=EXCHANGES[2]):
+    def crossed(seed=0, round_number=1, client=0, before=0, direction="up", exchange=DISCRIMINATOR_BACKWARD):
         _, _, end = ends("smallest", seed, round_number, direction)
         for _ in range(before):
             end.crossed(exchange, client, frame)
@@ -68,8 +71,29 @@ def test_signs_depend_on_run_round_client_step_exchange_and_direction():
         crossed(client=1),
         crossed(before=1),
         crossed(direction="down"),
+        crossed(exchange=later),
     ]
     assert all(not torch.equal(other[0], first) for other in others)
+
+
+def test_only_what_comes_again_is_unpacked_where_it_is_sent(monkeypatch):
+    unpacked = []
+    monkeypatch.setattr(wire_end, "unpack", lambda *given: unpacked.append(given) or unpack(*given))
+    sender, _, _ = ends("smallest")
+    counts = []
+    for exchange, frame in step(0):
+        sender.outgoing(exchange, 0, frame)
+        counts.append(len(unpacked))
+    assert counts == [0, 1, 1]
+
+
+def test_what_does_not_fill_a_group_arrives_as_it_was_sent():
+    """Numbers that cross again too."""
+    _, _, end = ends("smallest")
+    few = numbers(0, (2, 5))
+    for exchange, frame in ((DISCRIMINATE, (few, few + 1)), (CRITICISE, (few + 0.3,))):
+        for tensor, arrived in zip(frame, end.crossed(exchange, 0, frame), strict=True):
+            assert torch.equal(tensor, arrived)
 
 
 def test_clients_of_an_end_do_not_depend_on_each_other():
@@ -102,7 +126,7 @@ def test_frames_that_cannot_be_packed_are_refused():
     with pytest.raises(FrameError, match="DISCRIMINATE up: 1 tensors, expected 2"):
         end.crossed(DISCRIMINATE, 0, (numbers(0),))
     with pytest.raises(FrameError, match=r"torch\.int64 cannot be packed"):
-        end.crossed(GENERATE, 0, (torch.zeros(2, 3, dtype=torch.int64),))
+        end.crossed(GENERATE, 0, (torch.zeros(20, 30, dtype=torch.int64),))
 
 
 def test_exact_changes_nothing_and_copies_nothing():

@@ -1,10 +1,12 @@
 import math
+from typing import get_args
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.session import WireType
+from huscf_flwr.session import Kind, PackedForm, Role, WireType, wire_type
 
 HALF = WireType(torch.float16, torch.float32)
 MOST = 2.0**127
@@ -47,8 +49,7 @@ def test_scaling_itself_rounds_nothing(integers, exponent):
 def test_what_is_not_finite_arrives_as_that(numbers, bad, data):
     """Or a run that has diverged would go on."""
     numbers.insert(data.draw(st.integers(0, len(numbers))), bad)
-    for sent in (torch.float16, torch.bfloat16):
-        assert not crossed(WireType(sent, torch.float32), numbers).isfinite().all()
+    assert not crossed(HALF, numbers).isfinite().all()
 
 
 @given(st.lists(st.floats(-(2.0**1023), 2.0**1023), min_size=1))
@@ -60,10 +61,27 @@ def test_any_float64_crosses_in_float16(numbers):
     assert received.isfinite().all()
 
 
-@given(st.lists(floats, min_size=1))
-def test_bfloat16_and_narrower_floats_are_rounded_as_torch_does(numbers):
-    tensor = torch.tensor(numbers, dtype=torch.float64)
-    for sent in (torch.bfloat16, torch.float32):
-        assert torch.equal(
-            WireType(sent, torch.float64).crossed((tensor,))[0], tensor.to(sent).to(torch.float64)
-        )
+PACKED = {preset: wire_type(preset, torch.float64) for preset in ("small", "smallest")}
+
+
+@pytest.mark.parametrize("preset", PACKED)
+@pytest.mark.parametrize("role", get_args(Role))
+def test_numbers_that_do_not_fill_a_group_are_packed_each_by_itself(preset, role):
+    """32 logits in 4 bits, rotated, are as many bytes as 256: more than as they are in float32."""
+    kind, wire = Kind("any", role=role), PACKED[preset]
+    many = wire.form(kind, 10_000)
+    group = 256 if many.rotated else 128
+    assert many.bits < 16
+    assert many.group == group
+    assert wire.form(kind, group) == many
+    assert wire.form(kind, group - 1) == PackedForm(64)
+    for dtype in (torch.float32, torch.bfloat16):
+        few = wire_type(preset, dtype)
+        assert few.byte_count(kind, torch.zeros(32, dtype=dtype)) == 32 * dtype.itemsize
+
+
+@pytest.mark.parametrize("preset", PACKED)
+def test_numbers_of_which_nothing_is_said_are_not_rounded_and_integers_not_touched(preset):
+    """A new method's gradients would else be rounded as activations are, and be wrong on average."""
+    assert PACKED[preset].form(Kind("any"), 10_000) == PackedForm(64)
+    assert PACKED[preset].form(Kind("any", torch.int64), 10_000) is None

@@ -9,11 +9,11 @@ from torch.nn import functional
 
 from huscf_flwr.session import Computed, Exchange, Kind
 
-CLASSES, WIDTH, NOISE, IMAGES = 3, 4, 2, 6
+CLASSES, WIDTH, NOISE, IMAGES = 3, 64, 2, 6
 
-SAMPLES = Kind("samples")
+SAMPLES = Kind("samples", role="activation")
 LABELS = Kind("labels", torch.int64)
-GRADIENT = Kind("gradient of samples")
+GRADIENT = Kind("gradient of samples", role="gradient")
 VOTES = Kind("votes", torch.int64, below=CLASSES)
 
 DRAW = Exchange(1, "DRAW", up=(), down=(SAMPLES, LABELS))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
-from huscf_flwr.cuts.placement import network_bytes, network_gflop, pass_gflop
+from huscf_flwr.cuts.placement import network_gflop, networks_sent, pass_gflop
 from huscf_flwr.federation import aggregate, match_clusters
 from huscf_flwr.methods.batches import largest_epoch
 from huscf_flwr.methods.contract import (
@@ -95,18 +95,18 @@ class HFLGAN(Method):
 
         It learns from real images and the fakes of both, and then judges these once more, frozen.
         """
-        down, up = (
-            network_bytes(problem, up=up)
-            + network_bytes(problem, "generator", up=up) / config.settings(HFLGANSettings).cloud_every
-            for up in (False, True)
-        )
+        every = config.settings(HFLGANSettings).cloud_every
+        at_the_edge, in_the_cloud = networks_sent(problem), networks_sent(problem, "generator", every=every)
         of_second = (
             network_gflop(problem, "generator")
             + pass_gflop(problem, "discriminator")
             + pass_gflop(problem, "discriminator", frozen=True)
         )
         of_first = network_gflop(problem, "generator") + network_gflop(problem, "discriminator")
-        once = Turn(down_bytes=down, up_bytes=up)
+        once = Turn(
+            down_bytes=at_the_edge.down_bytes + in_the_cloud.down_bytes,
+            up_bytes=at_the_edge.up_bytes + in_the_cloud.up_bytes,
+        )
         step = (Turn(client_gflop=of_first + of_second),)
         return priced(Placement(step=step, once_a_round=once), problem)
 

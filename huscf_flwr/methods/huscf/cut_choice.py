@@ -84,7 +84,9 @@ def cut_problem(config: RunConfig, spec: ModelSpec, beliefs: Beliefs) -> CutProb
     """
     devices = tuple(device for _, device in sorted(beliefs.devices.items()))
     share, server = share_in_a_round(config, len(devices)), beliefs.server
-    fewer = {"gflops": server.gflops / share, "packing_ns": server.packing_ns * share}
+    fewer = {"gflops": server.gflops / share}
+    if server.packing_ns is not None:  # if it is estimated, it follows the other
+        fewer["packing_ns"] = server.packing_ns * share
     return CutProblem(
         spec,
         devices,

@@ -14,11 +14,11 @@ from torch import Tensor
 from huscf_flwr.methods.crossing import Reveal
 from huscf_flwr.session import Kind
 
-FAKES = Kind("fakes")
+FAKES = Kind("fakes", role="activation")
 """Images [B, channels, size, size] that the generator drew, from -1 to 1. Discriminators learn from them."""
 FAKE_LABELS = Kind("labels of fakes", torch.int64)
 """[B]."""
-JUDGED_FAKES = Kind("judged fakes")
+JUDGED_FAKES = Kind("judged fakes", role="activation")
 """Others like ``FAKES``, at which the generator's loss is computed, where these are not the same."""
 JUDGED_LABELS = Kind("labels of judged fakes", torch.int64)
 """[B]."""

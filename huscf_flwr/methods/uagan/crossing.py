@@ -7,7 +7,7 @@ from huscf_flwr.methods.label_counts import LabelCounts
 from huscf_flwr.methods.server_generator import FAKE_LABELS, FAKES, FAKES_SHOW, GRADIENT
 from huscf_flwr.session import Exchange, Kind
 
-LOGITS = Kind("logits of fakes")
+LOGITS = Kind("logits of fakes", role="activation")
 """[B], by a client's discriminator."""
 LOGITS_GRADIENT = Kind("gradient at logits of fakes", role="gradient")
 """[B], of the generator's loss."""

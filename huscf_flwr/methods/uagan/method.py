@@ -9,7 +9,7 @@ from typing import ClassVar
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import CutProblem, Placement, Price, Turn, priced
 from huscf_flwr.cuts.baselines import server_generator_turn
-from huscf_flwr.cuts.placement import way_back_gflop
+from huscf_flwr.cuts.placement import crossing_bytes, image_numbers, packed, way_back_gflop
 from huscf_flwr.methods.contract import Collected, Description, Form, Order, Orders, Outcome, State
 from huscf_flwr.methods.held_classes import described_by
 from huscf_flwr.methods.label_counts import check_counts
@@ -59,14 +59,20 @@ class UAGAN(ServerGeneratorMethod):
         """
         whole = server_generator_turn(problem, 1, batches_down=1)
         back = way_back_gflop(problem, "discriminator")
+        crossing = packed(problem, image_numbers(problem) + problem.batch_size)
         first = Turn(
             server_gflop=whole.server_gflop,
             down_bytes=whole.down_bytes,
             client_gflop=whole.client_gflop - back,
-            up_bytes=problem.sent.activation * problem.batch_size,
+            up_bytes=crossing_bytes(problem, 1),
+            packed_numbers=crossing,
         )
+        logits_gradient = crossing_bytes(problem, 1, gradients=True)
         second = Turn(
-            down_bytes=problem.sent.gradient * problem.batch_size, client_gflop=back, up_bytes=whole.up_bytes
+            down_bytes=logits_gradient,
+            client_gflop=back,
+            up_bytes=whole.up_bytes,
+            packed_numbers=crossing,
         )
         return priced(Placement(step=(first, second)), problem)
 

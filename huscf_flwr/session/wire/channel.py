@@ -75,7 +75,7 @@ class GrpcChannel:
         """
         self.exchanges = exchanges
         crosses = wire or WireType()
-        self._up_end = WireEnd(crosses, exchanges, "up")
+        self.up_end = WireEnd(crosses, exchanges, "up")
         self._stream = _Stream(address, (claim or StreamClaim()).metadata(token), patience, roots)
         self._up, down = self._take_memory() if share_memory else (None, None)
         self._reader = FrameReader(exchanges, _expect_anything, WireEnd(crosses, exchanges, "down"), down)
@@ -91,7 +91,7 @@ class GrpcChannel:
         """
         if not isinstance(parcel, DropOut):
             check_listed(parcel, exchange, "up", client=client)
-        packets = encode_frame(exchange, client, parcel, self._up_end, self._up)
+        packets = encode_frame(exchange, client, parcel, self.up_end, self._up)
         if self._up is None:
             self.send_packets(packets)
         else:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.session.exchange import DropOut, Exchange, Frame, FrameError, TensorHeader
-from huscf_flwr.session.packing import Form
+from huscf_flwr.session.packing import PackedForm
 from huscf_flwr.session.wire import split_session_pb2 as messages
 from huscf_flwr.session.wire.shared_memory import Region
 from huscf_flwr.session.wire_end import SentTensor, WireEnd
@@ -138,7 +138,10 @@ class FrameReader:
         kinds = self._end.kinds(exchange)
         # Whether there are as many as are due is for ``expect`` to say.
         due = [*kinds, *[None] * (len(frame.tensors) - len(kinds))]
-        forms = [None if kind is None else self._end.wire.form(kind) for kind in due]
+        forms = [
+            None if kind is None else self._end.wire.form(kind, math.prod(tensor.shape))
+            for kind, tensor in zip(due, frame.tensors, strict=False)
+        ]
         headers = [
             _header(tensor, self._end.wire, form) for tensor, form in zip(frame.tensors, forms, strict=False)
         ]
@@ -209,7 +212,7 @@ class _Part:
 
     described: messages.Tensor
     header: TensorHeader
-    form: Form | None
+    form: PackedForm | None
     """How its numbers are packed, if they are."""
 
     @property
@@ -241,7 +244,7 @@ def _described(sent: SentTensor) -> messages.Tensor:
     )
 
 
-def _allowed(wire: WireType, form: Form | None) -> dict[str, torch.dtype]:
+def _allowed(wire: WireType, form: PackedForm | None) -> dict[str, torch.dtype]:
     """Return the types that a tensor may have whose numbers are to be in ``form``, by name."""
     if form is not None:
         return {_PACKED: torch.uint8}
@@ -264,7 +267,7 @@ def _pieces(numbers: Sequence[memoryview]) -> Iterator[bytes]:
             yield bytes(data[start : start + PACKET_BYTES])
 
 
-def _header(message: messages.Tensor, wire: WireType, form: Form | None) -> TensorHeader:
+def _header(message: messages.Tensor, wire: WireType, form: PackedForm | None) -> TensorHeader:
     """Return type and shape; raises ``FrameError`` if they do not agree with each other or with ``wire``."""
     allowed = _allowed(wire, form)
     if message.dtype not in allowed:

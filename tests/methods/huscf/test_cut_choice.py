@@ -58,14 +58,14 @@ def test_the_rule_that_counts_work_is_the_configured_one(make):
     assert paper > exact
 
 
-def test_a_narrower_wire_is_predicted_to_be_faster(make):
+def test_a_narrower_wire_is_predicted_to_be_faster(make, tmp_path):
     fixed = {"cuts.solver": "fixed", "cuts.fixed": "1,1,1,1"}
+    fixed["cuts.devices"] = device_file(tmp_path, ", packing_ns: 20")
     as_computed, half, bfloat16 = (
         solve(make(**fixed, **settings)).latency_s
         for settings in ({}, {"wire.preset": "half"}, {"compute.precision": "bfloat16"})
     )
-    assert half < as_computed
-    assert half == bfloat16
+    assert bfloat16 < half < as_computed  # as many bytes, but nothing to convert
 
 
 def test_what_is_believed_goes_through_a_checkpoint(make):

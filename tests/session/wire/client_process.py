@@ -24,10 +24,10 @@ def batch_of(client, step):
     return random_batch(SPEC, 2 + client, 10 * step + client)
 
 
-def train(address, token, client, fault=None, member=None):
+def train(address, token, client, fault=None, member=None, wire=None):
     """Train one client over a stream; return what became of it."""
     member = member or build(SPEC, CUTS)[1][client]
     steps = iter(range(STEPS))
-    with GrpcChannel(address, token, patience=3 * PATIENCE, exchanges=EXCHANGES) as stream:
+    with GrpcChannel(address, token, patience=3 * PATIENCE, exchanges=EXCHANGES, wire=wire) as stream:
         channel = FaultyChannel(stream, fault) if fault else stream
         return run_steps([HostedClient(member, lambda: batch_of(client, next(steps)))], channel, STEPS)

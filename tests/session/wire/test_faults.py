@@ -1,11 +1,15 @@
 """What a failing client costs: itself the round, and nobody else anything. Each row is a real process."""
 
+import math
 import os
 import signal
 import threading
+from itertools import product
 
 import pytest
+import torch
 
+from huscf_flwr.session import wire_type
 from huscf_flwr.session.wire import ExecutorServer
 from huscf_flwr.soak.faults import MALFORMED, Fault
 from huscf_flwr.split import (
@@ -16,6 +20,7 @@ from huscf_flwr.split import (
     GENERATE,
     GENERATOR_BACKWARD,
 )
+from tests.quick import mostly_slow
 from tests.session.threads import PATIENCE, errors_of
 from tests.session.wire.client_process import (
     CUTS,
@@ -59,21 +64,21 @@ class MissedTime:
         return session._turn.due == fault.exchange and session._missing() == [FAULTY]
 
 
-def weights_after(server, fault):
+def weights_after(server, fault, wire=None):
     """Train three steps; return the executor, all clients and the session."""
     executor, clients = build(SPEC, CUTS)
     oracle = UnsplitStep(executor, clients)
     hosts = [[client] for client in CUTS]
     clock = MissedTime(fault)
-    settings = {"steps": STEPS, "largest_batch": 8, "patience": DEADLINE, "clock": clock}
+    settings = {"steps": STEPS, "largest_batch": 8, "patience": DEADLINE, "clock": clock, "wire": wire}
     session = clock.session = open_session(executor, hosts, **settings)
     tokens = server.open_session(session)
-    faulty = PROCESSES.Process(target=train, args=(server.address, tokens[FAULTY], FAULTY, fault))
+    faulty = PROCESSES.Process(target=train, args=(server.address, tokens[FAULTY], FAULTY, fault, None, wire))
     faulty.start()
     healthy = {}
 
     def run(client):
-        healthy[client] = train(server.address, tokens[client], client, member=clients[client])
+        healthy[client] = train(server.address, tokens[client], client, member=clients[client], wire=wire)
 
     errors = errors_of(*(lambda client=client: run(client) for client in OTHERS), patience=4 * PATIENCE)
     if fault.kind == "hang":
@@ -140,6 +145,8 @@ def test_a_link_that_delays(server):
         ("wrong shape", "shape ("),
         ("wrong type", "torch.float32, expected torch.float64"),
         ("not finite", "numbers that are not finite"),
+        ("infinite", "numbers that are not finite"),
+        ("far too large", "numbers that are not finite or far too large"),
         ("wrong exchange", "is due"),
         ("another client", "host 1 sent client 2"),
         ("noise", "numbers came without a frame"),
@@ -149,10 +156,34 @@ def test_a_frame_that_is_malformed(server, exchange, kind, reason):
     check(server, Fault(kind, exchange), (2, exchange), reason)
 
 
+@pytest.mark.parametrize(
+    ("kind", "exchange"),
+    mostly_slow(
+        product(["not finite", "infinite", "far too large"], [DISCRIMINATE, GENERATOR_BACKWARD]),
+        ("infinite", DISCRIMINATE),
+        ("far too large", GENERATOR_BACKWARD),
+    ),
+)
+def test_a_frame_that_is_packed_with_hostile_scales(server, kind, exchange):
+    """It drops out as if its numbers were in the frame; activations are rounded, gradients rotated."""
+    wire = wire_type("smallest", torch.float64)
+    fault = Fault(kind, exchange)
+    executor, clients, session, _ = weights_after(server, fault, wire)
+    shape = executor.shape(exchange.up[0], FAULTY)
+    form = wire.form(exchange.up[0], len(batch_of(FAULTY, 0).labels) * math.prod(shape))
+    assert form.bits < 16
+    assert set(session.dropped) == {FAULTY}
+    dropped = session.dropped[FAULTY]
+    assert (dropped.step, dropped.exchange) == (2, exchange.name)
+    assert "numbers that are not finite or far too large" in dropped.reason
+    for segments in (executor.segments, *(clients[client].segments for client in OTHERS)):
+        assert all(each.isfinite().all() for state in segments.states().values() for each in state.values())
+
+
 def test_a_frame_that_comes_twice(server):
     """The first is a frame; the second is one of an exchange that is over."""
     check(server, Fault("duplicate", CRITICISE), following(CRITICISE), "is due")
 
 
 def test_all_malformed_frames_are_tried():
-    assert len(MALFORMED) == 10
+    assert len(MALFORMED) == 12

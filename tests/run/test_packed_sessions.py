@@ -1,0 +1,100 @@
+"""Sessions whose numbers are packed: the same to the bit however a round comes about, whatever the method."""
+
+import pytest
+import torch
+
+from huscf_flwr.run.local import train_locally
+from huscf_flwr.session import DIRECTIONS, WireEnd, wire_type
+from huscf_flwr.session.wire.codec import FrameReader, encode_frame
+from tests.quick import mostly_slow
+from tests.run.builders import (
+    METHODS,
+    UNJUDGED,
+    SilentDisplay,
+    all_tensors,
+    assert_same_run,
+    assert_same_state,
+    assert_same_to_the_bit,
+    method_class,
+    small_run,
+    training_of,
+)
+from tests.session.two_exchanges import Painter
+
+EXCHANGES = {name: method_class(name).crossing.exchanges for name in METHODS}
+LOCK_STEP = [name for name, exchanges in EXCHANGES.items() if exchanges]
+PRESETS = ["small", "smallest"]
+
+
+def frame_of(kinds, seed):
+    """Tensors of one shape for numbers, so that any may be sent as the difference to another."""
+    stream = torch.Generator().manual_seed(seed)
+    return tuple(
+        torch.randint(kind.below or 9, (4,), generator=stream)
+        if kind.dtype
+        else torch.randn(4, 3, 9, 9, generator=stream, dtype=torch.float64)
+        for kind in kinds
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("exchanges", {*EXCHANGES.values(), Painter.exchanges} - {()}, ids=len)
+def test_what_a_step_sends_arrives_over_a_stream_as_within_a_process(exchanges, preset):
+    wire = wire_type(preset, torch.float64, seed=3, round_number=2)
+    for direction in DIRECTIONS:
+        sender, receiver, local = (WireEnd(wire, exchanges, direction) for _ in range(3))
+        reader = FrameReader(exchanges, lambda *_: None, receiver)
+        for exchange in 2 * exchanges:
+            frame = frame_of(exchange.kinds(direction), exchange.number)
+            (arrived,) = filter(None, map(reader.add, encode_frame(exchange, 1, frame, sender)))
+            expected = local.crossed(exchange, 1, frame)
+            for tensor, other, sent in zip(arrived[2], expected, frame, strict=True):
+                assert torch.equal(tensor, other)
+                assert torch.equal(tensor, sent) is not sent.is_floating_point()
+
+
+def training_with(method, place, preset, **more):
+    given = {"model.width": 0.03, "rounds": 5, **METHODS[method], **more, "wire.preset": preset}
+    return training_of(small_run(place, place, clients=3, **given))
+
+
+@pytest.mark.parametrize("preset", mostly_slow(PRESETS, "smallest"))
+@pytest.mark.parametrize("method", mostly_slow(LOCK_STEP, "huscf"))
+def test_a_round_that_is_tried_again_has_the_same_numbers(tmp_path, method, preset):
+    tried, other, exact = (
+        training_with(method, tmp_path, each, name=name)
+        for name, each in (("tried", preset), ("other", preset), ("exact", "exact"))
+    )
+    for training in (tried, other, exact):
+        training.train()
+    tried.begin()
+    tried.rounds.take_back()
+    for training in (tried, other, exact):
+        training.train()
+    assert tried.rounds.kept == other.rounds.kept
+    assert_same_state(tried.method.state(), other.method.state())
+    found, unpacked = (training.method.state().tensors for training in (tried, exact))
+    assert any(not torch.equal(tensor, unpacked[name]) for name, tensor in found.items())
+
+
+def train(place, name, images, hosts=1, **settings):
+    given = {"model.width": 0.03, "batch_size": 16, "rounds": 3, **UNJUDGED, **settings}
+    config = small_run(images, place, name=name, **given)
+    train_locally(config, hosts=hosts, display=SilentDisplay(), judged=False)
+    return config.folder
+
+
+@pytest.mark.parametrize("preset", mostly_slow(PRESETS, "smallest"))
+@pytest.mark.parametrize("method", mostly_slow(LOCK_STEP, "huscf"))
+def test_a_resumed_run_has_the_numbers_of_the_uninterrupted_one(images, tmp_path, method, preset):
+    settings = {**METHODS[method], "wire.preset": preset, "checkpoint.keep_last": 9}
+    whole = train(tmp_path, "whole", images, **settings)
+    rest = train(tmp_path, "rest", images, **settings, resume=whole, resume_round=2)
+    assert_same_run(rest, whole)
+
+
+@pytest.mark.parametrize("method", mostly_slow(LOCK_STEP, "mdgan"))
+def test_the_number_of_hosts_changes_no_bit(images, tmp_path, method):
+    settings = {**METHODS[method], "wire.preset": "smallest", "compute.precision": "float64", "rounds": 2}
+    one, two = (train(tmp_path, f"hosts-{hosts}", images, hosts, **settings) for hosts in (1, 2))
+    assert_same_to_the_bit(all_tensors(two), all_tensors(one))
