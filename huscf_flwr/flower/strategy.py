@@ -34,11 +34,13 @@ from huscf_flwr.flower.log_display import SHOWN, LogDisplay
 from huscf_flwr.flower.messages import EVALUATE, TRAIN, EvaluateRequest, Stream, TrainRequest
 from huscf_flwr.flower.messages.records import tensors_record
 from huscf_flwr.flower.replies import answers
+from huscf_flwr.flower.server_images import images_of_simulation
 from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.flower.streams import listen, open_streams
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
-from huscf_flwr.run.check import check_settings, is_lock_step, population_for
+from huscf_flwr.models import AUTO
+from huscf_flwr.run.check import as_begun, check_settings, is_lock_step
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.origin import images_hash
@@ -102,15 +104,16 @@ class MethodStrategy(Strategy):
             return self._prepared_for(grid)
 
     def _prepared_for(self, grid: Grid) -> Grid:
-        said = self.config
-        config = self.config = following_data(said)
+        said = as_begun(self.config)
+        # Families that are named have the classes of the images only if no SuperNode owns some.
+        config = self.config = following_data(said) if said.model.spec == AUTO else said
         checkpoint = check_settings(config, self.method)
         if is_lock_step(self.method):
             self._server = listen(config)
         self._held.enter_context(held(config.folder))
         gathered = assemble(said, self.method, grid, self._server)
         # What is wrong with a simulation's images is found here, in one line, before clients load them.
-        population = None if gathered.owners else population_for(config, self.method, examine=True)
+        config, population = images_of_simulation(config, self.method, gathered)
         assembly = self._assembly = with_descriptions(gathered, self.method, grid, config.min_hosts)
         devices = {client: each.device for client, each in assembly.descriptions.items()}
         before = None if checkpoint is None else checkpoint.preset
