@@ -37,6 +37,7 @@ from huscf_flwr.flower.replies import answers
 from huscf_flwr.flower.server_images import images_of_simulation
 from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.flower.streams import listen, open_streams
+from huscf_flwr.flower.told_lines import tell_launcher
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
 from huscf_flwr.models import AUTO
@@ -100,7 +101,7 @@ class MethodStrategy(Strategy):
         Raises ``AssemblyError``, what the configuration is found wrong for, or
         ``FolderInUseError`` if another process writes into the run's folder. Call ``close`` at the end.
         """
-        with progress_told(Paced(self._display.note)):
+        with progress_told(Paced(self._tell)):
             return self._prepared_for(grid)
 
     def _prepared_for(self, grid: Grid) -> Grid:
@@ -127,7 +128,7 @@ class MethodStrategy(Strategy):
             )
         judging = images = None
         if population is not None:
-            judging = Judging(config, population, self._display.note)
+            judging = Judging(config, population, self._tell)
             images = images_hash(population)
         self._run = Run(
             config,
@@ -201,7 +202,8 @@ class MethodStrategy(Strategy):
         # Who dropped out of the round may well answer the next message.
         self._hosts = None
         try:
-            metrics = run.end_round(uploads, may_retry=True)
+            with progress_told(Paced(self._tell)):
+                metrics = run.end_round(uploads, may_retry=True)
         finally:
             self._lost = self._lost_after(hosts)
         return (None, None) if metrics is None else (self._products(), _metric_record(metrics, run.method))
@@ -264,7 +266,7 @@ class MethodStrategy(Strategy):
 
     def finish(self) -> dict[str, Any]:
         """Judge thoroughly, write summary and report; return the summary."""
-        with progress_told(Paced(self._display.note)):
+        with progress_told(Paced(self._tell)):
             return self._prepared().finish()
 
     def close(self) -> None:
@@ -286,6 +288,11 @@ class MethodStrategy(Strategy):
         """Take note that the handler of a SuperNode failed; see ``SessionWatch``."""
         if self._hosts is not None:
             self._hosts.failed(node, reason)
+
+    def _tell(self, text: str) -> None:
+        """Show a line, here and where the run was launched."""
+        self._display.note(text)
+        tell_launcher(self.config, text)
 
     def _open_round(self, placement: Mapping[int, tuple[int, ...]]) -> list[Stream | None]:
         """Open the next round; return how each host comes to the executor, if there is one."""
