@@ -61,7 +61,15 @@ def draw_predictions(rehearsed: Sequence[RehearsedStep], path: Path) -> None:
         axes.scatter(measured, predicted, marker=marker, label=label)
     for step in rehearsed:
         place = (step.measured_s, step.predicted_s)
-        axes.annotate(step.name, place, xytext=(-6, 6), textcoords="offset points", fontsize=8, ha="right")
+        axes.annotate(
+            step.name,
+            place,
+            xytext=(-6, 6),
+            textcoords="offset points",
+            fontsize=8,
+            ha="right",
+            parse_math=False,
+        )
     axes.set(xlabel="measured seconds per step", ylabel="predicted seconds per step")
     axes.set(xlim=(0, longest), ylim=(0, longest))
     axes.legend(loc="lower right")

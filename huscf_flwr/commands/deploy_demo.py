@@ -17,7 +17,8 @@ def deploy_demo_command(config: RunName = "deploy-demo", settings: Overrides = N
     with errors_as_messages(["huscf", "deploy", "demo"]) as kept, TerminalDisplay() as display:
         run = read_run_config(config, settings)
         with progress_told(Paced(display.note)):
-            check_run(run, run.clients, trains_here=False)
+            # Its devices get images that are to be seen here, so networks have as many classes.
+            run = check_run(run, run.clients, trains_here=False).asked
         app = app_folder()
         kept.watch(run.folder)
         with stop_requests() as stop:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from huscf_flwr.conf_files import ConfError, did_you_mean, find_conf, known_conf
 from huscf_flwr.config import RunConfig
 from huscf_flwr.config.reading import put_override, with_absolute_paths
 from huscf_flwr.cuts import deal_devices
+from huscf_flwr.data import DataError, following_data
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.run.wire_choice import chosen_wire
 
@@ -238,12 +240,19 @@ def _planned(
     place = f"{path}: {column} in {scenario}"
     config = validate(RunConfig, content, place)
     try:
-        config = resolved(with_absolute_paths(config))
         # So that a run that is made or kept is known again by what it has chosen.
+        config = _followed(resolved(with_absolute_paths(config)))
         config, _ = chosen_wire(config, method_of(config), deal_devices(config))
         return PlannedRun(scenario, column, seed, config)
     except ConfError as error:
         raise ConfError(f"{place}: {error}") from error
+
+
+def _followed(config: RunConfig) -> RunConfig:
+    """Return the configuration with networks as its images need them; kept runs may be told without these."""
+    with suppress(DataError):
+        return following_data(config)
+    return config
 
 
 def merged(*settings: Mapping[str, Any]) -> Settings:

@@ -72,12 +72,13 @@ class ModelSection(Section):
     """The networks.
 
     Attributes:
-        spec: name in ``conf/models`` or path of a YAML file; or ``auto``, in a simulation: the family, the
-            number of classes and the channels that fit the images of all domains.
-        classes: number of classes, whatever the file says. ``None`` is a choice of its own, not something
-            still to be filled in: as the file says, or the images if ``spec`` is ``auto``. It stays in a
-            run's ``config.yaml``, so that who takes another file gets that file's.
-        channels: of the images, 1 (grey) or 3 (colour); ``None`` likewise.
+        spec: name in ``conf/models`` or path of a YAML file; or ``auto``, in a simulation: the family and the
+            channels that fit the images of all domains.
+        classes: number of classes, whatever file and images say. ``None`` in a simulation: as many as the
+            images have; where these are owned by SuperNodes, as the file says. Where both are the same it
+            stays ``None`` in a run's ``config.yaml``.
+        channels: of the images, 1 (grey) or 3 (colour). ``None`` is a choice of its own, not something still
+            to be filled in: as the file says, or the images if ``spec`` is ``auto``.
         width: multiplies the channels of all inner blocks.
     """
 

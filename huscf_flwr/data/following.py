@@ -1,4 +1,4 @@
-"""Networks that follow the data: which family, how many classes and channels fit the domains of a run.
+"""Networks that follow the data: how many classes, and which family and channels, fit the domains of a run.
 
 Only where the images can be looked at, as in a simulation. What the configuration says is left as it is.
 """
@@ -22,7 +22,7 @@ from huscf_flwr.data.formats.places import classes_of_place, shape_of_place
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.population import scenario_of
 from huscf_flwr.data.registry import registered_domain
-from huscf_flwr.models import AUTO
+from huscf_flwr.models import AUTO, model_spec_of
 
 _FAMILIES: Mapping[str, int] = {"authors-28": 28, "colour-32": 40, "images-64": 2**31}
 """By name in ``conf/models``, the longest sides of the images, in pixels, that each is taken for."""
@@ -30,16 +30,18 @@ _FAMILIES: Mapping[str, int] = {"authors-28": 28, "colour-32": 40, "images-64": 
 
 @lru_cache(maxsize=4)
 def following_data(config: RunConfig) -> RunConfig:
-    """Return the configuration with its networks named, if ``model.spec`` is ``auto``; else as it is.
+    """Return the configuration with its networks as the images of its domains need them; what is said stays.
 
-    The family is the smallest that does not shrink the images of any domain much, the images are in colour if
-    those of any domain are, and there are as many classes as the domain with the most has.
+    There are as many classes as the domain with the most has. If ``model.spec`` is ``auto``, the family is
+    the smallest that does not shrink the images of any domain much, and the images are in colour if those of
+    any domain are. A run that goes on has the classes that it began with: where ``model.spec`` names a
+    family, those that are said or the family's (see ``run.check.as_begun``).
 
     Raises:
-        DataError: if a domain is unknown or its files cannot be read.
+        DataError: if the files of a domain cannot be read; with ``auto`` also if a domain is unknown.
     """
     if config.model.spec != AUTO:
-        return config
+        return _with_their_classes(config)
     sources = scenario_of(config).domains
     named = named_sources(sources)
     found = [_of_source(source, named, config) for source in sources]
@@ -50,6 +52,24 @@ def following_data(config: RunConfig) -> RunConfig:
         "channels": config.model.channels or max(shape.channels for shape, _ in found),
     }
     return config.model_copy(update={"model": config.model.model_copy(update=model)})
+
+
+def _with_their_classes(config: RunConfig) -> RunConfig:
+    """Return the configuration for the images' number of classes, if nothing says another.
+
+    Where it is the family's own, the configuration is left as it is.
+    """
+    if config.model.classes is not None or config.resume is not None:
+        return config
+    sources = scenario_of(config).domains
+    named = named_sources(sources)
+    found = [_classes_of(place_of_source(each, config.data.root, named)) for each in sources]
+    if None in found:  # whoever loads the domain says what is wrong with its name
+        return config
+    classes = max(each for each in found if each is not None)
+    if classes == model_spec_of(config).classes:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"classes": classes})})
 
 
 def _of_source(source: DomainSource, named: Named, config: RunConfig) -> tuple[ImageShape, int]:
@@ -65,19 +85,38 @@ def _of_source(source: DomainSource, named: Named, config: RunConfig) -> tuple[I
 
 def _of_own(source: DomainSource, named: Named, config: RunConfig) -> tuple[ImageShape, int]:
     source = place_of_source(source, config.data.root, named)
-    registered = registered_domain(source.name)
-    stated = source.stated_classes or (registered.classes if registered else None)
-    if source.place is not None:
-        wanted = source.wanted(stated)
-        if source.by_holder and source.folder is not None:
-            shape = shape_of_holders(source.folder, wanted)
-            return shape, stated or classes_of_holders(source.folder, wanted)
-        return shape_of_place(source.place, wanted), stated or classes_of_place(source.place, wanted)
-    if registered is None:
+    classes = _classes_of(source)
+    if classes is None:
         raise DataError(
             f"model.spec is auto, but domain '{source.name}' is unknown; name the networks, or the folder"
         )
-    if registered.shape is not None:
-        return ImageShape(*registered.shape), stated or registered.classes
+    registered = registered_domain(source.name)
+    if source.place is not None:
+        wanted = source.wanted(_stated(source))
+        if source.by_holder and source.folder is not None:
+            return shape_of_holders(source.folder, wanted), classes
+        return shape_of_place(source.place, wanted), classes
+    if registered is not None and registered.shape is not None:
+        return ImageShape(*registered.shape), classes
+    assert registered is not None
     images = registered.load(config.data.cache)[0].images
-    return ImageShape(*images.shape[1:]), stated or registered.classes
+    return ImageShape(*images.shape[1:]), classes
+
+
+def _classes_of(source: DomainSource) -> int | None:
+    """Return the number of classes of a domain with images of its own; None if it is unknown.
+
+    Images are not read where somebody says it.
+    """
+    stated = _stated(source)
+    if stated is not None or source.place is None:
+        return stated
+    wanted = source.wanted(None)
+    if source.by_holder and source.folder is not None:
+        return classes_of_holders(source.folder, wanted)
+    return classes_of_place(source.place, wanted)
+
+
+def _stated(source: DomainSource) -> int | None:
+    registered = registered_domain(source.name)
+    return source.stated_classes or (registered.classes if registered else None)

@@ -15,8 +15,9 @@ from huscf_flwr.cuts import deal_devices
 from huscf_flwr.deployment.client_data import write_client_data
 from huscf_flwr.deployment.credentials import ServerCredentials, make_node_key, make_server_credentials
 from huscf_flwr.deployment.processes import SuperNode, register, secure_superlink, supernode
-from huscf_flwr.flower.launch import private_home, run_on
+from huscf_flwr.flower.launch import run_on
 from huscf_flwr.flower.superlink import PrivateSuperLink
+from huscf_flwr.flower.told_lines import private_home
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.check import check_port
 from huscf_flwr.run.display import Display

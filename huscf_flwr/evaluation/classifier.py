@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from huscf_flwr.data import normalise
+from huscf_flwr.data.progress import counted
 from huscf_flwr.models.initialising import uninitialised
 
 _IMAGES_AT_ONCE = 500
@@ -94,7 +95,13 @@ def build_classifier(channels: int, size: int, classes: int, generator: torch.Ge
 
 
 def train_classifier(
-    images: Tensor, labels: Tensor, classes: int, settings: TrainingSettings, generator: torch.Generator
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    settings: TrainingSettings,
+    generator: torch.Generator,
+    *,
+    what: str = "steps of training a classifier",
 ) -> ImageClassifier:
     """Train a new classifier and return it in evaluation mode.
 
@@ -104,6 +111,7 @@ def train_classifier(
         classes: number of logits.
         settings: epochs, batch size and so on.
         generator: source of the weights, the order and the shifts.
+        what: is being done, for whoever is told how far it is.
 
     Raises:
         ValueError: if there are fewer than two images (batch normalisation needs two).
@@ -114,7 +122,7 @@ def train_classifier(
     steps = settings.steps(len(images))
     optimiser = torch.optim.Adam(classifier.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps + 1)
-    for indices in _batches(len(images), settings.batch, steps, generator):
+    for indices in counted(_batches(len(images), settings.batch, steps, generator), steps, what):
         batch = shift_at_random(as_input(images[indices]), settings.shift, generator)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(functional.cross_entropy(classifier(batch), labels[indices]))

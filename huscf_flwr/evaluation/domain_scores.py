@@ -28,6 +28,9 @@ from huscf_flwr.evaluation.scores import (
 from huscf_flwr.evaluation.synthetic import balanced_labels, draw_images, train_on_synthetic_test_on_real
 from huscf_flwr.models import Sampler
 
+LEAST_ACCURACY = 0.8
+"""A judge that is right less often, on real test images, is warned of."""
+
 JUDGE_SEED = 0
 """Judges do not depend on the run, so that runs of different seeds are judged alike."""
 
@@ -178,6 +181,20 @@ def accuracy_of(judge: Judge, domain: Domain) -> float | None:
     return judge.accuracy(domain.test.images, domain.test.labels) if len(domain.test) else None
 
 
+def doubts(whose: str, accuracy: float | None) -> tuple[str, ...]:
+    """Return in a sentence that a judge of such ``accuracy`` on real test images says little; mostly nothing.
+
+    ``whose`` images it judges, in words.
+    """
+    if accuracy is None or accuracy >= LEAST_ACCURACY:
+        return ()
+    return (
+        f"the judge of {whose} is right on {accuracy:.3f} of the real test images, less than "
+        f"{LEAST_ACCURACY}: label fidelity, generation score and FID mean little there; give it more or "
+        "clearer images (huscf data check)",
+    )
+
+
 def _check_judge(judge: Judge, domain: Domain) -> None:
     if judge.domain != domain.name:
         raise ValueError(f"the judge of {judge.domain} cannot judge {domain.name}: give {domain.name}'s own")
@@ -206,5 +223,6 @@ def _synthetic_scores(
         classes=domain.classes,
         settings=settings.synthetic_training,
         generator=generator,
+        name=domain.name,
     )
     return {f"tstr_{name}": value for name, value in asdict(scores).items()}

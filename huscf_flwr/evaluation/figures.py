@@ -10,20 +10,23 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import rc_context
+from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.textpath import TextPath
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from torch import Tensor
@@ -58,6 +61,21 @@ _CAPTION_MARGIN = 12
 _CAPTION_BEARING = 3
 _CAPTION_COLOUR = "#858c96"
 _PIXELS_AS_POINTS = 72
+_AS_WRITTEN: Mapping[str, Any] = {"parse_math": False, "usetex": False}
+"""Names are somebody's: what is between two dollar signs is no formula."""
+_FONT = "DejaVu Sans"
+_FURTHER_FONTS = (
+    *(
+        "Noto Sans CJK SC",
+        "Noto Sans CJK JP",
+        "Source Han Sans SC",
+        "WenQuanYi Zen Hei",
+        "WenQuanYi Micro Hei",
+    ),
+    *("Droid Sans Fallback", "IPAGothic", "NanumGothic", "Noto Sans Devanagari", "Noto Sans Thai"),
+    *("PingFang SC", "Hiragino Sans", "Microsoft YaHei", "MS Gothic", "Malgun Gothic", "Arial Unicode MS"),
+)
+"""They have signs that ours lacks; those that are there are asked for these."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +132,7 @@ def sample_grid(path: Path, images: Tensor, columns: int, captions: Sequence[str
     figure.figimage(canvas)
     for row, caption in enumerate(captions):
         middle = row * (tiles.shape[1] + _GAP) + tiles.shape[1] / 2
-        figure.text(
-            (gutter - _CAPTION_MARGIN) / width, 1 - middle / height, caption,
-            ha="right", va="center_baseline", size=_CAPTION_SIZE, color=_CAPTION_COLOUR,
-        )  # fmt: skip
+        _write(figure, ((gutter - _CAPTION_MARGIN) / width, 1 - middle / height), caption)
     _save_png(figure, path)
 
 
@@ -193,10 +208,19 @@ def _tiles(images: Tensor) -> NDArray[np.uint8]:
 
 def _gutter(captions: Sequence[str]) -> int:
     """Return the pixels that the captions need, their distance to the tiles included."""
-    widths = [
-        TextPath((0, 0), caption, size=_CAPTION_SIZE).get_extents().x1 for caption in captions if caption
-    ]
+    figure = Figure(dpi=_PIXELS_AS_POINTS)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    with _missing_signs_unsaid():
+        widths = [_write(figure, (0, 0), text).get_window_extent(renderer).width for text in captions if text]
     return math.ceil(max(widths)) + _CAPTION_BEARING + _CAPTION_MARGIN if widths else 0
+
+
+def _write(figure: Figure, end: tuple[float, float], caption: str) -> Text:
+    """Write a caption that ends at ``end``, in shares of the figure's width and height."""
+    return figure.text(
+        *end, caption, ha="right", va="center_baseline", size=_CAPTION_SIZE, color=_CAPTION_COLOUR,
+        fontfamily=_fonts(), **_AS_WRITTEN,
+    )  # fmt: skip
 
 
 def _arrange(tiles: NDArray[np.uint8], columns: int, gutter: int) -> NDArray[np.uint8]:
@@ -210,15 +234,31 @@ def _arrange(tiles: NDArray[np.uint8], columns: int, gutter: int) -> NDArray[np.
     return canvas
 
 
+@cache
+def _fonts() -> tuple[str, ...]:
+    """Return the families of fonts that captions are written in, the first that has a sign goes before."""
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    return (_FONT, *(name for name in _FURTHER_FONTS if name in there))
+
+
+@contextmanager
+def _missing_signs_unsaid() -> Iterator[None]:
+    """Let a sign that no font has be drawn as a box, without a line about it after every round."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from")
+        yield
+
+
 def _save_png(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+    with _missing_signs_unsaid():
+        figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
     write_atomically(path, buffer.getvalue(), durable=False)
 
 
 def _style(axes: Axes, panel: Panel) -> None:
-    axes.set_title(panel.title, loc="left", size=9.5, color=INK, pad=10, weight="bold")
+    axes.set_title(panel.title, loc="left", size=9.5, color=INK, pad=10, weight="bold", **_AS_WRITTEN)
     axes.patch.set_visible(False)
     axes.figure.patch.set_visible(False)
     axes.spines[["top", "left", "right"]].set_visible(False)
@@ -282,7 +322,7 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     for height, (_, text, colour) in zip(heights, wanted, strict=True):
         axes.annotate(
             text, (1.0, height), xytext=(8, 0), va="center", size=8, color=colour, annotation_clip=False,
-            **options,
+            **options, **_AS_WRITTEN,
         )  # fmt: skip
 
 

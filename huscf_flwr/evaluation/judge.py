@@ -69,7 +69,12 @@ def train_judge(domain: Domain, *, seed: int, settings: TrainingSettings = JUDGE
     """
     generator = torch_stream(seed, "judge", domain.name)
     network = train_classifier(
-        domain.train.images, domain.train.labels, domain.classes, settings, generator
+        domain.train.images,
+        domain.train.labels,
+        domain.classes,
+        settings,
+        generator,
+        what=f"steps of training the judge of {domain.name}",
     ).requires_grad_(False)
     _, features = predict(network, domain.train.images)
     return Judge(domain.name, network, FeatureStatistics.of(features))

@@ -12,11 +12,12 @@ from statistics import mean
 from typing import Any
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import Domain, Population
+from huscf_flwr.data import Population
 from huscf_flwr.evaluation.domain_scores import (
     JUDGE_SEED,
     DomainScores,
     accuracy_of,
+    doubts,
     evaluation_settings,
     judge_domain,
     judge_quickly,
@@ -28,9 +29,6 @@ from huscf_flwr.methods import method_of
 from huscf_flwr.methods.contract import Client, Method, keeps_models
 from huscf_flwr.models import Sampler
 from huscf_flwr.seeding import torch_stream
-
-LEAST_ACCURACY = 0.8
-"""A judge that is right less often, on real test images, is warned of."""
 
 
 class Judging:
@@ -58,7 +56,7 @@ class Judging:
                     f"the judge of {name}, {place} of {len(self._domains)}: from the cache, or trained now, "
                     "once"
                 )
-                self.notes += _doubts(self._judge(name), self._domains[name])
+                self.notes += doubts(name, accuracy_of(self._judge(name), self._domains[name]))
 
     def class_names_for(self, clients: Sequence[int]) -> tuple[str, ...]:
         """Return the names by label of the domain that most of ``clients`` have; empty without names."""
@@ -134,17 +132,6 @@ def _means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float | No
     """Return the means of scores by name; None for one that was not computed."""
     known = {name: [value for each in scores if (value := each[name]) is not None] for name in scores[0]}
     return {name: mean(values) if values else None for name, values in known.items()}
-
-
-def _doubts(judge: Judge, domain: Domain) -> tuple[str, ...]:
-    accuracy = accuracy_of(judge, domain)
-    if accuracy is None or accuracy >= LEAST_ACCURACY:
-        return ()
-    return (
-        f"the judge of {domain.name} is right on {accuracy:.3f} of the real test images, less than "
-        f"{LEAST_ACCURACY}: label fidelity, generation score and FID mean little there; give it more or "
-        "clearer images (huscf data check)",
-    )
 
 
 def draws_images(method: type[Method]) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.data import LabelledImages
+from huscf_flwr.data.progress import counted
 from huscf_flwr.evaluation.classifier import TrainingSettings, predict, train_classifier
 from huscf_flwr.evaluation.scores import ClassificationScores, DivergedError, classification_scores
 from huscf_flwr.models import Sampler
@@ -33,8 +34,8 @@ def draw_images(sampler: Sampler, labels: Tensor, generator: torch.Generator) ->
     """
     if len(labels) == 0:
         raise ValueError("no images were asked for: give at least one label")
-    parts = [sampler(part, generator).float() for part in torch.split(labels, _IMAGES_AT_ONCE)]
-    images = torch.cat(parts)
+    parts = counted(torch.split(labels, _IMAGES_AT_ONCE), len(labels), "drawing images", each=_IMAGES_AT_ONCE)
+    images = torch.cat([sampler(part, generator).float() for part in parts])
     broken = int((~images.isfinite()).flatten(1).any(dim=1).sum())
     if broken:
         raise DivergedError(
@@ -52,12 +53,16 @@ def train_on_synthetic_test_on_real(
     classes: int,
     settings: TrainingSettings,
     generator: torch.Generator,
+    name: str = "a domain",
 ) -> ClassificationScores:
     """Train a new classifier on generated images [N, C, H, W] and score it on real test images.
+
+    Whoever is told how far it is reads the ``name`` of what the images are to look like.
 
     The authors train theirs for 15 epochs on 29,952 images (Metrics/evaluation.py; 30,000 less what a
     floor division by the batch size drops).
     """
-    classifier = train_classifier(images, labels, classes, settings, generator)
+    what = f"steps of training a classifier on images drawn for {name}"
+    classifier = train_classifier(images, labels, classes, settings, generator, what=what)
     probabilities, _ = predict(classifier, test.images)
     return classification_scores(probabilities.argmax(dim=1), test.labels)

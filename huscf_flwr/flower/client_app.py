@@ -29,6 +29,7 @@ from huscf_flwr.cuts.devices import Device, deal_devices
 from huscf_flwr.data import ClientData, Population, following_data
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.domain_scores import Judged
+from huscf_flwr.evaluation.own_models import GENERATED
 from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.extras import MissingExtraError
 from huscf_flwr.flower.log_display import LOGGER, SHOWN
@@ -47,10 +48,11 @@ from huscf_flwr.flower.messages import (
 )
 from huscf_flwr.flower.own_files import own_files_told
 from huscf_flwr.flower.owner import Owner, check_required_privacy, owner_of, root_certificates_of
+from huscf_flwr.flower.told_lines import tell_launcher
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Client
 from huscf_flwr.process import prepare_process
-from huscf_flwr.run.check import population_for
+from huscf_flwr.run.check import as_begun, population_for
 from huscf_flwr.run.checkpoint import client_folder, images_of_training
 from huscf_flwr.run.client_files import OtherImagesError, owners_folder
 from huscf_flwr.run.host import Host
@@ -130,9 +132,12 @@ def evaluate(message: Message, context: Context) -> Message:
     host = _host(config, owner, request.order.training)
     cache = owner.state_folder if owner else config.data.cache
     stop = _stop_after(config.evaluation.seconds, "evaluation.seconds")
-    with mistakes_told(), _own_files_told(owner):
+    with mistakes_told(), _own_files_told(owner), progress_told(Paced(_telling(config, owner))):
         evaluated = host.evaluate(request.order, lambda client: _data(config, owner, client), cache, stop)
         products = _judged(config, owner, request)
+    if owner is not None:
+        for scores in evaluated.scores.values():
+            owner.tell_doubts(scores.get(GENERATED, {}).get("judge_accuracy"))
     reply = EvaluateReply(
         own=evaluated.scores,
         products=products,
@@ -155,6 +160,17 @@ def _judged(config: RunConfig, owner: Owner | None, request: EvaluateRequest) ->
     return {request.judge: Judged(samples, scores)} if samples else {}
 
 
+def _telling(config: RunConfig, owner: Owner | None) -> Callable[[str], None]:
+    """Return what shows a line: in the SuperNode's log, and of a simulation where the run was launched."""
+
+    def tell(text: str) -> None:
+        SHOWN.info("%s", text)
+        if owner is None:
+            tell_launcher(config, text)
+
+    return tell
+
+
 def _own_files_told(owner: Owner | None) -> AbstractContextManager[None]:
     return own_files_told(None if owner is None else owner.client)
 
@@ -167,7 +183,7 @@ def _reasons(drop_outs: Mapping[int, DropOut], of: str) -> dict[int, str]:
 
 def _config(context: Context) -> RunConfig:
     config, owner = resolved(from_run_config(context.run_config)), owner_of(context)
-    return owner.own_settings(config) if owner else following_data(config)
+    return owner.own_settings(config) if owner else following_data(as_begun(config))
 
 
 def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:

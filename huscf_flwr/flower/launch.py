@@ -23,6 +23,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.log_display import why_ended_early
 from huscf_flwr.flower.run_settings import listed_settings, overriding
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink, toml_value
+from huscf_flwr.flower.told_lines import private_home
 from huscf_flwr.flower.watching import WatchedFolder, watch
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.check import check_port
@@ -105,11 +106,6 @@ def run_with_flower(
     with held(home), private_superlink(home) as superlink:
         ended = run_on(superlink, config, app, display, *federation, stop=stop)
     return ended.summary(display)
-
-
-def private_home(config: RunConfig) -> Path:
-    """Return the folder of all that Flower keeps for a run."""
-    return config.output / ".flower" / config.name
 
 
 def run_on(

@@ -19,7 +19,7 @@ from huscf_flwr.data.formats.found import OtherClassesError
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
-from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
+from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, doubts, evaluation_settings
 from huscf_flwr.evaluation.scores import check_can_score
 from huscf_flwr.flower.log_display import LOGGER, SHOWN
 from huscf_flwr.flower.own_files import own_images_told
@@ -124,6 +124,11 @@ class Owner:
         )
         return ClientData(train, held_out, domain.test, domain)
 
+    def tell_doubts(self, judge_accuracy: float | None) -> None:
+        """Log that what the judge of the client's images says means little, if it is often wrong on them."""
+        for doubt in doubts(f"client {self.client}'s images", judge_accuracy):
+            LOGGER.warning("%s", doubt)
+
     def judge(
         self, config: RunConfig, method: type[Method], product: Tensors
     ) -> tuple[dict[str, float], int]:
@@ -142,6 +147,7 @@ class Owner:
             evaluation_settings(config),
             torch_stream(config.seed, "judging", self.client),
         ).as_dict()
+        self.tell_doubts(scores["judge_accuracy"])
         known = {name: scores.get(name) for name in method.crossing.scores}
         return {name: value for name, value in known.items() if value is not None}, len(domain.test)
 

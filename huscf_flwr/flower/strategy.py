@@ -34,11 +34,14 @@ from huscf_flwr.flower.log_display import SHOWN, LogDisplay
 from huscf_flwr.flower.messages import EVALUATE, TRAIN, EvaluateRequest, Stream, TrainRequest
 from huscf_flwr.flower.messages.records import tensors_record
 from huscf_flwr.flower.replies import answers
+from huscf_flwr.flower.server_images import images_of_simulation
 from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.flower.streams import listen, open_streams
+from huscf_flwr.flower.told_lines import tell_launcher
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
-from huscf_flwr.run.check import check_settings, is_lock_step, population_for
+from huscf_flwr.models import AUTO
+from huscf_flwr.run.check import as_begun, check_settings, is_lock_step
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.origin import images_hash
@@ -98,19 +101,20 @@ class MethodStrategy(Strategy):
         Raises ``AssemblyError``, what the configuration is found wrong for, or
         ``FolderInUseError`` if another process writes into the run's folder. Call ``close`` at the end.
         """
-        with progress_told(Paced(self._display.note)):
+        with progress_told(Paced(self._tell)):
             return self._prepared_for(grid)
 
     def _prepared_for(self, grid: Grid) -> Grid:
-        said = self.config
-        config = self.config = following_data(said)
+        said = as_begun(self.config)
+        # Families that are named have the classes of the images only if no SuperNode owns some.
+        config = self.config = following_data(said) if said.model.spec == AUTO else said
         checkpoint = check_settings(config, self.method)
         if is_lock_step(self.method):
             self._server = listen(config)
         self._held.enter_context(held(config.folder))
         gathered = assemble(said, self.method, grid, self._server)
         # What is wrong with a simulation's images is found here, in one line, before clients load them.
-        population = None if gathered.owners else population_for(config, self.method, examine=True)
+        config, population = images_of_simulation(config, self.method, gathered)
         assembly = self._assembly = with_descriptions(gathered, self.method, grid, config.min_hosts)
         devices = {client: each.device for client, each in assembly.descriptions.items()}
         before = None if checkpoint is None else checkpoint.preset
@@ -124,7 +128,7 @@ class MethodStrategy(Strategy):
             )
         judging = images = None
         if population is not None:
-            judging = Judging(config, population, self._display.note)
+            judging = Judging(config, population, self._tell)
             images = images_hash(population)
         self._run = Run(
             config,
@@ -198,7 +202,8 @@ class MethodStrategy(Strategy):
         # Who dropped out of the round may well answer the next message.
         self._hosts = None
         try:
-            metrics = run.end_round(uploads, may_retry=True)
+            with progress_told(Paced(self._tell)):
+                metrics = run.end_round(uploads, may_retry=True)
         finally:
             self._lost = self._lost_after(hosts)
         return (None, None) if metrics is None else (self._products(), _metric_record(metrics, run.method))
@@ -261,7 +266,7 @@ class MethodStrategy(Strategy):
 
     def finish(self) -> dict[str, Any]:
         """Judge thoroughly, write summary and report; return the summary."""
-        with progress_told(Paced(self._display.note)):
+        with progress_told(Paced(self._tell)):
             return self._prepared().finish()
 
     def close(self) -> None:
@@ -283,6 +288,11 @@ class MethodStrategy(Strategy):
         """Take note that the handler of a SuperNode failed; see ``SessionWatch``."""
         if self._hosts is not None:
             self._hosts.failed(node, reason)
+
+    def _tell(self, text: str) -> None:
+        """Show a line, here and where the run was launched."""
+        self._display.note(text)
+        tell_launcher(self.config, text)
 
     def _open_round(self, placement: Mapping[int, tuple[int, ...]]) -> list[Stream | None]:
         """Open the next round; return how each host comes to the executor, if there is one."""

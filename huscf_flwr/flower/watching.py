@@ -12,6 +12,7 @@ from typing import Any
 from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink
+from huscf_flwr.flower.told_lines import ToldLines
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
@@ -32,6 +33,7 @@ class WatchedFolder:
         self._display = display
         self._total = method_of(config).rounds(config)
         self._since = time.time()
+        self._told = ToldLines(config)
         self._log_position = 0
         self._rounds, self._evaluated = 0, (0, False)
         if config.resume is not None:
@@ -51,7 +53,9 @@ class WatchedFolder:
         return self.has_begun and (self._config.folder / "summary.json").exists()
 
     def show(self) -> None:
-        """Show the warnings, rounds and evaluations that are new, and how far the round under way is."""
+        """Show lines, warnings, rounds and evaluations that are new, and how far the round under way is."""
+        for line in self._told.new():
+            self._display.note(line)
         if not self.has_begun:
             return
         folder = self._config.folder

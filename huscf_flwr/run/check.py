@@ -14,7 +14,7 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import device_of
-from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
+from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of, settings_of
 from huscf_flwr.run.folder_lock import check_free
 from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.rounds import check_participation
@@ -57,7 +57,7 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
         raise ValueError(
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
-    config = following_data(resolved(config))
+    config = following_data(as_begun(resolved(config)))
     method = method_of(config)
     check_participation(config, client_count(config, method))
     device_of(config.compute)
@@ -69,6 +69,18 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
     before = None if checkpoint is None else checkpoint.preset
     config, wire = chosen_wire(config, method, deal_devices(config), before)
     return CheckedRun(config, method, population, checkpoint, images, wire)
+
+
+def as_begun(config: RunConfig) -> RunConfig:
+    """Return the configuration of a run that goes on with the classes that it began with, if none are said.
+
+    Its images may have others, if it began before networks had as many as these.
+    """
+    if config.resume is None or config.model.classes is not None:
+        return config
+    settings = settings_of(config.resume, config.resume_round) or {}
+    classes = settings.get("model.classes") or None
+    return config.model_copy(update={"model": config.model.model_copy(update={"classes": classes})})
 
 
 def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None:

@@ -173,6 +173,16 @@ def last_round(run_folder: Path) -> int | None:
     return max(_rounds(checkpoint_folder(run_folder)), default=None)
 
 
+def settings_of(run_folder: Path, number: int | None = None) -> Mapping[str, RunConfigValue] | None:
+    """Return the settings of a run, as its checkpoint of round ``number`` has them, or its last one.
+
+    None if it has none of that round. Raises ``CheckpointError`` if it cannot be read.
+    """
+    number = last_round(run_folder) if number is None else number
+    file = None if number is None else _state_file(checkpoint_folder(run_folder), number)
+    return _read_state(file).settings if file is not None and file.is_file() else None
+
+
 def images_of_training(run_folder: Path, training: str) -> str | None:
     """Return the hash of all images that a training has learned of until its last checkpoint in a folder.
 

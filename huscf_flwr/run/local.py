@@ -56,34 +56,39 @@ def train_locally(
     shown = display or TerminalDisplay()
     with progress_told(Paced(shown.note)):
         checked = check_run(run, hosts) if isinstance(run, RunConfig) else run
-    config, population = checked.config, checked.population
-    prepare_process(config.compute)
-    with RunLog(config.name) as log, held(config.folder):
-        clients = range(len(population.partitions))
-        devices = deal_devices(config)
-        open_client = _opener(checked, devices)
-        descriptions = {client: open_client(client).describe() for client in clients}
-        checked.method.crossing.check_descriptions(descriptions)
-        method = (make_method or checked.method)(config, descriptions)
-        judging = Judging(config, population, shown.note) if judged else None
-        going = Run(
-            config, method, display=shown, log=log, judging=judging, images=checked.images, wire=checked.wire
-        )
-        going.begin(clients, checked.checkpoint)
-        make_timer = make_timer or (
-            lambda _, clients: host_timer(config, {client: devices[client] for client in clients})
-        )
-        folder = client_folder(going.folder.path)
-        engine = LocalEngine(
-            going,
-            [Host(config, checked.method, open_client, folder) for _ in range(hosts)],
-            population,
-            make_timer,
-            stop or StopRequest(),
-            recorder,
-        )
-        engine.train()
-        with progress_told(Paced(shown.note)):
+        config, population = checked.config, checked.population
+        prepare_process(config.compute)
+        with RunLog(config.name) as log, held(config.folder):
+            clients = range(len(population.partitions))
+            devices = deal_devices(config)
+            open_client = _opener(checked, devices)
+            descriptions = {client: open_client(client).describe() for client in clients}
+            checked.method.crossing.check_descriptions(descriptions)
+            method = (make_method or checked.method)(config, descriptions)
+            judging = Judging(config, population, shown.note) if judged else None
+            going = Run(
+                config,
+                method,
+                display=shown,
+                log=log,
+                judging=judging,
+                images=checked.images,
+                wire=checked.wire,
+            )
+            going.begin(clients, checked.checkpoint)
+            make_timer = make_timer or (
+                lambda _, clients: host_timer(config, {client: devices[client] for client in clients})
+            )
+            folder = client_folder(going.folder.path)
+            engine = LocalEngine(
+                going,
+                [Host(config, checked.method, open_client, folder) for _ in range(hosts)],
+                population,
+                make_timer,
+                stop or StopRequest(),
+                recorder,
+            )
+            engine.train()
             return going.finish()
 
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from huscf_flwr.comparison.plan import merged, plan_comparison
 from huscf_flwr.conf_files import ConfError, known_confs
 from tests.comparison.builders import CONTENT, plan_of
+from tests.data.formats.writing import some, write_npz
 
 SETTINGS = st.recursive(
     st.dictionaries(st.sampled_from("abc"), st.integers(), max_size=3),
@@ -60,6 +61,16 @@ def test_a_column_goes_before_its_scenario_and_that_before_what_is_common(tmp_pa
 def test_what_decides_nothing_may_be_overridden(tmp_path):
     plan = plan_of(tmp_path, overrides=["compute.threads=3"])
     assert {run.config.compute.threads for run in plan.runs} == {3}
+
+
+def test_networks_have_the_classes_of_the_images_so_that_a_kept_run_is_known_again(tmp_path):
+    write_npz(tmp_path / "own.npz", train=some(9, classes=3))
+    content = {**CONTENT, "scenarios": {"mine": {"data": {"domains": ["own"]}}}}
+    followed, unseen = (
+        plan_of(tmp_path, content, overrides=[f"data.root={root}"]).runs[0].config.model.classes
+        for root in (tmp_path, tmp_path / "runs")
+    )
+    assert (followed, unseen) == (3, None)
 
 
 @pytest.mark.parametrize("override", ["rounds=1", "seed=7", "name=mine", "resume=/tmp/x", "data.scenario=1"])

@@ -57,6 +57,35 @@ def test_what_the_configuration_says_is_left_as_it_is(follow):
     assert follow("cifar10", **{"model.spec": "authors-28"}).channels is None
 
 
+NAMED = {"model.spec": "colour-32"}
+
+
+@pytest.mark.parametrize("form", WRITE)
+@pytest.mark.parametrize("classes", [3, 11])
+def test_a_family_that_is_named_has_as_many_classes_as_the_images(form, classes, follow, tmp_path):
+    WRITE[form](tmp_path / "own", some(22, classes=classes))
+    WRITE[form](tmp_path / "fewer", some(8, classes=2))
+    model = follow("fewer,own-inverted", **NAMED)
+    assert (model.spec, model.classes, model.channels) == ("colour-32", classes, None)
+
+
+def test_where_the_images_have_as_many_classes_as_the_family_nothing_is_said(follow, tmp_path):
+    """So configurations, and what is compared by them, are those of before."""
+    write_npz(tmp_path / "own.npz", train=some(20, classes=10))
+    for domains in ("own", "digits,letters", "mnist,cifar10", "mnist-inverted,fashion-mnist-rotated"):
+        assert follow(domains, **NAMED).classes is None
+
+
+def test_classes_that_are_said_and_those_of_a_run_that_goes_on_are_not_asked_of_images(follow, tmp_path):
+    write_npz(tmp_path / "own.npz", train=some(9))
+    assert follow("own", **NAMED, **{"model.classes": 7}).classes == 7
+    assert follow("own", **NAMED, resume=tmp_path / "run").classes is None
+
+
+def test_a_name_that_nobody_knows_is_left_to_who_loads_it(follow):
+    assert follow("nowhere", **NAMED).classes is None
+
+
 def test_domains_that_are_registered_need_no_download(follow):
     assert (follow("cifar10,digits").spec, follow("cifar10,digits").channels) == ("colour-32", 3)
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from huscf_flwr.data.progress import progress_told
 from huscf_flwr.evaluation.classifier import (
     TrainingSettings,
     as_input,
@@ -102,3 +103,12 @@ def test_shift_repeats_the_edge():
         moved = shift_at_random(image, 1, generator(seed))
         assert set(moved.flatten().tolist()) <= set(range(9))
     assert torch.equal(shift_at_random(image, 0, generator()), image)
+
+
+def test_who_listens_is_told_of_every_step():
+    told = []
+    images, labels = torch.zeros(8, 1, 8, 8), torch.arange(8) % 2
+    settings = TrainingSettings(epochs=3, batch=4)
+    with progress_told(lambda *each: told.append(each)):
+        train_classifier(images, labels, 2, settings, generator(), what="steps of learning")
+    assert told == [("steps of learning", step, 6) for step in range(7)]

@@ -47,6 +47,40 @@ def test_captions_are_written_beside_their_rows_and_inside_the_picture(tmp_path)
     assert not gutter[:, 0].any(), "a caption is cut off at the left"
 
 
+def written(tmp_path, caption):
+    sample_grid(tmp_path / "grid.png", torch.zeros(1, 1, 28, 28), 1, [caption])
+    return png.imread(tmp_path / "grid.png")[:, : -56 - 3, 3]
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "a $^$ b",
+        "cost $1 to $2",
+        r"\$x$",
+        "$",
+        r"a\b",
+        "100%",
+        "_x^2_ {",
+        "猫と犬",
+        "고양이",
+        "🐄",
+        "<b>&amp;",
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_caption_may_have_any_signs(tmp_path, caption):
+    pixels = written(tmp_path, caption)
+    assert pixels.any()
+    assert not pixels[:, 0].any(), "the caption is cut off at the left"
+
+
+def test_dollar_signs_are_written_and_not_taken_for_a_formula(tmp_path):
+    """As a formula, the text between them has no dollar signs and no spaces: it is narrower."""
+    in_dollars, without = (written(tmp_path, caption).shape[1] for caption in ("$1 to 2$", "1 to 2"))
+    assert in_dollars > without + 10
+
+
 def test_only_the_finished_picture_is_left(tmp_path):
     sample_grid(tmp_path / "grid.png", torch.zeros(1, 1, 8, 8), 1, ["0"])
     assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
@@ -70,6 +104,16 @@ def test_grids_that_cannot_be_drawn_are_refused(tmp_path, shape, captions, messa
     with pytest.raises(ValueError, match=message):
         sample_grid(tmp_path / "grid.png", torch.zeros(shape), 2, captions)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("draw", [curves, scatter])
+def test_names_in_charts_may_have_any_signs(draw):
+    names = ["a $^$ b", "cost $1 to $2"]
+    panels = [Panel(name, {f"of {name}": [(1, 0.5)]}) for name in names]
+    drawn = texts(themed_svg(draw(panels)))
+    for name in names:
+        assert name in drawn
+        assert any(each and f"of {name}" in each for each in drawn)
 
 
 def texts(drawing):

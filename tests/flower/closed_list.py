@@ -141,6 +141,7 @@ DECLARED = {
             "label_fidelity",
             "generation_score",
             "fid",
+            "judge_accuracy",
             "tstr_accuracy",
             "tstr_f1",
         },
@@ -230,7 +231,10 @@ DECLARED = {
         "losses": {"discriminator", "generator"},
         "product": {},
         "evaluation kinds": {},
-        "scores": {"label_fidelity", "generation_score", "fid", "inception_fid", "tstr_accuracy", "tstr_f1"},
+        "scores": {
+            *("label_fidelity", "generation_score", "fid", "judge_accuracy", "inception_fid"),
+            *("tstr_accuracy", "tstr_f1"),
+        },
     },
     "local-classifier": {
         "description": DESCRIPTION,

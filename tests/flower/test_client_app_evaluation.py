@@ -1,14 +1,19 @@
 """The ClientApp's handler for evaluations; together with the others it is tested in test_own_models.py."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from huscf_flwr import methods
+from huscf_flwr.evaluation.domain_scores import DomainScores
 from huscf_flwr.evaluation.scores import DivergedError
 from huscf_flwr.flower import client_app
+from huscf_flwr.flower import owner as owner_module
 from huscf_flwr.flower.messages import EVALUATE, EvaluateRequest
+from huscf_flwr.flower.owner import owner_of
+from huscf_flwr.methods.contract import Crossing
 from huscf_flwr.run import host
 from tests.flower.handlers import Service, answered, ask, context, evaluation_of, trained
 from tests.run.builders import METHODS, small_run
@@ -77,6 +82,25 @@ def test_a_client_whose_model_has_diverged_is_told_to_have_no_scores(classifying
     reply = answered(classifying, context(classifying), EvaluateRequest(evaluation_of(0, 3), 1))
     assert reply.own == {0: {"test": {"accuracy": 0.5}}}
     assert reply.drop_outs == {3: "client 3's classifier: it has diverged"}
+
+
+@pytest.mark.parametrize(("accuracy", "warned"), [(0.3, True), (0.95, False)])
+def test_an_owner_is_warned_of_a_judge_that_is_often_wrong(
+    images, tmp_path, own, monkeypatch, caplog, accuracy, warned
+):
+    """Of its own generator, and of a product that it judges."""
+    scores = {"generated": {"judge_accuracy": accuracy}}
+    monkeypatch.setattr(host, "own_scores", lambda *_, **__: scores)
+    alone = small_run(images, tmp_path, method="local")
+    answered(alone, context(alone, **own), EvaluateRequest(evaluation_of(0), 1))
+    said = f"the judge of client 0's images is right on {accuracy:.3f}"
+    assert (said in caplog.text) == warned
+    caplog.clear()
+    monkeypatch.setattr(owner_module, "judge_domain", lambda *_: DomainScores(judge_accuracy=accuracy))
+    monkeypatch.setattr(owner_module, "load_or_train_judge", lambda *_, **__: None)
+    judges = SimpleNamespace(sampler=lambda *_: None, crossing=Crossing())
+    owner_of(context(alone, **own)).judge(alone, judges, {})
+    assert (said in caplog.text) == warned
 
 
 def test_an_evaluation_ends_when_nobody_waits_for_it_any_more(images, tmp_path, monkeypatch):

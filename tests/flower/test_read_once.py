@@ -23,7 +23,7 @@ def test_server_app_and_client_apps_each_read_what_they_need_once(images, tmp_pa
         {
             "huscf_flwr.run.check.checkpoint_of": "the server's checkpoint",
             "huscf_flwr.run.checkpoint.read_exactly": "tensors of a checkpoint",
-            "huscf_flwr.flower.strategy.population_for": "the server's images",
+            "huscf_flwr.flower.server_images.population_for": "the server's images",
             "huscf_flwr.flower.strategy.images_hash": "the server's hash of images",
             "huscf_flwr.flower.client_app.population_for": "the clients' images",
             "huscf_flwr.flower.client_app.images_hash": "the clients' hash of images",

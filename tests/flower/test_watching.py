@@ -9,6 +9,7 @@ import pytest
 from huscf_flwr.config import load_config
 from huscf_flwr.flower import watching
 from huscf_flwr.flower.superlink import FlowerRunError
+from huscf_flwr.flower.told_lines import private_home, tell_launcher
 from huscf_flwr.flower.watching import WatchedFolder
 from huscf_flwr.run.interruption import StopRequest
 from tests.run.builders import SilentDisplay
@@ -82,6 +83,32 @@ def test_rounds_and_evaluations_are_shown_once_and_in_their_order(tmp_path):
     watched.show()
     watched.show()
     assert told[3:] == [("evaluation", 2)]
+
+
+def test_what_a_run_tells_before_its_folder_is_there_is_shown_once_and_whole(tmp_path):
+    config, display = load_config("demo", [f"output={tmp_path}"]), SilentDisplay()
+    private_home(config).mkdir(parents=True)
+    watched = WatchedFolder(config, display)
+    for line in ("the judge of digits, 1 of 2", "steps of training\nthe judge of digits: 100 of 1,562"):
+        tell_launcher(config, line)
+        watched.show()
+    watched.show()
+    told = ["the judge of digits, 1 of 2", "steps of training the judge of digits: 100 of 1,562"]
+    assert display.notes == told
+    with (private_home(config) / "told.txt").open("a") as file:
+        file.write("half a li")
+    watched.show()
+    assert display.notes == told
+    WatchedFolder(config, display).show()
+    assert display.notes == told, "another run of the name begins anew"
+
+
+def test_a_run_that_nobody_has_launched_writes_nothing_for_a_launcher(tmp_path):
+    config = load_config("demo", [f"output={tmp_path}"])
+    tell_launcher(config, "a line")
+    WatchedFolder(config, SilentDisplay()).show()
+    tell_launcher(config, "a line")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_the_run_warns_of_is_shown_as_it_comes(tmp_path):

@@ -3,10 +3,14 @@
 import pytest
 import yaml
 
+from huscf_flwr.data import following_data
+from huscf_flwr.models import load_model_spec, model_spec_of
+from huscf_flwr.run import check, run_folder
+from huscf_flwr.run.check import as_begun, check_run
 from huscf_flwr.run.local import train_locally
-from tests.data.formats.writing import some, write_pictures
+from tests.data.formats.writing import some, write_npz, write_pictures
 from tests.quick import mostly_slow
-from tests.run.builders import SilentDisplay, small_run
+from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
 
 @pytest.mark.slow
@@ -23,3 +27,50 @@ def test_a_run_has_networks_and_judges_of_its_images_form(tmp_path, channels):
     written = yaml.safe_load((config.folder / "config.yaml").read_text())["model"]
     assert written == {"spec": "images-64", "classes": 7, "channels": channels, "width": 0.03}
     assert len([note for note in display.notes if "wild: no test part" in note]) == 1
+
+
+def own_run(tmp_path, **settings):
+    settings = {"data.domains": "own", "clients": 2, "model.width": 0.03, **UNJUDGED, **settings}
+    return small_run(tmp_path, tmp_path / "runs", method="fedgan", **settings)
+
+
+@pytest.fixture
+def cows(tmp_path):
+    write_npz(tmp_path / "own.npz", train=some(60, classes=3, size=28), test=some(9, classes=3, size=28))
+    return tmp_path
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """The captions of the rows of every grid that a run draws."""
+    drawn = []
+    monkeypatch.setattr(run_folder, "sample_grid", lambda *given: drawn.append(given[-1]))
+    return drawn
+
+
+def test_a_set_of_three_classes_trains_networks_of_three_with_nothing_set(cows, rows):
+    config = own_run(cows, rounds=1)
+    train_locally(config, display=SilentDisplay())
+    assert rows == [["0", "1", "2"]]
+    assert yaml.safe_load((config.folder / "config.yaml").read_text())["model"]["classes"] == 3
+
+
+def test_a_run_that_began_with_other_networks_goes_on_with_them(cows, monkeypatch):
+    """As those did that began before networks had as many classes as the images."""
+    monkeypatch.setattr(check, "following_data", lambda config: config)
+    began = own_run(cows, rounds=1)
+    train_locally(began, display=SilentDisplay())
+    monkeypatch.setattr(check, "following_data", following_data)
+    goes_on = own_run(cows, rounds=2, resume=began.folder)
+    checked = check_run(goes_on)
+    assert model_spec_of(checked.config).classes == load_model_spec("authors-28").classes == 10
+    assert check_run(own_run(cows, rounds=2, name="anew")).config.model.classes == 3
+
+
+def test_a_run_goes_on_with_the_classes_of_its_images(cows, rows):
+    began = own_run(cows, rounds=1)
+    train_locally(began, display=SilentDisplay())
+    goes_on = own_run(cows, rounds=2, resume=began.folder)
+    assert as_begun(goes_on).model.classes == 3
+    train_locally(goes_on, display=SilentDisplay())
+    assert len(rows[-1]) == 3

@@ -139,8 +139,11 @@ def test_between_two_clients_it_can_be_stopped(make, whole, monkeypatch):
     assert evaluations(train(make(resume=folder))) == evaluations(whole("fedproto"))
 
 
+OF_THE_JUDGE = {"label_fidelity", "generation_score"}
+
+
 @pytest.mark.slow
 def test_what_takes_long_is_scored_at_the_end_only(whole):
     first, _, last = evaluations(whole("local"))
-    assert first["scores"]["generated"].keys() == {"label_fidelity", "generation_score"}
-    assert last["scores"]["generated"].keys() == {"label_fidelity", "generation_score", "fid"}
+    assert first["scores"]["generated"].keys() == OF_THE_JUDGE
+    assert last["scores"]["generated"].keys() == {*OF_THE_JUDGE, "fid", "judge_accuracy"}

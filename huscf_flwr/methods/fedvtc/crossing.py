@@ -60,7 +60,10 @@ OWN = Crossing(
     description=FedVTCDescription,
     order_kinds=(STATISTICS,),
     upload_kinds=(CLASS_MEANS, SPREAD),
-    scores=(*_CLASSIFIERS, "label_fidelity", "generation_score", "fid", "tstr_accuracy", "tstr_f1"),
+    scores=(
+        *_CLASSIFIERS,
+        *("label_fidelity", "generation_score", "fid", "judge_accuracy", "tstr_accuracy", "tstr_f1"),
+    ),
     shows_server=_STATISTICS_UP,
     shows_clients={STATISTICS: Reveal.CLASS_MEANS},
 )

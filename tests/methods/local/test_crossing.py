@@ -15,7 +15,13 @@ def fields(facts: type[Facts]) -> set[str]:
 @pytest.mark.parametrize(
     ("method", "scores"),
     [
-        (Local, ("label_fidelity", "generation_score", "fid", "inception_fid", "tstr_accuracy", "tstr_f1")),
+        (
+            Local,
+            (
+                *("label_fidelity", "generation_score", "fid", "judge_accuracy", "inception_fid"),
+                *("tstr_accuracy", "tstr_f1"),
+            ),
+        ),
         (LocalClassifier, ("accuracy", "f1", "loss")),
     ],
 )
