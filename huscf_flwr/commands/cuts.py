@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from huscf_flwr.bench.rehearsal import rehearse, varied_assignments
 from huscf_flwr.commands.arguments import ExplainedTyper
@@ -23,7 +22,7 @@ from huscf_flwr.commands.cut_tables import (
     summary_line,
 )
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
+from huscf_flwr.commands.options import BatchSize, Force, Format, ModelName, OutputFormat, Width, print_json
 from huscf_flwr.config import PRESETS, WirePreset
 from huscf_flwr.cuts.benchmark import benchmark_genetic
 from huscf_flwr.cuts.comparison import compare, without_slowest_class
@@ -33,8 +32,10 @@ from huscf_flwr.cuts.latency import LatencyOptions
 from huscf_flwr.cuts.preset_choice import PresetChoice, choose_preset
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
+from huscf_flwr.existing import refuse_existing
 from huscf_flwr.methods.huscf.private_work import embedding_work, noised_work
 from huscf_flwr.models import Cut, ModelSpec, load_model_spec
+from huscf_flwr.run.terminal import terminal
 from huscf_flwr.session import sent_bytes_by
 
 cuts_app = ExplainedTyper(help="Choose how much of each network every client keeps.")
@@ -103,6 +104,7 @@ def cuts_command(
     features: Annotated[
         int, typer.Option("--features", min=0, help="of an embedding in its place: privacy.features")
     ] = 0,
+    force: Force = False,
 ) -> None:
     """Choose a cut for every client and show what a step costs.
 
@@ -112,6 +114,7 @@ def cuts_command(
     if context.invoked_subcommand is not None:
         return
     with errors_as_messages():
+        refuse_existing([plot], unless=force)
         profiles = load_devices(devices)
         spec = load_model_spec(model, width)
         problem = CutProblem(
@@ -168,7 +171,7 @@ def benchmark_command(
     if output is Format.JSON:
         print_json({"searches": [search.as_json() for search in searches]})
     else:
-        Console().print(benchmark_table(searches))
+        terminal().print(benchmark_table(searches))
 
 
 @cuts_app.command("measure")
@@ -184,6 +187,7 @@ def measure_command(
     steps: Annotated[int, typer.Option("--steps", min=1, help="steps to time for each assignment")] = 6,
     output: OutputFormat = Format.TABLE,
     plot: Annotated[Path | None, typer.Option("--plot", help="draw predicted against measured here")] = None,
+    force: Force = False,
 ) -> None:
     """Run steps of the real split engine with emulated devices, and compare them with the prediction.
 
@@ -191,6 +195,7 @@ def measure_command(
     are slower than this machine: it computes for all of them, one after the other.
     """
     with errors_as_messages():
+        refuse_existing([plot], unless=force)
         profiles = load_devices(devices)
         dealt = deal(profiles.devices, len(profiles.devices) if clients is None else clients)
         problem = CutProblem(load_model_spec(model, width), dealt, profiles.server, batch_size)
@@ -200,7 +205,7 @@ def measure_command(
     if output is Format.JSON:
         print_json({"steps": [{**asdict(step), "error": step.error} for step in rehearsed]})
     else:
-        Console().print(rehearsal_table(rehearsed))
+        terminal().print(rehearsal_table(rehearsed))
 
 
 def _given(clients: int | None) -> int:
@@ -253,7 +258,7 @@ def _show_solution(asked: _Asked, output: Format) -> None:
             }
         )
         return
-    console = Console()
+    console = terminal()
     console.print(class_table(asked.problem, solution.cuts))
     console.print(stage_table(asked.problem, solution.cuts))
     console.print(summary_line(asked.problem, solution), highlight=False)
@@ -270,4 +275,4 @@ def _show_comparison(asked: _Asked, output: Format) -> None:
     if output is Format.JSON:
         print_json(comparison_as_json(asked.problem, placements))
     else:
-        Console().print(comparison_table(asked.problem, placements))
+        terminal().print(comparison_table(asked.problem, placements))

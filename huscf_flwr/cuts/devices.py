@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from huscf_flwr.conf_files import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import Strict, find_conf, read_yaml, validate
 from huscf_flwr.config import RunConfig
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -20,11 +20,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _BYTES_PER_SECOND = 1e6 / 8
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Server(_Strict):
+class Server(Strict):
     """The machine that runs the bodies."""
 
     name: str = "server"
@@ -41,7 +37,7 @@ class Server(_Strict):
         return self.mbit_per_s * _BYTES_PER_SECOND
 
 
-class Device(_Strict):
+class Device(Strict):
     """A client's machine. The limits are optional; every cut solver respects those that are given."""
 
     name: str = Field(min_length=1)
@@ -95,7 +91,7 @@ class Device(_Strict):
         return self.download_mbit_per_s * _BYTES_PER_SECOND
 
 
-class DeviceFile(_Strict):
+class DeviceFile(Strict):
     """Content of a file in ``conf/devices``: the server and one profile for each class of devices."""
 
     server: Server
