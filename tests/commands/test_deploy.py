@@ -70,7 +70,8 @@ def test_data_says_what_was_done_with_images_and_how_classes_are_called(tmp_path
 @pytest.mark.slow
 def test_data_is_written_though_nobody_reads_what_is_said(images, tmp_path):
     settings = map(str, settings_of(small_run(images, tmp_path)))
-    command = [sys.executable, "-m", "huscf_flwr.commands.main", "deploy", "data", tmp_path / "data", "demo"]
+    huscf = [sys.executable, "-c", "from huscf_flwr.commands.main import app; app()"]
+    command = [*huscf, "deploy", "data", str(tmp_path / "data"), "demo"]
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     with open("/dev/full", "wb") as output:  # noqa: PTH123
         subprocess.run([*command, *settings], stdout=output, env=environment, check=True)

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flwr.common.config import parse_config_args
 
 from huscf_flwr.conf_files import ConfError, known_confs
 from huscf_flwr.config import RunConfig, dump_config, from_run_config, load_config, to_run_config
@@ -307,32 +306,6 @@ def test_overrides_add_to_a_section_of_the_file():
     assert config.model.spec == "colour-32"
     assert config.local_epochs == 2
     assert config.data.domains == ("mnist", "kmnist")
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        ["optimiser={beta1: 0.25}"],
-        ["optimiser.beta1=0.25"],
-        ["optimiser={}", "optimiser.beta1=0.25"],
-        ["optimiser={beta1: 0.25}", "optimiser={beta2: 0.999}"],
-    ],
-)
-def test_a_mapping_adds_to_a_section_as_its_keys_do(said, tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("optimiser: {learning_rate: 0.0005}\nmine: {kept: 1, deep: {er: 1, est: 2}}\n")
-    config = load_config(str(path), [*said, "mine={deep: {er: 3}}"])
-    assert (config.optimiser.learning_rate, config.optimiser.beta1) == (0.0005, 0.25)
-    assert config.sections == {"mine": {"kept": 1, "deep": {"er": 3, "est": 2}}}
-
-
-def test_flower_says_a_mapping_as_keys_that_add_to_the_section():
-    """``flwr run --run-config "optimiser={beta1=0.25}"``."""
-    said = parse_config_args(["optimiser={beta1=0.25}"])
-    config = from_run_config(
-        {**to_run_config(load_config("demo", ["optimiser.learning_rate=0.0005"])), **said}
-    )
-    assert (config.optimiser.learning_rate, config.optimiser.beta1) == (0.0005, 0.25)
 
 
 def test_paths_are_absolute_since_flower_works_elsewhere(tmp_path, monkeypatch):

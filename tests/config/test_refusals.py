@@ -187,22 +187,6 @@ def test_an_error_names_the_set_or_the_file_that_it_comes_from(tmp_path):
             load_config(str(path), said)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "key"),
-    [
-        ("rounds=1", "rounds=2", "rounds"),
-        ("local-epochs=1", "local_epochs=1", "local_epochs"),
-        ("optimiser={beta1: 0.5}", "optimiser.beta1=0.6", "optimiser.beta1"),
-        ("mine={deep: {er: 1}}", "mine.deep={er: 2}", "mine.deep.er"),
-    ],
-)
-def test_the_same_key_twice_in_a_command_is_refused_naming_both(first, second, key):
-    for one, other in ((first, second), (second, first)):
-        with pytest.raises(ConfError) as caught:
-            load_config("demo", [one, "clients=8", other])
-        assert str(caught.value) == f"--set {one} and --set {other} both say '{key}': leave one of them out"
-
-
 def test_what_two_settings_are_wrong_about_is_both_of_the_file_and_of_set(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("cuts: {emulate: true, solver: fixed, fixed: [1, 1, 1, 1]}\n")
