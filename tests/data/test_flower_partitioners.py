@@ -156,8 +156,6 @@ def test_what_cannot_work_is_refused_when_the_scenario_is_read(written, message,
 @pytest.mark.parametrize(
     ("kind", "parameters"),
     [
-        ("DirichletPartitioner", {"alpha": -1.0}),
-        ("DirichletPartitioner", {"alpha": "many"}),
         ("DirichletPartitioner", {"alpha": 1.0, "min_partition_size": 500}),
         ("PathologicalPartitioner", {"num_classes_per_partition": 11}),
         ("SizePartitioner", {"partition_sizes": [500, 500]}),
