@@ -98,6 +98,7 @@ KINDS = {
     "files that are damaged": Held(
         (
             f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",
+            "tests.data.formats.test_damaged::test_whatever_is_damaged_is_named_or_read",
             "tests.commands.test_sample::test_a_damaged_generator_is_named_in_one_line",
         ),
         (f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",),
@@ -133,6 +134,9 @@ KINDS = {
         *on_both(
             "tests.data.test_scenarios::test_folders_are_found_as_a_person_would_guess",
             "tests.data.test_idx::test_a_folder_raw_that_has_nothing_to_do_with_it_hides_nothing",
+            "tests.data.formats.test_choice::test_nothing_unrelated_hides_a_complete_folder",
+            "tests.run.test_sampling::test_no_name_of_a_class_leads_out_of_the_output",
+            "tests.data.test_domains::test_a_cache_that_has_the_set_need_not_be_writable",
             "tests.data.test_builtin::test_letters_need_no_cache_that_can_be_written",
         ),
         (f"{OWNER}::test_paths_of_an_owner_are_as_a_person_would_guess",),

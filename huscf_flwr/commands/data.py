@@ -17,12 +17,20 @@ from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Force
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.findings import findings
-from huscf_flwr.data.formats.found import FirstLabelError, Found, ImageShape, VariedSizesError, Wanted
+from huscf_flwr.data.formats.choice import Place, place_named
+from huscf_flwr.data.formats.found import (
+    FITTED,
+    FirstLabelError,
+    Found,
+    ImageShape,
+    VariedSizesError,
+    Wanted,
+    form_notes,
+)
 from huscf_flwr.data.formats.holders import read_holders, shape_of_holders
-from huscf_flwr.data.formats.huggingface_parts import HubSet
-from huscf_flwr.data.formats.places import Place, format_of_place, read_place, shape_of_place
+from huscf_flwr.data.formats.places import format_of_place, read_place, shape_of_place
 from huscf_flwr.data.formats.writing import check_writable, write_place
-from huscf_flwr.data.images import DataError, ImageForm
+from huscf_flwr.data.images import DataError, Fit, ImageForm
 from huscf_flwr.data.images import convert as convert_images
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.figures import sample_grid
@@ -45,6 +53,23 @@ PlaceName = Annotated[
     ),
 ]
 Size = Annotated[int | None, typer.Option(min=1, max=2048, help="bring images to so many pixels a side")]
+
+
+class Fitting(StrEnum):
+    """How images that are not square become so."""
+
+    PAD = "pad"
+    CROP = "crop"
+    STRETCH = "stretch"
+
+
+FitName = Annotated[
+    Fitting | None,
+    typer.Option(
+        "--fit",
+        help="images that are not square are padded with black (pad, the default), or cropped, or stretched",
+    ),
+]
 FirstLabel = Annotated[int, typer.Option(min=0, help="what the files call class 0")]
 ImageColumn = Annotated[
     str | None,
@@ -71,6 +96,7 @@ def check(
     place: PlaceName,
     picture: Annotated[Path | None, typer.Option(help="PNG file for a picture of samples")] = None,
     size: Size = None,
+    fit: FitName = None,
     first_label: FirstLabel = 0,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
@@ -84,11 +110,11 @@ def check(
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
         refusal = None
         try:
-            found = _read(where, wanted, size, by_holder)
+            found = _read(where, wanted, size, fit, by_holder)
         except FirstLabelError as error:
             # Whoever mends that should not come back to learn of what else is odd.
             refusal = error
-            found = _read(where, replace(wanted, classes=error.classes), size, by_holder)
+            found = _read(where, replace(wanted, classes=error.classes), size, fit, by_holder)
         _show_found(where, found)
         if picture is None:
             say("a picture of samples of each class: --picture FILE.png")
@@ -110,6 +136,7 @@ def convert(
         typer.Option("--to", "--as", help="format to write; .npz and .csv at the end of OUTPUT say it too"),
     ] = None,
     size: Size = None,
+    fit: FitName = None,
     first_label: FirstLabel = 0,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
@@ -121,7 +148,7 @@ def convert(
         form = form or _form_of_name(output)
         check_writable(output, form.value)
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
-        found = _read(_place(place), wanted, size, by_holder)
+        found = _read(_place(place), wanted, size, fit, by_holder)
         test = found.train.none if found.test is None else found.test
         with progress_told(Paced(say)):
             not_kept = write_place(output, form.value, found.train, test, found.class_names)
@@ -156,7 +183,7 @@ def _show_found(where: Place, found: Found) -> None:
 def _place(name: str) -> Place:
     if not name.strip():
         raise DataError("PLACE is empty, and would be the folder where you are; write . if that is meant")
-    return HubSet.parse(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name).expanduser()
+    return place_named(name)
 
 
 def _form_of_name(output: Path) -> Form:
@@ -170,31 +197,43 @@ def _form_of_name(output: Path) -> Form:
     )
 
 
-def _read(place: Place, wanted: Wanted, size: int | None, by_holder: bool) -> Found:
+def _read(place: Place, wanted: Wanted, size: int | None, fit: Fitting | None, by_holder: bool) -> Found:
     """Return what a place holds, in squares of ``size`` pixels if it is given.
 
-    Pictures of several sizes take their median's; which they are is said.
+    Pictures of several sizes take their median's. What images lose is among the notes.
+
+    Raises:
+        DataError: if they cannot be read, or ``fit`` says nothing, since all keep their one size.
     """
     with progress_told(Paced(say)):
         shape = _shape(place, wanted, by_holder)
-        form = None if size is None else ImageForm(shape.channels, size)
+        how: Fit = (fit or Fitting.PAD).value
+        form = None if size is None else ImageForm(shape.channels, size, how)
         try:
             found = _found(place, replace(wanted, image=form), by_holder)
         except VariedSizesError:
-            form = ImageForm(shape.channels, max(shape.height, shape.width))
+            form = ImageForm(shape.channels, max(shape.height, shape.width), how)
             found = _found(place, replace(wanted, image=form), by_holder)
             note = (
-                f"{place}: pictures differ in size; each becomes {form.size} x {form.size}, padded with black"
+                f"{place}: pictures differ in size; each becomes {form.size} x {form.size}, {FITTED[how]}: "
+                f"--fit is {how}"
             )
-            found = replace(found, notes=(*found.notes, note))
+            return replace(found, notes=(*found.notes, note))
         if form is None:
+            if fit is not None:
+                raise DataError(
+                    f"--fit is {fit}, but images stay {shape.height} x {shape.width} pixels: give --size too"
+                )
             return found
-        test = None if found.test is None else convert_images(found.test, form.channels, form.size)
-        return replace(found, train=convert_images(found.train, form.channels, form.size), test=test)
+        lies = found.shape or ImageShape(*found.train.images.shape[1:])
+        lost = form_notes(str(place), lies, form, fitted="--fit is", sized="as --size says")
+        train = convert_images(found.train, form.channels, form.size, how)
+        test = None if found.test is None else convert_images(found.test, form.channels, form.size, how)
+        return replace(found, train=train, test=test, notes=(*found.notes, *lost))
 
 
 def _shape(place: Place, wanted: Wanted, by_holder: bool) -> ImageShape:
-    return shape_of_holders(Path(str(place))) if by_holder else shape_of_place(place, wanted)
+    return shape_of_holders(Path(str(place)), wanted) if by_holder else shape_of_place(place, wanted)
 
 
 def _found(place: Place, wanted: Wanted, by_holder: bool) -> Found:

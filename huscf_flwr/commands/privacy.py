@@ -25,7 +25,7 @@ from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited_runs import DEFENCES, Audited, Wanted, audit_config, audit_run
 from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.guarantee import NONE
-from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS
+from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS, ON_REQUEST
 from huscf_flwr.privacy.shadows import check_shadows
 from huscf_flwr.privacy.table import LEGEND, audit_table, findings_table
 from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
@@ -51,7 +51,8 @@ def privacy_command(
         str, typer.Option("--defences", help=f"of a configuration: some of {', '.join(DEFENCES)}")
     ] = "none",
     attacks: Annotated[
-        str, typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}; A5 and A6 train models")
+        str,
+        typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}; {', '.join(ON_REQUEST)} train models"),
     ] = ",".join(DEFAULT_ATTACKS),
     shadows: Annotated[
         int, typer.Option("--shadows", help="models that A6 trains, an even number, each as long as a client")

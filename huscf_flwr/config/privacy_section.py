@@ -38,7 +38,7 @@ class PrivacySection(Section):
             the server knows, so that such a run cannot be repeated to the bit.
         detect_tampering: each client of HuSCF-GAN looks at what the server sends it, and leaves a round, with
             the reason, where blocks are much farther from what it uploaded last than its own training moves
-            them in a round, or where gradients of five steps in a row are not widened and turned as an honest
+            them in a round, or where gradients of eight steps of 25 are not widened and turned as an honest
             discriminator's body does. It finds a server that sends blocks made to copy images, before
             anything of an image crosses. It guarantees nothing: not against a server that follows the
             protocol and is curious, not in a client's first round, and not against one that knows the bounds

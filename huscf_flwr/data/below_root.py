@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from huscf_flwr.data.formats.huggingface_parts import SUFFIXES as ARROWS
+from huscf_flwr.data.formats.pixel_tables import SUFFIXES as TABLES
 from huscf_flwr.data.images import DataError
 
-_FILES = (".npz", ".csv")
+_FILES = (".npz", *TABLES, *ARROWS)
+"""How names of files end that may be a domain."""
 
 
 def place_below(root: Path | None, name: str) -> Path | None:
@@ -40,9 +43,12 @@ def plain(name: str) -> str:
 
 def _places_in(folder: Path) -> list[Path]:
     """Return what may have images directly in a folder: folders first, then files, each by name."""
-    places = (path for path in folder.iterdir() if path.is_dir() or path.suffix.casefold() in _FILES)
+    places = (path for path in folder.iterdir() if path.is_dir() or path.name.casefold().endswith(_FILES))
     return sorted(places, key=lambda path: (path.is_file(), path))
 
 
 def _plain_name(path: Path) -> str:
-    return plain(path.name if path.is_dir() else path.stem)
+    if path.is_dir():
+        return plain(path.name)
+    suffix = next(each for each in _FILES if path.name.casefold().endswith(each))
+    return plain(path.name[: -len(suffix)])

@@ -88,7 +88,8 @@ def load_notmnist(_cache: Path) -> Pair:
     """
     raise DataError(
         "domain 'notmnist' cannot be downloaded: set data.root to a folder that holds a folder "
-        "notMNIST in MNIST's file format, or give the domain as {name: notmnist, folder: DIR}"
+        "notMNIST, or a file of that name, in any format that is known, or give the domain as "
+        "{name: notmnist, folder: DIR}"
     )
 
 

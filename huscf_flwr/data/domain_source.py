@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field, model_validator
 from huscf_flwr.conf_files import Strict
 from huscf_flwr.data.below_root import place_below, plain
 from huscf_flwr.data.derived import Derivation, derivation
+from huscf_flwr.data.formats.choice import Place
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.huggingface_parts import HubSet
-from huscf_flwr.data.formats.places import Place
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.registry import registered_domain
 

@@ -40,9 +40,17 @@ from huscf_flwr.data.domain_source import (
     source_named,
 )
 from huscf_flwr.data.findings import findings
-from huscf_flwr.data.formats.found import Found, ImageShape, OtherClassesError, VariedSizesError, Wanted
+from huscf_flwr.data.formats.choice import FORMATS
+from huscf_flwr.data.formats.found import (
+    Found,
+    ImageShape,
+    OtherClassesError,
+    VariedSizesError,
+    Wanted,
+    form_notes,
+)
 from huscf_flwr.data.formats.holders import read_holders
-from huscf_flwr.data.formats.places import FORMATS, read_place
+from huscf_flwr.data.formats.places import read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
 from huscf_flwr.data.shares import stratified_shares
@@ -166,7 +174,13 @@ def load_domain(
         found.class_names if len(found.class_names) == known else (),
         (
             *found.notes,
-            *_form_notes(source.name, shape, ImageForm(*image, fit)),
+            *form_notes(
+                f"domain '{source.name}'",
+                shape,
+                ImageForm(*image, fit),
+                fitted="data.fit is",
+                sized="as model.spec says; in a simulation auto takes networks that fit",
+            ),
             *(f"domain '{source.name}': {each}" for each in odd),
         ),
     )
@@ -258,29 +272,6 @@ def _odd(source: DomainSource, root: Path | None, named: Named, found: Found, cl
         return []
     test = found.train.none if found.test is None else found.test
     return findings(found.train, test, classes, found.class_names).odd
-
-
-def _form_notes(name: str, shape: ImageShape, form: ImageForm) -> list[str]:
-    """Return what images of ``shape``, which is how they lie there, lose on the way to the network's form."""
-    notes = []
-    if shape.height != shape.width:
-        done = {"pad": "padded with black", "crop": "cropped to their middle", "stretch": "stretched"}[
-            form.fit
-        ]
-        notes.append(
-            f"domain '{name}': images of {shape.height} x {shape.width} pixels, height first, are {done}: "
-            f"data.fit is {form.fit}"
-        )
-    lost = ["their colour"] if shape.channels > form.channels else []
-    lost += (
-        [f"detail, from {max(shape[1:])} to {form.size} pixels"] if max(shape[1:]) > 1.25 * form.size else []
-    )
-    if lost:
-        notes.append(
-            f"domain '{name}': images lose {' and '.join(lost)}, as model.spec says; in a simulation auto "
-            "takes networks that fit"
-        )
-    return notes
 
 
 def _origin(source: DomainSource, root: Path | None, named: Named) -> str:

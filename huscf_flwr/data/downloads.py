@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,33 +10,44 @@ import torch
 from filelock import FileLock
 from torchvision import datasets
 
-from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.formats.found import named_if_damaged
+from huscf_flwr.data.images import LabelledImages
 
 
 def downloaded(name: str, cache: Path) -> tuple[LabelledImages, LabelledImages]:
     """Return both parts of a torchvision data set, downloaded unless they are in the cache.
 
+    A cache that has them need not be writable.
+
     Raises:
-        DataError: if it cannot be downloaded or written there.
+        DataError: if it cannot be downloaded or written there, or what is there is damaged.
     """
     folder = cache / "torchvision" / name
-    try:
+    # What torchvision raises of files that are missing, or not yet complete, depends on the data set.
+    with suppress(Exception):
+        return _both_of(name, folder, download=False)
+    with named_if_damaged(
+        name,
+        f"could not be downloaded into {folder}",
+        f"check the network, remove what is damaged there, or set data.root to a folder that holds {name} in "
+        "any format that is known",
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         # Several processes on one machine may download the same files at the same time.
         with FileLock(folder / ".lock"):
-            return _split_of(name, folder, train=True), _split_of(name, folder, train=False)
-    except (OSError, RuntimeError, ImportError) as error:
-        raise DataError(
-            f"{name} could not be downloaded into {folder} ({error}): check the network, or set "
-            f"data.root to a folder that holds {name} in MNIST's file format"
-        ) from error
+            return _both_of(name, folder, download=True)
 
 
-def _split_of(name: str, folder: Path, *, train: bool) -> LabelledImages:
+def _both_of(name: str, folder: Path, *, download: bool) -> tuple[LabelledImages, LabelledImages]:
+    train, test = (_split_of(name, folder, train=train, download=download) for train in (True, False))
+    return train, test
+
+
+def _split_of(name: str, folder: Path, *, train: bool, download: bool) -> LabelledImages:
     which: dict[str, Any] = {"train": train}
     if name == "SVHN":
         which = {"split": "train" if train else "test"}
-    found = getattr(datasets, name)(root=str(folder), download=True, **which)
+    found = getattr(datasets, name)(root=str(folder), download=download, **which)
     pixels = torch.as_tensor(found.data)
     labels = found.labels if name == "SVHN" else found.targets
     return LabelledImages(_channels_first(name, pixels), torch.as_tensor(labels, dtype=torch.int64))

@@ -70,7 +70,8 @@ def _of_own(source: DomainSource, named: Named, config: RunConfig) -> tuple[Imag
     if source.place is not None:
         wanted = source.wanted(stated)
         if source.by_holder and source.folder is not None:
-            return shape_of_holders(source.folder), stated or classes_of_holders(source.folder, wanted)
+            shape = shape_of_holders(source.folder, wanted)
+            return shape, stated or classes_of_holders(source.folder, wanted)
         return shape_of_place(source.place, wanted), stated or classes_of_place(source.place, wanted)
     if registered is None:
         raise DataError(

@@ -7,9 +7,9 @@ images have four [N, H, W, C]. Files may be gzipped, whatever their name.
 
 A *folder* in this format holds four files, directly or under ``raw/`` as torchvision leaves them:
 ``{train,t10k}-images-idx3-ubyte`` (``idx4`` for colour) and ``{train,t10k}-labels-idx1-ubyte``, each
-with or without ``.gz``. EMNIST's names are known too: ``emnist-letters-train-images-idx3-ubyte`` and
-``emnist-letters-test-...``, of which a folder may hold several sets. EMNIST keeps its images on their side,
-with rows and columns swapped; they are read upright.
+with or without ``.gz``; ``test`` may stand for ``t10k``. EMNIST's names are known too:
+``emnist-letters-train-images-idx3-ubyte`` and ``emnist-letters-test-...``, of which a folder may hold several
+sets. EMNIST keeps its images on their side, with rows and columns swapped; they are read upright.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ import torch
 from numpy.typing import NDArray
 
 from huscf_flwr.atomic_file import naming, write_atomically
-from huscf_flwr.data.formats.found import check_labels
+from huscf_flwr.data.formats.found import check_labels, named_if_damaged
 from huscf_flwr.data.images import DataError, LabelledImages
 
 _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
+_TEST_NAMES = ("t10k", "test")
+"""MNIST's and EMNIST's name of the test part; either may be in either."""
 _REPLACE = "download or copy the file again"
 _NAME = re.compile(
-    r"(?:(?P<set>emnist-[a-z]+)-)?(?:train|t10k|test)-(?:images|labels)[-.]idx\d-ubyte(?:\.gz)?"
+    r"(?:(?P<set>emnist-[a-z]+)-)?(?P<part>train|t10k|test)-(?:images|labels)[-.]idx\d-ubyte(?:\.gz)?"
 )
 
 
@@ -52,25 +54,61 @@ class IdxFiles:
     @property
     def train(self) -> str:
         """How the names of the training files begin."""
-        return f"{self.set}-train" if self.set else "train"
+        return self._prefix + "train"
 
     @property
     def test(self) -> str:
         """How the names of the test files begin."""
+        for part in _TEST_NAMES:
+            if self._names_of(part):
+                return self._prefix + part
         return f"{self.set}-test" if self.set else "t10k"
 
     @property
     def has_test(self) -> bool:
-        """Whether any file of the test part is there."""
-        return any(self.folder.glob(f"{self.test}-*"))
+        """Whether any file of the test part is there.
+
+        Raises:
+            DataError: if there are two test parts, of both names.
+        """
+        there = [names[0] for part in _TEST_NAMES if (names := self._names_of(part))]
+        if len(there) > 1:
+            raise DataError(
+                f"{self.folder}: {' and '.join(there)} are of two test parts; remove one, with its labels"
+            )
+        return bool(there)
+
+    @property
+    def has_training_part(self) -> bool:
+        """Whether images and labels to train on are there."""
+        names = " ".join(self._names_of("train"))
+        return "-images" in names and "-labels" in names
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.set}-" if self.set else ""
+
+    def _names_of(self, part: str) -> list[str]:
+        """Return the names of the files of a part, sorted."""
+        matches = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(
+            each.string for each in matches if each and (each["set"] or "", each["part"]) == (self.set, part)
+        )
 
     def class_names(self, first_label: int) -> tuple[str, ...]:
         """Return the names in EMNIST's mapping file, if it is there: the first character of each label."""
         mapping = self.folder / f"{self.set}-mapping.txt"
         if not self.set or not mapping.is_file():
             return ()
-        lines = [line.split() for line in mapping.read_text(encoding="utf-8").splitlines() if line.strip()]
-        names = {int(line[0]) - first_label: chr(int(line[1])) for line in lines}
+        with named_if_damaged(mapping, "damaged", _REPLACE):
+            lines = [
+                line.split() for line in mapping.read_text(encoding="utf-8").splitlines() if line.strip()
+            ]
+            names = {int(line[0]) - first_label: chr(int(line[1])) for line in lines}
+            if not all(name.isprintable() for name in names.values()):
+                raise ValueError("a class is called by what is no character")
+            if len(set(names.values())) < len(lines):
+                raise ValueError("it names a class or a label twice")
         return (
             tuple(names[label] for label in sorted(names)) if sorted(names) == list(range(len(names))) else ()
         )
@@ -129,7 +167,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             f"{path}: its header says {list(shape)}, which is {expected} bytes, but it holds "
             f"{found}; {_REPLACE}"
         )
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape).copy()
+    with named_if_damaged(path, "damaged", _REPLACE):
+        return np.frombuffer(content, dtype=np.uint8).reshape(shape).copy()
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:

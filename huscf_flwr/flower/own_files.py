@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from huscf_flwr.data import DataError
+from huscf_flwr.data.formats.choice import Place
 from huscf_flwr.data.formats.found import OtherClassesError
+from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.idx import idx_files
 from huscf_flwr.extras import MissingExtraError
 from huscf_flwr.flower.log_display import LOGGER
@@ -23,7 +24,7 @@ class OwnFilesError(SessionError):
 
 
 @contextmanager
-def own_images_told(client: int, place: Path) -> Iterator[None]:
+def own_images_told(client: int, place: Place) -> Iterator[None]:
     """Log whatever goes wrong with the images in ``place``, and raise its kind as ``OwnFilesError``."""
     try:
         yield
@@ -59,12 +60,14 @@ _KINDS: Mapping[type[Exception], str] = {
 """The first that fits an error is told."""
 
 
-def _kind(error: Exception, place: Path) -> str:
+def _kind(error: Exception, place: Place) -> str:
     for kind, told_of_it in _KINDS.items():
         if isinstance(error, kind):
             return told_of_it
     if not isinstance(error, DataError):
         return "reading them failed"
+    if isinstance(place, HubSet):
+        return "they cannot be loaded, or are in no known form"
     if place.exists() or idx_files(place) is not None:
         return "they are damaged or in no known form"
     return "nothing is where they should be"

@@ -14,7 +14,9 @@ from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import PrivacySection, RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
 from huscf_flwr.data import ClientData, Domain, DomainSource, Fit, load_domain, split_held_out
+from huscf_flwr.data.formats.choice import Place, place_named
 from huscf_flwr.data.formats.found import OtherClassesError
+from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, evaluation_settings
@@ -50,7 +52,7 @@ class Owner:
     """One real client: who it is and where its private things lie."""
 
     client: int
-    data_folder: Path
+    data_folder: Place
     state_folder: Path
     device_profile: str
     class_names: tuple[str, ...] = ()
@@ -147,8 +149,8 @@ class Owner:
 def owner_of(context: Context) -> Owner | None:
     """Return what the node config says about the client that it owns, or None for a host of virtual ones.
 
-    Raises ``ValueError`` if it has a `client-id` but no `data-folder`, or the other way round, a key that is
-    nearly one of ours, or a number that is none.
+    Raises ``ValueError`` if it has a `client-id` but no `data-folder`, or the other way round, a data set on
+    the hub but no `state-folder`, a key that is nearly one of ours, or a number that is none.
     """
     node = context.node_config
     client, folder = node.get("client-id"), node.get("data-folder")
@@ -157,8 +159,15 @@ def owner_of(context: Context) -> Owner | None:
         return None
     if client is None or folder is None:
         raise ValueError("node config: client-id and data-folder go together; give both or neither")
-    data = Path(str(folder)).expanduser().absolute()
-    state = Path(str(node.get("state-folder", data.with_name(f"{data.name}-state")))).expanduser().absolute()
+    data = place_named(str(folder))
+    if isinstance(data, Path):
+        data = data.absolute()
+    elif "state-folder" not in node:
+        raise ValueError(
+            f"node config: data-folder is {data}, beside which there is no folder; give state-folder too"
+        )
+    beside = data.with_name(f"{data.name}-state") if isinstance(data, Path) else ""
+    state = Path(str(node.get("state-folder", beside))).expanduser().absolute()
     names = [name.strip() for name in str(node.get("class-names", "")).split(",")]
     return Owner(
         _number("client-id", client),
@@ -279,7 +288,8 @@ def _load(owner: Owner, channels: int, size: int, classes: int, fit: Fit) -> Dom
         )
     source = DomainSource(
         name="own",
-        folder=owner.data_folder,
+        folder=owner.data_folder if isinstance(owner.data_folder, Path) else None,
+        hub=str(owner.data_folder).removeprefix("hub:") if isinstance(owner.data_folder, HubSet) else None,
         classes=classes,
         class_names=owner.class_names,
         first_label=owner.first_label,
@@ -290,7 +300,7 @@ def _load(owner: Owner, channels: int, size: int, classes: int, fit: Fit) -> Dom
         domain = load_domain(
             source,
             root=None,
-            cache=owner.data_folder,
+            cache=owner.state_folder,
             image=(channels, size),
             classes=classes,
             needs_test=False,

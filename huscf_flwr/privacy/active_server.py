@@ -54,7 +54,7 @@ def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Fi
         if not has_room(head, shape):
             reason = f"a head of {len(head)} blocks has no room for a trap"
             continue
-        member = _client(evidence, population, transcript)
+        member = client_after_round(evidence, population, transcript)
         truth = member.round_batches(number).next()
         seen = first_real_outputs(member, number, _order_with_trap(evidence, transcript, head))
         if isinstance(seen, DropOut):
@@ -83,7 +83,7 @@ def first_real_outputs(member: HuSCFClient, number: int, order: Order) -> Frame 
     return step.send((head_output.new_zeros(len(head_output), *shape),)).frame
 
 
-def _client(evidence: Evidence, population: Population, transcript: Transcript) -> HuSCFClient:
+def client_after_round(evidence: Evidence, population: Population, transcript: Transcript) -> HuSCFClient:
     """Return the client as it was when it had sent what it sent at the end of the round."""
     config: RunConfig = evidence.config
     device = evidence.method.clients[transcript.client].device

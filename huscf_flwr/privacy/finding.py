@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 CURIOUS_SERVER = "the server"
 ACTIVE_SERVER = "a server that sends other blocks"
+STEERING_SERVER = "a server that sends other gradients"
 HOLDER_OF_GENERATOR = "whoever holds the generator"
 NEXT_CLIENT = "whoever is sent the discriminator"
 

@@ -25,17 +25,19 @@ from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIO
 from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
 from huscf_flwr.privacy.membership import membership
 from huscf_flwr.privacy.middle_means import mix_by_middle
+from huscf_flwr.privacy.steering_server import steered
 from huscf_flwr.run.transcript import Transcript
 
 ON_IMAGES = ("A1", "A2")
 """Attacks on activations of real images, which are told by cut."""
-ON_REQUEST = ("A5", "A6")
+ON_REQUEST = ("A4-gradients", "A5", "A6")
 """Attacks that train models of their own, and so are tried only where somebody asks for them."""
 ATTACKS: Mapping[str, str] = {
     "A1": "images of a batch, by the weights that the round began with",
     "A2": "images of a batch, by what became of known fakes",
     "A3": "labels, and how often a client has each",
     "A4": "images of a batch, by a head that the server has made to copy them",
+    "A4-gradients": "images of batches, once gradients have steered the discriminator's head",
     "A5": "images of batches, without the weights of the discriminator's head",
     "A6": "which images a client trained on",
     "A7": "images, from class means and decoders",
@@ -43,7 +45,7 @@ ATTACKS: Mapping[str, str] = {
 """What is attacked, by name."""
 DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in ON_REQUEST)
 
-_ON_ACTIVATIONS = dict.fromkeys(("A1", "A2", "A4", "A5"), NO_ACTIVATIONS)
+_ON_ACTIVATIONS = dict.fromkeys(("A1", "A2", "A4", "A4-gradients", "A5"), NO_ACTIVATIONS)
 """Why none of these can be tried where there are none."""
 _NO_MEANS = "no class mean and no decoder crosses"
 
@@ -98,6 +100,7 @@ ON: Mapping[type[Method], Attackable] = {
         {
             "A3": mix_by_middle,
             "A4": trapped,
+            "A4-gradients": steered,
             "A5": by_simulator,
             "A6": partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER),
         },

@@ -11,8 +11,9 @@ from PIL import Image
 from huscf_flwr.atomic_file import appearing
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import denormalise
+from huscf_flwr.data.class_folders import class_folders
 from huscf_flwr.evaluation import draw_images
-from huscf_flwr.evaluation.run_record import in_counting_order, name_of, read_run
+from huscf_flwr.evaluation.run_record import in_counting_order, read_run
 from huscf_flwr.existing import refuse_existing
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import Sampler, model_spec_of
@@ -33,17 +34,18 @@ def draw_labelled_images(
 ) -> Path:
     """Draw ``count`` images of class ``label`` into a folder of its name in ``output``; return that folder.
 
-    A class may be given by its number or by its name; where it has no name, the folder is named by the
-    number. If it has images already, they are deleted if ``replace`` says so, else ``FileExistsError`` is
-    raised: images of two draws are never mixed. They are of ``product``, or of the one that a simulation
-    judged for ``domain``; a run with one product needs neither. It computes on the CPU, whatever the run
-    computed on. Raises ``ValueError`` for a product, domain or label that the run does not have.
+    A class may be given by its number or by its name; the folder is called like the class as far as a folder
+    can be, and lies directly in ``output`` (see ``class_folders``). If it has images already, they are
+    deleted if ``replace`` says so, else ``FileExistsError`` is raised: images of two draws are never mixed.
+    They are of ``product``, or of the one that a simulation judged for ``domain``; a run with one product
+    needs neither. It computes on the CPU, whatever the run computed on. Raises ``ValueError`` for a product,
+    domain or label that the run does not have.
     """
     config = _config_of(run_folder)
     file = _file_of(run_folder, product, domain)
     names = read_run(run_folder).class_names(file.stem, domain)
     number = _number_of(label, names, model_spec_of(config).classes)
-    folder = output / name_of(number, names)
+    folder = output / class_folders(names, number + 1)[number]
     refuse_existing([folder], unless=replace)
     sampler = method_of(config).sampler(config, read_tensors(file))
     stream = torch_stream(seed, "samples", number)

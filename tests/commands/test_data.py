@@ -207,3 +207,89 @@ def test_a_csv_of_images_that_are_no_squares_is_not_written(tmp_path):
     told = refused(invoke("data", "convert", tmp_path / "a.npz", tmp_path / "out", "--to", "csv"))
     assert "these images have 4 x 8: give a size, or another format" in told
     assert not (tmp_path / "out").exists()
+
+
+def test_folders_of_classes_say_what_they_cannot_keep_and_what_to_write_instead(tmp_path):
+    """The order of the names, and one that no folder can have. One without images is a class all the same."""
+    pytest.importorskip("datasets")
+    names = ["zebra", "../T - shirt", "none", "ant"]
+    data = some(12)
+    data.labels[data.labels == 2] = 3
+    huggingface(data, names=names).save_to_disk(str(tmp_path / "set"))
+    shown = succeeded(invoke("data", "convert", tmp_path / "set", tmp_path / "x" / "y", "--to", "pictures"))
+    assert "'../T - shirt' is the folder '_T - shirt'" in shown
+    assert "class_names: [zebra, _T - shirt, none, ant]" in shown
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["y"]
+    assert {path.name for path in (tmp_path / "x" / "y" / "train").iterdir()} == {
+        "zebra",
+        "_T - shirt",
+        "none",
+        "ant",
+    }
+    said = ("zebra", "_T - shirt", "none", "ant")
+    before, after = (
+        read_place(tmp_path / "set", Wanted()),
+        read_place(tmp_path / "x" / "y", Wanted(class_names=said)),
+    )
+    assert same(before.train, after.train)
+    assert len(read_place(tmp_path / "x" / "y", Wanted()).class_names) == 4
+
+
+def test_names_in_the_order_of_the_alphabet_need_no_setting(tmp_path):
+    pytest.importorskip("datasets")
+    huggingface(some(12, classes=2), names=["ant", "bee", "cow"]).save_to_disk(str(tmp_path / "set"))
+    shown = succeeded(invoke("data", "convert", tmp_path / "set", tmp_path / "x", "--to", "pictures"))
+    assert "class" not in shown
+    assert read_place(tmp_path / "x", Wanted()).class_names == ("ant", "bee", "cow")
+
+
+@pytest.mark.parametrize(
+    ("fit", "done", "dark"),
+    [(None, "padded with black", 4), ("crop", "cropped to the middle", 0), ("stretch", "stretched", 0)],
+)
+def test_what_becomes_of_images_that_are_not_square_is_said_and_chosen(fit, done, dark, tmp_path):
+    wide = LabelledImages(torch.full((9, 1, 4, 8), 200, dtype=torch.uint8), some(9).labels)
+    place = write_npz(tmp_path / "a.npz", train=wide, test=wide)
+    chosen = ("--size", 8, *(() if fit is None else ("--fit", fit)))
+    note = f"{place}: images of 4 x 8 pixels, height first, are {done}: --fit is {fit or 'pad'}"
+    assert f"note: {note}" in succeeded(invoke("data", "check", place, *chosen))
+    assert note in succeeded(invoke("data", "convert", place, tmp_path / "b.npz", *chosen))
+    images = read_place(tmp_path / "b.npz", Wanted()).train.images
+    assert int((images[0, 0, :, 0] < 100).sum()) == dark
+
+
+def test_a_size_below_that_of_the_images_costs_detail_which_is_said(tmp_path):
+    place = write_npz(tmp_path / "a.npz", train=TRAIN, test=TEST)
+    assert "images lose detail, from 8 to 4 pixels, as --size says" in succeeded(
+        invoke("data", "check", place, "--size", 4)
+    )
+
+
+def test_a_fit_that_can_change_nothing_is_refused(tmp_path):
+    place = write_npz(tmp_path / "a.npz", train=TRAIN, test=TEST)
+    assert "--fit is crop, but images stay 8 x 8 pixels: give --size too" in refused(
+        invoke("data", "check", place, "--fit", "crop")
+    )
+
+
+def test_pictures_of_several_sizes_are_fitted_as_is_said(tmp_path):
+    for height, name in ((4, "a"), (8, "b")):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("L", (8, height), 200).save(tmp_path / "x" / name / f"{number}.png")
+    shown = succeeded(invoke("data", "convert", tmp_path / "x", tmp_path / "o.npz", "--fit", "stretch"))
+    assert "each becomes 8 x 8, stretched: --fit is stretch" in shown
+    assert (read_place(tmp_path / "o.npz", Wanted()).train.images == 200).all()
+
+
+def test_columns_are_said_of_holders_too(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    for name in ("ann", "bob"):
+        both = huggingface(some(15)).add_column("fine", some(15).labels.tolist())
+        both.cast_column("fine", datasets.ClassLabel(names=["x", "y", "z"])).save_to_disk(
+            str(tmp_path / "v" / name)
+        )
+    chosen = ("--by-holder", "--label-column", "fine")
+    assert "2 holders with 12 to 12 training images" in succeeded(
+        invoke("data", "check", tmp_path / "v", *chosen)
+    )

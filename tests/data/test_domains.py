@@ -11,12 +11,14 @@ from huscf_flwr.data import (
     DataError,
     DomainSource,
     LabelledImages,
+    downloads,
     load_domain,
     register_domain,
     registered_names,
     write_idx_folder,
 )
 from huscf_flwr.data import registry as registry_module
+from huscf_flwr.data.below_root import place_below
 from tests.data.formats.writing import write_npz, write_pictures
 
 GREY = (1, 28)
@@ -210,6 +212,8 @@ def fake_dataset(form: str, calls: list[dict[str, Any]]) -> Any:
 
     def make(**arguments: Any) -> SimpleNamespace:
         calls.append(arguments)
+        if arguments.get("download") is False:
+            raise RuntimeError("Dataset not found")
         if form == "grey":
             return SimpleNamespace(data=torch.from_numpy(pixels), targets=torch.from_numpy(labels))
         if form == "last":
@@ -243,18 +247,46 @@ def test_torchvision_downloads_the_images(name, class_name, form, size, cache, m
     }[form]()
     assert torch.equal(domain.train.images, expected)
     assert domain.train.labels.tolist() == [3, 1, 4, 1]
-    assert all(call["download"] and str(cache) in call["root"] for call in calls[:2])
-    which = [call.get("train", call.get("split")) for call in calls[:2]]
+    calls = [call for call in calls if call.get("download")]
+    assert all(str(cache) in call["root"] for call in calls)
+    which = [call.get("train", call.get("split")) for call in calls]
     assert which == (["train", "test"] if name == "svhn" else [True, False])
 
 
-@pytest.mark.parametrize("failure", [OSError("no route"), RuntimeError("no route")])
+@pytest.mark.usefixtures("read_only")
+def test_a_cache_that_has_the_set_need_not_be_writable(cache, monkeypatch):
+    def make(*, download: bool, **_: Any) -> SimpleNamespace:
+        assert not download
+        return fake_dataset("grey", [])()
+
+    monkeypatch.setattr(datasets, "MNIST", make)
+    assert len(load_domain("mnist", root=None, cache=cache, image=GREY).train) == 4
+
+
+@pytest.fixture
+def read_only(cache, monkeypatch):
+    """A folder in which nothing can be made, even by root."""
+
+    def refuse(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    (cache / "torchvision" / "MNIST").mkdir(parents=True)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(downloads, "FileLock", lambda path: refuse(Path(path)))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [OSError("no route"), RuntimeError("no route"), AssertionError("no route"), ValueError("no route")],
+)
 def test_a_failed_download_says_what_to_do(failure, cache, monkeypatch):
     def refuse(**_: Any) -> None:
         raise failure
 
     monkeypatch.setattr(datasets, "KMNIST", refuse)
-    with pytest.raises(DataError, match=r"KMNIST could not be downloaded .*no route.*data\.root"):
+    with pytest.raises(
+        DataError, match=r"KMNIST: could not be downloaded .*no route.*data\.root.*any format"
+    ):
         load_domain("kmnist", root=None, cache=cache, image=GREY)
 
 
@@ -268,3 +300,12 @@ def test_a_folder_in_a_folder_below_root_has_the_name_of_both(tmp_path, cache):
     assert {name: len(domain.train) for name, domain in found.items()} == {"art-painting": 20, "photo": 30}
     folder_of(tmp_path / "pacs-photo", train=10)
     assert len(load_domain("pacs-photo", root=tmp_path, cache=cache, image=GREY).train) == 10
+
+
+@pytest.mark.parametrize("name", ["own.csv", "OWN.CSV.GZ", "own.parquet", "own.arrow"])
+def test_a_file_below_root_of_any_format_has_the_name_of_a_domain(name, tmp_path):
+    (tmp_path / name).touch()
+    assert place_below(tmp_path, "own") == tmp_path / name
+    (tmp_path / "Set").mkdir()
+    (tmp_path / name).rename(tmp_path / "Set" / name)
+    assert place_below(tmp_path, "set-own") == tmp_path / "Set" / name

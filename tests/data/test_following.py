@@ -102,6 +102,15 @@ def test_all_holders_of_a_domain_are_looked_at(tmp_path):
     assert (model.spec, model.classes, model.channels) == ("colour-32", 5, 1)
 
 
+def test_networks_are_in_colour_if_any_holders_images_are(tmp_path):
+    write_pictures(tmp_path / "Voices" / "ann", some(6, size=32))
+    write_pictures(tmp_path / "Voices" / "bob", some(6, size=32, channels=3))
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("domains: [{name: voices, by_holder: true}]")
+    said = {"model.spec": "auto", "data.scenario": scenario, "data.domains": "null"}
+    assert following_data(small_run(tmp_path, tmp_path, **said)).model.channels == 3
+
+
 def holder_file(root, name):
     (root / "Voices").mkdir(exist_ok=True)
     return root / "Voices" / f"{name}.npz"

@@ -14,7 +14,7 @@ from huscf_flwr.flower.owner import owner_of, root_certificates_of
 from huscf_flwr.methods import method_named, resolved
 from huscf_flwr.models import build_network, flatten_blocks, model_spec_of
 from huscf_flwr.models.classifiers import classifier_of
-from tests.data.formats.writing import some, write_npz, write_pictures, write_table
+from tests.data.formats.writing import huggingface, some, write_npz, write_pictures, write_table
 from tests.run.builders import small_run, write_domains
 
 OF_OTHER_CLASSES = (
@@ -154,6 +154,34 @@ def test_an_owner_has_its_images_in_any_format(form, tmp_path):
     domain = owner.domain(model_spec_of(small_run(tmp_path, tmp_path)))
     assert sorted(domain.train.labels.tolist()) == [0, 0, 1, 1, 2, 2]
     assert (len(domain.test), domain.classes, domain.class_names) == (0, 10, tuple("abcdefghij"))
+
+
+def test_a_data_folder_may_be_a_data_set_on_the_hub(tmp_path, monkeypatch, caplog):
+    datasets, asked = pytest.importorskip("datasets"), []
+
+    def load(*named):
+        asked.append(named)
+        return datasets.DatasetDict({"train": huggingface(some(6, size=28))})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    given = {"client_id": 0, "data_folder": "hub:somebody/letters:small"}
+    with pytest.raises(
+        ValueError, match=r"data-folder is hub:somebody/letters:small.* give state-folder too"
+    ):
+        owner_of(context(**given))
+    owner = owner_of(context(**given, state_folder=str(tmp_path / "state")))
+    domain = owner.domain(model_spec_of(small_run(tmp_path, tmp_path)))
+    assert asked[0] == ("somebody/letters", "small")
+    assert sorted(domain.train.labels.tolist()) == [0, 0, 1, 1, 2, 2]
+
+    def refuse(*named):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    elsewhere = owner_of(context(**given, state_folder=str(tmp_path / "other")))
+    with pytest.raises(OwnFilesError, match=r"since they cannot be loaded, or are in no known form; [^/]*$"):
+        elsewhere.domain(model_spec_of(small_run(tmp_path, tmp_path)))
+    assert "no route" in caplog.messages[-1]
 
 
 def test_an_owner_of_pictures_says_the_names_of_all_classes(tmp_path, caplog):

@@ -28,4 +28,4 @@ def test_a_method_that_nobody_has_attacked_is_named():
 
 
 def test_models_of_an_attackers_own_are_trained_only_where_somebody_asks_for_them():
-    assert set(ATTACKS) - set(DEFAULT_ATTACKS) == {"A5", "A6"}
+    assert set(ATTACKS) - set(DEFAULT_ATTACKS) == {"A4-gradients", "A5", "A6"}

@@ -91,6 +91,26 @@ def test_a_class_has_its_name(animals, label, name, tmp_path):
     assert draw_labelled_images(animals, label=label, count=1, output=tmp_path) == tmp_path / name
 
 
+def test_no_name_of_a_class_leads_out_of_the_output(animals, tmp_path):
+    """Nor does drawing again delete what lies elsewhere."""
+    run, theirs = shutil.copytree(animals, tmp_path / "run"), tmp_path / "evil" / "mine.png"
+    for path in run.rglob("*.json"):
+        path.write_text(
+            path.read_text().replace('"bee"', '"../../evil"').replace('"cow"', '"T - shirt / top"')
+        )
+    theirs.parent.mkdir()
+    theirs.touch()
+    output = tmp_path / "a" / "b"
+    for _ in range(2):
+        evil = draw_labelled_images(run, label="../../evil", count=1, output=output, replace=True)
+    shirt = draw_labelled_images(run, label=2, count=1, output=output)
+    assert (
+        {path.name for path in output.iterdir()} == {evil.name, shirt.name} == {"_.._evil", "T - shirt _ top"}
+    )
+    assert (len(pixels(evil)), len(pixels(shirt))) == (1, 1)
+    assert theirs.exists()
+
+
 def test_a_name_that_no_class_has_is_refused(animals, tmp_path):
     with pytest.raises(ValueError, match=r"--label dog: .* 0 to 9, which are ant, bee, cow"):
         draw_labelled_images(animals, label="dog", count=1, output=tmp_path)

@@ -4,9 +4,17 @@ import pytest
 import torch
 
 from huscf_flwr.models import Cut
-from huscf_flwr.session import LocalChannel, run_step
+from huscf_flwr.session import Computed, LocalChannel, run_step
 from huscf_flwr.split import HostedClient, SplitClient, TamperingDetector
-from huscf_flwr.split.tampering import MOST_MOVED, ODD_STEPS, REFUSED, BlockCheck, discriminator_oddity
+from huscf_flwr.split.tampering import (
+    MOST_MOVED,
+    ODD_STEPS,
+    RECENT_STEPS,
+    REFUSED,
+    BlockCheck,
+    GradientCheck,
+    discriminator_oddity,
+)
 from tests.models.specs import small_specs
 from tests.split.builders import DOUBLE, build, open_session, random_batch
 
@@ -81,10 +89,74 @@ def test_any_rotation_and_any_scale_is_honest_and_a_gradient_of_another_aim_is_n
     assert wide == "gradients of real images came back 4 times as wide as those of fakes"
 
 
-def test_gradients_that_are_zero_say_nothing():
+def of_a_body(seed=0):
+    """What a tail of one linear layer sends, all along its weights, and what a body makes of it.
+
+    It turns the gradient of each image a little on its own.
+    """
+    stream = torch.Generator().manual_seed(seed)
+    drawn = torch.nn.functional.normalize(torch.randn(4, 32, 500, generator=stream), dim=2)
+    pushed, weights = drawn[0, :1], drawn[1, :1].expand(32, -1)
+    fakes, reals = pushed + 0.75 * drawn[2], -pushed + 0.75 * drawn[3]
+    return (weights, -weights, -2 * weights), (fakes, reals, -2 * fakes)
+
+
+def steering(seed=0):
+    """Gradients of another aim, as wide as one."""
+    stream = torch.Generator().manual_seed(100 + seed)
+    return torch.nn.functional.normalize(torch.randn(32, 500, generator=stream), dim=1)
+
+
+def test_each_real_image_is_pulled_where_fakes_are_pushed_or_its_gradient_is_odd():
+    """Whatever its width, and although their mean over the batch points where it should."""
+    sent, (fakes, reals, again) = of_a_body()
+    assert discriminator_oddity(sent, (fakes, reals, again)) is None
+    scattered = reals.mean(0) + 2.5 * (steering() - steering().mean(0))
+    for steered in (2.5 * steering(), scattered):
+        found = discriminator_oddity(sent, (fakes, steered, again))
+        assert found.startswith("the cosine of gradients of real images and of fakes came back changed by")
+
+
+def found_in(steps, added):
+    """What a check finds in so many steps in which something is added to gradients of real images."""
+    check, found, rest = GradientCheck(), [], (torch.zeros(1),)
+    for number in range(steps):
+        sent, (fakes, reals, again) = of_a_body(number)
+        frames = (rest, rest, sent[:2], rest, sent[2:], rest)
+        answers = (rest, rest, (fakes, reals + added), rest, (again,), rest)
+        found.append(through(check, frames, answers))
+    return found
+
+
+def through(check, frames, answers):
+    """What a check says of a step in which these frames go up and those answers come down."""
+
+    def step():
+        for frame in frames:
+            yield Computed(frame)
+
+    looked_at = check.looked_at(step())
+    next(looked_at)
+    with pytest.raises(StopIteration) as ended:
+        for answer in answers:
+            looked_at.send(answer)
+    return ended.value.value
+
+
+def test_what_is_added_to_honest_gradients_shows_after_some_steps():
+    assert not any(found_in(RECENT_STEPS + 5, added=0))
+    *before, last = found_in(RECENT_STEPS, added=0.8 * steering()[0])
+    assert not any(before)
+    assert last.startswith("the cosine of mean gradients of real images and of fakes came back changed by 0.")
+    assert last.endswith("the median of 25 steps")
+
+
+def test_gradients_that_are_sent_as_zero_say_nothing_and_those_that_become_zero_are_odd():
     sent = gradients()
-    assert discriminator_oddity(sent, tuple(0 * each for each in sent)) is None
     assert discriminator_oddity(tuple(0 * each for each in sent), sent) is None
+    for place, what in enumerate(("fakes", "real images", "fakes judged again")):
+        received = tuple(0 * each if at == place else each for at, each in enumerate(sent))
+        assert discriminator_oddity(sent, received) == f"gradients of {what} came back as zero"
 
 
 @pytest.fixture
@@ -108,22 +180,26 @@ def test_honest_steps_raise_no_alarm(session):
         assert all(isinstance(each, dict) for each in run_step(hosted, channel).values())
 
 
-def test_a_client_leaves_after_some_odd_steps_and_the_others_go_on(session, monkeypatch):
+@pytest.mark.parametrize("honest_step", [None, 5])
+def test_a_client_leaves_after_some_odd_steps_and_the_others_go_on(session, monkeypatch, honest_step):
+    """An honest step between odd ones makes it forget nothing."""
     _, hosted, channel = session
-    answer = channel.receive
+    answer, steps = channel.receive, ODD_STEPS + (honest_step is not None)
+    number = 0
 
     def receive(exchange):
         """As the server had it, but that gradients of the first client's real images are of another aim."""
         client, frame = answer(exchange)
-        if client == 0 and exchange.name == "DISCRIMINATOR_BACKWARD":
+        if client == 0 and exchange.name == "DISCRIMINATOR_BACKWARD" and number != honest_step:
             frame = (frame[0], 100 * frame[1])
         return client, frame
 
     monkeypatch.setattr(channel, "receive", receive)
-    for _ in range(ODD_STEPS):
+    for number in range(1, steps + 1):  # noqa: B007 - receive reads it
         assert isinstance(run_step(hosted, channel)[0], dict)
     outcome = run_step(hosted, channel)
-    assert "times as wide as those of fakes for 5 steps in a row" in outcome[0].reason
+    said = f"times as wide as those of fakes, and {ODD_STEPS} of the last {steps} steps were odd"
+    assert said in outcome[0].reason
     assert isinstance(outcome[1], dict)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.data.images import DataError, ImageForm, LabelledImages
+from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages
+from huscf_flwr.extras import MissingExtraError
 
 PART_NAMES: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -27,12 +30,29 @@ LABEL_NAMES = ("label", "labels", "class", "target")
 """What people call the column of labels, the likeliest first."""
 
 
+FITTED: Mapping[Fit, str] = {
+    "pad": "padded with black",
+    "crop": "cropped to the middle",
+    "stretch": "stretched",
+}
+"""What is done with images that are not square, in words."""
+
+
 class ImageShape(NamedTuple):
     """Channels (1 or 3), and height and width in pixels; where images differ, the medians of these."""
 
     channels: int
     height: int
     width: int
+
+
+def usual_of(shapes: Sequence[ImageShape]) -> ImageShape:
+    """Return the shape of images that may differ: colour if any is, and the medians of height and width."""
+    return ImageShape(
+        max(shape.channels for shape in shapes),
+        round(median(shape.height for shape in shapes)),
+        round(median(shape.width for shape in shapes)),
+    )
 
 
 @dataclass(frozen=True)
@@ -84,6 +104,31 @@ class Found:
     shape: ImageShape | None = None
 
 
+def form_notes(what: str, shape: ImageShape, form: ImageForm, *, fitted: str, sized: str) -> list[str]:
+    """Return what images lose on the way to another form, a sentence each.
+
+    Args:
+        what: whose images they are, as the first words.
+        shape: how they lie there.
+        form: what they are brought to.
+        fitted: the setting that says how images become square, before its value.
+        sized: what says the size.
+    """
+    notes = []
+    if shape.height != shape.width:
+        notes.append(
+            f"{what}: images of {shape.height} x {shape.width} pixels, height first, are {FITTED[form.fit]}: "
+            f"{fitted} {form.fit}"
+        )
+    lost = ["their colour"] if shape.channels > form.channels else []
+    lost += (
+        [f"detail, from {max(shape[1:])} to {form.size} pixels"] if max(shape[1:]) > 1.25 * form.size else []
+    )
+    if lost:
+        notes.append(f"{what}: images lose {' and '.join(lost)}, {sized}")
+    return notes
+
+
 class VariedSizesError(DataError):
     """Images differ in size, and nobody says which they should have; ``usual`` has the medians."""
 
@@ -102,6 +147,33 @@ class FirstLabelError(DataError):
 
 class OtherClassesError(DataError):
     """Labels or names of classes are not those that are wanted."""
+
+
+@contextmanager
+def named_if_damaged(place: object, what: str, instead: str, *, with_kind: bool = False) -> Iterator[None]:
+    """Name the place in whatever a library raises of its content.
+
+    They raise all kinds of errors of damaged files: Pillow ``TypeError`` and ``IndexError`` of a TIFF,
+    ``zipfile`` ``NotImplementedError`` of a changed byte. No list of them is complete.
+
+    Args:
+        place: the file or folder.
+        what: what is wrong with it, as the first words behind its name.
+        instead: what to do.
+        with_kind: the kind of the error tells the user something.
+
+    Raises:
+        DataError: instead of any other error but a missing extra.
+    """
+    try:
+        yield
+    except (DataError, MissingExtraError):
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        told = " ".join(str(error).split())
+        told = f"{kind}: {told}" if with_kind and told else told or kind
+        raise DataError(f"{place}: {what} ({told:.300}); {instead}") from error
 
 
 def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: str) -> dict[str, int]:

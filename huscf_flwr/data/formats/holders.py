@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, usual_of
+from huscf_flwr.data.formats.pictures import surveyed
 from huscf_flwr.data.formats.places import (
     check_first,
     class_names_of_place,
@@ -70,7 +71,9 @@ def read_holders(folder: Path, wanted: Wanted, *, split_test: bool = True) -> Fo
     trains, tests = [each.train for each in found], [each.test for each in found if each.test is not None]
     train = _joined(folder, trains)
     holders = torch.repeat_interleave(torch.tensor([len(each) for each in trains]))
-    whole = replace(found[0], train=replace(train, holders=holders), class_names=names, notes=notes)
+    shape = usual_of([each.shape or ImageShape(*each.train.images.shape[1:]) for each in found])
+    train = replace(train, holders=holders)
+    whole = replace(found[0], train=train, class_names=names, notes=notes, shape=shape)
     check_first(folder, whole, wanted)
     if not tests:
         return whole
@@ -82,9 +85,15 @@ def read_holders(folder: Path, wanted: Wanted, *, split_test: bool = True) -> Fo
     return replace(whole, test=test, notes=(*notes, split_note(folder, train, test)))
 
 
-def shape_of_holders(folder: Path) -> ImageShape:
-    """Return the shape of the first holder's training images."""
-    return shape_of_place(parts_of(folder)[0])
+def shape_of_holders(folder: Path, wanted: Wanted = Wanted()) -> ImageShape:  # noqa: B008  (frozen)
+    """Return the usual shape of the holders' training images: colour if any are, and medians of their sides.
+
+    At most some hundreds of holders, spread evenly, are looked at.
+    """
+    parts, own = parts_of(folder), replace(wanted, is_part=True)
+    looked_at = [parts[place] for place in surveyed(len(parts))]
+    told = counted(looked_at, len(looked_at), f"looking at holders of {folder}")
+    return usual_of([shape_of_place(part, own) for part in told])
 
 
 def classes_of_holders(folder: Path, wanted: Wanted) -> int:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.flower_partitioners import datasets_module
-from huscf_flwr.data.formats.found import LABEL_NAMES, PART_NAMES, Wanted
+from huscf_flwr.data.formats.found import LABEL_NAMES, PART_NAMES, Wanted, named_if_damaged
 from huscf_flwr.data.formats.pictures import EncodedPicture
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.progress import counted
-from huscf_flwr.extras import MissingExtraError
 
 _IMAGE_NAMES = ("image", "img", "images", "picture", "pixels")
-_SUFFIXES = (".parquet", ".arrow")
+SUFFIXES = (".parquet", ".arrow")
+"""How names of its files end, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -79,31 +79,36 @@ class Parts:
         return _is_picture(self.train.features[self.image])
 
 
-def is_huggingface(folder: Path) -> bool:
-    """Return whether a data set of Hugging Face is what ``folder`` holds."""
-    return _is_saved(folder) or bool(_files_of(folder))
+def is_saved(folder: Path) -> bool:
+    """Return whether ``save_to_disk`` has written ``folder``."""
+    is_one_part = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    return is_one_part or (folder / "dataset_dict.json").is_file()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the Parquet and Arrow files of a folder, or of its folder ``data``."""
+    for each in (folder, folder / "data"):
+        files = [path for path in each.iterdir() if is_huggingface_file(path)] if each.is_dir() else []
+        if files:
+            return sorted(path for path in files if not path.name.startswith("."))
+    return []
 
 
 def is_huggingface_file(path: Path) -> bool:
     """Return whether a file's name says that it is Parquet or Arrow."""
-    return path.suffix.casefold() in _SUFFIXES
+    return path.suffix.casefold() in SUFFIXES
 
 
-@contextmanager
-def read_errors(source: Source) -> Iterator[None]:
+def read_errors(source: Source) -> AbstractContextManager[None]:
     """Say of which place an error of Arrow's or of the hub's is; both have many kinds of them."""
-    try:
-        yield
-    except (DataError, MissingExtraError):
-        raise
-    except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{source}: cannot be loaded ({type(error).__name__}: {told:.300}); check the name and the "
-            "network, or give a folder that save_to_disk has written"
-            if isinstance(source, HubSet)
-            else f"{source}: damaged, or no data set of Hugging Face ({told:.300}); write or copy it again"
-        ) from error
+    if isinstance(source, HubSet):
+        return named_if_damaged(
+            source,
+            "cannot be loaded",
+            "check the name and the network, or give a folder that save_to_disk has written",
+            with_kind=True,
+        )
+    return named_if_damaged(source, "damaged, or no data set of Hugging Face", "write or copy it again")
 
 
 def opened(source: Source, wanted: Wanted) -> Parts:
@@ -138,11 +143,11 @@ def _splits(source: Source) -> dict[str, Any]:
                 "the hub has. If that is meant, give its path, without hub:; else start from another folder"
             )
         return dict(datasets.load_dataset(source.name, source.subset))
-    if source.is_dir() and _is_saved(source):
+    if source.is_dir() and is_saved(source):
         found = datasets.load_from_disk(str(source))
         return {"train": found} if isinstance(found, datasets.Dataset) else dict(found)
     files: dict[str, list[Path]] = {}
-    for path in [source] if source.is_file() else _files_of(source):
+    for path in [source] if source.is_file() else files_of(source):
         files.setdefault(_part_of(path) if source.is_dir() else "train", []).append(path)
     return {
         part: datasets.concatenate_datasets(
@@ -150,20 +155,6 @@ def _splits(source: Source) -> dict[str, Any]:
         )
         for part, paths in files.items()
     }
-
-
-def _is_saved(folder: Path) -> bool:
-    is_one_part = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
-    return is_one_part or (folder / "dataset_dict.json").is_file()
-
-
-def _files_of(folder: Path) -> list[Path]:
-    """Return the Parquet and Arrow files of a folder, or of its folder ``data``."""
-    for each in (folder, folder / "data"):
-        files = [path for path in each.iterdir() if is_huggingface_file(path)] if each.is_dir() else []
-        if files:
-            return sorted(path for path in files if not path.name.startswith("."))
-    return []
 
 
 def _part_of(path: Path) -> str:
@@ -174,11 +165,12 @@ def _part_of(path: Path) -> str:
 
 def _of_file(datasets: Any, path: Path) -> Any:
     """Return what a file has, without a copy of it in a cache."""
-    if path.suffix.casefold() == ".arrow":
-        return datasets.Dataset.from_file(str(path))
-    from pyarrow import parquet  # noqa: PLC0415 - comes with the extra
+    with read_errors(path):
+        if path.suffix.casefold() == ".arrow":
+            return datasets.Dataset.from_file(str(path))
+        from pyarrow import parquet  # noqa: PLC0415 - comes with the extra
 
-    return datasets.Dataset(parquet.read_table(path))
+        return datasets.Dataset(parquet.read_table(path))
 
 
 def _column(

@@ -1,8 +1,9 @@
 """Folders of pictures, one folder a class, as torchvision's ImageFolder has them.
 
 ``DIR/<class>/<picture>``, or the same below ``DIR/train`` and ``DIR/test``. A folder ``val`` (or ``valid``,
-``validation``) joins the training images if there is a ``test``, and otherwise takes its place. Pictures may
-differ in size: then they need a form to be brought to.
+``validation``) joins the training images if there is a ``test``, and otherwise takes its place. A folder is a
+part if its own folders hold pictures; what is no part and holds pictures is named, and not looked at.
+Pictures may differ in size: then they need a form to be brought to.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from huscf_flwr.data.images import DataError, ImageForm, LabelledImages
 from huscf_flwr.data.progress import counted
 from huscf_flwr.extras import extra
 
+_USES: Mapping[str, str] = {"train": "training", "validation": "validation", "test": "testing"}
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -43,6 +46,22 @@ class _Part:
 def is_image_folder(folder: Path) -> bool:
     """Return whether folders of pictures are what ``folder`` holds."""
     return any(_has_pictures(each) for part in _parts(folder).values() for each in _subfolders(part))
+
+
+def holds_classes(folder: Path) -> bool:
+    """Return whether folders of pictures are classes for certain: there are several of them, or parts above.
+
+    One folder of pictures alone may be something else, such as samples of what a file beside it holds.
+    """
+    parts = _parts(folder)
+    classes = {each.name for part in parts.values() for each in _subfolders(part) if _has_pictures(each)}
+    return (len(classes) > 1 or (len(classes) > 0 and folder not in parts.values())) and not _too_deep(parts)
+
+
+def loose_pictures(folder: Path) -> dict[Path, int]:
+    """Return how many pictures lie directly in a folder or in its parts, where nothing says their classes."""
+    counts = {each: _count_loose(each) for each in (folder, *_parts(folder).values())}
+    return {each: count for each, count in counts.items() if count}
 
 
 def shape_of_image_folder(folder: Path) -> ImageShape:
@@ -78,9 +97,12 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
     """
     parts = _parts(folder)
     _check_depth(folder, parts)
+    if folder not in parts.values():
+        _check_parts_once(folder)
+        parts = _without_flat(parts)
     labels = _labels_of(folder, parts, wanted)
     train, test = (_listed(parts, names, labels) for names in (("train",), ("test",)))
-    notes = []
+    notes = _passed_over(folder, parts)
     if "validation" in parts:
         validation = _listed(parts, ("validation",), labels)
         if test is None:
@@ -107,14 +129,67 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
 
 def _parts(folder: Path) -> dict[str, Path]:
     """Return the folders of the parts that are there; one without parts is all ``train``."""
-    by_name = {each.name.casefold(): each for each in _subfolders(folder)}
-    found = {}
-    for part, names in PART_NAMES.items():
-        there = [by_name[name] for name in names if name in by_name]
-        if there:
-            found[part] = there[0]
-    has_parts = "train" in found and (len(found) > 1 or len(by_name) == 1)
-    return found if has_parts else {"train": folder}
+    named = _named_like_parts(folder)
+    others = set(_subfolders(folder)) - {each for there in named.values() for each in there}
+    are_parts = len(named) > 1 or not others or any(map(_holds_classes, named.get("train", ())))
+    if "train" not in named or not are_parts:
+        return {"train": folder}
+    return {part: next(filter(_holds_classes, there), there[0]) for part, there in named.items()}
+
+
+def _named_like_parts(folder: Path) -> dict[str, list[Path]]:
+    """Return the folders that are named like parts: ``Train``, ``val`` and ``valid``."""
+    by_part = {
+        part: [each for each in _subfolders(folder) if each.name.casefold() in names]
+        for part, names in PART_NAMES.items()
+    }
+    return {part: there for part, there in by_part.items() if there}
+
+
+def _holds_classes(folder: Path) -> bool:
+    return any(map(_has_pictures, _subfolders(folder)))
+
+
+def _check_parts_once(folder: Path) -> None:
+    """Raise ``DataError`` if two folders are the same part: which of them is meant, nothing says."""
+    for part, there in _named_like_parts(folder).items():
+        twins = [each.name for each in there if _holds_classes(each)]
+        if len(twins) > 1:
+            raise DataError(
+                f"{folder}: {' and '.join(twins)} are both for {_USES[part]}; remove one, or move its "
+                "pictures into the other"
+            )
+
+
+def _without_flat(parts: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the parts without those whose pictures lie directly in them, and so have no classes."""
+    return {
+        part: each
+        for part, each in parts.items()
+        if part == "train" or _holds_classes(each) or not _count_loose(each)
+    }
+
+
+def _passed_over(folder: Path, parts: Mapping[str, Path]) -> list[str]:
+    """Return what holds pictures and is not read, a sentence each."""
+    beside = [] if folder in parts.values() else _subfolders(folder)
+    no_parts = [each for each in beside if each not in parts.values()]
+    return [
+        *(
+            f"{each}: pictures lie directly in it, and nothing says their classes; they are not looked at"
+            for each in dict.fromkeys([folder, *parts.values(), *no_parts])
+            if _count_loose(each)
+        ),
+        *(
+            f"{each}: beside the parts of the set, and none of them; it is not looked at"
+            for each in no_parts
+            if _holds_classes(each)
+        ),
+    ]
+
+
+def _count_loose(folder: Path) -> int:
+    return sum(map(_is_picture, folder.iterdir()))
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -155,13 +230,18 @@ def _is_picture(path: Path) -> bool:
 
 def _check_depth(folder: Path, parts: Mapping[str, Path]) -> None:
     """Raise ``DataError`` if folders of folders hold the pictures: the outer ones are no classes."""
-    classes = [each for part in parts.values() for each in _subfolders(part) if _has_pictures(each)]
-    if classes and not any(_is_picture(path) for each in classes for path in each.iterdir()):
+    if _too_deep(parts):
+        classes = [each for part in parts.values() for each in _subfolders(part) if _has_pictures(each)]
         raise DataError(
             f"{folder}: its folders {', '.join(each.name for each in classes[:5])} hold folders of pictures, "
             "and no pictures. If each is a domain, set data.root to this folder and name them as domains; "
             "otherwise give the folder that has one folder a class"
         )
+
+
+def _too_deep(parts: Mapping[str, Path]) -> bool:
+    classes = [each for part in parts.values() for each in _subfolders(part) if _has_pictures(each)]
+    return bool(classes) and not any(map(_count_loose, classes))
 
 
 def _labels_of(folder: Path, parts: Mapping[str, Path], wanted: Wanted) -> dict[str, int]:

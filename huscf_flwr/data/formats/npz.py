@@ -7,8 +7,6 @@ otherwise takes its place. Channels may come before height and width where that 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +17,20 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from huscf_flwr.data.formats.arrays import channels_first
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels
+from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, named_if_damaged
 from huscf_flwr.data.images import DataError, LabelledImages, together
 from huscf_flwr.data.progress import counted
 
 _NAMES = "train_images, train_labels, test_images, test_labels (and val_images, val_labels)"
+
+
+def has_training_part(path: Path) -> bool:
+    """Return whether a file is an archive with images and labels to train on."""
+    try:
+        with _opened(path) as file:
+            return {"train_images", "train_labels"} <= set(file.files)
+    except DataError:
+        return False
 
 
 def shape_of_npz(path: Path) -> ImageShape:
@@ -64,15 +71,12 @@ def read_npz(path: Path, wanted: Wanted) -> Found:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[NpzFile]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, NpzFile):
-                raise DataError(f"{path}: one array, not an archive of arrays: write it with numpy.savez")
+    with named_if_damaged(path, "damaged, or no file of NumPy", "write or copy it again"):
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, NpzFile):
+            raise DataError(f"{path}: one array, not an archive of arrays: write it with numpy.savez")
+        with file:
             yield file
-    except DataError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: damaged, or no file of NumPy ({error}); write or copy it again") from error
 
 
 def _has(file: NpzFile, part: str) -> bool:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from huscf_flwr.data.formats.found import ImageShape, VariedSizesError
+from huscf_flwr.data.formats.found import ImageShape, VariedSizesError, named_if_damaged, usual_of
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, convert
 from huscf_flwr.data.progress import counted
 from huscf_flwr.extras import extra
@@ -70,28 +69,25 @@ def common_shape(place: object, pictures: Iterable[Path | EncodedPicture]) -> Im
         VariedSizesError: if they differ in size.
     """
     looked_at = counted(pictures, None, f"looking at the sizes of {place}")
-    shapes = [shape_of_picture(picture) for picture in looked_at]
-    sizes = {shape[1:] for shape in shapes}
-    if len(sizes) > 1:
+    shapes: list[ImageShape] = []
+    first_of: dict[tuple[int, int], str] = {}
+    for picture in looked_at:
+        shapes.append(shape_of_picture(picture))
+        first_of.setdefault((shapes[-1].height, shapes[-1].width), str(picture))
+    if len(first_of) > 1:
+        sizes = Counter((shape.height, shape.width) for shape in shapes)
+        rarest = min(first_of, key=sizes.__getitem__)
         raise VariedSizesError(
-            f"{place}: its pictures have {len(sizes)} different sizes, and nothing says which they should "
-            "have: give a size in pixels",
-            _usual(shapes),
+            f"{place}: its pictures have {len(sizes)} different sizes, {rarest[0]} x {rarest[1]} in "
+            f"{first_of[rarest]}, and nothing says which they should have: give a size in pixels",
+            usual_of(shapes),
         )
     return max(shapes)
 
 
 def usual_shape(pictures: Sequence[Path | EncodedPicture]) -> ImageShape:
     """Return the shape of pictures that may differ: colour if any is, and the medians of height and width."""
-    return _usual([shape_of_picture(picture) for picture in pictures])
-
-
-def _usual(shapes: Sequence[ImageShape]) -> ImageShape:
-    return ImageShape(
-        max(shape.channels for shape in shapes),
-        round(median(shape.height for shape in shapes)),
-        round(median(shape.width for shape in shapes)),
-    )
+    return usual_of([shape_of_picture(picture) for picture in pictures])
 
 
 def surveyed(count: int) -> range:
@@ -112,9 +108,10 @@ def read_picture(path: Path | EncodedPicture) -> Tensor:
     with _opened(path) as picture:
         from PIL import ImageOps  # noqa: PLC0415 - a device may have no pictures, and no Pillow
 
-        grey = _is_grey(picture, path)
+        # A picture that is turned no longer knows its format.
+        grey, deep = _is_grey(picture, path), _is_deep(picture)
         upright = ImageOps.exif_transpose(picture)
-        if _is_deep(upright):
+        if deep:
             # Pillow would clip 16 bits instead of scaling them.
             pixels = (np.asarray(upright).astype(np.float64) / 257).round().astype(np.uint8)
         else:
@@ -136,18 +133,16 @@ def shape_of_picture(path: Path | EncodedPicture) -> ImageShape:
 def _opened(path: Path | EncodedPicture) -> Iterator[Image.Image]:
     with extra("images", f"reading {path}"):
         from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - as above
-    try:
-        with Image.open(path if isinstance(path, Path) else BytesIO(path.content)) as picture:
+    with named_if_damaged(path, "cannot be decoded", "remove or replace it"):
+        try:
+            opened = Image.open(path if isinstance(path, Path) else BytesIO(path.content))
+        except UnidentifiedImageError as error:
+            raise DataError(f"{path}: not a picture, whatever its name says; remove or replace it") from error
+        with opened as picture:
             frames = getattr(picture, "n_frames", 1)
             if frames > 1:
                 raise DataError(f"{path}: {frames} frames; give one picture a file")
             yield picture
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a picture, whatever its name says; remove or replace it") from error
-    except DataError:
-        raise
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error}); remove or replace it") from error
 
 
 def _is_grey(picture: Image.Image, path: Path | EncodedPicture) -> bool:

@@ -8,11 +8,12 @@ folder holds one file, or one with ``train`` in its name and one with ``test``. 
 from __future__ import annotations
 
 import gzip
+import itertools
 import math
 import re
 import warnings
-import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.found import LABEL_NAMES, Found, ImageShape, Wanted, check_labels
+from huscf_flwr.data.formats.found import (
+    LABEL_NAMES,
+    Found,
+    ImageShape,
+    Wanted,
+    check_labels,
+    named_if_damaged,
+)
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.progress import counted
 
 SUFFIXES = (".csv", ".csv.gz")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
+_LONGEST = 20
+"""Python refuses to read numbers of thousands of digits."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,22 @@ def tables_of(folder: Path) -> list[Path]:
 def is_table(path: Path) -> bool:
     """Return whether a file's name says that it is CSV."""
     return path.name.casefold().endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def are_pixels(folder: Path) -> bool:
+    """Return whether the first line of a folder's table is a label and pixels, and not a file's name."""
+    try:
+        train = _train_and_test(folder)[0]
+        columns = _columns(train)
+        if columns.label is None or _side(columns.count - 1) is None:
+            return False
+        with _named_if_damaged(train):
+            lines = _lines_of(train)
+            first = next(itertools.islice(filter(str.strip, lines), int(columns.has_header), None), "")
+    except DataError:
+        return False
+    values = _values_of(first)
+    return len(values) == columns.count and all(map(_is_byte, values))
 
 
 def shape_of_tables(place: Path) -> ImageShape:
@@ -97,10 +123,8 @@ def _train_and_test(place: Path) -> tuple[Path, Path | None, list[Path]]:
 
 
 def _columns(path: Path) -> _Columns:
-    try:
-        first = _first_line(path).strip()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); write or copy it again") from error
+    with _named_if_damaged(path):
+        first = next(_lines_of(path), "").strip()
     names = [name.strip().strip('"').casefold() for name in first.split(",")]
     if not first or len(names) < 2:
         raise DataError(
@@ -117,12 +141,12 @@ def _columns(path: Path) -> _Columns:
     return _Columns(len(names), label, has_header=True)
 
 
-def _first_line(path: Path) -> str:
-    return next(_lines_of(path), "")
+def _named_if_damaged(path: Path) -> AbstractContextManager[None]:
+    return named_if_damaged(path, "cannot be read", "write or copy it again")
 
 
 def _lines_of(path: Path) -> Iterator[str]:
-    if path.suffix == ".gz":
+    if path.suffix.casefold() == ".gz":
         with gzip.open(path, "rt", encoding="utf-8-sig") as unpacked:
             yield from unpacked
     else:
@@ -170,13 +194,17 @@ def _first_fault(path: Path, columns: _Columns) -> str | None:
         content = line.partition("#")[0]
         if not content.strip() or (number == 1 and columns.has_header):
             continue
-        values = [value.strip().strip('"') for value in content.split(",")]
+        values = _values_of(content)
         if len(values) != columns.count:
             return f"line {number} has {len(values)} values, and the first line {columns.count}; correct it"
         for place, value in enumerate(values):
             if not _is_byte(value):
                 return f"line {number}: {_fault_of(value, place, columns)}"
     return None
+
+
+def _values_of(line: str) -> list[str]:
+    return [value.strip().strip('"') for value in line.split(",")]
 
 
 def _fault_of(value: str, place: int, columns: _Columns) -> str:
@@ -191,15 +219,15 @@ def _fault_of(value: str, place: int, columns: _Columns) -> str:
 
 
 def _is_byte(value: str) -> bool:
-    return _WHOLE.fullmatch(value) is not None and 0 <= int(value) <= 255
+    return _WHOLE.fullmatch(value) is not None and len(value) < _LONGEST and 0 <= int(value) <= 255
 
 
 def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
     """Return all numbers of a table, unsigned bytes [lines, columns]."""
-    try:
-        with warnings.catch_warnings():
-            # That a file is empty is said below.
-            warnings.simplefilter("ignore", UserWarning)
+    with _named_if_damaged(path), warnings.catch_warnings():
+        # That a file is empty is said below.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
             values = np.loadtxt(
                 counted(_lines_of(path), None, f"reading lines of {path}"),
                 np.uint8,
@@ -208,11 +236,11 @@ def _values(path: Path, columns: _Columns) -> NDArray[np.uint8]:
                 ndmin=2,
                 quotechar='"',
             )
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); write or copy it again") from error
-    except (ValueError, OverflowError) as error:
-        # NumPy counts neither the header nor empty lines, and knows nothing of labels.
-        raise DataError(f"{path}: {_first_fault(path, columns) or error}") from error
+        except UnicodeDecodeError:
+            raise
+        except (ValueError, OverflowError) as error:
+            # NumPy counts neither the header nor empty lines, and knows nothing of labels.
+            raise DataError(f"{path}: {_first_fault(path, columns) or error}") from error
     if not len(values):
         raise DataError(f"{path}: no images, only a header; write or copy it again")
     if values.shape[1] != columns.count:

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from huscf_flwr.data.formats.choice import Format, Place, format_of
 from huscf_flwr.data.formats.found import FirstLabelError, Found, ImageShape, Wanted
-from huscf_flwr.data.formats.huggingface import (
-    huggingface_class_names,
-    huggingface_label_limit,
-    read_huggingface,
-    shape_of_huggingface,
-)
-from huscf_flwr.data.formats.huggingface_parts import HubSet, is_huggingface, is_huggingface_file
-from huscf_flwr.data.formats.image_folders import (
-    image_folder_class_names,
-    image_folder_label_limit,
-    is_image_folder,
-    read_image_folder,
-    shape_of_image_folder,
-)
-from huscf_flwr.data.formats.npz import npz_label_limit, read_npz, shape_of_npz
-from huscf_flwr.data.formats.pictures import SUFFIXES
-from huscf_flwr.data.formats.pixel_tables import (
-    is_table,
-    read_tables,
-    shape_of_tables,
-    table_label_limit,
-    tables_of,
-)
-from huscf_flwr.data.idx import IdxFiles, idx_files, idx_label_limit, read_idx_folder, shape_of_idx
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.shares import stratified_shares
 
@@ -41,33 +16,6 @@ _TEST_PART = 5
 """One image of so many is for testing, where a place has no test part."""
 
 _AT_ONCE = 2048
-
-FORMATS = (
-    "folders of pictures, one a class, with or without train and test above",
-    "an .npz with train_images, train_labels, test_images and test_labels",
-    "a .csv of label and pixels",
-    "files with MNIST's or EMNIST's names (train-images-idx3-ubyte and so on)",
-    "a data set of Hugging Face, as save_to_disk writes it, or .parquet or .arrow files",
-)
-"""What can be read, in words."""
-
-Place = Path | HubSet
-"""A folder or file, or a data set on Hugging Face's hub."""
-
-
-@dataclass(frozen=True)
-class _Format:
-    """A format that a place has, and where in it the images are."""
-
-    name: str
-    shape: Callable[[Wanted], ImageShape]
-    read: Callable[[Wanted], Found]
-    label_limit: Callable[[Wanted], int]
-    """One more than the largest training label."""
-    class_names: Callable[[Wanted], tuple[str, ...]] = lambda wanted: wanted.class_names
-    """Names of the classes by label; empty if there are only numbers."""
-    has_columns: bool = False
-    """Whether it can be said which column has the images, and which the labels."""
 
 
 def read_place(place: Place, wanted: Wanted, *, split_test: bool = True) -> Found:
@@ -102,7 +50,8 @@ def read_parts(place: Place, wanted: Wanted) -> Found:
     Raises:
         DataError: as ``read_place`` does, but for labels that do not begin at 0.
     """
-    found = _wanted_format(place, wanted).read(wanted)
+    form = _wanted_format(place, wanted)
+    found = form.read(wanted)
     if not len(found.train):
         raise DataError(f"{place}: no images to train on; give at least one")
     forms = [list(each.images.shape[1:]) for each in (found.train, found.test) if each is not None]
@@ -112,7 +61,8 @@ def read_parts(place: Place, wanted: Wanted) -> Found:
             f"{forms[1]}; bring them to one"
         )
     test = None if found.test is None else _counted_from_zero(place, found.test, wanted)
-    return replace(found, train=_counted_from_zero(place, found.train, wanted), test=test)
+    train = _counted_from_zero(place, found.train, wanted)
+    return replace(found, train=train, test=test, notes=(*form.notes, *found.notes))
 
 
 def split_note(place: Place, train: LabelledImages, test: LabelledImages) -> str:
@@ -152,130 +102,16 @@ def class_names_of_place(place: Place, wanted: Wanted) -> tuple[str, ...]:
 
 def format_of_place(place: Place) -> str:
     """Return in words which format a place has; raises ``DataError`` if it has none that is known."""
-    return _format_of(place).name
+    return format_of(place).name
 
 
-def _wanted_format(place: Place, wanted: Wanted) -> _Format:
+def _wanted_format(place: Place, wanted: Wanted) -> Format:
     """Return the format of a place; raises ``DataError`` if columns are said, and it has none."""
-    found = _format_of(place)
+    found = format_of(place)
     said = [name for name in ("image_column", "label_column") if getattr(wanted, name) is not None]
     if said and not found.has_columns:
         raise DataError(f"{place}: {' and '.join(said)} say nothing of {found.name}; remove the setting")
     return found
-
-
-def _format_of(place: Place) -> _Format:
-    if isinstance(place, HubSet):
-        return _of_huggingface(place, "a data set on Hugging Face's hub")
-    if place.exists() and not place.is_dir():
-        return _format_of_file(place)
-    files = idx_files(place)
-    if files is not None:
-        return _Format(
-            "files with MNIST's names",
-            lambda _: ImageShape(*shape_of_idx(files)),
-            lambda wanted: _read_idx(place, files, wanted),
-            lambda _: idx_label_limit(files),
-            lambda wanted: wanted.class_names or files.class_names(wanted.first_label),
-        )
-    if not place.exists():
-        raise DataError(f"{place}: no such folder or file; correct the path")
-    return _format_of_folder(place)
-
-
-def _format_of_folder(place: Path) -> _Format:
-    if is_huggingface(place):
-        return _of_huggingface(place, "a data set of Hugging Face")
-    archives = sorted(path for path in place.glob("*.npz") if not path.name.startswith("."))
-    if len(archives) > 1:
-        raise DataError(
-            f"{place}: {len(archives)} .npz files; give one of them "
-            f"({', '.join(path.name for path in archives[:5])}), or set data.root to the folder and name "
-            "each as a domain, or say by_holder: true with the domain if each is what one holder has"
-        )
-    if archives:
-        return _of_npz(archives[0])
-    if tables_of(place):
-        return _of_tables(place)
-    if is_image_folder(place):
-        return _Format(
-            "folders of pictures",
-            lambda _: shape_of_image_folder(place),
-            lambda wanted: read_image_folder(place, wanted),
-            lambda wanted: image_folder_label_limit(place, wanted),
-            lambda wanted: image_folder_class_names(place, wanted),
-        )
-    raise DataError(_nothing_in(place))
-
-
-def _format_of_file(path: Path) -> _Format:
-    suffix = path.suffix.casefold()
-    if suffix == ".npz":
-        return _of_npz(path)
-    if is_table(path):
-        return _of_tables(path)
-    if is_huggingface_file(path):
-        return _of_huggingface(path, "a file of Hugging Face's")
-    instead = {
-        ".npy": "write images and labels into one file with numpy.savez",
-        ".zip": "unpack it, and give the folder",
-        ".tar": "unpack it, and give the folder",
-        ".gz": "give the folder that it lies in",
-        **dict.fromkeys(SUFFIXES, "give the folder that has one folder of pictures for each class"),
-    }.get(suffix, "give the folder that it lies in, or one of these")
-    raise DataError(
-        f"{path}: not a file of images with labels that can be read; {instead}. Known: {_known()}"
-    )
-
-
-def _of_npz(path: Path) -> _Format:
-    return _Format(
-        ".npz",
-        lambda _: shape_of_npz(path),
-        lambda wanted: read_npz(path, wanted),
-        lambda _: npz_label_limit(path),
-    )
-
-
-def _of_tables(place: Path) -> _Format:
-    return _Format(
-        "CSV",
-        lambda _: shape_of_tables(place),
-        lambda wanted: read_tables(place, wanted),
-        lambda wanted: table_label_limit(place, wanted),
-    )
-
-
-def _of_huggingface(place: Place, name: str) -> _Format:
-    return _Format(
-        name,
-        lambda wanted: shape_of_huggingface(place, wanted),
-        lambda wanted: read_huggingface(place, wanted),
-        lambda wanted: huggingface_label_limit(place, wanted),
-        lambda wanted: huggingface_class_names(place, wanted),
-        has_columns=True,
-    )
-
-
-def _nothing_in(folder: Path) -> str:
-    direct = [path for path in folder.iterdir() if path.suffix.casefold() in SUFFIXES]
-    if direct:
-        return (
-            f"{folder}: {len(direct)} pictures lie directly in it, and nothing says their classes; put each "
-            "into a folder of its class"
-        )
-    return f"{folder}: no images in it that can be read. Known: {_known()}"
-
-
-def _known() -> str:
-    return "; ".join(FORMATS)
-
-
-def _read_idx(place: Path, files: IdxFiles, wanted: Wanted) -> Found:
-    train, test = read_idx_folder(place, wanted.label_limit, needs_test=wanted.needs_test and files.has_test)
-    names = wanted.class_names or files.class_names(wanted.first_label)
-    turned = f"{place}: EMNIST keeps images on their side; they are turned upright"
-    return Found(train, test if files.has_test else None, names, (turned,) if files.set else ())
 
 
 def _counted_from_zero(place: Place, data: LabelledImages, wanted: Wanted) -> LabelledImages:

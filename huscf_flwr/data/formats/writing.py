@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
 from huscf_flwr.atomic_file import appearing
+from huscf_flwr.data.class_folders import class_folders
 from huscf_flwr.data.flower_partitioners import datasets_module
+from huscf_flwr.data.formats.found import Wanted, labels_by_name
 from huscf_flwr.data.idx import write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.progress import counted
 from huscf_flwr.existing import is_taken
 
 _TAKEN = ("image", "label")
-_UNSAFE = re.compile(r"[/\\\0]|^\.")
 
 
 def write_place(
@@ -34,10 +35,11 @@ def write_place(
         form: one of ``WRITERS``.
         train: the training images.
         test: the test images.
-        class_names: by label; folders of pictures are named so, and by numbers where there are none.
+        class_names: by label; folders of pictures are named so as far as folders can be (see
+            ``class_folders``), and by numbers where there are none.
 
     Raises:
-        DataError: if something is there already, or a name cannot be that of a folder.
+        DataError: if something is there already.
     """
     check_writable(place, form)
     height, width = train.images.shape[2:]
@@ -48,10 +50,12 @@ def write_place(
         )
     with appearing(place) as temporary:
         WRITERS[form](temporary, train, test, class_names)
-    return _not_kept(form, train, class_names)
+    return _not_kept(form, train, test, class_names)
 
 
-def _not_kept(form: str, train: LabelledImages, class_names: Sequence[str]) -> tuple[str, ...]:
+def _not_kept(
+    form: str, train: LabelledImages, test: LabelledImages, class_names: Sequence[str]
+) -> tuple[str, ...]:
     """Return what is known of images and has no place in a format, a sentence each."""
     told = []
     columns = _other_columns(train, class_names)
@@ -62,9 +66,34 @@ def _not_kept(form: str, train: LabelledImages, class_names: Sequence[str]) -> t
     if class_names and form not in ("huggingface", "pictures"):
         told.append(
             f"class names are not kept, since {form} has no place for them; say them with the domain: "
-            f"class_names: [{', '.join(class_names)}]"
+            f"class_names: {_as_yaml(class_names)}"
         )
+    if class_names and form == "pictures":
+        told += _not_kept_by_folders(class_names, class_folders(class_names, _classes(train, test)))
     return tuple(told)
+
+
+def _not_kept_by_folders(class_names: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Return what folders do not say of classes: names that no folder can have, and the order."""
+    called = zip(class_names, folders, strict=False)
+    other = [f"'{name}' is the folder '{folder}'" for name, folder in called if name != folder]
+    told = [f"class names that no folder can have, or two would have: {', '.join(other)}"] if other else []
+    if list(labels_by_name("", folders, Wanted(), "folder").items()) != [
+        (folder, label) for label, folder in enumerate(folders)
+    ]:
+        told.append(
+            "the order of the classes is not kept, since folders have the alphabet's; to keep their labels, "
+            f"say it with the domain: class_names: {_as_yaml(folders)}"
+        )
+    return told
+
+
+def _as_yaml(names: Sequence[str]) -> str:
+    return yaml.safe_dump(list(names), default_flow_style=True, allow_unicode=True, width=2**31).strip()
+
+
+def _classes(*parts: LabelledImages) -> int:
+    return max((int(part.labels.max()) + 1 for part in parts if len(part)), default=0)
 
 
 def _other_columns(data: LabelledImages, class_names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -85,13 +114,14 @@ def check_writable(place: Path, form: str) -> None:
 def _write_pictures(
     place: Path, train: LabelledImages, test: LabelledImages, class_names: Sequence[str]
 ) -> None:
-    for name in class_names:
-        if _UNSAFE.search(name):
-            raise DataError(f"class '{name}' cannot be the name of a folder; rename it")
+    folders = class_folders(class_names, _classes(train, test))
+    for folder in folders if class_names else ():
+        # A class without images is one all the same, and its folder gives those behind it their labels.
+        (place / "train" / folder).mkdir(parents=True)
     for part, data in (("train", train), ("test", test)):
         each = zip(_last(data), data.labels.tolist(), strict=True)
         for number, (pixels, label) in enumerate(counted(each, len(data), f"writing {place.name}/{part}")):
-            folder = place / part / (class_names[label] if label < len(class_names) else str(label))
+            folder = place / part / folders[label]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / f"{number:06}.png")
 
@@ -139,7 +169,7 @@ def _write_huggingface(
     place: Path, train: LabelledImages, test: LabelledImages, class_names: Sequence[str]
 ) -> None:
     datasets = datasets_module("writing a data set of Hugging Face")
-    classes = max(len(class_names), *(int(each.labels.max()) + 1 for each in (train, test) if len(each)))
+    classes = max(len(class_names), _classes(train, test))
     names = [class_names[label] if label < len(class_names) else str(label) for label in range(classes)]
 
     def made(data: LabelledImages) -> Any:

@@ -8,7 +8,16 @@ import torch
 from huscf_flwr.data import DataError, DomainSource, ShuffledPasses, load_domain
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.holders import classes_of_holders, parts_of, read_holders, shape_of_holders
-from tests.data.formats.writing import same, some, write_npz, write_pictures, write_table
+from huscf_flwr.data.images import ImageForm
+from tests.data.formats.writing import (
+    huggingface,
+    same,
+    some,
+    write_huggingface,
+    write_npz,
+    write_pictures,
+    write_table,
+)
 
 ANY = Wanted()
 
@@ -110,3 +119,27 @@ def test_a_folder_is_wanted_and_something_in_it(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="nothing in it"):
         parts_of(tmp_path / "empty")
+
+
+def test_the_usual_shape_is_that_of_all_holders(tmp_path):
+    """The first is grey, and smaller than most."""
+    for number, (channels, size) in enumerate([(1, 6), (1, 8), (3, 8)]):
+        write_pictures(tmp_path / str(number), some(6, channels=channels, size=size))
+    assert shape_of_holders(tmp_path) == (3, 8, 8)
+    found = read_holders(tmp_path, Wanted(image=ImageForm(3, 4)))
+    assert found.shape == (3, 8, 8)
+    assert found.train.images.shape[1:] == (3, 4, 4)
+
+
+def test_which_columns_are_meant_is_told_to_every_holder(tmp_path):
+    """Each has two columns of labels; that nobody says which is meant ends all."""
+    datasets = pytest.importorskip("datasets")
+    both = huggingface(some(12)).add_column("fine", some(12).labels.tolist())
+    both = both.cast_column("fine", datasets.ClassLabel(names=["x", "y", "z"]))
+    for name in ("ann", "bob"):
+        write_huggingface(tmp_path / name, train=both)
+    said = Wanted(label_column="fine")
+    assert shape_of_holders(tmp_path, said) == (1, 6, 6)
+    assert read_holders(tmp_path, said).class_names == ("x", "y", "z")
+    with pytest.raises(DataError, match="label_column"):
+        shape_of_holders(tmp_path)

@@ -157,3 +157,54 @@ def test_how_far_reading_is_is_told_of_all_pictures_and_not_of_each(tmp_path):
     reading = [(done, total) for what, done, total in told if what == f"reading {tmp_path / 'a'}"]
     assert reading == [(done, 12) for done in range(13)]
     assert {what.split()[0] for what, *_ in told} == {"listing", "reading"}
+
+
+def parts(place, *names):
+    for number, name in enumerate(names):
+        write_pictures(place / name, some(6, seed=number))
+    return place
+
+
+def test_train_is_a_part_whatever_lies_beside_it_and_what_does_is_named(tmp_path):
+    place = parts(tmp_path / "x", "train", "extra")
+    picture_of(place / "unlabelled" / "1.png", 6, 6)
+    picture_of(place / "stray.png", 6, 6)
+    (place / "docs").mkdir()
+    found = read(place)
+    assert found.class_names == ("a", "b", "c")
+    assert same(found.train, some(6))
+    assert found.test is None
+    named = {note.partition(":")[0] for note in found.notes}
+    assert named == {str(place), str(place / "unlabelled"), str(place / "extra")}
+    assert all("not looked at" in note for note in found.notes)
+
+
+def test_test_pictures_without_classes_are_named_and_not_a_part(tmp_path):
+    place = parts(tmp_path / "x", "train")
+    for number in range(3):
+        picture_of(place / "test" / f"{number}.png", 6, 6)
+    found = read(place)
+    assert found.test is None
+    (note,) = found.notes
+    assert note.startswith(f"{place / 'test'}: pictures lie directly in it")
+
+
+@pytest.mark.parametrize(
+    "twins", [("train", "training"), ("val", "valid"), ("val", "validation"), ("Test", "test")]
+)
+def test_two_folders_for_one_part_are_refused(twins, tmp_path):
+    place = parts(tmp_path / "x", *dict.fromkeys(("train", *twins)))
+    with pytest.raises(DataError, match=f"{' and '.join(sorted(twins))} are both for"):
+        read(place)
+
+
+def test_of_two_names_of_a_part_the_one_with_classes_is_it(tmp_path):
+    place = parts(tmp_path / "x", "training", "test")
+    (place / "train" / "logs").mkdir(parents=True)
+    assert same(read(place).train, some(6))
+
+
+def test_pictures_in_a_part_without_classes_are_told_where_they_lie(tmp_path):
+    picture_of(tmp_path / "x" / "train" / "1.png", 4, 4)
+    with pytest.raises(DataError, match=r"x/train: 1 pictures lie directly in it.*folder of its class"):
+        read(tmp_path / "x")

@@ -168,6 +168,30 @@ def test_emnists_names_are_known_and_its_images_are_turned_upright(split, tmp_pa
         read_place(tmp_path, ANY)
 
 
+@pytest.mark.parametrize(("prefix", "name"), [("", "test"), ("emnist-letters-", "t10k")])
+def test_the_test_part_may_have_either_of_its_names(prefix, name, tmp_path):
+    for part, data in (("train", TRAIN), (name, TEST)):
+        pixels = data.images[:, 0].mT if prefix else data.images[:, 0]
+        write_idx(tmp_path / f"{prefix}{part}-images-idx3-ubyte", np.ascontiguousarray(pixels.numpy()))
+        write_idx(tmp_path / f"{prefix}{part}-labels-idx1-ubyte", data.labels.numpy().astype(np.uint8))
+    found = read_place(tmp_path, ANY)
+    assert same(found.train, TRAIN)
+    assert same(found.test, TEST)
+    (tmp_path / f"{prefix}{'t10k' if name == 'test' else 'test'}-labels-idx1-ubyte").touch()
+    with pytest.raises(DataError, match=r"t10k-.* and .*test-.* are of two test parts; remove one"):
+        read_place(tmp_path, ANY)
+
+
+@pytest.mark.parametrize("text", ["0 65\n1", "0 65\na 66", "0 65\n1 9999999", "0 65\n1 55296", "0 65\n1 65"])
+def test_a_damaged_mapping_of_emnist_is_named(text, tmp_path):
+    for part, data in (("train", TRAIN), ("test", TEST)):
+        write_idx(tmp_path / f"emnist-x-{part}-images-idx3-ubyte", data.images[:, 0].numpy())
+        write_idx(tmp_path / f"emnist-x-{part}-labels-idx1-ubyte", data.labels.numpy().astype(np.uint8))
+    (tmp_path / "emnist-x-mapping.txt").write_text(text)
+    with pytest.raises(DataError, match=r"emnist-x-mapping\.txt: damaged"):
+        read_place(tmp_path, ANY)
+
+
 @pytest.mark.parametrize("test", [None, TEST])
 def test_images_for_validation_join_the_training_images_or_take_the_tests_place(test, tmp_path):
     extra = some(3, seed=2)
@@ -255,7 +279,7 @@ def test_a_table_may_lack_a_header_and_be_zipped(header, channels, tmp_path):
     data = some(12, channels=channels)
     path = write_table(tmp_path / "a.csv", data, header=header)
     assert same(read_place(path, ANY, split_test=False).train, data)
-    packed = tmp_path / "b.csv.gz"
+    packed = tmp_path / "b.CSV.GZ"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert same(read_place(packed, ANY, split_test=False).train, data)
 
