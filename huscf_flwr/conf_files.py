@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from huscf_flwr.yaml_reading import RepeatedKeyError, parse_yaml, texts_of
 
@@ -28,6 +29,49 @@ _SUFFIX = ".yaml"
 
 class ConfError(ValueError):
     """A configuration file that does not exist or is not valid."""
+
+
+class Strict(BaseModel):
+    """What people write: unknown keys are refused, values do not change, and numbers are finite.
+
+    A truth value is no number, not in a list of numbers either.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, said: object) -> object:
+        wrong = [
+            InitErrorDetails(type=_NO_NUMBER, loc=(name,), input=said[name])
+            for name, field in cls.model_fields.items()
+            if isinstance(said, Mapping)
+            and name in said
+            and is_number(field.annotation)
+            and _has_truth(said[name])
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return said
+
+
+_NO_NUMBER = PydanticCustomError("truth_for_number", "a number is wanted here, and not true or false")
+
+
+def is_number(annotation: object) -> bool:
+    """Return whether a type wants a number, or several, and no truth value."""
+    kinds = _kinds(annotation)
+    return any(kind in (int, float) or type(kind) is int for kind in kinds) and bool not in kinds
+
+
+def _kinds(annotation: object) -> set[object]:
+    return {annotation}.union(*(_kinds(part) for part in get_args(annotation) if isinstance(part, Hashable)))
+
+
+def _has_truth(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_truth, value.values()))
+    return any(map(_has_truth, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
 
 
 def conf_folders(kind: str) -> tuple[Path, ...]:

@@ -15,12 +15,15 @@ def is_taken(place: Path) -> bool:
     return place.exists() or place.is_symlink()
 
 
-def refuse_existing(places: Iterable[Path]) -> None:
+def refuse_existing(places: Iterable[Path | None], *, unless: bool = False) -> None:
     """Raise ``FileExistsError`` naming the first of ``places`` that is there, unless it is an empty folder.
 
-    For commands that have an option ``--force``.
+    For commands that have an option ``--force``, which is ``unless``: then nothing is refused. A place that
+    nobody has named is None.
     """
-    for place in filter(is_taken, places):
+    for place in () if unless else places:
+        if place is None or not is_taken(place):
+            continue
         held = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
         more = ", ..." if len(held) > _MOST_NAMED else ""
         content = f", with {', '.join(held[:_MOST_NAMED])}{more} in it" if held else ""

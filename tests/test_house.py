@@ -156,6 +156,21 @@ def test_methods_networks_and_the_mathematics_open_no_files():
     assert opened == {}
 
 
+def test_what_is_shown_goes_through_one_terminal():
+    """``huscf_flwr.run.terminal`` forgives a reader who has left, as ``| head -1`` does; others raise."""
+    bare = {}
+    for path in python_files("huscf_flwr/commands"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            is_echo = name_of(node) in ("echo", "secho") and not any(
+                each.arg == "err" for each in node.keywords
+            )
+            if (name_of(node) in ("Console", "print") and isinstance(node.func, ast.Name)) or is_echo:
+                bare[f"{path}:{node.lineno}"] = name_of(node)
+    assert bare == {}
+
+
 @pytest.mark.parametrize(
     ("source", "opens"),
     [

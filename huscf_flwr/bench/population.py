@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -92,7 +93,7 @@ class _Watch(NoDisplay):
 
 def _measured(name: str, overrides: Sequence[str]) -> PopulationPoint:
     with tempfile.TemporaryDirectory(prefix="huscf-population-") as folder:
-        config = load_config(name, [*overrides, f"output={folder}"])
+        config = load_config(name, overrides).model_copy(update={"output": Path(folder)})
         watch, started = _Watch(), time.perf_counter()
         train_locally(config, display=watch, judged=False)
         ended = time.perf_counter()

@@ -31,6 +31,7 @@ from huscf_flwr.bench.mixed_cuts import MixedCuts
 from huscf_flwr.bench.step import mixed_cuts, noise_images
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Domain, Partition, Population
+from huscf_flwr.evaluation.figures import save_figure
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.models import ModelSpec, model_spec_of
 from huscf_flwr.run.check import CheckedRun
@@ -95,7 +96,7 @@ def plot_scale(points: Sequence[ScalePoint], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def _in_a_process(*numbers: int) -> ScalePoint:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from huscf_flwr.bench.engines import CutChoice, Engine, bench_config, cuts_of, time_steps
@@ -34,6 +33,8 @@ from huscf_flwr.commands.bench_encrypted import he
 from huscf_flwr.commands.bench_links import links
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import (
+    BatchSize,
+    Force,
     Format,
     ModelName,
     OutputFormat,
@@ -42,9 +43,11 @@ from huscf_flwr.commands.options import (
     Width,
     print_json,
 )
+from huscf_flwr.existing import refuse_existing
 from huscf_flwr.models import load_model_spec, model_spec_of
 from huscf_flwr.process import device_of, keep_freed_memory
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS
+from huscf_flwr.run.terminal import terminal
 
 bench_app = ExplainedTyper(no_args_is_help=True, help="Measure speed on this machine.")
 
@@ -83,7 +86,6 @@ class Wire(StrEnum):
 
 
 Clients = Annotated[int, typer.Option(min=1, help="clients with mixed cuts")]
-BatchSize = Annotated[int, typer.Option(min=2, help="images per client")]
 Repeats = Annotated[int, typer.Option(min=1, help="steps that count, after three that do not")]
 Computed = Annotated[Precision, typer.Option(help="of our step")]
 
@@ -210,10 +212,12 @@ def scale(
     steps: Annotated[int, typer.Option(min=3, help="steps of the round; the first does not count")] = 8,
     plot: Annotated[Path | None, typer.Option(help="write a picture, such as scale.png")] = None,
     output: OutputFormat = Format.TABLE,
+    force: Force = False,
 ) -> None:
     """Time a whole round of the demo's networks with more and more clients, and weigh its memory."""
     threads = torch.get_num_threads()
     with errors_as_messages():
+        refuse_existing([plot], unless=force)
         points = measure_scale(_counts(clients), batch_size=batch_size, steps=steps, threads=threads)
         if plot is not None:
             plot_scale(points, plot)
@@ -236,7 +240,7 @@ def scale(
     table = Table(*columns)
     for point in points:
         table.add_row(*(shown(point) for shown in columns.values()))
-    Console().print(table)
+    terminal().print(table)
 
 
 @bench_app.command()
@@ -272,7 +276,7 @@ def population(
     table = Table(*columns)
     for point in points:
         table.add_row(*(shown(point) for shown in columns.values()))
-    Console().print(table)
+    terminal().print(table)
 
 
 def _counts(listed: str) -> list[int]:
@@ -315,7 +319,7 @@ def exchange(
             *(each.channel, each.preset, f"{each.bytes_per_step / 1e6:.1f}"),
             *(f"{each.seconds:.3f}", f"{each.core_seconds:.3f}", f"{each.megabytes_per_second:.0f}"),
         )
-    Console().print(table)
+    terminal().print(table)
 
 
 bench_app.command()(he)
@@ -343,4 +347,4 @@ def _show(figures: dict[str, Any], output: Format) -> None:
             name.replace("_", " "),
             f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value,
         )
-    Console().print(table)
+    terminal().print(table)

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from huscf_flwr.bench.homomorphic import EncryptedConvolution, encrypted_convolution
@@ -15,6 +14,7 @@ from huscf_flwr.bench.opponent import AUTHORS_MODEL
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
 from huscf_flwr.models import load_model_spec
+from huscf_flwr.run.terminal import terminal
 
 _PACKING = "one channel of a sample in a ciphertext, padding included; one weight for all slots"
 
@@ -94,4 +94,4 @@ def _print(title: str, rows: Rows) -> None:
     table = Table(title=title, show_header=False)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    terminal().print(table)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from huscf_flwr.bench.engines import CutChoice, bench_config, cuts_of
@@ -17,6 +16,7 @@ from huscf_flwr.bench.relay import Link
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
 from huscf_flwr.config import PRESETS, RunConfig
+from huscf_flwr.run.terminal import terminal
 
 
 def links(
@@ -62,7 +62,7 @@ def links(
     else:
         kind = "a link for each of" if own_links else "one link for all of"
         title = f"Seconds of a step: {clients} clients, batch {batch_size}, {kind} {hosts} hosts"
-        Console().print(_table(timed, title))
+        terminal().print(_table(timed, title))
 
 
 def _configs(presets: str, clients: int, batch_size: int, model: str, width: float) -> Iterator[RunConfig]:

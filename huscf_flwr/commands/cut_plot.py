@@ -13,6 +13,7 @@ from huscf_flwr.bench.rehearsal import RehearsedStep
 from huscf_flwr.cuts.baselines import discriminator_on_client, full_networks_on_client
 from huscf_flwr.cuts.devices import Device, deal
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
+from huscf_flwr.evaluation.figures import save_figure
 
 _POINTS = 12
 
@@ -43,7 +44,7 @@ def draw_latency(counts: Sequence[int], curves: Curves, path: Path) -> None:
     axes.set(xlabel="clients", ylabel="seconds per step", yscale="log")
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def draw_predictions(rehearsed: Sequence[RehearsedStep], path: Path) -> None:
@@ -73,4 +74,4 @@ def draw_predictions(rehearsed: Sequence[RehearsedStep], path: Path) -> None:
     axes.set(xlabel="measured seconds per step", ylabel="predicted seconds per step")
     axes.set(xlim=(0, longest), ylim=(0, longest))
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)

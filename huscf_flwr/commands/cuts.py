@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from huscf_flwr.bench.rehearsal import rehearse, varied_assignments
 from huscf_flwr.commands.arguments import ExplainedTyper
@@ -24,7 +23,7 @@ from huscf_flwr.commands.cut_tables import (
     summary_line,
 )
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
+from huscf_flwr.commands.options import BatchSize, Force, Format, ModelName, OutputFormat, Width, print_json
 from huscf_flwr.config import PRESETS, WirePreset
 from huscf_flwr.cuts.benchmark import benchmark_genetic
 from huscf_flwr.cuts.comparison import compare, without_slowest_class
@@ -34,8 +33,10 @@ from huscf_flwr.cuts.latency import LatencyOptions
 from huscf_flwr.cuts.preset_choice import PresetChoice, choose_preset
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
+from huscf_flwr.existing import refuse_existing
 from huscf_flwr.methods.huscf.private_work import embedding_work, noised_work
 from huscf_flwr.models import Cut, ModelSpec, load_model_spec
+from huscf_flwr.run.terminal import terminal
 from huscf_flwr.session import sent_bytes_by
 
 cuts_app = ExplainedTyper(help="Choose how much of each network every client keeps.")
@@ -104,6 +105,7 @@ def cuts_command(
     features: Annotated[
         int, typer.Option("--features", min=0, help="of an embedding in its place: privacy.features")
     ] = 0,
+    force: Force = False,
 ) -> None:
     """Choose a cut for every client and show what a step costs.
 
@@ -113,6 +115,7 @@ def cuts_command(
     if context.invoked_subcommand is not None:
         return
     with errors_as_messages():
+        refuse_existing([plot], unless=force)
         profiles = load_devices(devices)
         spec = load_model_spec(model, width)
         problem = CutProblem(
@@ -169,7 +172,7 @@ def benchmark_command(
     if output is Format.JSON:
         print_json({"searches": [search.as_json() for search in searches]})
     else:
-        Console().print(benchmark_table(searches))
+        terminal().print(benchmark_table(searches))
 
 
 @cuts_app.command("measure")
@@ -188,6 +191,7 @@ def measure_command(
     ] = "exact",
     output: OutputFormat = Format.TABLE,
     plot: Annotated[Path | None, typer.Option("--plot", help="draw predicted against measured here")] = None,
+    force: Force = False,
 ) -> None:
     """Run steps of the real split engine with emulated devices, and compare them with the prediction.
 
@@ -196,6 +200,7 @@ def measure_command(
     are slower than this machine: it computes for all of them, one after the other.
     """
     with errors_as_messages():
+        refuse_existing([plot], unless=force)
         profiles = load_devices(devices)
         dealt = deal(profiles.devices, len(profiles.devices) if clients is None else clients)
         crossing = _preset_named(preset, PRESETS)
@@ -207,7 +212,7 @@ def measure_command(
     if output is Format.JSON:
         print_json({"steps": [{**asdict(step), "error": step.error} for step in rehearsed]})
     else:
-        Console().print(rehearsal_table(rehearsed))
+        terminal().print(rehearsal_table(rehearsed))
 
 
 def _given(clients: int | None) -> int:
@@ -264,7 +269,7 @@ def _show_solution(asked: _Asked, output: Format) -> None:
             }
         )
         return
-    console = Console()
+    console = terminal()
     console.print(class_table(asked.problem, solution.cuts))
     console.print(stage_table(asked.problem, solution.cuts))
     console.print(summary_line(asked.problem, solution), highlight=False)
@@ -281,4 +286,4 @@ def _show_comparison(asked: _Asked, output: Format) -> None:
     if output is Format.JSON:
         print_json(comparison_as_json(asked.problem, placements))
     else:
-        Console().print(comparison_table(asked.problem, placements))
+        terminal().print(comparison_table(asked.problem, placements))

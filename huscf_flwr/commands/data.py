@@ -14,6 +14,7 @@ from rich.text import Text
 
 from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.commands.options import Force
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.choice import Place, place_named
@@ -34,7 +35,8 @@ from huscf_flwr.data.images import convert as convert_images
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.run_record import name_of
-from huscf_flwr.run.terminal import terminal
+from huscf_flwr.existing import refuse_existing
+from huscf_flwr.run.terminal import say, terminal
 
 data_app = ExplainedTyper(
     no_args_is_help=True, help="Your own images: what is in them, and other formats for them."
@@ -99,9 +101,11 @@ def check(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     by_holder: ByHolder = False,
+    force: Force = False,
 ) -> None:
     """Show what is found in PLACE before any training, and what is odd about it."""
     with errors_as_messages():
+        refuse_existing([picture], unless=force)
         where = _place(place)
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
         refusal = None
@@ -113,10 +117,10 @@ def check(
             found = _read(where, replace(wanted, classes=error.classes), size, fit, by_holder)
         _show_found(where, found)
         if picture is None:
-            _show("a picture of samples of each class: --picture FILE.png")
+            say("a picture of samples of each class: --picture FILE.png")
         else:
             _draw(found, picture)
-            _show(f"samples: {picture}")
+            say(f"samples: {picture}")
         if refusal is not None:
             raise refusal
 
@@ -146,9 +150,9 @@ def convert(
         wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
         found = _read(_place(place), wanted, size, fit, by_holder)
         test = found.train.none if found.test is None else found.test
-        with progress_told(Paced(_show)):
+        with progress_told(Paced(say)):
             not_kept = write_place(output, form.value, found.train, test, found.class_names)
-        _show(
+        say(
             *found.notes,
             *not_kept,
             f"{len(found.train):,} training and {len(test):,} test images in {output}"
@@ -163,14 +167,14 @@ def _show_found(where: Place, found: Found) -> None:
     classes = max(_classes(found.train), _classes(test), len(found.class_names))
     kind = "grey" if shape.channels == 1 else "colour"
     low, high = int(found.train.images.min()), int(found.train.images.max())
-    _show(
+    say(
         f"{where}: {_form(where, found)}",
         f"{len(found.train):,} training and {len(test):,} test images, {kind}, {shape.height} x "
         f"{shape.width} pixels (height first), from {low} to {high}",
     )
     terminal().print(_table(found, test, classes))
     about = findings(found.train, test, classes, found.class_names)
-    _show(
+    say(
         *(f"note: {note}" for note in (*found.notes, *about.facts)),
         *(f"warning: {odd}" for odd in about.odd),
     )
@@ -193,11 +197,6 @@ def _form_of_name(output: Path) -> Form:
     )
 
 
-def _show(*lines: str) -> None:
-    for line in lines:
-        terminal().print(line, highlight=False, markup=False, soft_wrap=True)
-
-
 def _read(place: Place, wanted: Wanted, size: int | None, fit: Fitting | None, by_holder: bool) -> Found:
     """Return what a place holds, in squares of ``size`` pixels if it is given.
 
@@ -206,7 +205,7 @@ def _read(place: Place, wanted: Wanted, size: int | None, fit: Fitting | None, b
     Raises:
         DataError: if they cannot be read, or ``fit`` says nothing, since all keep their one size.
     """
-    with progress_told(Paced(_show)):
+    with progress_told(Paced(say)):
         shape = _shape(place, wanted, by_holder)
         how: Fit = (fit or Fitting.PAD).value
         form = None if size is None else ImageForm(shape.channels, size, how)

@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.on_demand import Place, on_demand
 from huscf_flwr.commands.options import Force, Overrides, RunName, read_run_config
 from huscf_flwr.data.progress import Paced, progress_told
-from huscf_flwr.deployment import make_node_key, make_server_credentials, write_client_data
+from huscf_flwr.deployment import (
+    ClientFolders,
+    make_node_key,
+    make_server_credentials,
+    write_client_data,
+)
 from huscf_flwr.flower.app import write_app
+from huscf_flwr.flower.superlink import toml_value
+from huscf_flwr.run.terminal import say
 
 deploy_app = on_demand(
     help_text="Certificates, keys, data and the app for real devices; a demo.",
@@ -56,9 +62,11 @@ def data(
     """Write the images that CONFIG's virtual clients have as data folders of real ones."""
     with errors_as_messages():
         run = read_run_config(config, settings)
-        with progress_told(Paced(typer.echo)):
+        with progress_told(Paced(say)):
             written = write_client_data(run, folder.absolute(), replace=force)
-        _print_paths(*written.values())
+        _print_paths(*written.paths.values())
+        say(*(f"note: {note}" for note in written.notes))
+        _say_names(written)
 
 
 @deploy_app.command("app")
@@ -71,5 +79,14 @@ def app_command(
 
 
 def _print_paths(*paths: Path) -> None:
-    for path in paths:
-        Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+    say(*map(str, paths))
+
+
+def _say_names(written: ClientFolders) -> None:
+    """Say what each client's node config has to say of the names of classes, those alike in one line."""
+    clients: dict[tuple[str, ...], list[int]] = {}
+    for client, names in written.class_names.items():
+        clients.setdefault(names, []).append(client)
+    for names, told in clients.items():
+        said = f"class-names={toml_value(','.join(names))}"
+        say(f"node config of client {', '.join(map(str, told))}, for the names of classes: {said}")

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from huscf_flwr.bench.client_process import measure_clients
@@ -16,16 +15,9 @@ from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
 from huscf_flwr.cuts.measure import measure_packing, measure_speed, profile_to_paste
 from huscf_flwr.models import load_model_spec
+from huscf_flwr.run.terminal import say, terminal
 
 devices_app = ExplainedTyper(help="Device profiles.", no_args_is_help=True)
-
-_LEAST_BATCH = 2
-
-
-def check_batch_size(size: int) -> None:
-    """Raise ``ValueError`` for a batch that cannot be normalised."""
-    if size < _LEAST_BATCH:
-        raise ValueError(f"--batch-size {size}: batches are normalised, which takes 2 images")
 
 
 @devices_app.command("measure")
@@ -38,14 +30,15 @@ def measure_command(
 ) -> None:
     """Measure this machine in one step of the model and print a profile to paste into a device file."""
     with errors_as_messages():
-        check_batch_size(batch_size)
         if not 0 < mbit_per_s < math.inf:
             raise ValueError(f"--mbit-per-s {mbit_per_s:g}: give your upload in 1e6 bit per second")
         speed = measure_speed(load_model_spec(model, width), batch_size=batch_size)
         entry = profile_to_paste(name, speed, mbit_per_s, measure_packing())
-    typer.echo(f"# {model}, width {width:g}, batch {batch_size}; a large matrix product runs at")
-    typer.echo(f"# {speed.matrix_gflops:.4g} GFLOP/s. mbit_per_s is as given, not measured.")
-    typer.echo(entry, nl=False)
+    say(
+        f"# {model}, width {width:g}, batch {batch_size}; a large matrix product runs at",
+        f"# {speed.matrix_gflops:.4g} GFLOP/s. mbit_per_s is as given, not measured.",
+        entry.rstrip("\n"),
+    )
 
 
 @devices_app.command("client")
@@ -58,7 +51,6 @@ def client_command(
 ) -> None:
     """Measure what a client's process takes here until its first step, and its memory, cut by cut."""
     with errors_as_messages():
-        check_batch_size(batch_size)
         measured = measure_clients(model, width, batch_size, steps)
         if output_format is Format.JSON:
             print_json([asdict(found) for found in measured])
@@ -68,4 +60,4 @@ def client_command(
             seconds = (f"{each:.1f}" for each in (found.ready_s, found.core_s))
             megabytes = (f"{each / 1e6:.0f}" for each in (found.loaded_bytes, found.peak_bytes))
             table.add_row(found.name, *seconds, *megabytes)
-    Console().print(table)
+    terminal().print(table)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from huscf_flwr.commands.on_demand import Place, on_demand
+from huscf_flwr.run.terminal import say
 
 app = on_demand(
     help_text="Train generative models on many devices that keep their images and labels.",
@@ -30,7 +31,7 @@ app = on_demand(
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"huscf-flwr {version('huscf-flwr')}")
+        say(f"huscf-flwr {version('huscf-flwr')}")
         raise typer.Exit
 
 

@@ -11,6 +11,7 @@ import typer
 
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.methods import resolved
+from huscf_flwr.run.terminal import say
 
 RunName = Annotated[
     str, typer.Argument(metavar="CONFIG", help="a name in conf/runs, such as demo, or a YAML file")
@@ -20,7 +21,7 @@ Overrides = Annotated[
 ]
 ModelName = Annotated[str, typer.Option("--model", help="a name in conf/models, or a file")]
 Width = Annotated[float, typer.Option("--width", help="multiplies the model's channels")]
-BatchSize = Annotated[int, typer.Option("--batch-size", help="images per client and step")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=2, help="images per client and step")]
 
 Force = Annotated[bool, typer.Option("--force", help="replace what is there already")]
 
@@ -57,4 +58,4 @@ def names_in(text: str) -> tuple[str, ...]:
 
 def print_json(content: Any) -> None:
     """Print ``content`` as one line of JSON."""
-    typer.echo(json.dumps(content))
+    say(json.dumps(content))

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Force, check_is_run
 from huscf_flwr.run.sampling import draw_labelled_images
+from huscf_flwr.run.terminal import say
 
 
 def sample_command(
@@ -38,4 +38,4 @@ def sample_command(
             seed=seed,
             replace=force,
         )
-        Console().print(f"{number} images in {folder}", highlight=False, markup=False, soft_wrap=True)
+        say(f"{number} images in {folder}")

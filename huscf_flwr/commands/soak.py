@@ -8,10 +8,10 @@ from statistics import median
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from huscf_flwr.run.terminal import terminal
 from huscf_flwr.soak.resources import RESOURCES, early_and_late, grown
 from huscf_flwr.soak.rounds import Books, soak
 
@@ -28,10 +28,17 @@ def soak_command(
     frames. The clients that fail must drop out of their rounds, and no others; memory, descriptors and
     threads of the server must not grow. Otherwise the exit code is 1.
     """
+    console = terminal()
     with (
         tempfile.TemporaryDirectory() as folder,
         soak(clients, rate, seed, Path(folder)) as prepared,
-        Progress(BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn(), transient=True) as bar,
+        Progress(
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        ) as bar,
     ):
         task = bar.add_task("first round", total=60 * minutes)
 
@@ -40,7 +47,6 @@ def soak_command(
             bar.update(task, completed=seconds, description=done)
 
         books = prepared.run(60 * minutes, show)
-    console = Console()
     console.print(_table(books))
     problems = [*books.wrong, *grown(books.resources)]
     for problem in problems:

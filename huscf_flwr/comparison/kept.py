@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from huscf_flwr.atomic_file import copy_atomically, write_atomically
 from huscf_flwr.comparison.origin import setting_differences
 from huscf_flwr.comparison.plan import PlannedRun
 from huscf_flwr.config import RunConfig
@@ -80,12 +80,12 @@ class KeptRuns:
         with self._replaced(run) as folder:
             for name in (*_FILES, "summary.json"):
                 if (source / name).is_file():
-                    shutil.copyfile(source / name, folder / name)
+                    copy_atomically(source / name, folder / name)
             (folder / PICTURES).mkdir()
             for picture in sorted((source / PICTURES).glob("*.png")):
-                shutil.copyfile(picture, folder / PICTURES / picture.name)
+                copy_atomically(picture, folder / PICTURES / picture.name)
             settings = _without_paths(run.config.model_dump(mode="json"))
-            (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
+            write_atomically(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
 
     @contextmanager
     def _replaced(self, run: PlannedRun) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from huscf_flwr.atomic_file import naming
 from huscf_flwr.comparison.kept import PICTURES
 from huscf_flwr.cuts import deal_devices
 from huscf_flwr.data import denormalise
@@ -37,7 +38,8 @@ def draw_pictures(checked: CheckedRun) -> None:
         images = draw_images(sampler, labels, torch_stream(0, "comparison", domain))
         path = config.folder / PICTURES / f"{domain}.png"
         path.parent.mkdir(exist_ok=True)
-        _picture(images, classes).save(path, optimize=True)
+        with naming(path):
+            _picture(images, classes).save(path, optimize=True)
 
 
 def _sampler(checked: CheckedRun, domain: str) -> Sampler | None:

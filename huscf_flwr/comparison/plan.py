@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     ValidationError,
@@ -22,9 +20,9 @@ from pydantic import (
 )
 
 from huscf_flwr.comparison.origin import SAFE_TO_OVERRIDE
-from huscf_flwr.conf_files import ConfError, did_you_mean, find_conf, known_confs, read_yaml, validate
+from huscf_flwr.conf_files import ConfError, Strict, did_you_mean, find_conf, known_confs, read_yaml, validate
 from huscf_flwr.config import RunConfig
-from huscf_flwr.config.reading import put_override, with_absolute_paths
+from huscf_flwr.config.reading import put_overrides, with_absolute_paths
 from huscf_flwr.cuts import deal_devices
 from huscf_flwr.data import DataError, following_data
 from huscf_flwr.methods import method_of, resolved
@@ -66,7 +64,7 @@ Named = Annotated[dict[str, Settings], WrapValidator(_named)]
 """Settings by a name, which is that of a folder, too."""
 
 
-class Comparison(BaseModel):
+class Comparison(Strict):
     """Content of a file in ``conf/comparisons``.
 
     Attributes:
@@ -78,8 +76,6 @@ class Comparison(BaseModel):
             it. They go before those of a scenario, and these before the common ones.
         reference: the column that the others are told against; the first, if none is named.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str = ""
     seeds: Seeds = (0, 1, 2)
@@ -216,8 +212,7 @@ def _check_name(path: Path) -> None:
 
 
 def _check_override(override: str, path: Path) -> None:
-    key = put_override({}, override)
-    if key not in SAFE_TO_OVERRIDE:
+    if not put_overrides({}, [override]).keys() <= set(SAFE_TO_OVERRIDE):
         raise ConfError(
             f"--set {override}: that would make other runs than those of {path}; set only "
             f"{', '.join(SAFE_TO_OVERRIDE)}, or write the setting into a comparison of your own"
@@ -234,8 +229,7 @@ def _planned(
     output: Path,
 ) -> PlannedRun:
     content = merged(comparison.common, comparison.scenarios[scenario], comparison.methods[column])
-    for override in overrides:
-        put_override(content, override)
+    put_overrides(content, overrides)
     content |= {"name": f"{column}-seed-{seed}", "seed": seed, "output": str(output / path.stem / scenario)}
     place = f"{path}: {column} in {scenario}"
     config = validate(RunConfig, content, place)

@@ -5,13 +5,13 @@ A run keeps copies of the files that its settings name by path, so that it goes 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from huscf_flwr.atomic_file import copy_atomically, write_atomically
 from huscf_flwr.conf_files import ConfError, find_conf, read_yaml
 from huscf_flwr.config.run_config import RunConfig
 
@@ -35,12 +35,11 @@ def keep_named_files(config: RunConfig, folder: Path) -> None:
         source, own = Path(getattr(getattr(config, section), key)), _own(folder, kind)
         if not source.is_file() or source.resolve() == own.resolve():
             continue
-        own.parent.mkdir(parents=True, exist_ok=True)
         if kind in _KNOW_THEIR_NAME:
             content = {"name": source.stem, **read_yaml(source)}
-            own.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+            write_atomically(own, yaml.safe_dump(content, sort_keys=False).encode())
         else:
-            shutil.copyfile(source, own)
+            copy_atomically(source, own)
 
 
 def at_its_place(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,7 @@ def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
     """
     path = find_conf("runs", name_or_path)
     content = {"name": _name_from(path.stem), **at_its_place(read_yaml(path, RunConfig), path)}
-    sources: dict[str, str] = {}
-    for override in overrides:
-        sources[put_override(content, override)] = f"--set {override}"
+    sources = put_overrides(content, overrides)
     return with_absolute_paths(validate(RunConfig, content, partial(_source_of, sources, str(path))))
 
 
@@ -98,11 +96,24 @@ def _located(name_or_path: str) -> str:
     return str(path.absolute()) if path.is_file() else name_or_path
 
 
-def put_override(content: dict[str, Any], override: str) -> str:
-    """Put what ``--set KEY=VALUE`` says into ``content``; return its dotted key.
+def put_overrides(content: dict[str, Any], overrides: Iterable[str]) -> dict[str, str]:
+    """Put what each ``--set KEY=VALUE`` says into ``content``; return which of them says each dotted key.
 
-    Raises ``ConfError`` if it is no such text.
+    A mapping, such as ``optimiser={beta1: 0.5}``, adds to the section. Raises ``ConfError`` for what is no
+    such text, and for two that say the same key.
     """
+    sources: dict[str, str] = {}
+    for override in overrides:
+        source = f"--set {override}"
+        for said, value in _said_by(override):
+            key = _put(content, said, value, source)
+            if key in sources:
+                raise ConfError(f"{sources[key]} and {source} both say '{key}': leave one of them out")
+            sources[key] = source
+    return sources
+
+
+def _said_by(override: str) -> Iterator[tuple[str, object]]:
     key, equals, text = override.partition("=")
     if not equals:
         raise ConfError(f"--set {override}: write key=value, such as --set rounds=3")
@@ -110,7 +121,16 @@ def put_override(content: dict[str, Any], override: str) -> str:
         value = parse_yaml(text, texts_of(RunConfig), key.strip().replace("-", "_"))
     except yaml.YAMLError as error:
         raise ConfError(f"--set {override}: '{text}' cannot be read as a YAML value: {error}") from error
-    return _put(content, key.strip(), value, f"--set {override}")
+    yield from _leaves(key.strip(), value)
+
+
+def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield what a value says by dotted key: of a mapping, its values."""
+    if not isinstance(value, dict) or not value:
+        yield key, value
+        return
+    for name, part in value.items():
+        yield from _leaves(f"{key}.{name}", part)
 
 
 def _source_of(overrides: Mapping[str, str], file: str, key: str) -> str:
@@ -138,7 +158,10 @@ def _put(content: dict[str, Any], key: str, value: object, source: str) -> str:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
             raise ConfError(f"{source}: '{section}' is a value, not a section")
-    place[leaf] = value
+    if value == {}:  # which says nothing of the section but its name
+        place.setdefault(leaf, {})
+    else:
+        place[leaf] = value
     return ".".join([*sections, leaf])
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
+
+from huscf_flwr.conf_files import Strict
 
 
 def _default_cache() -> Path:
@@ -34,28 +33,8 @@ NameList = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 CutNumbers = Annotated[tuple[int, int, int, int], BeforeValidator(_listed)]
 
 
-def _is_number(annotation: object) -> bool:
-    """Return whether a number may stand where a truth value may not."""
-    kinds = _kinds(annotation)
-    return bool(kinds & {int, float}) and bool not in kinds
-
-
-def _kinds(annotation: object) -> set[object]:
-    return {annotation}.union(*(_kinds(part) for part in get_args(annotation) if isinstance(part, Hashable)))
-
-
-class Section(BaseModel):
-    """Part of the configuration: unknown keys are refused, values do not change, numbers are finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        field = cls.model_fields.get(info.field_name or "")
-        if isinstance(value, bool) and field is not None and _is_number(field.annotation):
-            raise ValueError("a number is wanted here, and not true or false")
-        return value
+class Section(Strict):
+    """Part of the configuration."""
 
 
 class MethodSettings(Section):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from huscf_flwr.conf_files import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import Strict, find_conf, read_yaml, validate
 from huscf_flwr.config import RunConfig
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -22,11 +22,7 @@ _FLOP_OF_PACKING = 750.0
 """Operations of the networks that a machine does while it packs a number: see ``_Machine``."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Machine(_Strict):
+class _Machine(Strict):
     """How fast a machine computes.
 
     Without ``packing_ns`` a machine is thought to pack the slower the slower it computes. One core of an AMD
@@ -110,7 +106,7 @@ class Device(_Machine):
         return self.download_mbit_per_s * _BYTES_PER_SECOND
 
 
-class DeviceFile(_Strict):
+class DeviceFile(Strict):
     """Content of a file in ``conf/devices``: the server and one profile for each class of devices."""
 
     server: Server

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from huscf_flwr.conf_files import Strict
 from huscf_flwr.data.below_root import place_below, plain
 from huscf_flwr.data.derived import Derivation, derivation
 from huscf_flwr.data.formats.choice import Place
@@ -21,7 +22,7 @@ _OF_FILES: tuple[str, ...] = ("first_label", "by_holder", "image_column", "label
 """Settings that say how files are to be read."""
 
 
-class DomainSource(BaseModel):
+class DomainSource(Strict):
     """A domain as a configuration names it.
 
     Attributes:
@@ -40,8 +41,6 @@ class DomainSource(BaseModel):
         by_holder: the folder has a part for each who holds images, a file or folder in any known format: a
             speaker, a writer. All parts are one domain, and the partition ``holders`` deals them to clients.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     folder: Annotated[Path, AfterValidator(Path.expanduser)] | None = None

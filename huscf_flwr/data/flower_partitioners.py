@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -20,9 +21,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict, model_validator
 
-from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.conf_files import Strict, did_you_mean, is_number
 from huscf_flwr.data.images import DataError
 from huscf_flwr.extras import extra
 
@@ -39,7 +40,7 @@ _UNUSABLE = frozenset({"Partitioner", "IdToSizeFncPartitioner"})
 """Bases, which need code of one's own."""
 
 
-class FlowerPartitioner(BaseModel):
+class FlowerPartitioner(Strict):
     """A partitioner of Flower's with its parameters, as a scenario names it.
 
     Attributes:
@@ -48,7 +49,7 @@ class FlowerPartitioner(BaseModel):
     All other keys are parameters of that class. ``partition_by`` is the column ``label`` by default.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     kind: str
 
@@ -74,7 +75,19 @@ class FlowerPartitioner(BaseModel):
         ]
         if missing:
             raise ValueError(f"{self.kind} needs {', '.join(missing)}; add it beside kind")
+        for name, value in self.parameters.items():
+            if value is not None and is_number(known[name].annotation) and not _is_numbers(value):
+                raise ValueError(f"{self.kind}: {name} is {value}, and wants finite numbers")
+        self._check_values()
         return self
+
+    def _check_values(self) -> None:
+        lists = [len(value) for value in self.parameters.values() if isinstance(value, list)]
+        try:
+            self._made(max(lists, default=1), seed=0)
+        except (ValueError, TypeError, AssertionError, LookupError, ArithmeticError) as error:
+            said = ", ".join(f"{name}: {value}" for name, value in self.parameters.items())
+            raise ValueError(f"{self.kind} takes no {said}: {error}; change its parameters") from error
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -175,6 +188,12 @@ def _parameters(partitioner: type[Any]) -> Mapping[str, inspect.Parameter]:
         for name, parameter in inspect.signature(partitioner).parameters.items()
         if parameter.kind is not parameter.VAR_KEYWORD
     }
+
+
+def _is_numbers(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_numbers, value))
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _as_array(name: str, value: Any) -> Any:

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.atomic_file import naming, write_atomically
 from huscf_flwr.data.formats.found import check_labels, named_if_damaged
 from huscf_flwr.data.images import DataError, LabelledImages
 
@@ -240,8 +240,9 @@ def write_idx_folder(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for part, data in (("train", train), ("t10k", test)):
-            _write_part(temporary, part, data)
+        with naming(folder):
+            for part, data in (("train", train), ("t10k", test)):
+                _write_part(temporary, part, data)
         temporary.chmod(0o755)
         try:
             temporary.rename(folder)

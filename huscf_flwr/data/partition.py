@@ -19,10 +19,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.conf_files import Strict, did_you_mean
 from huscf_flwr.data.flower_partitioners import LABEL
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.scenarios import DirichletLabels, ExcludedLabels, HeldLabels, Scenario
@@ -59,7 +58,7 @@ class Partition:
     shares: tuple[int, ...] | None = None
 
 
-class PartitionRules(BaseModel):
+class PartitionRules(Strict):
     """Two mistakes in the authors' code, corrected unless ``authors`` is chosen.
 
     Attributes:
@@ -73,8 +72,6 @@ class PartitionRules(BaseModel):
             but the first use one seed, so their i-th clients lack the same labels
             (Data/data.py:144-167: seed 42 for the first, 32 for all others).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id_offset: Literal["corrected", "authors"] = "corrected"
     exclusion_pattern: Literal["per-domain", "authors"] = "per-domain"

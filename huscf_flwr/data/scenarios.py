@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from huscf_flwr.conf_files import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import Strict, find_conf, read_yaml, validate
 from huscf_flwr.data.domain_source import DomainSource
 from huscf_flwr.data.flower_partitioners import FlowerPartitioner
 
@@ -27,17 +27,13 @@ PAPER_SCENARIOS = (
 )
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class AllLabels(_Strict):
+class AllLabels(Strict):
     """Every client draws from all labels: independent and identically distributed (IID)."""
 
     kind: Literal["all"] = "all"
 
 
-class ExcludedLabels(_Strict):
+class ExcludedLabels(Strict):
     """Each client lacks some labels, drawn at random (the authors' label skew).
 
     Attributes:
@@ -59,7 +55,7 @@ class ExcludedLabels(_Strict):
         return self
 
 
-class DirichletLabels(_Strict):
+class DirichletLabels(Strict):
     """Each class is dealt to the clients in proportions drawn from a Dirichlet distribution.
 
     The usual benchmark of label skew (Hsu, Qi, Brown 2019, arXiv 1909.06335, in the form that splits
@@ -76,7 +72,7 @@ class DirichletLabels(_Strict):
     minimum: int = Field(default=2, ge=1)
 
 
-class HeldLabels(_Strict):
+class HeldLabels(Strict):
     """Each client has what one or more natural holders have, such as a speaker's recordings.
 
     Only of domains that say who holds an image (``DomainSource.by_holder``); of others images are dealt as by
@@ -86,7 +82,7 @@ class HeldLabels(_Strict):
     kind: Literal["holders"]
 
 
-class Sizes(_Strict):
+class Sizes(Strict):
     """How much of its full amount each client has: it draws one of the fractions.
 
     Attributes:
@@ -107,7 +103,7 @@ class Sizes(_Strict):
 Labels = Annotated[AllLabels | ExcludedLabels | DirichletLabels | HeldLabels, Field(discriminator="kind")]
 
 
-class Scenario(_Strict):
+class Scenario(Strict):
     """A scenario, as its YAML file describes it.
 
     Attributes:

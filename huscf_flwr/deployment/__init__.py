@@ -5,7 +5,7 @@ starts Flower's own commands, and ``demo`` puts them together; import these two 
 makes its key needs nothing of theirs.
 """
 
-from huscf_flwr.deployment.client_data import write_client_data
+from huscf_flwr.deployment.client_data import ClientFolders, write_client_data
 from huscf_flwr.deployment.credentials import (
     CredentialsError,
     NodeKey,
@@ -15,6 +15,7 @@ from huscf_flwr.deployment.credentials import (
 )
 
 __all__ = [
+    "ClientFolders",
     "CredentialsError",
     "NodeKey",
     "ServerCredentials",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,30 +15,55 @@ from huscf_flwr.data import Population, following_data, population_of, write_idx
 from huscf_flwr.existing import refuse_existing
 from huscf_flwr.models import model_spec_of
 
+_OF_A_CLIENT = re.compile(r"client-\d+")
 
-def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -> dict[int, Path]:
-    """Write a folder in MNIST's file format below ``root`` for each client; return them by client.
+
+@dataclass(frozen=True)
+class ClientFolders:
+    """What was written."""
+
+    paths: Mapping[int, Path]
+    """The data folder of each client."""
+    class_names: Mapping[int, tuple[str, ...]]
+    """What each client's classes are called, by label, if ``class-names`` can say it: the files cannot."""
+    notes: tuple[str, ...]
+    """What was done with the images that a reader may not expect, and what is odd about them."""
+
+
+def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -> ClientFolders:
+    """Write a folder ``client-<id>`` in MNIST's file format below ``root`` for each client.
 
     A client gets the images that it holds in a simulation, in their order, those that it will hold out among
-    them, and its share of its domain's test images. To ``replace`` a folder that is there deletes all that is
-    in it. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
+    them, and its share of its domain's test images. To ``replace`` deletes all folders of clients that are
+    there with all that is in them, those of more clients than there are now, too: images of two partitions
+    are never mixed. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
     """
     config = following_data(config)
-    folders = {client: root / f"client-{client}" for client in range(config.clients)}
-    if not replace:
-        refuse_existing(folders.values())
-    population = population_of(config, model_spec_of(config), examine=False)
-    for client, folder in folders.items():
-        _remove(folder)
-        _write(population, population.domain_of(), client, folder)
-    return folders
+    paths = {client: root / f"client-{client}" for client in range(config.clients)}
+    before = sorted(path for path in root.glob("client-*") if _OF_A_CLIENT.fullmatch(path.name))
+    refuse_existing([*paths.values(), *before], unless=replace)
+    spec = model_spec_of(config)
+    population = population_of(config, spec)
+    for path in before:
+        _remove(path)
+    domain_of = population.domain_of()
+    for client, path in paths.items():
+        _write(population, domain_of, client, path)
+    names = {client: population.domains[domain_of[client]].class_names for client in paths}
+    sayable = {client: each for client, each in names.items() if _can_be_said(each, spec.classes)}
+    return ClientFolders(paths, sayable, population.notes)
+
+
+def _can_be_said(names: Sequence[str], classes: int) -> bool:
+    """Return whether a node config can say them: all that the networks have, with commas between."""
+    return len(names) == classes and all(name == name.strip() and "," not in name for name in names)
 
 
 def _remove(folder: Path) -> None:
     """Remove a folder with all that is in it; of a link, the link only."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
-    elif folder.exists():
+    else:
         shutil.rmtree(folder)
 
 

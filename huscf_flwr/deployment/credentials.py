@@ -31,6 +31,7 @@ from huscf_flwr.existing import refuse_existing
 _CURVE = ec.SECP384R1
 _DNS_NAME = re.compile(r"(\*\.)?(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _LONGEST_NAME = 253
+_MOST_DAYS = 36_500
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -61,15 +62,17 @@ def make_server_credentials(
     """Write ``ca.crt``, ``server.pem`` and ``server.key`` for a server that is called any of ``names``.
 
     Names are DNS names or IP addresses, as clients will write them. Raises ``CredentialsError`` if there is
-    no name, or no day, and ``FileExistsError`` naming a file that is there if it is not to ``replace`` it.
+    no name, or no day or too many, and ``FileExistsError`` naming a file that is there if it is not to
+    ``replace`` it.
     """
     found = ServerCredentials(folder / "ca.crt", folder / "server.pem", folder / "server.key")
-    if not replace:
-        refuse_existing((found.authority, found.certificate, found.key))
+    refuse_existing((found.authority, found.certificate, found.key), unless=replace)
     if not names:
         raise CredentialsError("a certificate needs at least one name or address of the server; give --name")
-    if days < 1:
-        raise CredentialsError(f"--days {days}: a certificate is valid for at least one day")
+    if not 1 <= days <= _MOST_DAYS:
+        raise CredentialsError(
+            f"--days {days}: a certificate is valid for 1 to {_MOST_DAYS:,} days, a hundred years"
+        )
     authority_key, server_key = ec.generate_private_key(_CURVE()), ec.generate_private_key(_CURVE())
     authority = _authority(authority_key, days)
     certificate = _server_certificate(server_key, names, authority, authority_key, days)
@@ -169,8 +172,4 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _write_private(path: Path, key: ec.EllipticCurvePrivateKey, form: PrivateFormat) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Made readable for its owner alone before there is anything to read.
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_bytes(key.private_bytes(Encoding.PEM, form, NoEncryption()))
+    write_atomically(path, key.private_bytes(Encoding.PEM, form, NoEncryption()), private=True)

@@ -37,6 +37,8 @@ class Deployment:
     """Flower's node ids by client."""
     supernodes: dict[int, SuperNode]
     """By client."""
+    notes: tuple[str, ...]
+    """What was done with the images that a reader may not expect, and what is odd about them."""
 
 
 def run_deployed(
@@ -49,6 +51,8 @@ def run_deployed(
     """
     display.note(f"starting a SuperLink with TLS and {config.clients} SuperNodes, each with a key of its own")
     with deploy(config) as deployment:
+        for note in deployment.notes:
+            display.note(f"note: {note}")
         secured = deployed_config(config, deployment.credentials)
         ended = run_on(deployment.superlink, secured, app, display, stop=stop)
     return ended.summary(display)
@@ -76,16 +80,16 @@ def deploy(config: RunConfig) -> Iterator[Deployment]:
 
 def _deployed(config: RunConfig, home: Path) -> Iterator[Deployment]:
     credentials = make_server_credentials(home / "certificates", _NAMES, replace=True)
-    folders = write_client_data(config, home / "data", replace=True)
+    data = write_client_data(config, home / "data", replace=True)
     devices = deal_devices(config)
-    keys = {client: make_node_key(home / "keys" / f"client-{client}") for client in folders}
+    keys = {client: make_node_key(home / "keys" / f"client-{client}") for client in data.paths}
     with ExitStack() as stack:
         superlink = stack.enter_context(secure_superlink(home, credentials))
         with ThreadPoolExecutor() as pool:
             registered = pool.map(partial(register, superlink), keys.values())
             node_ids = dict(zip(keys, registered, strict=True))
         nodes = {}
-        for client, folder in folders.items():
+        for client, folder in data.paths.items():
             node_config: dict[str, int | str] = {
                 "client-id": client,
                 "data-folder": str(folder),
@@ -93,12 +97,14 @@ def _deployed(config: RunConfig, home: Path) -> Iterator[Deployment]:
                 "device-profile": f"{config.cuts.devices}:{devices[client].name}",
                 "root-certificates": str(credentials.authority),
             }
+            if client in data.class_names:
+                node_config["class-names"] = ",".join(data.class_names[client])
             place = home / "supernodes" / f"client-{client}"
             nodes[client] = stack.enter_context(
                 supernode(superlink, place, credentials.authority, keys[client], node_config)
             )
         try:
-            yield Deployment(superlink, credentials, node_ids, nodes)
+            yield Deployment(superlink, credentials, node_ids, nodes, data.notes)
         finally:
             # All at once: each takes seconds to say goodbye to the SuperLink.
             for node in nodes.values():

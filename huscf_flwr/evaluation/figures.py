@@ -249,6 +249,16 @@ def _missing_signs_unsaid() -> Iterator[None]:
         yield
 
 
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, complete or not at all; the suffix of ``path`` says in which format.
+
+    Raises ``ValueError`` for one that Matplotlib does not have.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.removeprefix(".") or "png", dpi=150)
+    write_atomically(path, buffer.getvalue(), durable=False)
+
+
 def _save_png(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from huscf_flwr.atomic_file import appearing, copy_atomically
 from huscf_flwr.existing import is_taken
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -30,15 +31,15 @@ def app_folder() -> Path:
 def write_app(folder: Path) -> Path:
     """Write the Flower app into ``folder``, which must be empty or not be there, and return it.
 
-    Raises ``FileExistsError`` if something is there.
+    It appears complete or not at all. Raises ``FileExistsError`` if something is there.
     """
     if is_taken(folder):
         raise FileExistsError(f"{folder}: something is there already; give another place, or remove it")
     about = next(path for path in (_PACKAGE.parent / _ABOUT, _PACKAGE / _ABOUT) if path.is_file())
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(about, folder / _ABOUT)
-    for source, place in _parts(about):
-        shutil.copytree(source, folder / place, ignore=shutil.ignore_patterns("__pycache__"))
+    with appearing(folder) as new:
+        copy_atomically(about, new / _ABOUT)
+        for source, place in _parts(about):
+            shutil.copytree(source, new / place, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.log_display import why_ended_early
 from huscf_flwr.flower.run_settings import listed_settings, overriding
@@ -142,7 +143,7 @@ def _submit_and_watch(
 ) -> EndedRun:
     stop = stop or StopRequest()
     settings = superlink.home / "run-config.toml"
-    settings.write_text(_toml(config, app), "utf-8")
+    write_atomically(settings, _toml(config, app).encode(), durable=False)
     watched = WatchedFolder(config, display)
     run_id = _submit(superlink, app, settings, federation)
     try:
@@ -151,7 +152,7 @@ def _submit_and_watch(
         superlink.stop(run_id)
         raise
     log = (config.folder if watched.has_begun else superlink.home) / "flower.log"
-    log.write_text(superlink.log_of(run_id), "utf-8")
+    write_atomically(log, superlink.log_of(run_id).encode(), durable=False)
     return EndedRun(config, status, log, watched.has_begun, stop.cause)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 
 _START_SECONDS = 60.0
@@ -152,10 +153,10 @@ def _write_connection(home: Path, address: str, trusted: Path | None) -> None:
     Left to itself, it starts another, which nobody stops, whenever ours is too busy to answer at once.
     """
     security = f"root-certificates = {toml_value(str(trusted))}" if trusted else "insecure = true"
-    (home / "config.toml").write_text(
-        f'[superlink]\ndefault = "private"\n\n[superlink.private]\naddress = "{address}"\n{security}\n',
-        "utf-8",
+    connection = (
+        f'[superlink]\ndefault = "private"\n\n[superlink.private]\naddress = "{address}"\n{security}\n'
     )
+    write_atomically(home / "config.toml", connection.encode(), durable=False)
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], address: str, log: Path, trusted: Path | None) -> None:

@@ -9,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 
-from huscf_flwr.conf_files import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import Strict, find_conf, read_yaml, validate
 from huscf_flwr.config import RunConfig
 from huscf_flwr.models.spec import ImageSpec, ModelSpec
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class LayerSpec(_Strict):
+class LayerSpec(Strict):
     """A 3x3 convolution that keeps the size of the maps, normalised; or two of them with a way past.
 
     Attributes:
@@ -36,7 +32,7 @@ class LayerSpec(_Strict):
     halve: bool = False
 
 
-class TorchvisionSpec(_Strict):
+class TorchvisionSpec(Strict):
     """A network of torchvision, whose last layer gives the features; GroupNorm takes the place of BatchNorm.
 
     Attributes:
@@ -66,7 +62,7 @@ MemberSpec = Annotated[
 """The architecture of one member."""
 
 
-class ClassifierFamily(_Strict):
+class ClassifierFamily(Strict):
     """Classifiers whose layers differ and whose features do not.
 
     Attributes:

@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from huscf_flwr.conf_files import find_conf, read_yaml, validate
+from huscf_flwr.conf_files import Strict, find_conf, read_yaml, validate
 from huscf_flwr.models.initialising import built_from
 from huscf_flwr.models.network import CPU, weight_dtype
 from huscf_flwr.models.spec import ImageSpec
@@ -25,7 +25,7 @@ _FIRST_SIZE = 4
 """Height and width of the first maps, in pixels."""
 
 
-class DecoderSpec(BaseModel):
+class DecoderSpec(Strict):
     """Layers of a decoder, whatever the features and the images.
 
     The first layer makes maps of 4x4 pixels, each further one maps of twice the size, the last one the image.
@@ -38,8 +38,6 @@ class DecoderSpec(BaseModel):
         groups: of channels that GroupNorm normalises together; they divide all numbers of channels.
         leak: slope of the leaky ReLU for negative inputs.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

@@ -11,9 +11,9 @@ import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from huscf_flwr.conf_files import find_conf, known_confs, read_yaml, validate
+from huscf_flwr.conf_files import Strict, find_conf, known_confs, read_yaml, validate
 from huscf_flwr.config import RunConfig
 
 Shape = tuple[int, ...]
@@ -30,11 +30,7 @@ Normalisation = Literal["batch", "group", "none"]
 """By statistics of the batch, of groups of channels of each sample (arXiv 1803.08494), or not at all."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ImageSpec(_Strict):
+class ImageSpec(Strict):
     """Channels and side length, in pixels, of the square images."""
 
     channels: PositiveInt
@@ -46,7 +42,7 @@ class ImageSpec(_Strict):
         return (self.channels, self.size, self.size)
 
 
-class _Block(_Strict, ABC):
+class _Block(Strict, ABC):
     norm: Normalisation = "none"
     activation: Activation = "none"
 
@@ -166,7 +162,7 @@ BlockSpec = (
 )
 
 
-class NetworkSpec(_Strict):
+class NetworkSpec(Strict):
     """Blocks of one network; ``middle`` counts from one and always runs on the server."""
 
     middle: PositiveInt
@@ -205,7 +201,7 @@ class NetworkSpec(_Strict):
         return self.model_copy(update={"blocks": (*inner, self.blocks[-1])})
 
 
-class ModelSpec(_Strict):
+class ModelSpec(Strict):
     """A conditional GAN: the image, the number of classes, and the two networks."""
 
     name: str

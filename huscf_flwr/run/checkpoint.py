@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from huscf_flwr.atomic_file import copy_atomically
 from huscf_flwr.config import RunConfig, RunConfigValue, WirePreset, WireSection, to_run_config
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Kept, State
@@ -148,7 +148,7 @@ class Checkpoint:
             copy_private(client_folder(self.run_folder), client_folder(run_folder), client, kept)
         copy_spent(client_folder(self.run_folder), client_folder(run_folder))
         for path in (own / self.state.tensors, _state_file(own, number)):
-            shutil.copy2(path, new)
+            copy_atomically(path, new / path.name)
 
     @property
     def _folder(self) -> Path:

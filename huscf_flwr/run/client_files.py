@@ -14,11 +14,10 @@ its round and the checksum of its content, so that no attempt at a round overwri
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from huscf_flwr.atomic_file import write_atomically
+from huscf_flwr.atomic_file import copy_atomically, write_atomically
 from huscf_flwr.methods.contract import Kept, Tensors
 from huscf_flwr.session import SessionError
 from huscf_flwr.tensor_files import DamagedFileError, check_file, read_exactly, tensor_content
@@ -82,8 +81,7 @@ def copy_private(folder: Path, to: Path, client: int, kept: Kept) -> None:
     """Copy what ``client`` has ``kept``, if ``folder`` has it, into the folder ``to`` of another run."""
     source, target = (private_file(each, client, kept) for each in (folder, to))
     if source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target)
+        copy_atomically(source, target)
 
 
 def check_private(folder: Path, client: int, kept: Kept) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from huscf_flwr.atomic_file import append_durably, write_atomically
+from huscf_flwr.atomic_file import append_durably, copy_atomically, write_atomically
 from huscf_flwr.config import RunConfig, dump_config, keep_named_files
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.figures import sample_grid
@@ -148,7 +148,7 @@ class RunFolder(Observer):
             if grid.round > number:
                 own.unlink(missing_ok=True)
             elif not own.exists():
-                shutil.copy2(grid.path, own)
+                copy_atomically(grid.path, own)
 
     def _write(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())

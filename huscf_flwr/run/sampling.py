@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from huscf_flwr.atomic_file import appearing
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import denormalise
 from huscf_flwr.data.class_folders import class_folders
@@ -45,17 +46,17 @@ def draw_labelled_images(
     names = read_run(run_folder).class_names(file.stem, domain)
     number = _number_of(label, names, model_spec_of(config).classes)
     folder = output / class_folders(names, number + 1)[number]
-    if not replace:
-        refuse_existing([folder])
+    refuse_existing([folder], unless=replace)
     sampler = method_of(config).sampler(config, read_tensors(file))
     stream = torch_stream(seed, "samples", number)
     images = denormalise(draw_images(sampler, torch.full((count,), number), stream))
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.png"):
-        old.unlink()
-    for place, image in enumerate(images):
-        pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
-        Image.fromarray(pixels).save(folder / f"{place:05}.png")
+    with appearing(folder) as new:
+        new.mkdir()
+        for place, image in enumerate(images):
+            pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
+            Image.fromarray(pixels).save(new / f"{place:05}.png")
+        for old in folder.glob("*.png"):
+            old.unlink()
     return folder
 
 

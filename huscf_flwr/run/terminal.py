@@ -76,6 +76,12 @@ def terminal(width: int | None = None) -> Console:
     return Console(file=cast(IO[str], ForgivingOutput()), width=width)
 
 
+def say(*lines: str) -> None:
+    """Write lines to the standard output as they are: not wrapped, and without anything read into them."""
+    for line in lines:
+        terminal().out(line, highlight=False)
+
+
 def wide_terminal(width: int) -> Console:
     """Return such a console; where nobody looks at it, of the ``width`` that its tables need."""
     console = terminal()

@@ -1,7 +1,11 @@
 """`huscf deploy`: what it writes, and what it is given to run."""
 
+import os
 import signal
+import subprocess
+import sys
 
+import pytest
 from flwr.common.config import get_fused_config_from_dir
 
 from huscf_flwr.commands import deploy_demo as deploy_module
@@ -11,6 +15,7 @@ from huscf_flwr.deployment.demo import deployed_config
 from huscf_flwr.methods import resolved
 from huscf_flwr.run.interruption import InterruptedRunError
 from tests.commands.invoking import invoke, refused, settings_of, succeeded
+from tests.data.formats.writing import some, write_pictures
 from tests.run.builders import small_run
 
 
@@ -46,10 +51,31 @@ def test_key_makes_both_halves_and_keeps_them(tmp_path):
 
 def test_data_writes_a_folder_for_every_client(images, tmp_path):
     config = small_run(images, tmp_path)
-    paths = shown(deploy("data", tmp_path / "data", "demo", *settings_of(config)))
+    said = succeeded(deploy("data", tmp_path / "data", "demo", *settings_of(config))).splitlines()
+    paths = [line for line in said if not line.startswith("note: ")]
     assert paths == [str(tmp_path / "data" / f"client-{client}") for client in range(4)]
     for path in paths:
         read_idx_folder(tmp_path / "data" / path)
+
+
+def test_data_says_what_was_done_with_images_and_how_classes_are_called(tmp_path):
+    write_pictures(tmp_path / "animals", some(60, size=28), names=("ant", "bee", "cow"))
+    own = {"data.domains": "animals", "clients": 2, "model.classes": 3}
+    settings = settings_of(small_run(tmp_path, tmp_path, **own))
+    said = succeeded(deploy("data", tmp_path / "data", "demo", *settings))
+    assert "note: " in said
+    assert 'node config of client 0, 1, for the names of classes: class-names="ant,bee,cow"\n' in said
+
+
+@pytest.mark.slow
+def test_data_is_written_though_nobody_reads_what_is_said(images, tmp_path):
+    settings = map(str, settings_of(small_run(images, tmp_path)))
+    huscf = [sys.executable, "-c", "from huscf_flwr.commands.main import app; app()"]
+    command = [*huscf, "deploy", "data", str(tmp_path / "data"), "demo"]
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    with open("/dev/full", "wb") as output:  # noqa: PTH123
+        subprocess.run([*command, *settings], stdout=output, env=environment, check=True)
+    assert len(list((tmp_path / "data").iterdir())) == 4
 
 
 def test_what_is_there_is_replaced_only_if_force_is_given(images, tmp_path):

@@ -21,8 +21,6 @@ def test_measure_prints_a_profile_that_can_be_pasted():
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--batch-size", 0, "--batch-size 0: batches are normalised, which takes 2 images"),
-        ("--batch-size", 1, "--batch-size 1: batches"),
         ("--width", "inf", "width: inf is no positive number"),
         ("--mbit-per-s", "inf", "--mbit-per-s inf: give your upload"),
         ("--mbit-per-s", -1, "--mbit-per-s -1: give your upload"),
@@ -43,8 +41,3 @@ def test_client_measures_a_process_for_each_cut(monkeypatch):
     assert client["peak_bytes"] >= client["loaded_bytes"] > pytorch["loaded_bytes"] > 0
     assert client["ready_s"] > 0
     assert client["core_s"] > pytorch["core_s"]
-
-
-def test_client_refuses_a_batch_that_cannot_be_normalised():
-    message = "--batch-size 1: batches are normalised"
-    assert message in refused(invoke("devices", "client", "--batch-size", 1))

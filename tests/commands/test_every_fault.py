@@ -4,7 +4,7 @@ Each kind has tests of its own beside what mended it; here it is tried as a user
 leads to it. Whatever is refused is refused before anything is trained, started or written. Elsewhere are what
 needs a run that has ended (test_sample.py, tests/run/test_origin.py, test_refused_checkpoints.py), terminals
 (tests/run/test_terminal.py), help (test_main.py), proxies and ports (tests/flower/test_launch.py,
-test_superlink.py) and disks (tests/run/test_crash.py).
+test_superlink.py) and what a run writes on a full disk (tests/test_full_disk.py).
 """
 
 from pathlib import Path
@@ -13,13 +13,15 @@ import pytest
 import yaml
 
 from huscf_flwr.config import from_run_config, to_run_config
+from huscf_flwr.data.formats.writing import WRITERS
 from huscf_flwr.flower import launch
 from huscf_flwr.flower.app import app_folder
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.run.check import check_settings
 from huscf_flwr.run.folder_lock import held
-from tests.commands.invoking import invoke, refused, settings_of
+from tests.commands.invoking import invoke, refused, settings_of, succeeded
 from tests.data.formats.writing import some, write_npz, write_pictures
+from tests.full_disk import full_disk
 from tests.run.builders import small_run
 
 ENGINES = ("local", "flower")
@@ -127,21 +129,28 @@ def test_yaml_that_means_something_else_is_refused_with_its_line(fault, engine, 
 
 def photographs(place):
     (place / "client-0" / "photographs").mkdir(parents=True)
-    return place / "client-0" / "photographs"
+    (place / "client-0" / "photographs" / "1.jpg").write_bytes(b"mine")
 
 
 def a_key(place):
     place.mkdir()
     (place / "server.key").write_text("mine")
-    return place / "server.key"
 
 
 def pictures(place):
     (place / "0").mkdir(parents=True)
-    return place / "0"
+    (place / "0" / "1.png").write_bytes(b"mine")
+
+
+def a_picture(place):
+    place.write_bytes(b"somebody's photograph")
 
 
 TAKEN = {
+    "data check": (a_picture, lambda place, run: ["data", "check", run / "own.npz", "--picture", place]),
+    "cuts": (a_picture, lambda place, _: ["cuts", "--clients", 4, "--plot", place]),
+    "cuts measure": (a_picture, lambda place, _: ["cuts", "measure", "--plot", place]),
+    "bench scale": (a_picture, lambda place, _: ["bench", "scale", "--plot", place]),
     "deploy data": (photographs, lambda place, _: ["deploy", "data", place]),
     "deploy certificates": (a_key, lambda place, _: ["deploy", "certificates", place, "--name", "localhost"]),
     "data convert": (pictures, lambda place, run: ["data", "convert", run / "own.npz", place, "--to", "idx"]),
@@ -152,10 +161,65 @@ TAKEN = {
 def test_what_somebody_has_put_there_stays_and_is_named(command, tmp_path):
     write_npz(tmp_path / "own.npz", train=some(12, size=8))
     put, typed = TAKEN[command]
-    theirs = put(tmp_path / "place")
+    put(tmp_path / "place")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     shown = refused(invoke(*typed(tmp_path / "place", tmp_path)))
     assert "there already" in shown
-    assert theirs.exists()
+    assert str(tmp_path / "place") in shown
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+TOO_SMALL = [
+    ("devices", "measure"),
+    ("devices", "client"),
+    ("cuts", "--clients", "4"),
+    ("cuts", "measure"),
+    ("bench", "step"),
+    ("bench", "plain"),
+    ("bench", "scale"),
+    ("bench", "exchange"),
+    ("bench", "links"),
+    ("bench", "he"),
+]
+
+
+@pytest.mark.parametrize("command", TOO_SMALL, ids=" ".join)
+def test_a_batch_that_cannot_be_normalised_is_refused_by_the_option(command):
+    shown = refused(invoke(*command, "--batch-size", 1))
+    assert "Invalid value for '--batch-size': 1 is not in the range x>=2" in shown
+
+
+WRITE = {
+    **{
+        f"data convert --to {form}": lambda root, form=form: [
+            *("data", "convert", root / "own.npz", root / f"out.{form}", "--to", form)
+        ]
+        for form in WRITERS
+    },
+    "data check": lambda root: ["data", "check", root / "own.npz", "--picture", root / "out.png"],
+    "cuts": lambda root: ["cuts", "--clients", 4, "--solver", "greedy", "--plot", root / "out.svg"],
+    "deploy certificates": lambda root: ["deploy", "certificates", root / "out", "--name", "localhost"],
+    "deploy key": lambda root: ["deploy", "key", root / "out"],
+    "deploy app": lambda root: ["deploy", "app", root / "out"],
+    "deploy data": lambda root: [
+        *("deploy", "data", root / "out", "demo"),
+        *settings_of(small_run(root, root / "runs"), clients=1, **{"data.domains": "own"}),
+    ],
+}
+"""Commands that write: what is typed."""
+
+
+@pytest.mark.parametrize("command", WRITE)
+def test_on_a_full_disk_a_command_names_what_it_could_not_write_and_can_be_tried_again(command, tmp_path):
+    if command.endswith("huggingface"):
+        pytest.importorskip("datasets")
+    write_npz(tmp_path / "own.npz", train=some(24, size=28), test=some(12, size=28, seed=1))
+    typed = WRITE[command](tmp_path)
+    with full_disk():
+        shown = refused(invoke(*typed))
+    assert f"it cannot be written: '{tmp_path / 'out'}" in shown
+    assert [path.name for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
+    succeeded(invoke(*typed))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from tests.commands.invoking import invoke, refused, run_demo, succeeded
+from tests.full_disk import full_disk
 
 
 @pytest.mark.slow
@@ -15,6 +16,15 @@ def test_a_labelled_image_folder_is_written(trained, tmp_path):
         shown = succeeded(invoke("sample", folder, *choice, "--label", 3, "-n", 5, "-o", output))
         assert "5 images" in shown
         assert len(list((output / "3").glob("*.png"))) == 5
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_the_image_is_named(trained, tmp_path):
+    drawn = ("--domain", "digits", "--label", 3, "-n", 4, "-o", tmp_path / "drawn")
+    with full_disk():
+        shown = refused(invoke("sample", trained[0], *drawn))
+    assert f"it cannot be written: '{tmp_path / 'drawn' / '3'}'" in shown
+    assert list((tmp_path / "drawn").iterdir()) == []
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from huscf_flwr.run.checkpoint import (
     save_checkpoint,
 )
 from huscf_flwr.run.client_files import private_file, save_private
+from tests.full_disk import full_disk
 from tests.quick import OF_EACH_KIND, mostly_slow
 from tests.run.builders import (
     METHODS,
@@ -177,6 +178,14 @@ def test_another_run_takes_over_one_round(saved, make, tmp_path):
     taken = read_checkpoint(tmp_path / "new")
     taken.check_private([0])
     assert taken.state == read_checkpoint(tmp_path).state
+
+
+def test_what_a_full_disk_does_not_take_over_is_named(saved, tmp_path):
+    save_checkpoint(saved.rounds, tmp_path)
+    found = read_checkpoint(tmp_path)
+    with full_disk(), pytest.raises(OSError, match=r"server-0001\.safetensors'$") as caught:
+        found.take_over(tmp_path / "new", keep_last=1)
+    assert str(tmp_path / "new") in caught.value.filename
 
 
 def test_a_run_that_goes_back_in_its_own_folder_forgets_what_came_later(make, tmp_path):

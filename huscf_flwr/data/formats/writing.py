@@ -11,6 +11,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from huscf_flwr.atomic_file import appearing
 from huscf_flwr.data.class_folders import class_folders
 from huscf_flwr.data.flower_partitioners import datasets_module
 from huscf_flwr.data.formats.found import Wanted, labels_by_name
@@ -47,7 +48,8 @@ def write_place(
             f"{place}: a line of a CSV is a square of pixels, and these images have {height} x {width}: give "
             "a size, or another format"
         )
-    WRITERS[form](place, train, test, class_names)
+    with appearing(place) as temporary:
+        WRITERS[form](temporary, train, test, class_names)
     return _not_kept(form, train, test, class_names)
 
 
@@ -118,7 +120,7 @@ def _write_pictures(
         (place / "train" / folder).mkdir(parents=True)
     for part, data in (("train", train), ("test", test)):
         each = zip(_last(data), data.labels.tolist(), strict=True)
-        for number, (pixels, label) in enumerate(counted(each, len(data), f"writing {place / part}")):
+        for number, (pixels, label) in enumerate(counted(each, len(data), f"writing {place.name}/{part}")):
             folder = place / part / folders[label]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / f"{number:06}.png")
