@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 EVERY_FAULT = "tests.commands.test_every_fault"
+DEPLOYMENT = "tests.flower.test_deployment"
 OWNER = "tests.flower.test_owner"
 USERS_IMAGES = "tests.flower.test_users_images"
 
@@ -101,8 +102,14 @@ KINDS = {
             "tests.data.formats.test_damaged::test_whatever_is_damaged_is_named_or_read",
             "tests.commands.test_sample::test_a_damaged_generator_is_named_in_one_line",
         ),
-        (f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",),
-        (f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",),
+        (
+            f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",
+            "tests.flower.test_simulation::test_a_damaged_picture_is_named_in_one_line_before_any_client_loads_it",
+        ),
+        (
+            f"{USERS_IMAGES}::test_damaged_images_of_every_format_are_refused_by_their_place",
+            f"{DEPLOYMENT}::test_an_owner_whose_images_are_damaged_is_left_out_and_only_its_own_log_names_the_file",
+        ),
     ),
     "YAML that means something else": Held(
         *on_both(
