@@ -23,6 +23,8 @@ from tests.session.two_exchanges import Painter
 
 EXCHANGES = {name: method_class(name).crossing.exchanges for name in METHODS}
 LOCK_STEP = [name for name, exchanges in EXCHANGES.items() if exchanges]
+SESSIONS = [each for each in dict.fromkeys((*EXCHANGES.values(), Painter.exchanges)) if each]
+"""In an order: workers of a test run must collect the same tests."""
 PRESETS = ["small", "smallest"]
 
 
@@ -38,7 +40,7 @@ def frame_of(kinds, seed):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("exchanges", {*EXCHANGES.values(), Painter.exchanges} - {()}, ids=len)
+@pytest.mark.parametrize("exchanges", SESSIONS, ids=len)
 def test_what_a_step_sends_arrives_over_a_stream_as_within_a_process(exchanges, preset):
     wire = wire_type(preset, torch.float64, seed=3, round_number=2)
     for direction in DIRECTIONS:
