@@ -13,7 +13,7 @@ def invoke(*arguments):
 
 def settings_of(config, **changes):
     """`--set` for all that a configuration says."""
-    said = {key: value for key, value in to_run_config(config).items() if value != ""}
+    said = {key.replace("-", "_"): value for key, value in to_run_config(config).items() if value != ""}
     return [part for key, value in {**said, **changes}.items() for part in ("--set", f"{key}={value}")]
 
 

@@ -167,7 +167,7 @@ def test_benchmark_as_a_table():
         (["--clients", 3, "--format", "xml"], "'xml' is not one of 'table', 'json'"),
         (["--clients", 3, "--devices", "papr"], "did you mean 'paper'"),
         (["--clients", 3, "--model", "none"], "neither a file nor a known name"),
-        (["--clients", 3, "--batch-size", 0], "batch_size is 0"),
+        (["--clients", 3, "--batch-size", 0], "0 is not in the range x>=2"),
         (["--clients", 3, "--steps-per-round", 0], "steps_per_round is 0"),
         (["--clients", 3, "--solver", "fixed", "--cut", "1,1"], "--cut is '1,1'; give four numbers"),
         (["--clients", 3, "--solver", "fixed", "--cut", "9,1,1,1"], "generator_head keeps 9 blocks"),
