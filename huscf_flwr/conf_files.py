@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from huscf_flwr.yaml_reading import RepeatedKeyError, parse_yaml, texts_of
 
@@ -182,12 +182,21 @@ def validate(
         prefix = f"{section}." if section else ""
         known = frozenset(_keys_of(schema, schema.get("$defs", {}), prefix))
         found: dict[str, list[str]] = {}
-        for detail in error.errors():
+        for detail in _first_causes(error.errors()):
             key = prefix + ".".join(_parts(detail["loc"])) if detail["loc"] else ""
             place = source if isinstance(source, str) else source(key)
             found.setdefault(place, []).append(_describe(dict(detail), key, known))
         told = (f"{place}: {'; '.join(lines)}" for place, lines in found.items())
         raise ConfError("; ".join(told)) from error
+
+
+def _first_causes(details: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Leave out that a list is too short where what is wrong with its items is said: they are not counted."""
+    for detail in details:
+        place = detail["loc"]
+        inside = (other["loc"] for other in details if len(other["loc"]) > len(place))
+        if detail["type"] != "too_short" or all(each[: len(place)] != place for each in inside):
+            yield detail
 
 
 def _parts(location: tuple[int | str, ...]) -> Iterator[str]:

@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from huscf_flwr import conf_files
 from huscf_flwr.conf_files import (
     ConfError,
+    Strict,
     did_you_mean,
     find_conf,
     known_confs,
@@ -104,6 +105,16 @@ def test_valid_content_becomes_the_model():
 def test_errors_name_source_key_and_value(content, message):
     with pytest.raises(ConfError, match=f"my-file: .*{message}"):
         validate(Outer, content, "my-file")
+
+
+def test_a_list_is_not_called_too_short_for_items_that_are_wrong():
+    class Several(Strict):
+        inner: tuple[Inner, ...] = Field(min_length=1)
+
+    with pytest.raises(ConfError, match=r"^my-file: unknown key 'inner\.0\.color'[^;]*$"):
+        validate(Several, {"inner": [{"color": "x"}]}, "my-file")
+    with pytest.raises(ConfError, match="at least 1 item"):
+        validate(Several, {"inner": []}, "my-file")
 
 
 def test_an_error_names_the_source_of_its_own_key():

@@ -18,7 +18,7 @@ from huscf_flwr.deployment import (
     write_client_data,
 )
 from huscf_flwr.flower.app import write_app
-from huscf_flwr.flower.superlink import toml_value
+from huscf_flwr.flower.run_settings import toml_value
 from huscf_flwr.run.terminal import say
 
 deploy_app = on_demand(

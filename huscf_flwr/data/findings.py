@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +98,13 @@ def _of_labels(train: LabelledImages, test: LabelledImages, classes: int, names:
         & ~tested
         & bool(len(test)),
     }
-    return [said.format(_named(which, names)) for said, which in absent.items() if which.any()]
+    found = [said.format(_named(which, names)) for said, which in absent.items() if which.any()]
+    if len(train) > 1 and int(trained.sum()) == 1:
+        found.append(
+            f"all training images have the label {_named(trained, names)}: were other numbers taken for "
+            "labels?"
+        )
+    return found
 
 
 def _of_copies(train: LabelledImages, test: LabelledImages) -> tuple[list[str], list[str]]:
@@ -130,8 +137,10 @@ def _of_size(train: LabelledImages, test: LabelledImages, names: Sequence[str]) 
             "clients have more"
         )
     if 0 < len(test) < FEW_TO_TEST:
+        points = math.ceil(50 / math.sqrt(len(test)))
         found.append(
-            f"{len(test)} test images: scores on fewer than {FEW_TO_TEST} may be off by 5 points by chance"
+            f"{len(test)} test images, fewer than {FEW_TO_TEST}: scores may be off by {points} points by "
+            "chance"
         )
     if bytes_held > _MANY_BYTES:
         found.append(f"the images take {bytes_held / 2**30:.1f} GiB of memory in every process")

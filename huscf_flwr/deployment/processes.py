@@ -10,12 +10,12 @@ from pathlib import Path
 
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
 from huscf_flwr.deployment.credentials import NodeKey, ServerCredentials
+from huscf_flwr.flower.run_settings import toml_value
 from huscf_flwr.flower.superlink import (
     BIN,
     PrivateSuperLink,
     flower_environment,
     private_superlink,
-    toml_value,
 )
 
 

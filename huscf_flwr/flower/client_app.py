@@ -53,7 +53,7 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Client
 from huscf_flwr.process import prepare_process
 from huscf_flwr.run.check import as_begun, population_for
-from huscf_flwr.run.checkpoint import client_folder, images_of_training
+from huscf_flwr.run.checkpoint import client_folder, images_of_training, settings_of
 from huscf_flwr.run.client_files import OtherImagesError, owners_folder
 from huscf_flwr.run.host import Host
 from huscf_flwr.run.host_timer import device_timer, host_timer
@@ -183,7 +183,10 @@ def _reasons(drop_outs: Mapping[int, DropOut], of: str) -> dict[int, str]:
 
 def _config(context: Context) -> RunConfig:
     config, owner = resolved(from_run_config(context.run_config)), owner_of(context)
-    return owner.own_settings(config) if owner else following_data(as_begun(config))
+    if owner:
+        return owner.own_settings(config)
+    begun_with = settings_of(config.resume, config.resume_round) if config.resume else None
+    return following_data(as_begun(config, begun_with))
 
 
 def _host(config: RunConfig, owner: Owner | None, training: str) -> Host:

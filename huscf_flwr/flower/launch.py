@@ -22,8 +22,8 @@ import torch
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.log_display import why_ended_early
-from huscf_flwr.flower.run_settings import listed_settings, overriding
-from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink, toml_value
+from huscf_flwr.flower.run_settings import listed_settings, overriding, toml_value
+from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, private_superlink
 from huscf_flwr.flower.told_lines import private_home
 from huscf_flwr.flower.watching import WatchedFolder, watch
 from huscf_flwr.methods import method_of
@@ -76,6 +76,11 @@ class EndedRun:
         if self.cause is not None:
             progress = read_progress(folder) if folder is not None else None
             raise InterruptedRunError(self.cause, progress["round"] if progress else None, folder)
+        if self.lacked_ray:
+            raise FlowerRunError(
+                "Ray, which Flower simulates SuperNodes with, did not start, as happens on a busy machine; "
+                f"run it again, or with --engine local; the whole log is {self.log}"
+            )
         log = self.log.read_text("utf-8", "replace")
         said = (why_ended(folder) if folder is not None else "") or why_ended_early(log)
         if said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,3 +47,8 @@ def _flattened(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, R
             yield from _flattened(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def toml_value(value: bool | int | float | str) -> str:
+    """Return a value as TOML has it, any text included: JSON's escapes of what is beyond 16 bits are none."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -42,6 +42,7 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
 from huscf_flwr.models import AUTO
 from huscf_flwr.run.check import as_begun, check_settings, is_lock_step
+from huscf_flwr.run.checkpoint import checkpoint_of
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.origin import images_hash
@@ -105,10 +106,11 @@ class MethodStrategy(Strategy):
             return self._prepared_for(grid)
 
     def _prepared_for(self, grid: Grid) -> Grid:
-        said = as_begun(self.config)
+        begun = checkpoint_of(self.config)
+        said = as_begun(self.config, begun.state.settings if begun else None)
         # Families that are named have the classes of the images only if no SuperNode owns some.
         config = self.config = following_data(said) if said.model.spec == AUTO else said
-        checkpoint = check_settings(config, self.method)
+        checkpoint = check_settings(config, self.method, begun)
         if is_lock_step(self.method):
             self._server = listen(config)
         self._held.enter_context(held(config.folder))

@@ -18,6 +18,7 @@ from typing import Any
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.background_process import ProcessTree, background_process, free_ports
+from huscf_flwr.flower.run_settings import toml_value
 
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
@@ -117,11 +118,6 @@ def private_superlink(
     with background_process(command, tree, log) as process:
         _wait_until_up(process, address, log, trusted)
         yield PrivateSuperLink(home, tree.environment, address, log)
-
-
-def toml_value(value: bool | int | float | str) -> str:
-    """Return a value as TOML has it, any text included: JSON's escapes of what is beyond 16 bits are none."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def flower_environment(home: Path) -> dict[str, str]:

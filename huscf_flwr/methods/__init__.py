@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from huscf_flwr.conf_files import ConfError, did_you_mean
-from huscf_flwr.config import PRIVACY_NEEDS, MethodSettings, RunConfig
+from huscf_flwr.config import PRIVACY_NEEDS, MethodSettings, RunConfig, Section
 from huscf_flwr.methods.contract import Method, keeps_models
 from huscf_flwr.methods.sent_losses import honoured
 
@@ -110,12 +110,17 @@ def resolved(config: RunConfig) -> RunConfig:
 
 
 def _check_sections(sections: Iterable[str], known: set[str]) -> None:
-    common = set(RunConfig.model_fields)
+    common = {
+        name
+        for name, field in RunConfig.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
     for name in sections:
         if name not in known:
             raise ConfError(
                 f"unknown section '{name}'{did_you_mean(name, sorted(known | common))}: remove it or correct "
-                f"its name, or choose the method that it belongs to; known are {', '.join(sorted(known))}"
+                "its name, or choose the method that it belongs to; common sections are "
+                f"{', '.join(sorted(common))}, and known are {', '.join(sorted(known))}"
             )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import RunConfig, RunConfigValue
 from huscf_flwr.cuts import PresetChoice, deal_devices
 from huscf_flwr.data import Population, following_data, population_of, scenario_of
 from huscf_flwr.evaluation.inception import check_inception
@@ -14,7 +15,7 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.process import device_of
-from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of, settings_of
+from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
 from huscf_flwr.run.folder_lock import check_free
 from huscf_flwr.run.origin import images_hash
 from huscf_flwr.run.rounds import check_participation
@@ -57,11 +58,13 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
         raise ValueError(
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
-    config = following_data(as_begun(resolved(config)))
+    config = resolved(config)
+    begun = checkpoint_of(config)
+    config = following_data(as_begun(config, begun.state.settings if begun else None))
     method = method_of(config)
     check_participation(config, client_count(config, method))
     device_of(config.compute)
-    checkpoint = check_settings(config, method)
+    checkpoint = check_settings(config, method, begun)
     population = population_for(config, method, examine=trains_here)
     images = images_hash(population) if trains_here or checkpoint is not None else None
     if checkpoint is not None:
@@ -71,24 +74,25 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
     return CheckedRun(config, method, population, checkpoint, images, wire)
 
 
-def as_begun(config: RunConfig) -> RunConfig:
+def as_begun(config: RunConfig, settings: Mapping[str, RunConfigValue] | None) -> RunConfig:
     """Return the configuration of a run that goes on with the classes that it began with, if none are said.
 
-    Its images may have others, if it began before networks had as many as these.
+    ``settings`` are those of its checkpoint, if it has one. Its images may have others, if it began before
+    networks had as many as these.
     """
-    if config.resume is None or config.model.classes is not None:
+    if settings is None or config.model.classes is not None:
         return config
-    settings = settings_of(config.resume, config.resume_round) or {}
     classes = settings.get("model.classes") or None
     return config.model_copy(update={"model": config.model.model_copy(update={"classes": classes})})
 
 
-def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None:
+def check_settings(
+    config: RunConfig, method: type[Method], checkpoint: Checkpoint | None = None
+) -> Checkpoint | None:
     """Check all that the server can know before it has met any client, or seen an image.
 
-    Returns the checkpoint that the run is to go on from, so that it is read once. Raises ``ValueError``
-    naming the setting, the value found and what to do, and
-    ``FolderInUseError`` if another process writes into the run's folder.
+    Returns the checkpoint that the run is to go on from, which is read unless it is given. Raises
+    ``ValueError`` naming the setting, the value found and what to do, and ``FolderInUseError`` if another process writes into the run's folder.
     """
     check_free(config.folder)
     check_emulation(config, method)
@@ -100,7 +104,7 @@ def check_settings(config: RunConfig, method: type[Method]) -> Checkpoint | None
     method.check(config.with_preset("smallest") if config.wire.preset == "auto" else config)
     check_tensorboard(config)
     check_inception(config.evaluation.inception)
-    checkpoint = checkpoint_of(config)
+    checkpoint = checkpoint or checkpoint_of(config)
     if checkpoint is not None:
         checkpoint.check_same_run(config)
     return checkpoint

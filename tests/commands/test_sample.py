@@ -51,7 +51,7 @@ def test_a_folder_without_a_run_is_named(tmp_path, name, message):
 
 @pytest.mark.slow
 def test_a_run_with_one_product_needs_no_choice(images, tmp_path):
-    succeeded(run_demo(images, tmp_path / "runs", **{"method": "fedgan", "evaluation.synthetic-images": 0}))
+    succeeded(run_demo(images, tmp_path / "runs", **{"method": "fedgan", "evaluation.synthetic_images": 0}))
     succeeded(invoke("sample", tmp_path / "runs" / "small", "--label", 0, "-n", 2, "-o", tmp_path / "out"))
     assert len(list((tmp_path / "out" / "0").glob("*.png"))) == 2
 

@@ -118,9 +118,15 @@ def test_all_that_is_odd_of_a_useless_set_is_said_at_once():
         "2 of 2 test images are training images too",
         "299 of 300 training images are copies",
         f"fewer than {FEW_A_CLASS} training images of every class",
-        "2 test images: scores on fewer than 100 may be off",
+        "2 test images, fewer than 100: scores may be off by 36 points by chance",
     ):
         assert part in said
+
+
+def test_that_all_have_one_label_is_said():
+    train, test = (changed(data, labels=torch.full_like(data.labels, 1)) for data in (TRAIN, TEST))
+    said = "all training images have the label bee: were other numbers taken for labels?"
+    assert said in odd(train, test, 2, ("ant", "bee"))
 
 
 def test_too_few_to_learn_from_or_to_test_with():
@@ -133,7 +139,7 @@ def test_too_few_to_learn_from_or_to_test_with():
         "fewer than 50 training images of bee: too few to learn from, unless other clients have more"
     ]
     assert odd(TRAIN, some(99, seed=1)) == [
-        "99 test images: scores on fewer than 100 may be off by 5 points by chance"
+        "99 test images, fewer than 100: scores may be off by 6 points by chance"
     ]
 
 

@@ -11,7 +11,8 @@ from threading import Thread
 import pytest
 
 from huscf_flwr.flower import superlink as superlink_module
-from huscf_flwr.flower.superlink import FlowerRunError, flower_environment, private_superlink, toml_value
+from huscf_flwr.flower.run_settings import toml_value
+from huscf_flwr.flower.superlink import FlowerRunError, flower_environment, private_superlink
 from tests.flower.scripted_flwr import scripted_superlink
 
 

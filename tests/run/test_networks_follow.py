@@ -7,6 +7,7 @@ from huscf_flwr.data import following_data
 from huscf_flwr.models import load_model_spec, model_spec_of
 from huscf_flwr.run import check, run_folder
 from huscf_flwr.run.check import as_begun, check_run
+from huscf_flwr.run.checkpoint import settings_of
 from huscf_flwr.run.local import train_locally
 from tests.data.formats.writing import some, write_npz, write_pictures
 from tests.quick import mostly_slow
@@ -71,6 +72,6 @@ def test_a_run_goes_on_with_the_classes_of_its_images(cows, rows):
     began = own_run(cows, rounds=1)
     train_locally(began, display=SilentDisplay())
     goes_on = own_run(cows, rounds=2, resume=began.folder)
-    assert as_begun(goes_on).model.classes == 3
+    assert as_begun(goes_on, settings_of(began.folder)).model.classes == 3
     train_locally(goes_on, display=SilentDisplay())
     assert len(rows[-1]) == 3

@@ -85,7 +85,7 @@ def animals(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("label", "name"), [("bee", "bee"), ("1", "bee"), (2, "cow"), ("7", "7")])
+@pytest.mark.parametrize(("label", "name"), [("bee", "bee"), ("1", "bee"), (2, "cow"), ("0", "ant")])
 def test_a_class_has_its_name(animals, label, name, tmp_path):
     assert read_run(animals).classes == {domain: ["ant", "bee", "cow"] for domain in ("tame", "wild")}
     assert draw_labelled_images(animals, label=label, count=1, output=tmp_path) == tmp_path / name
@@ -112,7 +112,7 @@ def test_no_name_of_a_class_leads_out_of_the_output(animals, tmp_path):
 
 
 def test_a_name_that_no_class_has_is_refused(animals, tmp_path):
-    with pytest.raises(ValueError, match=r"--label dog: .* 0 to 9, which are ant, bee, cow"):
+    with pytest.raises(ValueError, match=r"--label dog: .* 0 to 2, which are ant, bee, cow"):
         draw_labelled_images(animals, label="dog", count=1, output=tmp_path)
 
 

@@ -34,6 +34,7 @@ from huscf_flwr.data.progress import counted
 
 SUFFIXES = (".csv", ".csv.gz")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
+_FEW_CLASSES = 64
 _LONGEST = 20
 """Python refuses to read numbers of thousands of digits."""
 
@@ -97,6 +98,11 @@ def read_tables(place: Path, wanted: Wanted) -> Found:
     train = _read(train_file, wanted)
     if train is None:
         raise DataError(f"{train_file}: no column 'label'; give the file that has one")
+    if not _columns(train_file).has_header and _last_look_more_like_labels(train):
+        notes.append(
+            f"{train_file}: the first number of each line is taken for its label, and the last looks more "
+            "like one: put a line before the first that calls that column label"
+        )
     test = _read(test_file, wanted) if test_file else None
     if test_file and test is None:
         notes.append(f"{test_file} has no labels, and is not looked at")
@@ -186,6 +192,16 @@ def _read(path: Path, wanted: Wanted) -> LabelledImages | None:
     pixels = values[:, 1:] if columns.label == 0 else np.delete(values, columns.label, axis=1)
     images = pixels.reshape(len(values), shape.height, shape.width, shape.channels).transpose(0, 3, 1, 2)
     return LabelledImages(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels))
+
+
+def _last_look_more_like_labels(data: LabelledImages) -> bool:
+    """Return whether the last numbers of the lines are several classes without a gap, and the labels not."""
+    return _are_classes(data.images[:, -1, -1, -1]) and not _are_classes(data.labels)
+
+
+def _are_classes(numbers: torch.Tensor) -> bool:
+    found = np.unique(numbers.numpy())
+    return 1 < len(found) < _FEW_CLASSES and len(found) == int(found[-1]) - int(found[0]) + 1
 
 
 def _first_fault(path: Path, columns: _Columns) -> str | None:

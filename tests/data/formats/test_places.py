@@ -370,3 +370,14 @@ def test_labels_that_are_no_classes_no_images_and_images_of_two_forms_are_refuse
     write_npz(tmp_path / "two.npz", train=TRAIN, test=some(6, channels=3, size=7))
     with pytest.raises(DataError, match=r"form \[1, 6, 6\] .*, test images \[3, 7, 7\]; bring them to one"):
         read_place(tmp_path / "two.npz", ANY)
+
+
+def test_a_table_whose_last_column_looks_like_the_labels_is_asked_about(tmp_path):
+    """Without a header, as MNIST's are, the first column is the label: a pixel that is always dark."""
+    data = some(30, size=4)
+    data.images[:, :, 0, 0] = 0
+    rows = torch.cat([data.images.flatten(1).long(), data.labels[:, None]], dim=1).tolist()
+    (tmp_path / "a.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    assert any("the last looks more like one" in note for note in read_place(tmp_path / "a.csv", ANY).notes)
+    write_table(tmp_path / "b.csv", data, header=False)
+    assert read_place(tmp_path / "b.csv", ANY).notes == ()
