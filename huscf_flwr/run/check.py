@@ -92,7 +92,8 @@ def check_settings(
     """Check all that the server can know before it has met any client, or seen an image.
 
     Returns the checkpoint that the run is to go on from, which is read unless it is given. Raises
-    ``ValueError`` naming the setting, the value found and what to do, and ``FolderInUseError`` if another process writes into the run's folder.
+    ``ValueError`` naming the setting, the value found and what to do, and ``FolderInUseError`` if another
+    process writes into the run's folder.
     """
     check_free(config.folder)
     check_emulation(config, method)

@@ -380,4 +380,4 @@ def test_a_table_whose_last_column_looks_like_the_labels_is_asked_about(tmp_path
     (tmp_path / "a.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
     assert any("the last looks more like one" in note for note in read_place(tmp_path / "a.csv", ANY).notes)
     write_table(tmp_path / "b.csv", data, header=False)
-    assert read_place(tmp_path / "b.csv", ANY).notes == ()
+    assert not any("looks more like" in note for note in read_place(tmp_path / "b.csv", ANY).notes)
