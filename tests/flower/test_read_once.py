@@ -21,7 +21,7 @@ def test_server_app_and_client_apps_each_read_what_they_need_once(images, tmp_pa
     calls = count_calls(
         monkeypatch,
         {
-            "huscf_flwr.run.check.checkpoint_of": "the server's checkpoint",
+            "huscf_flwr.flower.strategy.checkpoint_of": "the server's checkpoint",
             "huscf_flwr.run.checkpoint.read_exactly": "tensors of a checkpoint",
             "huscf_flwr.flower.server_images.population_for": "the server's images",
             "huscf_flwr.flower.strategy.images_hash": "the server's hash of images",
