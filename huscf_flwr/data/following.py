@@ -85,32 +85,34 @@ def _of_source(source: DomainSource, named: Named, config: RunConfig) -> tuple[I
 
 def _of_own(source: DomainSource, named: Named, config: RunConfig) -> tuple[ImageShape, int]:
     source = place_of_source(source, config.data.root, named)
-    classes = _classes_of(source)
-    if classes is None:
-        raise DataError(
-            f"model.spec is auto, but domain '{source.name}' is unknown; name the networks, or the folder"
-        )
-    registered = registered_domain(source.name)
     if source.place is not None:
         wanted = source.wanted(_stated(source))
         if source.by_holder and source.folder is not None:
-            return shape_of_holders(source.folder, wanted), classes
-        return shape_of_place(source.place, wanted), classes
-    if registered is not None and registered.shape is not None:
+            return shape_of_holders(source.folder, wanted), _classes_of_files(source)
+        return shape_of_place(source.place, wanted), _classes_of_files(source)
+    registered = registered_domain(source.name)
+    if registered is None:
+        raise DataError(
+            f"model.spec is auto, but domain '{source.name}' is unknown; name the networks, or the folder"
+        )
+    classes = source.stated_classes or registered.classes
+    if registered.shape is not None:
         return ImageShape(*registered.shape), classes
-    assert registered is not None
     images = registered.load(config.data.cache)[0].images
     return ImageShape(*images.shape[1:]), classes
 
 
 def _classes_of(source: DomainSource) -> int | None:
-    """Return the number of classes of a domain with images of its own; None if it is unknown.
+    """Return the number of classes of a domain with images of its own; None if it is unknown."""
+    return _stated(source) if source.place is None else _classes_of_files(source)
 
-    Images are not read where somebody says it.
-    """
+
+def _classes_of_files(source: DomainSource) -> int:
+    """Return the number of classes of a domain with files of its own; they are not read where it is said."""
     stated = _stated(source)
-    if stated is not None or source.place is None:
+    if stated is not None:
         return stated
+    assert source.place is not None
     wanted = source.wanted(None)
     if source.by_holder and source.folder is not None:
         return classes_of_holders(source.folder, wanted)

@@ -101,6 +101,12 @@ def test_an_unknown_domain_is_named(follow):
         follow("nowhere")
 
 
+def test_an_unknown_domain_of_so_many_classes_is_named_too(follow, tmp_path):
+    (tmp_path / "own.yaml").write_text("domains: [{name: nowhere, classes: 3}]")
+    with pytest.raises(DataError, match="nowhere"):
+        follow("null", **{"data.scenario": tmp_path / "own.yaml"})
+
+
 def test_networks_of_another_form_draw_and_judge_it(tmp_path):
     said = {"model.spec": "images-64", "model.classes": 7, "model.channels": 1}
     spec = model_spec_of(small_run(tmp_path, tmp_path, **said))
