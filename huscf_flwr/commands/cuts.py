@@ -196,8 +196,8 @@ def measure_command(
     """Run steps of the real split engine with emulated devices, and compare them with the prediction.
 
     Computation is stretched to the speed of each profile, and bytes wait for its link and as long as it would
-    pack them. Choose devices that
-    are slower than this machine: it computes for all of them, one after the other.
+    pack them. Choose devices that are slower than this machine: it computes for all of them, one after the
+    other.
     """
     with errors_as_messages():
         refuse_existing([plot], unless=force)

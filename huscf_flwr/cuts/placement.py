@@ -24,7 +24,6 @@ from huscf_flwr.cuts.costs import ModelCosts, block_costs
 from huscf_flwr.cuts.part_times import Speeds
 from huscf_flwr.cuts.problem import CutProblem
 from huscf_flwr.models import NETWORKS, Cut, NetworkName
-from huscf_flwr.session.packing import ROTATED_GROUP, ROUNDED_GROUP
 
 _BYTES_PER_NUMBER = 4
 _FLOP_IN_A_GFLOP = 1e9
@@ -145,10 +144,10 @@ def crossing_bytes(problem: CutProblem, numbers: int, *, gradients: bool = False
 
     Where numbers are packed, a batch that does not fill a group is not: see ``WireType.form``.
     """
-    count = problem.batch_size * numbers
-    if problem.sent.grouped and count < (ROTATED_GROUP if gradients else ROUNDED_GROUP):
+    sent, count = problem.sent, problem.batch_size * numbers
+    if count < (sent.gradient_group if gradients else sent.activation_group):
         return count * _BYTES_PER_NUMBER
-    return count * (problem.sent.gradient if gradients else problem.sent.activation)
+    return count * (sent.gradient if gradients else sent.activation)
 
 
 def image_numbers(problem: CutProblem) -> int:

@@ -185,7 +185,9 @@ def _config(context: Context) -> RunConfig:
     config, owner = resolved(from_run_config(context.run_config)), owner_of(context)
     if owner:
         return owner.own_settings(config)
-    begun_with = settings_of(config.resume, config.resume_round) if config.resume else None
+    begun_with = None
+    if config.resume is not None and config.model.classes is None:
+        begun_with = settings_of(config.resume, config.resume_round)
     return following_data(as_begun(config, begun_with))
 
 

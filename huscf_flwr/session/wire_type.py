@@ -153,8 +153,9 @@ class SentBytes:
     """Of a weight that a client sends after a round."""
     packing: float = 0.0
     """What each end computes for a number in a session, in parts of the ``packing_ns`` of its profile."""
-    grouped: bool = False
-    """Whether numbers are packed in groups, which few numbers do not fill."""
+    activation_group: int = 1
+    """How many activations are packed together: fewer in a tensor cross as they are."""
+    gradient_group: int = 1
 
 
 def sent_bytes(config: RunConfig) -> SentBytes:
@@ -170,8 +171,14 @@ def sent_bytes_by(preset: WirePreset, computed: torch.dtype = torch.float32) -> 
     if wire.packing is None:
         same = (wire.sent or computed).itemsize
         return SentBytes(same, same, same, same, packing=work)
-    sizes = {role: form.bytes_per_number for role, form in wire.packing.forms.items()}
-    return SentBytes(**sizes, packing=work, grouped=True)
+    forms = wire.packing.forms
+    sizes = {role: form.bytes_per_number for role, form in forms.items()}
+    return SentBytes(
+        **sizes,
+        packing=work,
+        activation_group=forms["activation"].group,
+        gradient_group=forms["gradient"].group,
+    )
 
 
 def upload_form(config: RunConfig) -> PackedForm | None:

@@ -68,7 +68,7 @@ def test_one_batch_for_all():
 def test_numbers_that_do_not_fill_a_group_are_priced_as_they_are(batch, up, down):
     """UA-GAN's logits and the gradients at them, one number a sample, beside what FSGAN sends: the images."""
     device = Device(name="d", gflops=0.48, mbit_per_s=8.0, download_mbit_per_s=16.0)
-    sent = SentBytes(activation=0.5, gradient=0.25, grouped=True)
+    sent = SentBytes(activation=0.5, gradient=0.25, activation_group=128, gradient_group=256)
     server = Server(gflops=SERVER, mbit_per_s=8000)
     problem = CutProblem(load_model_spec("authors-28"), (device,), server, batch, "paper", sent=sent)
     difference = price("uagan", problem).step_s - price("fsgan", problem).step_s

@@ -3,22 +3,18 @@
 import pytest
 import torch
 
-from huscf_flwr.run.local import train_locally
 from huscf_flwr.session import DIRECTIONS, WireEnd, wire_type
 from huscf_flwr.session.wire.codec import FrameReader, encode_frame
 from tests.quick import mostly_slow
 from tests.run.builders import (
     METHODS,
-    UNJUDGED,
-    SilentDisplay,
     all_tensors,
     assert_same_run,
     assert_same_state,
     assert_same_to_the_bit,
     method_class,
-    small_run,
-    training_of,
 )
+from tests.run.local_runs import trained_folder, training_with
 from tests.session.two_exchanges import Painter
 
 EXCHANGES = {name: method_class(name).crossing.exchanges for name in METHODS}
@@ -55,16 +51,11 @@ def test_what_a_step_sends_arrives_over_a_stream_as_within_a_process(exchanges, 
                 assert torch.equal(tensor, sent) is not sent.is_floating_point()
 
 
-def training_with(method, place, preset, **more):
-    given = {"model.width": 0.03, "rounds": 5, **METHODS[method], **more, "wire.preset": preset}
-    return training_of(small_run(place, place, clients=3, **given))
-
-
 @pytest.mark.parametrize("preset", mostly_slow(PRESETS, "smallest"))
 @pytest.mark.parametrize("method", mostly_slow(LOCK_STEP, "huscf"))
 def test_a_round_that_is_tried_again_has_the_same_numbers(tmp_path, method, preset):
     tried, other, exact = (
-        training_with(method, tmp_path, each, name=name)
+        training_with(method, tmp_path, name=name, **{"wire.preset": each})
         for name, each in (("tried", preset), ("other", preset), ("exact", "exact"))
     )
     for training in (tried, other, exact):
@@ -79,24 +70,17 @@ def test_a_round_that_is_tried_again_has_the_same_numbers(tmp_path, method, pres
     assert any(not torch.equal(tensor, unpacked[name]) for name, tensor in found.items())
 
 
-def train(place, name, images, hosts=1, **settings):
-    given = {"model.width": 0.03, "batch_size": 16, "rounds": 3, **UNJUDGED, **settings}
-    config = small_run(images, place, name=name, **given)
-    train_locally(config, hosts=hosts, display=SilentDisplay(), judged=False)
-    return config.folder
-
-
 @pytest.mark.parametrize("preset", mostly_slow(PRESETS, "smallest"))
 @pytest.mark.parametrize("method", mostly_slow(LOCK_STEP, "huscf"))
 def test_a_resumed_run_has_the_numbers_of_the_uninterrupted_one(images, tmp_path, method, preset):
     settings = {**METHODS[method], "wire.preset": preset, "checkpoint.keep_last": 9}
-    whole = train(tmp_path, "whole", images, **settings)
-    rest = train(tmp_path, "rest", images, **settings, resume=whole, resume_round=2)
+    whole = trained_folder(tmp_path, "whole", images, **settings)
+    rest = trained_folder(tmp_path, "rest", images, **settings, resume=whole, resume_round=2)
     assert_same_run(rest, whole)
 
 
 @pytest.mark.parametrize("method", mostly_slow(LOCK_STEP, "mdgan"))
 def test_the_number_of_hosts_changes_no_bit(images, tmp_path, method):
     settings = {**METHODS[method], "wire.preset": "smallest", "compute.precision": "float64", "rounds": 2}
-    one, two = (train(tmp_path, f"hosts-{hosts}", images, hosts, **settings) for hosts in (1, 2))
+    one, two = (trained_folder(tmp_path, f"hosts-{hosts}", images, hosts, **settings) for hosts in (1, 2))
     assert_same_to_the_bit(all_tensors(two), all_tensors(one))

@@ -8,15 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huscf_flwr.methods.contract import Crossing, Order, Orders, byte_counts, form_of
-from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics
 from huscf_flwr.run.uploads import UploadWire
 from huscf_flwr.session import SentBytes, packing, sent_bytes
 from tests.quick import OF_EACH_KIND, OF_EACH_WAY, mostly_slow
 from tests.run.builders import (
     METHODS,
-    UNJUDGED,
-    SilentDisplay,
     all_tensors,
     assert_close,
     assert_same_run,
@@ -25,8 +22,8 @@ from tests.run.builders import (
     private_tensors,
     server_tensors,
     small_run,
-    training_of,
 )
+from tests.run.local_runs import trained_folder, training_with
 
 EIGHT_BITS, BFLOAT16 = packing.PackedForm(8), packing.PackedForm(16)
 FORMS = [EIGHT_BITS, BFLOAT16]
@@ -214,11 +211,6 @@ def test_what_the_server_never_sent_cannot_be_left_out():
         wire().received({"models": sent["models"]}, {"models": model()}, form_of(tensors))
 
 
-def training_with(method, place, **more):
-    given = {"model.width": 0.03, "rounds": 5, **METHODS[method], **more}
-    return training_of(small_run(place, place, clients=3, **given))
-
-
 @pytest.mark.parametrize("method", mostly_slow(METHODS, *OF_EACH_KIND))
 @pytest.mark.parametrize("uploads", ["8-bits", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_two_rounds_of_every_method(tmp_path, method, uploads):
@@ -303,18 +295,11 @@ def test_a_device_that_lost_its_files_owes_nothing(tmp_path):
     assert training.train().collected.uploads.keys() == {0, 1, 2}
 
 
-def train(place, name, images, hosts=1, **settings):
-    given = {"model.width": 0.03, "batch_size": 16, "rounds": 3, **UNJUDGED, **settings}
-    config = small_run(images, place, name=name, **given)
-    train_locally(config, hosts=hosts, display=SilentDisplay(), judged=False)
-    return config.folder
-
-
 @pytest.mark.parametrize("method", mostly_slow(METHODS, "fedgan"))
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, tmp_path, method):
     settings = {**METHODS[method], **PACKED, "checkpoint.keep_last": 9}
-    whole = train(tmp_path, "whole", images, **settings)
-    rest = train(tmp_path, "rest", images, **settings, resume=whole, resume_round=2)
+    whole = trained_folder(tmp_path, "whole", images, **settings)
+    rest = trained_folder(tmp_path, "rest", images, **settings, resume=whole, resume_round=2)
     assert_same_run(rest, whole)
     owed = [name for name in private_tensors(whole) if "upload-residual/" in name]
     packs = set(METHODS) - {"fedproto", "fedvtc-own-decoders", "fedtgp", "local", "local-classifier"}
@@ -325,14 +310,16 @@ def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, tmp_path,
 @pytest.mark.parametrize("method", OF_EACH_WAY)
 def test_the_number_of_hosts_changes_nothing(images, tmp_path, method):
     settings = {**METHODS[method], **PACKED, "compute.precision": "float64"}
-    one, two = (train(tmp_path, f"hosts-{hosts}", images, hosts, **settings) for hosts in (1, 2))
+    one, two = (trained_folder(tmp_path, f"hosts-{hosts}", images, hosts, **settings) for hosts in (1, 2))
     assert_close(all_tensors(two), all_tensors(one))
 
 
 @pytest.mark.slow
 def test_metrics_count_bytes_as_they_crossed_and_the_models_are_others(images, tmp_path):
     runs = {
-        uploads: train(tmp_path, uploads, images, method="fedgan", rounds=2, **{"wire.uploads": uploads})
+        uploads: trained_folder(
+            tmp_path, uploads, images, method="fedgan", rounds=2, **{"wire.uploads": uploads}
+        )
         for uploads in ("exact", "bfloat16", "8-bits")
     }
     up = {uploads: read_metrics(folder)[1]["bytes"]["up"]["networks"] for uploads, folder in runs.items()}

@@ -45,7 +45,7 @@ class _Part:
 
 def is_image_folder(folder: Path) -> bool:
     """Return whether folders of pictures are what ``folder`` holds."""
-    return any(_has_pictures(each) for part in _parts(folder).values() for each in _subfolders(part))
+    return bool(_class_folders(_parts(folder)))
 
 
 def holds_classes(folder: Path) -> bool:
@@ -54,7 +54,7 @@ def holds_classes(folder: Path) -> bool:
     One folder of pictures alone may be something else, such as samples of what a file beside it holds.
     """
     parts = _parts(folder)
-    classes = {each.name for part in parts.values() for each in _subfolders(part) if _has_pictures(each)}
+    classes = {each.name for each in _class_folders(parts)}
     return (len(classes) > 1 or (len(classes) > 0 and folder not in parts.values())) and not _too_deep(parts)
 
 
@@ -231,17 +231,22 @@ def _is_picture(path: Path) -> bool:
 def _check_depth(folder: Path, parts: Mapping[str, Path]) -> None:
     """Raise ``DataError`` if folders of folders hold the pictures: the outer ones are no classes."""
     if _too_deep(parts):
-        classes = [each for part in parts.values() for each in _subfolders(part) if _has_pictures(each)]
+        classes = ", ".join(each.name for each in _class_folders(parts)[:5])
         raise DataError(
-            f"{folder}: its folders {', '.join(each.name for each in classes[:5])} hold folders of pictures, "
+            f"{folder}: its folders {classes} hold folders of pictures, "
             "and no pictures. If each is a domain, set data.root to this folder and name them as domains; "
             "otherwise give the folder that has one folder a class"
         )
 
 
 def _too_deep(parts: Mapping[str, Path]) -> bool:
-    classes = [each for part in parts.values() for each in _subfolders(part) if _has_pictures(each)]
+    classes = _class_folders(parts)
     return bool(classes) and not any(map(_count_loose, classes))
+
+
+def _class_folders(parts: Mapping[str, Path]) -> list[Path]:
+    """Return the folders in all parts that have pictures, however deep."""
+    return [each for part in parts.values() for each in _subfolders(part) if _has_pictures(each)]
 
 
 def _labels_of(folder: Path, parts: Mapping[str, Path], wanted: Wanted) -> dict[str, int]:
