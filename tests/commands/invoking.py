@@ -11,10 +11,12 @@ def invoke(*arguments):
     return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
 
 
-def settings_of(config, **changes):
-    """`--set` for all that a configuration says."""
+def settings_of(config, *, without=(), **changes):
+    """`--set` for all that a configuration says, but for what the words in `without` set themselves."""
     said = {key.replace("-", "_"): value for key, value in to_run_config(config).items() if value != ""}
-    return [part for key, value in {**said, **changes}.items() for part in ("--set", f"{key}={value}")]
+    elsewhere = {word.partition("=")[0] for word in without}
+    said = {key: value for key, value in {**said, **changes}.items() if key not in elsewhere}
+    return [part for key, value in said.items() for part in ("--set", f"{key}={value}")]
 
 
 def run_demo(root, output, *arguments, engine="local", **changes):

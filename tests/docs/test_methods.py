@@ -179,14 +179,14 @@ def test_the_pages_commands_are_right_and_its_setting_counts(folder, images, mon
     """They are tried on fewer images, of clients that have more and clients that have less."""
     monkeypatch.chdir(folder)
     scenario = {"data.scenario": "two-domains-highly-non-iid"}
-    fewer = settings_of(small_run(images, folder / "runs", name="typed", rounds=1, **UNJUDGED, **scenario))
+    fewer = small_run(images, folder / "runs", name="typed", rounds=1, **UNJUDGED, **scenario)
     typed = [shlex.split(line) for line in commands() if line.startswith("huscf run")]
     assert [words[:5] for words in typed] == [
         ["huscf", "run", "demo", "--engine", engine] for engine in ("local", "local", "flower")
     ]
     weights = []
     for words in typed[:2]:
-        succeeded(invoke("run", "demo", *fewer, *words[3:]))
+        succeeded(invoke("run", "demo", *settings_of(fewer, without=words), *words[3:]))
         (line,) = read_metrics(folder / "runs" / "typed")
         weights.append([client["weight"] for client in line["clients"]])
     by_samples, equal = weights
