@@ -103,7 +103,7 @@ def run_there(superlink, config, *, supernodes=2, cores_each=1):
     return run_on(superlink, config, APP, display, *federation).summary(display)
 
 
-SIMULATED = ("huscf", "fedgan", "fedproto")
+SIMULATED = ("huscf", "fedproto")
 
 
 @pytest.fixture(scope="module")

@@ -295,7 +295,7 @@ def test_a_device_that_lost_its_files_owes_nothing(tmp_path):
     assert training.train().collected.uploads.keys() == {0, 1, 2}
 
 
-@pytest.mark.parametrize("method", mostly_slow(METHODS, "fedgan"))
+@pytest.mark.parametrize("method", mostly_slow(OF_EACH_WAY, "fedgan"))
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(images, tmp_path, method):
     settings = {**METHODS[method], **PACKED, "checkpoint.keep_last": 9}
     whole = trained_folder(tmp_path, "whole", images, **settings)
