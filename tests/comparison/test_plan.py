@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +139,9 @@ def test_the_first_method_is_the_reference_if_none_is_named(tmp_path):
 @pytest.mark.parametrize("name", known_confs("comparisons"))
 def test_ours_are_valid(name):
     assert plan_comparison(name).runs
+
+
+def test_the_documents_name_ours():
+    page = Path(__file__).resolve().parents[2] / "docs" / "comparison.md"
+    named = re.findall(r"^\| `([a-z-]+)` \|", page.read_text("utf-8").partition("```")[0], re.MULTILINE)
+    assert sorted(named) == sorted(known_confs("comparisons"))
