@@ -18,6 +18,7 @@ import torch
 
 from huscf_flwr.config import WirePreset
 from huscf_flwr.models import Cut, ModelSpec
+from huscf_flwr.process import keep_freed_memory
 from huscf_flwr.session import (
     Channel,
     Direction,
@@ -143,6 +144,7 @@ def _send_from_a_process(
 
 def _be_the_clients() -> None:
     order = json.load(sys.stdin)
+    keep_freed_memory()
     cuts = {int(client): Cut(*cut) for client, cut in order["cuts"].items()}
     wire = wire_type(order["preset"])
     sharing = order["share_memory"]

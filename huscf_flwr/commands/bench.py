@@ -299,6 +299,7 @@ def exchange(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Time one step's traffic of float32 by channel and preset: only what packs numbers computes."""
+    keep_freed_memory()
     with errors_as_messages():
         spec = load_model_spec(model, width)
         cuts = mixed_cuts(spec, clients)

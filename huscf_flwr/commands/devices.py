@@ -15,6 +15,7 @@ from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
 from huscf_flwr.cuts.measure import measure_packing, measure_speed, profile_to_paste
 from huscf_flwr.models import load_model_spec
+from huscf_flwr.process import keep_freed_memory
 from huscf_flwr.run.terminal import say, terminal
 
 devices_app = ExplainedTyper(help="Device profiles.", no_args_is_help=True)
@@ -32,6 +33,8 @@ def measure_command(
     with errors_as_messages():
         if not 0 < mbit_per_s < math.inf:
             raise ValueError(f"--mbit-per-s {mbit_per_s:g}: give your upload in 1e6 bit per second")
+        # As in a run, whose steps are measured so too.
+        keep_freed_memory()
         speed = measure_speed(load_model_spec(model, width), batch_size=batch_size)
         entry = profile_to_paste(name, speed, mbit_per_s, measure_packing())
     say(

@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _BYTES_PER_SECOND = 1e6 / 8
-_FLOP_OF_PACKING = 750.0
+_FLOP_OF_PACKING = 400.0
 """Operations of the networks that a machine does while it packs a number: see ``_Machine``."""
 
 
@@ -26,8 +26,8 @@ class _Machine(Strict):
     """How fast a machine computes.
 
     Without ``packing_ns`` a machine is thought to pack the slower the slower it computes. One core of an AMD
-    EPYC ran the networks at 80 GFLOP/s and packed or unpacked a number in 9.5 ns, in which it would have done
-    750 operations of theirs. That is an estimate: packing goes over memory again and again and multiplies
+    EPYC ran the networks at 80 GFLOP/s and packed or unpacked a number in 4.9 ns, in which it would have done
+    400 operations of theirs. That is an estimate: packing goes over memory again and again and multiplies
     little, so it is too short for a GPU, and too long where it is its memory's size that slows a device down.
     """
 

@@ -225,7 +225,7 @@ def _cells(numbers: Tensor) -> Tensor:
 
 @cache
 def _levels_of_cells(bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the lowest level that is nearest to a number in each cell [256], and where the next begins to be [256].
+    """Return the lowest nearest level in each cell [256], and from where on it is the next one [256].
 
     A cell is narrower than the distance of two levels, so that there is one border in it at most: two
     selections and a comparison find the nearest level exactly, however many there are.

@@ -53,7 +53,7 @@ _SMALLEST: Mapping[Role, PackedForm] = {
     "gradient": PackedForm(3, rotated=True),
 }
 
-_PACKING_WORK: Mapping[WirePreset, float] = {"exact": 0.0, "half": 0.27, "small": 1.2, "smallest": 1.0}
+_PACKING_WORK: Mapping[WirePreset, float] = {"exact": 0.0, "half": 0.35, "small": 1.0, "smallest": 1.0}
 """What each end computes for a number, where ``smallest`` takes 1.
 
 Core seconds of the local channel in ``huscf bench exchange``, those of ``exact`` taken off.

@@ -5,7 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huscf_flwr.session.packing import ROTATED_GROUP, ROUNDED_GROUP, PackedForm, pack, unpack
+from huscf_flwr.session.packing import (
+    _NORMAL_LEVELS,
+    ROTATED_GROUP,
+    ROUNDED_GROUP,
+    PackedForm,
+    _nearest,
+    _signs,
+    pack,
+    unpack,
+)
 
 ROUNDED = [PackedForm(bits) for bits in range(1, 9)]
 ALONE = PackedForm(16)
@@ -127,6 +136,32 @@ def test_the_error_of_rotated_numbers_is_that_of_the_best_levels(bits, error):
     numbers = torch.randn(64 * ROTATED_GROUP, generator=stream(2)) ** 3
     found = crossed(numbers, PackedForm(bits, rotated=True)) - numbers
     assert float(found.square().sum() / numbers.square().sum()) == pytest.approx(error, rel=0.06)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_the_nearest_level_is_found_up_to_the_border(bits):
+    positive = torch.tensor(_NORMAL_LEVELS[bits])
+    levels = torch.cat((-positive.flip(0), positive))
+    borders = (levels[1:] + levels[:-1]) / 2
+    far = torch.tensor(math.inf)
+    beside = torch.cat((borders.nextafter(far), borders, borders.nextafter(-far)))
+    numbers = torch.cat(
+        (beside, levels, 2 * torch.randn(10_000, generator=stream()), torch.tensor([far, -far]))
+    )
+    expected = (numbers[:, None] > borders).sum(1)
+    assert torch.equal(_nearest(numbers, bits).long(), expected)
+
+
+def test_a_half_of_the_signs_is_negative_and_none_hangs_on_another():
+    signs = _signs(stream(), torch.empty(200, ROTATED_GROUP))
+    assert signs.shape == (2, 200, ROTATED_GROUP)
+    assert torch.equal(signs.abs(), torch.ones_like(signs))
+    drawn = signs.flatten()
+    for offset in (1, 8, 63, 64, 65, ROTATED_GROUP, 200 * ROTATED_GROUP):
+        together = drawn[offset:] * drawn[:-offset]
+        assert abs(float(together.mean())) < 4 / math.sqrt(len(together))
+    by_bit = drawn.view(-1, 64).mean(0)
+    assert float(by_bit.abs().max()) < 4.5 / math.sqrt(len(drawn) / 64)
 
 
 @settings(max_examples=30)
