@@ -18,6 +18,7 @@ from huscf_flwr.commands.options import Force
 from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.choice import Place, place_named
+from huscf_flwr.data.formats.damage import DamagedPicturesError
 from huscf_flwr.data.formats.found import (
     FITTED,
     FirstLabelError,
@@ -115,6 +116,12 @@ def check(
             # Whoever mends that should not come back to learn of what else is odd.
             refusal = error
             found = _read(where, replace(wanted, classes=error.classes), size, fit, by_holder)
+        except DamagedPicturesError as error:
+            if len(error.faults) == 1:
+                raise
+            say(*error.faults.values())
+            count = f"{len(error.faults):,} pictures"
+            raise DataError(f"{where}: {count} cannot be read, as said above") from error
         _show_found(where, found)
         if picture is None:
             say("a picture of samples of each class: --picture FILE.png")

@@ -76,6 +76,21 @@ def test_labels_that_do_not_begin_at_0_hide_nothing_else(tmp_path):
     assert "set classes: 6" in error
 
 
+def test_check_says_of_each_damaged_picture_what_is_wrong_with_it(animals):
+    """A run, and convert, name the first few."""
+    train, test = (sorted((animals / part).rglob("*.png")) for part in ("train", "test"))
+    paths = [*train, *test][::3]
+    for path in paths:
+        path.write_bytes(b"?")
+    shown = refused(invoke("data", "check", animals))
+    assert [line for line in shown.splitlines() if ".png" in line] == [
+        f"{path}: not a picture, whatever its name says; remove or replace it" for path in paths
+    ]
+    assert f"error: {animals}: 12 pictures cannot be read, as said above" in shown
+    shown = refused(invoke("data", "convert", animals, animals.parent / "x.npz"))
+    assert f"{paths[4]}; and 7 more" in shown
+
+
 def test_check_says_what_to_do(tmp_path):
     (tmp_path / "a.csv").write_text("what?")
     assert f"{tmp_path / 'a.csv'}: its first line is 'what?'" in refused(

@@ -13,9 +13,7 @@ from huscf_flwr.data.scenarios import Scenario, load_scenario
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text("utf-8")
 SECTION = PAGE.split("### A scenario of your own\n")[1].split("\n### ")[0]
-ROWS = dict(
-    (match[1], match[2]) for match in re.finditer(r"^\| `([a-z_.]+)` \|.*?\| (.*?) \|", SECTION, re.MULTILINE)
-)
+ROWS = {row[1]: row[2] for row in re.finditer(r"^\| `([a-z_.]+)` \|.*?\| (.*?) \|", SECTION, re.MULTILINE)}
 NOTHING = {"none", "empty", "what the images say", "the one that there is", "all have their full amount"}
 """How the table says that nothing need be written, and no value stands for it."""
 

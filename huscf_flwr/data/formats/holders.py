@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from huscf_flwr.data.formats.damage import Damage
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, usual_of
 from huscf_flwr.data.formats.pictures import surveyed
 from huscf_flwr.data.formats.places import (
@@ -57,7 +58,11 @@ def read_holders(folder: Path, wanted: Wanted, *, split_test: bool = True) -> Fo
             holders have a test part and others have none.
     """
     parts, own = parts_of(folder), replace(wanted, is_part=True)
-    found = [read_parts(part, own) for part in counted(parts, len(parts), f"reading holders of {folder}")]
+    found, damage = [], Damage(folder)
+    for part in counted(parts, len(parts), f"reading holders of {folder}"):
+        with damage.gathered():
+            found.append(read_parts(part, own))
+    damage.refuse()
     with_test = [each.test is not None for each in found]
     if any(with_test) and not all(with_test):
         raise DataError(

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from huscf_flwr.data.formats.arrays import channels_first
+from huscf_flwr.data.formats.damage import Damage
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, labels_by_name
 from huscf_flwr.data.formats.huggingface_parts import Parts, Source, is_class, opened, read_errors
 from huscf_flwr.data.formats.pictures import common_shape, read_pictures, surveyed, usual_shape
@@ -96,7 +97,7 @@ def read_huggingface(source: Source, wanted: Wanted) -> Found:
 def _usual_shape(parts: Parts) -> ImageShape:
     if not parts.has_pictures:
         return ImageShape(*_arrays(parts, "train", 1).shape[1:])
-    return usual_shape(list(parts.pictures("train", surveyed(len(parts.train)))))
+    return usual_shape(parts.source, parts.pictures("train", surveyed(len(parts.train))))
 
 
 def _classes(parts: Parts, wanted: Wanted) -> _Classes:
@@ -141,13 +142,14 @@ def _images(
     if parts.has_pictures and form is None:
         every = (picture for part in labels for picture in parts.pictures(part))
         form = common_shape(parts.source, every)
-    found = {}
+    found, damage = {}, Damage(parts.source)
     for part, known in labels.items():
         if form is not None and parts.has_pictures:
-            images = read_pictures(parts.pictures(part), len(known), form, f"{parts.source}, {part}")
+            images = read_pictures(parts.pictures(part), len(known), form, f"{parts.source}, {part}", damage)
         else:
             images = torch.from_numpy(_arrays(parts, part, len(known)))
         found[part] = DescribedImages(images, torch.from_numpy(known), _columns(parts, part))
+    damage.refuse()
     return found
 
 

@@ -218,6 +218,4 @@ def _encoded(name: str, value: Mapping[str, Any] | None, source: Source) -> Enco
         if isinstance(source, Path) and not path.resolve().is_relative_to(source.resolve()):
             raise DataError(f"{name}: names a file outside of the data set: save it with its pictures in it")
         content = path.read_bytes()
-    if content is None:
-        raise DataError(f"{name}: no picture there; remove it")
-    return EncodedPicture(name, content)
+    return EncodedPicture(name, content or b"")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from huscf_flwr.data.formats.damage import Damage
 from huscf_flwr.data.formats.found import (
     PART_NAMES,
     Found,
@@ -72,7 +73,7 @@ def shape_of_image_folder(folder: Path) -> ImageShape:
     paths = [
         path for part in _parts(folder).values() for each in _subfolders(part) for path in _pictures(each)
     ]
-    return usual_shape([paths[place] for place in surveyed(len(paths))])
+    return usual_shape(folder, [paths[place] for place in surveyed(len(paths))])
 
 
 def image_folder_label_limit(folder: Path, wanted: Wanted) -> int:
@@ -92,7 +93,8 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
     the labels. With ``wanted.class_names`` they are the places of the names there.
 
     Raises:
-        DataError: naming the folder or the file, if pictures cannot be read, differ in size while no form is
+        DamagedPicturesError: if pictures cannot be read.
+        DataError: naming the folder or the file, if pictures differ in size while no form is
             wanted, or lie in folders that are no known classes.
     """
     parts = _parts(folder)
@@ -118,9 +120,13 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
     for part in filter(None, (train, test)):
         check_labels(np.array(part.labels, dtype=np.int64), wanted.label_limit, folder)
     form = wanted.image or common_shape(folder, [*train.paths, *(test.paths if test else ())])
+    damage = Damage(folder)
+    read = [None if part is None else _read(folder, part, form, damage) for part in (train, test)]
+    damage.refuse()
+    assert read[0] is not None
     return Found(
-        _read(folder, train, form),
-        None if test is None else _read(folder, test, form),
+        read[0],
+        read[1],
         _class_names(labels, wanted),
         tuple(notes),
         shape_of_image_folder(folder),
@@ -269,6 +275,6 @@ def _listed(parts: Mapping[str, Path], names: Sequence[str], labels: Mapping[str
     return _Part([path for path, _ in found], [label for _, label in found])
 
 
-def _read(folder: Path, part: _Part, form: ImageForm | ImageShape) -> LabelledImages:
-    images = read_pictures(part.paths, len(part.paths), form, folder)
+def _read(folder: Path, part: _Part, form: ImageForm | ImageShape, damage: Damage) -> LabelledImages:
+    images = read_pictures(part.paths, len(part.paths), form, folder, damage)
     return LabelledImages(images, torch.tensor(part.labels, dtype=torch.int64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from huscf_flwr.data.formats.damage import Damage
 from huscf_flwr.data.formats.found import ImageShape, VariedSizesError, named_if_damaged, usual_of
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, convert
 from huscf_flwr.data.progress import counted
@@ -34,7 +35,7 @@ _SURVEYED = 500
 
 
 class EncodedPicture(NamedTuple):
-    """What would be in a picture's file, and how an error calls it."""
+    """What would be in a picture's file, nothing if there is none, and how an error calls it."""
 
     name: str
     content: bytes
@@ -44,36 +45,44 @@ class EncodedPicture(NamedTuple):
 
 
 def read_pictures(
-    pictures: Iterable[Path | EncodedPicture], count: int, form: ImageForm | ImageShape, place: object
+    pictures: Iterable[Path | EncodedPicture],
+    count: int,
+    form: ImageForm | ImageShape,
+    place: object,
+    damage: Damage,
 ) -> Tensor:
     """Return ``count`` pictures as uint8 [N, C, H, W], each brought to the form as soon as it is read.
 
-    ``place`` is what they are in, for whoever is told how far it is. Raises ``DataError`` as ``read_picture``
-    does.
+    ``place`` is what they are in, for whoever is told how far it is. What is wrong with a picture is noted in
+    ``damage``, and the others are read all the same: the caller refuses when it has read all that it wants.
     """
     sides = (form.size, form.size) if isinstance(form, ImageForm) else (form.height, form.width)
     images = torch.empty((count, form.channels, *sides), dtype=torch.uint8)
     for number, source in enumerate(counted(pictures, count, f"reading {place}")):
-        picture = read_picture(source)[None]
-        if isinstance(form, ImageForm):
-            one = LabelledImages(picture, torch.zeros(1, dtype=torch.int64))
-            picture = convert(one, form.channels, form.size, form.fit).images
-        images.numpy()[number] = picture[0].numpy()
+        with damage.noted(source):
+            picture = read_picture(source)[None]
+            if isinstance(form, ImageForm):
+                one = LabelledImages(picture, torch.zeros(1, dtype=torch.int64))
+                picture = convert(one, form.channels, form.size, form.fit).images
+            images.numpy()[number] = picture[0].numpy()
     return images
 
 
 def common_shape(place: object, pictures: Iterable[Path | EncodedPicture]) -> ImageShape:
     """Return the shape that all pictures of a place have; in colour if any is.
 
+    Damaged ones are passed over: reading them all says which they are.
+
     Raises:
         VariedSizesError: if they differ in size.
+        DamagedPicturesError: if none can be read.
     """
     looked_at = counted(pictures, None, f"looking at the sizes of {place}")
     shapes: list[ImageShape] = []
     first_of: dict[tuple[int, int], str] = {}
-    for picture in looked_at:
-        shapes.append(shape_of_picture(picture))
-        first_of.setdefault((shapes[-1].height, shapes[-1].width), str(picture))
+    for picture, shape in _readable(looked_at, place):
+        shapes.append(shape)
+        first_of.setdefault((shape.height, shape.width), str(picture))
     if len(first_of) > 1:
         sizes = Counter((shape.height, shape.width) for shape in shapes)
         rarest = min(first_of, key=sizes.__getitem__)
@@ -85,9 +94,28 @@ def common_shape(place: object, pictures: Iterable[Path | EncodedPicture]) -> Im
     return max(shapes)
 
 
-def usual_shape(pictures: Sequence[Path | EncodedPicture]) -> ImageShape:
-    """Return the shape of pictures that may differ: colour if any is, and the medians of height and width."""
-    return usual_of([shape_of_picture(picture) for picture in pictures])
+def usual_shape(place: object, pictures: Iterable[Path | EncodedPicture]) -> ImageShape:
+    """Return the shape of pictures that may differ: colour if any is, and the medians of height and width.
+
+    Damaged ones are passed over, as ``common_shape`` does, which says what is raised.
+    """
+    return usual_of([shape for _, shape in _readable(pictures, place)])
+
+
+def _readable(
+    pictures: Iterable[Path | EncodedPicture], place: object
+) -> Iterator[tuple[Path | EncodedPicture, ImageShape]]:
+    """Yield the pictures whose headers can be read, with their shapes; refuse if there are none."""
+    damage, found = Damage(place), False
+    for picture in pictures:
+        shape = None
+        with damage.noted(picture):
+            shape = shape_of_picture(picture)
+        if shape is not None:
+            found = True
+            yield picture, shape
+    if not found:
+        damage.refuse()
 
 
 def surveyed(count: int) -> range:
@@ -134,6 +162,8 @@ def _opened(path: Path | EncodedPicture) -> Iterator[Image.Image]:
     with extra("images", f"reading {path}"):
         from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - as above
     with named_if_damaged(path, "cannot be decoded", "remove or replace it"):
+        if isinstance(path, EncodedPicture) and not path.content:
+            raise DataError(f"{path}: no picture there; remove it")
         try:
             opened = Image.open(path if isinstance(path, Path) else BytesIO(path.content))
         except UnidentifiedImageError as error:

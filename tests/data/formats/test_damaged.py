@@ -9,8 +9,11 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from huscf_flwr.data import DataError, write_idx, write_idx_folder
+from huscf_flwr.data.formats.damage import DamagedPicturesError
 from huscf_flwr.data.formats.found import Wanted
-from huscf_flwr.data.formats.places import read_place
+from huscf_flwr.data.formats.holders import read_holders
+from huscf_flwr.data.formats.places import read_place, shape_of_place
+from huscf_flwr.data.images import ImageForm
 from tests.data.formats.writing import (
     channels_last,
     huggingface,
@@ -153,7 +156,8 @@ def test_a_damaged_picture_within_a_data_set_is_named_by_its_place(left, tmp_pat
     datasets = pytest.importorskip("datasets")
     pictures("tif", 1)(tmp_path / "pictures")
     content = (tmp_path / "pictures" / "a" / "0.tif").read_bytes()[:left]
-    rows = {"image": [{"path": None, "bytes": content}] * 2, "label": [0, 1]}
+    whole = (tmp_path / "pictures" / "a" / "0.tif").read_bytes()
+    rows = {"image": [{"path": None, "bytes": each} for each in (content, whole)], "label": [0, 1]}
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
     place = write_huggingface(tmp_path / "set", train=datasets.Dataset.from_dict(rows, features=features))
     with pytest.raises(DataError, match="train image 0: "):
@@ -173,6 +177,69 @@ def test_a_tiff_whose_tags_are_damaged_is_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"0\.tif: .*remove or replace it"):
         read_place(tmp_path / "x", Wanted())
+
+
+CUT, EMPTIED, NO_PICTURE = 300, 0, None
+"""What is left of a file of some hundred bytes: its header, nothing, or other bytes."""
+
+
+def spoil(paths, left):
+    for path in paths:
+        content = path.read_bytes()
+        path.write_bytes(b"no picture" if left is None else content[:left])
+
+
+def whole_pictures(place, names="abc"):
+    return write_pictures(place, some(30, size=28), names)
+
+
+@pytest.mark.parametrize("left", [CUT, EMPTIED, NO_PICTURE])
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 30])
+@pytest.mark.parametrize("form", [None, ImageForm(1, 8)])
+def test_all_damaged_pictures_are_found_at_once_and_the_first_few_named(left, count, form, tmp_path):
+    whole_pictures(tmp_path / "train")
+    paths = sorted(whole_pictures(tmp_path / "test").rglob("*.png"))
+    spoil(paths[:count], left)
+    with pytest.raises(DamagedPicturesError) as caught:
+        read_place(tmp_path, Wanted(form))
+    assert list(caught.value.faults) == [str(path) for path in paths[:count]]
+    message = str(caught.value)
+    assert [str(path) in message for path in paths] == [place < min(count, 5) for place in range(30)]
+    assert ("cannot be read" in message) == (count > 1)
+    assert (f"{count} pictures" in message) == (count > 1)
+    assert (f"and {count - 5} more" in message) == (count > 5)
+
+
+def test_damaged_pictures_of_both_parts_and_of_all_holders_are_named_at_once(tmp_path):
+    spoiled = []
+    for holder in ("ann", "bob"):
+        for part in ("train", "test"):
+            spoiled.append(sorted(whole_pictures(tmp_path / holder / part).rglob("*.png"))[7])
+    whole_pictures(tmp_path / "cy" / "train")
+    spoil(spoiled, CUT)
+    with pytest.raises(DamagedPicturesError) as caught:
+        read_holders(tmp_path, Wanted())
+    assert sorted(caught.value.faults) == sorted(map(str, spoiled))
+
+
+def test_damaged_pictures_of_a_data_set_are_named_at_once(tmp_path):
+    """One has a header, one is no picture, and of one nothing is there."""
+    datasets = pytest.importorskip("datasets")
+    content = next(iter(sorted(whole_pictures(tmp_path / "x").rglob("*.png")))).read_bytes()
+    images = [*({"path": None, "bytes": each} for each in (content, content[:CUT], b"?")), None]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    rows = {"image": images, "label": [0, 1, 0, 1]}
+    data = datasets.Dataset.from_dict(rows, features=features)
+    place = write_huggingface(tmp_path / "set", train=data, test=data)
+    with pytest.raises(DamagedPicturesError) as caught:
+        read_place(place, Wanted())
+    named = [f"{place}, {part} image {number}" for part in ("train", "test") for number in (1, 2, 3)]
+    assert list(caught.value.faults) == named
+
+
+def test_a_few_damaged_pictures_do_not_hide_the_shape_of_the_others(tmp_path):
+    spoil(sorted(whole_pictures(tmp_path).rglob("*.png"))[:7], NO_PICTURE)
+    assert shape_of_place(tmp_path) == (1, 28, 28)
 
 
 @pytest.mark.parametrize(("place", "value"), [(8, 99), (6, 1)])
