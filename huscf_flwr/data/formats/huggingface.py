@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.arrays import channels_first
+from huscf_flwr.data.formats.arrays import channels_first, labels_of
 from huscf_flwr.data.formats.damage import Damage
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, labels_by_name
 from huscf_flwr.data.formats.huggingface_parts import Parts, Source, is_class, opened, read_errors
@@ -126,12 +126,11 @@ def _labels(parts: Parts, part: str, classes: _Classes) -> NDArray[np.int64]:
         )
     label_of = None if classes.label_of is None else {_NO_LABEL: _NO_LABEL, **classes.label_of}
     values = np.array(found if label_of is None else [label_of[each] for each in found])
-    if values.ndim != 1 or (len(values) and values.dtype.kind not in "iub"):
-        raise DataError(
-            f"{parts.source}: column {parts.label} is {values.dtype} of shape {list(values.shape)}, not one "
-            "whole number or name an image; say label_column with the domain"
-        )
-    return values.astype(np.int64)
+    return labels_of(
+        values,
+        f"{parts.source}: column {parts.label}",
+        "if others are the labels, say label_column with the domain",
+    )
 
 
 def _images(

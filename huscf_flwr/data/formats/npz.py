@@ -1,8 +1,9 @@
 """One ``.npz`` file with MedMNIST's names, read by NumPy.
 
-``train_images`` [N, H, W] or [N, H, W, C] and ``train_labels`` [N] or [N, 1], whole numbers; likewise
-``test_*``, if there is a test part. ``val_*`` joins the training images if there is a test part, and
-otherwise takes its place. Channels may come before height and width where that cannot be misunderstood.
+``train_images`` [N, H, W] or [N, H, W, C] and ``train_labels`` [N] or [N, 1], whole numbers, or one-hot
+[N, classes]; likewise ``test_*``, if there is a test part. ``val_*`` joins the training images if there is a
+test part, and otherwise takes its place. Channels may come before height and width where that cannot be
+misunderstood.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.arrays import channels_first
+from huscf_flwr.data.formats.arrays import channels_first, labels_of
 from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, named_if_damaged
 from huscf_flwr.data.images import DataError, LabelledImages, together
 from huscf_flwr.data.progress import counted
@@ -100,8 +101,18 @@ def _array(path: Path, file: NpzFile, name: str) -> NDArray[np.generic]:
         raise DataError(
             f"{path}: no array {name}; it has {found}. Name the arrays as MedMNIST does: {_NAMES}"
         )
-    array: NDArray[np.generic] = file[name]
-    return array
+    source = f"{path}, {name}"
+    with named_if_damaged(source, "damaged", "write or copy it again"):
+        try:
+            array: NDArray[np.generic] = file[name]
+        except ValueError as error:
+            if "allow_pickle" not in str(error):
+                raise
+            raise DataError(
+                f"{source} is an array of Python objects, which only a pickle holds, and a pickle may run "
+                "anything: write it as an array of numbers, such as numpy.stack(images) or labels.astype(int)"
+            ) from error
+        return array
 
 
 def _images(path: Path, file: NpzFile, part: str) -> NDArray[np.uint8]:
@@ -114,14 +125,7 @@ def _images(path: Path, file: NpzFile, part: str) -> NDArray[np.uint8]:
 def _labels(path: Path, file: NpzFile, part: str) -> NDArray[np.int64]:
     name = f"{part}_labels"
     array = _array(path, file, name)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DataError(
-            f"{path}: {name} is {array.dtype} of shape {list(array.shape)}, not one whole number an image, "
-            "[N] or [N, 1]; images with several labels cannot be used"
-        )
-    return array.astype(np.int64)
+    return labels_of(array, f"{path}, {name}", "images with several labels cannot be used")
 
 
 def _joined(path: Path, train: LabelledImages, validation: LabelledImages) -> LabelledImages:
