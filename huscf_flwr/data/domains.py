@@ -166,6 +166,8 @@ def load_domain(
     shape = found.shape or ImageShape(*train.images.shape[1:])
     _check_classes(source.name, known, test, classes)
     odd = _odd(source, root, named, found, known) if examine else []
+    # Nobody asks for names of images later, and paths of millions of files take gigabytes.
+    train, test = replace(train, origins=None), replace(test, origins=None)
     return Domain(
         source.name,
         known,

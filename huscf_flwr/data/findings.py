@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
-from collections import Counter
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,7 @@ _NARROW = 16
 _DIFFERENT = 2
 """How many times as far as one part's pixels another's may go: more is another range, not other pictures."""
 _MOST_NAMED = 12
+_MOST_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def findings(
         names: of the classes by label, perhaps none.
     """
     parts = {"training": train, "test": test} if len(test) else {"training": train}
-    copies_odd, copies_facts = _of_copies(train, test)
+    copies_odd, copies_facts = _of_copies(train, test, names)
     odd = (
         *_of_range(parts),
         *_of_constants(parts),
@@ -99,6 +101,7 @@ def _of_labels(train: LabelledImages, test: LabelledImages, classes: int, names:
         & bool(len(test)),
     }
     found = [said.format(_named(which, names)) for said, which in absent.items() if which.any()]
+    found += _of_names_alike(names)
     if len(train) > 1 and int(trained.sum()) == 1:
         found.append(
             f"all training images have the label {_named(trained, names)}: were other numbers taken for "
@@ -107,22 +110,81 @@ def _of_labels(train: LabelledImages, test: LabelledImages, classes: int, names:
     return found
 
 
-def _of_copies(train: LabelledImages, test: LabelledImages) -> tuple[list[str], list[str]]:
+def _of_names_alike(names: Sequence[str]) -> list[str]:
+    """Return what to say of classes that are mostly one, called in two ways; letters may be two classes."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if len(plain) > 1:
+            alike.setdefault(plain, []).append(name)
+    return [
+        f"classes {' and '.join(map(repr, same))} differ in capitals or spaces only: if they are one class, "
+        "give them one name"
+        for same in alike.values()
+        if len(same) > 1
+    ]
+
+
+def _of_copies(
+    train: LabelledImages, test: LabelledImages, names: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Return what is odd, and what is a fact."""
-    own, others = Counter(_digests(train)), Counter(_digests(test))
-    shared = sum(count for digest, count in others.items() if digest in own)
-    odd: list[str] = []
+    own, others = _digests(train), _digests(test)
+    first_of = _firsts(own)
+    shared = [(place, first_of[each]) for place, each in enumerate(others) if each in first_of]
+    odd = _of_labels_apart(train, test, [*own, *others], names)
     facts: list[str] = []
     if shared:
+        such = _such_as(
+            (_called(test, ours, "test"), _called(train, theirs, "training")) for ours, theirs in shared
+        )
         odd.append(
-            f"{shared:,} of {len(test):,} test images are training images too: scores on them mean little"
+            f"{len(shared):,} of {len(test):,} test images are training images too, such as {such}: scores "
+            "on them mean little"
         )
     for part, data, digests in (("training", train, own), ("test", test, others)):
-        repeated = len(data) - len(digests)
+        first = _firsts(digests)
+        repeated = [(place, first[each]) for place, each in enumerate(digests) if first[each] != place]
         if repeated:
-            told = odd if repeated > _SHARE_REPEATED * len(data) else facts
-            told.append(f"{repeated:,} of {len(data):,} {part} images are copies of others of them")
+            such = _such_as((_called(data, one, part), _called(data, other, part)) for one, other in repeated)
+            told = odd if len(repeated) > _SHARE_REPEATED * len(data) else facts
+            copies = f"{len(repeated):,} of {len(data):,} {part} images"
+            told.append(f"{copies} are copies of others of them, such as {such}")
     return odd, facts
+
+
+def _of_labels_apart(
+    train: LabelledImages, test: LabelledImages, digests: Sequence[bytes], names: Sequence[str]
+) -> list[str]:
+    """Return what to say of images that are there with several labels.
+
+    ``digests`` are those of the training images, and behind them those of the test images.
+    """
+    labels = [*train.labels.tolist(), *test.labels.tolist()]
+    first = _firsts(digests)
+    others: dict[bytes, int] = {}
+    for place, digest in enumerate(digests):
+        if labels[place] != labels[first[digest]]:
+            others.setdefault(digest, place)
+    if not others:
+        return []
+
+    def told(place: int) -> str:
+        of_test = place - len(train)
+        name = _called(train, place, "training") if of_test < 0 else _called(test, of_test, "test")
+        return f"{name} is {_name(labels[place], names)}"
+
+    such = _such_as((told(first[digest]), told(place)) for digest, place in others.items())
+    are = f"{len(others):,} images are" if len(others) > 1 else "1 image is"
+    return [f"{are} there with several labels, such as {such}: nobody can learn both; remove what is wrong"]
+
+
+def _firsts(digests: Sequence[bytes]) -> dict[bytes, int]:
+    """Return where each digest stands first."""
+    found: dict[bytes, int] = {}
+    for place, digest in enumerate(digests):
+        found.setdefault(digest, place)
+    return found
 
 
 def _of_size(train: LabelledImages, test: LabelledImages, names: Sequence[str]) -> list[str]:
@@ -152,9 +214,22 @@ def _digests(data: LabelledImages) -> list[bytes]:
     return [hashlib.blake2b(image, digest_size=16).digest() for image in images]
 
 
+def _called(data: LabelledImages, image: int, part: str) -> str:
+    return f"{part} image {image}" if data.origins is None else data.origins.name(image)
+
+
+def _such_as(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return the first of many pairs of images, so that somebody can look at them."""
+    return "; ".join(f"{one} and {other}" for one, other in itertools.islice(pairs, _MOST_SHOWN))
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    return names[label] if label < len(names) else str(label)
+
+
 def _named(which: torch.Tensor, names: Sequence[str]) -> str:
     """Return the names of classes by a truth for each label; of many, the first."""
     labels = torch.nonzero(which).flatten().tolist()
-    known = [names[label] if label < len(names) else str(label) for label in labels[:_MOST_NAMED]]
+    known = [_name(label, names) for label in labels[:_MOST_NAMED]]
     more = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
     return ", ".join(known) + more

@@ -31,6 +31,34 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
+class Origins:
+    """What each of some images is called where it was read, so that a warning can name it.
+
+    Attributes:
+        places: int64 tensor [N], each image's place there.
+        names: what is at each place, such as a file; or what an image's number stands behind, such as
+            ``test image``.
+    """
+
+    places: Tensor
+    names: Sequence[str] | str
+
+    @classmethod
+    def of(cls, count: int, names: Sequence[str] | str) -> Origins:
+        """Return the origins of images that are all there, in the order of their places."""
+        return cls(torch.arange(count), names)
+
+    def name(self, image: int) -> str:
+        """Return what an image is called."""
+        place = int(self.places[image])
+        return f"{self.names} {place}" if isinstance(self.names, str) else self.names[place]
+
+    def subset(self, indices: Tensor) -> Origins:
+        """Return the origins of the images at ``indices`` (int64 tensor [M]), in that order."""
+        return Origins(self.places[indices], self.names)
+
+
+@dataclass(frozen=True, eq=False)
 class LabelledImages:
     """Images and their labels, in the same order.
 
@@ -39,6 +67,7 @@ class LabelledImages:
         labels: int64 tensor [N].
         holders: int64 tensor [N], from 0: who has each image by its nature, such as the speaker of a
             recording; None if nothing says so.
+        origins: what each image is called where it was read; None if nobody will ask.
 
     Raises:
         DataError: if dtypes, numbers of dimensions or lengths differ from these.
@@ -47,6 +76,7 @@ class LabelledImages:
     images: Tensor
     labels: Tensor
     holders: Tensor | None = field(default=None, kw_only=True)
+    origins: Origins | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -59,6 +89,8 @@ class LabelledImages:
             raise DataError(f"{len(self.images)} images but {len(self.labels)} labels")
         if self.holders is not None and self.holders.shape != self.labels.shape:
             raise DataError(f"{len(self.images)} images but holders {list(self.holders.shape)}")
+        if self.origins is not None and self.origins.places.shape != self.labels.shape:
+            raise DataError(f"{len(self.images)} images but origins {list(self.origins.places.shape)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,14 +107,24 @@ class LabelledImages:
 
     def subset(self, indices: Tensor) -> LabelledImages:
         """Return a copy of the images and labels at ``indices`` (int64 tensor [M]), in that order."""
-        holders = None if self.holders is None else self.holders[indices]
-        return LabelledImages(self.images[indices], self.labels[indices], holders=holders)
+        return LabelledImages(self.images[indices], self.labels[indices], **self._beside(indices))
+
+    def _beside(self, indices: Tensor) -> dict[str, Any]:
+        """Return the optional fields of the images at ``indices``."""
+        return {
+            "holders": None if self.holders is None else self.holders[indices],
+            "origins": None if self.origins is None else self.origins.subset(indices),
+        }
 
 
 def together(parts: Sequence[LabelledImages]) -> LabelledImages:
     """Return images and labels of all ``parts``, one part's after the other's; not who holds them."""
+    known = [part.origins for part in parts if part.origins is not None]
+    names = [origins.name(image) for origins in known for image in range(len(origins.places))]
     return LabelledImages(
-        torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        origins=Origins.of(len(names), names) if len(known) == len(parts) else None,
     )
 
 
@@ -132,8 +174,8 @@ class DescribedImages(LabelledImages):
     def subset(self, indices: Tensor) -> DescribedImages:
         """Return a copy of images, labels and columns at ``indices`` (int64 tensor [M]), in that order."""
         described = {name: values[indices.numpy()] for name, values in self.described.items()}
-        holders = None if self.holders is None else self.holders[indices]
-        return DescribedImages(self.images[indices], self.labels[indices], described, holders=holders)
+        beside = self._beside(indices)
+        return DescribedImages(self.images[indices], self.labels[indices], described, **beside)
 
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -6,7 +6,11 @@ import torch
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.data import findings as findings_module
 from huscf_flwr.data.findings import FEW_A_CLASS, FEW_TO_TEST, Findings, findings
-from tests.data.formats.writing import some
+from huscf_flwr.data.formats.found import Wanted
+from huscf_flwr.data.formats.holders import read_holders
+from huscf_flwr.data.formats.places import read_place
+from huscf_flwr.data.images import ImageForm
+from tests.data.formats.writing import some, write_npz, write_pictures
 
 CLASSES = 3
 TRAIN = some(CLASSES * FEW_A_CLASS)
@@ -74,9 +78,11 @@ def test_a_few_copies_are_a_fact_and_many_are_odd(part):
     data = TRAIN if part == "training" else TEST
     for count in (1, 2):
         images = data.images.clone()
-        images[1 : count + 1] = images[0]
+        places = [CLASSES, 2 * CLASSES][:count]
+        images[places] = data.images[0]
         parts = (changed(data, images), TEST) if part == "training" else (TRAIN, changed(data, images))
-        said = (f"{count} of {len(data)} {part} images are copies of others of them",)
+        such = "; ".join(f"{part} image {place} and {part} image 0" for place in places)
+        said = (f"{count} of {len(data)} {part} images are copies of others of them, such as {such}",)
         found = findings(*parts, CLASSES)
         assert (found.odd, found.facts) == (((), said) if count == 1 else (said, ()))
 
@@ -101,8 +107,81 @@ def test_of_many_classes_the_first_are_named():
 
 
 def test_test_images_that_are_trained_on():
-    test = changed(TEST, torch.cat([TRAIN.images[:2], TEST.images[2:]]))
-    assert odd(TRAIN, test) == ["2 of 102 test images are training images too: scores on them mean little"]
+    test = changed(TEST, torch.cat([TRAIN.images[[3, 7]], TEST.images[2:]]))
+    assert odd(TRAIN, test) == [
+        "2 of 102 test images are training images too, such as test image 0 and training image 3; "
+        "test image 1 and training image 7: scores on them mean little"
+    ]
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_of_many_that_are_there_twice_a_few_are_named(count):
+    test = changed(TEST, torch.cat([TRAIN.images[:count], TEST.images[count:]]))
+    (said,) = odd(TRAIN, test)
+    assert said.startswith(f"{count} of 102")
+    assert [f"test image {place} and" in said for place in range(count)] == [True] * 3 + [False] * (count - 3)
+
+
+@pytest.mark.parametrize(("one", "other"), [("training", "training"), ("training", "test"), ("test", "test")])
+def test_an_image_in_several_classes_is_named_with_them(one, other):
+    """However few there are, and wherever: the first image of each part is an ant, the second a bee."""
+    parts = {"training": TRAIN.images.clone(), "test": TEST.images.clone()}
+    parts[other][1] = parts[one][0]
+    train, test = changed(TRAIN, parts["training"]), changed(TEST, parts["test"])
+    said = odd(train, test, names=("ant", "bee", "cow"))[0]
+    assert said == (
+        f"1 image is there with several labels, such as {one} image 0 is ant and {other} image 1 is bee: "
+        "nobody can learn both; remove what is wrong"
+    )
+
+
+def test_an_image_that_is_there_twice_with_one_label_is_not_in_several_classes():
+    images = TRAIN.images.clone()
+    images[CLASSES] = images[0]
+    assert not any("several labels" in said for said in odd(changed(TRAIN, images)))
+
+
+@pytest.mark.parametrize("splits", [True, False])
+@pytest.mark.parametrize("form", [None, ImageForm(3, 4)])
+def test_files_are_named_by_their_paths_and_images_of_arrays_by_their_places_there(splits, form, tmp_path):
+    """Also after a share was split off to test with, and in another size."""
+    data = some(60, size=28)
+    data.images[[30, 36]] = data.images[[3, 6]]
+    found = [
+        read_place(place, Wanted(form), split_test=splits)
+        for place in (write_pictures(tmp_path / "x", data), write_npz(tmp_path / "a.npz", train=data))
+    ]
+    by_path, by_place = (
+        " ".join(findings(each.train, each.test or each.train.none, CLASSES).odd) for each in found
+    )
+    for place in (3, 6, 30, 36):
+        assert f"{tmp_path / 'x' / 'a'}/{place:03}.png" in by_path
+        assert f"training image {place}" in by_place
+
+
+def test_images_of_holders_are_named_with_their_holder(tmp_path):
+    ann, bob = some(60), some(60, seed=1)
+    bob.images[33] = ann.images[6]
+    for name, data in (("ann", ann), ("bob", bob)):
+        write_npz(tmp_path / f"{name}.npz", train=data)
+    found = read_holders(tmp_path, Wanted(), split_test=False)
+    said = " ".join(findings(found.train, found.train.none, CLASSES).facts)
+    assert f"{tmp_path / 'bob.npz'}, training image 33 and {tmp_path / 'ann.npz'}, training image 6" in said
+
+
+@pytest.mark.parametrize(
+    "names", [("Cat", "cat", "dog"), ("dog", "big cat", "big  cat"), ("CAT", "dog", "cat"), ("x ", "x", "X")]
+)
+def test_names_of_classes_that_differ_in_capitals_or_spaces_only(names):
+    said = odd(TRAIN, names=names)
+    alike = [name for name in names if name != "dog"]
+    if max(map(len, alike)) < 3:
+        assert said == []
+    else:
+        both = f"classes {alike[0]!r} and {alike[1]!r}"
+        assert said == [
+            f"{both} differ in capitals or spaces only: if they are one class, give them one name"
+        ]
 
 
 def test_all_that_is_odd_of_a_useless_set_is_said_at_once():

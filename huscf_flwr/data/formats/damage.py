@@ -45,16 +45,16 @@ class Damage:
             self._faults |= error.faults
 
     def refuse(self) -> None:
-        """Raise ``DamagedPicturesError`` if anything was wrong, with the first few and how many."""
+        """Raise ``DamagedPicturesError`` if anything was wrong: how many, and the first few."""
         if not self._faults:
             return
         names, faults = list(self._faults), list(self._faults.values())
         if len(names) == 1:
             raise DamagedPicturesError(faults[0], self._faults)
         more = len(names) - _MOST_NAMED
-        named = "; ".join(names[:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+        others = "; ".join(names[1:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
         raise DamagedPicturesError(
-            f"{self._place}: {len(names):,} pictures cannot be read; remove or replace them (huscf data "
-            f"check says what is wrong with each): {named}",
+            f"{self._place}: {len(names):,} pictures cannot be read (huscf data check says what is wrong with "
+            f"each): {faults[0]}. The others: {others}",
             self._faults,
         )

@@ -26,7 +26,7 @@ from huscf_flwr.data.formats.found import (
     labels_by_name,
 )
 from huscf_flwr.data.formats.pictures import SUFFIXES, common_shape, read_pictures, surveyed, usual_shape
-from huscf_flwr.data.images import DataError, ImageForm, LabelledImages
+from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, Origins
 from huscf_flwr.data.progress import counted
 from huscf_flwr.extras import extra
 
@@ -277,4 +277,5 @@ def _listed(parts: Mapping[str, Path], names: Sequence[str], labels: Mapping[str
 
 def _read(folder: Path, part: _Part, form: ImageForm | ImageShape, damage: Damage) -> LabelledImages:
     images = read_pictures(part.paths, len(part.paths), form, folder, damage)
-    return LabelledImages(images, torch.tensor(part.labels, dtype=torch.int64))
+    labels = torch.tensor(part.labels, dtype=torch.int64)
+    return LabelledImages(images, labels, origins=Origins.of(len(labels), list(map(str, part.paths))))

@@ -102,7 +102,7 @@ def _array(path: Path, file: NpzFile, name: str) -> NDArray[np.generic]:
             f"{path}: no array {name}; it has {found}. Name the arrays as MedMNIST does: {_NAMES}"
         )
     source = f"{path}, {name}"
-    with named_if_damaged(source, "damaged", "write or copy it again"):
+    with named_if_damaged(path, f"damaged in {name}", "write or copy it again"):
         try:
             array: NDArray[np.generic] = file[name]
         except ValueError as error:

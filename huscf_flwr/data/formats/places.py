@@ -9,7 +9,7 @@ from torch import Tensor
 
 from huscf_flwr.data.formats.choice import Format, Place, format_of
 from huscf_flwr.data.formats.found import FirstLabelError, Found, ImageShape, Wanted
-from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.data.images import DataError, LabelledImages, Origins
 from huscf_flwr.data.shares import stratified_shares
 
 _TEST_PART = 5
@@ -62,6 +62,9 @@ def read_parts(place: Place, wanted: Wanted) -> Found:
         )
     test = None if found.test is None else _counted_from_zero(place, found.test, wanted)
     train = _counted_from_zero(place, found.train, wanted)
+    above = f"{place}, " if wanted.is_part else ""
+    train = _called(train, f"{above}training image")
+    test = None if test is None else _called(test, f"{above}test image")
     return replace(found, train=train, test=test, notes=(*form.notes, *found.notes))
 
 
@@ -123,6 +126,11 @@ def _counted_from_zero(place: Place, data: LabelledImages, wanted: Wanted) -> La
             "correct the setting"
         )
     return replace(data, labels=data.labels - wanted.first_label)
+
+
+def _called(data: LabelledImages, what: str) -> LabelledImages:
+    """Return images that have a name each: their number behind ``what``, where they are no files."""
+    return data if data.origins is not None else replace(data, origins=Origins.of(len(data), what))
 
 
 def check_first(place: Place, found: Found, wanted: Wanted) -> None:
