@@ -103,11 +103,31 @@ def find_conf(kind: str, name_or_path: str | Path) -> Path:
         if candidate.is_file():
             return candidate
     known = known_confs(kind)
+    if _is_path(str(name_or_path)):
+        what = f"{name_or_path}: {'a folder, not a file' if path.is_dir() else 'no such file'}"
+        what += _file_near(path) or did_you_mean(path.stem, known)
+    else:
+        what = f"conf/{kind}: '{name_or_path}' is neither a file nor a known name"
+        what += did_you_mean(str(name_or_path), known)
     raise ConfError(
-        f"conf/{kind}: '{name_or_path}' is neither a file nor a known name"
-        f"{did_you_mean(str(name_or_path), known)}. Known: {', '.join(known) or 'none'}. "
-        f"Give one of these names or the path of a YAML file."
+        f"{what}. Known: {', '.join(known) or 'none'}. Give one of these names or the path of a YAML file."
     )
+
+
+def _is_path(name: str) -> bool:
+    """Return whether somebody means a file by it, and not what is called so."""
+    return "/" in name or name.startswith("~") or name.casefold().endswith((_SUFFIX, ".yml"))
+
+
+def _file_near(path: Path) -> str:
+    """Return a question like ``did_you_mean``'s for the YAML file beside a path that is named like it."""
+    try:
+        files = sorted(each for each in path.parent.iterdir() if each.suffix in (_SUFFIX, ".yml"))
+    except OSError:
+        return ""
+    # What all of them end with makes none of them more alike.
+    near = next((each for each in files if did_you_mean(path.stem, [each.stem], cutoff=0.7)), None)
+    return "" if near is None else f" (did you mean '{near.name}'?)"
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:

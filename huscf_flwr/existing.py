@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from huscf_flwr.naming import first_few
+
 _MOST_NAMED = 3
 
 
@@ -25,8 +27,7 @@ def refuse_existing(places: Iterable[Path | None], *, unless: bool = False) -> N
         if place is None or not is_taken(place):
             continue
         held = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-        more = ", ..." if len(held) > _MOST_NAMED else ""
-        content = f", with {', '.join(held[:_MOST_NAMED])}{more} in it" if held else ""
+        content = f", with {first_few(held, _MOST_NAMED)} in it" if held else ""
         raise FileExistsError(
             f"{place} is there already{content}: choose another place, or replace it with --force"
         )

@@ -70,6 +70,30 @@ def test_without_a_similar_name_there_is_no_suggestion():
     assert did_you_mean("zzzz", ["small", "large"]) == ""
 
 
+@pytest.mark.parametrize("name", ["{}/demmo.yaml", "{}/my-rum.yaml", "{}/none/my-run.yaml", "{}/x.yml"])
+def test_a_path_that_is_no_file_is_called_so_and_names_near_it_are_suggested(name, tmp_path):
+    (tmp_path / "my-run.yaml").touch()
+    (tmp_path / "my-run.txt").touch()
+    path = name.format(tmp_path)
+    with pytest.raises(ConfError) as caught:
+        find_conf("runs", path)
+    near = {"demmo": " (did you mean 'demo'?)", "my-rum": " (did you mean 'my-run.yaml'?)"}
+    hint = near.get(Path(path).stem, "") if "none" not in path else ""
+    assert str(caught.value).startswith(f"{path}: no such file{hint}. Known: ")
+
+
+def test_a_folder_where_a_file_should_be_is_called_so(tmp_path):
+    with pytest.raises(ConfError, match=rf"{tmp_path}: a folder, not a file"):
+        find_conf("runs", tmp_path)
+
+
+def test_a_name_with_the_end_of_a_file_is_one_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-run.yaml").touch()
+    with pytest.raises(ConfError, match=r"^my-rum\.yaml: no such file \(did you mean 'my-run\.yaml'\?\)"):
+        find_conf("runs", "my-rum.yaml")
+
+
 def test_capitals_do_not_hide_a_name():
     assert did_you_mean("MNIST", ["mnist", "kmnist"]) == " (did you mean 'mnist'?)"
     assert did_you_mean("mnist", ["MNIST"]) == " (did you mean 'MNIST'?)"

@@ -252,7 +252,9 @@ def _form(place: Place, found: Found) -> str:
     if found.train.holders is None:
         return format_of_place(place)
     counts = found.train.holders.bincount()
-    return f"{len(counts):,} holders with {int(counts.min()):,} to {int(counts.max()):,} training images"
+    least, most = int(counts.min()), int(counts.max())
+    each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return f"{len(counts):,} holder{'s' if len(counts) > 1 else ''} with {each} training images"
 
 
 def _classes(data: LabelledImages) -> int:

@@ -9,9 +9,11 @@ import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Overrides, RunName, read_run_config
+from huscf_flwr.data import networks_told
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.flower.app import app_folder
 from huscf_flwr.flower.launch import run_with_flower
+from huscf_flwr.models import AUTO
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
@@ -44,7 +46,10 @@ def run_command(
         with progress_told(Paced(display.note)):
             # Flower's processes read images and checkpoint again: what is wrong is told before they start.
             trains_here = engine is Engine.LOCAL
-            checked = check_run(read_run_config(config, settings), hosts, trains_here=trains_here)
+            asked = read_run_config(config, settings)
+            checked = check_run(asked, hosts, trains_here=trains_here)
+        if asked.model.spec == AUTO:
+            display.note(networks_told(checked.config))
         folder = checked.config.folder
         app = app_folder() if engine is Engine.FLOWER else None
         kept.watch(folder)

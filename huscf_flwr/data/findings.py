@@ -13,6 +13,7 @@ import torch
 
 from huscf_flwr.data.images import LabelledImages
 from huscf_flwr.data.progress import counted
+from huscf_flwr.naming import first_few
 
 FEW_A_CLASS = 50
 """Conditional GANs have been measured down to so many a class, a tenth of CIFAR-100, and were poor there.
@@ -230,6 +231,4 @@ def _name(label: int, names: Sequence[str]) -> str:
 def _named(which: torch.Tensor, names: Sequence[str]) -> str:
     """Return the names of classes by a truth for each label; of many, the first."""
     labels = torch.nonzero(which).flatten().tolist()
-    known = [_name(label, names) for label in labels[:_MOST_NAMED]]
-    more = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
-    return ", ".join(known) + more
+    return first_few([_name(label, names) for label in labels], _MOST_NAMED)

@@ -54,6 +54,17 @@ def following_data(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": config.model.model_copy(update=model)})
 
 
+def networks_told(config: RunConfig) -> str:
+    """Return in a line which networks ``auto`` has become in a configuration that follows the data."""
+    spec = model_spec_of(config)
+    image = spec.image
+    colour = "grey" if image.channels == 1 else "colour"
+    return (
+        f"model.spec is auto, which takes {config.model.spec} for these images: {image.size} x {image.size} "
+        f"pixels, {colour}, {spec.classes} classes"
+    )
+
+
 def _with_their_classes(config: RunConfig) -> RunConfig:
     """Return the configuration for the images' number of classes, if nothing says another.
 

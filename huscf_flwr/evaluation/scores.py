@@ -154,14 +154,15 @@ def adjusted_rand_index(clusters: Sequence[int], domains: Sequence[str | None]) 
         domains: the domain of each client, in the same order; `None` where it is unknown.
 
     Returns:
-        The index, or `None` if there are no clients or the domain of any of them is not known.
+        The index, or `None` if there are no clients, the domain of any of them is not known, or all have the
+        same: of one domain every clustering into one cluster would be perfect, and any other chance.
 
     Raises:
         ValueError: if the lengths differ.
     """
     if len(clusters) != len(domains):
         raise ValueError(f"{len(clusters)} clients have a cluster but {len(domains)} a domain")
-    if not domains or any(domain is None for domain in domains):
+    if any(domain is None for domain in domains) or len(set(domains)) < 2:
         return None
     with extra("server", "comparing clusters with domains"):
         from sklearn import metrics  # noqa: PLC0415 - a ClientApp starts without it

@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import following_data
+from huscf_flwr.data import following_data, networks_told
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.judging import Judging
 from huscf_flwr.flower.assembly import (
@@ -110,6 +110,8 @@ class MethodStrategy(Strategy):
         said = as_begun(self.config, begun.state.settings if begun else None)
         # Families that are named have the classes of the images only if no SuperNode owns some.
         config = self.config = following_data(said) if said.model.spec == AUTO else said
+        if config is not said:
+            self._tell(networks_told(config))
         checkpoint = check_settings(config, self.method, begun)
         if is_lock_step(self.method):
             self._server = listen(config)

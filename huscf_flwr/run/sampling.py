@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from huscf_flwr.atomic_file import appearing
+from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import denormalise
 from huscf_flwr.data.class_folders import class_folders
@@ -61,14 +62,21 @@ def draw_labelled_images(
 
 
 def _number_of(label: int | str, names: Sequence[str], classes: int) -> int:
-    """Return the number of a class that is given by number or name; a name goes before a number."""
+    """Return the number of a class that is given by number or name; a name goes before a number.
+
+    Capitals do not matter, unless names differ in them only.
+    """
     if label in names:
         return names.index(str(label))
     text = str(label)
+    alike = [place for place, name in enumerate(names) if name.casefold() == text.casefold()]
+    if len(alike) == 1:
+        return alike[0]
     if text.isdecimal() and int(text) < classes:
         return int(text)
     known = f", which are {', '.join(names)}" if names else ""
-    raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}{known}")
+    near = did_you_mean(text, names)
+    raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}{known}{near}")
 
 
 def sampler_for(config: RunConfig, domain: str, client: int) -> Sampler | None:

@@ -1,5 +1,7 @@
 """`huscf data`: what it shows of people's own images, and what it writes."""
 
+import gzip
+
 import pytest
 import torch
 from PIL import Image
@@ -88,7 +90,36 @@ def test_check_says_of_each_damaged_picture_what_is_wrong_with_it(animals):
     ]
     assert f"error: {animals}: 12 pictures cannot be read, as said above" in shown
     shown = refused(invoke("data", "convert", animals, animals.parent / "x.npz"))
-    assert f"{paths[4]}; and 7 more" in shown
+    assert f"{paths[4]} and 7 more" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "nothing in it; write or copy it again"),
+        ("\n \n", "nothing in it; write or copy it again"),
+        ("\nlabel,pixel0\n", "its first line is empty; remove it"),
+        ("what?", "its first line is 'what?', not"),
+        ("x" * 100, f"its first line is '{'x' * 60}...', not"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_that_begins_with_something_else_is_told_apart_from_an_empty_one(
+    content, said, packed, tmp_path
+):
+    path = tmp_path / ("a.csv.gz" if packed else "a.csv")
+    path.write_bytes(gzip.compress(content.encode()) if packed else content.encode())
+    assert f"{path}: {said}" in refused(invoke("data", "check", path))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [((15, 15), "2 holders with 12 training"), ((15, 30), "2 holders with 12 to 24 training")],
+)
+def test_numbers_of_holders_images_are_a_range_only_if_they_differ(sizes, said, tmp_path):
+    for place, size in enumerate(sizes):
+        write_npz(tmp_path / f"{place}.npz", train=some(size))
+    assert said in succeeded(invoke("data", "check", tmp_path, "--by-holder"))
 
 
 def test_check_says_what_to_do(tmp_path):
@@ -305,6 +336,4 @@ def test_columns_are_said_of_holders_too(tmp_path):
             str(tmp_path / "v" / name)
         )
     chosen = ("--by-holder", "--label-column", "fine")
-    assert "2 holders with 12 to 12 training images" in succeeded(
-        invoke("data", "check", tmp_path / "v", *chosen)
-    )
+    assert "2 holders with 12 training images" in succeeded(invoke("data", "check", tmp_path / "v", *chosen))

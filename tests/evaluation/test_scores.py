@@ -151,6 +151,12 @@ def test_adjusted_rand_index_is_unknown_without_all_domains(clusters, domains):
     assert adjusted_rand_index(clusters, domains) is None
 
 
+@pytest.mark.parametrize("clusters", [[0, 0, 0], [0, 1, 1], [0, 1, 2]])
+def test_adjusted_rand_index_of_one_domain_says_nothing(clusters):
+    """One cluster would be perfect, and two no better than chance, whatever was found."""
+    assert adjusted_rand_index(clusters, ["digits"] * 3) is None
+
+
 def test_adjusted_rand_index_refuses_different_lengths():
     with pytest.raises(ValueError, match="2 clients have a cluster but 1 a domain"):
         adjusted_rand_index([0, 1], ["digits"])

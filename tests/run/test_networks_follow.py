@@ -3,12 +3,14 @@
 import pytest
 import yaml
 
+from huscf_flwr.config import dump_config
 from huscf_flwr.data import following_data
 from huscf_flwr.models import load_model_spec, model_spec_of
 from huscf_flwr.run import check, run_folder
 from huscf_flwr.run.check import as_begun, check_run
 from huscf_flwr.run.checkpoint import settings_of
 from huscf_flwr.run.local import train_locally
+from tests.commands.invoking import invoke, succeeded
 from tests.data.formats.writing import some, write_npz, write_pictures
 from tests.quick import mostly_slow
 from tests.run.builders import UNJUDGED, SilentDisplay, small_run
@@ -28,6 +30,32 @@ def test_a_run_has_networks_and_judges_of_its_images_form(tmp_path, channels):
     written = yaml.safe_load((config.folder / "config.yaml").read_text())["model"]
     assert written == {"spec": "images-64", "classes": 7, "channels": channels, "width": 0.03}
     assert len([note for note in display.notes if "wild: no test part" in note]) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "spec", "said"),
+    [
+        (28, 1, "auto", "takes authors-28 for these images: 28 x 28 pixels, grey, 7 classes"),
+        (40, 3, "auto", "takes colour-32 for these images: 32 x 32 pixels, colour, 7 classes"),
+        (64, 1, "auto", "takes images-64 for these images: 64 x 64 pixels, grey, 7 classes"),
+        (28, 1, "authors-28", None),
+    ],
+)
+@pytest.mark.parametrize("engine", ["local", "flower"])
+def test_huscf_run_says_once_which_networks_auto_took(
+    engine, size, channels, spec, said, tmp_path, monkeypatch
+):
+    """Before it trains, on both engines."""
+    write_npz(tmp_path / "own.npz", train=some(35, classes=7, size=size, channels=channels))
+    config = own_run(tmp_path, rounds=1, **{"model.spec": spec})
+    (tmp_path / "run.yaml").write_text(dump_config(config))
+    begun = []
+    monkeypatch.setattr("huscf_flwr.commands.run.train_locally", lambda *_, **__: begun.append(engine))
+    monkeypatch.setattr("huscf_flwr.commands.run.run_with_flower", lambda *_, **__: begun.append(engine))
+    shown = succeeded(invoke("run", tmp_path / "run.yaml", "--engine", engine))
+    assert begun == [engine]
+    told = [line for line in shown.splitlines() if "model.spec" in line]
+    assert told == ([f"model.spec is auto, which {said}"] if said else [])
 
 
 def own_run(tmp_path, **settings):

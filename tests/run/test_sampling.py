@@ -8,7 +8,7 @@ from huscf_flwr.conf_files import ConfError
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_summary
-from huscf_flwr.run.sampling import draw_labelled_images
+from huscf_flwr.run.sampling import _number_of, draw_labelled_images
 from tests.data.formats.writing import some, write_pictures
 from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
@@ -165,6 +165,30 @@ def test_what_the_run_does_not_have_is_named(run_folder, tmp_path, changes, mess
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("label", "number"),
+    [
+        ("Cat", 0),
+        ("cat", 1),
+        ("DOG", 2),
+        ("dog", 2),
+        ("Straße", 3),
+        ("STRASSE", 3),
+        ("4", 4),
+        (2, 2),
+        ("2", 2),
+    ],
+)
+def test_capitals_of_a_class_do_not_matter_unless_names_differ_in_them_only(label, number):
+    assert _number_of(label, ("Cat", "cat", "Dog", "straße"), 5) == number
+
+
+@pytest.mark.parametrize(("label", "near"), [("CAT", "cat|Cat"), ("dogs", "Dog")])
+def test_of_an_unknown_class_the_nearest_is_suggested(label, near):
+    with pytest.raises(ValueError, match=rf"which are Cat, cat, Dog \(did you mean '({near})'\?\)"):
+        _number_of(label, ("Cat", "cat", "Dog"), 3)
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(ConfError, match=r"config\.yaml' is neither a file"):
+    with pytest.raises(ConfError, match=r"config\.yaml: no such file"):
         draw_labelled_images(tmp_path, label=0, count=1, product="cluster-0", output=tmp_path / "out")

@@ -35,6 +35,7 @@ from huscf_flwr.data.formats.pixel_tables import (
 )
 from huscf_flwr.data.idx import IdxFiles, idx_files, idx_label_limit, read_idx_folder, shape_of_idx
 from huscf_flwr.data.images import DataError
+from huscf_flwr.naming import first_few
 
 FORMATS = (
     "folders of pictures, one a class, with or without train and test above",
@@ -44,8 +45,6 @@ FORMATS = (
     "a data set of Hugging Face, as save_to_disk writes it, or .parquet or .arrow files",
 )
 """What can be read, in words."""
-
-_MOST_NAMED = 5
 
 Place = Path | HubSet
 """A folder or file, or a data set on Hugging Face's hub."""
@@ -115,8 +114,7 @@ def _format_of_folder(place: Path) -> Format:
     others = [name for each in there if each is not chosen for name in each.files]
     if not others:
         return chosen
-    named = ", ".join([*others[:_MOST_NAMED], *(["..."] if len(others) > _MOST_NAMED else [])])
-    note = f"{place}: read as {chosen.name}; not looked at: {named}"
+    note = f"{place}: read as {chosen.name}; not looked at: {first_few(others)}"
     return replace(chosen, notes=(*chosen.notes, note))
 
 
@@ -149,7 +147,7 @@ def _npz_in(place: Path) -> Format | None:
         unread = tuple(f"{path} is not looked at" for path in archives if path not in meant)
         return replace(_of_npz(meant[0]), files=names, is_certain=has_training_part(meant[0]), notes=unread)
     refusal = (
-        f"{place}: {len(archives)} .npz files; give one of them ({', '.join(names[:5])}), or set data.root "
+        f"{place}: {len(archives)} .npz files; give one of them ({first_few(names)}), or set data.root "
         "to the folder and name each as a domain, or say by_holder: true with the domain if each is what one "
         "holder has"
     )

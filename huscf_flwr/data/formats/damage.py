@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from huscf_flwr.data.images import DataError
+from huscf_flwr.naming import first_few
 
 _MOST_NAMED = 5
 
@@ -51,10 +52,9 @@ class Damage:
         names, faults = list(self._faults), list(self._faults.values())
         if len(names) == 1:
             raise DamagedPicturesError(faults[0], self._faults)
-        more = len(names) - _MOST_NAMED
-        others = "; ".join(names[1:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+        others = first_few(names[1:], _MOST_NAMED - 1, "; ")
         raise DamagedPicturesError(
-            f"{self._place}: {len(names):,} pictures cannot be read (huscf data check says what is wrong with "
-            f"each): {faults[0]}. The others: {others}",
+            f"{self._place}: {len(names):,} pictures cannot be read (huscf data check says what is wrong "
+            f"with each): {faults[0]}. The others: {others}",
             self._faults,
         )

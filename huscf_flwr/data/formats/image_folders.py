@@ -29,6 +29,7 @@ from huscf_flwr.data.formats.pictures import SUFFIXES, common_shape, read_pictur
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, Origins
 from huscf_flwr.data.progress import counted
 from huscf_flwr.extras import extra
+from huscf_flwr.naming import first_few
 
 _USES: Mapping[str, str] = {"train": "training", "validation": "validation", "test": "testing"}
 
@@ -237,7 +238,7 @@ def _is_picture(path: Path) -> bool:
 def _check_depth(folder: Path, parts: Mapping[str, Path]) -> None:
     """Raise ``DataError`` if folders of folders hold the pictures: the outer ones are no classes."""
     if _too_deep(parts):
-        classes = ", ".join(each.name for each in _class_folders(parts)[:5])
+        classes = first_few([each.name for each in _class_folders(parts)])
         raise DataError(
             f"{folder}: its folders {classes} hold folders of pictures, "
             "and no pictures. If each is a domain, set data.root to this folder and name them as domains; "

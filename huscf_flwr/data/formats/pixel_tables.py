@@ -35,6 +35,7 @@ from huscf_flwr.data.progress import counted
 SUFFIXES = (".csv", ".csv.gz")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _FEW_CLASSES = 64
+_LONGEST_SHOWN = 60
 _LONGEST = 20
 """Python refuses to read numbers of thousands of digits."""
 
@@ -131,11 +132,14 @@ def _train_and_test(place: Path) -> tuple[Path, Path | None, list[Path]]:
 def _columns(path: Path) -> _Columns:
     with _named_if_damaged(path):
         first = next(_lines_of(path), "").strip()
+        is_empty = not first and not any(map(str.strip, _lines_of(path)))
     names = [name.strip().strip('"').casefold() for name in first.split(",")]
-    if not first or len(names) < 2:
-        raise DataError(
-            f"{path}: its first line is '{first[:60]}', not a label and pixels with commas between"
-        )
+    if not first:
+        fault = "nothing in it; write or copy it again" if is_empty else "its first line is empty; remove it"
+        raise DataError(f"{path}: {fault}")
+    if len(names) < 2:
+        shown = first if len(first) <= _LONGEST_SHOWN else f"{first[:_LONGEST_SHOWN]}..."
+        raise DataError(f"{path}: its first line is '{shown}', not a label and pixels with commas between")
     if all(name.lstrip("-").isdecimal() for name in names):
         return _Columns(len(names), 0, has_header=False)
     label = next((names.index(name) for name in LABEL_NAMES if name in names), None)

@@ -1,0 +1,61 @@
+"""A list that is cut says so, and no message has one that does not."""
+
+import ast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huscf_flwr.naming import first_few
+from tests.test_house import PACKAGES, ROOT, python_files
+
+BETWEEN_NAMES = {", ", "; ", " and ", " or "}
+
+
+@given(st.integers(0, 3000), st.integers(1, 20))
+def test_all_are_named_or_counted(count, most):
+    names = [f"n{place}" for place in range(count)]
+    shown, _, more = first_few(names, most).partition(" and ")
+    assert (shown.split(", ") if shown else []) == names[:most]
+    assert more == ("" if count <= most else f"{count - most:,} more")
+
+
+def cut_lists(source):
+    """Lines that join the beginning of a list as names are joined."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "join"
+        and getattr(node.func.value, "value", None) in BETWEEN_NAMES
+        and any(
+            isinstance(each, ast.Slice) and each.lower is None and each.upper is not None
+            for argument in node.args
+            for each in ast.walk(argument)
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "', '.join(names[:5])",
+        "', '.join([*names[:MOST], *rest])",
+        "f\"{'; '.join(str(each) for each in names[:5])}\"",
+        "', '.join(each.name for each in folders(parts)[:5])",
+    ],
+)
+def test_cut_lists_are_found(source):
+    assert cut_lists(source) == [1]
+
+
+@pytest.mark.parametrize("source", ["', '.join(names)", "', '.join(names[1:])", "''.join(names[:5])"])
+def test_whole_lists_are_none(source):
+    assert cut_lists(source) == []
+
+
+@pytest.mark.parametrize("path", python_files(*PACKAGES), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_list_of_names_is_cut_without_saying_so(path):
+    """`first_few` says how many more there are."""
+    assert path.name == "naming.py" or cut_lists(path.read_text("utf-8")) == []
