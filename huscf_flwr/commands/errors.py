@@ -11,7 +11,7 @@ from subprocess import SubprocessError
 import typer
 
 from huscf_flwr.run.checkpoint import last_round
-from huscf_flwr.run.interruption import InterruptedRunError, command_to_resume
+from huscf_flwr.run.interruption import InsistedError, InterruptedRunError, command_to_resume
 
 
 class Kept:
@@ -38,9 +38,9 @@ class Kept:
 def errors_as_messages(command: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Kept]:
     """Show errors that a user can act on as a message, without a traceback, and exit with code 2.
 
-    A run that was stopped exits as shells report a process that a signal ended. How to go on with it, or with
-    one that has failed and whose folder is watched, by the same ``command``, a configuration and ``options``
-    is a line of its own.
+    A run that was stopped, at once or not, exits as shells report a process that a signal ended. How to go on
+    with it, or with one that has failed and whose folder is watched, by the same ``command``, a configuration
+    and ``options`` is a line of its own.
     """
     kept = Kept()
     try:
@@ -53,6 +53,11 @@ def errors_as_messages(command: Sequence[str] = (), options: Sequence[str] = ())
         if command and stopped.resumable is not None:
             _say_how_to_go_on(stopped.resumable, command, options)
         raise typer.Exit(stopped.exit_code) from stopped
+    except InsistedError as insisted:
+        typer.echo(str(insisted), err=True)
+        if command and kept.folder is not None:
+            _say_how_to_go_on(kept.folder, command, options)
+        raise typer.Exit(insisted.exit_code) from insisted
     except (ValueError, RuntimeError, OSError, ArithmeticError, SubprocessError) as error:
         typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
         typer.echo(str(error) or type(error).__name__, err=True)

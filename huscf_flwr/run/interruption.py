@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from huscf_flwr.conf_files import read_yaml
+from huscf_flwr.data.progress import Listener, progress_told
 from huscf_flwr.run.checkpoint import last_round
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -47,6 +48,15 @@ def command_to_resume(folder: Path, command: Sequence[str], options: Sequence[st
     return shlex.join([*command, str(config), "--set", f"resume={folder}", *latest, *options])
 
 
+class InsistedError(KeyboardInterrupt):
+    """Somebody asked a second time, and does not wait for a step to end."""
+
+    def __init__(self, cause: signal.Signals) -> None:
+        super().__init__(f"stopped by {cause.name} at once")
+        self.exit_code = 128 + cause
+        """As shells report a process that a signal ended."""
+
+
 class StopRequest:
     """Whether a run has been asked to stop, and by what."""
 
@@ -56,13 +66,30 @@ class StopRequest:
         self._quiet = quiet
 
     def take(self, number: int, frame: FrameType | None = None) -> None:  # noqa: ARG002 - as signal calls it
-        """Note the first signal; raise ``KeyboardInterrupt`` at the second."""
+        """Note the first signal; raise ``InsistedError``, a ``KeyboardInterrupt``, at the second."""
         if self.cause is not None:
-            raise KeyboardInterrupt
+            raise InsistedError(signal.Signals(number))
         self.cause = signal.Signals(number)
         if not self._quiet:
             # Not print: the signal may have come in the middle of one.
             os.write(2, _NOTED)
+
+
+@contextmanager
+def ending_when_asked(stop: StopRequest, listener: Listener, folder: Path | None) -> Iterator[None]:
+    """Raise ``InterruptedRunError`` within the block once a stop is asked for, at what is counted next.
+
+    Judging takes minutes, and can be done again: whoever stops a process gives it less before they kill it.
+    ``listener`` is told of progress; ``folder`` is what the run can go on from.
+    """
+
+    def told(what: str, done: int, total: int | None) -> None:
+        if stop.cause is not None:
+            raise InterruptedRunError(stop.cause, None, folder)
+        listener(what, done, total)
+
+    with progress_told(told):
+        yield
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from huscf_flwr.run.display import Display, TerminalDisplay
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.host import Host, HostedRound, OpenClient
 from huscf_flwr.run.host_timer import TimerFactory, host_timer
-from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
+from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, ending_when_asked
 from huscf_flwr.run.placement import spread
 from huscf_flwr.run.rounds import OpenRound
 from huscf_flwr.run.run import Run
@@ -50,11 +50,12 @@ def train_locally(
     ``make_method`` makes the server's half of the method where that is not to be the configured one alone;
     ``make_timer`` the timer of a host from the number of a round and the host's clients; without being
     ``judged`` a run is not scored; ``recorder`` sees all that crosses. Raises ``InterruptedRunError`` after
-    the step in which ``stop`` is asked for, and ``FolderInUseError`` if another process writes into the run's
-    folder.
+    the step in which ``stop`` is asked for, be it one of the judges' or of the last judging, and
+    ``FolderInUseError`` if another process writes into the run's folder.
     """
-    shown = display or TerminalDisplay()
-    with progress_told(Paced(shown.note)):
+    shown, stop = display or TerminalDisplay(), stop or StopRequest()
+    progress = Paced(shown.note)
+    with progress_told(progress):
         checked = check_run(run, hosts) if isinstance(run, RunConfig) else run
         config, population = checked.config, checked.population
         prepare_process(config.compute)
@@ -65,7 +66,9 @@ def train_locally(
             descriptions = {client: open_client(client).describe() for client in clients}
             checked.method.crossing.check_descriptions(descriptions)
             method = (make_method or checked.method)(config, descriptions)
-            judging = Judging(config, population, shown.note) if judged else None
+            begun = None if checked.checkpoint is None else config.resume
+            with ending_when_asked(stop, progress, begun):
+                judging = Judging(config, population, shown.note) if judged else None
             going = Run(
                 config,
                 method,
@@ -85,11 +88,12 @@ def train_locally(
                 [Host(config, checked.method, open_client, folder) for _ in range(hosts)],
                 population,
                 make_timer,
-                stop or StopRequest(),
+                stop,
                 recorder,
             )
             engine.train()
-            return going.finish()
+            with ending_when_asked(stop, progress, going.folder.path):
+                return going.finish()
 
 
 class LocalEngine:

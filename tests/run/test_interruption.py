@@ -10,7 +10,9 @@ import threading
 import time
 
 import pytest
+import typer
 
+from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
 from huscf_flwr.run.local import train_locally
@@ -122,6 +124,66 @@ def test_a_run_without_a_finished_round_has_nothing_to_resume(images, tmp_path, 
     display = Stopper(1, 1)
     with pytest.raises(InterruptedRunError, match="no round is finished yet, so there is nothing to resume"):
         train_locally(config, display=display, stop=display.request)
+
+
+class StopperAtNote(SilentDisplay):
+    """Asks for a stop at the first line that begins so."""
+
+    def __init__(self, beginning):
+        super().__init__()
+        self.beginning, self.request = beginning, StopRequest()
+
+    def note(self, text):
+        super().note(text)
+        if text.startswith(self.beginning) and self.request.cause is None:
+            self.request.take(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_asked_to_stop_while_it_is_judged_at_the_end_stops_and_loses_nothing(
+    images, tmp_path, method
+):
+    """Whoever stops it waits for a step, and not for minutes of judging; what is trained is there."""
+    settings = {"method": method, "rounds": 2, **FAST, "evaluation.synthetic_images": 64}
+    config = small_run(images, tmp_path, name="stopped", **settings)
+    display = StopperAtNote("judging the generators")
+    with pytest.raises(InterruptedRunError, match=r"^stopped by SIGTERM; round 2 is the last") as stopped:
+        train_locally(config, display=display, stop=display.request)
+    assert stopped.value.resumable == config.folder
+    assert not (config.folder / "summary.json").exists()
+    rest = small_run(images, tmp_path, name="stopped", resume=config.folder, **settings)
+    whole = small_run(images, tmp_path, name="whole", **settings)
+    for each in (rest, whole):
+        train_locally(each, display=SilentDisplay())
+    assert_same_run(rest.folder, whole.folder)
+
+
+def test_a_run_that_is_asked_to_stop_while_judges_are_trained_stops_before_its_first_round(images, tmp_path):
+    config = small_run(images, tmp_path, **{"data.cache": tmp_path / "empty", "evaluation.images": 64})
+    display = StopperAtNote("the judge of")
+    with pytest.raises(InterruptedRunError, match="no round is finished yet"):
+        train_locally(config, display=display, stop=display.request)
+    assert display.steps == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_stopped_at_once_ends_as_signals_end_it_and_says_how_to_go_on(
+    number, code, tmp_path, capsys
+):
+    with pytest.raises(typer.Exit) as ended, errors_as_messages(["huscf", "run"]) as kept:
+        kept.watch(tmp_path)
+        (tmp_path / "checkpoint").mkdir()
+        (tmp_path / "checkpoint" / "server-0003.json").touch()
+        (tmp_path / "config.yaml").write_text("resume_round: null")
+        with stop_requests(quiet=True):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
+    assert ended.value.exit_code == code
+    assert capsys.readouterr().err.splitlines() == [
+        f"stopped by {number.name} at once",
+        "to go on:",
+        f"huscf run {tmp_path}/config.yaml --set resume={tmp_path}",
+    ]
 
 
 def test_the_first_signal_asks_and_the_second_insists(capfd):
