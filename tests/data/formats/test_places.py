@@ -308,7 +308,7 @@ def line(label, pixels):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "its first line is ''"),
+        ("", "nothing in it; write or copy it again"),
         ("hello\n", "its first line is 'hello'"),
         ("label,a,b,c,d\n", "no images, only a header"),
         ("label,a,b,c\n" + line(0, [1, 2, 3, 4]), "first line has 4 columns and the others 5"),
