@@ -31,7 +31,7 @@ class PrivacySection(Section):
 
     Attributes:
         local_discriminator: every client of HuSCF-GAN keeps the whole discriminator, so that no activation of
-            a real image crosses. Needs ``fake_labels: uniform``.
+            a real image crosses. Needs ``fake_labels: uniform`` or ``own-mix``.
         activation_noise: clients of HuSCF-GAN add normal noise to what the discriminator's head makes of real
             images before it crosses, so many times as wide as these activations spread in a batch. It is
             obfuscation and guarantees nothing. Noise comes from the client and not from the run's seed, which

@@ -56,6 +56,7 @@ DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "half": {"wire.preset": "half"},
     "smallest": {"wire.preset": "smallest"},
     "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
+    "local-own-mix": {"privacy.local_discriminator": True, "fake_labels": "own-mix"},
     "noise-0.5": {"privacy.activation_noise": 0.5},
     "noise-1": {"privacy.activation_noise": 1.0},
     "noise-2": {"privacy.activation_noise": 2.0},
@@ -67,7 +68,8 @@ DEFENCES: Mapping[str, Mapping[str, Any]] = {
 ``half`` and ``smallest``: activations cross with 11 bits of precision, or in 3 or 4 bits.
 ``noise-1``: activations of real images cross with noise, one of their spreads wide.
 ``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
-generator's two numbers count.
+generator's two numbers count. ``local-own-mix``: the same, with fakes that have each label as often as the
+client, which tells how often that is.
 """
 
 

@@ -92,7 +92,7 @@ CROSSING_LOCAL = replace(
     exchanges=LOCAL_EXCHANGES,
     shows_server={
         **{kind.name: Reveal.VERDICTS for exchange in LOCAL_EXCHANGES for kind in exchange.up},
-        "generator head output": Reveal.MODEL,
+        "generator head output": Reveal.LABEL_COUNTS,
         SEGMENTS: Reveal.MODEL,
         STATISTICS: Reveal.LABEL_COUNTS,
         "observed": Reveal.NOTHING,
@@ -102,9 +102,10 @@ CROSSING_LOCAL = replace(
     }
     | {"observed": Reveal.NOTHING},
 )
-"""Fakes have labels that are drawn apart, so what the generator's head puts out tells of the head alone. Mean
-activations are nearly a mixture of those of each label, which the server can make from fakes: they give the
-mix of labels away."""
+"""Fakes have labels that are drawn apart, so that what the generator's head puts out tells no more of labels
+than how often a client has each, and that only where they are drawn so (``own-mix``). Mean activations are
+nearly a mixture of those of each label, which the server can make from fakes: they give the mix of labels
+away, however fakes are drawn."""
 
 
 def block_forms(states: BlockStates) -> dict[BlockKey, dict[str, TensorHeader]]:

@@ -18,17 +18,28 @@ from huscf_flwr.split import Watch
 
 def check_labels_stay(config: RunConfig) -> None:
     """Raise ``ValueError`` if labels of images would cross although the discriminator is local."""
-    if config.fake_labels != "uniform":
-        tells = "the labels of each batch" if config.fake_labels == "real" else "the mix of a client's labels"
+    if config.fake_labels == "real":
         raise ValueError(
-            f"fake_labels is {config.fake_labels}, but privacy.local_discriminator is true: the generator's "
-            f"head would tell {tells}; set fake_labels to uniform"
+            "fake_labels is real, but privacy.local_discriminator is true: the generator's head would tell "
+            "the labels of each batch; set fake_labels to uniform, or to own-mix, which tells how often a "
+            "client has each label"
         )
     if config.settings(HuSCFSettings).weights_from == "labels":
         raise ValueError(
             "huscf.weights_from is labels, but privacy.local_discriminator is true: clients would tell how "
             "many images of each label they have; set one of the two back"
         )
+
+
+def check_mix_stays(config: RunConfig) -> None:
+    """Raise ``ValueError`` if anything of the labels of images would cross without noise."""
+    if config.fake_labels != "uniform":
+        tells = "the labels of each batch" if config.fake_labels == "real" else "the mix of a client's labels"
+        raise ValueError(
+            f"fake_labels is {config.fake_labels}, but privacy.epsilon is set: the generator's head would "
+            f"tell {tells} without noise; set fake_labels to uniform"
+        )
+    check_labels_stay(config)
 
 
 def check_local_discriminator(config: RunConfig) -> None:

@@ -16,7 +16,7 @@ from huscf_flwr.data import LabelledImages, normalise
 from huscf_flwr.methods.batches import RoundBatches
 from huscf_flwr.methods.contract import Description, Order, Tensors, Upload
 from huscf_flwr.methods.huscf.client import HuSCFClient
-from huscf_flwr.methods.huscf.local_client import check_keeps_discriminator, check_labels_stay
+from huscf_flwr.methods.huscf.local_client import check_keeps_discriminator, check_mix_stays
 from huscf_flwr.methods.huscf.private_crossing import PrivateOrder, SpentPrivacy
 from huscf_flwr.methods.huscf.private_work import sample_size
 from huscf_flwr.models import model_spec_of, weight_dtype
@@ -53,7 +53,7 @@ class HuSCFPrivateClient(HuSCFClient):
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         check_accounting()
-        check_labels_stay(config)
+        check_mix_stays(config)
         super().__init__(client, images, device, config)
         self._noise_multiplier: float | None = None
         self._learning: PrivateLearning | None = None

@@ -11,7 +11,7 @@ from huscf_flwr.config import PrivacySection, RunConfig
 from huscf_flwr.methods.contract import Collected, Orders, Outcome
 from huscf_flwr.methods.huscf.client import HuSCFClient
 from huscf_flwr.methods.huscf.embedding_client import HuSCFEmbeddingClient
-from huscf_flwr.methods.huscf.local_client import check_labels_stay
+from huscf_flwr.methods.huscf.local_client import check_mix_stays
 from huscf_flwr.methods.huscf.method import HuSCF
 from huscf_flwr.methods.huscf.observation import Observation, Seen
 from huscf_flwr.methods.huscf.private_client import HuSCFPrivateClient
@@ -51,7 +51,7 @@ class HuSCFPrivate(HuSCF):
     def check(cls, config: RunConfig) -> None:
         """Raise ``ValueError`` also if anything would cross, or be weighed, that has no noise."""
         _check_settings(config)
-        check_labels_stay(config)
+        check_mix_stays(config)
         check_accounting()
         super().check(config)
 

@@ -6,9 +6,9 @@ import torch
 from huscf_flwr.cuts import CutProblem, Server
 from huscf_flwr.federation import ActivationAccumulator
 from huscf_flwr.methods import method_of, resolved
-from huscf_flwr.methods.contract import Collected, Order, Upload
+from huscf_flwr.methods.contract import Collected, Order, Reveal, Upload
 from huscf_flwr.methods.huscf import HuSCF, HuSCFLocal
-from huscf_flwr.methods.huscf.crossing import CROSSING_LOCAL, StatisticsFacts, WindowOrder
+from huscf_flwr.methods.huscf.crossing import CROSSING_LOCAL, STATISTICS, StatisticsFacts, WindowOrder
 from huscf_flwr.methods.huscf.observation import ToldObservation, form_of_statistics, statistics_to_tell
 from huscf_flwr.models import Cut, all_block_keys, model_spec_of, unflatten_blocks
 from huscf_flwr.session import TensorHeader
@@ -54,8 +54,7 @@ def test_a_class_derived_from_the_split_one_does_not_honour_the_setting(tmp_path
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"fake_labels": "real"}, "fake_labels is real, .* set fake_labels to uniform"),
-        ({"fake_labels": "own-mix"}, "fake_labels is own-mix, .* the mix of a client's labels"),
+        ({"fake_labels": "real"}, "fake_labels is real, .* set fake_labels to uniform, or to own-mix"),
         ({"huscf.weights_from": "labels"}, "huscf.weights_from is labels, .* set one of the two back"),
     ],
 )
@@ -65,6 +64,15 @@ def test_settings_by_which_labels_would_cross_are_refused_by_both_sides(tmp_path
         method_of(config).check(config)
     with pytest.raises(ValueError, match=said):
         huscf_training(tmp_path, **{**LOCAL, **setting})
+
+
+def test_fakes_may_have_each_label_as_often_as_the_client_has_it(tmp_path):
+    """Its statistics tell the mix in any case."""
+    config = config_of(tmp_path, fake_labels="own-mix")
+    method_of(config).check(config)
+    huscf_training(tmp_path, **{**LOCAL, "fake_labels": "own-mix"}).train()
+    assert CROSSING_LOCAL.shows_server["generator head output"] is Reveal.LABEL_COUNTS
+    assert CROSSING_LOCAL.shows_server[STATISTICS] is Reveal.LABEL_COUNTS
 
 
 def test_an_order_that_would_let_images_cross_is_refused(tmp_path):

@@ -38,6 +38,7 @@ def _begin(client, config, number, steps_left):
         ({"huscf.clusters": "found"}, "huscf.clusters is found.* set it to 1"),
         ({"huscf.weighting": "kld"}, "huscf.weighting is kld.* set it to samples"),
         ({"fake_labels": "real"}, "fake_labels is real.* set fake_labels to uniform"),
+        ({"fake_labels": "own-mix"}, "fake_labels is own-mix.* the mix of a client's labels without noise"),
         ({"huscf.weights_from": "labels"}, "huscf.weights_from is labels"),
         ({"huscf.batches": "fresh-draw"}, "huscf.batches is fresh-draw.* set it to passes"),
         ({"compute.precision": "bfloat16"}, "compute.precision is bfloat16.* take float32"),
