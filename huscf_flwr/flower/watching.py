@@ -85,14 +85,16 @@ def _progress_of(evaluation: Mapping[str, Any]) -> tuple[int, bool]:
 def watch(superlink: PrivateSuperLink, run_id: str, watched: WatchedFolder, stop: StopRequest) -> str:
     """Show what the run does until Flower says that it is over; return Flower's words.
 
-    Lets Flower stop it once ``stop`` is asked for. Raises ``FlowerRunError`` if Flower does not answer.
+    Lets Flower stop it once ``stop`` is asked for, unless all is done by then. Raises ``FlowerRunError`` if
+    Flower does not answer.
     """
     question = _StatusQuestion(superlink, run_id)
     is_stopping = False
     while True:
         time.sleep(_POLL_SECONDS)
         ended = False
-        if stop.cause is not None and not is_stopping:
+        # What has written its summary writes its report, and ends by itself.
+        if stop.cause is not None and not is_stopping and not watched.has_ended:
             superlink.stop(run_id)
             is_stopping = ended = True
         watched.show()

@@ -7,7 +7,7 @@ from huscf_flwr.flower.assembly import AssemblyError
 from huscf_flwr.run.run_folder import read_metrics
 from tests.data.formats.writing import some
 from tests.flower.grid_runs import hosts, run
-from tests.run.builders import UNJUDGED, small_run
+from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
 
 @pytest.fixture
@@ -46,6 +46,17 @@ def test_a_simulation_has_as_many_classes_as_its_images(cows):
     config = mixed_run(cows)
     run(config, hosts(1))
     assert "classes: 3" in (config.folder / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("spec", ["auto", "authors-28"])
+def test_a_simulation_says_once_which_networks_auto_took(cows, spec):
+    """Also where `flwr run` has started it."""
+    config = mixed_run(cows, **{"model.spec": spec})
+    display = SilentDisplay()
+    run(config, hosts(1), display=display)
+    told = [note for note in display.notes if "model.spec" in note]
+    said = "model.spec is auto, which takes authors-28 for these images: 28 x 28 pixels, grey, 3 classes"
+    assert told == ([said] if spec == "auto" else [])
 
 
 def test_owners_beside_virtual_clients_with_other_networks_are_refused(cows):

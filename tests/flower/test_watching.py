@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from datetime import UTC, datetime
 
 import pytest
@@ -20,6 +21,10 @@ class Answers:
 
     def __init__(self, *answers):
         self.answers = list(answers)
+        self.stopped = []
+
+    def stop(self, run_id):
+        self.stopped.append(run_id)
 
     def status(self, run_id):
         answer = self.answers.pop(0)
@@ -58,6 +63,21 @@ def test_a_run_is_given_up_if_flower_fails_to_answer_three_times(impatient, tmp_
     with pytest.raises(FlowerRunError, match="flwr list failed"):
         watch(answers, tmp_path)
     assert answers.answers == ["finished:completed"]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_run_that_is_done_but_for_its_report_is_not_stopped(is_done, impatient, tmp_path):
+    """It would be called stopped, and be without its report."""
+    config, stop = load_config("demo", [f"output={tmp_path}"]), StopRequest(quiet=True)
+    watched = WatchedFolder(config, SilentDisplay())
+    write_lines(config.folder / "metrics.jsonl", 1)
+    (config.folder / "config.yaml").touch()
+    if is_done:
+        (config.folder / "summary.json").write_text("{}")
+    stop.take(signal.SIGTERM)
+    answers = Answers("running", "finished:completed")
+    assert watching.watch(answers, "3", watched, stop) == "finished:completed"
+    assert answers.stopped == ([] if is_done else ["3"])
 
 
 def test_rounds_and_evaluations_are_shown_once_and_in_their_order(tmp_path):
