@@ -31,6 +31,7 @@ from huscf_flwr.config.sections import (
     DataSection,
     EvaluationSection,
     ExecutorSection,
+    FakeLabels,
     MethodSettings,
     ModelSection,
     OptimiserSection,
@@ -123,7 +124,7 @@ class RunConfig(Section):
     rounds: PositiveInt = 10
     local_epochs: PositiveInt = 5
     batch_size: int = Field(default=64, ge=2)
-    fake_labels: Literal["real", "own-mix", "uniform"] = "real"
+    fake_labels: FakeLabels = "real"
     clients: PositiveInt = 8
     min_hosts: PositiveInt = 1
     min_clients: PositiveInt = 1

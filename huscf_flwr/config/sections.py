@@ -283,6 +283,8 @@ class ComputeSection(Section):
         return said
 
 
+FakeLabels = Literal["real", "own-mix", "uniform"]
+
 WirePreset = Literal["exact", "half", "small", "smallest"]
 PRESETS: tuple[WirePreset, ...] = get_args(WirePreset)
 """From the most exact to that with the fewest bytes."""

@@ -254,17 +254,17 @@ def check_required_privacy(context: Context, config: RunConfig) -> None:
     Also ``ValueError`` if it demands something that is no such setting.
     """
     demanded = str(context.node_config.get("require-privacy", ""))
-    settings = {name.replace("_", "-"): name for name in _switches()}
+    kept = _demands(config)
     for key in filter(None, (part.strip() for part in demanded.split(","))):
-        if key not in settings:
+        if key not in kept:
             raise ValueError(
-                f"node config: require-privacy: '{key}'{did_you_mean(key, settings)}: there are "
-                f"{', '.join(settings)}"
+                f"node config: require-privacy: '{key}'{did_you_mean(key, kept)}: there are {', '.join(kept)}"
             )
-        if not getattr(config.privacy, settings[key]):
+        setting, found, wanted = kept[key]
+        if found != wanted:
             raise RefusedSessionError(
-                f"require-privacy is {key}, but the run has privacy.{settings[key]} = false, and so clients "
-                "would send more than their owner allows; run with it set to true, or without this SuperNode"
+                f"require-privacy is {key}, but the run has {setting} = {found}, and so clients would send "
+                f"more than their owner allows; run with it set to {wanted}, or without this SuperNode"
             )
 
     node = context.node_config
@@ -280,9 +280,17 @@ def check_required_privacy(context: Context, config: RunConfig) -> None:
             )
 
 
-def _switches() -> list[str]:
-    """Return the settings of privacy that are off unless a run says otherwise."""
-    return [name for name, field in PrivacySection.model_fields.items() if field.default is False]
+def _demands(config: RunConfig) -> dict[str, tuple[str, str, str]]:
+    """Return what may be demanded: the setting, what it is in the run, and what it must be.
+
+    That is each setting of privacy that is off unless a run says otherwise, and where fakes' labels are from.
+    """
+    switches = [name for name, field in PrivacySection.model_fields.items() if field.default is False]
+    demands = {
+        name.replace("_", "-"): (f"privacy.{name}", str(getattr(config.privacy, name)).lower(), "true")
+        for name in switches
+    }
+    return {**demands, "uniform-labels": ("fake_labels", config.fake_labels, "uniform")}
 
 
 @lru_cache(maxsize=2)

@@ -94,7 +94,7 @@ def server_view(
         noisy = Noisy(spreads, GaussianPrior.of(normalise(public.images)))
     return ServerView(
         spec=spec,
-        fakes_have_real_labels=config.fake_labels == "real",
+        fake_labels=config.fake_labels,
         initial=partial(initial_states, spec, seed=config.seed, dtype=dtype_of(config)),
         transcript=transcript,
         noisy=noisy,

@@ -28,7 +28,7 @@ MixOf = Callable[[Transcript], Tensor]
 
 def labels_of_networks(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
     """Attack clients that send both networks: rows of the discriminator's embedding that moved."""
-    if evidence.config.fake_labels != "real":
+    if evidence.config.fake_labels == "uniform":
         why = f"fake_labels is {evidence.config.fake_labels}: fakes move the rows of absent labels too"
         return [
             Finding("A3", CURIOUS_SERVER, WHICH, "share of labels known", reason=why),

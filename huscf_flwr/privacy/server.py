@@ -101,10 +101,10 @@ ATTACKS: dict[str, Attack] = {"A1": invert, "A2": invert_with_fakes}
 def label_set(view: ServerView) -> set[int] | None:
     """A3: return the labels that the client has, by the rows of its embedding that moved.
 
-    None if there is nothing to see: fakes with labels of their own move all rows.
+    None if there is nothing to see: where fakes have labels that the client lacks, all rows move.
     """
     key: BlockKey = ("discriminator", 0)
     is_conditional = view.head("discriminator").at(0).spec.conditional
-    if key not in view.uploaded or not is_conditional or not view.fakes_have_real_labels:
+    if key not in view.uploaded or not is_conditional or view.fakes_have_absent_labels:
         return None
     return labels_that_moved(view.sent[key], view.uploaded[key])

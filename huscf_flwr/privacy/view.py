@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from huscf_flwr.config import FakeLabels
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.methods.huscf.crossing import SEGMENTS, TAKEN_BLOCKS, HuSCFOrder
 from huscf_flwr.models import (
@@ -52,8 +53,8 @@ class ServerView:
     """
 
     spec: ModelSpec
-    fakes_have_real_labels: bool
-    """Whether the fakes of a step have the labels of its real batch."""
+    fake_labels: FakeLabels
+    """The setting: where the labels of a step's fakes come from."""
     initial: Callable[[], BlockStates]
     """Returns with what all clients began, which counts if the client has been sent nothing since."""
     transcript: Transcript
@@ -64,6 +65,16 @@ class ServerView:
     def cut(self) -> Cut:
         """Where the client's networks are cut."""
         return cut_of(self.transcript.order)
+
+    @property
+    def fakes_have_real_labels(self) -> bool:
+        """Whether the fakes of a step have the labels of its real batch."""
+        return self.fake_labels == "real"
+
+    @property
+    def fakes_have_absent_labels(self) -> bool:
+        """Whether fakes have labels too that the client has no image of."""
+        return self.fake_labels == "uniform"
 
     @property
     def has_real_activations(self) -> bool:

@@ -134,8 +134,24 @@ def test_a_demand_that_is_no_setting_is_named(images, tmp_path):
     check_required_privacy(context(config), config)
 
 
+def test_an_owner_may_demand_that_fakes_tell_nothing_of_its_labels(images, tmp_path):
+    where = {"require_privacy": f"{DEMANDED}, uniform-labels"}
+    for labels in ("uniform", "own-mix"):
+        config = small_run(images, tmp_path, **{**LOCAL, "fake_labels": labels})
+        if labels == "uniform":
+            check_required_privacy(context(config, **where), config)
+            continue
+        refused = (
+            r"^require-privacy is uniform-labels, but the run has fake_labels = own-mix, .* set to uniform"
+        )
+        with pytest.raises(RefusedSessionError, match=refused):
+            check_required_privacy(context(config, **where), config)
+
+
 def test_what_sends_more_when_it_is_true_cannot_be_demanded(images, tmp_path):
     """`privacy.send_losses` is true by default."""
     config = small_run(images, tmp_path)
-    with pytest.raises(ValueError, match=r"'send-losses': there are local-discriminator, detect-tampering$"):
+    with pytest.raises(
+        ValueError, match=r"'send-losses': there are local-discriminator, detect-tampering, uniform-labels$"
+    ):
         check_required_privacy(context(config, require_privacy="send-losses"), config)

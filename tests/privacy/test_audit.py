@@ -14,7 +14,7 @@ from huscf_flwr.privacy.audit import (
     true_batches,
 )
 from huscf_flwr.privacy.findings import findings_by_cut
-from huscf_flwr.privacy.server import label_set
+from huscf_flwr.privacy.server import SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
@@ -91,6 +91,27 @@ def test_fakes_with_labels_of_their_own_do_not_hide_the_real_ones(tmp_path):
     assert found.labels_known is None
 
 
+@pytest.mark.parametrize("local", [False, True], ids=["split", "local discriminator"])
+def test_fakes_with_the_clients_own_labels_tell_which_it_has(tmp_path, local):
+    """A client that lacks labels; what the heads of both networks give away of its fakes is its own alone."""
+    cut = "1,1,5,0" if local else "1,1,1,1"
+    settings = {
+        "privacy.local_discriminator": local,
+        "cuts.fixed": cut,
+        "data.scenario": "two-domains-non-iid",
+    }
+    recorded = Recorded(audited_run(tmp_path, rounds=1, fake_labels="own-mix", **settings))
+    lacking = 0
+    for client, transcript in recorded.transcripts.items():
+        present = set(recorded.population.images_of(client).labels.tolist())
+        lacking += len(present) < 10
+        view = server_view(recorded.config, transcript)
+        assert label_set(view) == present
+        drawn = SeenStep(view, 1).guessed_labels
+        assert set(drawn.tolist()) <= present
+    assert lacking
+
+
 def test_noise_on_activations_blurs_images_and_hides_no_label(tmp_path):
     """Images of stripes are unlike each other, so that knowing what images are like helps little here."""
     recorded = Recorded(audited_run(tmp_path, rounds=1, **{"privacy.activation_noise": 1.0}))
@@ -124,7 +145,7 @@ def test_the_truth_is_what_the_client_trained_on(plain, monkeypatch):
 
 
 def test_an_attack_is_given_nothing_but_what_a_server_knows():
-    known = {"spec", "fakes_have_real_labels", "initial", "transcript", "noisy"}
+    known = {"spec", "fake_labels", "initial", "transcript", "noisy"}
     assert {field.name for field in fields(ServerView)} == known
 
 
