@@ -12,7 +12,15 @@ from flwr.serverapp import Grid
 from huscf_flwr.config import RunConfig
 from huscf_flwr.flower.client_keys import bind, keys_file, keys_of_nodes, read_client_keys
 from huscf_flwr.flower.log_display import LOGGER
-from huscf_flwr.flower.messages import DESCRIBE, JOIN, Arrival, DescribeReply, DescribeRequest, Invitation
+from huscf_flwr.flower.messages import (
+    DESCRIBE,
+    JOIN,
+    PROTOCOL,
+    Arrival,
+    DescribeReply,
+    DescribeRequest,
+    Invitation,
+)
 from huscf_flwr.flower.replies import answers, check_clients, read_reply
 from huscf_flwr.methods.contract import Description, Method
 from huscf_flwr.models import AUTO
@@ -177,10 +185,11 @@ def _wait_for_nodes(grid: Grid, needed: int) -> list[int]:
 def _arrivals(
     config: RunConfig, grid: Grid, server: ExecutorServer | None, nodes: Sequence[int]
 ) -> dict[int, Arrival]:
-    invitation = Invitation()
+    address = token = None
     if server is not None:
         rendezvous = Rendezvous(len(nodes), config.executor.window)
-        invitation = Invitation(address=server.address, token=server.open_rendezvous(rendezvous))
+        address, token = server.address, server.open_rendezvous(rendezvous)
+    invitation = Invitation(protocol=PROTOCOL, address=address, token=token)
     messages = addressed(dict.fromkeys(nodes, invitation.to_records()), JOIN)
     found = answers(grid.send_and_receive(messages, timeout=_REPLY_SECONDS))
     arrivals = {}

@@ -71,6 +71,7 @@ app = ClientApp()
 def join(message: Message, context: Context) -> Message:
     """Say which client this SuperNode owns, if any, and whether it can run beside the others."""
     invitation = Invitation.from_records(message.content)
+    invitation.check()
     owner = owner_of(context)
     check_required_privacy(context, from_run_config(context.run_config))
     admitted = True

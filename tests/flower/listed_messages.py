@@ -25,7 +25,7 @@ def envelope(method):
     """Records of each message type, down and up: a type, and the keys that it may have."""
     listed = DECLARED[method]
     down = {
-        "query.join": {"invitation": (ConfigRecord, {"address", "token"})},
+        "query.join": {"invitation": (ConfigRecord, {"protocol", "address", "token"})},
         "query.describe": {"request": (ConfigRecord, {"clients"})},
         "train": {
             "round": (ConfigRecord, {"round", "attempt", "steps", "training", "neighbours"}),

@@ -15,6 +15,7 @@ from huscf_flwr.cuts import load_devices
 from huscf_flwr.flower.messages import (
     DESCRIBE,
     JOIN,
+    PROTOCOL,
     Arrival,
     DescribeReply,
     DescribeRequest,
@@ -67,7 +68,9 @@ def same_threads():
 
 
 def test_a_supernode_says_whether_it_was_admitted_and_whom_it_owns(config, images, server):
-    invitation = Invitation(address=server.address, token=server.open_rendezvous(Rendezvous(1, 1.0)))
+    invitation = Invitation(
+        protocol=PROTOCOL, address=server.address, token=server.open_rendezvous(Rendezvous(1, 1.0))
+    )
     records = ask(invitation.to_records(), JOIN, context(config))
     assert Arrival.from_records(records) == Arrival(admitted=True)
     late = context(config, client_id=5, data_folder=str(images / "digits"))
@@ -78,8 +81,15 @@ def test_a_supernode_says_whether_it_was_admitted_and_whom_it_owns(config, image
 def test_without_a_rendezvous_every_supernode_takes_part(config, images):
     own = context(config, client_id=5, data_folder=str(images / "digits"))
     for where, client in ((context(config), None), (own, 5)):
-        records = ask(Invitation().to_records(), JOIN, where)
+        records = ask(Invitation(protocol=PROTOCOL).to_records(), JOIN, where)
         assert Arrival.from_records(records) == Arrival(admitted=True, client=client)
+
+
+@pytest.mark.parametrize(("protocol", "theirs"), [(None, "of an older version"), (99, "with protocol 99")])
+def test_a_server_that_speaks_another_protocol_is_not_joined(config, protocol, theirs):
+    refused = f"the server runs huscf-flwr {theirs}, this device with protocol {PROTOCOL}: install the same"
+    with pytest.raises(ValueError, match=refused):
+        ask(Invitation(protocol=protocol).to_records(), JOIN, context(config))
 
 
 def described(clients, where, config):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from huscf_flwr.flower.messages import DESCRIBE, JOIN, DescribeRequest, Invitation
+from huscf_flwr.flower.messages import DESCRIBE, JOIN, PROTOCOL, DescribeRequest, Invitation
 from huscf_flwr.flower.owner import RefusedSessionError, check_required_privacy, owner_of
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf.crossing import WindowOrder
@@ -14,6 +14,7 @@ from tests.flower.handlers import Service, ask, context
 from tests.run.builders import METHODS, UNJUDGED, small_run
 
 DEMANDED = "local-discriminator"
+INVITATION = Invitation(protocol=PROTOCOL)
 LOCAL = METHODS["huscf-local-discriminator"]
 REFUSED = (
     r"^require-privacy is local-discriminator, but the run has privacy.local_discriminator = false, .*; run "
@@ -30,7 +31,10 @@ def server():
 
 def test_it_neither_joins_nor_describes_its_client(images, tmp_path):
     where = context(small_run(images, tmp_path), require_privacy=DEMANDED)
-    for content, message_type in ((Invitation(), JOIN), (DescribeRequest(clients=(0,)), DESCRIBE)):
+    for content, message_type in (
+        (INVITATION, JOIN),
+        (DescribeRequest(clients=(0,)), DESCRIBE),
+    ):
         with pytest.raises(RefusedSessionError, match=REFUSED):
             ask(content.to_records(), message_type, where)
 
@@ -64,9 +68,13 @@ def test_an_owner_who_limits_epsilon_takes_no_part_in_a_run_without_one(images, 
     with pytest.raises(
         RefusedSessionError, match=r"largest-epsilon is 2, but the run has no privacy\.epsilon"
     ):
-        ask(Invitation().to_records(), JOIN, where)
+        ask(INVITATION.to_records(), JOIN, where)
     with pytest.raises(ValueError, match="largest-epsilon is none"):
-        ask(Invitation().to_records(), JOIN, context(small_run(images, tmp_path), largest_epsilon="none"))
+        ask(
+            Invitation(protocol=PROTOCOL).to_records(),
+            JOIN,
+            context(small_run(images, tmp_path), largest_epsilon="none"),
+        )
 
 
 def test_noise_is_secret_and_epsilon_no_more_than_the_owner_allows_whatever_the_server_says(images, tmp_path):

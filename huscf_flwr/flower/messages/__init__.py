@@ -10,6 +10,7 @@ or partitions and images have no place in the envelope.
 from huscf_flwr.flower.messages.joining import (
     DESCRIBE,
     JOIN,
+    PROTOCOL,
     Arrival,
     DescribeReply,
     DescribeRequest,
@@ -22,6 +23,7 @@ __all__ = [
     "DESCRIBE",
     "EVALUATE",
     "JOIN",
+    "PROTOCOL",
     "TRAIN",
     "Arrival",
     "DescribeReply",

@@ -14,16 +14,33 @@ from huscf_flwr.methods.contract import Description, Facts, Method
 JOIN = "query.join"
 DESCRIBE = "query.describe"
 
+PROTOCOL = 2
+"""What a device and a server must have in common.
+
+Raise it when anything crosses, or is packed, in another way, and the other end would not notice.
+"""
+
 
 class Invitation(Facts):
     """Server to SuperNode: say who you are, and where there is a rendezvous, come to it."""
 
+    protocol: int | None = None
+    """The server's ``PROTOCOL``."""
     address: str | None = None
     token: str | None = None
 
     def to_records(self) -> RecordDict:
         """Return the message's content."""
         return RecordDict({"invitation": facts_record(self)})
+
+    def check(self) -> None:
+        """Raise ``ValueError`` if one end would misunderstand what the other sends."""
+        if self.protocol != PROTOCOL:
+            theirs = "of an older version" if self.protocol is None else f"with protocol {self.protocol}"
+            raise ValueError(
+                f"the server runs huscf-flwr {theirs}, this device with protocol {PROTOCOL}: install the "
+                "same version on both"
+            )
 
     @classmethod
     def from_records(cls, records: RecordDict) -> Invitation:

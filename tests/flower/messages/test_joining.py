@@ -15,9 +15,9 @@ clients = st.integers(0, 2**31)
 texts = st.text(max_size=20)
 
 
-@given(st.none() | texts, st.none() | texts)
-def test_invitation(address, token):
-    message = Invitation(address=address, token=token)
+@given(st.integers(0, 99), st.none() | texts, st.none() | texts)
+def test_invitation(protocol, address, token):
+    message = Invitation(protocol=protocol, address=address, token=token)
     assert Invitation.from_records(crossed(message.to_records())) == message
 
 
