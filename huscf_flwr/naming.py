@@ -1,4 +1,4 @@
-"""Lists of names within sentences, of which a person wants the first few, and to know how many there are."""
+"""Names and counts within sentences: the first few of a list, and words for one or for several."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def first_few(names: Sequence[object], most: int = 5, separator: str = ", ") -> 
     more = len(names) - most
     shown = separator.join(map(str, names[:most]))
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def by_count(count: int, one: str, several: str) -> str:
+    """Return the words for ``count`` of something: ``image is`` or ``images are``."""
+    return one if count == 1 else several

@@ -1,4 +1,4 @@
-"""A list that is cut says so, and no message has one that does not."""
+"""A list that is cut says so, and no message has one that does not; one is not called several."""
 
 import ast
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.naming import first_few
+from huscf_flwr.naming import by_count, first_few
 from tests.test_house import PACKAGES, ROOT, python_files
 
 BETWEEN_NAMES = {", ", "; ", " and ", " or "}
@@ -18,6 +18,14 @@ def test_all_are_named_or_counted(count, most):
     shown, _, more = first_few(names, most).partition(" and ")
     assert (shown.split(", ") if shown else []) == names[:most]
     assert more == ("" if count <= most else f"{count - most:,} more")
+
+
+def test_one_has_words_of_its_own():
+    assert [by_count(count, "image is", "images are") for count in range(3)] == [
+        "images are",
+        "image is",
+        "images are",
+    ]
 
 
 def cut_lists(source):
