@@ -120,14 +120,17 @@ def _is_path(name: str) -> bool:
 
 
 def _file_near(path: Path) -> str:
-    """Return a question like ``did_you_mean``'s for the YAML file beside a path that is named like it."""
+    """Return a question like ``did_you_mean``'s for the YAML file beside a path that is named like it.
+
+    It has the file's whole path, which can be given instead.
+    """
     try:
         files = sorted(each for each in path.parent.iterdir() if each.suffix in (_SUFFIX, ".yml"))
     except OSError:
         return ""
     # What all of them end with makes none of them more alike.
     near = next((each for each in files if did_you_mean(path.stem, [each.stem], cutoff=0.7)), None)
-    return "" if near is None else f" (did you mean '{near.name}'?)"
+    return "" if near is None else f" (did you mean '{near}'?)"
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_path_that_is_no_file_is_called_so_and_names_near_it_are_suggested(nam
     path = name.format(tmp_path)
     with pytest.raises(ConfError) as caught:
         find_conf("runs", path)
-    near = {"demmo": " (did you mean 'demo'?)", "my-rum": " (did you mean 'my-run.yaml'?)"}
+    near = {"demmo": " (did you mean 'demo'?)", "my-rum": f" (did you mean '{tmp_path}/my-run.yaml'?)"}
     hint = near.get(Path(path).stem, "") if "none" not in path else ""
     assert str(caught.value).startswith(f"{path}: no such file{hint}. Known: ")
 
@@ -92,6 +93,21 @@ def test_a_name_with_the_end_of_a_file_is_one_too(tmp_path, monkeypatch):
     (tmp_path / "my-run.yaml").touch()
     with pytest.raises(ConfError, match=r"^my-rum\.yaml: no such file \(did you mean 'my-run\.yaml'\?\)"):
         find_conf("runs", "my-rum.yaml")
+
+
+@pytest.mark.parametrize("name", ["conf/runs/demo", "./conf/runs/demo", "my-rum.yaml", "{}/my-rum"])
+def test_a_file_that_is_suggested_is_one_where_the_user_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "runs").mkdir(parents=True)
+    (tmp_path / "conf" / "runs" / "demo.yaml").touch()
+    (tmp_path / "my-run.yaml").touch()
+    with pytest.raises(ConfError) as caught:
+        find_conf("runs", name.format(tmp_path))
+    suggested = re.search(r"did you mean '([^']*)'", str(caught.value))[1]
+    assert find_conf("runs", suggested).resolve() in (
+        tmp_path / "conf" / "runs" / "demo.yaml",
+        tmp_path / "my-run.yaml",
+    )
 
 
 def test_capitals_do_not_hide_a_name():
