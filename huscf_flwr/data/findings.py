@@ -13,7 +13,7 @@ import torch
 
 from huscf_flwr.data.images import LabelledImages
 from huscf_flwr.data.progress import counted
-from huscf_flwr.naming import first_few
+from huscf_flwr.naming import by_count, first_few
 
 FEW_A_CLASS = 50
 """Conditional GANs have been measured down to so many a class, a tenth of CIFAR-100, and were poor there.
@@ -58,11 +58,13 @@ def findings(
         names: of the classes by label, perhaps none.
     """
     parts = {"training": train, "test": test} if len(test) else {"training": train}
-    copies_odd, copies_facts = _of_copies(train, test, names)
+    looked_up = _LookedUp.of(train, "training"), _LookedUp.of(test, "test")
+    copies_odd, copies_facts = _of_copies(*looked_up)
     odd = (
         *_of_range(parts),
         *_of_constants(parts),
         *_of_labels(train, test, classes, names),
+        *_of_labels_apart(*looked_up, names),
         *copies_odd,
         *_of_size(train, test, names),
     )
@@ -86,7 +88,8 @@ def _of_constants(parts: dict[str, LabelledImages]) -> list[str]:
         flat = data.images.flatten(1)
         constant = int((flat.amin(dim=1) == flat.amax(dim=1)).sum())
         if constant:
-            found.append(f"{constant:,} {part} images have the same value in every pixel: remove them")
+            have, them = by_count(constant, "image has", "images have"), by_count(constant, "it", "them")
+            found.append(f"{constant:,} {part} {have} the same value in every pixel: remove {them}")
     return found
 
 
@@ -119,73 +122,93 @@ def _of_names_alike(names: Sequence[str]) -> list[str]:
         if len(plain) > 1:
             alike.setdefault(plain, []).append(name)
     return [
-        f"classes {' and '.join(map(repr, same))} differ in capitals or spaces only: if they are one class, "
-        "give them one name"
+        f"classes {' and '.join(map(repr, same))} look the same but for capitals, spaces or forms of "
+        "letters: if they are one class, give them one name"
         for same in alike.values()
         if len(same) > 1
     ]
 
 
-def _of_copies(
-    train: LabelledImages, test: LabelledImages, names: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """Return what is odd, and what is a fact."""
-    own, others = _digests(train), _digests(test)
-    first_of = _firsts(own)
-    shared = [(place, first_of[each]) for place, each in enumerate(others) if each in first_of]
-    odd = _of_labels_apart(train, test, [*own, *others], names)
+@dataclass(frozen=True)
+class _LookedUp:
+    """A part's images, which are found by their pixels.
+
+    Attributes:
+        data: the images.
+        part: what the part is called.
+        digests: of each image's pixels, [N].
+        first: by digest, the place of the first image with it.
+    """
+
+    data: LabelledImages
+    part: str
+    digests: list[bytes]
+    first: dict[bytes, int]
+
+    @classmethod
+    def of(cls, data: LabelledImages, part: str) -> _LookedUp:
+        """Look at all images of a part."""
+        digests = _digests(data)
+        first: dict[bytes, int] = {}
+        for place, digest in enumerate(digests):
+            first.setdefault(digest, place)
+        return cls(data, part, digests, first)
+
+    def called(self, image: int) -> str:
+        """Return what an image is called."""
+        origins = self.data.origins
+        return f"{self.part} image {image}" if origins is None else origins.name(image)
+
+
+def _of_copies(train: _LookedUp, test: _LookedUp) -> tuple[list[str], list[str]]:
+    """Return what is odd about images that are there twice, and what is a fact."""
+    odd: list[str] = []
     facts: list[str] = []
+    shared = [(place, train.first[each]) for place, each in enumerate(test.digests) if each in train.first]
     if shared:
-        such = _such_as(
-            (_called(test, ours, "test"), _called(train, theirs, "training")) for ours, theirs in shared
-        )
+        such = _such_as((test.called(ours), train.called(theirs)) for ours, theirs in shared)
+        are = by_count(len(shared), "is a training image", "are training images")
         odd.append(
-            f"{len(shared):,} of {len(test):,} test images are training images too, such as {such}: scores "
-            "on them mean little"
+            f"{len(shared):,} of {len(test.data):,} test images {are} too, such as {such}: scores on "
+            f"{by_count(len(shared), 'it', 'them')} mean little"
         )
-    for part, data, digests in (("training", train, own), ("test", test, others)):
-        first = _firsts(digests)
-        repeated = [(place, first[each]) for place, each in enumerate(digests) if first[each] != place]
+    for each in (train, test):
+        pairs = ((place, each.first[digest]) for place, digest in enumerate(each.digests))
+        repeated = [(place, first) for place, first in pairs if first != place]
         if repeated:
-            such = _such_as((_called(data, one, part), _called(data, other, part)) for one, other in repeated)
-            told = odd if len(repeated) > _SHARE_REPEATED * len(data) else facts
-            copies = f"{len(repeated):,} of {len(data):,} {part} images"
-            told.append(f"{copies} are copies of others of them, such as {such}")
+            such = _such_as((each.called(one), each.called(other)) for one, other in repeated)
+            told = odd if len(repeated) > _SHARE_REPEATED * len(each.data) else facts
+            are = by_count(len(repeated), "is a copy of another", "are copies of others")
+            copies = f"{len(repeated):,} of {len(each.data):,} {each.part} images {are}"
+            told.append(f"{copies} of them, such as {such}")
     return odd, facts
 
 
-def _of_labels_apart(
-    train: LabelledImages, test: LabelledImages, digests: Sequence[bytes], names: Sequence[str]
-) -> list[str]:
-    """Return what to say of images that are there with several labels.
-
-    ``digests`` are those of the training images, and behind them those of the test images.
-    """
-    labels = [*train.labels.tolist(), *test.labels.tolist()]
-    first = _firsts(digests)
-    others: dict[bytes, int] = {}
-    for place, digest in enumerate(digests):
-        if labels[place] != labels[first[digest]]:
-            others.setdefault(digest, place)
+def _of_labels_apart(train: _LookedUp, test: _LookedUp, names: Sequence[str]) -> list[str]:
+    """Return what to say of images that are there with several labels, in one part or in both."""
+    labels = {part.part: part.data.labels.tolist() for part in (train, test)}
+    others: dict[bytes, tuple[_LookedUp, int]] = {}
+    for part in (train, test):
+        for place, digest in enumerate(part.digests):
+            origin = train if digest in train.first else test
+            if labels[part.part][place] != labels[origin.part][origin.first[digest]]:
+                others.setdefault(digest, (part, place))
     if not others:
         return []
 
-    def told(place: int) -> str:
-        of_test = place - len(train)
-        name = _called(train, place, "training") if of_test < 0 else _called(test, of_test, "test")
-        return f"{name} is {_name(labels[place], names)}"
+    def told(part: _LookedUp, place: int) -> str:
+        return f"{part.called(place)} is {_name(labels[part.part][place], names)}"
 
-    such = _such_as((told(first[digest]), told(place)) for digest, place in others.items())
-    are = f"{len(others):,} images are" if len(others) > 1 else "1 image is"
-    return [f"{are} there with several labels, such as {such}: nobody can learn both; remove what is wrong"]
+    def of_first(digest: bytes) -> str:
+        origin = train if digest in train.first else test
+        return told(origin, origin.first[digest])
 
-
-def _firsts(digests: Sequence[bytes]) -> dict[bytes, int]:
-    """Return where each digest stands first."""
-    found: dict[bytes, int] = {}
-    for place, digest in enumerate(digests):
-        found.setdefault(digest, place)
-    return found
+    such = _such_as((of_first(digest), told(*other)) for digest, other in others.items())
+    are = by_count(len(others), "image is", "images are")
+    return [
+        f"{len(others):,} {are} there with several labels, such as {such}: nobody can learn both; remove "
+        "what is wrong"
+    ]
 
 
 def _of_size(train: LabelledImages, test: LabelledImages, names: Sequence[str]) -> list[str]:
@@ -202,8 +225,8 @@ def _of_size(train: LabelledImages, test: LabelledImages, names: Sequence[str]) 
     if 0 < len(test) < FEW_TO_TEST:
         points = math.ceil(50 / math.sqrt(len(test)))
         found.append(
-            f"{len(test)} test images, fewer than {FEW_TO_TEST}: scores may be off by {points} points by "
-            "chance"
+            f"{len(test)} test {by_count(len(test), 'image', 'images')}, fewer than {FEW_TO_TEST}: scores "
+            f"may be off by {points} points by chance"
         )
     if bytes_held > _MANY_BYTES:
         found.append(f"the images take {bytes_held / 2**30:.1f} GiB of memory in every process")
@@ -213,10 +236,6 @@ def _of_size(train: LabelledImages, test: LabelledImages, names: Sequence[str]) 
 def _digests(data: LabelledImages) -> list[bytes]:
     images = counted(data.images.numpy(), len(data), "looking for images that are there twice")
     return [hashlib.blake2b(image, digest_size=16).digest() for image in images]
-
-
-def _called(data: LabelledImages, image: int, part: str) -> str:
-    return f"{part} image {image}" if data.origins is None else data.origins.name(image)
 
 
 def _such_as(pairs: Iterable[tuple[str, str]]) -> str:

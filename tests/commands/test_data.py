@@ -60,7 +60,7 @@ def test_a_few_copies_are_noted(tmp_path):
     train.images[3] = train.images[0]
     write_npz(tmp_path / "a.npz", train=train, test=some(100, seed=1))
     shown = succeeded(invoke("data", "check", tmp_path / "a.npz"))
-    assert "note: 1 of 150 training images are copies of others of them" in shown
+    assert "note: 1 of 150 training images is a copy of another of them" in shown
     assert "warning" not in shown
 
 

@@ -64,12 +64,19 @@ def test_ranges_may_differ_as_pictures_do(trained, tested):
 
 
 @pytest.mark.parametrize("part", ["training", "test"])
-def test_constant_images_of_either_part(part):
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "1 {} image has the same value in every pixel: remove it"),
+        (2, "2 {} images have the same value in every pixel: remove them"),
+    ],
+)
+def test_constant_images_of_either_part(part, count, said):
     data = TRAIN if part == "training" else TEST
     images = data.images.clone()
-    images[:2] = torch.tensor([3, 4], dtype=torch.uint8)[:, None, None, None]
+    images[:count] = torch.tensor([3, 4], dtype=torch.uint8)[:count, None, None, None]
     parts = (changed(data, images), TEST) if part == "training" else (TRAIN, changed(data, images))
-    assert odd(*parts) == [f"2 {part} images have the same value in every pixel: remove them"]
+    assert odd(*parts) == [said.format(part)]
 
 
 @pytest.mark.parametrize("part", ["training", "test"])
@@ -82,7 +89,8 @@ def test_a_few_copies_are_a_fact_and_many_are_odd(part):
         images[places] = data.images[0]
         parts = (changed(data, images), TEST) if part == "training" else (TRAIN, changed(data, images))
         such = "; ".join(f"{part} image {place} and {part} image 0" for place in places)
-        said = (f"{count} of {len(data)} {part} images are copies of others of them, such as {such}",)
+        are = "is a copy of another" if count == 1 else "are copies of others"
+        said = (f"{count} of {len(data)} {part} images {are} of them, such as {such}",)
         found = findings(*parts, CLASSES)
         assert (found.odd, found.facts) == (((), said) if count == 1 else (said, ()))
 
@@ -112,6 +120,41 @@ def test_test_images_that_are_trained_on():
         "2 of 102 test images are training images too, such as test image 0 and training image 3; "
         "test image 1 and training image 7: scores on them mean little"
     ]
+    test = changed(TEST, torch.cat([TRAIN.images[[3]], TEST.images[1:]]))
+    assert odd(TRAIN, test) == [
+        "1 of 102 test images is a training image too, such as test image 0 and training image 3: scores on "
+        "it mean little"
+    ]
+
+
+def test_images_in_several_classes_are_named_beside_the_first_wherever_it_is():
+    """The first is trained on; its copies are one more training image, and two test images."""
+    train, test = TRAIN.images.clone(), TEST.images.clone()
+    train[4], test[2], test[3] = train[0], train[0], train[0]
+    test[7] = test[5]
+    said = odd(changed(TRAIN, train), changed(TEST, test))
+    assert said[0].startswith(
+        "2 images are there with several labels, such as training image 0 is 0 and training image 4 is 1; "
+        "test image 5 is 2 and test image 7 is 1: "
+    )
+    assert said[1].startswith(
+        "2 of 102 test images are training images too, such as test image 2 and training image 0; test image "
+        "3 and training image 0: "
+    )
+    assert said[2] == (
+        "2 of 102 test images are copies of others of them, such as test image 3 and test image 2; test "
+        "image 7 and test image 5"
+    )
+
+
+def test_every_image_is_looked_at_once(monkeypatch):
+    looked_at = []
+    digests = findings_module._digests
+    monkeypatch.setattr(
+        findings_module, "_digests", lambda data: looked_at.append(len(data)) or digests(data)
+    )
+    findings(TRAIN, TEST, CLASSES)
+    assert looked_at == [len(TRAIN), len(TEST)]
 
 
 @pytest.mark.parametrize("count", [3, 4])
@@ -170,9 +213,17 @@ def test_images_of_holders_are_named_with_their_holder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("Cat", "cat", "dog"), ("dog", "big cat", "big  cat"), ("CAT", "dog", "cat"), ("x ", "x", "X")]
+    "names",
+    [
+        ("Cat", "cat", "dog"),
+        ("dog", "big cat", "big  cat"),
+        ("CAT", "dog", "cat"),
+        ("x ", "x", "X"),
+        ("fish", "dog", "\N{LATIN SMALL LIGATURE FI}sh"),
+        ("100", "\N{FULLWIDTH DIGIT ONE}00", "dog"),
+    ],
 )
-def test_names_of_classes_that_differ_in_capitals_or_spaces_only(names):
+def test_names_of_classes_that_look_the_same(names):
     said = odd(TRAIN, names=names)
     alike = [name for name in names if name != "dog"]
     if max(map(len, alike)) < 3:
@@ -180,7 +231,8 @@ def test_names_of_classes_that_differ_in_capitals_or_spaces_only(names):
     else:
         both = f"classes {alike[0]!r} and {alike[1]!r}"
         assert said == [
-            f"{both} differ in capitals or spaces only: if they are one class, give them one name"
+            f"{both} look the same but for capitals, spaces or forms of letters: if they are one class, give "
+            "them one name"
         ]
 
 
@@ -220,6 +272,9 @@ def test_too_few_to_learn_from_or_to_test_with():
     assert odd(TRAIN, some(99, seed=1)) == [
         "99 test images, fewer than 100: scores may be off by 6 points by chance"
     ]
+    assert "1 test image, fewer than 100: scores may be off by 50 points by chance" in odd(
+        TRAIN, some(1, seed=1)
+    )
 
 
 def test_images_that_take_much_memory(monkeypatch):
