@@ -162,6 +162,7 @@ def convert(
         say(
             *found.notes,
             *not_kept,
+            *_classes_not_kept(found, test),
             f"{len(found.train):,} training and {len(test):,} test images in {output}"
             + (", a folder with train.csv and test.csv" if form is Form.CSV else ""),
         )
@@ -171,7 +172,7 @@ def _show_found(where: Place, found: Found) -> None:
     """Show what a place has, and what is odd about it."""
     test = found.train.none if found.test is None else found.test
     shape = found.shape or ImageShape(*found.train.images.shape[1:])
-    classes = max(_classes(found.train), _classes(test), len(found.class_names))
+    classes = max(_classes(found.train), _classes(test), len(found.class_names), found.classes)
     kind = "grey" if shape.channels == 1 else "colour"
     low, high = int(found.train.images.min()), int(found.train.images.max())
     say(
@@ -255,6 +256,16 @@ def _form(place: Place, found: Found) -> str:
     least, most = int(counts.min()), int(counts.max())
     each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     return f"{len(counts):,} holder{'s' if len(counts) > 1 else ''} with {each} training images"
+
+
+def _classes_not_kept(found: Found, test: LabelledImages) -> list[str]:
+    """Return what to say if there are classes of which only their number tells."""
+    if found.class_names or found.classes <= max(_classes(found.train), _classes(test)):
+        return []
+    return [
+        f"that there are {found.classes} classes is not kept, since the last have no images; say it with the "
+        f"domain: classes: {found.classes}"
+    ]
 
 
 def _classes(data: LabelledImages) -> int:

@@ -224,7 +224,7 @@ def _read(
         found = Found(*registered.load(cache), source.class_names)
     else:
         raise DataError(_unknown(source.name, root))
-    return expected or max(int(found.train.labels.max()) + 1, len(found.class_names)), found
+    return expected or max(int(found.train.labels.max()) + 1, len(found.class_names), found.classes), found
 
 
 def _as_they_lie(
@@ -317,7 +317,7 @@ def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | N
     highest = max(test.labels.tolist(), default=-1)
     if highest >= found:
         raise OtherClassesError(
-            f"domain '{name}': a test image has label {highest}, but the training labels end at "
+            f"domain '{name}': a test image has label {highest}, but the classes of the training part end at "
             f"{found - 1}: correct the files, or set the domain's number of classes"
         )
     if allowed is not None and found > allowed:

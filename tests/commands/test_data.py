@@ -2,6 +2,7 @@
 
 import gzip
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -62,6 +63,18 @@ def test_a_few_copies_are_noted(tmp_path):
     shown = succeeded(invoke("data", "check", tmp_path / "a.npz"))
     assert "note: 1 of 150 training images is a copy of another of them" in shown
     assert "warning" not in shown
+
+
+@pytest.mark.parametrize(("width", "absent"), [(3, ""), (4, "3"), (5, "3, 4")])
+def test_classes_that_only_one_hot_labels_tell_of_are_told(width, absent, tmp_path):
+    arrays = {}
+    for part, data in (("train", TRAIN), ("test", TEST)):
+        arrays |= {f"{part}_images": data.images[:, 0].numpy(), f"{part}_labels": np.eye(width)[data.labels]}
+    np.savez(tmp_path / "a.npz", **arrays)
+    shown = succeeded(invoke("data", "check", tmp_path / "a.npz"))
+    assert (f"warning: classes without images: {absent};" in shown) == bool(absent)
+    told = succeeded(invoke("data", "convert", tmp_path / "a.npz", tmp_path / "b.npz"))
+    assert (f"say it with the domain: classes: {width}" in told) == bool(absent)
 
 
 def test_labels_that_do_not_begin_at_0_hide_nothing_else(tmp_path):

@@ -202,6 +202,41 @@ def test_files_are_named_by_their_paths_and_images_of_arrays_by_their_places_the
         assert f"training image {place}" in by_place
 
 
+@pytest.mark.parametrize("is_part", [False, True])
+def test_images_that_join_others_are_named_by_their_places_where_they_lie(is_part, tmp_path):
+    """Of 60 training and 12 validation images, none is training image 64."""
+    train, more, test = some(60), some(12, seed=1), some(9, seed=2)
+    more.images[4], more.images[8] = train.images[7], test.images[2]
+    place = write_npz(tmp_path / "a.npz", train=train, val=more, test=test)
+    found = read_place(place, Wanted(is_part=is_part))
+    about = findings(found.train, found.test, CLASSES)
+    above = f"{place}, " if is_part else ""
+    said = " ".join((*about.odd, *about.facts))
+    assert f"such as {above}validation image 4 and {above}training image 7" in said
+    assert f"such as {above}test image 2 and {above}validation image 8" in said
+
+
+def test_images_for_validation_that_are_tested_on_are_called_so(tmp_path):
+    train, more = some(60), some(12, seed=1)
+    more.images[4] = train.images[7]
+    found = read_place(write_npz(tmp_path / "a.npz", train=train, val=more), Wanted())
+    said = " ".join(findings(found.train, found.test, CLASSES).odd)
+    assert "validation image 4 and training image 7" in said
+
+
+@pytest.mark.parametrize("holders", [1, 2])
+def test_images_of_holders_that_join_others_are_named_too(holders, tmp_path):
+    for holder in range(holders):
+        parts = [some(count, seed=3 * holder + place) for place, count in enumerate((60, 12, 9))]
+        parts[1].images[4] = parts[0].images[7]
+        write_npz(tmp_path / f"{holder}.npz", **dict(zip(("train", "val", "test"), parts, strict=True)))
+    found = read_holders(tmp_path, Wanted())
+    said = " ".join((about := findings(found.train, found.test, CLASSES)).odd + about.facts)
+    for holder in range(holders):
+        of = tmp_path / f"{holder}.npz"
+        assert f"{of}, validation image 4 and {of}, training image 7" in said
+
+
 def test_images_of_holders_are_named_with_their_holder(tmp_path):
     ann, bob = some(60), some(60, seed=1)
     bob.images[33] = ann.images[6]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,13 @@ _LARGEST = 2**62
 """What goes further may be too large for whole numbers of 64 bits."""
 _NEAR_ZERO = 16
 """Pixels that go no further were divided by their standard deviation, or by something else than 255."""
+
+
+class Labels(NamedTuple):
+    """One label an image, int64 [N], and so many classes as an array of ones and noughts has; else 0."""
+
+    numbers: NDArray[np.int64]
+    classes: int = 0
 
 
 def channels_first(array: NDArray[np.generic], source: str) -> NDArray[np.uint8]:
@@ -67,8 +75,8 @@ def pixels_of(array: NDArray[np.generic], source: str) -> NDArray[np.uint8]:
     )
 
 
-def labels_of(array: NDArray[np.generic], source: str, otherwise: str) -> NDArray[np.int64]:
-    """Return one label an image, int64 [N].
+def labels_of(array: NDArray[np.generic], source: str, otherwise: str) -> Labels:
+    """Return one label an image, int64 [N], and the number of classes if the array says it.
 
     Args:
         array: whole numbers of any type, [N] or with further sides of one, or one-hot [N, classes]: one 1 a
@@ -89,7 +97,7 @@ def labels_of(array: NDArray[np.generic], source: str, otherwise: str) -> NDArra
     if array.ndim and array.shape[0] == array.size:
         array = array.reshape(-1)
     elif array.ndim == 2 and _is_one_hot(array):
-        return np.asarray(np.argmax(array, axis=1), dtype=np.int64)
+        return Labels(np.asarray(np.argmax(array, axis=1), dtype=np.int64), array.shape[1])
     if array.ndim != 1 or array.dtype.kind not in "iufb":
         raise DataError(
             f"{source} is {array.dtype} of shape {list(array.shape)}, not one whole number an image, [N] or "
@@ -103,7 +111,7 @@ def labels_of(array: NDArray[np.generic], source: str, otherwise: str) -> NDArra
             f"{len(wrong):,} of {len(array):,} {by_count(len(wrong), 'is', 'are')} so: number the classes "
             "from 0"
         )
-    return array.astype(np.int64)
+    return Labels(array.astype(np.int64))
 
 
 def _check_finite(array: NDArray[np.generic], source: str) -> None:

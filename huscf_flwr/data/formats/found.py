@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages
+from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, Origins
 from huscf_flwr.extras import MissingExtraError
 
 PART_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -22,6 +22,11 @@ PART_NAMES: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 """What people call the parts of a data set."""
+
+_IMAGE_OF = {"train": "training image", "validation": "validation image", "test": "test image"}
+"""What an image of a part is called."""
+
+Images = TypeVar("Images", bound=LabelledImages)
 
 _MOST_CLASSES = 2**16
 """Labels that go further are something else, such as ids, and networks for so many would fit nowhere."""
@@ -95,6 +100,7 @@ class Found:
         class_names: names by label; empty if the place has only numbers.
         notes: what was done with them that a reader may not expect, a sentence each.
         shape: of the images where they lie, if they were brought to another form while they were read.
+        classes: at least so many there are, if the place says more of it than its labels do; else 0.
     """
 
     train: LabelledImages
@@ -102,6 +108,24 @@ class Found:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     shape: ImageShape | None = None
+    classes: int = 0
+
+
+def named_by_number(data: Images, part: str, place: object, wanted: Wanted) -> Images:
+    """Return images that have a name each: their number in their part, where they are no files.
+
+    Of parts that are joined each must have its names before, or numbers are no longer those that lie there.
+
+    Args:
+        data: all images of a part, in the order in which they lie there.
+        part: which it is, a key of ``PART_NAMES``.
+        place: where it lies, which is named too if it is one of several.
+        wanted: how the place is to be read.
+    """
+    if data.origins is not None:
+        return data
+    above = f"{place}, " if wanted.is_part else ""
+    return replace(data, origins=Origins.of(len(data), f"{above}{_IMAGE_OF[part]}"))
 
 
 def form_notes(what: str, shape: ImageShape, form: ImageForm, *, fitted: str, sized: str) -> list[str]:

@@ -26,6 +26,7 @@ from huscf_flwr.data.formats.places import (
 )
 from huscf_flwr.data.images import DataError, LabelledImages, together
 from huscf_flwr.data.progress import counted
+from huscf_flwr.naming import by_count
 
 _NOTES = 3
 """So many are told whole."""
@@ -78,7 +79,8 @@ def read_holders(folder: Path, wanted: Wanted, *, split_test: bool = True) -> Fo
     holders = torch.repeat_interleave(torch.tensor([len(each) for each in trains]))
     shape = usual_of([each.shape or ImageShape(*each.train.images.shape[1:]) for each in found])
     train = replace(train, holders=holders)
-    whole = replace(found[0], train=train, class_names=names, notes=notes, shape=shape)
+    classes = max(each.classes for each in found)
+    whole = replace(found[0], train=train, class_names=names, notes=notes, shape=shape, classes=classes)
     check_first(folder, whole, wanted)
     if not tests:
         return whole
@@ -156,4 +158,5 @@ def _with_test_share(found: Found) -> Found:
 def _few(notes: Sequence[str]) -> tuple[str, ...]:
     """Return the first notes, and how many more there are: there may be thousands of holders."""
     more = len(notes) - _NOTES
-    return (*notes[:_NOTES], f"and {more} notes like these") if more > 0 else tuple(notes)
+    told = f"and {more} {by_count(more, 'note', 'notes')} like these"
+    return (*notes[:_NOTES], told) if more > 0 else tuple(notes)

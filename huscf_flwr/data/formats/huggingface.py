@@ -19,13 +19,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.arrays import channels_first, labels_of
+from huscf_flwr.data.formats.arrays import Labels, channels_first, labels_of
 from huscf_flwr.data.formats.damage import Damage
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, labels_by_name
+from huscf_flwr.data.formats.found import (
+    Found,
+    ImageShape,
+    Wanted,
+    check_labels,
+    labels_by_name,
+    named_by_number,
+)
 from huscf_flwr.data.formats.huggingface_parts import Parts, Source, is_class, opened, read_errors
 from huscf_flwr.data.formats.pictures import common_shape, read_pictures, surveyed, usual_shape
-from huscf_flwr.data.images import DataError, DescribedImages, ImageForm
+from huscf_flwr.data.images import DataError, DescribedImages, ImageForm, together
 from huscf_flwr.data.progress import counted
+from huscf_flwr.naming import by_count
 
 _ROWS_AT_ONCE = 1000
 _NO_LABEL = -1
@@ -51,11 +59,17 @@ def shape_of_huggingface(source: Source, wanted: Wanted = Wanted()) -> ImageShap
 
 
 def huggingface_label_limit(source: Source, wanted: Wanted) -> int:
-    """Return one more than the largest label; raises ``DataError`` as ``read_huggingface`` does."""
+    """Return one more than the largest label, or as many classes as the data set says that it has.
+
+    Raises:
+        DataError: as ``read_huggingface`` does.
+    """
     with read_errors(source):
         parts = opened(source, wanted)
         classes = _classes(parts, wanted)
-        return max(classes.count, len(classes.names), int(_labels(parts, "train", classes).max()) + 1)
+        labels = {name: _labels(parts, name, classes) for name in parts.by_name}
+        said = max(each.classes for each in labels.values())
+        return max(classes.count, said, len(classes.names), int(labels["train"].numbers.max()) + 1)
 
 
 def huggingface_class_names(source: Source, wanted: Wanted) -> tuple[str, ...]:
@@ -75,7 +89,8 @@ def read_huggingface(source: Source, wanted: Wanted) -> Found:
         parts = opened(source, wanted)
         classes = _classes(parts, wanted)
         notes = [f"{source}: split {name} is not looked at" for name in parts.ignored]
-        labels = {name: _labels(parts, name, classes) for name in parts.by_name}
+        said = {name: _labels(parts, name, classes) for name in parts.by_name}
+        labels = {name: each.numbers for name, each in said.items()}
         for name in ("validation", "test"):
             if name in labels and len(labels[name]) and (labels[name] == _NO_LABEL).all():
                 notes.append(f"{source}: split {name} has no labels, and is not looked at")
@@ -89,9 +104,11 @@ def read_huggingface(source: Source, wanted: Wanted) -> Found:
             if test is None:
                 notes.append(f"{source}: split validation is taken for the test part")
             else:
-                notes.append(f"{source}: the {len(more)} images of validation join the training images")
+                join = by_count(len(more), "image of validation joins", "images of validation join")
+                notes.append(f"{source}: the {len(more)} {join} the training images")
             train, test = (train, more) if test is None else (_joined(train, more), test)
-        return Found(train, test, classes.names, tuple(notes), _usual_shape(parts))
+        count = max(classes.count, *(each.classes for each in said.values()))
+        return Found(train, test, classes.names, tuple(notes), _usual_shape(parts), count)
 
 
 def _usual_shape(parts: Parts) -> ImageShape:
@@ -117,8 +134,8 @@ def _classes(parts: Parts, wanted: Wanted) -> _Classes:
     return _Classes(wanted.class_names, None)
 
 
-def _labels(parts: Parts, part: str, classes: _Classes) -> NDArray[np.int64]:
-    """Return the labels of a part, int64 [N]."""
+def _labels(parts: Parts, part: str, classes: _Classes) -> Labels:
+    """Return the labels of a part."""
     found = parts.by_name[part].with_format(None).select_columns([parts.label])[:][parts.label]
     if None in found:
         raise DataError(
@@ -147,7 +164,8 @@ def _images(
             images = read_pictures(parts.pictures(part), len(known), form, f"{parts.source}, {part}", damage)
         else:
             images = torch.from_numpy(_arrays(parts, part, len(known)))
-        found[part] = DescribedImages(images, torch.from_numpy(known), _columns(parts, part))
+        data = DescribedImages(images, torch.from_numpy(known), _columns(parts, part))
+        found[part] = named_by_number(data, part, parts.source, wanted)
     damage.refuse()
     return found
 
@@ -211,6 +229,5 @@ def _joined(train: DescribedImages, more: DescribedImages) -> DescribedImages:
         for name, values in train.columns.items()
         if name in more.columns
     }
-    return DescribedImages(
-        torch.cat([train.images, more.images]), torch.cat([train.labels, more.labels]), columns
-    )
+    both = together([train, more])
+    return DescribedImages(both.images, both.labels, columns, origins=both.origins)

@@ -1,9 +1,9 @@
 """One ``.npz`` file with MedMNIST's names, read by NumPy.
 
 ``train_images`` [N, H, W] or [N, H, W, C] and ``train_labels`` [N] or [N, 1], whole numbers, or one-hot
-[N, classes]; likewise ``test_*``, if there is a test part. ``val_*`` joins the training images if there is a
-test part, and otherwise takes its place. Channels may come before height and width where that cannot be
-misunderstood.
+[N, classes], which say how many classes there are; likewise ``test_*``, if there is a test part. ``val_*``
+joins the training images if there is a test part, and otherwise takes its place. Channels may come before
+height and width where that cannot be misunderstood.
 """
 
 from __future__ import annotations
@@ -17,11 +17,21 @@ import torch
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from huscf_flwr.data.formats.arrays import channels_first, labels_of
-from huscf_flwr.data.formats.found import Found, ImageShape, Wanted, check_labels, named_if_damaged
+from huscf_flwr.data.formats.arrays import Labels, channels_first, labels_of
+from huscf_flwr.data.formats.found import (
+    Found,
+    ImageShape,
+    Wanted,
+    check_labels,
+    named_by_number,
+    named_if_damaged,
+)
 from huscf_flwr.data.images import DataError, LabelledImages, together
 from huscf_flwr.data.progress import counted
+from huscf_flwr.naming import by_count
 
+_PARTS = {"train": "train", "val": "validation", "test": "test"}
+"""What each part is called everywhere else."""
 _NAMES = "train_images, train_labels, test_images, test_labels (and val_images, val_labels)"
 
 
@@ -41,9 +51,14 @@ def shape_of_npz(path: Path) -> ImageShape:
 
 
 def npz_label_limit(path: Path) -> int:
-    """Return one more than the largest training label; raises ``DataError`` as ``read_npz`` does."""
+    """Return one more than the largest training label, or as many as there are one-hot.
+
+    Raises:
+        DataError: as ``read_npz`` does.
+    """
     with _opened(path) as file:
-        return int(_labels(path, file, "train").max(initial=-1)) + 1
+        labels = _labels(path, file, "train").numbers
+        return max(int(labels.max(initial=-1)) + 1, _one_hot_classes(path, file))
 
 
 def read_npz(path: Path, wanted: Wanted) -> Found:
@@ -54,9 +69,10 @@ def read_npz(path: Path, wanted: Wanted) -> Found:
             the file and the array.
     """
     with _opened(path) as file:
-        there = [part for part in ("train", "val", "test") if _has(file, part)]
+        there = [part for part in _PARTS if _has(file, part)]
         told = counted(there, len(there), f"reading parts of {path}")
         parts = {part: _part(path, file, part, wanted) for part in told}
+        classes = _one_hot_classes(path, file)
     train, validation, test = (parts.get(part) for part in ("train", "val", "test"))
     if train is None:
         raise DataError(f"{path}: no array train_images; name the arrays as MedMNIST does: {_NAMES}")
@@ -66,8 +82,9 @@ def read_npz(path: Path, wanted: Wanted) -> Found:
         notes.append(f"{path}: val_images is taken for the test part")
     elif validation is not None:
         train = _joined(path, train, validation)
-        notes.append(f"{path}: the {len(validation)} images of val_images join the training images")
-    return Found(train, test, wanted.class_names, tuple(notes))
+        join = by_count(len(validation), "image of val_images joins", "images of val_images join")
+        notes.append(f"{path}: the {len(validation)} {join} the training images")
+    return Found(train, test, wanted.class_names, tuple(notes), classes=classes)
 
 
 @contextmanager
@@ -86,13 +103,14 @@ def _has(file: NpzFile, part: str) -> bool:
 
 def _part(path: Path, file: NpzFile, part: str, wanted: Wanted) -> LabelledImages:
     images = torch.from_numpy(_images(path, file, part))
-    labels = _labels(path, file, part)
+    labels = _labels(path, file, part).numbers
     if len(images) != len(labels):
         raise DataError(
             f"{path}: {len(labels)} {part}_labels for {len(images)} {part}_images; correct the file"
         )
     check_labels(labels, wanted.label_limit, f"{path}, {part}_labels")
-    return LabelledImages(images, torch.from_numpy(labels))
+    data = LabelledImages(images, torch.from_numpy(labels))
+    return named_by_number(data, _PARTS[part], path, wanted)
 
 
 def _array(path: Path, file: NpzFile, name: str) -> NDArray[np.generic]:
@@ -122,7 +140,13 @@ def _images(path: Path, file: NpzFile, part: str) -> NDArray[np.uint8]:
     return channels_first(array, f"{path}, {name}")
 
 
-def _labels(path: Path, file: NpzFile, part: str) -> NDArray[np.int64]:
+def _one_hot_classes(path: Path, file: NpzFile) -> int:
+    """Return the number of classes of the parts whose labels are one-hot; 0 if none are."""
+    there = [part for part in _PARTS if f"{part}_labels" in file.files]
+    return max((_labels(path, file, part).classes for part in there), default=0)
+
+
+def _labels(path: Path, file: NpzFile, part: str) -> Labels:
     name = f"{part}_labels"
     array = _array(path, file, name)
     return labels_of(array, f"{path}, {name}", "images with several labels cannot be used")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.data.formats.choice import Format, Place, format_of
-from huscf_flwr.data.formats.found import FirstLabelError, Found, ImageShape, Wanted
-from huscf_flwr.data.images import DataError, LabelledImages, Origins
+from huscf_flwr.data.formats.found import FirstLabelError, Found, ImageShape, Wanted, named_by_number
+from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.shares import stratified_shares
 
 _TEST_PART = 5
@@ -62,10 +62,10 @@ def read_parts(place: Place, wanted: Wanted) -> Found:
         )
     test = None if found.test is None else _counted_from_zero(place, found.test, wanted)
     train = _counted_from_zero(place, found.train, wanted)
-    above = f"{place}, " if wanted.is_part else ""
-    train = _called(train, f"{above}training image")
-    test = None if test is None else _called(test, f"{above}test image")
-    return replace(found, train=train, test=test, notes=(*form.notes, *found.notes))
+    train = named_by_number(train, "train", place, wanted)
+    test = None if test is None else named_by_number(test, "test", place, wanted)
+    classes = max(found.classes - wanted.first_label, 0)
+    return replace(found, train=train, test=test, notes=(*form.notes, *found.notes), classes=classes)
 
 
 def split_note(place: Place, train: LabelledImages, test: LabelledImages) -> str:
@@ -128,11 +128,6 @@ def _counted_from_zero(place: Place, data: LabelledImages, wanted: Wanted) -> La
     return replace(data, labels=data.labels - wanted.first_label)
 
 
-def _called(data: LabelledImages, what: str) -> LabelledImages:
-    """Return images that have a name each: their number behind ``what``, where they are no files."""
-    return data if data.origins is not None else replace(data, origins=Origins.of(len(data), what))
-
-
 def check_first(place: Place, found: Found, wanted: Wanted) -> None:
     """Raise ``FirstLabelError`` where nobody says what classes there are, and labels do not begin at 0."""
     labels = found.train.labels
@@ -140,11 +135,12 @@ def check_first(place: Place, found: Found, wanted: Wanted) -> None:
         return
     tested = labels if found.test is None else found.test.labels
     first, last = int(labels.min()), int(torch.cat([labels, tested]).max())
+    classes = max(last + 1, found.classes)
     raise FirstLabelError(
         f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
         f"{first} here, set first_label: {first} with the domain (huscf data: --first-label {first}); if it "
-        f"only has no images, set classes: {last + 1}",
-        last + 1,
+        f"only has no images, set classes: {classes}",
+        classes,
     )
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from huscf_flwr.data import DataError
-from huscf_flwr.data.formats.found import Wanted
-from huscf_flwr.data.formats.places import read_place
+from huscf_flwr.data import DataError, DomainSource, load_domain
+from huscf_flwr.data.formats.found import FirstLabelError, Wanted
+from huscf_flwr.data.formats.places import classes_of_place, read_place
 from tests.data.formats.writing import some
 
 DATA = some(30)
@@ -55,6 +55,40 @@ def test_labels_of_any_type_are_read_if_they_are_one_whole_number_an_image(dtype
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float32"])
 def test_one_hot_labels_are_read(dtype, tmp_path):
     assert torch.equal(read(tmp_path, labels=np.eye(3, dtype=dtype)[LABELS]).labels, DATA.labels)
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "classes"), [(5, 5, 5), (5, 4, 5), (4, 5, 5), (5, None, 5), (None, 5, 5), (3, 3, 3)]
+)
+def test_one_hot_labels_say_how_many_classes_there_are(trained, tested, classes, tmp_path):
+    """Their labels are 0 to 2, or whole numbers where there is no width; a test image may have the last."""
+
+    def written(labels, width):
+        return labels if width is None else np.eye(width)[labels]
+
+    at_last = np.array([0, 1, 2 if tested is None else tested - 1])
+    np.savez(
+        tmp_path / "a.npz",
+        train_images=IMAGES,
+        train_labels=written(LABELS, trained),
+        test_images=IMAGES[:3],
+        test_labels=written(at_last, tested),
+    )
+    domain = load_domain(
+        DomainSource(name="mine", folder=tmp_path / "a.npz"), root=None, cache=tmp_path, image=(1, 6)
+    )
+    assert domain.classes == classes_of_place(tmp_path / "a.npz", Wanted()) == classes
+    assert domain.test.labels.tolist() == at_last.tolist()
+
+
+def test_classes_of_one_hot_labels_are_counted_from_the_first_label(tmp_path):
+    """As some write labels from 1 to 3: the first column is empty."""
+    np.savez(tmp_path / "a.npz", train_images=IMAGES, train_labels=np.eye(5)[LABELS + 1])
+    wanted = Wanted(first_label=1)
+    assert classes_of_place(tmp_path / "a.npz", wanted) == 4
+    assert read_place(tmp_path / "a.npz", wanted).classes == 4
+    with pytest.raises(FirstLabelError, match=r"set first_label: 1 .* set classes: 5$"):
+        read_place(tmp_path / "a.npz", Wanted())
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint64", "float16", "float32", "float64"])

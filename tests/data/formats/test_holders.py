@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,6 +100,30 @@ def test_a_holder_may_lack_classes_which_are_counted_over_all(tmp_path):
     (tmp_path / "numbers" / "bob.npz").unlink()
     with pytest.raises(DataError, match="labels begin at 1"):
         read_holders(tmp_path / "numbers", ANY)
+
+
+def test_classes_that_any_holder_says_are_counted(tmp_path):
+    """Ann's labels are whole numbers, bob's one-hot for five classes, of which three have images."""
+    data = some(6)
+    write_npz(tmp_path / "ann.npz", train=data)
+    np.savez(
+        tmp_path / "bob.npz", train_images=data.images[:, 0].numpy(), train_labels=np.eye(5)[data.labels]
+    )
+    assert read_holders(tmp_path, ANY, split_test=False).classes == classes_of_holders(tmp_path, ANY) == 5
+
+
+def test_many_notes_are_counted(tmp_path):
+    """Each holder's says that one or two images join, which is a word more or less."""
+    for holders in range(1, 6):
+        parts = {"train": some(6), "test": some(3, seed=1), "val": some(1 + holders % 2, seed=2)}
+        write_npz(tmp_path / f"{holders}.npz", **parts)
+        notes = read_holders(tmp_path, ANY).notes
+        assert len(notes) == min(holders, 4)
+    assert notes[0].endswith("1.npz: the 2 images of val_images join the training images")
+    assert notes[1].endswith("2.npz: the 1 image of val_images joins the training images")
+    assert notes[3] == "and 2 notes like these"
+    (tmp_path / "5.npz").unlink()
+    assert read_holders(tmp_path, ANY).notes[3] == "and 1 note like these"
 
 
 def test_a_holder_with_too_few_images_to_test_with_keeps_them_and_trains_in_small_batches(tmp_path):

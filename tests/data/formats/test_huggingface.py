@@ -85,9 +85,45 @@ def test_a_part_for_validation_joins_or_stands_in_and_others_are_named(tmp_path)
     assert ["unlabelled is not looked at" in found.notes[0], "taken for the test" in found.notes[1]] == [
         True
     ] * 2
+    assert found.test.origins.name(5) == "validation image 5"
     found = read(write_huggingface(tmp_path / "b", **parts, test=huggingface(TEST)))
     assert len(found.train) == 18
     assert "6 images of validation join" in found.notes[0]
+    assert [found.train.origins.name(place) for place in (11, 12, 17)] == [
+        "training image 11",
+        "validation image 0",
+        "validation image 5",
+    ]
+    one = TEST.subset(torch.tensor([0]))
+    found = read(
+        write_huggingface(
+            tmp_path / "c", train=huggingface(TRAIN), validation=huggingface(one), test=huggingface(TEST)
+        )
+    )
+    assert "1 image of validation joins" in found.notes[0]
+
+
+def test_classes_that_a_data_set_has_are_counted_if_nobody_has_images_of_them(tmp_path):
+    """As classes that are called by their numbers, or as one-hot labels."""
+    classes = [str(label) for label in range(5)]
+    for place, train, test in (
+        (tmp_path / "a", huggingface(TRAIN, classes), huggingface(TEST, classes)),
+        (
+            tmp_path / "b",
+            arrays(np.eye(5, dtype=int)[TRAIN.labels].tolist()),
+            arrays(np.eye(4, dtype=int)[TEST.labels].tolist(), TEST.images[:, 0].tolist()),
+        ),
+        (
+            tmp_path / "c",
+            arrays(TRAIN.labels.tolist()),
+            arrays(np.eye(5, dtype=int)[TEST.labels].tolist(), TEST.images[:, 0].tolist()),
+        ),
+    ):
+        write_huggingface(place, train=train, test=test)
+        found = read(place)
+        assert (found.class_names, found.classes, classes_of_place(place, ANY)) == ((), 5, 5)
+        assert same(found.train, TRAIN)
+        assert same(found.test, TEST)
 
 
 def test_a_test_part_whose_labels_are_withheld_is_not_looked_at(tmp_path):
