@@ -37,6 +37,7 @@ from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.run_record import name_of
 from huscf_flwr.existing import refuse_existing
+from huscf_flwr.naming import by_count
 from huscf_flwr.run.terminal import say, terminal
 
 data_app = ExplainedTyper(
@@ -163,7 +164,7 @@ def convert(
             *found.notes,
             *not_kept,
             *_classes_not_kept(found, test),
-            f"{len(found.train):,} training and {len(test):,} test images in {output}"
+            f"{_counts(found.train, test)} in {output}"
             + (", a folder with train.csv and test.csv" if form is Form.CSV else ""),
         )
 
@@ -177,7 +178,7 @@ def _show_found(where: Place, found: Found) -> None:
     low, high = int(found.train.images.min()), int(found.train.images.max())
     say(
         f"{where}: {_form(where, found)}",
-        f"{len(found.train):,} training and {len(test):,} test images, {kind}, {shape.height} x "
+        f"{_counts(found.train, test)}, {kind}, {shape.height} x "
         f"{shape.width} pixels (height first), from {low} to {high}",
     )
     terminal().print(_table(found, test, classes))
@@ -255,7 +256,13 @@ def _form(place: Place, found: Found) -> str:
     counts = found.train.holders.bincount()
     least, most = int(counts.min()), int(counts.max())
     each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return f"{len(counts):,} holder{'s' if len(counts) > 1 else ''} with {each} training images"
+    images = by_count(most, "image", "images")
+    return f"{len(counts):,} {by_count(len(counts), 'holder', 'holders')} with {each} training {images}"
+
+
+def _counts(train: LabelledImages, test: LabelledImages) -> str:
+    images = by_count(len(test), "image", "images")
+    return f"{len(train):,} training and {len(test):,} test {images}"
 
 
 def _classes_not_kept(found: Found, test: LabelledImages) -> list[str]:

@@ -54,6 +54,7 @@ from huscf_flwr.data.formats.places import read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
 from huscf_flwr.data.registry import registered_domain, registered_names
 from huscf_flwr.data.shares import stratified_shares
+from huscf_flwr.naming import by_count
 
 JudgedOn = Literal["test", "validation"]
 """Which images a run is judged on; see ``DataSection.judged_on``."""
@@ -293,9 +294,10 @@ def _own_share(domain: Domain, origin: str, place: int, sharing: int) -> Domain:
 def _with_validation(domain: Domain) -> Domain:
     """Return the domain judged on a fifth of its training images, which are no longer among these."""
     if len(domain.train) < 2:
+        images = by_count(len(domain.train), "image", "images")
         raise DataError(
             f"data.judged_on is validation, but domain '{domain.name}' has {len(domain.train)} training "
-            "images: give it at least 2, or take test"
+            f"{images}: give it at least 2, or take test"
         )
     validation, *rest = stratified_shares(domain.train.labels, _VALIDATION_PART, "validation", domain.name)
     train = domain.train.subset(torch.cat(rest).sort().values)
@@ -321,7 +323,8 @@ def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | N
             f"{found - 1}: correct the files, or set the domain's number of classes"
         )
     if allowed is not None and found > allowed:
+        classes = by_count(found, "class", "classes")
         raise OtherClassesError(
-            f"domain '{name}' has {found} classes and the network {allowed}: set model.classes to "
-            f"at least {found}, or model.spec to auto"
+            f"domain '{name}' has {found} {classes} and the network {allowed}: set model.classes to at least "
+            f"{found}, or model.spec to auto"
         )

@@ -26,6 +26,7 @@ from pydantic import ConfigDict, model_validator
 from huscf_flwr.conf_files import Strict, did_you_mean, is_number
 from huscf_flwr.data.images import DataError
 from huscf_flwr.extras import extra
+from huscf_flwr.naming import by_count
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -117,8 +118,9 @@ class FlowerPartitioner(Strict):
             )
         parts = self._parts(name, columns, count, seed)
         if len(parts) < count:
+            made = by_count(len(parts), "part", "parts")
             raise DataError(
-                f"partitioner: {self.kind} makes {len(parts)} parts of domain '{name}', which has {count} "
+                f"partitioner: {self.kind} makes {len(parts)} {made} of domain '{name}', which has {count} "
                 f"clients: set clients so that each domain has at most {len(parts)}"
             )
         return parts

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from huscf_flwr.atomic_file import naming, write_atomically
 from huscf_flwr.data.formats.found import check_labels, named_if_damaged
 from huscf_flwr.data.images import DataError, LabelledImages
+from huscf_flwr.naming import by_count
 
 _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -290,8 +291,8 @@ def _read_part(
     images, labels = _read_images(images_file, int(not may_be_empty)), _read_labels(labels_file, classes)
     if len(images) != len(labels):
         raise DataError(
-            f"{labels_file}: {len(labels)} labels for the {len(images)} images of "
-            f"{images_file.name}; {_REPLACE}"
+            f"{labels_file}: {len(labels)} {by_count(len(labels), 'label', 'labels')} for the {len(images)} "
+            f"{by_count(len(images), 'image', 'images')} of {images_file.name}; {_REPLACE}"
         )
     if files.set:
         images = np.ascontiguousarray(images.swapaxes(2, 3))

@@ -25,6 +25,7 @@ from huscf_flwr.conf_files import Strict, did_you_mean
 from huscf_flwr.data.flower_partitioners import LABEL
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.scenarios import DirichletLabels, ExcludedLabels, HeldLabels, Scenario
+from huscf_flwr.naming import by_count
 from huscf_flwr.seeding import derive_seed, numpy_stream
 
 Indices = NDArray[np.int64]
@@ -164,9 +165,10 @@ def _labels_of(name: str, labels: Mapping[str, Tensor], count: int) -> Indices:
         )
     found: Indices = labels[name].numpy()
     if len(found) < count:
+        samples = by_count(len(found), "training sample", "training samples")
         raise DataError(
-            f"domain '{name}' has {len(found)} training samples for {count} clients: give it at most "
-            f"{len(found)} clients"
+            f"domain '{name}' has {len(found)} {samples} for {count} clients: give it at most "
+            f"{len(found)} {by_count(len(found), 'client', 'clients')}"
         )
     return found
 
@@ -218,9 +220,10 @@ def _deal_holders(name: str, holders: Indices, count: int) -> list[Indices]:
     """Deal whole holders to ``count`` clients in their order, as evenly as their number allows."""
     known = np.unique(holders)
     if len(known) < count:
+        have, most = by_count(len(known), "holder", "holders"), by_count(len(known), "client", "clients")
         raise DataError(
-            f"domain '{name}' has {len(known)} holders for {count} clients, and labels.kind is holders, "
-            f"which divides none: give it at most {len(known)} clients"
+            f"domain '{name}' has {len(known)} {have} for {count} clients, and labels.kind is holders, "
+            f"which divides none: give it at most {len(known)} {most}"
         )
     return [np.flatnonzero(np.isin(holders, own)) for own in np.array_split(known, count)]
 

@@ -127,11 +127,16 @@ def test_a_table_that_begins_with_something_else_is_told_apart_from_an_empty_one
 
 @pytest.mark.parametrize(
     ("sizes", "said"),
-    [((15, 15), "2 holders with 12 training"), ((15, 30), "2 holders with 12 to 24 training")],
+    [
+        ((15, 15), "2 holders with 12 training images"),
+        ((15, 30), "2 holders with 12 to 24 training images"),
+        ((15,), "1 holder with 12 training images"),
+        ((2,), "1 holder with 1 training image\n1 training and 1 test image,"),
+    ],
 )
 def test_numbers_of_holders_images_are_a_range_only_if_they_differ(sizes, said, tmp_path):
     for place, size in enumerate(sizes):
-        write_npz(tmp_path / f"{place}.npz", train=some(size))
+        write_npz(tmp_path / f"{place}.npz", train=some(size, classes=min(size // 2, 3)))
     assert said in succeeded(invoke("data", "check", tmp_path, "--by-holder"))
 
 

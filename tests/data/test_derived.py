@@ -216,7 +216,9 @@ def test_for_validation_there_need_be_no_test_images(tmp_path, load):
 
 def test_a_single_image_cannot_be_split(tmp_path, load):
     write_idx_folder(tmp_path / "single", numbered(1), numbered(1))
-    with pytest.raises(DataError, match=r"judged_on is validation, but domain 'single' has 1 training"):
+    with pytest.raises(
+        DataError, match=r"judged_on is validation, but domain 'single' has 1 training image: "
+    ):
         load("single", judged_on="validation")
 
 

@@ -99,6 +99,8 @@ def test_images_may_be_dealt_by_another_column():
         DataError, match="NaturalIdPartitioner makes 4 parts of domain 'a', which has 5 clients"
     ):
         dealt(given, clients=5, columns={"a": {"writer": writers}})
+    with pytest.raises(DataError, match="NaturalIdPartitioner makes 1 part of domain 'a'"):
+        dealt(given, clients=5, columns={"a": {"writer": np.array(["writer-0"] * 600)}})
     with pytest.raises(DataError, match=r"partition_by is writer, but the images of domain 'a' have label"):
         dealt(given, clients=4)
 

@@ -189,6 +189,7 @@ def rewrite(folder: Path, name: str, array: np.ndarray) -> None:
     [
         ("train-labels-idx1-ubyte.gz", np.array([0, 1, 10, 3]), "label 10 of sample 2 .*0..9"),
         ("train-labels-idx1-ubyte.gz", np.array([0, 1]), "2 labels for the 4 images"),
+        ("train-labels-idx1-ubyte.gz", np.array([0]), "1 label for the 4 images"),
         ("train-labels-idx1-ubyte.gz", np.zeros((4, 1)), "not a list of labels"),
         ("t10k-images-idx3-ubyte.gz", np.zeros((2, 5)), "neither grey images"),
         ("t10k-images-idx3-ubyte.gz", np.zeros((2, 5, 5, 2)), "neither grey images"),

@@ -262,8 +262,12 @@ def test_a_minimum_beyond_the_data_is_an_error():
 
 
 def test_more_clients_than_samples_is_an_error():
-    with pytest.raises(DataError, match="5 training samples for 6 clients"):
-        partition(scenario_of(("a",), {"kind": "all"}), {"a": balanced(5)}, clients=6, seed=0)
+    for count, said in (
+        (5, "5 training samples for 6 clients: give it at most 5 clients"),
+        (1, "1 training sample for 6 clients: give it at most 1 client$"),
+    ):
+        with pytest.raises(DataError, match=said):
+            partition(scenario_of(("a",), {"kind": "all"}), {"a": balanced(count)}, clients=6, seed=0)
 
 
 def test_a_domain_without_labels_suggests_the_nearest():
@@ -353,7 +357,7 @@ def test_holders_are_wanted_of_some_domain():
 
 def test_holders_are_not_divided():
     scenario = scenario_of(("voices",), {"kind": "holders"})
-    with pytest.raises(DataError, match=r"2 holders for 3 clients.*at most 2 clients"):
-        partition(
-            scenario, {"voices": balanced(30)}, clients=3, seed=0, holders={"voices": torch.arange(30) % 2}
-        )
+    for holders, said in ((2, "2 holders for .*at most 2 clients$"), (1, "1 holder for .*at most 1 client$")):
+        held = {"voices": torch.arange(30) % holders}
+        with pytest.raises(DataError, match=said):
+            partition(scenario, {"voices": balanced(30)}, clients=3, seed=0, holders=held)

@@ -35,7 +35,7 @@ from huscf_flwr.data.formats.pixel_tables import (
 )
 from huscf_flwr.data.idx import IdxFiles, idx_files, idx_label_limit, read_idx_folder, shape_of_idx
 from huscf_flwr.data.images import DataError
-from huscf_flwr.naming import first_few
+from huscf_flwr.naming import by_count, first_few
 
 FORMATS = (
     "folders of pictures, one a class, with or without train and test above",
@@ -247,9 +247,10 @@ def _of_huggingface(place: Place, name: str) -> Format:
 
 def _nothing_in(folder: Path) -> str:
     for place, count in loose_pictures(folder).items():
+        lie = by_count(count, "picture lies", "pictures lie")
         return (
-            f"{place}: {count} pictures lie directly in it, and nothing says their classes; put each into a "
-            "folder of its class"
+            f"{place}: {count:,} {lie} directly in it, and nothing says of what class; put "
+            f"{by_count(count, 'it', 'each')} into a folder of its class"
         )
     return f"{folder}: no images in it that can be read. Known: {_known()}"
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, Origins
 from huscf_flwr.extras import MissingExtraError
+from huscf_flwr.naming import by_count
 
 PART_NAMES: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -225,9 +226,10 @@ def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: st
         return numbers
     if not wanted.is_part and wanted.classes is not None and len(names) != wanted.classes:
         raise OtherClassesError(
-            f"{place}: {what}s of {len(names)} classes ({', '.join(names)}), but there are "
-            f"{wanted.classes}: which label each has depends on all names. Say them in order: class_names "
-            "with the domain, or class-names in a SuperNode's node config, the same for all clients"
+            f"{place}: {what}s of {len(names)} {by_count(len(names), 'class', 'classes')} "
+            f"({', '.join(names)}), but there are {wanted.classes}: which label each has depends on all "
+            "names. Say them in order: class_names with the domain, or class-names in a SuperNode's node "
+            "config, the same for all clients"
         )
     return {name: label for label, name in enumerate(sorted(names))}
 

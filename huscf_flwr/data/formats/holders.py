@@ -135,8 +135,9 @@ def _names(folder: Path, by_part: Sequence[tuple[str, ...]], wanted: Wanted) -> 
     names = tuple(sorted({name for each in by_part for name in each})) if others else first
     if names and wanted.classes not in (None, len(names)):
         raise DataError(
-            f"{folder}: {len(names)} classes ({', '.join(names)}), but there are {wanted.classes}: which "
-            "label each has depends on all names; say them in order, class_names with the domain"
+            f"{folder}: {len(names)} {by_count(len(names), 'class', 'classes')} ({', '.join(names)}), but "
+            f"there are {wanted.classes}: which label each has depends on all names; say them in "
+            "order, class_names with the domain"
         )
     return names
 

@@ -29,7 +29,7 @@ from huscf_flwr.data.formats.pictures import SUFFIXES, common_shape, read_pictur
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, Origins
 from huscf_flwr.data.progress import counted
 from huscf_flwr.extras import extra
-from huscf_flwr.naming import first_few
+from huscf_flwr.naming import by_count, first_few
 
 _USES: Mapping[str, str] = {"train": "training", "validation": "validation", "test": "testing"}
 
@@ -113,9 +113,9 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
             notes.append(f"{parts['validation']} is taken for the test part")
         elif train is not None and validation is not None:
             train = train.joined(validation)
-            notes.append(
-                f"the {len(validation.paths)} images of {parts['validation']} join the training images"
-            )
+            count = len(validation.paths)
+            images, join = by_count(count, "image", "images"), by_count(count, "joins", "join")
+            notes.append(f"the {count} {images} of {parts['validation']} {join} the training images")
     if train is None or not train.paths:
         raise DataError(f"{folder}: no pictures to train on; give at least one, in a folder of its class")
     for part in filter(None, (train, test)):

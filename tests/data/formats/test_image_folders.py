@@ -1,5 +1,7 @@
 """Folders of pictures: which folder is which label, pictures of several sizes, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 
 from huscf_flwr.data import DataError
 from huscf_flwr.data.formats.found import Wanted
+from huscf_flwr.data.formats.holders import read_holders
 from huscf_flwr.data.formats.places import read_place, shape_of_place
 from huscf_flwr.data.images import ImageForm
 from huscf_flwr.data.progress import progress_told
@@ -120,7 +123,10 @@ def test_folders_of_folders_are_domains_and_no_classes(tmp_path):
 
 def test_pictures_without_a_folder_have_no_class(tmp_path):
     picture_of(tmp_path / "x" / "1.png", 4, 4)
-    with pytest.raises(DataError, match=r"1 pictures lie directly in it.*folder of its class"):
+    with pytest.raises(DataError, match=r"1 picture lies directly in it.*put it into a folder of its class"):
+        read(tmp_path / "x")
+    picture_of(tmp_path / "x" / "2.png", 4, 4)
+    with pytest.raises(DataError, match=r"2 pictures lie directly in it.*put each into a folder"):
         read(tmp_path / "x")
 
 
@@ -204,7 +210,24 @@ def test_of_two_names_of_a_part_the_one_with_classes_is_it(tmp_path):
     assert same(read(place).train, some(6))
 
 
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "the 1 image of .*val joins the"), (2, "the 2 images of .*val join the")]
+)
+def test_pictures_that_join_others_are_counted(count, said, tmp_path):
+    place = parts(tmp_path / "x", "train", "test")
+    write_pictures(place / "val", some(count))
+    assert re.match(said, read(place).notes[0])
+
+
+def test_folders_of_one_class_are_called_so(tmp_path):
+    place = write_pictures(tmp_path / "x", some(4, classes=1))
+    with pytest.raises(DataError, match=r"folders of 1 class \(a\), but there are 2"):
+        read_place(place, Wanted(classes=2))
+    with pytest.raises(DataError, match=r": 1 class \(a\), but there are 2"):
+        read_holders(tmp_path, Wanted(classes=2))
+
+
 def test_pictures_in_a_part_without_classes_are_told_where_they_lie(tmp_path):
     picture_of(tmp_path / "x" / "train" / "1.png", 4, 4)
-    with pytest.raises(DataError, match=r"x/train: 1 pictures lie directly in it.*folder of its class"):
+    with pytest.raises(DataError, match=r"x/train: 1 picture lies directly in it.*folder of its class"):
         read(tmp_path / "x")
