@@ -21,6 +21,7 @@ from huscf_flwr.data.domains import Domain, JudgedOn, load_domains
 from huscf_flwr.data.images import Fit, LabelledImages, PooledImages
 from huscf_flwr.data.partition import Indices, Partition, PartitionRules, partition
 from huscf_flwr.data.scenarios import Scenario, load_scenario
+from huscf_flwr.data.unheld import unheld_notes
 from huscf_flwr.models import ModelSpec
 
 
@@ -31,10 +32,12 @@ class Population:
     Attributes:
         domains: by name, in the scenario's order.
         partitions: of all clients, in the order of their ids, which count from 0.
+        unheld: which training images and classes no client holds, a sentence each.
     """
 
     domains: Mapping[str, Domain]
     partitions: tuple[Partition, ...]
+    unheld: tuple[str, ...] = ()
 
     def images_of(self, client: int) -> LabelledImages:
         """Return the images that ``client`` trains on; ``PooledImages`` if it stands for several."""
@@ -59,21 +62,7 @@ class Population:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done with the images that a reader may not expect, a sentence each."""
-        notes = [note for domain in self.domains.values() for note in domain.notes]
-        return (*notes, *self._unused())
-
-    def _unused(self) -> list[str]:
-        """Return in a sentence how many training images no client holds; nothing if every image is held."""
-        held = dict.fromkeys(self.domains, 0)
-        for part in self.partitions:
-            held[part.domain] += len(part.indices) + len(part.held_out)
-        without = [
-            f"{len(domain.train) - held[name]:,} of {len(domain.train):,} of {name}"
-            for name, domain in self.domains.items()
-            if held[name] < len(domain.train)
-        ]
-        why = "the scenario drops labels, takes fractions, or has a cap_total or a partitioner"
-        return [f"training images that no client holds: {', '.join(without)}; {why}"] if without else []
+        return (*(note for domain in self.domains.values() for note in domain.notes), *self.unheld)
 
     def domain_of(self) -> dict[int, str]:
         """Return the domain of each client, which the server is never told."""
@@ -162,8 +151,9 @@ def scenario_of(config: RunConfig) -> Scenario:
 
 def population_of(config: RunConfig, spec: ModelSpec, *, examine: bool = True) -> Population:
     """Load the virtual clients of the scenario with their images, and ``examine`` these for its notes."""
-    return load_population(
-        scenario_of(config),
+    scenario = scenario_of(config)
+    population = load_population(
+        scenario,
         clients=config.clients,
         seed=config.seed,
         image=(spec.image.channels, spec.image.size),
@@ -178,6 +168,10 @@ def population_of(config: RunConfig, spec: ModelSpec, *, examine: bool = True) -
         fit=config.data.fit,
         examine=examine,
     )
+    unheld = unheld_notes(
+        population.domains, population.partitions, scenario, config.data.scenario, config.data.domains
+    )
+    return replace(population, unheld=unheld)
 
 
 def _split(part: Partition, fraction: float, seed: int) -> Partition:

@@ -9,7 +9,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from huscf_flwr.config import load_config
+from huscf_flwr.data import following_data, population_of
 from huscf_flwr.data.scenarios import Scenario, load_scenario
+from huscf_flwr.models import model_spec_of
+from tests.data.formats.writing import some, write_pictures
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text("utf-8")
 SECTION = PAGE.split("### A scenario of your own\n")[1].split("\n### ")[0]
@@ -69,3 +73,17 @@ def test_its_example_is_a_scenario(tmp_path):
     scenario = load_scenario(tmp_path / "my-scenario.yaml")
     assert scenario.domain_names == ("mnist", "photos")
     assert scenario.labels.kind == "excluded"
+
+
+def test_the_run_of_ones_own_images_takes_their_networks_and_every_image_goes_to_a_client(
+    tmp_path, monkeypatch
+):
+    written = PAGE.split("`mine.yaml` lies beside the folder, and is\n\n```\n")[1].split("```")[0]
+    (tmp_path / "mine.yaml").write_text(written)
+    write_pictures(tmp_path / "photos", some(90, channels=3, size=32), names=("ant", "bee", "cow"))
+    monkeypatch.chdir(tmp_path)
+    config = following_data(load_config("mine.yaml"))
+    population = population_of(config, model_spec_of(config))
+    assert population.domains["photos"].class_names == ("ant", "bee", "cow")
+    assert population.images_of(3).images.shape[1:] == (3, 32, 32)
+    assert population.unheld == ()
