@@ -14,7 +14,7 @@ from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.data import denormalise
 from huscf_flwr.data.class_folders import class_folders
 from huscf_flwr.evaluation import draw_images
-from huscf_flwr.evaluation.run_record import in_counting_order, read_run
+from huscf_flwr.evaluation.run_record import RunRecord, in_counting_order, read_run
 from huscf_flwr.existing import refuse_existing
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import Sampler, model_spec_of
@@ -44,8 +44,10 @@ def draw_labelled_images(
     """
     config = _config_of(run_folder)
     file = _file_of(run_folder, product, domain)
-    names = read_run(run_folder).class_names(file.stem, domain)
-    number = _number_of(label, names, model_spec_of(config).classes)
+    record = read_run(run_folder)
+    names = record.class_names(file.stem, domain)
+    whose = "" if names or domain is not None else _whose_names(record, file.stem, str(label))
+    number = _number_of(label, names, model_spec_of(config).classes, whose)
     folder = output / class_folders(names, number + 1)[number]
     refuse_existing([folder], unless=replace)
     sampler = method_of(config).sampler(config, read_tensors(file))
@@ -61,10 +63,24 @@ def draw_labelled_images(
     return folder
 
 
-def _number_of(label: int | str, names: Sequence[str], classes: int) -> int:
+def _whose_names(record: RunRecord, product: str, label: str) -> str:
+    """Return what to add of a label where a product has classes by other names in each of several domains."""
+    named = {
+        name: record.classes[name]
+        for name, scores in record.domains.items()
+        if scores.get("product") == product and record.classes.get(name)
+    }
+    if not named:
+        return ""
+    meant = [name for name, classes in named.items() if label.casefold() in map(str.casefold, classes)]
+    hint = f" (did you mean --domain {meant[0]}?)" if meant else ""
+    return f"; their names differ in {', '.join(named)}: say whose you mean with --domain{hint}"
+
+
+def _number_of(label: int | str, names: Sequence[str], classes: int, whose: str = "") -> int:
     """Return the number of a class that is given by number or name; a name goes before a number.
 
-    Capitals do not matter, unless names differ in them only.
+    Capitals do not matter, unless names differ in them only. ``whose`` ends the refusal of a label.
     """
     if label in names:
         return names.index(str(label))
@@ -76,7 +92,7 @@ def _number_of(label: int | str, names: Sequence[str], classes: int) -> int:
         return int(text)
     known = f", which are {', '.join(names)}" if names else ""
     near = did_you_mean(text, names)
-    raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}{known}{near}")
+    raise ValueError(f"--label {label}: the run has the labels 0 to {classes - 1}{known}{near}{whose}")
 
 
 def sampler_for(config: RunConfig, domain: str, client: int) -> Sampler | None:

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -114,6 +115,37 @@ def test_no_name_of_a_class_leads_out_of_the_output(animals, tmp_path):
 def test_a_name_that_no_class_has_is_refused(animals, tmp_path):
     with pytest.raises(ValueError, match=r"--label dog: .* 0 to 2, which are ant, bee, cow"):
         draw_labelled_images(animals, label="dog", count=1, output=tmp_path)
+
+
+@pytest.fixture
+def two_vocabularies(animals, tmp_path):
+    """The same run, but one of its domains has other names for the same labels."""
+    run = shutil.copytree(animals, tmp_path / "run")
+    names = {"tame": ["Hen", "Ox", "Sow"], "wild": ["ant", "bee", "cow"]}
+    (run / "classes.json").write_text(json.dumps(names))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("label", "hint"), [("ox", r" \(did you mean --domain tame\?\)$"), ("dog", "with --domain$")]
+)
+def test_where_domains_have_names_of_their_own_it_is_said_whose_can_be_meant(
+    two_vocabularies, tmp_path, label, hint
+):
+    where = r"the run has the labels 0 to 2; their names differ in tame, wild: say whose you mean .*"
+    with pytest.raises(ValueError, match=f"--label {label}: {where}{hint}"):
+        draw_labelled_images(two_vocabularies, label=label, count=1, output=tmp_path / "out")
+    with pytest.raises(ValueError, match=f"--label {label}: {where}"):
+        draw_labelled_images(
+            two_vocabularies, label=label, count=1, output=tmp_path / "out", product="global"
+        )
+
+
+def test_with_the_domain_its_names_count(two_vocabularies, tmp_path):
+    drawn = draw_labelled_images(two_vocabularies, label="ox", count=1, output=tmp_path, domain="tame")
+    assert drawn == tmp_path / "Ox"
+    with pytest.raises(ValueError, match=r"0 to 2, which are ant, bee, cow$"):
+        draw_labelled_images(two_vocabularies, label="ox", count=1, output=tmp_path, domain="wild")
 
 
 def test_a_run_with_one_product_needs_no_choice(single_product, tmp_path):
