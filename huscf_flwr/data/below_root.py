@@ -36,6 +36,20 @@ def place_below(root: Path | None, name: str) -> Path | None:
     return next((path for path in places if _plain_name(path) == wanted), None) or next(within, None)
 
 
+def names_below(root: Path | None, name: str) -> tuple[str, ...]:
+    """Return the names of domains below ``root``, and in those of its folders that ``name`` begins with."""
+    if root is None or not root.is_dir():
+        return ()
+    places = _places_in(root)
+    within = (
+        f"{folder.name}-{_name(path)}"
+        for folder in places
+        if folder.is_dir() and plain(name).startswith(plain(folder.name))
+        for path in _places_in(folder)
+    )
+    return (*map(_name, places), *within)
+
+
 def plain(name: str) -> str:
     """Return a name without what does not count: case, hyphens and underscores."""
     return name.casefold().replace("-", "").replace("_", "")
@@ -48,7 +62,12 @@ def _places_in(folder: Path) -> list[Path]:
 
 
 def _plain_name(path: Path) -> str:
+    return plain(_name(path))
+
+
+def _name(path: Path) -> str:
+    """Return the name of a domain that a folder or file has."""
     if path.is_dir():
-        return plain(path.name)
+        return path.name
     suffix = next(each for each in _FILES if path.name.casefold().endswith(each))
-    return plain(path.name[: -len(suffix)])
+    return path.name[: -len(suffix)]

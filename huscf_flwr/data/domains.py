@@ -27,9 +27,8 @@ from typing import Literal
 import torch
 
 import huscf_flwr.data.builtin  # noqa: F401  (registers the built-in domains)
-from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.below_root import place_below, plain
-from huscf_flwr.data.derived import TRANSFORMS, Derivation, laid_over, transformed
+from huscf_flwr.data.derived import Derivation, laid_over, transformed
 from huscf_flwr.data.domain_source import (
     DomainSource,
     Named,
@@ -40,7 +39,6 @@ from huscf_flwr.data.domain_source import (
     source_named,
 )
 from huscf_flwr.data.findings import findings
-from huscf_flwr.data.formats.choice import FORMATS
 from huscf_flwr.data.formats.found import (
     Found,
     ImageShape,
@@ -52,8 +50,9 @@ from huscf_flwr.data.formats.found import (
 from huscf_flwr.data.formats.holders import read_holders
 from huscf_flwr.data.formats.places import read_place
 from huscf_flwr.data.images import DataError, Fit, ImageForm, LabelledImages, convert
-from huscf_flwr.data.registry import registered_domain, registered_names
+from huscf_flwr.data.registry import registered_domain
 from huscf_flwr.data.shares import stratified_shares
+from huscf_flwr.data.unknown_domain import unknown_domain
 from huscf_flwr.naming import by_count
 
 JudgedOn = Literal["test", "validation"]
@@ -224,7 +223,7 @@ def _read(
     elif registered is not None:
         found = Found(*registered.load(cache), source.class_names)
     else:
-        raise DataError(_unknown(source.name, root))
+        raise unknown_domain(source.name, root)
     return expected or max(int(found.train.labels.max()) + 1, len(found.class_names), found.classes), found
 
 
@@ -302,17 +301,6 @@ def _with_validation(domain: Domain) -> Domain:
     validation, *rest = stratified_shares(domain.train.labels, _VALIDATION_PART, "validation", domain.name)
     train = domain.train.subset(torch.cat(rest).sort().values)
     return replace(domain, train=train, test=domain.train.subset(validation))
-
-
-def _unknown(name: str, root: Path | None) -> str:
-    known = registered_names()
-    place = f", and {root} has no folder of this name" if root else ""
-    return (
-        f"unknown domain '{name}'{did_you_mean(name.casefold(), known)}{place}. Known: {', '.join(known)}. "
-        f"Each can be transformed, as in mnist-{next(iter(TRANSFORMS))}: {', '.join(TRANSFORMS)}; or laid "
-        "over another's images, as in mnist-over-cifar10. "
-        f"Any folder or file with images can be given as {{name: {name}, folder: DIR}}: {'; '.join(FORMATS)}"
-    )
 
 
 def _check_classes(name: str, found: int, test: LabelledImages, allowed: int | None) -> None:

@@ -19,9 +19,9 @@ from huscf_flwr.data.domain_source import (
 from huscf_flwr.data.formats.found import ImageShape
 from huscf_flwr.data.formats.holders import classes_of_holders, shape_of_holders
 from huscf_flwr.data.formats.places import classes_of_place, shape_of_place
-from huscf_flwr.data.images import DataError
 from huscf_flwr.data.population import scenario_of
 from huscf_flwr.data.registry import registered_domain
+from huscf_flwr.data.unknown_domain import unknown_domain
 from huscf_flwr.models import AUTO, model_spec_of
 
 _FAMILIES: Mapping[str, int] = {"authors-28": 28, "colour-32": 40, "images-64": 2**31}
@@ -103,9 +103,7 @@ def _of_own(source: DomainSource, named: Named, config: RunConfig) -> tuple[Imag
         return shape_of_place(source.place, wanted), _classes_of_files(source)
     registered = registered_domain(source.name)
     if registered is None:
-        raise DataError(
-            f"model.spec is auto, but domain '{source.name}' is unknown; name the networks, or the folder"
-        )
+        raise unknown_domain(source.name, config.data.root)
     classes = source.stated_classes or registered.classes
     if registered.shape is not None:
         return ImageShape(*registered.shape), classes

@@ -92,8 +92,10 @@ def test_images_have_the_form_that_the_network_expects(image, tmp_path, cache):
 
 
 def test_an_unknown_domain_suggests_the_nearest_name_and_a_folder(tmp_path, cache):
-    with pytest.raises(DataError, match=r"'letter' \(did you mean 'letters'\?\).*folder: DIR"):
-        load_domain("letter", root=tmp_path, cache=cache, image=GREY)
+    (tmp_path / "photos").mkdir()
+    for said, meant in (("letter", "letters"), ("photo", "photos")):
+        with pytest.raises(DataError, match=rf"'{said}' \(did you mean '{meant}'\?\).*folder: DIR"):
+            load_domain(said, root=tmp_path, cache=cache, image=GREY)
 
 
 def test_notmnist_says_that_its_files_must_be_given(tmp_path, cache):

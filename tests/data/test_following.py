@@ -4,6 +4,7 @@ import pytest
 
 from huscf_flwr.data import DataError, following_data, write_idx_folder
 from huscf_flwr.data import registry as registry_module
+from huscf_flwr.data.domains import load_domain
 from huscf_flwr.data.registry import register_domain
 from huscf_flwr.models import model_spec_of
 from tests.data.formats.writing import some, write_npz, write_pictures, write_table
@@ -99,6 +100,15 @@ def test_a_domain_that_was_registered_without_a_shape_is_loaded(follow, monkeypa
 def test_an_unknown_domain_is_named(follow):
     with pytest.raises(DataError, match="nowhere"):
         follow("nowhere")
+
+
+def test_an_unknown_domain_is_told_as_by_who_loads_it(follow, tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=r"^unknown domain 'photo' \(did you mean 'photos'\?\)") as told:
+        follow("photo")
+    with pytest.raises(DataError) as loaded:
+        load_domain("photo", root=tmp_path, cache=tmp_path / "cache", image=(1, 28))
+    assert str(told.value) == str(loaded.value)
 
 
 def test_an_unknown_domain_of_so_many_classes_is_named_too(follow, tmp_path):
