@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from huscf_flwr.conf_words import Placed, Schema, keys_of, placed, wanted, words_of
 from huscf_flwr.yaml_reading import RepeatedKeyError, parse_yaml, texts_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -53,6 +55,19 @@ class Strict(BaseModel):
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
         return said
+
+
+def _as_name(said: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", said) is None:
+        raise ValueError(
+            "a name of letters a to z, digits, dots, hyphens and underscores is wanted, with a letter or a "
+            "digit first"
+        )
+    return said
+
+
+Name = Annotated[str, AfterValidator(_as_name)]
+"""A name that a folder can have anywhere, and that is one word on a command line."""
 
 
 _NO_NUMBER = PydanticCustomError("truth_for_number", "a number is wanted here, and not true or false")
@@ -203,12 +218,11 @@ def validate(
     except ValidationError as error:
         schema = model.model_json_schema()
         prefix = f"{section}." if section else ""
-        known = frozenset(_keys_of(schema, schema.get("$defs", {}), prefix))
         found: dict[str, list[str]] = {}
         for detail in _first_causes(error.errors()):
-            key = prefix + ".".join(_parts(detail["loc"])) if detail["loc"] else ""
+            key, said = _described(detail, schema, prefix)
             place = source if isinstance(source, str) else source(key)
-            found.setdefault(place, []).append(_describe(dict(detail), key, known))
+            found.setdefault(place, []).append(said)
         told = (f"{place}: {'; '.join(lines)}" for place, lines in found.items())
         raise ConfError("; ".join(told)) from error
 
@@ -222,23 +236,38 @@ def _first_causes(details: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
             yield detail
 
 
-def _parts(location: tuple[int | str, ...]) -> Iterator[str]:
-    """Yield the parts of a key; what a schema calls its choices, in parentheses, is none."""
-    return (str(part) for part in location if not str(part).startswith("("))
-
-
-def _describe(detail: Mapping[str, Any], key: str, known: frozenset[str]) -> str:
-    message = str(detail["msg"]).removeprefix("Value error, ")
+def _described(detail: ErrorDetails, schema: Schema, prefix: str) -> tuple[str, str]:
+    """Return the dotted key that an error is about, empty if it is about the whole, and what is wrong."""
+    where = placed(detail["loc"], schema)
+    key = prefix + ".".join(where.parts) if where.parts else ""
     if not key:
-        return message
+        return key, wanted(detail)
     if detail["type"] == "extra_forbidden":
-        section, dot, leaf = str(detail["loc"][-1]).rpartition(".")
-        if dot:
-            return f"unknown key '{key}': write '{leaf}' on a line of its own below '{section}:', indented"
-        return f"unknown key '{key}'{_did_you_mean_key(key, known)}: remove it or correct its name"
+        return key, _unknown(key, where, schema, prefix)
     if detail["type"] == "missing":
-        return f"'{key}' is missing: add it"
-    return f"'{key}' is {detail['input']!r}: {message}"
+        return key, f"'{key}' is missing: add it"
+    if detail["type"] == "union_tag_not_found":
+        return key, f"'{key}.kind' is missing: add it, one of {', '.join(where.kinds)}"
+    if detail["type"] == "union_tag_invalid":
+        tag = detail["ctx"]["tag"]
+        hint = did_you_mean(tag, where.kinds)
+        return key, f"'{key}.kind' is '{tag}'{hint}: it must be one of {', '.join(where.kinds)}"
+    words = words_of(detail)
+    near = did_you_mean(detail["input"], words) if words and isinstance(detail["input"], str) else ""
+    return key, f"'{key}' is {detail['input']!r}{near}: {wanted(detail)}"
+
+
+def _unknown(key: str, where: Placed, schema: Schema, prefix: str) -> str:
+    section, dot, leaf = where.parts[-1].rpartition(".")
+    if dot:
+        return f"unknown key '{key}': write '{leaf}' on a line of its own below '{section}:', indented"
+    if not where.kind:
+        near = _did_you_mean_key(key, frozenset(keys_of(schema, prefix)))
+        return f"unknown key '{key}'{near}: remove it or correct its name"
+    above = key.rpartition(".")[0]
+    takes = [f"{above}.{name}" for name in where.beside if name != "kind"]
+    near = _did_you_mean_key(key, frozenset(takes)) or f", which takes {', '.join(takes) or 'nothing else'}"
+    return f"unknown key '{key}' for kind {where.kind}{near}: remove it or correct its name"
 
 
 def _did_you_mean_key(key: str, known: frozenset[str]) -> str:
@@ -247,15 +276,3 @@ def _did_you_mean_key(key: str, known: frozenset[str]) -> str:
     said = key.rpartition(".")[2].casefold()
     nearest = difflib.get_close_matches(said, sorted(set(parts.values())), n=1, cutoff=0.5)
     return did_you_mean(key, [name for name in sorted(known) if parts[name] in nearest], cutoff=0)
-
-
-def _keys_of(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all sections and keys in a JSON schema, without list indices."""
-    if "$ref" in schema:
-        yield from _keys_of(definitions[schema["$ref"].rpartition("/")[2]], definitions, prefix)
-    items = [schema["items"]] if "items" in schema else []
-    for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *items):
-        yield from _keys_of(part, definitions, prefix)
-    for key, part in schema.get("properties", {}).items():
-        yield f"{prefix}{key}"
-        yield from _keys_of(part, definitions, f"{prefix}{key}.")

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
-from huscf_flwr.conf_files import ConfError, validate
+from huscf_flwr.conf_files import ConfError, Name, validate
 from huscf_flwr.config.modes import label_of, over_mode
 from huscf_flwr.config.privacy_section import PrivacySection
 from huscf_flwr.config.sections import (
@@ -116,7 +116,7 @@ class RunConfig(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(_method_section)]] = Field(init=False)
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name = "run"
     method: Annotated[str, BeforeValidator(_method_name)] = "huscf"
     mode: str = _DEFAULT_MODE
     resolved: bool = Field(default=False, strict=True)

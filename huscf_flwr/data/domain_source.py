@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from huscf_flwr.conf_files import Strict
+from huscf_flwr.conf_files import Name, Strict
 from huscf_flwr.data.below_root import place_below, plain
 from huscf_flwr.data.derived import Derivation, derivation
 from huscf_flwr.data.formats.choice import Place
@@ -20,6 +21,15 @@ from huscf_flwr.data.registry import registered_domain
 
 _OF_FILES: tuple[str, ...] = ("first_label", "by_holder", "image_column", "label_column")
 """Settings that say how files are to be read."""
+
+
+def _name_on_hub(said: str) -> str:
+    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", said) is None:
+        raise ValueError(
+            "the name of a data set on Hugging Face's hub is wanted, such as ylecun/mnist, with a subset of "
+            "it, if it has several, behind a colon"
+        )
+    return said
 
 
 class DomainSource(Strict):
@@ -42,13 +52,13 @@ class DomainSource(Strict):
             speaker, a writer. All parts are one domain, and the partition ``holders`` deals them to clients.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     folder: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     classes: int | None = Field(default=None, ge=1, le=256)
     class_names: tuple[str, ...] = ()
     first_label: int = Field(default=0, ge=0, le=255)
     by_holder: bool = False
-    hub: str | None = Field(default=None, pattern=r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+)?$")
+    hub: Annotated[str, AfterValidator(_name_on_hub)] | None = None
     image_column: str | None = None
     label_column: str | None = None
 

@@ -38,7 +38,11 @@ def test_settings_are_the_defaults_where_nothing_was_said():
         (MineSettings, {"flavor": "sour"}, r"unknown key 'mine\.flavor' \(did you mean 'mine\.flavour'\?\)"),
         (MineSettings, {"flavour": "salt"}, r"'mine\.flavour' is 'salt': .*'sweet' or 'sour'"),
         (MineSettings, {"inner": {"dept": 3}}, r"unknown key 'mine\.inner\.dept' .*'mine\.inner\.depth'"),
-        (HuSCFSettings, {"weighting": "kl"}, r"'huscf\.weighting' is 'kl': .*'kld' or 'samples'"),
+        (
+            HuSCFSettings,
+            {"weighting": "kl"},
+            r"'huscf\.weighting' is 'kl' \(did .* 'kld'\?\): .*'kld' or 'samples'",
+        ),
         (HuSCFSettings, {"weightng": "kld"}, r"unknown key 'huscf\.weightng' .*'huscf\.weighting'"),
         (HuSCFSettings, {"beta": -1}, r"'huscf\.beta' is -1: .*greater than or equal to 0"),
         (

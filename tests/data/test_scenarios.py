@@ -115,7 +115,14 @@ def test_an_unknown_scenario_lists_the_known(name):
     [
         ("domain: [mnist]", r"unknown key 'domain' \(did you mean 'domains'"),
         ("labels: {kind: excluded, count: [1], odds: [1]}", "did you mean 'labels.counts'"),
-        ("labels: {kind: other}", "labels"),
+        (
+            "labels: {kind: dirichlet, counts: [1]}",
+            r"'labels\.alpha' is missing.*unknown key 'labels\.counts' for kind dirichlet, which takes",
+        ),
+        (
+            "labels: {kind: other}",
+            r"kind' is 'other'.*: it must be one of all, dirichlet, excluded, holders",
+        ),
         ("labels: {kind: excluded, counts: [1, 2], odds: [1]}", "2 counts but 1 odds"),
         ("labels: {kind: dirichlet, alpha: 0}", r"alpha.* is 0: .*greater than 0"),
         ("sizes: {fractions: [1.5], odds: [1]}", "less than or equal to 1"),
@@ -124,7 +131,8 @@ def test_an_unknown_scenario_lists_the_known(name):
         ("domains: [mnist, mnist]", "named only once"),
         ("domains: []", "at least 1"),
         ("domains: mnist", "list of domains"),
-        ("domains: [{name: a/b}]", "name"),
+        ("domains: [{name: a/b}]", r"'domains\.0\.name' is 'a/b': a name of letters"),
+        ("domains: [{name: a, hub: 'x y'}]", r"'domains\.0\.hub' is 'x y': the name of a data set"),
         ("domains: [{name: a, class_names: [x, x]}]", "has a name twice"),
         ("domains: [{name: a, class_names: [x, y], classes: 3}]", "2 class_names but classes: 3"),
     ],
