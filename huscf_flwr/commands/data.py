@@ -15,7 +15,8 @@ from rich.text import Text
 from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Force
-from huscf_flwr.data import LabelledImages, normalise
+from huscf_flwr.conf_files import validate
+from huscf_flwr.data import DomainSource, LabelledImages, normalise
 from huscf_flwr.data.findings import findings
 from huscf_flwr.data.formats.choice import Place, place_named
 from huscf_flwr.data.formats.damage import DamagedPicturesError
@@ -73,6 +74,14 @@ FitName = Annotated[
     ),
 ]
 FirstLabel = Annotated[int, typer.Option(min=0, help="what the files call class 0")]
+Classes = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="how many classes there are, where not all of them have images"),
+]
+ClassNames = Annotated[
+    str | None,
+    typer.Option(help="what all classes are called, in the order of their labels, with commas between"),
+]
 ImageColumn = Annotated[
     str | None,
     typer.Option(help="where the images are, if a data set of Hugging Face has several candidates"),
@@ -100,6 +109,8 @@ def check(
     size: Size = None,
     fit: FitName = None,
     first_label: FirstLabel = 0,
+    classes: Classes = None,
+    class_names: ClassNames = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     by_holder: ByHolder = False,
@@ -109,7 +120,8 @@ def check(
     with errors_as_messages():
         refuse_existing([picture], unless=force)
         where = _place(place)
-        wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
+        said = {"first_label": first_label, "image_column": image_column, "label_column": label_column}
+        wanted = _wanted(class_names, classes=classes, **said)
         refusal = None
         try:
             found = _read(where, wanted, size, fit, by_holder)
@@ -146,6 +158,8 @@ def convert(
     size: Size = None,
     fit: FitName = None,
     first_label: FirstLabel = 0,
+    classes: Classes = None,
+    class_names: ClassNames = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     by_holder: ByHolder = False,
@@ -155,7 +169,8 @@ def convert(
         output = output.expanduser()
         form = form or _form_of_name(output)
         check_writable(output, form.value)
-        wanted = Wanted(first_label=first_label, image_column=image_column, label_column=label_column)
+        said = {"first_label": first_label, "image_column": image_column, "label_column": label_column}
+        wanted = _wanted(class_names, classes=classes, **said)
         found = _read(_place(place), wanted, size, fit, by_holder)
         test = found.train.none if found.test is None else found.test
         with progress_told(Paced(say)):
@@ -187,6 +202,13 @@ def _show_found(where: Place, found: Found) -> None:
         *(f"note: {note}" for note in (*found.notes, *about.facts)),
         *(f"warning: {odd}" for odd in about.odd),
     )
+
+
+def _wanted(class_names: str | None, **said: int | str | None) -> Wanted:
+    """Return how a place is to be read; raises ``ConfError`` as for a domain that says the same."""
+    names = [] if class_names is None else [name.strip() for name in class_names.split(",")]
+    source = validate(DomainSource, {"name": "place", "class_names": names, **said}, "huscf data")
+    return source.wanted(source.stated_classes)
 
 
 def _place(name: str) -> Place:
@@ -246,7 +268,8 @@ def _shape(place: Place, wanted: Wanted, by_holder: bool) -> ImageShape:
 
 
 def _found(place: Place, wanted: Wanted, by_holder: bool) -> Found:
-    return read_holders(Path(str(place)), wanted) if by_holder else read_place(place, wanted)
+    found = read_holders(Path(str(place)), wanted) if by_holder else read_place(place, wanted)
+    return replace(found, classes=max(found.classes, wanted.classes or 0))
 
 
 def _form(place: Place, found: Found) -> str:

@@ -66,6 +66,8 @@ def data(
             written = write_client_data(run, folder.absolute(), replace=force)
         _print_paths(*written.paths.values())
         say(*(f"note: {note}" for note in written.notes))
+        say(f"note: to look at one of them: huscf data check FOLDER --classes {written.classes}")
+        _say_settings(written)
         _say_names(written)
 
 
@@ -80,6 +82,13 @@ def app_command(
 
 def _print_paths(*paths: Path) -> None:
     say(*map(str, paths))
+
+
+def _say_settings(written: ClientFolders) -> None:
+    """Say which settings a run on the folders needs that the images have said here."""
+    if written.settings:
+        settings = " ".join(f"{name}={value}" for name, value in written.settings.items())
+        say(f"note: a run on these folders needs {settings}, since its server sees no image")
 
 
 def _say_names(written: ClientFolders) -> None:

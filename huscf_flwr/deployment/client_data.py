@@ -26,6 +26,10 @@ class ClientFolders:
     """The data folder of each client."""
     class_names: Mapping[int, tuple[str, ...]]
     """What each client's classes are called, by label, if ``class-names`` can say it: the files cannot."""
+    classes: int
+    """How many classes the networks have: a client may lack the first or the last."""
+    settings: Mapping[str, object]
+    """What a run on these folders has to say of its networks, by dotted name: its server sees no image."""
     notes: tuple[str, ...]
     """What was done with the images that a reader may not expect, and what is odd about them."""
 
@@ -38,6 +42,7 @@ def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -
     there with all that is in them, those of more clients than there are now, too: images of two partitions
     are never mixed. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
     """
+    said = config.model
     config = following_data(config)
     paths = {client: root / f"client-{client}" for client in range(config.clients)}
     before = sorted(path for path in root.glob("client-*") if _OF_A_CLIENT.fullmatch(path.name))
@@ -51,7 +56,8 @@ def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -
         _write(population, domain_of, client, path)
     names = {client: population.domains[domain_of[client]].class_names for client in paths}
     sayable = {client: each for client, each in names.items() if _can_be_said(each, spec.classes)}
-    return ClientFolders(paths, sayable, population.notes)
+    settings = {f"model.{name}": value for name, value in config.model if value != getattr(said, name)}
+    return ClientFolders(paths, sayable, spec.classes, settings, population.notes)
 
 
 def _can_be_said(names: Sequence[str], classes: int) -> bool:

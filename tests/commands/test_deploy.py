@@ -1,6 +1,7 @@
 """`huscf deploy`: what it writes, and what it is given to run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,10 +10,11 @@ import pytest
 from flwr.common.config import get_fused_config_from_dir
 
 from huscf_flwr.commands import deploy_demo as deploy_module
-from huscf_flwr.data import read_idx_folder
+from huscf_flwr.data import following_data, read_idx_folder
 from huscf_flwr.deployment import make_server_credentials
 from huscf_flwr.deployment.demo import deployed_config
 from huscf_flwr.methods import resolved
+from huscf_flwr.models import model_spec_of
 from huscf_flwr.run.interruption import InterruptedRunError
 from tests.commands.invoking import invoke, refused, settings_of, succeeded
 from tests.data.formats.writing import some, write_pictures
@@ -65,6 +67,43 @@ def test_data_says_what_was_done_with_images_and_how_classes_are_called(tmp_path
     said = succeeded(deploy("data", tmp_path / "data", "demo", *settings))
     assert "note: " in said
     assert 'node config of client 0, 1, for the names of classes: class-names="ant,bee,cow"\n' in said
+
+
+def test_a_folder_of_a_client_that_lacks_the_first_class_can_be_looked_at_as_is_said(tmp_path):
+    write_pictures(tmp_path / "animals", some(120, size=28), names=("ant", "bee", "cow"))
+    (tmp_path / "mine.yaml").write_text(
+        "domains: [animals]\nlabels: {kind: excluded, counts: [2], odds: [1]}\n"
+    )
+    own = {"data.scenario": tmp_path / "mine.yaml", "data.domains": "null", "clients": 4}
+    said = succeeded(
+        deploy("data", tmp_path / "data", "demo", *settings_of(small_run(tmp_path, tmp_path, **own)))
+    )
+    (options,) = re.findall(r"to look at one of them: huscf data check FOLDER (.*)", said)
+    folders = sorted((tmp_path / "data").iterdir())
+    lacking = [folder for folder in folders if invoke("data", "check", folder).exit_code]
+    assert lacking
+    for folder in folders:
+        shown = succeeded(invoke("data", "check", folder, *options.split()))
+        assert [line.split()[1] for line in shown.splitlines() if line.startswith("│")] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("spec", ["authors-28", "auto"])
+def test_what_a_run_has_to_say_of_networks_whose_server_sees_no_image_is_said_and_is_enough(spec, tmp_path):
+    write_pictures(tmp_path / "animals", some(60, size=28, channels=3), names=("ant", "bee", "cow"))
+    own = {"data.domains": "animals", "clients": 2, "model.spec": spec}
+    if spec != "auto":
+        own["model.channels"] = 3
+    config = small_run(tmp_path, tmp_path, **own)
+    said = succeeded(deploy("data", tmp_path / "data", "demo", *settings_of(config)))
+    (needed,) = re.findall(r"a run on these folders needs (.*), since its server sees no image", said)
+    named = {**own, **dict(setting.split("=") for setting in needed.split())}
+    assert ("model.spec" in needed) == (spec == "auto")
+    there = model_spec_of(following_data(config))
+    assert model_spec_of(small_run(tmp_path, tmp_path, **named)) == there
+    settings = settings_of(small_run(tmp_path, tmp_path, **named))
+    assert "a run on these folders needs" not in succeeded(
+        deploy("data", tmp_path / "again", "demo", *settings)
+    )
 
 
 @pytest.mark.slow

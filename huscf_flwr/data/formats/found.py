@@ -216,7 +216,8 @@ def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: st
             if name not in known:
                 raise OtherClassesError(
                     f"{place}: {what} '{name}' is none of the class names{did_you_mean(name, known)}: "
-                    f"{', '.join(known)}; rename it, or say its name in class_names"
+                    f"{', '.join(known)}; rename it, or say its name in class_names "
+                    "(huscf data: --class-names)"
                 )
         return known
     if all(name.isdecimal() for name in names):
@@ -228,8 +229,8 @@ def labels_by_name(place: object, names: Sequence[str], wanted: Wanted, what: st
         raise OtherClassesError(
             f"{place}: {what}s of {len(names)} {by_count(len(names), 'class', 'classes')} "
             f"({', '.join(names)}), but there are {wanted.classes}: which label each has depends on all "
-            "names. Say them in order: class_names with the domain, or class-names in a SuperNode's node "
-            "config, the same for all clients"
+            "names. Say them in order: class_names with the domain (huscf data: --class-names), or "
+            "class-names in a SuperNode's node config, the same for all clients"
         )
     return {name: label for label, name in enumerate(sorted(names))}
 
@@ -249,8 +250,8 @@ def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | st
     if limit is not None and labels.min() == 1 and labels.max() == limit:
         raise OtherClassesError(
             f"{source}: labels begin at 1: label {limit} of sample {place} is out of range, labels must be "
-            f"{allowed}; if they count from 1, say so: first_label: 1 with the domain, or first-label=1 in a "
-            "SuperNode's node config"
+            f"{allowed}; if they count from 1, say so: first_label: 1 with the domain (huscf data: "
+            "--first-label 1), or first-label=1 in a SuperNode's node config"
         )
     raise OtherClassesError(
         f"{source}: label {labels[place]} of sample {place} is out of range, labels must be {allowed}: "

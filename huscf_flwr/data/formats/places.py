@@ -139,7 +139,8 @@ def check_first(place: Place, found: Found, wanted: Wanted) -> None:
     raise FirstLabelError(
         f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
         f"{first} here, set first_label: {first} with the domain (huscf data: --first-label {first}); if it "
-        f"only has no images, set classes: {classes}",
+        f"only has no images, as with a client that lacks it, set classes: {classes} or more (huscf data: "
+        f"--classes {classes})",
         classes,
     )
 
