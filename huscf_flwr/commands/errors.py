@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from subprocess import SubprocessError
 
 import typer
 
+from huscf_flwr.run.awaited import AwaitedRun, is_judged, report_of
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.interruption import InsistedError, InterruptedRunError, command_to_resume
 
@@ -18,20 +18,23 @@ class Kept:
     """What an error leaves to go on from."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
-        self._since = 0.0
+        self._run: AwaitedRun | None = None
 
     def watch(self, folder: Path) -> None:
         """Take note that a run begins, which writes into ``folder`` from now on."""
-        self._folder, self._since = folder, time.time()
+        self._run = AwaitedRun(folder)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether a run is known that may leave something."""
+        return self._run is not None
 
     @property
     def folder(self) -> Path | None:
         """The folder of the run, if it has begun and a round of it is kept."""
-        config = None if self._folder is None else self._folder / "config.yaml"
-        if config is None or not config.is_file() or config.stat().st_mtime < self._since:
+        if self._run is None or not self._run.has_begun or last_round(self._run.folder) is None:
             return None
-        return self._folder if self._folder is not None and last_round(self._folder) is not None else None
+        return self._run.folder
 
 
 @contextmanager
@@ -57,6 +60,8 @@ def errors_as_messages(command: Sequence[str] = (), options: Sequence[str] = ())
         typer.echo(str(insisted), err=True)
         if command and kept.folder is not None:
             _say_how_to_go_on(kept.folder, command, options)
+        elif kept.is_watching:
+            typer.echo("no round is finished yet; the same command begins again", err=True)
         raise typer.Exit(insisted.exit_code) from insisted
     except (ValueError, RuntimeError, OSError, ArithmeticError, SubprocessError) as error:
         typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
@@ -67,4 +72,9 @@ def errors_as_messages(command: Sequence[str] = (), options: Sequence[str] = ())
 
 
 def _say_how_to_go_on(folder: Path, command: Sequence[str], options: Sequence[str]) -> None:
-    typer.echo(f"to go on:\n{command_to_resume(folder, command, options)}", err=True)
+    report = report_of(folder)
+    if report is not None:
+        typer.echo(f"all is trained and judged; report: {report}", err=True)
+        return
+    how = "all is trained and judged; to judge again, for its report" if is_judged(folder) else "to go on"
+    typer.echo(f"{how}:\n{command_to_resume(folder, command, options)}", err=True)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
 from huscf_flwr.run.check import population_for
-from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
+from huscf_flwr.run.interruption import InsistedError, InterruptedRunError, StopRequest, stop_requests
 from huscf_flwr.run.origin import Origin, images_hash, origin_of
 
 _POLL_SECONDS = 0.3
@@ -49,9 +50,10 @@ class ComparisonDisplay(Protocol):
 class StoppedComparisonError(InterruptedRunError):
     """Somebody stopped the comparison; the same command goes on with it."""
 
-    def __init__(self, cause: signal.Signals) -> None:
+    def __init__(self, cause: signal.Signals, *, at_once: bool = False) -> None:
+        """``at_once`` if somebody asked a second time, and steps were not ended."""
         super().__init__(cause, None, None)
-        self.args = (f"stopped by {cause.name}; the same command goes on",)
+        self.args = (f"stopped by {cause.name}{' at once' if at_once else ''}; the same command goes on",)
 
 
 class Origins:
@@ -99,11 +101,12 @@ def train_runs(
     """Make runs, ``jobs`` at a time, and keep their small files; return why runs failed, by their names.
 
     What has been made is taken out of ``due``, so that the rest stays there if it does not come to its end.
-    Raises ``StoppedComparisonError`` once all of them have stopped, if that was asked for.
+    Raises ``StoppedComparisonError`` once all of them have stopped, if that was asked for; a second time ends
+    them at once.
     """
     waiting, going, failures = list(due), list[_Job](), dict[str, str]()
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with stop_requests() as stop:
+    with _stop_requests() as stop:
         try:
             while going or (waiting and stop.cause is None):
                 while waiting and stop.cause is None and len(going) < jobs:
@@ -126,6 +129,16 @@ def train_runs(
         if stop.cause is not None:
             raise StoppedComparisonError(stop.cause)
     return failures
+
+
+@contextmanager
+def _stop_requests() -> Iterator[StopRequest]:
+    """Take note of them; whoever insists is told how to go on as well as whoever asks."""
+    try:
+        with stop_requests() as stop:
+            yield stop
+    except InsistedError as insisted:
+        raise StoppedComparisonError(insisted.cause, at_once=True) from insisted
 
 
 class _Job:

@@ -14,11 +14,12 @@ from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink
 from huscf_flwr.flower.told_lines import ToldLines
 from huscf_flwr.methods import method_of
+from huscf_flwr.run.awaited import AwaitedRun
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.interruption import StopRequest
 from huscf_flwr.run.run_folder import last_evaluation, read_progress
-from huscf_flwr.run.run_log import new_warnings
+from huscf_flwr.run.run_log import log_length, new_warnings
 
 _POLL_SECONDS = 0.5
 _STATUS_SECONDS = 8.0
@@ -32,9 +33,9 @@ class WatchedFolder:
         self._config = config
         self._display = display
         self._total = method_of(config).rounds(config)
-        self._since = time.time()
+        self._run = AwaitedRun(config.folder)
         self._told = ToldLines(config)
-        self._log_position = 0
+        self._log_position = log_length(config.folder)
         self._rounds, self._evaluated = 0, (0, False)
         if config.resume is not None:
             self._rounds = config.resume_round or last_round(config.resume) or 0
@@ -44,13 +45,16 @@ class WatchedFolder:
     @property
     def has_begun(self) -> bool:
         """Whether the run has written into its folder."""
-        config = self._config.folder / "config.yaml"
-        return config.exists() and config.stat().st_mtime >= self._since
+        return self._run.has_begun
 
     @property
     def has_ended(self) -> bool:
-        """Whether the run has written all that it writes."""
-        return self.has_begun and (self._config.folder / "summary.json").exists()
+        """Whether the run has written all that it writes but for its report."""
+        return self._run.has_ended
+
+    def note(self, text: str) -> None:
+        """Show a line."""
+        self._display.note(text)
 
     def show(self) -> None:
         """Show lines, warnings, rounds and evaluations that are new, and how far the round under way is."""
@@ -59,7 +63,7 @@ class WatchedFolder:
         if not self.has_begun:
             return
         folder = self._config.folder
-        warnings, self._log_position = new_warnings(folder, self._since, self._log_position)
+        warnings, self._log_position = new_warnings(folder, self._log_position)
         for warning in warnings:
             self._display.note(warning)
         record = read_run(folder)
@@ -85,18 +89,22 @@ def _progress_of(evaluation: Mapping[str, Any]) -> tuple[int, bool]:
 def watch(superlink: PrivateSuperLink, run_id: str, watched: WatchedFolder, stop: StopRequest) -> str:
     """Show what the run does until Flower says that it is over; return Flower's words.
 
-    Lets Flower stop it once ``stop`` is asked for, unless all is done by then. Raises ``FlowerRunError`` if
-    Flower does not answer.
+    Lets Flower stop it once ``stop`` is asked for; if all but its report is done by then, says so instead.
+    Raises ``FlowerRunError`` if Flower does not answer.
     """
     question = _StatusQuestion(superlink, run_id)
-    is_stopping = False
+    is_asked = False
     while True:
         time.sleep(_POLL_SECONDS)
         ended = False
-        # What has written its summary writes its report, and ends by itself.
-        if stop.cause is not None and not is_stopping and not watched.has_ended:
-            superlink.stop(run_id)
-            is_stopping = ended = True
+        if stop.cause is not None and not is_asked:
+            is_asked = True
+            # What has written its summary writes its report, and ends by itself.
+            if watched.has_ended:
+                watched.note("all is trained and judged; waiting for the report")
+            else:
+                superlink.stop(run_id)
+                ended = True
         watched.show()
         if ended or watched.has_ended or question.is_due:
             status = question.ask()

@@ -22,14 +22,19 @@ class InterruptedRunError(RuntimeError):
     """Somebody stopped the run; its last checkpoint is whole."""
 
     def __init__(self, cause: signal.Signals, number: int | None, folder: Path | None) -> None:
-        """``number`` is the round that was going on, ``folder`` the run's, if it had got so far."""
+        """``number`` is the round that was going on, ``folder`` the run's, if it had got so far.
+
+        One that is to go on from another has not got so far before it has written a configuration of its own:
+        the other's does not have what was asked of this one, such as more rounds.
+        """
         last = last_round(folder) if folder is not None else None
         where = f" in round {number}" if number is not None else ""
-        kept = (
-            "no round is finished yet, so there is nothing to resume"
-            if last is None
-            else f"round {last} is the last that is kept in {folder}"
-        )
+        if folder is None:
+            kept = "nothing has been done yet; the same command begins again"
+        elif last is None:
+            kept = "no round is finished yet, so there is nothing to resume"
+        else:
+            kept = f"round {last} is the last that is kept in {folder}"
         super().__init__(f"stopped by {cause.name}{where}; {kept}")
         self.resumable = None if last is None else folder
         """The run's folder if ``resume`` may name it."""
@@ -53,6 +58,7 @@ class InsistedError(KeyboardInterrupt):
 
     def __init__(self, cause: signal.Signals) -> None:
         super().__init__(f"stopped by {cause.name} at once")
+        self.cause = cause
         self.exit_code = 128 + cause
         """As shells report a process that a signal ended."""
 
@@ -80,7 +86,7 @@ def ending_when_asked(stop: StopRequest, listener: Listener, folder: Path | None
     """Raise ``InterruptedRunError`` within the block once a stop is asked for, at what is counted next.
 
     Judging takes minutes, and can be done again: whoever stops a process gives it less before they kill it.
-    ``listener`` is told of progress; ``folder`` is what the run can go on from.
+    ``listener`` is told of progress; ``folder`` is the run's, once it has begun to write there.
     """
 
     def told(what: str, done: int, total: int | None) -> None:

@@ -66,8 +66,7 @@ def train_locally(
             descriptions = {client: open_client(client).describe() for client in clients}
             checked.method.crossing.check_descriptions(descriptions)
             method = (make_method or checked.method)(config, descriptions)
-            begun = None if checked.checkpoint is None else config.resume
-            with ending_when_asked(stop, progress, begun):
+            with ending_when_asked(stop, progress, None):
                 judging = Judging(config, population, shown.note) if judged else None
             going = Run(
                 config,

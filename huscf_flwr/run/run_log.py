@@ -110,12 +110,17 @@ class RunLog(logging.Handler):
         return fields
 
 
-def new_warnings(folder: Path, since: float, position: int) -> tuple[list[str], int]:
+def log_length(folder: Path) -> int:
+    """Return how long the log in a run's ``folder`` is, in bytes: a run that is resumed there adds to it."""
+    log = folder / LOG_NAME
+    return log.stat().st_size if log.is_file() else 0
+
+
+def new_warnings(folder: Path, position: int) -> tuple[list[str], int]:
     """Return what the log in a run's ``folder`` warns of, and up to where it has been read.
 
     Args:
         folder: of the run.
-        since: seconds since 1970; earlier warnings are left out.
         position: up to where it was read before, in bytes; what is half written is read when it is whole.
     """
     log = folder / LOG_NAME
@@ -130,7 +135,7 @@ def new_warnings(folder: Path, since: float, position: int) -> tuple[list[str], 
             line = json.loads(text)
         except ValueError:  # of a process that was killed while it wrote
             continue
-        if line["level"] == "WARNING" and datetime.fromisoformat(line["time"]).timestamp() >= since:
+        if line["level"] == "WARNING":
             found.append(str(line["message"]))
     return found, position + len(whole) + len(newline)
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.run.interruption import InterruptedRunError
+from huscf_flwr.run.interruption import InsistedError, InterruptedRunError
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,59 @@ def test_a_run_that_was_stopped_says_how_to_go_on_in_a_line_to_paste(tmp_path, c
     ]
 
 
-@pytest.mark.parametrize("folder", [None, "empty"])
-def test_a_run_that_has_kept_nothing_has_nothing_to_go_on_with(tmp_path, capsys, folder):
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        (None, "nothing has been done yet; the same command begins again"),
+        ("empty", "no round is finished yet, so there is nothing to resume"),
+    ],
+)
+def test_a_run_that_has_kept_nothing_has_nothing_to_go_on_with(tmp_path, capsys, folder, said):
     with pytest.raises(typer.Exit), errors_as_messages(["huscf", "run"]):
-        raise InterruptedRunError(signal.SIGINT, 1, folder and tmp_path / folder)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("no round is finished yet, so there is nothing to resume")
+        raise InterruptedRunError(signal.SIGINT, None, folder and tmp_path / folder)
+    assert capsys.readouterr().err == f"stopped by SIGINT; {said}\n"
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_run_that_is_stopped_at_once_and_has_kept_nothing_says_so(tmp_path, capsys, has_begun):
+    """Also one that was to go on in a folder which has rounds of before."""
+    write_kept(tmp_path, rounds=not has_begun)
+    with pytest.raises(typer.Exit), errors_as_messages(["huscf", "run"]) as kept:
+        kept.watch(tmp_path)
+        if has_begun:
+            os.utime(tmp_path / "config.yaml", (0, 0))
+        raise InsistedError(signal.SIGINT)
+    said = ["stopped by SIGINT at once", "no round is finished yet; the same command begins again"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+@pytest.mark.parametrize("error", [InsistedError(signal.SIGINT), OSError("disk")])
+def test_a_run_that_is_trained_and_judged_is_not_to_go_on(tmp_path, capsys, error, is_reported):
+    """All that it can lack is its report; that of before it was resumed is another."""
+    write_kept(tmp_path)
+    (tmp_path / "report.html").touch()
+    os.utime(tmp_path / "report.html", (1, 1))
+    with pytest.raises(typer.Exit), errors_as_messages(["huscf", "run"]) as kept:
+        kept.watch(tmp_path)
+        os.utime(tmp_path / "config.yaml", (0, 0))
+        (tmp_path / "summary.json").touch()
+        os.utime(tmp_path / "summary.json", (1, 1) if is_reported else (2, 2))
+        raise error
+    again = f"huscf run {tmp_path}/config.yaml --set resume={tmp_path}"
+    assert capsys.readouterr().err.splitlines()[1:] == (
+        [f"all is trained and judged; report: {tmp_path}/report.html"]
+        if is_reported
+        else ["all is trained and judged; to judge again, for its report:", again]
+    )
+
+
+def write_kept(folder, rounds=True):
+    """Write what a run has left that has written no summary."""
+    (folder / "config.yaml").write_text("rounds: 5")
+    if rounds:
+        (folder / "checkpoint").mkdir()
+        (folder / "checkpoint" / "server-0003.json").touch()
 
 
 def test_a_mistake_of_ours_keeps_its_traceback():
@@ -61,14 +108,13 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_run_that_has_failed_says_how_to_go_on_if_a_round_of_it_is_kept(tmp_path, capsys, begun):
     """What an earlier run of the name has left is not its own."""
-    (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "checkpoint" / "server-0003.json").touch()
-    (tmp_path / "config.yaml").write_text("rounds: 5")
-    os.utime(tmp_path / "config.yaml", (0, 0))
+    write_kept(tmp_path)
+    # However the clocks stand.
+    os.utime(tmp_path / "config.yaml", (2**32, 2**32))
     with pytest.raises(typer.Exit), errors_as_messages(["huscf", "run"], ["--engine", "local"]) as kept:
         kept.watch(tmp_path)
         if begun:
-            os.utime(tmp_path / "config.yaml", (2**32, 2**32))
+            os.utime(tmp_path / "config.yaml", (0, 0))
         raise OSError(errno.ENOSPC, "No space left on device; it cannot be written", "a")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("error: [Errno 28] No space left on device; it cannot be written: 'a'")

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import typer
 
+from huscf_flwr.commands.errors import errors_as_messages
+from huscf_flwr.comparison import training
 from huscf_flwr.comparison.kept import ORIGIN, KeptRuns, write_origin
 from huscf_flwr.comparison.one_run import resumable
 from huscf_flwr.comparison.training import (
@@ -150,6 +153,33 @@ def test_without_the_images_what_is_kept_is_taken_as_it_is(root, tmp_path):
     shutil.rmtree(root)
     assert Origins().of(run.config).images is None
     assert missing_runs(plan, kept, told) == []
+
+
+def test_a_comparison_that_is_stopped_at_once_says_how_to_go_on_too(root, tmp_path, monkeypatch, capsys):
+    killed = []
+
+    class Job:
+        def __init__(self, run, threads):
+            self.run = run
+
+        def ask_to_stop(self, cause):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def kill(self):
+            killed.append(self.run)
+
+    class Stopping(Told):
+        def running(self, runs):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training, "_Job", Job)
+    plan = plan_of(tmp_path, content_of(root, good={"method": "fedgan"}))
+    due = list(plan.runs)
+    with pytest.raises(typer.Exit) as ended, errors_as_messages(["huscf", "compare"]):
+        train_runs(due, kept_of(plan, tmp_path), jobs=1, display=Stopping())
+    assert ended.value.exit_code == 143
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped by SIGTERM at once; the same command goes on"
+    assert killed == due[:1] == list(plan.runs)[:1]
 
 
 def test_a_stopped_comparison_goes_on_from_its_checkpoints(root, tmp_path):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from datetime import UTC, datetime
 
 import pytest
 
@@ -66,18 +65,22 @@ def test_a_run_is_given_up_if_flower_fails_to_answer_three_times(impatient, tmp_
 
 
 @pytest.mark.parametrize("is_done", [True, False])
-def test_a_run_that_is_done_but_for_its_report_is_not_stopped(is_done, impatient, tmp_path):
+def test_a_run_that_is_done_but_for_its_report_is_not_stopped_and_this_is_said(is_done, impatient, tmp_path):
     """It would be called stopped, and be without its report."""
     config, stop = load_config("demo", [f"output={tmp_path}"]), StopRequest(quiet=True)
-    watched = WatchedFolder(config, SilentDisplay())
+    display = SilentDisplay()
+    watched = WatchedFolder(config, display)
     write_lines(config.folder / "metrics.jsonl", 1)
     (config.folder / "config.yaml").touch()
+    # The clocks of file systems are coarse.
+    os.utime(config.folder / "config.yaml", (0, 0))
     if is_done:
         (config.folder / "summary.json").write_text("{}")
     stop.take(signal.SIGTERM)
-    answers = Answers("running", "finished:completed")
+    answers = Answers("running", "running", "finished:completed")
     assert watching.watch(answers, "3", watched, stop) == "finished:completed"
     assert answers.stopped == ([] if is_done else ["3"])
+    assert display.notes == (["all is trained and judged; waiting for the report"] if is_done else [])
 
 
 def test_rounds_and_evaluations_are_shown_once_and_in_their_order(tmp_path):
@@ -135,17 +138,14 @@ def test_what_the_run_warns_of_is_shown_as_it_comes(tmp_path):
     """Such as what is odd about images, which the ServerApp finds."""
     config, display = load_config("demo", [f"output={tmp_path}"]), SilentDisplay()
     config.folder.mkdir()
-    before = {"time": "2020-01-01T00:00:00+00:00", "level": "WARNING", "message": "of an earlier run"}
-    log = [json.dumps(before)]
+    log = [json.dumps({"level": "WARNING", "message": "before this run was resumed here"})]
+    (config.folder / "log.jsonl").write_text(log[0] + "\n")
     watched = WatchedFolder(config, display)
     (config.folder / "config.yaml").write_text("")
-    # Clocks of file systems are coarse.
-    os.utime(config.folder / "config.yaml", (watched._since + 1,) * 2)
     said = (("INFO", "begins"), ("WARNING", "pixels end at 1"), ("WARNING", "client 1 dropped out"))
     for level, message in said:
-        time = datetime.now(UTC).isoformat()
-        log.append(json.dumps({"time": time, "level": level, "message": message}))
-        (config.folder / "log.jsonl").write_text("\n".join([*log, '{"time": "20']))
+        log.append(json.dumps({"level": level, "message": message}))
+        (config.folder / "log.jsonl").write_text("\n".join([*log, '{"level": "WA']))
         watched.show()
     watched.show()
     assert display.notes == ["pixels end at 1", "client 1 dropped out"]

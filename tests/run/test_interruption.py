@@ -161,9 +161,31 @@ def test_a_run_that_is_asked_to_stop_while_it_is_judged_at_the_end_stops_and_los
 def test_a_run_that_is_asked_to_stop_while_judges_are_trained_stops_before_its_first_round(images, tmp_path):
     config = small_run(images, tmp_path, **{"data.cache": tmp_path / "empty", "evaluation.images": 64})
     display = StopperAtNote("the judge of")
-    with pytest.raises(InterruptedRunError, match="no round is finished yet"):
+    with pytest.raises(InterruptedRunError, match="nothing has been done yet; the same command begins again"):
         train_locally(config, display=display, stop=display.request)
     assert display.steps == []
+
+
+@pytest.mark.parametrize("name", ["begun", "branch"])
+def test_a_resumed_run_that_is_asked_to_stop_while_judges_are_trained_loses_nothing_that_was_asked(
+    images, tmp_path, name
+):
+    """More rounds, an older one to go on from, and another name are in no file yet: no line has them all."""
+    settings = {"method": "fedgan", **FAST, "evaluation.images": 64}
+    begun = small_run(images, tmp_path, name="begun", rounds=2, **{**settings, "checkpoint.keep_last": 2})
+    train_locally(begun, display=SilentDisplay(), judged=False)
+    before = (begun.folder / "config.yaml").read_bytes()
+    resumed = {"rounds": 3, "resume": begun.folder, "resume_round": 1, "data.cache": tmp_path / "empty"}
+    config = small_run(images, tmp_path, name=name, **settings, **resumed)
+    display = StopperAtNote("the judge of")
+    with pytest.raises(
+        InterruptedRunError, match=r"^stopped by SIGTERM; nothing has been done yet; the same command"
+    ) as stopped:
+        train_locally(config, display=display, stop=display.request)
+    assert stopped.value.resumable is None
+    assert ((begun.folder / "config.yaml").read_bytes(), last_round(begun.folder)) == (before, 2)
+    train_locally(config, display=SilentDisplay())
+    assert [line["round"] for line in read_metrics(config.folder)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -2,11 +2,12 @@ import json
 import logging
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from huscf_flwr.run.interruption import InterruptedRunError
-from huscf_flwr.run.run_log import LOG_NAME, LOGGERS, RunLog, new_warnings
+from huscf_flwr.run.run_log import LOG_NAME, LOGGERS, RunLog, log_length, new_warnings
 
 LOGGER = logging.getLogger("huscf_flwr.somewhere")
 
@@ -78,7 +79,10 @@ def test_what_ends_the_run_is_its_last_line(tmp_path):
 @pytest.mark.parametrize(
     ("interruption", "message"),
     [
-        (InterruptedRunError(signal.SIGINT, 2, None), "the run ends: stopped by SIGINT in round 2; no round"),
+        (
+            InterruptedRunError(signal.SIGINT, 2, Path("not-there")),
+            "the run ends: stopped by SIGINT in round 2; no round",
+        ),
         (KeyboardInterrupt(), "the run ends: interrupted"),
     ],
 )
@@ -118,24 +122,22 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch):
 
 
 def test_each_warning_is_read_once_and_when_it_is_whole(tmp_path):
-    def line(level, message, day=2):
-        return (
-            json.dumps({"level": level, "time": f"2030-01-{day:02}T00:00:00+00:00", "message": message})
-            + "\n"
-        )
+    def line(level, message):
+        return json.dumps({"level": level, "message": message}) + "\n"
 
-    since = datetime(2030, 1, 2, tzinfo=UTC).timestamp()
-    assert new_warnings(tmp_path, since, 0) == ([], 0)
+    assert log_length(tmp_path) == 0
+    assert new_warnings(tmp_path, 0) == ([], 0)
     log = tmp_path / "log.jsonl"
     half = line("WARNING", "ö, half written")
-    log.write_text(
-        line("WARNING", "old", 1) + line("INFO", "no") + line("WARNING", "one") + half[:20], "utf-8"
-    )
-    found, position = new_warnings(tmp_path, since, 0)
+    log.write_text(line("WARNING", "of an earlier run, ö"), "utf-8")
+    before = log_length(tmp_path)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(line("INFO", "no") + line("WARNING", "one") + half[:20])
+    found, position = new_warnings(tmp_path, before)
     assert found == ["one"]
-    assert new_warnings(tmp_path, since, position) == ([], position)
+    assert new_warnings(tmp_path, position) == ([], position)
     with log.open("a", encoding="utf-8") as file:
         file.write(half[20:] + "{broken\n" + line("WARNING", "two"))
-    found, position = new_warnings(tmp_path, since, position)
+    found, position = new_warnings(tmp_path, position)
     assert found == ["ö, half written", "two"]
-    assert position == log.stat().st_size
+    assert position == log_length(tmp_path) == log.stat().st_size
