@@ -18,7 +18,11 @@ def deploy_demo_command(config: RunName = "deploy-demo", settings: Overrides = N
         run = read_run_config(config, settings)
         with progress_told(Paced(display.note)):
             # Its devices get images that are to be seen here, so networks have as many classes.
-            run = check_run(run, run.clients, trains_here=False).asked
+            checked = check_run(run, run.clients, trains_here=False)
+        if checked.networks is not None:
+            display.note(checked.networks)
+        run = checked.asked
+        del checked  # Flower's processes load their own images.
         app = app_folder()
         kept.watch(run.folder)
         with stop_requests() as stop:

@@ -9,11 +9,9 @@ import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import Overrides, RunName, read_run_config
-from huscf_flwr.data import networks_told
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.flower.app import app_folder
 from huscf_flwr.flower.launch import run_with_flower
-from huscf_flwr.models import AUTO
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.display import TerminalDisplay
 from huscf_flwr.run.interruption import stop_requests
@@ -46,10 +44,7 @@ def run_command(
         with progress_told(Paced(display.note)):
             # Flower's processes read images and checkpoint again: what is wrong is told before they start.
             trains_here = engine is Engine.LOCAL
-            asked = read_run_config(config, settings)
-            checked = check_run(asked, hosts, trains_here=trains_here)
-        if asked.model.spec == AUTO:
-            display.note(networks_told(checked.config))
+            checked = check_run(read_run_config(config, settings), hosts, trains_here=trains_here)
         folder = checked.config.folder
         app = app_folder() if engine is Engine.FLOWER else None
         kept.watch(folder)
@@ -58,6 +53,8 @@ def run_command(
                 with mistakes_told():
                     train_locally(checked, hosts=hosts, display=display, stop=stop)
             else:
+                if checked.networks is not None:
+                    display.note(checked.networks)
                 run = checked.asked
                 del checked  # Flower's processes load their own images.
                 run_with_flower(run, app, supernodes=hosts, display=display, stop=stop)

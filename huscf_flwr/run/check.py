@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import RunConfig, RunConfigValue
 from huscf_flwr.cuts import PresetChoice, deal_devices
-from huscf_flwr.data import Population, following_data, population_of, scenario_of
+from huscf_flwr.data import Population, following_data, networks_told, population_of, scenario_of
 from huscf_flwr.evaluation.inception import check_inception
 from huscf_flwr.evaluation.own_models import CLASSIFIER_SCORES, SAMPLER_SCORES, unknown_scores
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
-from huscf_flwr.models import model_spec_of
+from huscf_flwr.models import AUTO, model_spec_of
 from huscf_flwr.process import device_of
 from huscf_flwr.run.checkpoint import Checkpoint, checkpoint_of
 from huscf_flwr.run.folder_lock import check_free
@@ -37,10 +37,15 @@ class CheckedRun:
     """Their hash, if somebody has taken it; see ``origin``."""
     wire: PresetChoice | None = None
     """How ``wire.preset: auto`` was decided."""
+    networks: str | None = None
+    """How ``model.spec: auto`` was decided, in a line to be shown: nobody can tell from ``config``."""
 
     @property
     def asked(self) -> RunConfig:
-        """The configuration for another process, which decides for itself what was decided here."""
+        """The configuration for another process, which decides for itself on the preset.
+
+        Networks are named in it, so whoever hands it on shows ``networks``.
+        """
         if self.wire is None:
             return self.config
         return self.config.with_preset("auto")
@@ -60,7 +65,9 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
         )
     config = resolved(config)
     begun = checkpoint_of(config)
-    config = following_data(as_begun(config, begun.state.settings if begun else None))
+    said = as_begun(config, begun.state.settings if begun else None)
+    config = following_data(said)
+    networks = networks_told(config) if said.model.spec == AUTO else None
     method = method_of(config)
     check_participation(config, client_count(config, method))
     device_of(config.compute)
@@ -71,7 +78,7 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
         checkpoint.check_same_run(config, images)
     before = None if checkpoint is None else checkpoint.preset
     config, wire = chosen_wire(config, method, deal_devices(config), before)
-    return CheckedRun(config, method, population, checkpoint, images, wire)
+    return CheckedRun(config, method, population, checkpoint, images, wire, networks)
 
 
 def as_begun(config: RunConfig, settings: Mapping[str, RunConfigValue] | None) -> RunConfig:

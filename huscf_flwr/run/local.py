@@ -49,14 +49,16 @@ def train_locally(
 
     ``make_method`` makes the server's half of the method where that is not to be the configured one alone;
     ``make_timer`` the timer of a host from the number of a round and the host's clients; without being
-    ``judged`` a run is not scored; ``recorder`` sees all that crosses. Raises ``InterruptedRunError`` after
-    the step in which ``stop`` is asked for, be it one of the judges' or of the last judging, and
-    ``FolderInUseError`` if another process writes into the run's folder.
+    ``judged`` a run is not scored; ``recorder`` sees all that crosses. Shows which networks ``model.spec:
+    auto`` took. Raises ``InterruptedRunError`` after the step in which ``stop`` is asked for, be it one of
+    the judges' or of the last judging, and ``FolderInUseError`` if another process writes into the folder.
     """
     shown, stop = display or TerminalDisplay(), stop or StopRequest()
     progress = Paced(shown.note)
     with progress_told(progress):
         checked = check_run(run, hosts) if isinstance(run, RunConfig) else run
+        if checked.networks is not None:
+            shown.note(checked.networks)
         config, population = checked.config, checked.population
         prepare_process(config.compute)
         with RunLog(config.name) as log, held(config.folder):

@@ -5,13 +5,15 @@ import yaml
 
 from huscf_flwr.config import dump_config
 from huscf_flwr.data import following_data
+from huscf_flwr.deployment.client_data import write_client_data
 from huscf_flwr.models import load_model_spec, model_spec_of
 from huscf_flwr.run import check, run_folder
 from huscf_flwr.run.check import as_begun, check_run
-from huscf_flwr.run.checkpoint import settings_of
+from huscf_flwr.run.checkpoint import last_round, settings_of
 from huscf_flwr.run.local import train_locally
 from tests.commands.invoking import invoke, succeeded
 from tests.data.formats.writing import some, write_npz, write_pictures
+from tests.flower.grid_runs import hosts, run
 from tests.quick import mostly_slow
 from tests.run.builders import UNJUDGED, SilentDisplay, small_run
 
@@ -34,28 +36,67 @@ def test_a_run_has_networks_and_judges_of_its_images_form(tmp_path, channels):
 
 @pytest.mark.parametrize(
     ("size", "channels", "spec", "said"),
-    [
+    mostly_slow(
+        [
+            (28, 1, "auto", "takes authors-28 for these images: 28 x 28 pixels, grey, 7 classes"),
+            (40, 3, "auto", "takes colour-32 for these images: 32 x 32 pixels, colour, 7 classes"),
+            (64, 1, "auto", "takes images-64 for these images: 64 x 64 pixels, grey, 7 classes"),
+            (28, 1, "authors-28", None),
+        ],
         (28, 1, "auto", "takes authors-28 for these images: 28 x 28 pixels, grey, 7 classes"),
-        (40, 3, "auto", "takes colour-32 for these images: 32 x 32 pixels, colour, 7 classes"),
-        (64, 1, "auto", "takes images-64 for these images: 64 x 64 pixels, grey, 7 classes"),
-        (28, 1, "authors-28", None),
-    ],
+    ),
 )
-@pytest.mark.parametrize("engine", ["local", "flower"])
-def test_huscf_run_says_once_which_networks_auto_took(
-    engine, size, channels, spec, said, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    "command", [("run", "--engine", "local"), ("run",), ("deploy", "demo")], ids=" ".join
+)
+@pytest.mark.usefixtures("flower_in_this_process")
+def test_a_command_that_trains_says_once_which_networks_auto_took(
+    command, size, channels, spec, said, tmp_path
 ):
-    """Before it trains, on both engines."""
+    """Whoever says it: the command, what it starts, or the server, which may learn of it too late."""
     write_npz(tmp_path / "own.npz", train=some(35, classes=7, size=size, channels=channels))
     config = own_run(tmp_path, rounds=1, **{"model.spec": spec})
     (tmp_path / "run.yaml").write_text(dump_config(config))
-    begun = []
-    monkeypatch.setattr("huscf_flwr.commands.run.train_locally", lambda *_, **__: begun.append(engine))
-    monkeypatch.setattr("huscf_flwr.commands.run.run_with_flower", lambda *_, **__: begun.append(engine))
-    shown = succeeded(invoke("run", tmp_path / "run.yaml", "--engine", engine))
-    assert begun == [engine]
+    name, *options = command
+    words = (
+        [name, *options, tmp_path / "run.yaml"]
+        if name == "deploy"
+        else [name, tmp_path / "run.yaml", *options]
+    )
+    shown = succeeded(invoke(*words))
+    assert last_round(config.folder) == 1
     told = [line for line in shown.splitlines() if "model.spec" in line]
     assert told == ([f"model.spec is auto, which {said}"] if said else [])
+
+
+@pytest.fixture
+def flower_in_this_process(monkeypatch):
+    """Commands that start Flower run the ServerApp and its SuperNodes here, and show what it tells them."""
+
+    def simulated(config, app, *, supernodes, display, stop):
+        run(config, hosts(supernodes), display=display)
+
+    def deployed(config, app, *, display, stop):
+        home = config.output / "devices"
+        nodes = {
+            200 + client: {
+                "client-id": client,
+                "data-folder": str(folder),
+                "state-folder": str(home / f"state-{client}"),
+            }
+            for client, folder in write_client_data(config, home).paths.items()
+        }
+        run(config, nodes, display=display)
+
+    monkeypatch.setattr("huscf_flwr.commands.run.run_with_flower", simulated)
+    monkeypatch.setattr("huscf_flwr.commands.deploy_demo.run_deployed", deployed)
+
+
+def test_a_run_that_is_trained_by_a_program_says_which_networks_auto_took(cows):
+    """As `huscf privacy` trains them."""
+    config, display = own_run(cows, rounds=1, **{"model.spec": "auto"}), SilentDisplay()
+    train_locally(config, display=display)
+    assert len([note for note in display.notes if note.startswith("model.spec is auto, which takes")]) == 1
 
 
 def own_run(tmp_path, **settings):
