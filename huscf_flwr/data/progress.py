@@ -25,7 +25,8 @@ class Paced:
     """Turns progress into lines: the first one only if it takes some seconds, then one every few.
 
     What is done in many small parts, each of them quick, takes long too: a line is due when there has been
-    none for so long, whatever it is about.
+    none for so long, whatever it is about. None is of a part where nothing is done yet, or all at once: that
+    says nothing.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Paced:
         self._clock = clock
         self._what = ""
         self._last = -math.inf
+        self._began = 0.0
         self._due = 0.0
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
@@ -51,8 +53,11 @@ class Paced:
         if what != self._what and now - self._last > self._patience:
             # Nothing has been counted for a while: whoever looks has waited for nothing yet.
             self._due = now + self._patience
+        if what != self._what or done == 0:
+            self._began = now
         self._what, self._last = what, now
-        if now < self._due:
+        is_done_quickly = done == total and now - self._began < self._patience
+        if now < self._due or done == 0 or is_done_quickly:
             return
         self._due = now + self._every
         self._tell(f"{what}: {done:,}" + (f" of {total:,}" if total is not None else ""))

@@ -9,6 +9,7 @@ it keeps the statistics of its features on the real training images, which the F
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,12 @@ def train_judge(domain: Domain, *, seed: int, settings: TrainingSettings = JUDGE
 
 
 def load_or_train_judge(
-    domain: Domain, *, cache: Path, seed: int, settings: TrainingSettings = JUDGE_TRAINING
+    domain: Domain,
+    *,
+    cache: Path,
+    seed: int,
+    settings: TrainingSettings = JUDGE_TRAINING,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Judge:
     """Return the judge of `domain` from the cache, or train it and put it there.
 
@@ -90,6 +96,7 @@ def load_or_train_judge(
         cache: judges are in its subfolder `judges`, which is made when needed.
         seed: of weights, order and shifts.
         settings: how it is trained.
+        tell: is told that it is trained, which takes minutes.
     """
     path = judge_path(domain, cache=cache, seed=seed, settings=settings)
     if path.is_file():
@@ -97,7 +104,9 @@ def load_or_train_judge(
             return _load(path, domain)
         except (SafetensorError, KeyError, RuntimeError) as error:
             logger.warning("%s is damaged (%s): training the judge of %s again", path, error, domain.name)
-    logger.info("training the judge of %s, once: it is kept in %s", domain.name, path.parent)
+    said = f"training the judge of {domain.name}, once: it is kept in {path.parent}"
+    logger.info(said)
+    tell(said)
     judge = train_judge(domain, seed=seed, settings=settings)
     try:
         _save(judge, path)

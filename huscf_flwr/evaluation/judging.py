@@ -39,7 +39,7 @@ class Judging:
     ) -> None:
         """Train the judges of all domains, or take them from the cache, if they are sure to be needed.
 
-        It takes minutes, so ``tell`` is told of each. A judge that is often wrong is among the ``notes``.
+        To train one takes minutes, so ``tell`` is told of it. One that is often wrong is among the ``notes``.
         """
         self._config = config
         self._domains = population.domains
@@ -48,14 +48,11 @@ class Judging:
         self.class_names = {
             name: domain.class_names for name, domain in self._domains.items() if domain.class_names
         }
+        self._tell = tell
         self._judges: dict[str, Judge] = {}
         self._settings = evaluation_settings(config)
         if draws_images(method_of(config)):
-            for place, name in enumerate(self._domains, start=1):
-                tell(
-                    f"the judge of {name}, {place} of {len(self._domains)}: from the cache, or trained now, "
-                    "once"
-                )
+            for name in self._domains:
                 self.notes += doubts(name, accuracy_of(self._judge(name), self._domains[name]))
 
     def class_names_for(self, clients: Sequence[int]) -> tuple[str, ...]:
@@ -123,7 +120,7 @@ class Judging:
     def _judge(self, name: str) -> Judge:
         if name not in self._judges:
             self._judges[name] = load_or_train_judge(
-                self._domains[name], seed=JUDGE_SEED, cache=self._config.data.cache
+                self._domains[name], seed=JUDGE_SEED, cache=self._config.data.cache, tell=self._tell
             )
         return self._judges[name]
 

@@ -38,7 +38,18 @@ def test_many_small_parts_are_told_as_one_large_one_is():
     with progress_told(Paced(lines.append, patience=3, every=10, clock=Clock())):
         for part in range(9):
             list(counted("ab", 2, f"reading part {part}"))
-    assert lines == ["reading part 1: 0 of 2", "reading part 4: 1 of 2", "reading part 7: 2 of 2"]
+    assert lines == ["reading part 1: 1 of 2", "reading part 5: 1 of 2"]
+
+
+@pytest.mark.parametrize("total", [60, None])
+def test_a_part_that_is_done_at_once_is_not_told_however_late_it_comes(total):
+    """As pictures that are drawn after each round: of none and of all there is nothing to say."""
+    lines, clock = [], Clock()
+    with progress_told(Paced(lines.append, patience=3, every=10, clock=clock)):
+        for _ in range(5):
+            list(counted(["all"], total and 60, "drawing", each=60))
+            clock.now += 1.5
+    assert lines == [] if total else all(": 0" not in line for line in lines)
 
 
 def test_a_single_item_that_takes_long_is_told_when_it_is_done():

@@ -108,13 +108,11 @@ def test_where_images_are_drawn_judges_are_trained_before_the_first_round_and_it
     ]
 
 
-def test_each_judge_is_told_of_before_it_is_trained(tmp_path, population):
+def test_of_a_judge_that_is_trained_it_is_told_and_of_one_that_is_there_nothing(tmp_path, population):
     told = []
-    Judging(RunConfig(method="fedgan", data=DataSection(cache=tmp_path)), population, told.append)
-    assert [line.partition(":")[0] for line in told] == [
-        "the judge of digits, 1 of 2",
-        "the judge of letters, 2 of 2",
-    ]
+    for _ in range(2):
+        Judging(RunConfig(method="fedgan", data=DataSection(cache=tmp_path)), population, told.append)
+    assert [line.partition(",")[0] for line in told] == [f"training the judge of {name}" for name in DOMAINS]
 
 
 @pytest.mark.slow

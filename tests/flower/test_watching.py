@@ -112,11 +112,11 @@ def test_what_a_run_tells_before_its_folder_is_there_is_shown_once_and_whole(tmp
     config, display = load_config("demo", [f"output={tmp_path}"]), SilentDisplay()
     private_home(config).mkdir(parents=True)
     watched = WatchedFolder(config, display)
-    for line in ("the judge of digits, 1 of 2", "steps of training\nthe judge of digits: 100 of 1,562"):
+    for line in ("training the judge of digits", "steps of training\nthe judge of digits: 100 of 1,562"):
         tell_launcher(config, line)
         watched.show()
     watched.show()
-    told = ["the judge of digits, 1 of 2", "steps of training the judge of digits: 100 of 1,562"]
+    told = ["training the judge of digits", "steps of training the judge of digits: 100 of 1,562"]
     assert display.notes == told
     with (private_home(config) / "told.txt").open("a") as file:
         file.write("half a li")

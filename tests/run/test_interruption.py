@@ -160,7 +160,7 @@ def test_a_run_that_is_asked_to_stop_while_it_is_judged_at_the_end_stops_and_los
 
 def test_a_run_that_is_asked_to_stop_while_judges_are_trained_stops_before_its_first_round(images, tmp_path):
     config = small_run(images, tmp_path, **{"data.cache": tmp_path / "empty", "evaluation.images": 64})
-    display = StopperAtNote("the judge of")
+    display = StopperAtNote("training the judge of")
     with pytest.raises(InterruptedRunError, match="nothing has been done yet; the same command begins again"):
         train_locally(config, display=display, stop=display.request)
     assert display.steps == []
@@ -177,7 +177,7 @@ def test_a_resumed_run_that_is_asked_to_stop_while_judges_are_trained_loses_noth
     before = (begun.folder / "config.yaml").read_bytes()
     resumed = {"rounds": 3, "resume": begun.folder, "resume_round": 1, "data.cache": tmp_path / "empty"}
     config = small_run(images, tmp_path, name=name, **settings, **resumed)
-    display = StopperAtNote("the judge of")
+    display = StopperAtNote("training the judge of")
     with pytest.raises(
         InterruptedRunError, match=r"^stopped by SIGTERM; nothing has been done yet; the same command"
     ) as stopped:
