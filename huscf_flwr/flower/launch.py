@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -27,6 +27,7 @@ from huscf_flwr.flower.superlink import FlowerRunError, PrivateSuperLink, privat
 from huscf_flwr.flower.told_lines import private_home
 from huscf_flwr.flower.watching import WatchedFolder, watch
 from huscf_flwr.methods import method_of
+from huscf_flwr.naming import by_count
 from huscf_flwr.run.check import check_port
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
@@ -55,6 +56,8 @@ class EndedRun:
     """Whether it has written into its folder."""
     cause: Signals | None
     """What made us stop it, if it has not ended by itself."""
+    show: Callable[[], None] = lambda: None
+    """Shows what it has done since it was looked at last."""
 
     @property
     def lacked_ray(self) -> bool:
@@ -74,6 +77,7 @@ class EndedRun:
             display.end(summary)
             return summary
         if self.cause is not None:
+            self.show()
             progress = read_progress(folder) if folder is not None else None
             raise InterruptedRunError(self.cause, progress["round"] if progress else None, folder)
         if self.lacked_ray:
@@ -109,6 +113,8 @@ def run_with_flower(
     federation = _federation(supernodes, cores_each, gpus)
     home = private_home(config)
     check_port(config, method_of(config))
+    nodes = f"{supernodes} {by_count(supernodes, 'SuperNode', 'SuperNodes')}"
+    display.note(f"starting Flower: a SuperLink and {nodes}")
     with held(home), private_superlink(home) as superlink:
         ended = run_on(superlink, config, app, display, *federation, stop=stop)
     return ended.summary(display)
@@ -158,7 +164,7 @@ def _submit_and_watch(
         raise
     log = (config.folder if watched.has_begun else superlink.home) / "flower.log"
     write_atomically(log, superlink.log_of(run_id).encode(), durable=False)
-    return EndedRun(config, status, log, watched.has_begun, stop.cause)
+    return EndedRun(config, status, log, watched.has_begun, stop.cause, watched.show)
 
 
 def _federation(supernodes: int, cores_each: int, gpus: int) -> tuple[str, ...]:

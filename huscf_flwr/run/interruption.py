@@ -28,7 +28,8 @@ class InterruptedRunError(RuntimeError):
         the other's does not have what was asked of this one, such as more rounds.
         """
         last = last_round(folder) if folder is not None else None
-        where = f" in round {number}" if number is not None else ""
+        # A round that was finished meanwhile was not stopped in.
+        where = "" if number is None or (last is not None and number <= last) else f" in round {number}"
         if folder is None:
             kept = "nothing has been done yet; the same command begins again"
         elif last is None:

@@ -100,6 +100,13 @@ def write_kept(folder, rounds=True):
         (folder / "checkpoint" / "server-0003.json").touch()
 
 
+def test_a_round_that_was_finished_while_the_run_was_stopped_is_not_said_to_be_stopped_in(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "server-0003.json").touch()
+    said = str(InterruptedRunError(signal.SIGINT, 3, tmp_path))
+    assert said == f"stopped by SIGINT; round 3 is the last that is kept in {tmp_path}"
+
+
 def test_a_mistake_of_ours_keeps_its_traceback():
     with pytest.raises(AssertionError), errors_as_messages():
         raise AssertionError

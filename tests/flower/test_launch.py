@@ -1,5 +1,6 @@
 """How a run is submitted to Flower, watched and given up, without a SuperLink."""
 
+import signal
 from contextlib import nullcontext
 
 import pytest
@@ -11,6 +12,7 @@ from huscf_flwr.flower.app import app_folder
 from huscf_flwr.flower.launch import EndedRun, run_on, run_with_flower
 from huscf_flwr.flower.log_display import end_told
 from huscf_flwr.flower.superlink import FlowerRunError
+from huscf_flwr.run.interruption import InterruptedRunError, StopRequest
 from huscf_flwr.run.run_log import RunLog
 from tests.flower.scripted_flwr import scripted_superlink
 from tests.run.builders import SilentDisplay
@@ -85,6 +87,48 @@ def test_a_run_is_submitted_once_more_only_if_ray_did_not_start(tmp_path, monkey
     with pytest.raises(FlowerRunError, match=said):
         run_with_flower(config, app_folder(), supernodes=2, display=SilentDisplay())
     assert (tmp_path / "asked").read_text().split().count("run") == submitted
+
+
+def test_rounds_that_a_run_finished_while_it_was_stopped_are_shown_before_it_is_said_which_are_kept(
+    tmp_path, monkeypatch
+):
+    superlink = scripted_superlink(tmp_path, monkeypatch)
+    config, display = load_config("demo", [f"output={tmp_path}"]), SilentDisplay()
+    (tmp_path / "answer").write_text('{"success": true, "run-id": 3}')
+    (tmp_path / "answer-list").write_text('{"success": true, "runs": [{"status": "finished:stopped"}]}')
+    stop = StopRequest(quiet=True)
+    stop.take(signal.SIGINT)
+    (config.folder / "checkpoint").mkdir(parents=True)
+
+    def begun_once_submitted(*_):
+        (config.folder / "config.yaml").write_text("rounds: 9")
+        return "3"
+
+    monkeypatch.setattr(launch, "_submit", begun_once_submitted)
+    monkeypatch.setattr(launch, "make_way", lambda *_: None)
+    ended = run_on(superlink, config, app_folder(), display, stop=stop)
+    assert display.rounds == []
+    for number in (1, 2):
+        (config.folder / "checkpoint" / f"server-{number:04}.json").touch()
+    (config.folder / "metrics.jsonl").write_text('{"round": 1}\n{"round": 2}\n')
+    (config.folder / "progress.json").write_text('{"round": 2, "step": 1, "steps": 1}')
+    with pytest.raises(InterruptedRunError, match=r"^stopped by SIGINT; round 2 is the last that is kept"):
+        ended.summary(display)
+    assert [line["round"] for line in display.rounds] == [1, 2]
+
+
+@pytest.mark.parametrize(("supernodes", "nodes"), [(1, "1 SuperNode"), (3, "3 SuperNodes")])
+def test_it_is_said_at_once_that_flower_starts(tmp_path, monkeypatch, supernodes, nodes):
+    display = SilentDisplay()
+
+    def starting(home):
+        assert display.notes == [f"starting Flower: a SuperLink and {nodes}"]
+        raise FlowerRunError("that is all")
+
+    monkeypatch.setattr(launch, "private_superlink", starting)
+    config = load_config("demo", [f"output={tmp_path}"])
+    with pytest.raises(FlowerRunError, match="that is all"):
+        run_with_flower(config, app_folder(), supernodes=supernodes, display=display)
 
 
 def test_a_run_is_not_submitted_if_flower_would_not_carry_all_its_settings(tmp_path, monkeypatch):
