@@ -8,7 +8,7 @@ Nested sections become dotted, kebab-case keys in Flower's run config (``huscf.p
 string means that nothing was said.
 """
 
-from huscf_flwr.config.own_place import keep_named_files
+from huscf_flwr.config.own_place import changed_files, keep_named_files
 from huscf_flwr.config.privacy_section import PRIVACY_NEEDS, PrivacySection
 from huscf_flwr.config.reading import (
     RunConfigValue,
@@ -59,6 +59,7 @@ __all__ = [
     "WirePreset",
     "WireSection",
     "WireUploads",
+    "changed_files",
     "dump_config",
     "from_run_config",
     "keep_named_files",

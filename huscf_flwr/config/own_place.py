@@ -42,6 +42,24 @@ def keep_named_files(config: RunConfig, folder: Path) -> None:
             copy_atomically(source, own)
 
 
+def changed_files(config: RunConfig, folder: Path) -> dict[str, Path]:
+    """Return, by setting, the copies in the run's ``folder`` of files that ``config`` names and that differ.
+
+    Whoever named them has changed them since the run began, or names others.
+    """
+    changed = {}
+    for kind, (section, key) in _NAMED.items():
+        source, own = Path(getattr(getattr(config, section), key)), _own(folder, kind)
+        if source.is_file() and own.is_file() and _named(source) != _named(own):
+            changed[f"{section}.{key}"] = own
+    return changed
+
+
+def _named(path: Path) -> dict[str, Any]:
+    """Return what a file says beside its name, which copies may say."""
+    return {key: value for key, value in read_yaml(path).items() if key != "name"}
+
+
 def at_its_place(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return what the file ``path`` says; if it is a run's own, of the run where it lies now.
 

@@ -22,7 +22,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from huscf_flwr.atomic_file import copy_atomically
-from huscf_flwr.config import RunConfig, RunConfigValue, WirePreset, WireSection, to_run_config
+from huscf_flwr.config import (
+    RunConfig,
+    RunConfigValue,
+    WirePreset,
+    WireSection,
+    changed_files,
+    to_run_config,
+)
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Kept, State
 from huscf_flwr.run.client_files import ClientFileError, check_private, copy_private, remove_later_than
@@ -89,13 +96,14 @@ class Checkpoint:
         ``images`` is the hash of its images, if somebody has looked at them.
         """
         origin, before = origin_of(config, images), self.state.origin
-        self._check(before.model == origin.model, "belongs to another network")
+        copies = _copies_told(config, self.run_folder)
+        self._check(before.model == origin.model, f"belongs to another network{copies}")
         differing = _differences(self.state.settings, config)
         self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
         self._check(
             not (others := before.differences(origin)),
-            f"belongs to a run with {', '.join(others)}, under whatever name: give it what it was trained "
-            "with, or start again without resume",
+            f"belongs to a run with {', '.join(others)}, under whatever name{copies}: give it what it was "
+            "trained with, or start again without resume",
         )
         rounds = method_of(config).rounds(config)
         self._check(
@@ -156,6 +164,13 @@ class Checkpoint:
 
     def _check(self, condition: bool, problem: str) -> None:
         _check(condition, self._folder, problem)
+
+
+def _copies_told(config: RunConfig, run_folder: Path) -> str:
+    """Return where the files are that a run began with, if those that ``config`` names are others now."""
+    changed = changed_files(config, run_folder)
+    told = " and ".join(f"--set {setting}={copy}" for setting, copy in changed.items())
+    return f", of which it has kept a copy ({told})" if told else ""
 
 
 def checkpoint_folder(run_folder: Path) -> Path:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from huscf_flwr.conf_files import find_conf
-from huscf_flwr.config import dump_config, keep_named_files, load_config
+from huscf_flwr.config import changed_files, dump_config, keep_named_files, load_config
 from huscf_flwr.methods import resolved
 from huscf_flwr.models import model_spec_of
 from tests.run.builders import small_run
@@ -68,3 +68,17 @@ def test_a_copy_of_a_configuration_elsewhere_is_no_runs_own(write, tmp_path):
 def test_only_files_that_are_named_by_path_are_kept(write):
     _, moved = write()
     assert [path.name for path in (moved / "conf").iterdir()] == ["models.yaml"]
+
+
+def test_of_files_that_have_changed_since_the_runs_copies_are_known(tmp_path, spec):
+    devices = tmp_path / "devices.yaml"
+    devices.write_text(find_conf("devices", "paper").read_text())
+    settings = {"model.spec": spec, "cuts.devices": devices}
+    config = resolved(small_run(tmp_path, tmp_path / "runs", **settings))
+    keep_named_files(config, config.folder)
+    assert changed_files(config, config.folder) == {}
+    spec.write_text(spec.read_text().replace("latent: 7", "latent: 8"))
+    copy = config.folder / "conf" / "models.yaml"
+    assert changed_files(config, config.folder) == {"model.spec": copy}
+    kept = small_run(tmp_path, tmp_path / "runs", **{**settings, "model.spec": copy})
+    assert changed_files(kept, config.folder) == {}

@@ -6,6 +6,8 @@ from functools import partial
 
 import pytest
 
+from huscf_flwr.conf_files import find_conf
+from huscf_flwr.config import keep_named_files
 from huscf_flwr.methods.contract import Kept
 from huscf_flwr.models import Cut
 from huscf_flwr.run import checkpoint
@@ -180,6 +182,30 @@ def test_what_a_run_computes_from_is_known_by_content(make, tmp_path, settings, 
         again = make()
         again.rounds.images = known
         restored(again, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "before", "after", "named"),
+    [
+        ("data.scenario", "scenarios", "domains: [digits]", "domains: [letters]", "another scenario"),
+        ("cuts.devices", "devices", None, None, "other device profiles"),
+    ],
+)
+def test_of_a_file_that_has_changed_since_the_runs_own_copy_is_named(
+    make, tmp_path, setting, kind, before, after, named
+):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(before or find_conf(kind, "paper").read_text())
+    settings = {setting: mine, **({"data.domains": "null"} if before else {})}
+    training = make(**settings)
+    save_checkpoint(training.rounds, tmp_path)
+    keep_named_files(training.rounds.config, tmp_path)
+    mine.write_text(after or find_conf(kind, "slow").read_text())
+    copy = tmp_path / "conf" / f"{kind}.yaml"
+    with pytest.raises(CheckpointError, match=rf"{named}, .* kept a copy \(--set {setting}={copy}\)"):
+        restored(make(**settings), tmp_path)
+    again = restored(make(**{**settings, setting: copy}), tmp_path)
+    assert again.rounds.training == training.rounds.training
 
 
 def test_what_does_not_change_the_training_may_change(checkpointed, make, tmp_path):
