@@ -86,7 +86,10 @@ ImageColumn = Annotated[
     str | None,
     typer.Option(help="where the images are, if a data set of Hugging Face has several candidates"),
 ]
-LabelColumn = Annotated[str | None, typer.Option(help="where the labels are, likewise")]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(help="where the labels are, likewise or in a CSV; in one without a header: first or last"),
+]
 ByHolder = Annotated[
     bool, typer.Option("--by-holder", help="PLACE has a file or folder for each who holds images")
 ]

@@ -47,7 +47,8 @@ class DomainSource(Strict):
         hub: instead of a folder, the name of a data set on Hugging Face's hub, perhaps with a subset behind a
             colon: ``ylecun/mnist``.
         image_column: of a data set of Hugging Face, where its images are, if it has several candidates.
-        label_column: where its labels are, likewise.
+        label_column: where its labels are, likewise; also of a CSV file, where without a header it is
+            ``first``, the default, or ``last``.
         by_holder: the folder has a part for each who holds images, a file or folder in any known format: a
             speaker, a writer. All parts are one domain, and the partition ``holders`` deals them to clients.
     """

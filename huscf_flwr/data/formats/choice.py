@@ -70,8 +70,8 @@ class Format:
     """One more than the largest training label."""
     class_names: Callable[[Wanted], tuple[str, ...]] = lambda wanted: wanted.class_names
     """Names of the classes by label; empty if there are only numbers."""
-    has_columns: bool = False
-    """Whether it can be said which column has the images, and which the labels."""
+    columns: tuple[str, ...] = ()
+    """Which of ``image_column`` and ``label_column`` can be said of it."""
     files: tuple[str, ...] = ()
     """What it is called where another format of the same folder is taken: mostly names of files."""
     is_certain: bool = True
@@ -228,9 +228,10 @@ def _of_npz(path: Path) -> Format:
 def _of_tables(place: Path) -> Format:
     return Format(
         "CSV",
-        lambda _: shape_of_tables(place),
+        lambda wanted: shape_of_tables(place, wanted),
         lambda wanted: read_tables(place, wanted),
         lambda wanted: table_label_limit(place, wanted),
+        columns=("label_column",),
     )
 
 
@@ -241,7 +242,7 @@ def _of_huggingface(place: Place, name: str) -> Format:
         lambda wanted: read_huggingface(place, wanted),
         lambda wanted: huggingface_label_limit(place, wanted),
         lambda wanted: huggingface_class_names(place, wanted),
-        has_columns=True,
+        columns=("image_column", "label_column"),
     )
 
 

@@ -109,11 +109,11 @@ def format_of_place(place: Place) -> str:
 
 
 def _wanted_format(place: Place, wanted: Wanted) -> Format:
-    """Return the format of a place; raises ``DataError`` if columns are said, and it has none."""
+    """Return the format of a place; raises ``DataError`` if a column is said that it has not."""
     found = format_of(place)
-    said = [name for name in ("image_column", "label_column") if getattr(wanted, name) is not None]
-    if said and not found.has_columns:
-        raise DataError(f"{place}: {' and '.join(said)} say nothing of {found.name}; remove the setting")
+    for name in ("image_column", "label_column"):
+        if getattr(wanted, name) is not None and name not in found.columns:
+            raise DataError(f"{place}: {name} says nothing of {found.name}; remove the setting")
     return found
 
 
@@ -136,10 +136,11 @@ def check_first(place: Place, found: Found, wanted: Wanted) -> None:
     tested = labels if found.test is None else found.test.labels
     first, last = int(labels.min()), int(torch.cat([labels, tested]).max())
     classes = max(last + 1, found.classes)
+    more = "" if found.classes else " or more"
     raise FirstLabelError(
         f"{place}: labels begin at {first} and end at {last}, but classes count from 0. If class 0 is called "
         f"{first} here, set first_label: {first} with the domain (huscf data: --first-label {first}); if it "
-        f"only has no images, as with a client that lacks it, set classes: {classes} or more (huscf data: "
+        f"only has no images, as with a client that lacks it, set classes: {classes}{more} (huscf data: "
         f"--classes {classes})",
         classes,
     )

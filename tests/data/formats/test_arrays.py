@@ -87,7 +87,7 @@ def test_classes_of_one_hot_labels_are_counted_from_the_first_label(tmp_path):
     wanted = Wanted(first_label=1)
     assert classes_of_place(tmp_path / "a.npz", wanted) == 4
     assert read_place(tmp_path / "a.npz", wanted).classes == 4
-    with pytest.raises(FirstLabelError, match=r"set first_label: 1 .* set classes: 5$"):
+    with pytest.raises(FirstLabelError, match=r"set first_label: 1 .* set classes: 5 \("):
         read_place(tmp_path / "a.npz", Wanted())
 
 

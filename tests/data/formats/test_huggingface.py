@@ -153,8 +153,8 @@ def test_columns_are_said_where_they_are_not_plain(tmp_path):
     with pytest.raises(DataError, match=r"label_column is fin \(did you mean 'fine'"):
         read(place, Wanted(label_column="fin"))
     (tmp_path / "c.csv").write_text("0,1\n0,2\n")
-    with pytest.raises(DataError, match="label_column say nothing of CSV"):
-        read(tmp_path / "c.csv", Wanted(label_column="fine"))
+    with pytest.raises(DataError, match="image_column says nothing of CSV; remove"):
+        read(tmp_path / "c.csv", Wanted(image_column="fine"))
 
 
 @pytest.mark.parametrize(

@@ -322,7 +322,7 @@ def line(label, pixels):
             "line 4: its label is -1, but .*at 0;",
         ),
         (HEADER + line(300, [1, 2, 3, 4]), "line 2: label '300' is no whole number from 0 to 255"),
-        ("emotion,pixels,Usage\n0,1 2 3 4,Training\n", "no column 'label'"),
+        ("emotion,pixels,Usage\n0,0.5,Training\n", "no column 'label', but emotion, pixels, Usage; give"),
     ],
 )
 def test_a_table_of_something_else_is_refused_by_name(text, message, tmp_path):
