@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from huscf_flwr.data.formats.pictures import SUFFIXES
 from huscf_flwr.data.images import LabelledImages
 from huscf_flwr.data.progress import counted
 from huscf_flwr.naming import by_count, first_few
@@ -107,11 +108,18 @@ def _of_labels(train: LabelledImages, test: LabelledImages, classes: int, names:
     found = [said.format(_named(which, names)) for said, which in absent.items() if which.any()]
     found += _of_names_alike(names)
     if len(train) > 1 and int(trained.sum()) == 1:
-        found.append(
-            f"all training images have the label {_named(trained, names)}: were other numbers taken for "
-            "labels?"
-        )
+        found.append(_of_one_class(train, _named(trained, names)))
     return found
+
+
+def _of_one_class(train: LabelledImages, name: str) -> str:
+    """Return what to say of images that all have one label: of pictures, the name of their folder."""
+    if train.origins is not None and train.origins.name(0).casefold().endswith(SUFFIXES):
+        return (
+            f"one class only, {name}: a folder of pictures needs one folder for each class; labels that "
+            "stand in a table are not read"
+        )
+    return f"all training images have the label {name}: were other numbers taken for labels?"
 
 
 def _of_names_alike(names: Sequence[str]) -> list[str]:

@@ -295,6 +295,21 @@ def test_that_all_have_one_label_is_said():
     assert said in odd(train, test, 2, ("ant", "bee"))
 
 
+@pytest.mark.parametrize("name", ["images", "7"])
+def test_pictures_in_one_folder_are_said_to_need_one_for_each_class(name, tmp_path):
+    """As beside a table of names and labels; a second folder, or an archive, is something else."""
+    said = f"one class only, {name}: a folder of pictures needs one folder for each class; "
+    write_pictures(tmp_path / "a", TRAIN, names=[name] * CLASSES)
+    (tmp_path / "a" / "train.csv").write_text("name,label\n000.png,0\n")
+    wanted = Wanted(classes=None if name == "images" else 8)
+    one = read_place(tmp_path / "a", wanted)
+    names = one.class_names
+    assert any(each.startswith(said) for each in odd(one.train, one.test, 8, names))
+    write_pictures(tmp_path / "a", some(60), names=["8"] * 3)
+    two = read_place(tmp_path / "a", Wanted(classes=9) if name == "7" else Wanted())
+    assert not any("one class only" in each for each in odd(two.train, two.test, 9, two.class_names))
+
+
 def test_too_few_to_learn_from_or_to_test_with():
     assert odd(some(14)) == [
         "fewer than 50 training images of every class: too few to learn from, unless other clients have more"

@@ -15,12 +15,21 @@ from huscf_flwr.atomic_file import appearing
 from huscf_flwr.data.class_folders import class_folders
 from huscf_flwr.data.flower_partitioners import datasets_module
 from huscf_flwr.data.formats.found import Wanted, labels_by_name
+from huscf_flwr.data.formats.pictures import SUFFIXES
 from huscf_flwr.data.idx import write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.progress import counted
 from huscf_flwr.existing import is_taken
 
 _TAKEN = ("image", "label")
+_ENDINGS: Mapping[str, tuple[str, ...]] = {
+    "npz": (".npz",),
+    "csv": (".csv", ".csv.gz"),
+    "idx": (".idx",),
+    "huggingface": (".parquet", ".arrow"),
+    "pictures": SUFFIXES,
+}
+"""By format, how names end that would be taken for its own."""
 
 
 def write_place(
@@ -104,9 +113,18 @@ def _other_columns(data: LabelledImages, class_names: Sequence[str]) -> dict[str
 
 
 def check_writable(place: Path, form: str) -> None:
-    """Raise ``DataError`` if ``write_place`` could not write there, before anything is read."""
+    """Raise ``DataError`` if ``write_place`` could not write there, before anything is read.
+
+    Nor may the name be one that another format would have: whoever sees it takes it for that.
+    """
     if is_taken(place):
         raise DataError(f"{place}: something is there already; give another place, or remove it")
+    for other, endings in _ENDINGS.items():
+        if other != form and place.name.casefold().endswith(endings):
+            raise DataError(
+                f"{place}: its name ends like that of {other}, but the format to write is {form}; give "
+                f"another name, or {other}"
+            )
     if form == "npz" and place.suffix != ".npz":
         raise DataError(f"{place}: the name of such a file ends in .npz; add it")
 
