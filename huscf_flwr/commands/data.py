@@ -190,7 +190,7 @@ def convert(
 def _show_found(where: Place, found: Found) -> None:
     """Show what a place has, and what is odd about it."""
     test = found.train.none if found.test is None else found.test
-    shape = found.shape or ImageShape(*found.train.images.shape[1:])
+    shape = ImageShape(*found.train.images.shape[1:])
     classes = max(_classes(found.train), _classes(test), len(found.class_names), found.classes)
     kind = "grey" if shape.channels == 1 else "colour"
     low, high = int(found.train.images.min()), int(found.train.images.max())
@@ -248,10 +248,7 @@ def _read(place: Place, wanted: Wanted, size: int | None, fit: Fitting | None, b
         except VariedSizesError:
             form = ImageForm(shape.channels, max(shape.height, shape.width), how)
             found = _found(place, replace(wanted, image=form), by_holder)
-            note = (
-                f"{place}: pictures differ in size; each becomes {form.size} x {form.size}, {FITTED[how]}: "
-                f"--fit is {how}"
-            )
+            note = f"{place}: each picture becomes {form.size} x {form.size}, {FITTED[how]}: --fit is {how}"
             return replace(found, notes=(*found.notes, note))
         if form is None:
             if fit is not None:

@@ -205,7 +205,13 @@ def test_pictures_of_one_size_keep_it_and_others_are_said_to_be_padded(tmp_path)
     succeeded(invoke("data", "convert", tmp_path / "0", tmp_path / "a.npz", "--to", "npz"))
     assert read_place(tmp_path / "a.npz", Wanted()).train.images.shape[2:] == (4, 8)
     shown = succeeded(invoke("data", "check", tmp_path / "both"))
-    assert "pictures differ in size; each becomes 8 x 8, padded with black" in shown
+    differ = "both: pictures differ in size: 4 to 6 pixels high and 8 wide"
+    assert differ in shown
+    assert "both: each picture becomes 8 x 8, padded with black" in shown
+    smaller = succeeded(invoke("data", "check", tmp_path / "both", "--size", 3))
+    assert "grey, 3 x 3 pixels" in smaller
+    assert differ in smaller
+    assert differ not in succeeded(invoke("data", "check", tmp_path / "0", "--size", 3))
 
 
 def test_where_nothing_can_be_written_nothing_is_read(tmp_path):
@@ -342,7 +348,7 @@ def test_pictures_of_several_sizes_are_fitted_as_is_said(tmp_path):
         for number in range(5):
             Image.new("L", (8, height), 200).save(tmp_path / "x" / name / f"{number}.png")
     shown = succeeded(invoke("data", "convert", tmp_path / "x", tmp_path / "o.npz", "--fit", "stretch"))
-    assert "each becomes 8 x 8, stretched: --fit is stretch" in shown
+    assert "each picture becomes 8 x 8, stretched: --fit is stretch" in shown
     assert (read_place(tmp_path / "o.npz", Wanted()).train.images == 200).all()
 
 

@@ -255,5 +255,6 @@ def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | st
         )
     raise OtherClassesError(
         f"{source}: label {labels[place]} of sample {place} is out of range, labels must be {allowed}: "
-        "correct the file or the number of classes"
+        "correct the file, or the number of classes: classes or class_names with the domain (huscf data: "
+        "--classes, --class-names), or class-names in a SuperNode's node config"
     )

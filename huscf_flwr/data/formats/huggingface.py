@@ -30,6 +30,7 @@ from huscf_flwr.data.formats.found import (
     named_by_number,
 )
 from huscf_flwr.data.formats.huggingface_parts import Parts, Source, is_class, opened, read_errors
+from huscf_flwr.data.formats.mixture import Mixture
 from huscf_flwr.data.formats.pictures import common_shape, read_pictures, surveyed, usual_shape
 from huscf_flwr.data.images import DataError, DescribedImages, ImageForm, together
 from huscf_flwr.data.progress import counted
@@ -97,7 +98,9 @@ def read_huggingface(source: Source, wanted: Wanted) -> Found:
                 del labels[name]
         for name, values in labels.items():
             check_labels(values, wanted.label_limit, f"{source}, {name}")
-        found = _images(parts, labels, wanted)
+        mixture = Mixture(source)
+        found = _images(parts, labels, wanted, mixture)
+        notes += mixture.notes()
         train, test = found["train"], found.get("test")
         if "validation" in found:
             more = found["validation"]
@@ -151,7 +154,7 @@ def _labels(parts: Parts, part: str, classes: _Classes) -> Labels:
 
 
 def _images(
-    parts: Parts, labels: Mapping[str, NDArray[np.int64]], wanted: Wanted
+    parts: Parts, labels: Mapping[str, NDArray[np.int64]], wanted: Wanted, mixture: Mixture
 ) -> dict[str, DescribedImages]:
     """Return the images of the parts that have labels, those of all parts of the same form."""
     form: ImageForm | ImageShape | None = wanted.image
@@ -161,7 +164,8 @@ def _images(
     found, damage = {}, Damage(parts.source)
     for part, known in labels.items():
         if form is not None and parts.has_pictures:
-            images = read_pictures(parts.pictures(part), len(known), form, f"{parts.source}, {part}", damage)
+            place = f"{parts.source}, {part}"
+            images = read_pictures(parts.pictures(part), len(known), form, place, damage, mixture)
         else:
             images = torch.from_numpy(_arrays(parts, part, len(known)))
         data = DescribedImages(images, torch.from_numpy(known), _columns(parts, part))

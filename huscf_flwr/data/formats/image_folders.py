@@ -25,6 +25,7 @@ from huscf_flwr.data.formats.found import (
     check_labels,
     labels_by_name,
 )
+from huscf_flwr.data.formats.mixture import Mixture
 from huscf_flwr.data.formats.pictures import SUFFIXES, common_shape, read_pictures, surveyed, usual_shape
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, Origins
 from huscf_flwr.data.progress import counted
@@ -121,15 +122,15 @@ def read_image_folder(folder: Path, wanted: Wanted) -> Found:
     for part in filter(None, (train, test)):
         check_labels(np.array(part.labels, dtype=np.int64), wanted.label_limit, folder)
     form = wanted.image or common_shape(folder, [*train.paths, *(test.paths if test else ())])
-    damage = Damage(folder)
-    read = [None if part is None else _read(folder, part, form, damage) for part in (train, test)]
+    damage, mixture = Damage(folder), Mixture(folder)
+    read = [None if part is None else _read(folder, part, form, damage, mixture) for part in (train, test)]
     damage.refuse()
     assert read[0] is not None
     return Found(
         read[0],
         read[1],
         _class_names(labels, wanted),
-        tuple(notes),
+        (*notes, *mixture.notes()),
         shape_of_image_folder(folder),
     )
 
@@ -276,7 +277,9 @@ def _listed(parts: Mapping[str, Path], names: Sequence[str], labels: Mapping[str
     return _Part([path for path, _ in found], [label for _, label in found])
 
 
-def _read(folder: Path, part: _Part, form: ImageForm | ImageShape, damage: Damage) -> LabelledImages:
-    images = read_pictures(part.paths, len(part.paths), form, folder, damage)
+def _read(
+    folder: Path, part: _Part, form: ImageForm | ImageShape, damage: Damage, mixture: Mixture
+) -> LabelledImages:
+    images = read_pictures(part.paths, len(part.paths), form, folder, damage, mixture)
     labels = torch.tensor(part.labels, dtype=torch.int64)
     return LabelledImages(images, labels, origins=Origins.of(len(labels), list(map(str, part.paths))))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from huscf_flwr.data.formats.damage import Damage
 from huscf_flwr.data.formats.found import ImageShape, VariedSizesError, named_if_damaged, usual_of
+from huscf_flwr.data.formats.mixture import Mixture
 from huscf_flwr.data.images import DataError, ImageForm, LabelledImages, convert
 from huscf_flwr.data.progress import counted
 from huscf_flwr.extras import extra
@@ -50,17 +51,19 @@ def read_pictures(
     form: ImageForm | ImageShape,
     place: object,
     damage: Damage,
+    mixture: Mixture | None = None,
 ) -> Tensor:
     """Return ``count`` pictures as uint8 [N, C, H, W], each brought to the form as soon as it is read.
 
     ``place`` is what they are in, for whoever is told how far it is. What is wrong with a picture is noted in
     ``damage``, and the others are read all the same: the caller refuses when it has read all that it wants.
+    In what pictures differ is noted in ``mixture``.
     """
     sides = (form.size, form.size) if isinstance(form, ImageForm) else (form.height, form.width)
     images = torch.empty((count, form.channels, *sides), dtype=torch.uint8)
     for number, source in enumerate(counted(pictures, count, f"reading {place}")):
         with damage.noted(source):
-            picture = read_picture(source)[None]
+            picture = read_picture(source, mixture)[None]
             if isinstance(form, ImageForm):
                 one = LabelledImages(picture, torch.zeros(1, dtype=torch.int64))
                 picture = convert(one, form.channels, form.size, form.fit).images
@@ -123,7 +126,7 @@ def surveyed(count: int) -> range:
     return range(0, count, -(-count // _SURVEYED))
 
 
-def read_picture(path: Path | EncodedPicture) -> Tensor:
+def read_picture(path: Path | EncodedPicture, mixture: Mixture | None = None) -> Tensor:
     """Return a picture as uint8 [C, H, W], grey (1) or colour (3).
 
     1 and 16 bits, palettes and CMYK become 8 bits of grey or colour. What is transparent shows white. A
@@ -143,7 +146,11 @@ def read_picture(path: Path | EncodedPicture) -> Tensor:
             # Pillow would clip 16 bits instead of scaling them.
             pixels = (np.asarray(upright).astype(np.float64) / 257).round().astype(np.uint8)
         else:
-            pixels = np.array(_flat(upright).convert("L" if grey else "RGB"))
+            flat = _flat(upright)
+            pixels = np.array((flat or upright).convert("L" if grey else "RGB"))
+        if mixture is not None:
+            height, width = pixels.shape[:2]
+            mixture.take(path, (height, width), grey=grey, transparent=not deep and flat is not None)
     # NumPy copies in this thread: PyTorch's threads wait for each other where cores have other work.
     return torch.from_numpy(np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)))
 
@@ -192,11 +199,13 @@ def _is_deep(picture: Image.Image) -> bool:
     return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG")
 
 
-def _flat(picture: Image.Image) -> Image.Image:
-    """Return the picture over white where it is transparent."""
+def _flat(picture: Image.Image) -> Image.Image | None:
+    """Return the picture over white where it is transparent; None if nothing of it is."""
     if picture.mode not in _WITH_ALPHA and "transparency" not in picture.info:
-        return picture
+        return None
     from PIL import Image  # noqa: PLC0415 - as above
 
     over = picture.convert("RGBA")
+    if over.getchannel("A").getextrema() == (255, 255):
+        return None
     return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)

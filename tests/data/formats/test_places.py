@@ -144,7 +144,9 @@ def test_a_first_label_above_the_least_is_refused(tmp_path):
 
 def test_a_label_out_of_range_is_named_with_its_place(tmp_path):
     place = write_npz(tmp_path / "a.npz", train=TRAIN, test=TEST)
-    with pytest.raises(DataError, match=r"a\.npz, train_labels: label 2 of sample 2 is out of range.*0\.\.1"):
+    with pytest.raises(
+        DataError, match=r"a\.npz, train_labels: label 2 of sample 2 is out of range.*0\.\.1: .*class_names"
+    ):
         read_place(place, Wanted(classes=2))
 
 
