@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,12 @@ from huscf_flwr.config import (
     changed_files,
     to_run_config,
 )
+from huscf_flwr.data import scenario_of
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Kept, State
+from huscf_flwr.naming import first_few
 from huscf_flwr.run.client_files import ClientFileError, check_private, copy_private, remove_later_than
-from huscf_flwr.run.origin import Origin, origin_of
+from huscf_flwr.run.origin import OTHER_IMAGES, Origin, origin_of
 from huscf_flwr.run.rounds import Rounds
 from huscf_flwr.run.spent_budget import copy_spent
 from huscf_flwr.tensor_files import DamagedFileError, read_exactly, write_json, write_tensors
@@ -101,7 +103,7 @@ class Checkpoint:
         differing = _differences(self.state.settings, config)
         self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
         self._check(
-            not (others := before.differences(origin)),
+            not (others := _with_domains(before.differences(origin), config)),
             f"belongs to a run with {', '.join(others)}, under whatever name{copies}: give it what it was "
             "trained with, or start again without resume",
         )
@@ -164,6 +166,12 @@ class Checkpoint:
 
     def _check(self, condition: bool, problem: str) -> None:
         _check(condition, self._folder, problem)
+
+
+def _with_domains(differences: Sequence[str], config: RunConfig) -> list[str]:
+    """Return what differs; of images, whose they may be: their hash is one for all."""
+    domains = first_few(scenario_of(config).domain_names, separator=" or ")
+    return [f"{each} of {domains}" if each == OTHER_IMAGES else each for each in differences]
 
 
 def _copies_told(config: RunConfig, run_folder: Path) -> str:

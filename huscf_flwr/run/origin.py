@@ -32,12 +32,13 @@ _NEWER_OF_DEVICES = frozenset({"delay_ms", "packing_ns"})
 """Of devices, and of the server."""
 _RENAMED = {"least_discriminator_head": "minimum_discriminator_head"}
 """Settings of a device that some hashes know by another name."""
+OTHER_IMAGES = "other images"
 _IN_WORDS = {
     "scenario": "another scenario",
     "model": "another network",
     "devices": "other device profiles",
     "method_version": "another version of the method",
-    "images": "other images",
+    "images": OTHER_IMAGES,
     "classifiers": "other classifiers",
     "decoder": "another decoder",
 }

@@ -167,7 +167,7 @@ def test_a_setting_that_was_not_there_yet_had_its_default(saved, make, tmp_path,
         ({"data.scenario": "two-domains-non-iid"}, "one", "another scenario"),
         ({"data.domains": "digits"}, "one", "another scenario"),
         ({"cuts.devices": "slow"}, "one", "other device profiles"),
-        ({}, "two", "other images"),
+        ({}, "two", "other images of digits or letters"),
     ],
 )
 def test_what_a_run_computes_from_is_known_by_content(make, tmp_path, settings, images, named):
