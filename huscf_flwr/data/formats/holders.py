@@ -137,7 +137,7 @@ def _names(folder: Path, by_part: Sequence[tuple[str, ...]], wanted: Wanted) -> 
         raise DataError(
             f"{folder}: {len(names)} {by_count(len(names), 'class', 'classes')} ({', '.join(names)}), but "
             f"there are {wanted.classes}: which label each has depends on all names; say them in "
-            "order, class_names with the domain"
+            "order, class_names with the domain (huscf data: --class-names)"
         )
     return names
 
