@@ -159,7 +159,9 @@ def test_a_damaged_picture_is_named_in_one_line_before_any_client_loads_it(image
     with pytest.raises(FlowerRunError, match=rf"^{re.escape(str(damaged))}: not a picture") as caught:
         run_there(superlink, run)
     assert "\n" not in str(caught.value)
-    assert "ClientAppActor" not in Path(str(caught.value).rpartition("the whole log is ")[2]).read_text()
+    log = Path(str(caught.value).rpartition("the whole log is ")[2]).read_text()
+    # Flower may have started actors meanwhile, and says so when it ends them.
+    assert not [line for line in log.splitlines() if "ClientAppActor" in line and damaged.name in line]
     assert not (run.folder / "metrics.jsonl").exists()
 
 

@@ -4,6 +4,7 @@ import pytest
 from flwr.app import ArrayRecord
 
 from huscf_flwr.config import to_run_config
+from huscf_flwr.flower.messages import PROTOCOL
 from huscf_flwr.methods.fedgan import FedGAN as FedGANMethod
 from huscf_flwr.run.folder_lock import FolderInUseError
 from huscf_flwr.run.local import train_locally
@@ -215,7 +216,8 @@ def test_without_lock_step_no_port_is_opened(images, tmp_path, monkeypatch):
     config = small_run(images, tmp_path, method="fedgan", rounds=1, **UNJUDGED)
     grid = run(config, hosts(2))
     assert all("stream" not in content for content in contents(grid, "train"))
-    assert [dict(content["invitation"]) for content in contents(grid, "query.join")] == [{}, {}]
+    invitations = [dict(content["invitation"]) for content in contents(grid, "query.join")]
+    assert invitations == [{"protocol": PROTOCOL}] * 2
 
 
 def halved(tensor):
