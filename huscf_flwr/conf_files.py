@@ -57,16 +57,28 @@ class Strict(BaseModel):
         return said
 
 
-def _as_name(said: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", said) is None:
-        raise ValueError(
-            "a name of letters a to z, digits, dots, hyphens and underscores is wanted, with a letter or a "
-            "digit first"
-        )
-    return said
+def formed(pattern: str, refusal: str) -> AfterValidator:
+    """Return a check that a text has the form of ``pattern``; ``refusal`` says what is wanted, in words."""
+
+    def check(said: str) -> str:
+        if re.fullmatch(pattern, said) is None:
+            raise ValueError(refusal)
+        return said
+
+    return AfterValidator(check)
 
 
-Name = Annotated[str, AfterValidator(_as_name)]
+NAME_FORM = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Of a ``Name``, as a regular expression."""
+
+Name = Annotated[
+    str,
+    formed(
+        NAME_FORM,
+        "a name of letters a to z, digits, dots, hyphens and underscores is wanted, with a letter or a digit "
+        "first",
+    ),
+]
 """A name that a folder can have anywhere, and that is one word on a command line."""
 
 

@@ -20,7 +20,16 @@ from pydantic import (
 )
 
 from huscf_flwr.comparison.origin import SAFE_TO_OVERRIDE
-from huscf_flwr.conf_files import ConfError, Strict, did_you_mean, find_conf, known_confs, read_yaml, validate
+from huscf_flwr.conf_files import (
+    NAME_FORM,
+    ConfError,
+    Strict,
+    did_you_mean,
+    find_conf,
+    known_confs,
+    read_yaml,
+    validate,
+)
 from huscf_flwr.config import RunConfig
 from huscf_flwr.config.reading import put_overrides, with_absolute_paths
 from huscf_flwr.cuts import deal_devices
@@ -30,8 +39,6 @@ from huscf_flwr.run.wire_choice import chosen_wire
 
 OWN_KEYS = ("name", "output", "seed", "resume", "resume_round")
 """Settings of runs that the comparison itself decides."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Settings = dict[str, Any]
 """Of runs, as in ``conf/runs``."""
@@ -52,7 +59,7 @@ def _named(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     if not isinstance(value, Mapping) or not value or not all(isinstance(v, Mapping) for v in value.values()):
         raise ValueError("expected names with settings, at least one, such as {mine: {method: fedgan}}")
     for name in value:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(NAME_FORM, name):
             raise ValueError(
                 f"'{name}' cannot be the name of a folder; take letters, digits, '.', '_' and '-'"
             )

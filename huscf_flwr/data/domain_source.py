@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from huscf_flwr.conf_files import Name, Strict
+from huscf_flwr.conf_files import Name, Strict, formed
 from huscf_flwr.data.below_root import place_below, plain
 from huscf_flwr.data.derived import Derivation, derivation
 from huscf_flwr.data.formats.choice import Place
@@ -23,13 +22,14 @@ _OF_FILES: tuple[str, ...] = ("first_label", "by_holder", "image_column", "label
 """Settings that say how files are to be read."""
 
 
-def _name_on_hub(said: str) -> str:
-    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", said) is None:
-        raise ValueError(
-            "the name of a data set on Hugging Face's hub is wanted, such as ylecun/mnist, with a subset of "
-            "it, if it has several, behind a colon"
-        )
-    return said
+_NameOnHub = Annotated[
+    str,
+    formed(
+        r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?",
+        "the name of a data set on Hugging Face's hub is wanted, such as ylecun/mnist, with a subset of it, "
+        "if it has several, behind a colon",
+    ),
+]
 
 
 class DomainSource(Strict):
@@ -59,7 +59,7 @@ class DomainSource(Strict):
     class_names: tuple[str, ...] = ()
     first_label: int = Field(default=0, ge=0, le=255)
     by_holder: bool = False
-    hub: Annotated[str, AfterValidator(_name_on_hub)] | None = None
+    hub: _NameOnHub | None = None
     image_column: str | None = None
     label_column: str | None = None
 

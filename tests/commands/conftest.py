@@ -1,7 +1,17 @@
 import pytest
 
+from tests.commands.animals import TEST, TRAIN
 from tests.commands.invoking import run_demo, succeeded
+from tests.data.formats.writing import write_pictures
 from tests.run.builders import write_domains
+
+
+@pytest.fixture
+def animals(tmp_path):
+    """A folder of pictures of ants, bees and cows."""
+    write_pictures(tmp_path / "animals" / "train", TRAIN, names=("ant", "bee", "cow"))
+    write_pictures(tmp_path / "animals" / "test", TEST, names=("ant", "bee", "cow"))
+    return tmp_path / "animals"
 
 
 @pytest.fixture(scope="session")

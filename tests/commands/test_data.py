@@ -11,17 +11,9 @@ from huscf_flwr.data import LabelledImages
 from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.places import format_of_place, read_place
 from huscf_flwr.data.progress import Paced
+from tests.commands.animals import TEST, TRAIN
 from tests.commands.invoking import invoke, refused, succeeded
 from tests.data.formats.writing import huggingface, same, some, write_npz, write_pictures
-
-TRAIN, TEST = some(30, size=8), some(6, size=8, seed=1)
-
-
-@pytest.fixture
-def animals(tmp_path):
-    write_pictures(tmp_path / "animals" / "train", TRAIN, names=("ant", "bee", "cow"))
-    write_pictures(tmp_path / "animals" / "test", TEST, names=("ant", "bee", "cow"))
-    return tmp_path / "animals"
 
 
 def test_check_shows_what_is_found(animals, tmp_path):

@@ -5,17 +5,9 @@ import re
 import pytest
 
 from huscf_flwr.data import LabelledImages
+from tests.commands.animals import TEST, TRAIN
 from tests.commands.invoking import invoke, refused, succeeded
-from tests.data.formats.writing import some, write_npz, write_pictures
-
-TRAIN, TEST = some(30, size=8), some(6, size=8, seed=1)
-
-
-@pytest.fixture
-def animals(tmp_path):
-    write_pictures(tmp_path / "animals" / "train", TRAIN, names=("ant", "bee", "cow"))
-    write_pictures(tmp_path / "animals" / "test", TEST, names=("ant", "bee", "cow"))
-    return tmp_path / "animals"
+from tests.data.formats.writing import write_npz
 
 
 def test_classes_without_images_can_be_said_by_number_or_name(tmp_path):
