@@ -9,7 +9,6 @@ starts its processes in any directory.
 from __future__ import annotations
 
 import copy
-import difflib
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -21,7 +20,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, mod
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from huscf_flwr.conf_words import Placed, Schema, keys_of, placed, wanted, words_of
-from huscf_flwr.yaml_reading import RepeatedKeyError, parse_yaml, texts_of
+from huscf_flwr.naming import nearest
+from huscf_flwr.yaml_reading import fault_of, parse_yaml, texts_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -131,7 +131,7 @@ def find_conf(kind: str, name_or_path: str | Path) -> Path:
             return candidate
     known = known_confs(kind)
     if _is_path(str(name_or_path)):
-        what = f"{name_or_path}: {'a folder, not a file' if path.is_dir() else 'no such file'}"
+        what = f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}"
         what += _file_near(path) or did_you_mean(path.stem, known)
     else:
         what = f"conf/{kind}: '{name_or_path}' is neither a file nor a known name"
@@ -166,8 +166,8 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     Words with a similarity below ``cutoff``, from 0 to 1, are not suggested. Capitals do not matter.
     """
     spelled = {name.casefold(): name for name in known}
-    nearest = difflib.get_close_matches(word.casefold(), list(spelled), n=1, cutoff=cutoff)
-    return f" (did you mean '{spelled[nearest[0]]}'?)" if nearest else ""
+    near = nearest(word.casefold(), spelled, cutoff)
+    return "" if near is None else f" (did you mean '{spelled[near]}'?)"
 
 
 def read_yaml(path: Path, model: type[BaseModel] | None = None) -> dict[str, Any]:
@@ -196,9 +196,10 @@ def _read_yaml(
 ) -> dict[str, Any]:
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"), texts_of(model) if model is not None else ())
-    except RepeatedKeyError as error:
-        raise ConfError(f"{path}, {error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except yaml.YAMLError as error:
+        where, what = fault_of(error)
+        raise ConfError(f"{path}{where and ', '}{where}: {what}") from error
+    except (UnicodeDecodeError, OSError) as error:
         raise ConfError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
@@ -286,5 +287,5 @@ def _did_you_mean_key(key: str, known: frozenset[str]) -> str:
     """Return a hint at the known dotted key whose last part is most similar to that of ``key``."""
     parts = {name: name.rpartition(".")[2].casefold() for name in known}
     said = key.rpartition(".")[2].casefold()
-    nearest = difflib.get_close_matches(said, sorted(set(parts.values())), n=1, cutoff=0.5)
-    return did_you_mean(key, [name for name in sorted(known) if parts[name] in nearest], cutoff=0)
+    near = nearest(said, sorted(set(parts.values())), cutoff=0.5)
+    return did_you_mean(key, [name for name in sorted(known) if parts[name] == near], cutoff=0)

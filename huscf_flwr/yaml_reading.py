@@ -14,10 +14,31 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel
+from yaml.reader import ReaderError
 
 _TEXT = "tag:yaml.org,2002:str"
 _LOOKS_LIKE = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "timestamp"))
 _OTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+_NO_COLON = "could not find expected ':'"
+_WORDS: Mapping[str, str] = {
+    "mapping values are not allowed here": (
+        "no 'key: value' can stand there: write each on a line of its own, all of a section with the same "
+        "indentation, and a text that has a colon in quotes"
+    ),
+    _NO_COLON: "expected 'key: value', with a colon",
+    r"expected <block end>, but found '(<block .*|[?-])'": "expected a line that is indented as those above",
+    r"expected <block end>, but found (.*)": r"expected the end of the line, found \1",
+    r"found character '\\t' .*": "expected spaces, found a tab: indent with spaces",
+    r"found character (.*) that cannot start any token": (
+        r"expected a value, found \1: write a text that begins with it in quotes"
+    ),
+    "found unexpected end of stream": "expected the quote that closes a text",
+    r"expected ',' or ('.'), but got '<stream end>'": r"expected ',' or \1, found the end",
+    r"expected ',' or ('.'), but got (.*)": r"expected ',' or \1, found \2",
+}
+"""By what PyYAML says, as regular expressions, the same for people who know YAML a little."""
+_NEEDS_CONTEXT = ("but ", "second ")
+_WITH_END = ("while parsing a flow", "while scanning a quoted")
 
 
 class RepeatedKeyError(yaml.YAMLError):
@@ -42,8 +63,53 @@ def parse_yaml(text: str, texts: Collection[str] = (), key: str = "") -> Any:
             return None
         _prepare(node, frozenset(texts), key, set())
         return loader.construct_document(node)
+    except (ValueError, OverflowError) as error:  # what looks like a date or says that it is a number
+        raise yaml.YAMLError(str(error)) from error
     finally:
         loader.dispose()
+
+
+def fault_of(error: yaml.YAMLError) -> tuple[str, str]:
+    """Return where a document is no YAML, and in a sentence what was expected there.
+
+    The first is ``line 3, column 5``; it is empty where nobody knows, and the sentence names the line of a
+    key that stands twice.
+    """
+    if isinstance(error, RepeatedKeyError):
+        line, _, said = str(error).partition(": ")
+        return line, said
+    if isinstance(error, ReaderError):
+        return (
+            "",
+            f"cannot be read as YAML: character {error.position + 1} is U+{error.character:04X}: remove it",
+        )
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return "", f"cannot be read as YAML: {error}"
+    problem = str(error.problem)
+    if problem.startswith(_NEEDS_CONTEXT):
+        problem = f"{error.context}, {problem}"
+    # A line without a colon is noticed in the next one only.
+    mark = error.context_mark if problem == _NO_COLON else error.problem_mark
+    where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
+    return where, f"cannot be read as YAML: {_in_words(problem)}{_begun(error)}"
+
+
+def _in_words(problem: str) -> str:
+    for form, words in _WORDS.items():
+        found = re.fullmatch(form, problem)
+        if found:
+            return found.expand(words)
+    return problem
+
+
+def _begun(error: yaml.MarkedYAMLError) -> str:
+    """Return in which line begins what ends nowhere."""
+    begins, ends = error.context_mark, error.problem_mark
+    if begins is None or ends is None or begins.line == ends.line:
+        return ""
+    if not str(error.context).startswith(_WITH_END):
+        return ""
+    return f", for what begins in line {begins.line + 1}"
 
 
 @cache

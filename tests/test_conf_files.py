@@ -126,7 +126,7 @@ def test_yaml_that_is_not_a_mapping_is_refused(content, tmp_path):
 def test_a_file_that_is_not_yaml_is_refused_by_name(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("a: [1")
-    with pytest.raises(ConfError, match=r"a\.yaml: cannot be read"):
+    with pytest.raises(ConfError, match=r"a\.yaml, line 1, column 6: cannot be read"):
         read_yaml(path)
 
 

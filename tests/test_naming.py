@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huscf_flwr.naming import by_count, first_few
+from huscf_flwr.naming import by_count, changes, first_few, nearest
 from tests.test_house import PACKAGES, ROOT, python_files
 
 BETWEEN_NAMES = {", ", "; ", " and ", " or "}
@@ -26,6 +26,46 @@ def test_one_has_words_of_its_own():
         "image is",
         "images are",
     ]
+
+
+WORDS = st.text("abc", max_size=6)
+
+
+@given(WORDS, st.integers(0, 4))
+def test_two_neighbours_that_are_swapped_are_one_change(word, place):
+    swapped = word[:place] + word[place : place + 2][::-1] + word[place + 2 :]
+    assert changes(word, swapped) == (word != swapped)
+
+
+@given(WORDS, WORDS)
+def test_changes_are_the_fewest_that_a_search_finds(word, other):
+    # By brute force, from the ends: equal letters cost nothing, and every kind of change one.
+    def fewest(one, two):
+        if not one or not two:
+            return len(one) + len(two)
+        ways = [
+            fewest(one[1:], two) + 1,
+            fewest(one, two[1:]) + 1,
+            fewest(one[1:], two[1:]) + (one[0] != two[0]),
+        ]
+        if len(one) > 1 and len(two) > 1 and one[:2] == two[1::-1]:
+            ways.append(fewest(one[2:], two[2:]) + 1)
+        return min(ways)
+
+    assert changes(word[:4], other[:4]) == fewest(word[:4], other[:4])
+
+
+@given(st.sampled_from(["fedgan", "fedgen", "mdgan", "huscf", "local"]), st.data())
+def test_a_word_with_two_letters_swapped_is_found(word, data):
+    place = data.draw(st.integers(0, len(word) - 2))
+    swapped = word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+    known = ["fedgen", "fedgan", "fsgan", "mdgan", "huscf", "local", "central"]
+    assert nearest(swapped, known, 0.5) == word
+
+
+def test_beyond_two_changes_the_order_is_that_of_likeness():
+    assert nearest("epochs", ["steps", "local_epochs"], 0.4) == "local_epochs"
+    assert nearest("xyz", ["steps", "local_epochs"], 0.5) is None
 
 
 def cut_lists(source):

@@ -13,7 +13,7 @@ import yaml
 from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
 from huscf_flwr.config.own_place import at_its_place
 from huscf_flwr.config.run_config import RunConfig, moved
-from huscf_flwr.yaml_reading import parse_yaml, texts_of
+from huscf_flwr.yaml_reading import fault_of, parse_yaml, texts_of
 
 RunConfigValue = bool | int | float | str
 
@@ -120,7 +120,7 @@ def _said_by(override: str) -> Iterator[tuple[str, object]]:
     try:
         value = parse_yaml(text, texts_of(RunConfig), key.strip().replace("-", "_"))
     except yaml.YAMLError as error:
-        raise ConfError(f"--set {override}: '{text}' cannot be read as a YAML value: {error}") from error
+        raise ConfError(f"--set {override}: '{text}' {fault_of(error)[1]}") from error
     yield from _leaves(key.strip(), value)
 
 

@@ -28,7 +28,7 @@ def test_devices_are_emulated_on_the_cpu(device):
         ("huscf=", "'huscf' is None: a section without settings: remove it"),
         ("rounds", "--set rounds: write key=value"),
         ("rounds.more=3", "--set rounds.more=3: 'rounds' is a value, not a section"),
-        ("name=[1", r"--set name=\[1: '\[1' cannot be read as a YAML value"),
+        ("name=[1", r"--set name=\[1: '\[1' cannot be read as YAML: expected"),
         ("rounds=", "'rounds' is None"),
         ("cuts.flops=null", r"'cuts\.flops' is None: .*'exact' or 'paper'"),
         ("round-seconds=0", "'round_seconds' is 0: .*greater than 0"),

@@ -85,7 +85,7 @@ def test_a_width_is_positive(width):
 def test_a_file_that_is_not_yaml_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("generator: [")
-    with pytest.raises(ConfError, match=r"mine\.yaml: cannot be read as YAML"):
+    with pytest.raises(ConfError, match=r"mine\.yaml, line \d+, column \d+: cannot be read as YAML"):
         load_model_spec(str(path))
 
 
