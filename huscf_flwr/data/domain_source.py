@@ -37,7 +37,8 @@ class DomainSource(Strict):
 
     Attributes:
         name: a registered name, the name of a folder below ``data.root``, or that of a domain with a
-            transform, such as ``mnist-inverted``; any name if ``folder`` is set.
+            transform, such as ``mnist-inverted``; any that has the form of a name if
+            ``folder`` or ``hub`` is set.
         folder: folder or file with the images, in any format that is known; ``~`` is the home folder.
         classes: number of classes; by default the registered number, else that of ``class_names``, else 1 +
             the largest label of the training images.

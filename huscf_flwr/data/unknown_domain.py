@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.data.below_root import names_below
+from huscf_flwr.data.below_root import name_of_file, names_below
 from huscf_flwr.data.derived import TRANSFORMS
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.registry import registered_names
@@ -17,6 +17,9 @@ def unknown_domain(name: str, root: Path | None) -> DataError:
 
     ``root`` is the folder whose folders and files are domains too, ``data.root``.
     """
+    meant = name_of_file(root, name)
+    if meant is not None:
+        return DataError(f"unknown domain '{name}': below {root} lies a file of that name; name it '{meant}'")
     built_in, own = registered_names(), names_below(root, name)
     known = (*built_in, *own)
     derived = [f"{base}-{transform}" for base in known for transform in TRANSFORMS if base in name]

@@ -40,3 +40,22 @@ def test_it_lists_what_there_is_and_stays_readable(root):
 
 def test_without_a_root_nothing_is_said_of_one():
     assert "below" not in str(unknown_domain("xyz", None))
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("shapes.npz", "shapes"),
+        ("Shapes.NPZ", "shapes"),
+        ("./shapes.npz", "shapes"),
+        ("PACS/dog.csv.gz", "PACS-dog"),
+    ],
+)
+def test_a_file_that_is_there_is_a_domain_of_its_name_without_the_suffix(root, said, meant):
+    (root / "PACS" / "dog.csv.gz").touch()
+    assert str(unknown_domain(said, root)).endswith(f"lies a file of that name; name it '{meant}'")
+
+
+@pytest.mark.parametrize("said", ["notes.txt", "other.npz", "PACS/other.npz", "photos"])
+def test_nothing_is_said_of_files_that_are_not_there_or_no_images(root, said):
+    assert "name it" not in str(unknown_domain(said, root))
