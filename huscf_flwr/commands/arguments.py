@@ -1,10 +1,11 @@
-"""Commands whose help explains their arguments, whatever version of click there is."""
+"""Commands whose help explains their arguments, and whose paths may begin with ``~``."""
 
 from __future__ import annotations
 
 import inspect
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,9 +15,10 @@ from typer.models import ArgumentInfo
 
 
 class ExplainedCommand(TyperCommand):
-    """A command that knows what is said of its arguments.
+    """A command that knows what is said of its arguments, and where ``~`` is.
 
-    Since click has help of its own for them, it overwrites typer's with nothing.
+    Since click has help of its own for arguments, it overwrites typer's with nothing. And shells leave a
+    ``~`` in quotes or behind ``=`` as it is.
     """
 
     def __init__(self, *given: Any, callback: Callable[..., Any] | None = None, **named: Any) -> None:
@@ -26,6 +28,15 @@ class ExplainedCommand(TyperCommand):
         for parameter in self.params:
             if isinstance(parameter, click.Argument) and not getattr(parameter, "help", None):
                 parameter.help = said.get(str(parameter.name))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take what somebody wrote, with the home folder for ``~`` in paths."""
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            said = ctx.params.get(str(parameter.name))
+            if isinstance(parameter.type, click.Path) and isinstance(said, str | Path):
+                ctx.params[str(parameter.name)] = Path(said).expanduser()
+        return rest
 
 
 class ExplainedTyper(typer.Typer):

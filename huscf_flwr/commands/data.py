@@ -169,7 +169,6 @@ def convert(
 ) -> None:
     """Write the images of PLACE in another format: training and test part, labels from 0."""
     with errors_as_messages():
-        output = output.expanduser()
         form = form or _form_of_name(output)
         check_writable(output, form.value)
         said = {"first_label": first_label, "image_column": image_column, "label_column": label_column}
@@ -318,9 +317,12 @@ def _table(found: Found, test: LabelledImages, classes: int) -> Table:
 
 def _draw(found: Found, picture: Path) -> None:
     """Draw the first images of each class, a row a class."""
-    rows, captions = [], []
-    for label in torch.nonzero(found.train.labels.bincount())[:_ROWS, 0].tolist():
-        places = torch.nonzero(found.train.labels == label)[:, 0]
-        rows.append(found.train.images[places.repeat(_COLUMNS)[:_COLUMNS]])
-        captions.append(name_of(label, found.class_names))
-    sample_grid(picture, normalise(torch.cat(rows)), _COLUMNS, captions)
+    labels = torch.nonzero(found.train.labels.bincount())[:_ROWS, 0].tolist()
+    shown = torch.zeros(len(labels) * _COLUMNS, dtype=torch.int64)
+    empty: list[int] = []
+    for row, label in enumerate(labels):
+        places = torch.nonzero(found.train.labels == label)[:_COLUMNS, 0]
+        shown[row * _COLUMNS :][: len(places)] = places
+        empty.extend(range(row * _COLUMNS + len(places), (row + 1) * _COLUMNS))
+    captions = [name_of(label, found.class_names) for label in labels]
+    sample_grid(picture, normalise(found.train.images[shown]), _COLUMNS, captions, empty)

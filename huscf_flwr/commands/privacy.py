@@ -77,10 +77,11 @@ def privacy_command(
         check_shadows(shadows)
         wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows)
         with _display(output_format) as display, progress_told(Paced(display.note)):
-            if Path(target).is_dir():
-                check_is_run(Path(target))
+            run = Path(target).expanduser()
+            if run.is_dir():
+                check_is_run(run)
                 _refuse_for_runs(rounds, cuts, defences, settings)
-                found = [audit_run(Path(target), wanted, display)]
+                found = [audit_run(run, wanted, display)]
             else:
                 found = audit_config(
                     read_run_config(target, settings),

@@ -107,7 +107,9 @@ class Panel:
         return all(value is None for points in self.series.values() for _, value in points)
 
 
-def sample_grid(path: Path, images: Tensor, columns: int, captions: Sequence[str]) -> None:
+def sample_grid(
+    path: Path, images: Tensor, columns: int, captions: Sequence[str], empty: Sequence[int] = ()
+) -> None:
     """Write a grid of images as PNG, one row for each caption, on a transparent ground.
 
     The ground between the tiles is transparent and the captions are mid-grey, so that the picture suits
@@ -118,6 +120,7 @@ def sample_grid(path: Path, images: Tensor, columns: int, captions: Sequence[str
         images: floating point [N, C, H, W] in [-1, 1], row by row, with C of 1 or 3.
         columns: images in a row; the last row may have fewer.
         captions: one for each row, such as its label.
+        empty: which of the images are not shown: their places stay as the ground is.
 
     Raises:
         ValueError: if there are no images, the number of channels is another, or the number of captions
@@ -125,6 +128,7 @@ def sample_grid(path: Path, images: Tensor, columns: int, captions: Sequence[str
     """
     _check_grid(images, columns, captions)
     tiles = _tiles(images)
+    tiles[list(empty)] = 0
     gutter = _gutter(captions)
     canvas = _arrange(tiles, columns, gutter)
     height, width = canvas.shape[:2]

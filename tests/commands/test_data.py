@@ -25,6 +25,18 @@ def test_check_shows_what_is_found(animals, tmp_path):
     assert Image.open(tmp_path / "samples.png").height > 100
 
 
+def test_of_a_class_with_few_images_each_is_shown_once(tmp_path):
+    few = LabelledImages(TRAIN.images[:9], torch.tensor([0] * 6 + [1] * 3))
+    write_npz(tmp_path / "a.npz", train=few, test=TEST)
+    drawn = tmp_path / "samples.png"
+    succeeded(invoke("data", "check", tmp_path / "a.npz", "--picture", drawn))
+    opaque = np.asarray(Image.open(drawn))[..., 3]
+    # Tiles of 56 pixels with 3 between; two rows of eight places, of which captions are at the left.
+    tiles = opaque[:, opaque.shape[1] - 8 * 59 + 3 :]
+    shown = [[bool(tiles[top + 28, left * 59 + 28]) for left in range(8)] for top in (0, 59)]
+    assert shown == [[True] * 6 + [False] * 2, [True] * 3 + [False] * 5]
+
+
 def test_slow_reading_is_told(animals, monkeypatch):
     monkeypatch.setattr(Paced, "__call__", lambda self, what, done, total: self._tell(f"{what}: {done}"))
     assert f"reading {animals}: 3" in succeeded(invoke("data", "check", animals))

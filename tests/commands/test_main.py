@@ -40,18 +40,50 @@ def test_help_explains_arguments(command, said):
     assert said in result.output
 
 
-def test_every_argument_is_explained():
-    def commands(group):
-        context = click.Context(group)
-        for name in group.list_commands(context):
-            each = group.get_command(context, name)
-            yield from commands(each) if hasattr(each, "list_commands") else [each]
+def commands(group):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        each = group.get_command(context, name)
+        yield from commands(each) if hasattr(each, "list_commands") else [each]
 
-    found = list(commands(typer.main.get_command(app)))
+
+@pytest.fixture(scope="module")
+def found():
+    return list(commands(typer.main.get_command(app)))
+
+
+def test_every_argument_is_explained(found):
     assert {"run", "measure", "key", "demo"} <= {command.name for command in found}
     for command in found:
         for parameter in command.params:
             assert parameter.help, f"{command.name}: {parameter.name}"
+
+
+def test_a_path_may_begin_at_the_home_folder_in_every_command(found, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths = 0
+    for command in found:
+        written = []
+        for parameter in command.params:
+            said = "~/x.npz" if isinstance(parameter.type, click.Path) else "1"
+            if isinstance(parameter, click.Argument):
+                written.append(said)
+            elif said != "1" or parameter.required:
+                written.append(f"{parameter.opts[0]}={said}" if parameter.opts[0][1] == "-" else f"-o{said}")
+        taken = command.make_context(command.name, written).params
+        for parameter in command.params:
+            if isinstance(parameter.type, click.Path):
+                assert taken[parameter.name] == tmp_path / "x.npz", f"{command.name}: {parameter.name}"
+                paths += 1
+    assert paths > 8
+
+
+@pytest.mark.parametrize("command", [["run"], ["compare"], ["deploy", "demo"], ["privacy"]])
+def test_so_may_the_path_of_a_configuration(tmp_path, monkeypatch, command):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "wrong.yaml").write_text("roundz: 3")
+    for name in ("wrong.yaml", "nope.yaml"):
+        assert f"error: {tmp_path / name}" in runner.invoke(app, [*command, f"~/{name}"]).output
 
 
 def test_an_unknown_command_is_refused():

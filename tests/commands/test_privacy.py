@@ -115,3 +115,9 @@ def test_what_cannot_be_is_named(options, message):
 
 def test_a_folder_without_a_run_is_named(tmp_path):
     assert "has no config.yaml" in refused(invoke("privacy", tmp_path))
+
+
+def test_the_folder_of_a_run_may_begin_at_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    assert f"{tmp_path / 'run'} has no config.yaml" in refused(invoke("privacy", "~/run"))

@@ -30,6 +30,13 @@ def test_a_grid_shows_every_image_in_its_place(tmp_path):
     assert np.all(pixels[:, 56:59, 3] == 0)
 
 
+def test_an_empty_place_stays_as_the_ground_is(tmp_path):
+    sample_grid(tmp_path / "grid.png", torch.ones(4, 1, 28, 28), 2, ["", ""], [1, 2])
+    opaque = png.imread(tmp_path / "grid.png")[:, :, 3]
+    shown = [bool(opaque[top : top + 56, left : left + 56].any()) for top in (0, 59) for left in (0, 59)]
+    assert shown == [True, False, False, True]
+
+
 def test_colours_stay_colours_and_small_images_become_squares(tmp_path):
     red = torch.tensor([1.0, -1.0, -1.0])[None, :, None, None].expand(1, 3, 8, 8)
     sample_grid(tmp_path / "grid.png", red, 1, [""])
