@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -170,6 +170,14 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     return "" if near is None else f" (did you mean '{spelled[near]}'?)"
 
 
+def did_you_mean_key(key: str, known: Collection[str]) -> str:
+    """Return a hint at the known dotted key whose last part is most similar to that of ``key``."""
+    parts = {name: name.rpartition(".")[2].casefold() for name in known}
+    said = key.rpartition(".")[2].casefold()
+    near = nearest(said, sorted(set(parts.values())), cutoff=0.5)
+    return did_you_mean(key, [name for name in sorted(known) if parts[name] == near], cutoff=0)
+
+
 def read_yaml(path: Path, model: type[BaseModel] | None = None) -> dict[str, Any]:
     """Return the mapping in a YAML file; one that has not changed since is not parsed again.
 
@@ -275,17 +283,9 @@ def _unknown(key: str, where: Placed, schema: Schema, prefix: str) -> str:
     if dot:
         return f"unknown key '{key}': write '{leaf}' on a line of its own below '{section}:', indented"
     if not where.kind:
-        near = _did_you_mean_key(key, frozenset(keys_of(schema, prefix)))
+        near = did_you_mean_key(key, tuple(keys_of(schema, prefix)))
         return f"unknown key '{key}'{near}: remove it or correct its name"
     above = key.rpartition(".")[0]
     takes = [f"{above}.{name}" for name in where.beside if name != "kind"]
-    near = _did_you_mean_key(key, frozenset(takes)) or f", which takes {', '.join(takes) or 'nothing else'}"
+    near = did_you_mean_key(key, takes) or f", which takes {', '.join(takes) or 'nothing else'}"
     return f"unknown key '{key}' for kind {where.kind}{near}: remove it or correct its name"
-
-
-def _did_you_mean_key(key: str, known: frozenset[str]) -> str:
-    """Return a hint at the known dotted key whose last part is most similar to that of ``key``."""
-    parts = {name: name.rpartition(".")[2].casefold() for name in known}
-    said = key.rpartition(".")[2].casefold()
-    near = nearest(said, sorted(set(parts.values())), cutoff=0.5)
-    return did_you_mean(key, [name for name in sorted(known) if parts[name] == near], cutoff=0)

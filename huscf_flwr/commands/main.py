@@ -16,6 +16,7 @@ app = on_demand(
     help_text="Train generative models on many devices that keep their images and labels.",
     places={
         "run": Place("run", "run_command", "simulation"),
+        "settings": Place("settings", "settings_command"),
         "compare": Place("compare", "compare_command", "simulation"),
         "sample": Place("sample", "sample_command", "server"),
         "privacy": Place("privacy", "privacy_command", "simulation"),

@@ -17,7 +17,10 @@ RunName = Annotated[
     str, typer.Argument(metavar="CONFIG", help="a name in conf/runs, such as demo, or a YAML file")
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, such as rounds=3")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="override, such as rounds=3; huscf settings has all keys"
+    ),
 ]
 ModelName = Annotated[str, typer.Option("--model", help="a name in conf/models, or a file")]
 Width = Annotated[float, typer.Option("--width", help="multiplies the model's channels")]

@@ -8,6 +8,13 @@ Nested sections become dotted, kebab-case keys in Flower's run config (``huscf.p
 string means that nothing was said.
 """
 
+from huscf_flwr.config.described import (
+    Setting,
+    SettingGroup,
+    common_sections,
+    common_settings,
+    described_settings,
+)
 from huscf_flwr.config.own_place import changed_files, keep_named_files
 from huscf_flwr.config.privacy_section import PRIVACY_NEEDS, PrivacySection
 from huscf_flwr.config.reading import (
@@ -56,10 +63,15 @@ __all__ = [
     "RunConfig",
     "RunConfigValue",
     "Section",
+    "Setting",
+    "SettingGroup",
     "WirePreset",
     "WireSection",
     "WireUploads",
     "changed_files",
+    "common_sections",
+    "common_settings",
+    "described_settings",
     "dump_config",
     "from_run_config",
     "keep_named_files",

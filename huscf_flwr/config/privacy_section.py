@@ -26,8 +26,8 @@ PRIVACY_NEEDS = {
 class PrivacySection(Section):
     """What a run does so that less can be learnt of a client's images.
 
-    A method lists the settings that it honours in ``Method.privacy``. One that it does not honour is refused
-    unless it is at its default: nobody shall believe that it did anything.
+    A setting that the method does not honour is refused unless it is at its default: nobody shall believe
+    that it did anything. ``Method.privacy`` lists those that a method honours.
 
     Attributes:
         local_discriminator: every client of HuSCF-GAN keeps the whole discriminator, so that no activation of
@@ -37,13 +37,14 @@ class PrivacySection(Section):
             obfuscation and guarantees nothing. Noise comes from the client and not from the run's seed, which
             the server knows, so that such a run cannot be repeated to the bit.
         detect_tampering: each client of HuSCF-GAN looks at what the server sends it, and leaves a round, with
-            the reason, where blocks are much farther from what it uploaded last than its own training moves
-            them in a round, or where gradients of eight steps of 25 are not widened and turned as an honest
-            discriminator's body does. It finds a server that sends blocks made to copy images, before
-            anything of an image crosses. It guarantees nothing: not against a server that follows the
-            protocol and is curious, not in a client's first round, and not against one that knows the bounds
-            and keeps within them (docs/privacy.md). The client keeps a second copy of its blocks in its
-            folder, and a GPU does not replay its steps, so that they take longer.
+            the reason, where it is not what an honest server would send. That is so where blocks are much
+            farther from what it uploaded last than its own training moves them in a round, or where gradients
+            of eight steps of 25 are not widened and turned as an honest discriminator's body does. It finds a
+            server that sends blocks made to copy images, before anything of an image crosses. It guarantees
+            nothing: not against a server that follows the protocol and is curious, not in a client's first
+            round, and not against one that knows the bounds and keeps within them (docs/privacy.md). The
+            client keeps a second copy of its blocks in its folder, and a GPU does not replay its steps, so
+            that they take longer.
         epsilon: each client of HuSCF-GAN learns from its images with differential privacy, and leaves a
             training before more than this is spent of the privacy of its images, at ``delta``. The unit is
             the content of one labelled image of one client, or nothing in its place, in all trainings that it
@@ -58,7 +59,8 @@ class PrivacySection(Section):
             first step (DP-MERF, arXiv 2002.11603); discriminators stay as they began. Where images are few it
             is far better: all of epsilon goes into one release, and steps cost nothing. A client whose round
             with that release fails cannot try it again with secret noise: its epsilon is spent.
-        features: of the embedding; a multiple of four. Noise costs nothing more with more of them.
+        features: number of random features with ``critic: embedding``, a multiple of four. Noise costs
+            nothing more with more of them.
         clip: the gradient of each real image's loss is scaled down to this norm before noise is added, and
             so is that of the fakes' mean loss, so that neither outweighs the other.
         discriminator_steps: steps of the discriminator in each of the generator, each on a sample of the
@@ -66,10 +68,10 @@ class PrivacySection(Section):
         sample: images that take part in a step of the discriminator, on average; by default ``batch_size``,
             which is then the number of fakes only. The larger, the less noise there is in a step for the same
             epsilon, and the longer it takes. A client with fewer images has all of them in every step.
-        noise: ``secret``: from a key that the client draws and that nobody else ever has, new for each
-            round. ``seeded``: from the run's seed, so that a simulation can be repeated. The server knows the
-            seed, so such a run protects nothing: it shows what one with secret noise would give. A SuperNode
-            that owns its images refuses it.
+        noise: where the noise of ``epsilon`` comes from. ``secret``: from a key that the client draws and
+            that nobody else ever has, new for each round. ``seeded``: from the run's seed, so that a
+            simulation can be repeated. The server knows the seed, so such a run protects nothing: it shows
+            what one with secret noise would give. A SuperNode that owns its images refuses it.
         min_cluster: least number of clients of HuSCF-GAN whose blocks are averaged. Of an average of two each
             learns the other's model by subtraction. Smaller clusters join the nearest that is large enough,
             or all are one; a cluster of which fewer are in a round keeps the blocks that it had before. So no
@@ -77,7 +79,7 @@ class PrivacySection(Section):
             gets every client's blocks; nor against clients who put together what they know, one less than
             this; nor against what comparing rounds shows. Needs at least as many ``min_clients``.
         send_losses: clients tell the server the mean losses of their training, which say how well a model
-            fits their images. False: they stay on the client, with every method, and nobody is shown any;
+            fits their images. ``false``: they stay on the client, with every method, and nobody is shown any;
             whether a loss is finite is told all the same, since the client drops out if not. Scores of models
             are something else, and cross as the method lists them.
         count_step: clients of FedGAN and HFL-GAN round the number of their images to a multiple of this, at

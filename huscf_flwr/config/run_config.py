@@ -73,20 +73,21 @@ class RunConfig(Section):
     """A whole run.
 
     Settings that are left out come from ``mode``, and where the mode has none, from the defaults here. A
-    method's settings stand in a section of their own, beside the common ones. What may stand there only the
-    method knows: ``settings`` checks it.
+    method's settings stand in a section of their own, beside the common ones.
 
     Attributes:
-        name: of the run's folder below ``output``.
-        method: ``huscf``, ``fedgan``, ``fedproto``, ``fedtgp``, ``fedgen``, ``gefl``, ``ccvr``, ``fedtype``,
-            ``local``, ``central``, ``mdgan``, ``uagan``, ``fsgan``, ``pflgan``, ``hflgan``, or a class of
-            your own as ``my_package.mine:Mine``.
-        mode: name in ``conf/modes``, or path of a YAML file: ``corrected``, or ``parity`` with the authors'
-            code.
-        resolved: everything is set, the mode's settings included: ``mode`` is only a name, whose file is not
-            read any more. Runs set this themselves, in what they write down and send.
-        seed: of every random stream.
-        rounds: federated rounds.
+        name: the run's name, which is that of its folder below ``output`` too: letters, digits, dots, hyphens
+            and underscores. ``huscf run FILE`` takes the file's name if none is said.
+        method: way to train: ``huscf``, ``fedgan``, ``fedproto``, ``fedtgp``, ``fedgen``, ``gefl``, ``ccvr``,
+            ``fedtype``, ``local``, ``central``, ``mdgan``, ``uagan``, ``fsgan``, ``pflgan``, ``hflgan``, or a
+            class of your own as ``my_package.mine:Mine``.
+        mode: settings that lie beneath those that the run says: name in ``conf/modes``, or path of a YAML
+            file. ``corrected`` has the defaults; ``parity`` does what the authors' code does, ``paper`` what
+            we read of FedVTC's paper.
+        resolved: everything is set, the mode's settings included, and ``mode`` is only a name, whose file is
+            not read any more. Runs set this themselves, in what they write down and send.
+        seed: seed of every random stream.
+        rounds: number of federated rounds.
         local_epochs: epochs in a round; an epoch has as many steps as the largest client has batches.
         batch_size: images per client and step.
         fake_labels: labels with which a GAN's generator draws the fakes of a step. ``real``: those of the
@@ -96,9 +97,9 @@ class RunConfig(Section):
             ``uniform``: all labels of the networks alike, which tells nothing of the client; labels that it
             lacks then come with fakes only.
         clients: number of virtual clients.
-        min_hosts: SuperNodes to wait for before the run starts.
-        min_clients: a round with fewer clients left is given up and, with Flower, tried again; in one process
-            it would fail again, and the run ends.
+        min_hosts: number of SuperNodes to wait for before the run starts.
+        min_clients: least number of clients of a round: with fewer left it is given up and, with Flower,
+            tried again; in one process it would fail again, and the run ends.
         fraction_train: share of the clients that takes part in a round, drawn from the seed. As in Flower's
             strategies it is one of those that are there, rounded down, and at least ``min_train_clients``.
         min_train_clients: least number of clients that a round begins with, if so many are there.
@@ -108,13 +109,14 @@ class RunConfig(Section):
         round_seconds: the longest that a round of a method without executor may take. SuperNodes that have
             not replied by then have dropped out of it. With Flower also how long a round's messages live.
         resume: folder of a run whose last checkpoint this one goes on from.
-        resume_round: go on from the checkpoint of this round instead, if it is still kept.
+        resume_round: round whose checkpoint the run goes on from instead of the last, if it is still kept.
         tensorboard: write event files for TensorBoard too; needs ``pip install 'huscf-flwr[tensorboard]'``.
-        output: folder of run folders.
+        output: folder in which each run has a folder of its own.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(_method_section)]] = Field(init=False)
+    """Sections of methods. What may stand in one only its method knows: ``settings`` checks it."""
 
     name: Name = "run"
     method: Annotated[str, BeforeValidator(_method_name)] = "huscf"

@@ -19,9 +19,12 @@ from pydantic import (
 
 from huscf_flwr.conf_files import Strict
 
+_USUAL_CACHE = "~/.cache/huscf-flwr"
+
 
 def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "huscf-flwr"
+    usual = Path(_USUAL_CACHE)
+    return Path(os.environ.get("XDG_CACHE_HOME", usual.parent)).expanduser() / usual.name
 
 
 def _listed(value: object) -> object:
@@ -51,13 +54,13 @@ class ModelSection(Section):
     """The networks.
 
     Attributes:
-        spec: name in ``conf/models`` or path of a YAML file; or ``auto``, in a simulation: the family and the
-            channels that fit the images of all domains.
-        classes: number of classes, whatever file and images say. ``None`` in a simulation: as many as the
+        spec: architecture of the networks: name in ``conf/models`` or path of a YAML file; or ``auto``, in a
+            simulation: the family and the channels that fit the images of all domains.
+        classes: number of classes, whatever file and images say. ``null`` in a simulation: as many as the
             images have; where these are owned by SuperNodes, as the file says. Where both are the same it
-            stays ``None`` in a run's ``config.yaml``.
-        channels: of the images, 1 (grey) or 3 (colour). ``None`` is a choice of its own, not something still
-            to be filled in: as the file says, or the images if ``spec`` is ``auto``.
+            stays ``null`` in a run's ``config.yaml``.
+        channels: channels of the images, 1 (grey) or 3 (colour). ``null`` is a choice of its own, not
+            something still to be filled in: as the file says, or the images if ``spec`` is ``auto``.
         width: multiplies the channels of all inner blocks.
     """
 
@@ -71,15 +74,16 @@ class ClassifierSection(Section):
     """The classifiers of methods that train some, each client its own; the defaults are FedProto's.
 
     Attributes:
-        family: name in ``conf/classifiers`` or path of a YAML file: architectures that are dealt to the
-            clients in turn.
-        decoder: name in ``conf/decoders`` or path of a YAML file: what draws images from features, for
-            methods that have such a thing.
+        family: architectures of the classifiers, which are dealt to the clients in turn: name in
+            ``conf/classifiers`` or path of a YAML file.
+        decoder: what draws images from features, for methods that have such a thing: name in
+            ``conf/decoders`` or path of a YAML file.
         member: which architecture of the family every client has, from zero; by default they are dealt in
             turn. A SuperNode whose node config has ``architecture`` has that one.
         features: width of the features, the same for all architectures; by default the file's.
-        learning_rate: of stochastic gradient descent (0.01 in FedProto's official code).
-        momentum: share of the last step that is in the next one (0.5 there).
+        learning_rate: learning rate of stochastic gradient descent, which trains the classifiers (0.01 in
+            FedProto's official code).
+        momentum: share of the last step that is in the next one (0.5 in FedProto's official code).
         augmentation: how images are changed whenever a classifier trains on them, real and drawn ones alike:
             ``none``; ``affine``, turned, sheared, scaled and shifted a little; or ``affine-flip``, mirrored
             half of the time too, for what means the same mirrored.
@@ -98,15 +102,22 @@ class DataSection(Section):
     """Where images come from and who holds which.
 
     Attributes:
-        scenario: name in ``conf/scenarios``, number of the paper's, or path.
+        scenario: which domains there are, and who holds which of their images: name in ``conf/scenarios``,
+            number of the paper's, 1 to 6, or path of a YAML file.
         domains: names of domains to take instead of the scenario's.
         root: folder with a folder or file of images for each domain, of the domain's name, looked at before
             anything is downloaded.
-        cache: folder for downloads, rendered images and judges.
+        cache: folder for downloads, rendered images and judges. It is in ``XDG_CACHE_HOME`` where the
+            environment has that.
         fit: what is done with images that are not square: ``pad`` adds black on both sides, ``crop`` takes
             the middle, ``stretch`` changes their proportions.
-        id_offset: ``authors`` repeats a mistake of theirs: see ``huscf_flwr.data.PartitionRules``.
-        exclusion_pattern: ``authors`` repeats another one: see there.
+        id_offset: where a client finds which labels it lacks and how many images it gets. ``corrected``:
+            below its own number. ``authors`` repeats a mistake in their code: clients of their third and
+            fourth domain look below a wrong number, and so usually lack no label and get another client's
+            amount.
+        exclusion_pattern: how it is drawn which labels clients lack. ``per-domain``: for each domain anew.
+            ``authors`` repeats a mistake in their code: all domains but the first draw the same, so that
+            their i-th clients lack the same labels.
         held_out: share of a client's own images that it does not train on, and on which its own model is
             scored; rounded down, and at least one image is left to train on.
         judged_on: which images everything is scored on: a domain's ``test`` images, or ``validation``, for
@@ -119,7 +130,7 @@ class DataSection(Section):
     scenario: Annotated[str, BeforeValidator(str)] = "demo"
     domains: NameList | None = None
     root: Path | None = None
-    cache: Path = Field(default_factory=_default_cache)
+    cache: Path = Field(default_factory=_default_cache, json_schema_extra={"default": _USUAL_CACHE})
     fit: Literal["pad", "crop", "stretch"] = "pad"
     id_offset: Literal["corrected", "authors"] = "corrected"
     exclusion_pattern: Literal["per-domain", "authors"] = "per-domain"
@@ -131,17 +142,19 @@ class CutsSection(Section):
     """Device profiles and how cuts are chosen from them.
 
     Attributes:
-        devices: name in ``conf/devices`` or path; the profiles are dealt evenly to the clients.
-        solver: ``greedy`` (one cut per device class), ``exact``, ``genetic`` (the paper's) or ``fixed``.
+        devices: device profiles, which are dealt evenly to the clients: name in ``conf/devices`` or path of a
+            YAML file.
+        solver: how cuts are chosen: ``greedy`` (one cut per device class), ``exact``, ``genetic`` (the
+            paper's) or ``fixed``, as the setting of that name says.
         fixed: the cut of every client for ``fixed``: blocks kept in generator head, generator tail,
             discriminator head, discriminator tail.
         flops: rule by which work is counted: ``exact``, or the ``paper``'s with its over-counts
             (CutLayerSelection.py:78-158, modelCutter.py:84-174).
         dynamic: measure in every round how long clients compute and transfer, and choose new cuts where that
             saves time. Such a run cannot be repeated to the bit, because the clock decides.
-        newest_weight: for ``dynamic``: weight of the newest round in the estimate of a device's speed; the
+        newest_weight: with ``dynamic``, weight of the newest round in the estimate of a device's speed; the
             rounds before have the rest.
-        least_gain: for ``dynamic``: share of a step's predicted time that new cuts must save.
+        least_gain: with ``dynamic``, share of a step's predicted time that new cuts must save.
         emulate: virtual clients take as long as their profiles say: the time of their computation is
             stretched, and their bytes wait for their link.
     """
@@ -165,7 +178,13 @@ class CutsSection(Section):
 
 
 class OptimiserSection(Section):
-    """Adam, the same for clients and server; defaults are the authors' (configs.yaml)."""
+    """Adam, the same for clients and server; defaults are the authors' (configs.yaml).
+
+    Attributes:
+        learning_rate: size of a step.
+        beta1: how much of the gradients' running mean is kept in a step.
+        beta2: how much of the running mean of their squares is kept.
+    """
 
     learning_rate: PositiveFloat = 2e-4
     beta1: float = Field(default=0.5, ge=0, lt=1)
@@ -209,12 +228,12 @@ class ExecutorSection(Section):
     """Where the executor listens, and how long it waits; only for methods that have one.
 
     Attributes:
-        bind: address and port; port 0 takes a free one.
-        advertise: address that clients are told, if not the bound one.
+        bind: address and port that it listens on; port 0 takes a free one.
+        advertise: address and port that clients are told, if not the bound ones.
         certificate: PEM file on the server with its certificate, such as the SuperLink's; clients check it
             against ``root-certificates`` of their SuperNode's node config. Without one there is no TLS.
         key: PEM file on the server with the certificate's private key.
-        insecure: let other machines connect even though there is no certificate.
+        insecure: lets other machines connect even though there is no certificate.
         window: seconds that the first host to arrive waits for others at the start, less than 30.
         timeout: least seconds that hosts have for an exchange of a round's first step, which covers the start
             of their processes, and for their reply after the last step. A host that is late drops out of the
@@ -242,7 +261,8 @@ class CheckpointSection(Section):
     """What is kept of finished rounds.
 
     Attributes:
-        keep_last: rounds whose checkpoints stay; ``resume_round`` goes on from one that is not the last.
+        keep_last: number of rounds whose checkpoints stay, the newest ones; ``resume_round`` goes on from one
+            that is not the last.
     """
 
     keep_last: PositiveInt = 1
@@ -252,17 +272,18 @@ class ComputeSection(Section):
     """Device, numbers and threads.
 
     Attributes:
-        device: ``cuda``, ``cpu``, or ``auto`` for CUDA in every process that finds it. Server and SuperNodes
-            need not have the same. Judges are trained on the CPU.
-        precision: of the computation; with ``bfloat16`` weights, optimisers and running statistics stay in
-            float32.
-        threads: of each process; 0: the cores are shared among the processes that compute at once.
+        device: what computes: ``cuda``, ``cpu``, or ``auto`` for CUDA in every process that finds it. Server
+            and SuperNodes need not have the same. Judges are trained on the CPU.
+        precision: type of the numbers that are computed with; with ``bfloat16``, weights, optimisers and
+            running statistics stay in float32.
+        threads: number of threads of each process; 0: the cores are shared among the processes that compute
+            at once.
         keep_memory: freed memory is kept for the next use instead of being returned to the system (with
             glibc; elsewhere this changes nothing), in large pages where the system has them. Faster by 5 to
             10 %, for a few percent more memory.
-        measure_memory: clients that train by themselves also tell the most bytes of tensors that they have
-            at once, by what they are doing: see ``huscf_flwr.run.tensor_memory``. It changes no result, and
-            takes time for each operation; times of such a run say little.
+        measure_memory: clients that train by themselves also tell the most bytes of tensors that they have at
+            once, by what they are doing. It changes no result, and takes time for each operation; times of
+            such a run say little.
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -295,14 +316,16 @@ class WireSection(Section):
     """How activations and gradients cross in a lock-step session, and models after a round of any method.
 
     Attributes:
-        preset: ``exact``: in the type in which they are computed, and nothing is lost. ``half``: in
-            ``float16``, every tensor scaled, so that none overflows. ``small``: packed, activations in 8
-            bits, gradients in 4. ``smallest``: packed, activations in 3 or 4 bits, gradients in 3; see
-            docs/traffic.md. ``auto``: the one of these with which the latency model predicts the shortest
-            step, each with the cuts that are best for it; chosen once, before the first round.
-        uploads: ``exact``: clients send what they have trained as it is. ``bfloat16``, ``8-bits``: they send
-            by how much it differs from what the server sent them for the round, rounded; what rounding took
-            is added to their next upload. What did not change is not sent.
+        preset: how exactly activations and gradients cross in a session. ``exact``: in the type in which they
+            are computed, and nothing is lost. ``half``: in ``float16``, every tensor scaled, so that none
+            overflows. ``small``: packed, activations in 8 bits, gradients in 4. ``smallest``: packed,
+            activations in 3 or 4 bits, gradients in 3; see docs/traffic.md. ``auto``: the one of these with
+            which the latency model predicts the shortest step, each with the cuts that are best for it;
+            chosen once, before the first round.
+        uploads: how models that clients have trained go up after a round. ``exact``: clients send what they
+            have trained as it is. ``bfloat16``, ``8-bits``: they send by how much it differs from what the
+            server sent them for the round, rounded; what rounding took is added to their next upload. What
+            did not change is not sent.
     """
 
     preset: Literal["auto", WirePreset] = "exact"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from huscf_flwr.conf_files import ConfError, did_you_mean
-from huscf_flwr.config import PRIVACY_NEEDS, MethodSettings, RunConfig, Section
+from huscf_flwr.config import PRIVACY_NEEDS, MethodSettings, RunConfig, common_sections
 from huscf_flwr.methods.contract import Method, keeps_models
 from huscf_flwr.methods.sent_losses import honoured
 
@@ -110,11 +110,7 @@ def resolved(config: RunConfig) -> RunConfig:
 
 
 def _check_sections(sections: Iterable[str], known: set[str]) -> None:
-    common = {
-        name
-        for name, field in RunConfig.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-    }
+    common = set(common_sections())
     for name in sections:
         if name not in known:
             raise ConfError(

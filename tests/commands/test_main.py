@@ -15,7 +15,7 @@ runner = CliRunner()
 def test_help_names_the_commands():
     result = runner.invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "sample", "cuts", "devices", "bench", "deploy", "soak"):
+    for command in ("run", "settings", "sample", "cuts", "devices", "bench", "deploy", "soak"):
         assert command in result.output
 
 
@@ -28,6 +28,8 @@ def test_the_version_is_told():
     ("command", "said"),
     [
         (["run"], "a name in conf/runs, such as demo, or a YAML file"),
+        (["run"], "override, such as rounds=3; huscf settings has all keys"),
+        (["settings"], "a section, such as wire, a setting, such as model.width, or a class of your own"),
         (["sample"], "a run's folder"),
         (["compare"], "a name in conf/comparisons, such as demo, or a file"),
         (["deploy", "certificates"], "where ca.crt, server.pem and server.key go"),

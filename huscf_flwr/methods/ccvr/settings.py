@@ -13,8 +13,9 @@ class CCVRSettings(MethodSettings):
     """How the head is calibrated after the last round.
 
     Attributes:
-        virtual: features that are drawn for each class.
-        epochs: passes over them, with learning rate, momentum and batches of the clients. The number is ours.
+        virtual: number of features that are drawn for each class.
+        epochs: passes over the drawn features, with learning rate, momentum and batches of the clients. The
+            number is ours.
     """
 
     section: ClassVar[str] = "ccvr"

@@ -18,9 +18,10 @@ class FedGANSettings(MethodSettings):
     Attributes:
         buffers: BatchNorm's running statistics are averaged like weights (``average``), or with the variance
             between clients added (``total-variance``).
-        running_statistics: ``measured``: the generator has its running statistics measured anew, on drawn
-            latent vectors and labels, before it is judged or exported, since averaged statistics do not fit
-            averaged weights; HuSCF-GAN does the same. ``averaged``: it keeps the averaged ones.
+        running_statistics: BatchNorm's running statistics of a generator that is judged or exported.
+            ``measured``: the generator has its running statistics measured anew, on drawn latent vectors and
+            labels, before it is judged or exported, since averaged statistics do not fit averaged weights;
+            HuSCF-GAN does the same. ``averaged``: it keeps the averaged ones.
     """
 
     section: ClassVar[str] = "fedgan"

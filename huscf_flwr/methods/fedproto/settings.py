@@ -13,11 +13,11 @@ class FedProtoSettings(MethodSettings):
     """How class means are averaged, and how strongly they attract.
 
     Attributes:
-        weight: of the mean squared difference between an image's features and the global mean of its class,
-            beside the cross entropy. The official code has 1 (there called ``ld``), HtFLlib 10.
-        means: of several clients for one class are averaged by the number of images that each has of it
-            (``counts``), or all alike (``clients``), as the official code and HtFLlib do. The server is told
-            these numbers only for ``counts``; it always learns which classes a client has.
+        weight: weight of the mean squared difference between an image's features and the global mean of its
+            class, beside the cross entropy. The official code has 1 (there called ``ld``), HtFLlib 10.
+        means: how means of several clients for one class are averaged: by the number of images that each has
+            of it (``counts``), or all alike (``clients``), as the official code and HtFLlib do. The server is
+            told these numbers only for ``counts``; it always learns which classes a client has.
     """
 
     section: ClassVar[str] = "fedproto"

@@ -13,12 +13,14 @@ class FedTGPSettings(MethodSettings):
     """How the server trains prototypes, and how strongly they attract; the defaults are the official code's.
 
     Attributes:
-        weight: of the mean squared difference between an image's features and the prototype of its class,
-            beside the cross entropy.
-        server_epochs: passes over the class means of a round, in which prototypes are trained.
-        server_learning_rate: of the stochastic gradient descent, without momentum, that trains them. In the
-            official code it is always that of the clients, ``classifier.learning_rate`` here.
-        largest_margin: the margin between classes grows with the distances of their means, up to this.
+        weight: weight of the mean squared difference between an image's features and the prototype of its
+            class, beside the cross entropy.
+        server_epochs: passes over the class means of a round in which the server trains prototypes.
+        server_learning_rate: learning rate of the stochastic gradient descent, without momentum, that trains
+            prototypes. In the official code it is always that of the clients, ``classifier.learning_rate``
+            here.
+        largest_margin: largest margin between classes: it grows with the distances of their means, up to
+            this.
     """
 
     section: ClassVar[str] = "fedtgp"

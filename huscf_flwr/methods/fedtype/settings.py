@@ -20,11 +20,11 @@ class FedTypeSettings(MethodSettings):
         distillation: weight of the proxy's divergence from the private model, beside its cross entropy.
         ranking: weight of what the private model learns from the proxy's sets, beside its cross entropy; it
             is multiplied by how much the sets of both have in common.
-        temperature: by which the logits are divided in the divergence.
-        miss: share of images whose true class may be missing in a set.
-        free: classes in a set that cost nothing.
-        proxy_penalty: of each further class, in sets of the proxy.
-        private_penalty: in sets of the private model.
+        temperature: number by which the logits are divided in the divergence of ``distillation``.
+        miss: share of images whose true class may be missing in the set of classes that a model predicts.
+        free: number of classes in a predicted set that cost nothing.
+        proxy_penalty: cost of each class above ``free`` in sets that the proxy predicts.
+        private_penalty: cost of each class above ``free`` in sets that the private model predicts.
     """
 
     section: ClassVar[str] = "fedtype"

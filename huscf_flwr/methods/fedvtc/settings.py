@@ -18,48 +18,57 @@ class FedVTCSettings(MethodSettings):
 
     Attributes:
         share_decoder: the server averages the clients' decoders; if not, each client trains one of its own.
-        decoder_epochs: passes over the client's images in a round.
-        decoder_learning_rate: of Adam, which begins anew in every round.
+        decoder_epochs: passes of the decoder's training over the client's images in a round.
+        decoder_learning_rate: learning rate of Adam, which trains the decoder and begins anew in every round.
         least_count: images that a client must have of a class to tell of its mean: the mean over one image is
             that image's features.
         alignment: weight of the squared distance between an image's features and the global mean of its
             class, relative to the spread of the features, while the classifier trains.
-        alignment_rounds: rounds in which this weight rises to its full value.
-        gradient_norm: gradients of the classifier of a larger norm are scaled down to it.
+        alignment_rounds: rounds in which ``alignment`` rises to its full value.
+        gradient_norm: largest norm of a classifier's gradients: larger ones are scaled down to it.
         latents: from what the decoder draws a client's own image while it trains. ``recentred``: from the
             image's features, moved by as much as the client's class mean is away from the global one, since a
             decoder is later asked to draw at the global one. ``sampled``: from the features as they are, with
             noise of the client's spread.
-        spread: standard deviations of the features. ``measured`` after each training, or ``learned`` together
-            with the decoder, from the measured ones on.
-        spread_of: all classes of a client have one (``client``), or each its own (``class``).
-        spread_rule: how those of several clients become one: see ``SpreadRule``.
-        least_variance: smaller variances are raised to it.
-        spread_learning_rate: of Adam on the logarithms of learned ones.
+        spread: where standard deviations of the features come from: ``measured`` after each training, or
+            ``learned`` together with the decoder, from the measured ones on.
+        spread_of: what has standard deviations of its own: a ``client``, the same for all its classes, or
+            each ``class`` of a client.
+        spread_rule: how variances of several clients become one. ``within``: their mean, weighted by images.
+            ``total``: that, and the variance of the clients' class means around the global ones added.
+            ``squared-counts``: their mean, weighted by the squares of the numbers of images.
+        least_variance: least variance of a feature: smaller ones are raised to it.
+        spread_learning_rate: learning rate of Adam on the logarithms of standard deviations, with ``spread:
+            learned``.
         reconstruction: weight of the squared distance between a client's image and what the decoder draws
             from its features.
         divergence: weight of the divergence of learned spreads from the global ones.
         matching: weight of the squared distance between a class's global mean and the mean features of what
             the decoder draws of it.
-        matching_form: ``mean`` as described; ``image``: the mean over the images of each one's distance,
-            relative to the spread.
-        matching_classes: of which classes: those that the client has (``held``), or ``all`` that are known.
-        matching_at_once: of how many classes in a batch: if there are more, so many are drawn anew for each.
-            Time and memory of a batch grow with them.
-        matching_images: drawn of each of these classes, in every batch.
+        matching_form: how the distance of ``matching`` is taken. ``mean``: between means, as described there.
+            ``image``: the mean over the images of each one's distance, relative to the spread.
+        matching_classes: classes that ``matching`` looks at: those that the client has (``held``), or ``all``
+            that are known.
+        matching_at_once: most classes that ``matching`` looks at in a batch: if there are more, so many are
+            drawn anew for each. Time and memory of a batch grow with them.
+        matching_images: images that are drawn of each of these classes for ``matching``, in every batch.
         tuning: when clients train their classifiers on drawn images too: ``last``, in a round of its own
             after all others, in which everybody takes part; ``every-round`` as well, before the local epochs;
             or ``never``.
-        tuning_epochs: passes over the drawn images.
-        tuning_images: drawn of each class for a pass.
-        tuning_learning_rate: of the first pass; in the others it falls to zero along a half cosine, or stays
-            (``constant``) as ``tuning_schedule`` says.
-        tuning_spread: drawn vectors are this many times as far from the means of their classes as features
-            are: what a decoder draws of features that are like others is like other images.
-        tuning_draws: new images for each pass (``each-pass``), or the same for all (``once``).
-        tuning_real: the client's own images are ``shuffled`` among the drawn ones; or follow in a pass
-            ``after`` theirs; or do not take part, ``none``.
-        tuning_repeats: how often each of its own images is in a pass.
+        tuning_epochs: passes over the drawn images in a tuning.
+        tuning_images: images that are drawn of each class for a pass of tuning.
+        tuning_learning_rate: learning rate of the first pass of tuning; ``tuning_schedule`` says that of the
+            others.
+        tuning_schedule: how the learning rate of tuning goes on after the first pass: it falls to zero along
+            a half cosine (``cosine``), or stays (``constant``).
+        tuning_spread: vectors that images are drawn from in tuning are this many times as far from the means
+            of their classes as features are: what a decoder draws of features that are like others is like
+            other images.
+        tuning_draws: images of the passes of tuning: new ones for each (``each-pass``), or the same for all
+            (``once``).
+        tuning_real: what tuning does with the client's own images: they are ``shuffled`` among the drawn
+            ones; or follow in a pass ``after`` theirs; or do not take part, ``none``.
+        tuning_repeats: how often each of the client's own images is in a pass of tuning.
     """
 
     section: ClassVar[str] = "fedvtc"

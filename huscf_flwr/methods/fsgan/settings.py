@@ -8,6 +8,6 @@ from huscf_flwr.config import MethodSettings
 
 
 class FSGANSettings(MethodSettings):
-    """There are none: the common settings are all that can be set."""
+    """No settings of its own: the common ones are all that can be set."""
 
     section: ClassVar[str] = "fsgan"

@@ -14,13 +14,15 @@ class GeFLSettings(MethodSettings):
     """Which generator is trained, for how long, and how classifiers learn from its images.
 
     Attributes:
-        generator: a conditional variational autoencoder (``cvae``), or a conditional GAN (``dcgan``). Both
-            have the generator of ``model.spec`` and are trained as ``optimiser`` says; the public code takes
-            Adam with the learning rate 0.001 for the one, and 0.0002 for the other.
-        generator_rounds: first rounds, in which clients train the generator and the server averages it, and
-            no classifier is trained; fewer than ``rounds``. ``half``: half of ``rounds``. The public code has
-            100 of them for ``cvae`` and 50 for ``dcgan``, before 50 rounds for classifiers.
-        divergence_weight: of the KL divergence in the loss of ``cvae``, beside the sum of squared errors.
+        generator: what learns to draw images: a conditional variational autoencoder (``cvae``), or a
+            conditional GAN (``dcgan``). Both have the generator of ``model.spec`` and are trained as
+            ``optimiser`` says; the public code takes Adam with the learning rate 0.001 for the one, and
+            0.0002 for the other.
+        generator_rounds: number of first rounds, in which clients train the generator and the server averages
+            it, and no classifier is trained; fewer than ``rounds``. ``half``: half of ``rounds``. The public
+            code has 100 of them for ``cvae`` and 50 for ``dcgan``, before 50 rounds for classifiers.
+        divergence_weight: weight of the KL divergence in the loss of ``cvae``, beside the sum of squared
+            errors.
         drawn_epochs: passes over drawn images in each of the other rounds; a pass has as many images as the
             client has itself. They are drawn anew in every round.
         mixing: a client trains on drawn images first and then, for the local epochs, on its own (``before``),

@@ -23,8 +23,8 @@ class HFLGANSettings(MethodSettings):
             fewer never does, but for the first.
         cloud_every: rounds from one average of the global generators over all clients to the next. The local
             generators and the discriminators are averaged within the clusters after each round.
-        judged: ``local``: each cluster's local generator is judged and exported. ``global``: the global
-            generator, as the clients have last averaged it.
+        judged: which generator is judged and exported. ``local``: each cluster's local one. ``global``: the
+            global one, as the clients have last averaged it.
     """
 
     section: ClassVar[str] = "hflgan"

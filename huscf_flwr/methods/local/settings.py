@@ -11,8 +11,9 @@ class LocalSettings(MethodSettings):
     """What each client trains.
 
     Attributes:
-        task: a ``generator`` with its discriminator, the networks of ``model.spec``, trained as ``optimiser``
-            says; or a ``classifier``, of ``classifier.family`` and trained as that section says.
+        task: what each client trains: a ``generator`` with its discriminator, the networks of ``model.spec``,
+            trained as ``optimiser`` says; or a ``classifier``, of ``classifier.family`` and trained as that
+            section says.
     """
 
     section: ClassVar[str] = "local"

@@ -25,10 +25,11 @@ class MDGANSettings(MethodSettings):
             the clients in a round. It is the default because with k = 1 every client learns from and judges
             one and the same batch, while the method is described with two distinct ones. A number is taken
             as it is, but never more than there are clients, as in the paper.
-        swap_every: epochs, which are rounds, between two swaps of the discriminators (E; 1 in the paper's
-            runs).
-        moments: of the optimiser of a client that is given another discriminator. The paper does not say:
-            only weights travel, so the client has ``kept`` the moments of its last one, or ``reset`` them.
+        swap_every: number of epochs, which are rounds, between two swaps of the discriminators (E; 1 in the
+            paper's runs).
+        moments: what becomes of the optimiser's moments of a client that is given another discriminator. The
+            paper does not say: only weights travel, so the client has ``kept`` the moments of its last one,
+            or ``reset`` them.
         initialisation: discriminators begin with ``common`` weights, as the paper assumes "for simplicity",
             or each with its own (``per-client``), which the paper allows.
     """
