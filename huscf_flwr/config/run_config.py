@@ -78,9 +78,9 @@ class RunConfig(Section):
     Attributes:
         name: the run's name, which is that of its folder below ``output`` too: letters, digits, dots, hyphens
             and underscores. ``huscf run FILE`` takes the file's name if none is said.
-        method: way to train: ``huscf``, ``fedgan``, ``fedproto``, ``fedtgp``, ``fedgen``, ``gefl``, ``ccvr``,
-            ``fedtype``, ``local``, ``central``, ``mdgan``, ``uagan``, ``fsgan``, ``pflgan``, ``hflgan``, or a
-            class of your own as ``my_package.mine:Mine``.
+        method: way to train: ``huscf``, ``fedgan``, ``fedproto``, ``fedvtc``, ``fedtgp``, ``fedgen``,
+            ``gefl``, ``ccvr``, ``fedtype``, ``local``, ``central``, ``mdgan``, ``uagan``, ``fsgan``,
+            ``pflgan``, ``hflgan``, or a class of your own as ``my_package.mine:Mine``.
         mode: settings that lie beneath those that the run says: name in ``conf/modes``, or path of a YAML
             file. ``corrected`` has the defaults; ``parity`` does what the authors' code does, ``paper`` what
             we read of FedVTC's paper.

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from huscf_flwr.conf_files import known_confs
 from huscf_flwr.config import (
     MethodSettings,
     RunConfig,
@@ -56,6 +57,11 @@ def test_what_is_said_of_a_setting_can_be_read_alone(key):
     assert not re.match(r"(Of|In|To|By) |`[^`]+`:", said)
     assert not re.search(r"``|\bNone\b|\bFalse\b|huscf_flwr[.]|see there", said)
     assert said.count("`") % 2 == 0
+
+
+@pytest.mark.parametrize(("key", "names"), [("method", BUILT_IN), ("mode", known_confs("modes"))])
+def test_all_that_can_be_named_is_named(key, names):
+    assert set(re.findall(r"`(\w+)`", SETTINGS[key].description)) >= set(names)
 
 
 @pytest.mark.parametrize("key", SETTINGS)
