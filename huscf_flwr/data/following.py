@@ -5,10 +5,10 @@ Only where the images can be looked at, as in a simulation. What the configurati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from huscf_flwr.config import RunConfig
+from huscf_flwr.config import ModelSection, RunConfig
 from huscf_flwr.data.domain_source import (
     DomainSource,
     Named,
@@ -16,13 +16,15 @@ from huscf_flwr.data.domain_source import (
     named_sources,
     place_of_source,
 )
-from huscf_flwr.data.formats.found import ImageShape
+from huscf_flwr.data.formats.found import FITTED, ImageShape, VariedShape
 from huscf_flwr.data.formats.holders import classes_of_holders, shape_of_holders
 from huscf_flwr.data.formats.places import classes_of_place, shape_of_place
+from huscf_flwr.data.images import ImageForm
 from huscf_flwr.data.population import scenario_of
 from huscf_flwr.data.registry import registered_domain
 from huscf_flwr.data.unknown_domain import unknown_domain
 from huscf_flwr.models import AUTO, model_spec_of
+from huscf_flwr.naming import first_few
 
 _FAMILIES: Mapping[str, int] = {"authors-28": 28, "colour-32": 40, "images-64": 2**31}
 """By name in ``conf/models``, the longest sides of the images, in pixels, that each is taken for."""
@@ -42,9 +44,7 @@ def following_data(config: RunConfig) -> RunConfig:
     """
     if config.model.spec != AUTO:
         return _with_their_classes(config)
-    sources = scenario_of(config).domains
-    named = named_sources(sources)
-    found = [_of_source(source, named, config) for source in sources]
+    found = _looked_at(_without_networks(config))
     side = max(max(shape.height, shape.width) for shape, _ in found)
     model = {
         "spec": next(name for name, longest in _FAMILIES.items() if side <= longest),
@@ -55,14 +55,60 @@ def following_data(config: RunConfig) -> RunConfig:
 
 
 def networks_told(config: RunConfig) -> str:
-    """Return in a line which networks ``auto`` has become in a configuration that follows the data."""
+    """Return in a line which networks ``auto`` has become in a configuration that follows the data.
+
+    It says how the images lie there, and what is done with those that are not as the networks have them.
+    """
     spec = model_spec_of(config)
-    image = spec.image
-    colour = "grey" if image.channels == 1 else "colour"
+    shapes = [shape for shape, _ in _looked_at(_without_networks(config))]
+    form = ImageForm(spec.image.channels, spec.image.size, config.data.fit)
+    colour = "grey" if max(shape.channels for shape in shapes) == 1 else "colour"
     return (
-        f"model.spec is auto, which takes {config.model.spec} for these images: {image.size} x {image.size} "
-        f"pixels, {colour}, {spec.classes} classes"
+        f"model.spec is auto, which takes {config.model.spec} for these images: {_sizes(shapes)}, {colour}, "
+        f"{spec.classes} classes{_fitted(shapes, form)}"
     )
+
+
+def _sizes(shapes: Sequence[ImageShape]) -> str:
+    """Return the sizes that images of one domain or another have, each once."""
+    sizes = {
+        f"{'usually ' if isinstance(shape, VariedShape) else ''}{shape.height} x {shape.width}": None
+        for shape in sorted(shapes, key=lambda shape: shape[1:])
+    }
+    square = all(shape.height == shape.width and not isinstance(shape, VariedShape) for shape in shapes)
+    return f"{first_few(list(sizes))} pixels{'' if square else ' (height first)'}"
+
+
+def _fitted(shapes: Sequence[ImageShape], form: ImageForm) -> str:
+    """Return what is done with images of these shapes that are not as the networks have them."""
+    sides = [(min if form.fit == "crop" else max)(shape[1:]) for shape in shapes]
+    scaled = {
+        "enlarged": any(side < form.size for side in sides),
+        "shrunk": any(side > form.size for side in sides),
+    }
+    squared = [FITTED[form.fit]] if any(shape.height != shape.width for shape in shapes) else []
+    how = " or ".join(word for word, is_done in scaled.items() if is_done)
+    if not how and any(isinstance(shape, VariedShape) for shape in shapes):
+        how = "brought"
+    if not squared and not how:
+        return ""
+    which = "others are" if any(shape[1:] == (form.size, form.size) for shape in shapes) else "they are"
+    return (
+        f"; {which} {' and '.join(filter(None, (*squared, how)))} to the networks' {form.size} x {form.size}"
+    )
+
+
+def _without_networks(config: RunConfig) -> RunConfig:
+    """Return the configuration that is the same whatever networks are taken for its images."""
+    return config.model_copy(update={"model": ModelSection()})
+
+
+@lru_cache(maxsize=4)
+def _looked_at(config: RunConfig) -> tuple[tuple[ImageShape, int], ...]:
+    """Return the shape of the images of each domain, and its number of classes."""
+    sources = scenario_of(config).domains
+    named = named_sources(sources)
+    return tuple(_of_source(source, named, config) for source in sources)
 
 
 def _with_their_classes(config: RunConfig) -> RunConfig:
@@ -88,10 +134,10 @@ def _of_source(source: DomainSource, named: Named, config: RunConfig) -> tuple[I
 
     Images that are laid over others have the channels of these, if they have more.
     """
-    (channels, *size), classes = _of_own(source, named, config)
+    shape, classes = _of_own(source, named, config)
     backgrounds = backgrounds_of_source(source, config.data.root, named)
     behind = (_of_source(background, named, config)[0].channels for background in backgrounds)
-    return ImageShape(max(channels, *behind, 0), *size), classes
+    return shape._replace(channels=max(shape.channels, *behind, 0)), classes
 
 
 def _of_own(source: DomainSource, named: Named, config: RunConfig) -> tuple[ImageShape, int]:

@@ -1,8 +1,10 @@
 """Networks that follow the data: which family, how many classes, grey or colour."""
 
+from dataclasses import replace
+
 import pytest
 
-from huscf_flwr.data import DataError, following_data, write_idx_folder
+from huscf_flwr.data import DataError, following_data, networks_told, write_idx_folder
 from huscf_flwr.data import registry as registry_module
 from huscf_flwr.data.domains import load_domain
 from huscf_flwr.data.registry import register_domain
@@ -56,6 +58,60 @@ def test_what_the_configuration_says_is_left_as_it_is(follow):
     model = follow("digits", **{"model.classes": 12, "model.channels": 3})
     assert (model.spec, model.classes, model.channels) == ("authors-28", 12, 3)
     assert follow("cifar10", **{"model.spec": "authors-28"}).channels is None
+
+
+def cut(data, height, width):
+    return replace(data, images=data.images[:, :, :height, :width])
+
+
+TOLD = [
+    ([(28, 28)], "pad", "28 x 28 pixels, grey, 2 classes"),
+    ([(8, 8)], "pad", "8 x 8 pixels, grey, 2 classes; they are enlarged to the networks' 28 x 28"),
+    (
+        [(30, 50)],
+        "pad",
+        "30 x 50 pixels (height first), grey, 2 classes; they are padded with black and enlarged to the "
+        "networks' 64 x 64",
+    ),
+    (
+        [(30, 64)],
+        "pad",
+        "30 x 64 pixels (height first), grey, 2 classes; they are padded with black to the networks' 64 x 64",
+    ),
+    (
+        [(30, 70)],
+        "crop",
+        "30 x 70 pixels (height first), grey, 2 classes; they are cropped to the middle and enlarged to the "
+        "networks' 64 x 64",
+    ),
+    (
+        [(64, 64), (70, 70), (28, 28), (28, 28)],
+        "pad",
+        "28 x 28, 64 x 64, 70 x 70 pixels, grey, 2 classes; others are enlarged or shrunk to the networks' "
+        "64 x 64",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sizes", "fit", "said"), TOLD)
+def test_it_is_told_how_the_images_lie_and_what_is_done_with_them(sizes, fit, said, tmp_path):
+    for number, (height, width) in enumerate(sizes):
+        data = cut(some(6, classes=2, size=max(height, width)), height, width)
+        write_npz(tmp_path / f"d{number}.npz", train=data)
+    names = ",".join(f"d{number}" for number in range(len(sizes)))
+    asked = {"model.spec": "auto", "data.domains": names, "data.fit": fit}
+    told = networks_told(following_data(small_run(tmp_path, tmp_path, **asked)))
+    assert told.partition(" for these images: ")[2] == said
+
+
+def test_of_pictures_that_differ_in_size_the_usual_one_is_told(tmp_path):
+    write_pictures(tmp_path / "own", some(9, classes=3, size=32))
+    write_pictures(tmp_path / "own", some(1, classes=1, size=8), names=["odd"])
+    asked = {"model.spec": "auto", "data.domains": "own"}
+    told = networks_told(following_data(small_run(tmp_path, tmp_path, **asked)))
+    assert told.partition(" for these images: ")[2] == (
+        "usually 32 x 32 pixels (height first), grey, 4 classes; others are brought to the networks' 32 x 32"
+    )
 
 
 NAMED = {"model.spec": "colour-32"}

@@ -39,7 +39,13 @@ def test_a_run_has_networks_and_judges_of_its_images_form(tmp_path, channels):
     mostly_slow(
         [
             (28, 1, "auto", "takes authors-28 for these images: 28 x 28 pixels, grey, 7 classes"),
-            (40, 3, "auto", "takes colour-32 for these images: 32 x 32 pixels, colour, 7 classes"),
+            (
+                40,
+                3,
+                "auto",
+                "takes colour-32 for these images: 40 x 40 pixels, colour, 7 classes; they are shrunk to the "
+                "networks' 32 x 32",
+            ),
             (64, 1, "auto", "takes images-64 for these images: 64 x 64 pixels, grey, 7 classes"),
             (28, 1, "authors-28", None),
         ],

@@ -52,9 +52,19 @@ class ImageShape(NamedTuple):
     width: int
 
 
+class VariedShape(ImageShape):
+    """The shape of images that differ in height or width: medians, which perhaps no image has."""
+
+    __slots__ = ()
+
+
 def usual_of(shapes: Sequence[ImageShape]) -> ImageShape:
-    """Return the shape of images that may differ: colour if any is, and the medians of height and width."""
-    return ImageShape(
+    """Return the shape of images that may differ: colour if any is, and the medians of height and width.
+
+    Where these differ, it is a ``VariedShape``.
+    """
+    differ = len({shape[1:] for shape in shapes}) > 1 or any(isinstance(each, VariedShape) for each in shapes)
+    return (VariedShape if differ else ImageShape)(
         max(shape.channels for shape in shapes),
         round(median(shape.height for shape in shapes)),
         round(median(shape.width for shape in shapes)),
@@ -246,15 +256,25 @@ def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | st
     if not wrong.any():
         return
     place = int(np.argmax(wrong))
+    which = f"{source}: label {labels[place]} of sample {place} is out of range"
+    if labels[place] < 0:
+        raise OtherClassesError(
+            f"{which}, labels count from 0: remove samples that have no class, or number the classes from 0"
+        )
+    if limit is None:
+        raise OtherClassesError(
+            f"{which}, and too large for a class: give the numbers of the classes, if these are something "
+            "else, such as ids"
+        )
     allowed = f"in 0..{highest - 1}"
-    if limit is not None and labels.min() == 1 and labels.max() == limit:
+    if labels.min() == 1 and labels.max() == limit:
         raise OtherClassesError(
             f"{source}: labels begin at 1: label {limit} of sample {place} is out of range, labels must be "
             f"{allowed}; if they count from 1, say so: first_label: 1 with the domain (huscf data: "
             "--first-label 1), or first-label=1 in a SuperNode's node config"
         )
     raise OtherClassesError(
-        f"{source}: label {labels[place]} of sample {place} is out of range, labels must be {allowed}: "
+        f"{which}, labels must be {allowed}: "
         "correct the file, or the number of classes: classes or class_names with the domain (huscf data: "
         "--classes, --class-names), or class-names in a SuperNode's node config"
     )

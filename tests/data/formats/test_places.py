@@ -364,7 +364,7 @@ def test_a_part_for_testing_is_split_off_without_a_copy_of_the_rest(tmp_path):
 def test_labels_that_are_no_classes_no_images_and_images_of_two_forms_are_refused(tmp_path):
     ids = LabelledImages(TRAIN.images, TRAIN.labels * 10**15)
     np.savez(tmp_path / "ids.npz", train_images=channels_last(ids), train_labels=ids.labels.numpy())
-    with pytest.raises(DataError, match=r"ids.npz, train_labels: label 10{15} of sample 1 .* in 0\.\.65535"):
+    with pytest.raises(DataError, match=r"ids.npz, train_labels: label 10{15} of sample 1 .* such as ids"):
         read_place(tmp_path / "ids.npz", ANY)
     write_npz(tmp_path / "none.npz", train=TRAIN.none, test=TEST)
     with pytest.raises(DataError, match=r"none\.npz: no images to train on"):
