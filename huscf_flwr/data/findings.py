@@ -69,7 +69,7 @@ def findings(
         *copies_odd,
         *_of_size(train, test, names),
     )
-    return Findings(odd, tuple(copies_facts))
+    return Findings(odd, (*_of_sides(train), *copies_facts))
 
 
 def _of_range(parts: dict[str, LabelledImages]) -> list[str]:
@@ -81,6 +81,16 @@ def _of_range(parts: dict[str, LabelledImages]) -> list[str]:
     if 0 < highest <= _NARROW:
         return [f"pixels end at {highest}, not at 255: multiply them by {255 // highest}"]
     return []
+
+
+def _of_sides(train: LabelledImages) -> list[str]:
+    height, width = train.images.shape[2:]
+    if height == width:
+        return []
+    return [
+        f"images of {height} x {width} pixels, height first, are not square: a run pads them with black, or "
+        "crops or stretches them, as data.fit says"
+    ]
 
 
 def _of_constants(parts: dict[str, LabelledImages]) -> list[str]:

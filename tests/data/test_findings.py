@@ -38,6 +38,19 @@ def test_nothing_is_said_of_ordinary_images():
     assert findings(TRAIN, TRAIN.none, CLASSES) == Findings((), ())
 
 
+def test_of_images_that_are_not_square_it_is_said_what_a_run_does_with_them():
+    def wide(data):
+        return changed(data, images=torch.cat([data.images, data.images.flip(3)], dim=3))
+
+    found = findings(wide(TRAIN), wide(TEST), CLASSES)
+    side = TRAIN.images.shape[2]
+    assert found.odd == ()
+    assert found.facts == (
+        f"images of {side} x {2 * side} pixels, height first, are not square: a run pads them with black, or "
+        "crops or stretches them, as data.fit says",
+    )
+
+
 @pytest.mark.parametrize("highest", range(1, 17))
 @pytest.mark.parametrize("tested", [True, False])
 def test_pixels_of_another_range_are_to_be_multiplied_until_they_end_near_255(highest, tested):

@@ -142,7 +142,9 @@ def read_picture(path: Path | EncodedPicture, mixture: Mixture | None = None) ->
         # A picture that is turned no longer knows its format.
         grey, deep = _is_grey(picture, path), _is_deep(picture)
         upright = ImageOps.exif_transpose(picture)
+        deep_end = None
         if deep:
+            deep_end = int(np.asarray(upright).max())
             # Pillow would clip 16 bits instead of scaling them.
             pixels = (np.asarray(upright).astype(np.float64) / 257).round().astype(np.uint8)
         else:
@@ -150,7 +152,8 @@ def read_picture(path: Path | EncodedPicture, mixture: Mixture | None = None) ->
             pixels = np.array((flat or upright).convert("L" if grey else "RGB"))
         if mixture is not None:
             height, width = pixels.shape[:2]
-            mixture.take(path, (height, width), grey=grey, transparent=not deep and flat is not None)
+            transparent = not deep and flat is not None
+            mixture.take(path, (height, width), grey=grey, transparent=transparent, deep_end=deep_end)
     # NumPy copies in this thread: PyTorch's threads wait for each other where cores have other work.
     return torch.from_numpy(np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)))
 

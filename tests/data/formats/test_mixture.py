@@ -56,6 +56,30 @@ def test_sizes_that_differ_are_said(tmp_path):
     assert note == "pictures differ in size: 4 to 6 pixels high and 4 wide"
 
 
+def deep(highest):
+    return Image.fromarray(np.linspace(0, highest, 16).reshape(4, 4).astype(np.uint16))
+
+
+@pytest.mark.parametrize("others", [(GREY, GREY), (deep(65535), deep(65535)), (deep(4096), GREY)])
+def test_a_picture_of_16_bits_with_the_range_of_fewer_is_said_to_become_black(tmp_path, others):
+    (note,) = notes_of(tmp_path, *others, deep(180))
+    assert note == (
+        f"1 picture of 16 bits ends at 180 of 65,535, such as {tmp_path}/a/2.png: it becomes nearly black; "
+        "multiply the pixels until they end near 65,535, as those of 12 bits by 16"
+    )
+
+
+def test_several_of_them_are_counted_with_the_highest_of_their_ends(tmp_path):
+    (note,) = notes_of(tmp_path, deep(180), GREY, deep(4095), deep(65535))
+    assert note.startswith("2 pictures of 16 bits end at 4,095 of 65,535, such as ")
+    assert f"{tmp_path}/a/0.png: they become nearly black" in note
+
+
+@pytest.mark.parametrize("highest", [0, 4096, 65535])
+def test_of_those_that_go_further_and_of_empty_ones_nothing_is_said(tmp_path, highest):
+    assert notes_of(tmp_path, GREY, deep(highest)) == []
+
+
 def test_so_it_is_with_pictures_of_hugging_face(tmp_path):
     data = huggingface(some(6))
     rows = data.to_dict()
