@@ -70,6 +70,8 @@ def resumable(config: RunConfig, origin: Origin) -> RunConfig:
     again = config.model_copy(update={"resume": folder})
     try:
         checkpoint = check_settings(again, method_of(again))
+        if checkpoint is not None:
+            checkpoint.check_rounds(again)
     except ValueError:  # there is none, or it cannot be used
         return config
     record = read_run(folder)

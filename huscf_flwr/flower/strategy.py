@@ -113,6 +113,8 @@ class MethodStrategy(Strategy):
         if config is not said:
             self._tell(networks_told(config))
         checkpoint = check_settings(config, self.method, begun)
+        if checkpoint is not None:  # whatever clients hold: nobody should be waited for in vain
+            checkpoint.check_rounds(config)
         if is_lock_step(self.method):
             self._server = listen(config)
         self._held.enter_context(held(config.folder))

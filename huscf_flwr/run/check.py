@@ -76,6 +76,7 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
     images = images_hash(population) if trains_here or checkpoint is not None else None
     if checkpoint is not None:
         checkpoint.check_same_run(config, images)
+        checkpoint.check_rounds(config)
     before = None if checkpoint is None else checkpoint.preset
     config, wire = chosen_wire(config, method, deal_devices(config), before)
     return CheckedRun(config, method, population, checkpoint, images, wire, networks)
@@ -98,7 +99,7 @@ def check_settings(
 ) -> Checkpoint | None:
     """Check all that the server can know before it has met any client, or seen an image.
 
-    Returns the checkpoint that the run is to go on from, which is read unless it is given. Raises
+    But for the rounds of a checkpoint, which may be another run's for its images (``check_rounds``). Returns the checkpoint that the run is to go on from, which is read unless it is given. Raises
     ``ValueError`` naming the setting, the value found and what to do, and ``FolderInUseError`` if another
     process writes into the run's folder.
     """

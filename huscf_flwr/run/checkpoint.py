@@ -107,10 +107,20 @@ class Checkpoint:
             f"belongs to a run with {', '.join(others)}, under whatever name{copies}: give it what it was "
             "trained with, or start again without resume",
         )
-        rounds = method_of(config).rounds(config)
+
+    def check_rounds(self, config: RunConfig) -> None:
+        """Raise ``CheckpointError`` if it is of a later round than the last of ``config``.
+
+        To be asked last: settings mend it, and not that it is another run's.
+        """
+        rounds, own = method_of(config).rounds(config), self.state.round
+        earlier = [number for number in sorted(_rounds(self._folder)) if number <= rounds]
+        back = f"resume_round to one of those kept, {first_few(earlier)}"
+        lost = "start again without resume: no earlier one is kept (checkpoint.keep_last)"
         self._check(
-            self.state.round <= rounds,
-            f"is of round {self.state.round}, and this run has {rounds}: set rounds to more",
+            own <= rounds,
+            f"is of round {own}, and this run has {rounds}: set rounds to more than {own}, or "
+            f"{back if earlier else lost}",
         )
 
     def check_clients(self, clients: Collection[int]) -> None:
@@ -135,6 +145,7 @@ class Checkpoint:
         the method finds that it does not fit.
         """
         self.check_same_run(rounds.config, rounds.images)
+        self.check_rounds(rounds.config)
         self.check_clients(rounds.method.clients)
         try:
             rounds.method.load(State(self.state.facts, self.tensors))

@@ -8,6 +8,7 @@ from huscf_flwr.run.check import check_run, check_scores
 from huscf_flwr.run.checkpoint import CheckpointError
 from huscf_flwr.run.local import train_locally
 from tests.run.builders import METHODS, UNJUDGED, SilentDisplay, method_class, small_run
+from tests.run.checkpoints import once_saved, small_training
 from tests.run.counting import count_calls
 
 
@@ -61,6 +62,26 @@ def test_a_checkpoint_that_cannot_be_resumed_is_found_out_before_anything_starts
     ):
         with pytest.raises(CheckpointError, match=message):
             check_run(small_run(images, tmp_path, resume=half.folder, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "belongs to a run with other images of"),
+        ({"data.scenario": "two-domains-non-iid"}, "belongs to a run with another scenario"),
+        ({"seed": 1}, "belongs to a run with other settings: seed"),
+    ],
+)
+def test_that_a_checkpoint_is_another_runs_is_told_before_its_rounds(images, tmp_path, settings, message):
+    """Settings mend the rounds, and only then would somebody learn of what nothing mends."""
+    training = small_training(tmp_path)
+    training.rounds.images = "those of before"
+    training.train()
+    once_saved(training, tmp_path)
+    said = {"clients": 3, "model.width": 0.03, "rounds": 1, "resume": tmp_path, **settings}
+    with pytest.raises(CheckpointError, match=message) as told:
+        check_run(small_run(images, tmp_path / "new", **said))
+    assert "set rounds" not in str(told.value)
 
 
 def test_it_returns_all_that_was_loaded(images, tmp_path):

@@ -128,8 +128,22 @@ def test_every_byte_of_the_small_file_is_watched(checkpointed, tmp_path):
 def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
     saved.train()
     save_checkpoint(saved.rounds, tmp_path)
-    with pytest.raises(CheckpointError, match="is of round 2, and this run has 1: set rounds to more"):
+    with pytest.raises(CheckpointError) as told:
+        restored(make(rounds=1), tmp_path, 2)
+    assert str(told.value).endswith(
+        "is of round 2, and this run has 1: set rounds to more than 2, or start again without resume: no "
+        "earlier one is kept (checkpoint.keep_last)"
+    )
+
+
+def test_earlier_rounds_that_are_kept_are_named_with_the_setting_that_goes_back_to_them(make, tmp_path):
+    training = once_saved(make(**{"checkpoint.keep_last": 2}), tmp_path)
+    training.train()
+    save_checkpoint(training.rounds, tmp_path)
+    with pytest.raises(CheckpointError) as told:
         restored(make(rounds=1), tmp_path)
+    assert str(told.value).endswith("set rounds to more than 2, or resume_round to one of those kept, 1")
+    assert restored(make(rounds=1), tmp_path, 1).rounds.number == 1
 
 
 @pytest.mark.parametrize(
