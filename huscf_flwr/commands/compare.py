@@ -18,6 +18,7 @@ from huscf_flwr.comparison.plan import Plan, PlannedRun, plan_comparison
 from huscf_flwr.comparison.results import results_of
 from huscf_flwr.comparison.table import comparison_tables, legend
 from huscf_flwr.comparison.training import missing_runs, train_runs
+from huscf_flwr.existing import check_folder
 from huscf_flwr.run.terminal import wide_terminal
 
 _WIDTH = 160
@@ -47,6 +48,8 @@ def compare_command(
         plan = plan_comparison(comparison, overrides=settings or ())
         asked = plan.asked(methods=names_in(methods), scenarios=names_in(only), seeds=seeds)
         kept = KeptRuns(results / plan.name)
+        if not dry:
+            _check_folders(asked, kept)
         due = missing_runs(asked, kept, display)
         display.begin(len(asked.runs) - len(due), due)
         if not dry:
@@ -60,6 +63,13 @@ def compare_command(
             display.note(f"page: {kept.folder / PAGE_NAME}")
         if _failures_told(asked, kept, display):
             raise typer.Exit(1)
+
+
+def _check_folders(plan: Plan, kept: KeptRuns) -> None:
+    """Raise ``UnusableFolderError`` if runs or their results cannot be written: before images are read."""
+    check_folder(kept.folder, "the folder of results", "give one that you may write to with --results")
+    for output in {run.config.output: None for run in plan.runs}:
+        check_folder(output, "the folder of runs", "start huscf compare in a folder that you may write to")
 
 
 def _write(plan: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:

@@ -37,7 +37,7 @@ from huscf_flwr.data.images import convert as convert_images
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.run_record import name_of
-from huscf_flwr.existing import refuse_existing
+from huscf_flwr.existing import check_outputs
 from huscf_flwr.naming import by_count
 from huscf_flwr.run.terminal import say, terminal
 
@@ -121,7 +121,7 @@ def check(
 ) -> None:
     """Show what is found in PLACE before any training, and what is odd about it."""
     with errors_as_messages():
-        refuse_existing([picture], unless=force)
+        check_outputs([picture], replaces=force)
         where = _place(place)
         said = {"first_label": first_label, "image_column": image_column, "label_column": label_column}
         wanted = _wanted(class_names, classes=classes, **said)

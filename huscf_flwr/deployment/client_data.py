@@ -12,7 +12,7 @@ import torch
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population, following_data, population_of, write_idx_folder
-from huscf_flwr.existing import refuse_existing
+from huscf_flwr.existing import check_outputs
 from huscf_flwr.models import model_spec_of
 
 _OF_A_CLIENT = re.compile(r"client-\d+")
@@ -42,11 +42,11 @@ def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -
     there with all that is in them, those of more clients than there are now, too: images of two partitions
     are never mixed. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
     """
-    said = config.model
-    config = following_data(config)
     paths = {client: root / f"client-{client}" for client in range(config.clients)}
     before = sorted(path for path in root.glob("client-*") if _OF_A_CLIENT.fullmatch(path.name))
-    refuse_existing([*paths.values(), *before], unless=replace)
+    check_outputs([*paths.values(), *before], replaces=replace)
+    said = config.model
+    config = following_data(config)
     spec = model_spec_of(config)
     population = population_of(config, spec)
     for path in before:

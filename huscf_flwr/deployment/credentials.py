@@ -7,6 +7,7 @@ SuperNode's key is an elliptic-curve key of the curve P-384, in the formats that
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.existing import refuse_existing
+from huscf_flwr.existing import check_outputs, check_parent
 
 _CURVE = ec.SECP384R1
 _DNS_NAME = re.compile(r"(\*\.)?(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
@@ -66,7 +67,7 @@ def make_server_credentials(
     ``replace`` it.
     """
     found = ServerCredentials(folder / "ca.crt", folder / "server.pem", folder / "server.key")
-    refuse_existing((found.authority, found.certificate, found.key), unless=replace)
+    check_outputs((found.authority, found.certificate, found.key), replaces=replace)
     if not names:
         raise CredentialsError("a certificate needs at least one name or address of the server; give --name")
     if not 1 <= days <= _MOST_DAYS:
@@ -88,6 +89,8 @@ def make_node_key(private: Path) -> NodeKey:
     A key that is there is kept: it is what the SuperNode is known by.
     """
     key = NodeKey(private, private.with_name(f"{private.name}.pub"))
+    if not os.path.lexists(private):
+        check_parent(private)
     if private.exists() and key.public.exists():
         return key
     if private.exists() or key.public.exists():

@@ -15,6 +15,7 @@ from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import PRIVACY, read_run
+from huscf_flwr.existing import check_folder
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf import HuSCF
@@ -171,6 +172,7 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
             (),
             None,
         )
+    check_folder(folder, "the run's folder", "copy it to where you may write")
     with held(folder), tempfile.TemporaryDirectory(prefix="huscf-privacy-") as scratch:
         replayed = config.model_copy(
             update={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from huscf_flwr.cuts import PresetChoice, deal_devices
 from huscf_flwr.data import Population, following_data, networks_told, population_of, scenario_of
 from huscf_flwr.evaluation.inception import check_inception
 from huscf_flwr.evaluation.own_models import CLASSIFIER_SCORES, SAMPLER_SCORES, unknown_scores
+from huscf_flwr.existing import check_folder
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import LockStepClient, Method, keeps_models
 from huscf_flwr.models import AUTO, model_spec_of
@@ -64,6 +66,7 @@ def check_run(config: RunConfig, hosts: int = 1, *, trains_here: bool = True) ->
             f"clients: {config.clients} clients for {hosts} SuperNodes; take more clients or fewer SuperNodes"
         )
     config = resolved(config)
+    check_place(config)
     begun = checkpoint_of(config)
     said = as_begun(config, begun.state.settings if begun else None)
     config = following_data(said)
@@ -99,11 +102,12 @@ def check_settings(
 ) -> Checkpoint | None:
     """Check all that the server can know before it has met any client, or seen an image.
 
-    But for the rounds of a checkpoint, which may be another run's for its images (``check_rounds``). Returns the checkpoint that the run is to go on from, which is read unless it is given. Raises
-    ``ValueError`` naming the setting, the value found and what to do, and ``FolderInUseError`` if another
-    process writes into the run's folder.
+    But for the rounds of a checkpoint, which may be another run's for its images (``check_rounds``). Returns
+    the checkpoint that the run is to go on from, which is read unless it is given. Raises ``ValueError``
+    naming the setting, the value found and what to do, and ``FolderInUseError`` if another process writes
+    into the run's folder.
     """
-    check_free(config.folder)
+    check_place(config)
     check_emulation(config, method)
     check_memory(config, method)
     check_scores(method)
@@ -117,6 +121,19 @@ def check_settings(
     if checkpoint is not None:
         checkpoint.check_same_run(config)
     return checkpoint
+
+
+def check_place(config: RunConfig) -> None:
+    """Check that the folder of a run can be written, and that no other process does.
+
+    Raises ``UnusableFolderError`` naming the setting, or ``FolderInUseError``.
+    """
+    check_folder(config.output, "output", "set it to a folder that you may write to, such as runs")
+    goes_on_there = config.resume is not None and config.resume.resolve() == config.folder.resolve()
+    if goes_on_there or (os.path.lexists(config.folder) and not config.folder.is_dir()):
+        name = "name or output, for a folder that you may write to"
+        check_folder(config.folder, "the folder of the run", f"set another {name}")
+    check_free(config.folder)
 
 
 def check_port(config: RunConfig, method: type[Method]) -> None:

@@ -15,7 +15,7 @@ from huscf_flwr.data import denormalise
 from huscf_flwr.data.class_folders import class_folders
 from huscf_flwr.evaluation import draw_images
 from huscf_flwr.evaluation.run_record import RunRecord, in_counting_order, read_run
-from huscf_flwr.existing import refuse_existing
+from huscf_flwr.existing import check_outputs
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import Sampler, model_spec_of
 from huscf_flwr.seeding import torch_stream
@@ -49,7 +49,7 @@ def draw_labelled_images(
     whose = "" if names or domain is not None else _whose_names(record, file.stem, str(label))
     number = _number_of(label, names, model_spec_of(config).classes, whose)
     folder = output / class_folders(names, number + 1)[number]
-    refuse_existing([folder], unless=replace)
+    check_outputs([folder], replaces=replace)
     sampler = method_of(config).sampler(config, read_tensors(file))
     stream = torch_stream(seed, "samples", number)
     images = denormalise(draw_images(sampler, torch.full((count,), number), stream))
