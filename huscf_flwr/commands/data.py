@@ -123,8 +123,7 @@ def check(
     with errors_as_messages():
         check_outputs([picture], replaces=force)
         where = _place(place)
-        said = {"first_label": first_label, "image_column": image_column, "label_column": label_column}
-        wanted = _wanted(class_names, classes=classes, **said)
+        wanted = _wanted(first_label, classes, class_names, image_column, label_column)
         refusal = None
         try:
             found = _read(where, wanted, size, fit, by_holder)
@@ -171,8 +170,7 @@ def convert(
     with errors_as_messages():
         form = form or _form_of_name(output)
         check_writable(output, form.value)
-        said = {"first_label": first_label, "image_column": image_column, "label_column": label_column}
-        wanted = _wanted(class_names, classes=classes, **said)
+        wanted = _wanted(first_label, classes, class_names, image_column, label_column)
         found = _read(_place(place), wanted, size, fit, by_holder)
         test = found.train.none if found.test is None else found.test
         with progress_told(Paced(say)):
@@ -206,10 +204,23 @@ def _show_found(where: Place, found: Found) -> None:
     )
 
 
-def _wanted(class_names: str | None, **said: int | str | None) -> Wanted:
+def _wanted(
+    first_label: int,
+    classes: int | None,
+    class_names: str | None,
+    image_column: str | None,
+    label_column: str | None,
+) -> Wanted:
     """Return how a place is to be read; raises ``ConfError`` as for a domain that says the same."""
-    names = [] if class_names is None else [name.strip() for name in class_names.split(",")]
-    source = validate(DomainSource, {"name": "place", "class_names": names, **said}, "huscf data")
+    said = {
+        "name": "place",
+        "first_label": first_label,
+        "classes": classes,
+        "class_names": [] if class_names is None else [name.strip() for name in class_names.split(",")],
+        "image_column": image_column,
+        "label_column": label_column,
+    }
+    source = validate(DomainSource, said, "huscf data")
     return source.wanted(source.stated_classes)
 
 

@@ -150,8 +150,9 @@ def _train_and_test(place: Path) -> tuple[Path, Path | None, list[Path]]:
 def _columns(path: Path, label_column: str | None) -> _Columns:
     """Return what the first line of a file says; its labels are in the ``label_column``, if that is said."""
     with _named_if_damaged(path):
-        first = next(_lines_of(path), "").strip()
-        filled = list(itertools.islice(filter(str.strip, _lines_of(path)), 2))
+        lines = _lines_of(path)
+        first = next(lines, "").strip()
+        filled = list(itertools.islice(filter(str.strip, itertools.chain([first], lines)), 2))
     if not first:
         fault = "its first line is empty; remove it" if filled else "nothing in it; write or copy it again"
         raise DataError(f"{path}: {fault}")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from huscf_flwr.data import LabelledImages
+from huscf_flwr.data.formats import pixel_tables
 from huscf_flwr.data.formats.found import ImageShape, Wanted
 from huscf_flwr.data.formats.places import classes_of_place, read_place, shape_of_place
 from huscf_flwr.data.images import DataError, together
@@ -44,6 +45,15 @@ def test_the_label_is_in_the_column_that_is_named(label, label_at, channels, tmp
     assert classes_of_place(path, wanted) == 3
     with pytest.raises(DataError, match=r"(called|no column) 'label'.*label_column with the domain"):
         read_place(path, ANY)
+
+
+@pytest.mark.parametrize("above", ["", "\n\n"])
+def test_a_file_is_opened_once_to_learn_of_its_columns(above, tmp_path, monkeypatch):
+    path = table(tmp_path / "a.csv", DATA, header=",".join(pixel_names(16, 0, "label")) + above)
+    opened, read = [], pixel_tables._lines_of
+    monkeypatch.setattr(pixel_tables, "_lines_of", lambda path: opened.append(path) or read(path))
+    assert shape_of_place(path, Wanted(label_column="label")) == (1, 4, 4)
+    assert opened == [path]
 
 
 def test_a_named_column_goes_before_one_that_is_called_label(tmp_path):
