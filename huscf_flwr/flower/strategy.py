@@ -41,7 +41,7 @@ from huscf_flwr.flower.told_lines import tell_launcher
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import MakeMethod, Method, Tensors
 from huscf_flwr.models import AUTO
-from huscf_flwr.run.check import as_begun, check_settings, is_lock_step
+from huscf_flwr.run.check import as_begun, check_place, check_settings, is_lock_step
 from huscf_flwr.run.checkpoint import checkpoint_of
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
@@ -106,6 +106,7 @@ class MethodStrategy(Strategy):
             return self._prepared_for(grid)
 
     def _prepared_for(self, grid: Grid) -> Grid:
+        check_place(self.config)
         begun = checkpoint_of(self.config)
         said = as_begun(self.config, begun.state.settings if begun else None)
         # Families that are named have the classes of the images only if no SuperNode owns some.

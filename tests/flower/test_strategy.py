@@ -4,8 +4,10 @@ import pytest
 from flwr.app import ArrayRecord
 
 from huscf_flwr.config import to_run_config
+from huscf_flwr.existing import UnusableFolderError
 from huscf_flwr.flower.messages import PROTOCOL
 from huscf_flwr.methods.fedgan import FedGAN as FedGANMethod
+from huscf_flwr.run.checkpoint import CheckpointError
 from huscf_flwr.run.folder_lock import FolderInUseError
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_summary
@@ -30,6 +32,7 @@ from tests.run.builders import (
     server_tensors,
     small_run,
 )
+from tests.run.checkpoints import once_saved, small_training
 
 
 @pytest.mark.parametrize("method", OF_EACH_WAY)
@@ -262,6 +265,22 @@ def test_a_taken_port_is_named_before_anybody_is_asked(images, tmp_path):
     assert not (tmp_path / "other").exists()
     taken.close()
     grid.close()
+
+
+def test_an_output_that_cannot_be_written_is_told_before_images_and_hosts_are_asked(tmp_path):
+    (tmp_path / "runs").touch()
+    display = SilentDisplay()
+    config = small_run(tmp_path / "nowhere", tmp_path / "runs", **{"model.spec": "auto"})
+    with pytest.raises(UnusableFolderError, match=f"^output is {tmp_path / 'runs'}, which is a file"):
+        run(config, hosts(1), display=display)
+    assert display.notes == []
+
+
+def test_too_few_rounds_to_go_on_are_told_before_hosts_are_waited_for(images, tmp_path):
+    once_saved(once_saved(small_training(tmp_path), tmp_path), tmp_path)
+    more = {"clients": 3, "model.width": 0.03, "rounds": 1, "resume": tmp_path}
+    with pytest.raises(CheckpointError, match="is of round 2, and this run has 1: set rounds to more than 2"):
+        run(small_run(images, tmp_path / "new", **more), hosts(1))
 
 
 def test_a_run_holds_its_folder_from_its_preparation_until_it_is_closed(images, tmp_path):
