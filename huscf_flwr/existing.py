@@ -27,9 +27,9 @@ def check_folder(folder: Path, what: str, instead: str) -> None:
     Raises:
         UnusableFolderError: if they cannot.
     """
-    why = _why_not(folder)
+    why = _why_not(folder, "it")
     if why:
-        raise UnusableFolderError(f"{what} is {folder}, {why}: {instead}")
+        raise UnusableFolderError(f"{what} is {folder}, but {why}: {instead}")
 
 
 def check_outputs(places: Iterable[Path | None], *, replaces: bool = False) -> None:
@@ -51,9 +51,9 @@ def check_outputs(places: Iterable[Path | None], *, replaces: bool = False) -> N
 
 def check_parent(place: Path) -> None:
     """Raise ``UnusableFolderError`` if nothing can be written where ``place`` is to be."""
-    why = _why_not(place.parent)
+    why = _why_not(place.parent, str(place.parent))
     if why:
-        raise UnusableFolderError(f"{place} cannot be written, {why}: choose another place")
+        raise UnusableFolderError(f"{place} cannot be written, since {why}: choose another place")
 
 
 def is_taken(place: Path) -> bool:
@@ -73,21 +73,21 @@ def _refuse_existing(place: Path) -> None:
     )
 
 
-def _why_not(folder: Path) -> str:
-    """Return why nothing can be written into a folder, empty if something can: it is tried, beside it.
+def _why_not(folder: Path, called: str) -> str:
+    """Return why nothing can be written into a folder, ``called`` so; empty if something can.
 
-    Rights alone do not tell: on a disk that cannot be written even root is refused, whatever they are.
+    It is tried. Rights alone do not tell: on a disk that cannot be written even root is refused.
     """
     try:
         nearest = _nearest(folder.absolute())
         if not nearest.is_dir():
-            kind = "a file" if nearest.exists() else "a link to nothing"
-            return f"and {nearest} is {kind}" if nearest != folder.absolute() else f"which is {kind}"
+            which = called if nearest == folder.absolute() else str(nearest)
+            return f"{which} is {'a file' if nearest.exists() else 'a link to nothing'}"
         with TemporaryDirectory(prefix=".huscf-", dir=nearest) as trial:
             (Path(trial) / folder.resolve().name).mkdir(exist_ok=True)
     except (OSError, RuntimeError) as error:  # a link to itself is a RuntimeError in older Pythons
         reason = getattr(error, "strerror", None) or str(error)
-        return f"where nothing can be written ({reason})"
+        return f"nothing can be written in {called} ({reason})"
     return ""
 
 

@@ -30,24 +30,24 @@ def test_a_folder_that_can_be_written_passes_and_is_left_as_it_was(tmp_path, mon
 def test_a_file_and_what_lies_below_it_are_no_folders(tmp_path):
     file = tmp_path / "mine.yaml"
     file.touch()
-    assert refusal(file) == f"output is {file}, which is a file: take another"
-    assert refusal(file / "a" / "b") == f"output is {file / 'a' / 'b'}, and {file} is a file: take another"
+    assert refusal(file) == f"output is {file}, but it is a file: take another"
+    assert refusal(file / "a" / "b") == f"output is {file / 'a' / 'b'}, but {file} is a file: take another"
 
 
 def test_a_link_to_nothing_and_one_to_itself_are_no_folders(tmp_path):
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "gone")
-    assert refusal(link) == f"output is {link}, which is a link to nothing: take another"
+    assert refusal(link) == f"output is {link}, but it is a link to nothing: take another"
     link.unlink()
     link.symlink_to(link)
-    assert refusal(link).startswith(f"output is {link}, w")
+    assert refusal(link).startswith(f"output is {link}, but ")
 
 
 @pytest.mark.parametrize("name", [SYSTEMS, f"{SYSTEMS}/deep", "n" * 300])
 def test_what_the_system_refuses_is_told_with_its_reason(tmp_path, name):
     folder = tmp_path / name
     reason = "File name too long" if "n" * 300 in name else "No such file or directory"
-    assert refusal(folder) == f"output is {folder}, where nothing can be written ({reason}): take another"
+    assert refusal(folder) == f"output is {folder}, but nothing can be written in it ({reason}): take another"
 
 
 def test_outputs_are_refused_by_name_where_they_are_there_or_cannot_be(tmp_path):
@@ -59,4 +59,6 @@ def test_outputs_are_refused_by_name_where_they_are_there_or_cannot_be(tmp_path)
     check_outputs([file], replaces=True)
     with pytest.raises(UnusableFolderError) as told:
         check_outputs([tmp_path / "b.png", file / "c.png"], replaces=True)
-    assert str(told.value) == f"{file / 'c.png'} cannot be written, which is a file: choose another place"
+    assert (
+        str(told.value) == f"{file / 'c.png'} cannot be written, since {file} is a file: choose another place"
+    )

@@ -13,7 +13,7 @@ from tests.run.builders import small_run
 PLACES = {
     "a file": ("mine.yaml", "is a file"),
     "below a file": ("mine.yaml/deep", "is a file"),
-    "the system's": ("/proc/huscf", "where nothing can be written (No such file or directory)"),
+    "the system's": ("/proc/huscf", "(No such file or directory)"),
 }
 
 
@@ -70,7 +70,7 @@ def test_a_file_where_the_folder_of_a_run_is_to_be_is_named(tmp_path, engine):
     (tmp_path / "runs" / "small").touch()
     line = told(run_demo(tmp_path / "nowhere", tmp_path / "runs", engine=engine))
     where = tmp_path / "runs" / "small"
-    assert line.startswith(f"error: the folder of the run is {where}, which is a file: set another name")
+    assert line.startswith(f"error: the folder of the run is {where}, but it is a file: set another name")
 
 
 def test_a_comparison_names_where_its_results_or_runs_were_to_be(place, tmp_path, monkeypatch):

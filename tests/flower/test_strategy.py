@@ -271,7 +271,7 @@ def test_an_output_that_cannot_be_written_is_told_before_images_and_hosts_are_as
     (tmp_path / "runs").touch()
     display = SilentDisplay()
     config = small_run(tmp_path / "nowhere", tmp_path / "runs", **{"model.spec": "auto"})
-    with pytest.raises(UnusableFolderError, match=f"^output is {tmp_path / 'runs'}, which is a file"):
+    with pytest.raises(UnusableFolderError, match=f"^output is {tmp_path / 'runs'}, but it is a file"):
         run(config, hosts(1), display=display)
     assert display.notes == []
 
