@@ -166,4 +166,9 @@ def _solver(config: RunConfig) -> CutSolver:
         if section.fixed is None:
             raise ValueError("cuts.solver: fixed needs cuts.fixed, such as 1,1,1,1")
         return FixedCuts(cut=Cut(*section.fixed))
+    if section.fixed is not None:
+        raise ValueError(
+            f"cuts.fixed is {','.join(map(str, section.fixed))}, but cuts.solver is {section.solver}, which "
+            "chooses cuts itself; set cuts.solver=fixed, or leave cuts.fixed out"
+        )
     return solver_named(section.solver)
