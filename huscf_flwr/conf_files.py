@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, mod
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from huscf_flwr.conf_words import Placed, Schema, keys_of, placed, wanted, words_of
+from huscf_flwr.home import home_expanded
 from huscf_flwr.naming import nearest
 from huscf_flwr.yaml_reading import fault_of, parse_yaml, texts_of
 
@@ -122,7 +123,7 @@ def find_conf(kind: str, name_or_path: str | Path) -> Path:
     Raises:
         ConfError: if there is no such file; the message lists the known names and suggests the nearest.
     """
-    path = Path(name_or_path).expanduser()
+    path = home_expanded(name_or_path)
     if path.is_file():
         return path
     for folder in conf_folders(kind):

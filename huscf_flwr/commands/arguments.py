@@ -13,6 +13,8 @@ import typer
 from typer.core import TyperCommand
 from typer.models import ArgumentInfo
 
+from huscf_flwr.home import home_expanded
+
 
 class ExplainedCommand(TyperCommand):
     """A command that knows what is said of its arguments, and where ``~`` is.
@@ -35,7 +37,7 @@ class ExplainedCommand(TyperCommand):
         for parameter in self.params:
             said = ctx.params.get(str(parameter.name))
             if isinstance(parameter.type, click.Path) and isinstance(said, str | Path):
-                ctx.params[str(parameter.name)] = Path(said).expanduser()
+                ctx.params[str(parameter.name)] = home_expanded(said)
         return rest
 
 

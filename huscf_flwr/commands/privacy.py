@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +20,7 @@ from huscf_flwr.commands.options import (
 )
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.progress import Paced, progress_told
+from huscf_flwr.home import home_expanded
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited_runs import DEFENCES, Audited, Wanted, audit_config, audit_run
 from huscf_flwr.privacy.ceilings import Ceilings
@@ -77,7 +77,7 @@ def privacy_command(
         check_shadows(shadows)
         wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows)
         with _display(output_format) as display, progress_told(Paced(display.note)):
-            run = Path(target).expanduser()
+            run = home_expanded(target)
             if run.is_dir():
                 check_is_run(run)
                 _refuse_for_runs(rounds, cuts, defences, settings)

@@ -13,6 +13,7 @@ import yaml
 from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
 from huscf_flwr.config.own_place import at_its_place
 from huscf_flwr.config.run_config import RunConfig, moved
+from huscf_flwr.home import home_expanded
 from huscf_flwr.yaml_reading import fault_of, parse_yaml, texts_of
 
 RunConfigValue = bool | int | float | str
@@ -87,12 +88,12 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 
 def _absolute(path: Path | None) -> Path | None:
-    return path.expanduser().absolute() if path else None
+    return home_expanded(path).absolute() if path else None
 
 
 def _located(name_or_path: str) -> str:
     """Return the absolute path of a file; the name of one in ``conf/`` stays as it is."""
-    path = Path(name_or_path).expanduser()
+    path = home_expanded(name_or_path)
     return str(path.absolute()) if path.is_file() else name_or_path
 
 

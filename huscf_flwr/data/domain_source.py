@@ -17,6 +17,7 @@ from huscf_flwr.data.formats.found import Wanted
 from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.images import DataError
 from huscf_flwr.data.registry import registered_domain
+from huscf_flwr.home import home_expanded
 
 _OF_FILES: tuple[str, ...] = ("first_label", "by_holder", "image_column", "label_column")
 """Settings that say how files are to be read."""
@@ -37,8 +38,8 @@ class DomainSource(Strict):
 
     Attributes:
         name: a registered name, the name of a folder below ``data.root``, or that of a domain with a
-            transform, such as ``mnist-inverted``; any that has the form of a name if
-            ``folder`` or ``hub`` is set.
+            transform, such as ``mnist-inverted``; any that has the form of a name if ``folder`` or ``hub`` is
+            set.
         folder: folder or file with the images, in any format that is known; ``~`` is the home folder.
         classes: number of classes; by default the registered number, else that of ``class_names``, else 1 +
             the largest label of the training images.
@@ -55,7 +56,7 @@ class DomainSource(Strict):
     """
 
     name: Name
-    folder: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
+    folder: Annotated[Path, AfterValidator(home_expanded)] | None = None
     classes: int | None = Field(default=None, ge=1, le=256)
     class_names: tuple[str, ...] = ()
     first_label: int = Field(default=0, ge=0, le=255)

@@ -23,6 +23,7 @@ from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, doubts, evaluation_s
 from huscf_flwr.evaluation.scores import check_can_score
 from huscf_flwr.flower.log_display import LOGGER, SHOWN
 from huscf_flwr.flower.own_files import own_images_told
+from huscf_flwr.home import home_expanded
 from huscf_flwr.methods.contract import Method, Tensors
 from huscf_flwr.models import ModelSpec, model_spec_of
 from huscf_flwr.run.origin import own_images_hash
@@ -173,7 +174,7 @@ def owner_of(context: Context) -> Owner | None:
             f"node config: data-folder is {data}, beside which there is no folder; give state-folder too"
         )
     beside = data.with_name(f"{data.name}-state") if isinstance(data, Path) else ""
-    state = Path(str(node.get("state-folder", beside))).expanduser().absolute()
+    state = home_expanded(str(node.get("state-folder", beside))).absolute()
     names = [name.strip() for name in str(node.get("class-names", "")).split(",")]
     return Owner(
         _number("client-id", client),
@@ -236,7 +237,7 @@ def root_certificates_of(context: Context) -> bytes | None:
     if file is None:
         return None
     try:
-        return Path(str(file)).expanduser().read_bytes()
+        return home_expanded(str(file)).read_bytes()
     except OSError as error:
         raise ValueError(
             f"node config: root-certificates: {file} cannot be read ({error.strerror}); "

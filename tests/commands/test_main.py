@@ -1,5 +1,6 @@
 """The `huscf` command as a whole."""
 
+import re
 from importlib.metadata import version
 
 import click
@@ -8,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from huscf_flwr.commands.main import app
+from tests.data.formats.writing import some, write_npz
 
 runner = CliRunner()
 
@@ -86,6 +88,31 @@ def test_so_may_the_path_of_a_configuration(tmp_path, monkeypatch, command):
     (tmp_path / "wrong.yaml").write_text("roundz: 3")
     for name in ("wrong.yaml", "nope.yaml"):
         assert f"error: {tmp_path / name}" in runner.invoke(app, [*command, f"~/{name}"]).output
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["run", "~nosuch/x.yaml"], "~nosuch/x.yaml: no such file"),
+        (["run", "demo", "--set", "data.root=~nosuch/x"], "data.root: no such folder: .*/~nosuch/x"),
+        (["run", "demo", "--set", "resume=~nosuch/x"], "resume: .*/~nosuch/x"),
+        (["data", "check", "~nosuch/x.npz"], "~nosuch/x.npz: no such folder or file"),
+        (["privacy", "~lock"], "~lock: no such file"),
+    ],
+    ids=str,
+)
+def test_a_tilde_before_what_is_no_user_is_part_of_the_name(tmp_path, monkeypatch, words, named):
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, words)
+    assert result.exit_code == 2
+    assert re.match(f"error: {named}", result.output)
+
+
+def test_a_file_to_be_written_may_be_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_npz(tmp_path / "own.npz", train=some(30))
+    assert runner.invoke(app, ["data", "check", "own.npz", "--picture", "~lock.png"]).exit_code == 0
+    assert (tmp_path / "~lock.png").is_file()
 
 
 def test_an_unknown_command_is_refused():

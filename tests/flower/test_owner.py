@@ -66,6 +66,14 @@ def test_paths_of_an_owner_are_as_a_person_would_guess(tmp_path, monkeypatch):
     assert len(owner.domain(model_spec_of(small_run(tmp_path, tmp_path))).train) == 20
 
 
+def test_a_folder_that_begins_with_a_tilde_and_no_user_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    owner = owner_of(context(client_id=0, data_folder="~nosuch/mine"))
+    assert owner.data_folder == tmp_path / "~nosuch" / "mine"
+    assert owner.state_folder == tmp_path / "~nosuch" / "mine-state"
+    assert owner_of(context(client_id=0, data_folder="x", state_folder="~s")).state_folder == tmp_path / "~s"
+
+
 @pytest.mark.parametrize("given", [{"client_id": 3}, {"data_folder": "/data"}])
 def test_a_client_id_and_a_data_folder_go_together(given):
     with pytest.raises(ValueError, match="node config: client-id and data-folder go together"):
@@ -279,6 +287,8 @@ def test_root_certificates_are_read_where_the_node_config_names_them(tmp_path):
     assert root_certificates_of(context(root_certificates=str(tmp_path / "ca.crt"))) == b"PEM"
     with pytest.raises(ValueError, match=r"node config: root-certificates: .*nowhere cannot be read"):
         root_certificates_of(context(root_certificates=str(tmp_path / "nowhere")))
+    with pytest.raises(ValueError, match=r"root-certificates: ~nosuch/ca.crt cannot be read"):
+        root_certificates_of(context(root_certificates="~nosuch/ca.crt"))
 
 
 def test_an_owner_has_the_architecture_of_its_node_config_and_else_what_the_run_says(tmp_path):

@@ -35,6 +35,7 @@ from huscf_flwr.data.formats.pixel_tables import (
 )
 from huscf_flwr.data.idx import IdxFiles, idx_files, idx_label_limit, read_idx_folder, shape_of_idx
 from huscf_flwr.data.images import DataError
+from huscf_flwr.home import home_expanded
 from huscf_flwr.naming import by_count, first_few
 
 FORMATS = (
@@ -56,7 +57,7 @@ def place_named(name: str) -> Place:
     Raises:
         DataError: if nothing is named.
     """
-    return HubSet.parse(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name).expanduser()
+    return HubSet.parse(name.removeprefix("hub:")) if name.startswith("hub:") else home_expanded(name)
 
 
 @dataclass(frozen=True)
