@@ -57,13 +57,14 @@ def settings_command(
     """
     with errors_as_messages():
         every = list(_every_group())
-        chosen = [group for word in words or () for group in _named(word, every)] or every
+        chosen = [group for word in dict.fromkeys(words or ()) for group in _named(word, every)] or every
         if output_format is SettingsFormat.JSON:
             print_json(
                 [{"section": group.section, **asdict(each)} for group in chosen for each in group.settings]
             )
         elif output_format is SettingsFormat.MARKDOWN:
-            say("\n\n".join([_HEAD, _links(chosen), *map(_as_markdown, chosen)]))
+            head = [] if words else [_HEAD, _links(chosen)]
+            say("\n\n".join([*head, *map(_as_markdown, chosen)]))
         else:
             _show(chosen, whole=[group not in every for group in chosen])
 
@@ -109,6 +110,8 @@ def _heading(group: SettingGroup) -> str:
 
 def _limits(setting: Setting) -> str:
     """Return which values a setting takes, and which it has if nothing is said."""
+    if setting.is_required:
+        return f"{setting.values}; must be said"
     default = setting.default
     return f"{setting.values}; default `{default if isinstance(default, str) else json.dumps(default)}`"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,9 @@ class Setting:
     values: str
     """Which it takes, in words."""
     default: Any
-    """As JSON has it."""
+    """As JSON has it; None too if the setting must be said."""
+    is_required: bool
+    """Whether it must be said."""
     description: str
     """One paragraph; code in it stands between single backticks. Empty if nothing is said."""
 
@@ -79,17 +81,18 @@ def common_settings() -> tuple[SettingGroup, ...]:
 
 def described_settings(kind: type[Section], name: str = "") -> SettingGroup:
     """Return the settings of the section ``name``, whose class is ``kind``."""
-    properties = kind.model_json_schema().get("properties", {})
+    schema = kind.model_json_schema()
     said = _descriptions(kind)
     prefix = f"{name}." if name else ""
     settings = (
         Setting(
             key=f"{prefix}{key}",
-            values=_in_words(node),
+            values=_in_words(node, schema.get("$defs", {})),
             default=node.get("default"),
+            is_required=key in schema.get("required", ()),
             description=said.get(key, ""),
         )
-        for key, node in properties.items()
+        for key, node in schema.get("properties", {}).items()
     )
     introduction = _ATTRIBUTES.split(inspect.cleandoc(kind.__doc__ or ""))[0]
     return SettingGroup(section=name, introduction=_paragraph(introduction), settings=tuple(settings))
@@ -111,17 +114,19 @@ def _paragraph(text: str) -> str:
     return line[:1].upper() + line[1:]
 
 
-def _in_words(node: Schema) -> str:
-    """Return which values a place in a JSON schema takes."""
-    *others, last = _alternatives(node)
+def _in_words(node: Schema, defined: Mapping[str, Schema]) -> str:
+    """Return which values a place in a JSON schema takes; ``defined`` are the types that it may refer to."""
+    *others, last = _alternatives(node, defined)
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _alternatives(node: Schema) -> Iterator[str]:
+def _alternatives(node: Schema, defined: Mapping[str, Schema]) -> Iterator[str]:
     kind = node.get("type")
-    if "anyOf" in node:
+    if "$ref" in node:
+        yield from _alternatives(defined[node["$ref"].rpartition("/")[2]], defined)
+    elif "anyOf" in node:
         for part in node["anyOf"]:
-            yield from _alternatives(part)
+            yield from _alternatives(part, defined)
     elif "const" in node or "enum" in node:
         yield from (f"`{value}`" for value in node.get("enum", [node.get("const")]))
     elif kind == "boolean":

@@ -27,7 +27,7 @@ class PrivacySection(Section):
     """What a run does so that less can be learnt of a client's images.
 
     A setting that the method does not honour is refused unless it is at its default: nobody shall believe
-    that it did anything. ``Method.privacy`` lists those that a method honours.
+    that it did anything.
 
     Attributes:
         local_discriminator: every client of HuSCF-GAN keeps the whole discriminator, so that no activation of

@@ -108,6 +108,7 @@ def check_settings(
     into the run's folder.
     """
     check_place(config)
+    check_dynamic_cuts(config)
     check_emulation(config, method)
     check_memory(config, method)
     check_scores(method)
@@ -194,6 +195,18 @@ def check_emulation(config: RunConfig, method: type[Method]) -> None:
             f"cuts.emulate is true, but clients of {config.method} train without lock-step, in which devices "
             "are emulated; set it to false"
         )
+
+
+def check_dynamic_cuts(config: RunConfig) -> None:
+    """Raise ``ValueError`` if it is said how cuts change, and they do not."""
+    cuts = config.cuts
+    for name in ("newest_weight", "least_gain"):
+        value = getattr(cuts, name)
+        if not cuts.dynamic and value != type(cuts).model_fields[name].default:
+            raise ValueError(
+                f"cuts.{name} is {value}, but cuts.dynamic is false, so that cuts never change; set "
+                f"cuts.dynamic=true, or leave cuts.{name} out"
+            )
 
 
 def is_lock_step(method: type[Method]) -> bool:

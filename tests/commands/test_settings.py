@@ -50,6 +50,12 @@ def test_the_page_is_what_it_writes():
     assert PAGE.read_text("utf-8") == written, "huscf settings --format markdown > docs/settings.md"
 
 
+def test_a_part_of_the_page_has_no_head_of_the_whole():
+    found = succeeded(invoke("settings", "wire", "--format", SettingsFormat.MARKDOWN))
+    assert found.startswith("## wire\n")
+    assert found.strip() in PAGE.read_text("utf-8")
+
+
 def test_a_section_is_shown_with_a_sentence_for_each_setting():
     found = shown("wire")
     assert found.startswith("wire How activations and gradients cross")
@@ -82,6 +88,7 @@ def test_a_section_without_settings_says_so():
         (["epsilon"], ["privacy.epsilon"]),
         (["clusters"], ["huscf.clusters", "hflgan.clusters"]),
         (["tests.methods.two_exchanges:TwoExchanges"], ["two_exchanges.steps"]),
+        (["rounds", "rounds"], ["rounds"]),
     ],
 )
 def test_words_name_sections_keys_the_last_part_of_keys_and_classes(words, named):

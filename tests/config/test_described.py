@@ -1,6 +1,7 @@
 """The list of settings: it has all of them, with the values that they take, and something is said of each."""
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -83,6 +84,13 @@ def test_words_and_defaults_that_are_listed_are_taken(key):
         assert found == value or (isinstance(found, Path) and str(found) == value)
 
 
+class Sign(StrEnum):
+    """Of a method of one's own."""
+
+    PLUS = "plus"
+    MINUS = "minus"
+
+
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
@@ -100,12 +108,15 @@ def test_words_and_defaults_that_are_listed_are_taken(key):
         (CutNumbers | None, "list of 4 whole numbers or `null`"),
         (tuple[float, ...], "list of numbers"),
         (dict[str, int], "keys with values"),
+        (Sign, "`plus` or `minus`"),
+        (Sign | None, "`plus`, `minus` or `null`"),
     ],
 )
 def test_values_in_words(annotation, words):
     kind = type("Mine", (Section,), {"__annotations__": {"it": annotation}, "__module__": __name__})
     (setting,) = described_settings(kind).settings
     assert setting.values == words
+    assert setting.is_required
 
 
 class Base(MethodSettings):
@@ -151,5 +162,6 @@ SENTENCES = st.from_regex(r"[A-Z][a-z]{1,8}( [a-z0-9.]{0,5}[a-z]){0,4}[.]", full
 
 @given(st.lists(SENTENCES, min_size=1))
 def test_a_summary_is_the_first_of_several_sentences(sentences):
-    setting = Setting(key="it", values="text", default=None, description=" ".join(sentences))
+    described = " ".join(sentences)
+    setting = Setting(key="it", values="text", default="", is_required=False, description=described)
     assert setting.summary == sentences[0]

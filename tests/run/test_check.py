@@ -23,6 +23,8 @@ def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_
         ({}, 5, "clients: 4 clients for 5 SuperNodes"),
         ({"huscf.clusters": 5}, 1, "huscf.clusters: 5 clusters for 4 clients"),
         ({"cuts.solver": "fixed"}, 1, "cuts.solver: fixed needs cuts.fixed"),
+        ({"cuts.newest_weight": 0.25}, 1, "cuts.newest_weight is 0.25, but cuts.dynamic is false"),
+        ({"cuts.least_gain": 0.25}, 1, "cuts.least_gain is 0.25, but cuts.dynamic is false"),
         ({"cuts.fixed": "1,1,1,1"}, 1, "cuts.fixed is 1,1,1,1, but cuts.solver is greedy, which chooses"),
         ({"cuts.solver": "fixed", "cuts.fixed": "1,1,1,3"}, 1, "discriminator_tail keeps 3 blocks"),
         ({"model.spec": "authors-29"}, 1, "did you mean 'authors-28'"),
