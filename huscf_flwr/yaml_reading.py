@@ -44,6 +44,13 @@ _WITH_END = ("while parsing a flow", "while scanning a quoted")
 class RepeatedKeyError(yaml.YAMLError):
     """A key stands twice in one section."""
 
+    def __init__(self, key: str, line: int, first: int) -> None:
+        super().__init__(
+            f"line {line}: '{key}' is in line {first} already: remove one of them, or put their content "
+            "together"
+        )
+        self.key = key
+
 
 def parse_yaml(text: str, texts: Collection[str] = (), key: str = "") -> Any:
     """Return what a YAML document says.
@@ -141,10 +148,7 @@ def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
             continue
         line = name.start_mark.line + 1
         if name.value in lines:
-            raise RepeatedKeyError(
-                f"line {line}: '{name.value}' is in line {lines[name.value]} already: remove one of them, "
-                "or put their content together"
-            )
+            raise RepeatedKeyError(name.value, line, lines[name.value])
         lines[name.value] = line
 
 

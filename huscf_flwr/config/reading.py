@@ -14,7 +14,7 @@ from huscf_flwr.conf_files import ConfError, find_conf, read_yaml, validate
 from huscf_flwr.config.own_place import at_its_place
 from huscf_flwr.config.run_config import RunConfig, moved
 from huscf_flwr.home import home_expanded
-from huscf_flwr.yaml_reading import fault_of, parse_yaml, texts_of
+from huscf_flwr.yaml_reading import RepeatedKeyError, fault_of, parse_yaml, texts_of
 
 RunConfigValue = bool | int | float | str
 
@@ -120,6 +120,8 @@ def _said_by(override: str) -> Iterator[tuple[str, object]]:
         raise ConfError(f"--set {override}: write key=value, such as --set rounds=3")
     try:
         value = parse_yaml(text, texts_of(RunConfig), key.strip().replace("-", "_"))
+    except RepeatedKeyError as error:  # in a line of a file it has a number, here there is only one
+        raise ConfError(f"--set {override}: it says '{error.key}' twice: leave one of them out") from error
     except yaml.YAMLError as error:
         raise ConfError(f"--set {override}: '{text}' {fault_of(error)[1]}") from error
     yield from _leaves(key.strip(), value)

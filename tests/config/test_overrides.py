@@ -34,6 +34,15 @@ def test_flower_says_a_mapping_as_keys_that_add_to_the_section():
 
 
 @pytest.mark.parametrize(
+    ("said", "key"), [("wire={preset: exact, preset: half}", "preset"), ("mine={a: {b: 1, b: 2}}", "b")]
+)
+def test_the_same_key_twice_in_one_mapping_is_refused_without_a_number_of_a_line(said, key):
+    with pytest.raises(ConfError) as caught:
+        load_config("demo", [said])
+    assert str(caught.value) == f"--set {said}: it says '{key}' twice: leave one of them out"
+
+
+@pytest.mark.parametrize(
     ("first", "second", "key"),
     [
         ("rounds=1", "rounds=2", "rounds"),
