@@ -119,8 +119,8 @@ class Checkpoint:
         lost = "start again without resume: no earlier one is kept (checkpoint.keep_last)"
         self._check(
             own <= rounds,
-            f"is of round {own}, and this run has {rounds}: set rounds to more than {own}, or "
-            f"{back if earlier else lost}",
+            f"is of round {own}, and this run has {rounds}: set rounds to {_more_rounds(config, own)}, "
+            f"or {back if earlier else lost}",
         )
 
     def check_clients(self, clients: Collection[int]) -> None:
@@ -177,6 +177,13 @@ class Checkpoint:
 
     def _check(self, condition: bool, problem: str) -> None:
         _check(condition, self._folder, problem)
+
+
+def _more_rounds(config: RunConfig, own: int) -> str:
+    """Return the least ``rounds`` with which a run has ``own`` of its method's, which may be more."""
+    rounds_of = method_of(config).rounds
+    longer = (config.model_copy(update={"rounds": more}) for more in range(config.rounds + 1, own + 1))
+    return next((f"at least {each.rounds}" for each in longer if rounds_of(each) >= own), "more")
 
 
 def _with_domains(differences: Sequence[str], config: RunConfig) -> list[str]:

@@ -279,7 +279,7 @@ def test_an_output_that_cannot_be_written_is_told_before_images_and_hosts_are_as
 def test_too_few_rounds_to_go_on_are_told_before_hosts_are_waited_for(images, tmp_path):
     once_saved(once_saved(small_training(tmp_path), tmp_path), tmp_path)
     more = {"clients": 3, "model.width": 0.03, "rounds": 1, "resume": tmp_path}
-    with pytest.raises(CheckpointError, match="is of round 2, and this run has 1: set rounds to more than 2"):
+    with pytest.raises(CheckpointError, match="is of round 2, and this run has 1: set rounds to at least 2"):
         run(small_run(images, tmp_path / "new", **more), hosts(1))
 
 

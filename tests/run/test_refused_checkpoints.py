@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -18,9 +19,7 @@ from huscf_flwr.run.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from tests.run.builders import (
-    SAMPLES,
-)
+from tests.run.builders import SAMPLES, small_run
 from tests.run.checkpoints import flip_a_byte, once_saved, restored, small_training, state_file
 
 
@@ -131,9 +130,29 @@ def test_fewer_rounds_than_the_checkpoint_has_are_named(saved, make, tmp_path):
     with pytest.raises(CheckpointError) as told:
         restored(make(rounds=1), tmp_path, 2)
     assert str(told.value).endswith(
-        "is of round 2, and this run has 1: set rounds to more than 2, or start again without resume: no "
+        "is of round 2, and this run has 1: set rounds to at least 2, or start again without resume: no "
         "earlier one is kept (checkpoint.keep_last)"
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "own", "enough"),
+    [("huscf", 5, 5), ("mdgan", 5, 3), ("mdgan", 6, 3), ("fedvtc", 5, 4)],
+)
+def test_rounds_that_a_method_counts_otherwise_are_told_as_the_setting_that_is_enough(
+    method, own, enough, checkpointed, tmp_path
+):
+    """MD-GAN has ``rounds * local_epochs`` rounds, and FedVTC one more than ``rounds``."""
+    saved = read_checkpoint(tmp_path)
+    later = replace(saved, state=saved.state.model_copy(update={"round": own}))
+    short, as_told = (
+        small_run(tmp_path, tmp_path, method=method, local_epochs=2, rounds=rounds) for rounds in (1, enough)
+    )
+    with pytest.raises(CheckpointError, match=f"is of round {own}, .*: set rounds to at least {enough}, or"):
+        later.check_rounds(short)
+    with pytest.raises(CheckpointError):
+        later.check_rounds(as_told.model_copy(update={"rounds": enough - 1}))
+    later.check_rounds(as_told)
 
 
 def test_earlier_rounds_that_are_kept_are_named_with_the_setting_that_goes_back_to_them(make, tmp_path):
@@ -142,7 +161,7 @@ def test_earlier_rounds_that_are_kept_are_named_with_the_setting_that_goes_back_
     save_checkpoint(training.rounds, tmp_path)
     with pytest.raises(CheckpointError) as told:
         restored(make(rounds=1), tmp_path)
-    assert str(told.value).endswith("set rounds to more than 2, or resume_round to one of those kept, 1")
+    assert str(told.value).endswith("set rounds to at least 2, or resume_round to one of those kept, 1")
     assert restored(make(rounds=1), tmp_path, 1).rounds.number == 1
 
 
