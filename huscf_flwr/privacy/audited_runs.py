@@ -162,7 +162,7 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     attackable(method_of(config))
     last = last_round(folder)
     if last is None:
-        raise ValueError(f"{folder}: no checkpoint to go on from; train it with checkpoint.every above 0")
+        raise ValueError(f"{folder}: no checkpoint to go on from; train it for at least one round first")
     if config.privacy.epsilon is not None:
         return Audited(
             config.model_copy(update={"output": folder.parent, "name": folder.name}),
