@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from huscf_flwr.conf_files import Strict
+from huscf_flwr.config.domain_names import checked_names
 
 _USUAL_CACHE = "~/.cache/huscf-flwr"
 
@@ -33,6 +35,7 @@ def _listed(value: object) -> object:
 
 
 NameList = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+DomainNames = Annotated[NameList, AfterValidator(checked_names)]
 CutNumbers = Annotated[tuple[int, int, int, int], BeforeValidator(_listed)]
 
 
@@ -104,7 +107,8 @@ class DataSection(Section):
     Attributes:
         scenario: which domains there are, and who holds which of their images: name in ``conf/scenarios``,
             number of the paper's, 1 to 6, or path of a YAML file.
-        domains: names of domains to take instead of the scenario's.
+        domains: names of domains to take instead of the scenario's, each once; a file below ``root`` has its
+            name without the ending.
         root: folder with a folder or file of images for each domain, of the domain's name, looked at before
             anything is downloaded.
         cache: folder for downloads, rendered images and judges. It is in ``XDG_CACHE_HOME`` where the
@@ -128,7 +132,7 @@ class DataSection(Section):
     """
 
     scenario: Annotated[str, BeforeValidator(str)] = "demo"
-    domains: NameList | None = None
+    domains: DomainNames | None = None
     root: Path | None = None
     cache: Path = Field(default_factory=_default_cache, json_schema_extra={"default": _USUAL_CACHE})
     fit: Literal["pad", "crop", "stretch"] = "pad"

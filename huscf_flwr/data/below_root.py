@@ -53,18 +53,17 @@ def names_below(root: Path | None, name: str) -> tuple[str, ...]:
 def name_of_file(root: Path | None, name: str) -> str | None:
     """Return the name of the domain whose file below ``root`` is called ``name``, with its suffix.
 
-    None if there is no such file. Case, hyphens and underscores are ignored here too, as are folders before
-    the name: ``./one.npz`` and ``PACS/photo.npz`` mean files as well.
+    None if there is no such file. Case, hyphens and underscores are ignored here too. A file in a folder of
+    ``root`` has the name of both: ``pacs-photo.npz`` means ``PACS/photo.npz``.
     """
     if root is None or not root.is_dir():
         return None
-    parts = Path(name).parts
-    folder = root if len(parts) < 2 else root / parts[-2]
-    if not parts or not folder.is_dir():
+    suffix = next((each for each in _FILES if name.casefold().endswith(each)), None)
+    if suffix is None:
         return None
-    files = (path for path in _places_in(folder) if path.is_file() and plain(path.name) == plain(parts[-1]))
-    above = "" if folder == root else f"{folder.name}-"
-    return next((f"{above}{_name(path)}" for path in files), None)
+    wanted = name[: -len(suffix)]
+    path = place_below(root, wanted)
+    return wanted if path is not None and path.name.casefold().endswith(suffix) and path.is_file() else None
 
 
 def plain(name: str) -> str:

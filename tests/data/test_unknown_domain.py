@@ -2,6 +2,7 @@
 
 import pytest
 
+from huscf_flwr.data.below_root import place_below
 from huscf_flwr.data.unknown_domain import unknown_domain
 
 
@@ -46,16 +47,16 @@ def test_without_a_root_nothing_is_said_of_one():
     ("said", "meant"),
     [
         ("shapes.npz", "shapes"),
-        ("Shapes.NPZ", "shapes"),
-        ("./shapes.npz", "shapes"),
-        ("PACS/dog.csv.gz", "PACS-dog"),
+        ("Shapes.NPZ", "Shapes"),
+        ("pacs-dog.csv.gz", "pacs-dog"),
     ],
 )
 def test_a_file_that_is_there_is_a_domain_of_its_name_without_the_suffix(root, said, meant):
     (root / "PACS" / "dog.csv.gz").touch()
     assert str(unknown_domain(said, root)).endswith(f"lies a file of that name; name it '{meant}'")
+    assert place_below(root, meant).is_file()
 
 
-@pytest.mark.parametrize("said", ["notes.txt", "other.npz", "PACS/other.npz", "photos"])
+@pytest.mark.parametrize("said", ["notes.txt", "other.npz", "shapes.csv", "photos.npz", ".npz", "photos"])
 def test_nothing_is_said_of_files_that_are_not_there_or_no_images(root, said):
     assert "name it" not in str(unknown_domain(said, root))
