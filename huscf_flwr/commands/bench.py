@@ -217,7 +217,7 @@ def scale(
     """Time a whole round of the demo's networks with more and more clients, and weigh its memory."""
     threads = torch.get_num_threads()
     with errors_as_messages():
-        check_outputs([plot], replaces=force)
+        check_outputs(files=[plot], replaces=force)
         points = measure_scale(_counts(clients), batch_size=batch_size, steps=steps, threads=threads)
         if plot is not None:
             plot_scale(points, plot)

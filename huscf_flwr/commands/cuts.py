@@ -115,7 +115,7 @@ def cuts_command(
     if context.invoked_subcommand is not None:
         return
     with errors_as_messages():
-        check_outputs([plot], replaces=force)
+        check_outputs(files=[plot], replaces=force)
         profiles = load_devices(devices)
         spec = load_model_spec(model, width)
         problem = CutProblem(
@@ -200,7 +200,7 @@ def measure_command(
     other.
     """
     with errors_as_messages():
-        check_outputs([plot], replaces=force)
+        check_outputs(files=[plot], replaces=force)
         profiles = load_devices(devices)
         dealt = deal(profiles.devices, len(profiles.devices) if clients is None else clients)
         crossing = _preset_named(preset, PRESETS)

@@ -121,7 +121,7 @@ def check(
 ) -> None:
     """Show what is found in PLACE before any training, and what is odd about it."""
     with errors_as_messages():
-        check_outputs([picture], replaces=force)
+        check_outputs(files=[picture], replaces=force)
         where = _place(place)
         wanted = _wanted(first_label, classes, class_names, image_column, label_column)
         refusal = None

@@ -43,8 +43,9 @@ def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -
     are never mixed. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
     """
     paths = {client: root / f"client-{client}" for client in range(config.clients)}
+    check_outputs(folders=paths.values(), replaces=replace)
     before = sorted(path for path in root.glob("client-*") if _OF_A_CLIENT.fullmatch(path.name))
-    check_outputs([*paths.values(), *before], replaces=replace)
+    check_outputs(folders=before, replaces=replace)
     said = config.model
     config = following_data(config)
     spec = model_spec_of(config)
@@ -67,7 +68,7 @@ def _can_be_said(names: Sequence[str], classes: int) -> bool:
 
 def _remove(folder: Path) -> None:
     """Remove a folder with all that is in it; of a link, the link only."""
-    if folder.is_symlink() or folder.is_file():
+    if folder.is_symlink():
         folder.unlink()
     else:
         shutil.rmtree(folder)

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.existing import check_outputs, check_parent
+from huscf_flwr.existing import check_file, check_outputs
 
 _CURVE = ec.SECP384R1
 _DNS_NAME = re.compile(r"(\*\.)?(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
@@ -63,11 +63,11 @@ def make_server_credentials(
     """Write ``ca.crt``, ``server.pem`` and ``server.key`` for a server that is called any of ``names``.
 
     Names are DNS names or IP addresses, as clients will write them. Raises ``CredentialsError`` if there is
-    no name, or no day or too many, and ``FileExistsError`` naming a file that is there if it is not to
-    ``replace`` it.
+    no name, or no day or too many, ``FileExistsError`` naming a file that is there if it is not to
+    ``replace`` it, and ``UnusableFolderError`` naming one that cannot be written: all three are, or none.
     """
     found = ServerCredentials(folder / "ca.crt", folder / "server.pem", folder / "server.key")
-    check_outputs((found.authority, found.certificate, found.key), replaces=replace)
+    check_outputs(files=(found.authority, found.certificate, found.key), replaces=replace)
     if not names:
         raise CredentialsError("a certificate needs at least one name or address of the server; give --name")
     if not 1 <= days <= _MOST_DAYS:
@@ -86,11 +86,14 @@ def make_server_credentials(
 def make_node_key(private: Path) -> NodeKey:
     """Return the key in the file ``private``, public half in ``<private>.pub``; make it if there is none.
 
-    A key that is there is kept: it is what the SuperNode is known by.
+    A key that is there is kept: it is what the SuperNode is known by. Raises ``CredentialsError`` if only one
+    half is there, and ``UnusableFolderError`` naming a half that cannot be written.
     """
     key = NodeKey(private, private.with_name(f"{private.name}.pub"))
-    if not os.path.lexists(private):
-        check_parent(private)
+    halves = (key.private, key.public)
+    if not os.path.lexists(private) or any(half.is_dir() for half in halves):
+        for half in halves:
+            check_file(half)
     if private.exists() and key.public.exists():
         return key
     if private.exists() or key.public.exists():

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from huscf_flwr.atomic_file import appearing, copy_atomically
-from huscf_flwr.existing import check_parent, is_taken
+from huscf_flwr.existing import check_folders_place, is_taken
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ABOUT = "pyproject.toml"
@@ -33,7 +33,7 @@ def write_app(folder: Path) -> Path:
 
     It appears complete or not at all. Raises ``FileExistsError`` if something is there.
     """
-    check_parent(folder)
+    check_folders_place(folder)
     if is_taken(folder):
         raise FileExistsError(f"{folder}: something is there already; give another place, or remove it")
     about = next(path for path in (_PACKAGE.parent / _ABOUT, _PACKAGE / _ABOUT) if path.is_file())

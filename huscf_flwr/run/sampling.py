@@ -49,7 +49,7 @@ def draw_labelled_images(
     whose = "" if names or domain is not None else _whose_names(record, file.stem, str(label))
     number = _number_of(label, names, model_spec_of(config).classes, whose)
     folder = output / class_folders(names, number + 1)[number]
-    check_outputs([folder], replaces=replace)
+    check_outputs(folders=[folder], replaces=replace)
     sampler = method_of(config).sampler(config, read_tensors(file))
     stream = torch_stream(seed, "samples", number)
     images = denormalise(draw_images(sampler, torch.full((count,), number), stream))

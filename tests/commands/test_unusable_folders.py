@@ -108,3 +108,100 @@ def test_a_command_that_writes_names_the_place(place, tmp_path, words):
     assert str(folder) in line
     assert why in line
     assert line.endswith("choose another place")
+
+
+NO_FILE = {
+    "an empty folder": ("empty.npz", "it is a folder"),
+    "a folder": ("full.npz", "it is a folder"),
+    "too long a name": ("n" * 300 + ".npz", "the system refuses its name (File name too long)"),
+}
+
+
+@pytest.fixture(params=NO_FILE)
+def no_file(request, tmp_path, monkeypatch):
+    """Where no file can be written, and why."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.npz").mkdir()
+    (tmp_path / "full.npz").mkdir()
+    (tmp_path / "full.npz" / "mine").touch()
+    name, why = NO_FILE[request.param]
+    return tmp_path / name, why
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "check", "own.npz", "--picture"),
+        ("data", "check", "own.npz", "--force", "--picture"),
+        ("data", "convert", "own.npz"),
+        ("deploy", "key"),
+        ("cuts", "--plot"),
+        ("cuts", "--force", "--plot"),
+        ("cuts", "measure", "--force", "--plot"),
+        ("bench", "scale", "--plot"),
+        ("bench", "scale", "--force", "--plot"),
+    ],
+    ids=" ".join,
+)
+def test_where_a_file_is_to_be_a_folder_is_refused_and_so_is_too_long_a_name(no_file, tmp_path, words):
+    place, why = no_file
+    write_npz(tmp_path / "own.npz", train=some(30))
+    before = sorted(tmp_path.rglob("*"))
+    assert told(invoke(*words, place)) == (
+        f"error: {place} cannot be written, since {why}: choose another place"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "server.pem", "server.key"])
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_certificates_are_all_written_or_none(tmp_path, name, force):
+    (tmp_path / name).mkdir()
+    line = told(invoke("deploy", "certificates", tmp_path, "--name", "localhost", *force))
+    assert line.startswith(f"error: {tmp_path / name} cannot be written, since it is a folder")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("half", ["key", "key.pub"])
+def test_no_half_of_a_key_is_written_where_the_other_cannot_be(tmp_path, half):
+    (tmp_path / half).mkdir()
+    line = told(invoke("deploy", "key", tmp_path / "key"))
+    assert line.startswith(f"error: {tmp_path / half} cannot be written, since it is a folder")
+    assert [path.name for path in tmp_path.iterdir()] == [half]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "convert", "own.npz", "{}", "--to", "csv"),
+        ("deploy", "certificates", "{}", "--name", "localhost"),
+        ("deploy", "app", "{}"),
+        ("deploy", "data", "{}", "run.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_with_too_long_a_name_is_refused(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    write_npz(tmp_path / "own.npz", train=some(30))
+    (tmp_path / "run.yaml").write_text(dump_config(small_run(tmp_path / "nowhere", tmp_path)))
+    line = told(invoke(*(word.format("n" * 300) for word in words)))
+    assert "(File name too long)" in line
+    assert line.endswith("choose another place")
+
+
+@pytest.mark.slow
+def test_so_does_what_draws_images(trained, place):
+    folder, why = place
+    line = told(invoke("sample", trained[0], "--domain", "digits", "--label", 3, "-o", folder))
+    assert line.startswith(f"error: {folder / '3'} cannot be written")
+    assert why in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_where_the_folder_of_a_class_is_to_be_a_file_is_refused(trained, tmp_path, force):
+    (tmp_path / "3").write_text("mine")
+    drawn = ("--domain", "digits", "--label", 3, "-n", 1, "-o", tmp_path)
+    line = told(invoke("sample", trained[0], *drawn, *force))
+    assert line == f"error: {tmp_path / '3'} cannot be written, since it is a file: choose another place"
+    assert (tmp_path / "3").read_text() == "mine"

@@ -19,7 +19,7 @@ from huscf_flwr.data.formats.pictures import SUFFIXES
 from huscf_flwr.data.idx import write_idx_folder
 from huscf_flwr.data.images import DataError, LabelledImages
 from huscf_flwr.data.progress import counted
-from huscf_flwr.existing import check_parent, is_taken
+from huscf_flwr.existing import check_file, check_folders_place, is_taken
 
 _TAKEN = ("image", "label")
 _ENDINGS: Mapping[str, tuple[str, ...]] = {
@@ -118,7 +118,7 @@ def check_writable(place: Path, form: str) -> None:
     Nor may the name be one that another format would have: whoever sees it takes it for that. Raises
     ``DataError``, or ``UnusableFolderError`` where nothing can be written.
     """
-    check_parent(place)
+    (check_file if form == "npz" else check_folders_place)(place)
     if is_taken(place):
         raise DataError(f"{place}: something is there already; give another place, or remove it")
     for other, endings in _ENDINGS.items():
