@@ -10,13 +10,12 @@ from pathlib import Path
 
 from flwr.app import Context
 
-from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.conf_files import ConfError, did_you_mean, validate
 from huscf_flwr.config import PrivacySection, RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
 from huscf_flwr.data import ClientData, Domain, DomainSource, Fit, load_domain, split_held_out
 from huscf_flwr.data.formats.choice import Place, place_named
 from huscf_flwr.data.formats.found import OtherClassesError
-from huscf_flwr.data.formats.huggingface_parts import HubSet
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation import judge_domain, load_or_train_judge
 from huscf_flwr.evaluation.domain_scores import JUDGE_SEED, doubts, evaluation_settings
@@ -44,6 +43,12 @@ _KEYS = (
     "largest-epsilon",
     "largest-delta",
 )
+_SAID_AS: Mapping[str, str] = {
+    "'hub' is '": "'data-folder' is 'hub:",
+    "class_names": "class-names",
+    "'first_label'": "'first-label'",
+}
+"""How an error about a ``DomainSource`` has its settings, and what they are in a node config."""
 _LARGEST_DELTA = 1e-5
 """With which an epsilon is meant whose owner names no delta."""
 
@@ -90,6 +95,30 @@ class Owner:
             return config
         own = config.classifier.model_copy(update={"member": self.architecture})
         return config.model_copy(update={"classifier": own})
+
+    def source(self, classes: int | None = None) -> DomainSource:
+        """Return where its images lie and how they are read; of so many ``classes``, if that is known.
+
+        Raises ``ValueError`` if that cannot be, naming the key of the node config, or of the run's networks.
+        """
+        is_folder = isinstance(self.data_folder, Path)
+        said = {
+            "name": "own",
+            "folder": self.data_folder if is_folder else None,
+            "hub": None if is_folder else str(self.data_folder).removeprefix("hub:"),
+            "classes": classes,
+            "class_names": self.class_names,
+            "first_label": self.first_label,
+            "image_column": self.image_column,
+            "label_column": self.label_column,
+        }
+        try:
+            return validate(DomainSource, said, "node config" if classes is None else "model")
+        except ConfError as error:
+            told = str(error)
+            for ours, theirs in _SAID_AS.items():
+                told = told.replace(ours, theirs)
+            raise ValueError(told) from error
 
     def device(self) -> Device:
         """Return the device profile that the node config names as ``FILE:NAME``.
@@ -157,7 +186,8 @@ def owner_of(context: Context) -> Owner | None:
     """Return what the node config says about the client that it owns, or None for a host of virtual ones.
 
     Raises ``ValueError`` if it has a `client-id` but no `data-folder`, or the other way round, a data set on
-    the hub but no `state-folder`, a key that is nearly one of ours, or a number that is none.
+    the hub but no `state-folder`, a key that is nearly one of ours, a number that is none, or what `source`
+    refuses.
     """
     node = context.node_config
     client, folder = node.get("client-id"), node.get("data-folder")
@@ -176,7 +206,7 @@ def owner_of(context: Context) -> Owner | None:
     beside = data.with_name(f"{data.name}-state") if isinstance(data, Path) else ""
     state = home_expanded(str(node.get("state-folder", beside))).absolute()
     names = [name.strip() for name in str(node.get("class-names", "")).split(",")]
-    return Owner(
+    owner = Owner(
         _number("client-id", client),
         data,
         state,
@@ -189,6 +219,8 @@ def owner_of(context: Context) -> Owner | None:
         largest_epsilon=_largest(node, "largest-epsilon"),
         largest_delta=_largest_delta(node),
     )
+    owner.source()
+    return owner
 
 
 def _check_keys(node: Mapping[str, object]) -> None:
@@ -301,16 +333,7 @@ def _load(owner: Owner, channels: int, size: int, classes: int, fit: Fit) -> Dom
             f"node config: class-names has {len(owner.class_names)} names, but the networks have {classes} "
             "classes; give the same names on all devices, one for each class"
         )
-    source = DomainSource(
-        name="own",
-        folder=owner.data_folder if isinstance(owner.data_folder, Path) else None,
-        hub=str(owner.data_folder).removeprefix("hub:") if isinstance(owner.data_folder, HubSet) else None,
-        classes=classes,
-        class_names=owner.class_names,
-        first_label=owner.first_label,
-        image_column=owner.image_column,
-        label_column=owner.label_column,
-    )
+    source = owner.source(classes)
     with progress_told(Paced(SHOWN.info)):
         domain = load_domain(
             source,

@@ -86,6 +86,12 @@ def test_a_client_id_and_a_data_folder_go_together(given):
         ({"client_id": "three"}, "client-id is three, but must be a whole number"),
         ({"client_id": -1}, "client-id is -1, but must be a whole number"),
         ({"first_label": "x"}, "first-label is x, but must be a whole number"),
+        ({"first_label": 300}, "'first-label' is 300: it must be less than or equal to 255$"),
+        ({"class_names": "a, a,b"}, r"class-names \['a', 'a', 'b'\] has a name twice.*correct it$"),
+        (
+            {"data_folder": "hub:bad name!!", "state_folder": "/state"},
+            "'data-folder' is 'hub:bad name!!': the name of a data set on Hugging Face's hub is wanted",
+        ),
         ({"clas_names": "a,b"}, r"unknown key 'clas-names' \(did you mean 'class-names'"),
         ({"data_foldr": "/data"}, r"unknown key 'data-foldr' \(did you mean 'data-folder'"),
     ],
@@ -93,6 +99,12 @@ def test_a_client_id_and_a_data_folder_go_together(given):
 def test_a_node_config_that_cannot_be_meant_is_refused(given, message):
     with pytest.raises(ValueError, match=f"node config: {message}"):
         owner_of(context(**{"client_id": 0, "data_folder": "/data", **given}))
+
+
+def test_networks_with_more_classes_than_images_can_have_are_named_and_not_the_node_config():
+    owner = owner_of(context(client_id=0, data_folder="/data"))
+    with pytest.raises(ValueError, match=r"^model: 'classes' is 300: it must be less than or equal to 256$"):
+        owner.source(300)
 
 
 def test_keys_for_other_apps_are_left_alone():
