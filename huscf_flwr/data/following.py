@@ -28,6 +28,7 @@ from huscf_flwr.naming import first_few
 
 _FAMILIES: Mapping[str, int] = {"authors-28": 28, "colour-32": 40, "images-64": 2**31}
 """By name in ``conf/models``, the longest sides of the images, in pixels, that each is taken for."""
+_COLOURS: Mapping[int, str] = {1: "grey", 3: "colour"}
 
 
 @lru_cache(maxsize=4)
@@ -62,17 +63,19 @@ def networks_told(config: RunConfig) -> str:
     spec = model_spec_of(config)
     shapes = [shape for shape, _ in _looked_at(_without_networks(config))]
     form = ImageForm(spec.image.channels, spec.image.size, config.data.fit)
-    colour = "grey" if max(shape.channels for shape in shapes) == 1 else "colour"
+    channels = sorted({shape.channels for shape in shapes})
+    made = "" if channels == [form.channels] else f"; the networks have them in {_COLOURS[form.channels]}"
     return (
-        f"model.spec is auto, which takes {config.model.spec} for these images: {_sizes(shapes)}, {colour}, "
-        f"{spec.classes} classes{_fitted(shapes, form)}"
+        f"model.spec is auto, which takes {config.model.spec} for these images: {_sizes(shapes)}, "
+        f"{' and '.join(_COLOURS[each] for each in channels)}, {spec.classes} classes"
+        f"{_fitted(shapes, form)}{made}"
     )
 
 
 def _sizes(shapes: Sequence[ImageShape]) -> str:
     """Return the sizes that images of one domain or another have, each once."""
     sizes = {
-        f"{'usually ' if isinstance(shape, VariedShape) else ''}{shape.height} x {shape.width}": None
+        f"{'medians ' if isinstance(shape, VariedShape) else ''}{shape.height} x {shape.width}": None
         for shape in sorted(shapes, key=lambda shape: shape[1:])
     }
     square = all(shape.height == shape.width and not isinstance(shape, VariedShape) for shape in shapes)
@@ -81,21 +84,35 @@ def _sizes(shapes: Sequence[ImageShape]) -> str:
 
 def _fitted(shapes: Sequence[ImageShape], form: ImageForm) -> str:
     """Return what is done with images of these shapes that are not as the networks have them."""
-    sides = [(min if form.fit == "crop" else max)(shape[1:]) for shape in shapes]
+    as_wanted = [shape for shape in shapes if shape == (shape.channels, form.size, form.size)]
+    changed = [shape for shape in shapes if shape not in as_wanted or isinstance(shape, VariedShape)]
+    if not changed:
+        return ""
+    which = "others are" if as_wanted else "they are"
+    size = f"to the networks' {form.size} x {form.size}"
+    if all(shape.height == shape.width for shape in changed):
+        return f"; {which} {_scaled(changed, form)} {size}"
+    squared = FITTED[form.fit]
+    if form.fit == "stretch":
+        return f"; {which} {squared} {size}"
+    if any(shape.height == shape.width or isinstance(shape, VariedShape) for shape in changed):
+        return f"; {which} brought {size}, {squared} unless square"
+    return f"; {which} {' and '.join(filter(None, (squared, _scaled(changed, form))))} {size}"
+
+
+def _scaled(shapes: Sequence[ImageShape], form: ImageForm) -> str:
+    """Return how images of these shapes are brought to the size of the networks', if they are scaled.
+
+    It is true of all: of medians nobody knows, and some may have the size when they are padded or cropped.
+    """
+    sides = {(min if form.fit == "crop" else max)(shape[1:]) for shape in shapes}
+    if any(isinstance(shape, VariedShape) for shape in shapes) or (form.size in sides and len(sides) > 1):
+        return "brought"
     scaled = {
         "enlarged": any(side < form.size for side in sides),
         "shrunk": any(side > form.size for side in sides),
     }
-    squared = [FITTED[form.fit]] if any(shape.height != shape.width for shape in shapes) else []
-    how = " or ".join(word for word, is_done in scaled.items() if is_done)
-    if not how and any(isinstance(shape, VariedShape) for shape in shapes):
-        how = "brought"
-    if not squared and not how:
-        return ""
-    which = "others are" if any(shape[1:] == (form.size, form.size) for shape in shapes) else "they are"
-    return (
-        f"; {which} {' and '.join(filter(None, (*squared, how)))} to the networks' {form.size} x {form.size}"
-    )
+    return " or ".join(word for word, is_done in scaled.items() if is_done)
 
 
 def _without_networks(config: RunConfig) -> RunConfig:

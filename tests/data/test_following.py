@@ -65,6 +65,29 @@ def cut(data, height, width):
 
 
 TOLD = [
+    (
+        [(30, 64), (30, 50)],
+        "pad",
+        "30 x 50, 30 x 64 pixels (height first), grey, 2 classes; they are padded with black and brought to "
+        "the networks' 64 x 64",
+    ),
+    (
+        [(30, 70)],
+        "stretch",
+        "30 x 70 pixels (height first), grey, 2 classes; they are stretched to the networks' 64 x 64",
+    ),
+    (
+        [(30, 70), (64, 64), (50, 50)],
+        "pad",
+        "30 x 70, 50 x 50, 64 x 64 pixels (height first), grey, 2 classes; others are brought to the "
+        "networks' 64 x 64, padded with black unless square",
+    ),
+    (
+        [(30, 64), (64, 64)],
+        "pad",
+        "30 x 64, 64 x 64 pixels (height first), grey, 2 classes; others are padded with black to the "
+        "networks' 64 x 64",
+    ),
     ([(28, 28)], "pad", "28 x 28 pixels, grey, 2 classes"),
     ([(8, 8)], "pad", "8 x 8 pixels, grey, 2 classes; they are enlarged to the networks' 28 x 28"),
     (
@@ -104,13 +127,53 @@ def test_it_is_told_how_the_images_lie_and_what_is_done_with_them(sizes, fit, sa
     assert told.partition(" for these images: ")[2] == said
 
 
-def test_of_pictures_that_differ_in_size_the_usual_one_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("fit", "done"),
+    [
+        ("pad", "brought to the networks' 64 x 64, padded with black unless square"),
+        ("crop", "brought to the networks' 64 x 64, cropped to the middle unless square"),
+        ("stretch", "stretched to the networks' 64 x 64"),
+    ],
+)
+def test_of_pictures_that_differ_nothing_is_said_that_is_true_of_some_only(fit, done, tmp_path):
+    """None has the medians, some are enlarged and some shrunk, and most are square."""
+    for number, (height, width) in enumerate([(50, 50), (100, 100), (50, 50), (30, 70)]):
+        data = cut(some(3, size=max(height, width)), height, width)
+        write_pictures(tmp_path / "own", data, names=[f"{label}/{number}" for label in "abc"])
+    asked = {"model.spec": "auto", "data.domains": "own", "data.fit": fit}
+    told = networks_told(following_data(small_run(tmp_path, tmp_path, **asked)))
+    assert told.partition(" for these images: ")[2] == (
+        f"medians 50 x 60 pixels (height first), grey, 3 classes; they are {done}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "channels", "said"),
+    [
+        ((1,), "null", "grey, 3 classes"),
+        ((3,), "null", "colour, 3 classes"),
+        ((1, 3), "null", "grey and colour, 3 classes; the networks have them in colour"),
+        ((3,), 1, "colour, 3 classes; the networks have them in grey"),
+        ((1,), 3, "grey, 3 classes; the networks have them in colour"),
+        ((1, 3), 1, "grey and colour, 3 classes; the networks have them in grey"),
+    ],
+)
+def test_it_is_told_whether_the_networks_have_other_colours(images, channels, said, tmp_path):
+    for each in images:
+        write_npz(tmp_path / f"d{each}.npz", train=some(6, channels=each, size=64))
+    names = ",".join(f"d{each}" for each in images)
+    asked = {"model.spec": "auto", "data.domains": names, "model.channels": channels}
+    told = networks_told(following_data(small_run(tmp_path, tmp_path, **asked)))
+    assert told.partition(" for these images: 64 x 64 pixels, ")[2] == said
+
+
+def test_of_pictures_that_differ_in_size_the_medians_are_told(tmp_path):
     write_pictures(tmp_path / "own", some(9, classes=3, size=32))
     write_pictures(tmp_path / "own", some(1, classes=1, size=8), names=["odd"])
     asked = {"model.spec": "auto", "data.domains": "own"}
     told = networks_told(following_data(small_run(tmp_path, tmp_path, **asked)))
     assert told.partition(" for these images: ")[2] == (
-        "usually 32 x 32 pixels (height first), grey, 4 classes; others are brought to the networks' 32 x 32"
+        "medians 32 x 32 pixels (height first), grey, 4 classes; others are brought to the networks' 32 x 32"
     )
 
 
