@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from huscf_flwr.config import dump_config
 from huscf_flwr.methods.huscf.client import HuSCFClient
 from huscf_flwr.privacy.audit import (
     OtherBatchesError,
@@ -13,6 +14,7 @@ from huscf_flwr.privacy.audit import (
     server_view,
     true_batches,
 )
+from huscf_flwr.privacy.audited_runs import Wanted, audit_run
 from huscf_flwr.privacy.findings import findings_by_cut
 from huscf_flwr.privacy.server import SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
@@ -20,7 +22,7 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.transcript import TranscriptRecorder
 from tests.privacy.audited import audited_run
-from tests.run.builders import SilentDisplay
+from tests.run.builders import SilentDisplay, small_run
 
 pytestmark = pytest.mark.slow
 
@@ -154,3 +156,11 @@ def test_a_truth_that_is_none_is_noticed(plain):
     other = replace(plain.transcripts[0], client=1)
     with pytest.raises(OtherBatchesError, match="client 1"):
         audit_client(plain.config, other, plain.population, ("A1",))
+
+
+def test_a_run_without_a_checkpoint_is_told_what_makes_one(tmp_path):
+    (tmp_path / "config.yaml").write_text(dump_config(small_run(tmp_path, tmp_path)))
+    with pytest.raises(
+        ValueError, match="no checkpoint to go on from; train it for at least one round first"
+    ):
+        audit_run(tmp_path, Wanted((), 1), SilentDisplay())
