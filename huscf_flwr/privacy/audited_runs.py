@@ -30,7 +30,7 @@ from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cu
 from huscf_flwr.privacy.guarantee import NONE, guarantee, sentence
 from huscf_flwr.privacy.registry import ON_IMAGES, attackable
 from huscf_flwr.privacy.view import cut_name, cut_or_none
-from huscf_flwr.run.check import CheckedRun, check_run, check_settings
+from huscf_flwr.run.check import CheckedRun, check_place, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
@@ -217,6 +217,7 @@ def audit_config(
         )
     planned = variants(config, rounds=rounds, cuts=cuts, defences=defences)
     for variant, _ in planned:
+        check_place(variant)
         check_settings(variant, method_of(variant))
     found = []
     for variant, defence in planned:

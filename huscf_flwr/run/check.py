@@ -100,14 +100,15 @@ def as_begun(config: RunConfig, settings: Mapping[str, RunConfigValue] | None) -
 def check_settings(
     config: RunConfig, method: type[Method], checkpoint: Checkpoint | None = None
 ) -> Checkpoint | None:
-    """Check all that the server can know before it has met any client, or seen an image.
+    """Check all that the server can know of the settings before it has met any client, or seen an image.
 
-    But for the rounds of a checkpoint, which may be another run's for its images (``check_rounds``). Returns
-    the checkpoint that the run is to go on from, which is read unless it is given. Raises ``ValueError``
-    naming the setting, the value found and what to do, and ``FolderInUseError`` if another process writes
-    into the run's folder.
+    Two checks are the caller's: ``check_place``, since it comes before anything is read, and
+    ``Checkpoint.check_rounds``, since it comes after the images, which may show that the checkpoint is
+    another run's: more rounds would not mend that.
+
+    Returns the checkpoint that the run is to go on from, which is read unless it is given. Raises
+    ``ValueError`` naming the setting, the value found and what to do.
     """
-    check_place(config)
     check_dynamic_cuts(config)
     check_emulation(config, method)
     check_memory(config, method)

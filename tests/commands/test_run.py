@@ -48,6 +48,7 @@ def test_an_earlier_run_of_the_same_name_is_moved_aside_and_the_terminal_says_wh
 
 
 READ = {
+    "huscf_flwr.run.check.check_place": "the run's place",
     "huscf_flwr.config.reading.read_yaml": "configuration",
     "huscf_flwr.run.checkpoint.read_checkpoint": "checkpoint",
     "huscf_flwr.run.checkpoint._read_state": "state of the checkpoint",

@@ -4,8 +4,7 @@ import pytest
 
 from huscf_flwr.config import dump_config
 from huscf_flwr.existing import UnusableFolderError
-from huscf_flwr.methods import method_of, resolved
-from huscf_flwr.run.check import check_settings
+from huscf_flwr.flower.strategy import MethodStrategy
 from tests.commands.invoking import invoke, refused, run_demo
 from tests.data.formats.writing import some, write_npz
 from tests.run.builders import small_run
@@ -58,9 +57,9 @@ def test_so_do_the_other_commands_that_train(place, tmp_path, command):
 
 def test_so_does_the_server_of_a_deployment(place, tmp_path):
     output, why = place
-    config = resolved(small_run(tmp_path / "nowhere", output))
+    server = MethodStrategy(small_run(tmp_path / "nowhere", output))
     with pytest.raises(UnusableFolderError, match=f"^output is {output}, ") as error:
-        check_settings(config, method_of(config))
+        server.prepare(None)
     assert why in str(error.value)
 
 

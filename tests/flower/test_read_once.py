@@ -21,6 +21,7 @@ def test_server_app_and_client_apps_each_read_what_they_need_once(images, tmp_pa
     calls = count_calls(
         monkeypatch,
         {
+            "huscf_flwr.run.check.check_folder": "the place of the run",
             "huscf_flwr.flower.strategy.checkpoint_of": "the server's checkpoint",
             "huscf_flwr.run.checkpoint.read_exactly": "tensors of a checkpoint",
             "huscf_flwr.flower.server_images.population_for": "the server's images",
@@ -33,4 +34,4 @@ def test_server_app_and_client_apps_each_read_what_they_need_once(images, tmp_pa
     run(small_run(images, tmp_path, resume=half.folder, rounds=3, **settings), hosts(1))
     assert calls.pop("domains of both") == 2 * len(DOMAINS)
     assert calls == dict.fromkeys(calls, 1)
-    assert len(calls) == 6
+    assert len(calls) == 7

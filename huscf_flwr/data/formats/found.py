@@ -263,8 +263,8 @@ def check_labels(labels: NDArray[np.int64], limit: int | None, source: Path | st
         )
     if limit is None:
         raise OtherClassesError(
-            f"{which}, and too large for a class: give the numbers of the classes, if these are something "
-            "else, such as ids"
+            f"{which}, and too large for a class, whose number is at most {_MOST_CLASSES - 1:,}: give the "
+            "numbers of the classes, if these are something else, such as ids"
         )
     allowed = f"in 0..{highest - 1}"
     if labels.min() == 1 and labels.max() == limit:
