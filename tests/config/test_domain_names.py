@@ -25,14 +25,19 @@ def test_names_are_taken_as_they_are(name):
     assert from_run_config({"data.domains": name}).data.domains == (name,)
 
 
+IN_A_FOLDER = ("PACS/photo.npz", "PACS/photo", "a.b/c")
+DIRECTLY = ("own.npz", "own.csv.gz", "v1.2.npz")
+"""Names as well, as long as nothing stands before them."""
+
+
 @pytest.mark.parametrize(
-    "file", ["own.npz", "own.csv.gz", "v1.2.npz", "PACS/photo.npz", "PACS/photo", "a.b/c"]
+    ("file", "form"),
+    [
+        *((file, "{}") for file in IN_A_FOLDER),
+        *((file, form) for file in (*IN_A_FOLDER, *DIRECTLY) for form in ("./{}", "digits,./{}")),
+    ],
 )
-@pytest.mark.parametrize("form", ["{}", "./{}", "digits,./{}"])
 def test_a_path_is_told_the_name_with_which_it_is_found_below_the_root(file, form, tmp_path):
-    """As far as it is no name: ``own.npz`` is one."""
-    if form == "{}" and "/" not in file:
-        return
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     path.touch() if path.suffix in (".npz", ".gz") else path.mkdir()
