@@ -68,7 +68,7 @@ def compare_command(
 def _check_folders(plan: Plan, kept: KeptRuns) -> None:
     """Raise ``UnusableFolderError`` if runs or their results cannot be written: before images are read."""
     check_folder(kept.folder, "the folder of results", "give one that you may write to with --results")
-    for output in {run.config.output: None for run in plan.runs}:
+    for output in dict.fromkeys(run.config.output for run in plan.runs):
         check_folder(output, "the folder of runs", "start huscf compare in a folder that you may write to")
 
 

@@ -43,6 +43,7 @@ def write_client_data(config: RunConfig, root: Path, *, replace: bool = False) -
     are never mixed. Raises ``FileExistsError`` naming what is there otherwise; nothing is written then.
     """
     paths = {client: root / f"client-{client}" for client in range(config.clients)}
+    # Before anything is looked for in the root, which may have a name that the system refuses.
     check_outputs(folders=paths.values(), replaces=replace)
     before = sorted(path for path in root.glob("client-*") if _OF_A_CLIENT.fullmatch(path.name))
     check_outputs(folders=before, replaces=replace)
