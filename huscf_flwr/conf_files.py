@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from huscf_flwr.conf_words import Placed, Schema, keys_of, placed, wanted, words_of
@@ -74,13 +74,14 @@ NAME_FORM = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 Name = Annotated[
     str,
+    Field(max_length=200),
     formed(
         NAME_FORM,
         "a name of letters a to z, digits, dots, hyphens and underscores is wanted, with a letter or a digit "
         "first",
     ),
 ]
-"""A name that a folder can have anywhere, and that is one word on a command line."""
+"""A name that a folder can have anywhere, with a number after it too; on a command line it is one word."""
 
 
 _NO_NUMBER = PydanticCustomError("truth_for_number", "a number is wanted here, and not true or false")

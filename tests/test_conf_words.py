@@ -83,6 +83,7 @@ def test_the_kind_of_a_section_is_no_part_of_a_key_and_what_another_kind_takes_i
         ({"inner": [{"kind": "square", "side": 0}]}, "'inner.0.side' is 0: it must be greater than 0"),
         ({"inner": {"kind": "square", "side": "x"}}, "'inner.side' is 'x': a number is wanted"),
         ({"name": "a b"}, "'name' is 'a b': a name of letters a to z, digits"),
+        ({"name": 201 * "a"}, "aa': it must have at most 200 characters"),
         ({"name": 3}, "'name' is 3: a text is wanted"),
         ({"visible": "perhaps"}, "'visible' is 'perhaps': true or false is wanted"),
         ({"style": "thik"}, "'style' is 'thik' (did you mean 'thick'?): it must be 'thick' or 'thin'"),

@@ -43,7 +43,7 @@ from huscf_flwr.commands.options import (
     Width,
     print_json,
 )
-from huscf_flwr.existing import check_outputs
+from huscf_flwr.evaluation.figures import check_figure
 from huscf_flwr.models import load_model_spec, model_spec_of
 from huscf_flwr.process import device_of, keep_freed_memory
 from huscf_flwr.run.metrics_line import WARM_UP_STEPS
@@ -217,7 +217,7 @@ def scale(
     """Time a whole round of the demo's networks with more and more clients, and weigh its memory."""
     threads = torch.get_num_threads()
     with errors_as_messages():
-        check_outputs(files=[plot], replaces=force)
+        check_figure(plot, replaces=force)
         points = measure_scale(_counts(clients), batch_size=batch_size, steps=steps, threads=threads)
         if plot is not None:
             plot_scale(points, plot)

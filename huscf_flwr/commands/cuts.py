@@ -33,7 +33,7 @@ from huscf_flwr.cuts.latency import LatencyOptions
 from huscf_flwr.cuts.preset_choice import PresetChoice, choose_preset
 from huscf_flwr.cuts.problem import CutProblem, CutSolver
 from huscf_flwr.cuts.solvers import SOLVERS, FixedCuts, solver_named
-from huscf_flwr.existing import check_outputs
+from huscf_flwr.evaluation.figures import check_figure
 from huscf_flwr.methods.huscf.private_work import embedding_work, noised_work
 from huscf_flwr.models import Cut, ModelSpec, load_model_spec
 from huscf_flwr.run.terminal import terminal
@@ -115,7 +115,7 @@ def cuts_command(
     if context.invoked_subcommand is not None:
         return
     with errors_as_messages():
-        check_outputs(files=[plot], replaces=force)
+        check_figure(plot, replaces=force)
         profiles = load_devices(devices)
         spec = load_model_spec(model, width)
         problem = CutProblem(
@@ -200,7 +200,7 @@ def measure_command(
     other.
     """
     with errors_as_messages():
-        check_outputs(files=[plot], replaces=force)
+        check_figure(plot, replaces=force)
         profiles = load_devices(devices)
         dealt = deal(profiles.devices, len(profiles.devices) if clients is None else clients)
         crossing = _preset_named(preset, PRESETS)

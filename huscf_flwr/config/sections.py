@@ -20,13 +20,14 @@ from pydantic import (
 
 from huscf_flwr.conf_files import Strict
 from huscf_flwr.config.domain_names import checked_names
+from huscf_flwr.home import home_expanded
 
 _USUAL_CACHE = "~/.cache/huscf-flwr"
 
 
 def _default_cache() -> Path:
     usual = Path(_USUAL_CACHE)
-    return Path(os.environ.get("XDG_CACHE_HOME", usual.parent)).expanduser() / usual.name
+    return home_expanded(os.environ.get("XDG_CACHE_HOME", usual.parent)) / usual.name
 
 
 def _listed(value: object) -> object:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -33,6 +34,7 @@ from torch import Tensor
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.data import denormalise
+from huscf_flwr.existing import check_outputs
 
 _matplotlib_settings = threading.Lock()
 """Matplotlib takes how SVG writes text from settings of the whole process: one thread at a time."""
@@ -253,13 +255,28 @@ def _missing_signs_unsaid() -> Iterator[None]:
         yield
 
 
+def check_figure(path: Path | None, *, replaces: bool) -> None:
+    """Check that the figure that a command is asked for can be written; None if it is asked for none.
+
+    Raises:
+        ValueError: if the suffix of ``path`` names no format in which figures can be written.
+        UnusableFolderError, FileExistsError: as ``check_outputs`` does.
+    """
+    if path is None:
+        return
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if _format(path) not in formats:
+        raise ValueError(f"{path} cannot be drawn: give it a name that ends in .{', .'.join(formats)}")
+    check_outputs(files=[path], replaces=replaces)
+
+
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure, complete or not at all; the suffix of ``path`` says in which format.
+    """Write a figure, complete or not at all; the suffix of ``path`` says in which format, PNG if none.
 
     Raises ``ValueError`` for one that Matplotlib does not have.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.removeprefix(".") or "png", dpi=150)
+    figure.savefig(buffer, format=_format(path), dpi=150)
     write_atomically(path, buffer.getvalue(), durable=False)
 
 
@@ -366,3 +383,7 @@ def _bottom(group: Sequence[float], distance: float) -> float:
 
 def _top(group: Sequence[float], distance: float) -> float:
     return sum(group) / len(group) + distance * (len(group) - 1) / 2
+
+
+def _format(path: Path) -> str:
+    return path.suffix.removeprefix(".").lower() or "png"

@@ -109,6 +109,13 @@ def test_a_command_that_writes_names_the_place(place, tmp_path, words):
     assert line.endswith("choose another place")
 
 
+@pytest.mark.parametrize("words", [("cuts",), ("cuts", "measure"), ("bench", "scale")], ids=" ".join)
+def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_measured(tmp_path, words):
+    line = told(invoke(*words, "--plot", tmp_path / "x.docx"))
+    assert "x.docx cannot be drawn: give it a name that ends in ." in line
+    assert ".png" in line
+
+
 NO_FILE = {
     "an empty folder": ("empty.npz", "it is a folder"),
     "a folder": ("full.npz", "it is a folder"),
