@@ -259,15 +259,15 @@ def check_figure(path: Path | None, *, replaces: bool) -> None:
     """Check that the figure that a command is asked for can be written; None if it is asked for none.
 
     Raises:
-        ValueError: if the suffix of ``path`` names no format in which figures can be written.
         UnusableFolderError, FileExistsError: as ``check_outputs`` does.
+        ValueError: if the suffix of ``path`` names no format in which figures can be written.
     """
     if path is None:
         return
+    check_outputs(files=[path], replaces=replaces)
     formats = sorted(FigureCanvasBase.get_supported_filetypes())
     if _format(path) not in formats:
         raise ValueError(f"{path} cannot be drawn: give it a name that ends in .{', .'.join(formats)}")
-    check_outputs(files=[path], replaces=replaces)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
