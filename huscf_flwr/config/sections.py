@@ -326,11 +326,12 @@ class WireSection(Section):
             overflows. ``small``: packed, activations in 8 bits, gradients in 4. ``smallest``: packed,
             activations in 3 or 4 bits, gradients in 3; see docs/traffic.md. ``auto``: the one of these with
             which the latency model predicts the shortest step, each with the cuts that are best for it;
-            chosen once, before the first round.
+            chosen once, before the first round. A method without lock-step has no session, and no
+            other than ``exact`` or ``auto``.
         uploads: how models that clients have trained go up after a round. ``exact``: clients send what they
             have trained as it is. ``bfloat16``, ``8-bits``: they send by how much it differs from what the
             server sent them for the round, rounded; what rounding took is added to their next upload. What
-            did not change is not sent.
+            did not change is not sent. Refused for a method whose clients upload nothing that they were sent.
     """
 
     preset: Literal["auto", WirePreset] = "exact"

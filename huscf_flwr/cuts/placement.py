@@ -146,7 +146,7 @@ def crossing_bytes(problem: CutProblem, numbers: int, *, gradients: bool = False
     """
     sent, count = problem.sent, problem.batch_size * numbers
     if count < (sent.gradient_group if gradients else sent.activation_group):
-        return count * _BYTES_PER_NUMBER
+        return count * sent.unpacked
     return count * (sent.gradient if gradients else sent.activation)
 
 

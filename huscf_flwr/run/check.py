@@ -110,6 +110,7 @@ def check_settings(
     ``ValueError`` naming the setting, the value found and what to do.
     """
     check_dynamic_cuts(config)
+    check_wire(config, method)
     check_emulation(config, method)
     check_memory(config, method)
     check_scores(method)
@@ -208,6 +209,22 @@ def check_dynamic_cuts(config: RunConfig) -> None:
                 f"cuts.{name} is {value}, but cuts.dynamic is false, so that cuts never change; set "
                 f"cuts.dynamic=true, or leave cuts.{name} out"
             )
+
+
+def check_wire(config: RunConfig, method: type[Method]) -> None:
+    """Raise ``ValueError`` if it is said how numbers are packed of which none cross."""
+    wire, crossing = config.wire, method.crossing
+    if wire.preset not in ("exact", "auto") and not crossing.exchanges:
+        raise ValueError(
+            f"wire.preset is {wire.preset}, but clients of {config.method} exchange nothing in their steps; "
+            "set wire.preset=exact, or leave it out"
+        )
+    # A difference crosses, to what came down under the same name.
+    if wire.uploads != "exact" and not set(crossing.upload_kinds) & set(crossing.order_kinds):
+        raise ValueError(
+            f"wire.uploads is {wire.uploads}, but clients of {config.method} upload nothing that the server "
+            "has sent them before, and only differences are packed; set wire.uploads=exact, or leave it out"
+        )
 
 
 def is_lock_step(method: type[Method]) -> bool:

@@ -156,6 +156,8 @@ class SentBytes:
     activation_group: int = 1
     """How many activations are packed together: fewer in a tensor cross as they are."""
     gradient_group: int = 1
+    unpacked: float = 4
+    """Of a number in a tensor that fills no group."""
 
 
 def sent_bytes(config: RunConfig) -> SentBytes:
@@ -178,6 +180,7 @@ def sent_bytes_by(preset: WirePreset, computed: torch.dtype = torch.float32) -> 
         packing=work,
         activation_group=forms["activation"].group,
         gradient_group=forms["gradient"].group,
+        unpacked=computed.itemsize,
     )
 
 

@@ -41,11 +41,26 @@ def test_a_run_that_can_be_started_passes_and_leaves_nothing_behind(images, tmp_
         ({"executor.certificate": "a.pem"}, 1, r"executor\.certificate is .*a\.pem, but executor\.key"),
         ({"resume_round": 3}, 1, "resume_round: 3, but resume names no run"),
         ({"method": "fedgan", "cuts.emulate": True}, 1, r"cuts\.emulate is true, but clients of fedgan"),
+        ({"method": "fedgan", "wire.preset": "small"}, 1, r"wire\.preset is small, but clients of fedgan"),
+        ({"method": "uagan", "wire.uploads": "8-bits"}, 1, r"wire\.uploads is 8-bits, but clients of uagan"),
+        ({**METHODS["fedproto"], "wire.uploads": "bfloat16"}, 1, "upload nothing that the server has sent"),
     ],
 )
 def test_what_is_wrong_is_named(images, tmp_path, settings, hosts, message):
     with pytest.raises(ValueError, match=message):
         check_run(small_run(images, tmp_path, **settings), hosts=hosts)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "fedgan", "wire.uploads": "8-bits"},
+        {"method": "uagan", "wire.preset": "small"},
+        {"method": "fedgan", "wire.preset": "auto"},
+    ],
+)
+def test_numbers_are_packed_where_some_cross(images, tmp_path, settings):
+    check_run(small_run(images, tmp_path, **settings))
 
 
 def test_a_root_that_is_not_there_is_named(tmp_path):

@@ -84,3 +84,18 @@ def test_the_number_of_hosts_changes_no_bit(images, tmp_path, method):
     settings = {**METHODS[method], "wire.preset": "smallest", "compute.precision": "float64", "rounds": 2}
     one, two = (trained_folder(tmp_path, f"hosts-{hosts}", images, hosts, **settings) for hosts in (1, 2))
     assert_same_to_the_bit(all_tensors(two), all_tensors(one))
+
+
+@pytest.mark.parametrize("cut", ["1,1,1,1", "2,2,2,1", pytest.param("2,2,2,2", marks=pytest.mark.slow)])
+def test_how_many_times_fewer_bytes_a_step_sends_at_the_same_cut(tmp_path, cut):
+    """With networks as wide as the demo's."""
+    settings = {"model.width": 0.25, "cuts.solver": "fixed", "cuts.fixed": cut}
+    sent = {}
+    for preset in ("exact", "half", *PRESETS):
+        opened, _ = training_with("huscf", tmp_path, **settings, **{"wire.preset": preset}).begin()
+        kinds = (opened.ledger.by_kind(direction) for direction in DIRECTIONS)
+        sent[preset] = sum(count for each in kinds for kind, count in each.items() if kind != "segments")
+    fewer = {preset: sent["exact"] / count for preset, count in sent.items()}
+    assert fewer["half"] == 2
+    assert fewer["small"] > 5.3
+    assert fewer["smallest"] > 10

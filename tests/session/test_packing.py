@@ -31,6 +31,10 @@ def crossed(numbers, form, seed=0):
     return unpack(pack(numbers, form, stream(seed)), len(numbers), form, stream(seed))
 
 
+MOST_OF_THE_SQUARE = {1: 0.9, 2: 0.25, 3: 0.08, 4: 0.03}
+"""What a rotated tensor loses of its square at most, by bits; on average 0.57, 0.13, 0.035 and 0.01."""
+
+
 @settings(max_examples=60)
 @given(forms, st.integers(1, 700), st.integers(0, 5), st.sampled_from([1e-30, 1.0, 1e30]))
 def test_as_many_bytes_as_the_form_says_and_an_error_of_the_size_of_a_level(form, count, seed, size):
@@ -39,7 +43,8 @@ def test_as_many_bytes_as_the_form_says_and_an_error_of_the_size_of_a_level(form
     assert (packed.dtype, packed.shape) == (torch.uint8, (form.byte_count(count),))
     error = (unpack(packed, count, form, stream(seed)) - numbers).abs() / size
     if form.rotated:
-        assert error.square().mean() < 2 * numbers.double().div(size).square().mean() + 1e-9
+        most = MOST_OF_THE_SQUARE[form.bits] * numbers.double().div(size).square().mean()
+        assert error.double().square().mean() <= most + 1e-12
         return
     for start in range(0, count, ROUNDED_GROUP):
         group = numbers[start : start + ROUNDED_GROUP] / size

@@ -26,7 +26,9 @@ PACKET_BYTES = 2**20
 MESSAGE_BYTES = PACKET_BYTES + 2**16
 """Most bytes of one gRPC message."""
 MOST_FRAME_BYTES = 2**34
-"""Most bytes of one frame, where nothing else bounds its size."""
+"""Most bytes of one frame, where nothing else bounds its size: on the wire, and unpacked."""
+MOST_AXES = 8
+"""Most axes of one tensor."""
 REASON_CHARACTERS = 500
 """Most characters of a reason to drop out or to leave."""
 
@@ -135,6 +137,9 @@ class FrameReader:
         return self._exchanges[frame.exchange]
 
     def _begin(self, exchange: Exchange, frame: messages.Frame) -> _GrowingFrame:
+        # Before anything is made of them: the product of many axes would take minutes.
+        if any(len(tensor.shape) > MOST_AXES for tensor in frame.tensors):
+            raise FrameError(f"{exchange.name}: a tensor may have {MOST_AXES} axes at most")
         kinds = self._end.kinds(exchange)
         # Whether there are as many as are due is for ``expect`` to say.
         due = [*kinds, *[None] * (len(frame.tensors) - len(kinds))]
@@ -149,10 +154,9 @@ class FrameReader:
         if len({header.dtype for header in headers if header.dtype.is_floating_point}) > 1:
             raise FrameError(f"client {frame.client}, {exchange.name}: tensors of different types")
         growing = _GrowingFrame(exchange, frame.client, list(map(_Part, frame.tensors, headers, forms)))
-        if growing.byte_count > MOST_FRAME_BYTES:
-            raise FrameError(
-                f"client {frame.client}, {exchange.name}: {growing.byte_count} bytes are too many"
-            )
+        most = max(growing.byte_count, growing.computed_byte_count)
+        if most > MOST_FRAME_BYTES:
+            raise FrameError(f"client {frame.client}, {exchange.name}: {most} bytes are too many")
         return growing
 
 
@@ -169,6 +173,7 @@ class _GrowingFrame:
         self.client = client
         self._parts = parts
         self.byte_count = sum(part.byte_count for part in self._parts)
+        self.computed_byte_count = sum(part.computed_byte_count for part in self._parts)
         self._filled = 0
 
     def make_room(self) -> None:
@@ -219,6 +224,11 @@ class _Part:
     def byte_count(self) -> int:
         count = math.prod(self.header.shape)
         return count * self.header.dtype.itemsize if self.form is None else self.form.byte_count(count)
+
+    @property
+    def computed_byte_count(self) -> int:
+        """Bytes of its numbers once they are unpacked, which may be 32 times as many."""
+        return self.byte_count if self.form is None else 4 * math.prod(self.header.shape)
 
     def tensor(self, numbers: Tensor) -> SentTensor:
         described, shape = self.described, tuple(self.described.shape)

@@ -161,6 +161,7 @@ def test_other_types_may_not_cross(dtype):
         ([messages.Packet()], "numbers came without a frame"),
         ([packet(b"1234", dtype="float32", shape=[1], channels_last=True)], "no channels to come last"),
         ([packet(b"1234", dtype="float32", shape=[2**32 - 1] * 2)], "client 0, GENERATE: 73786976260"),
+        ([packet(b"1234", dtype="float32", shape=[1] * 9)], "GENERATE: a tensor may have 8 axes at most"),
     ],
 )
 def test_packets_that_are_no_frame_are_refused(packets, message):
@@ -208,6 +209,18 @@ def test_packed_numbers_take_the_bytes_that_their_form_says_and_arrive_as_they_w
     (received,) = read(packets, PACKED)[2]
     assert torch.equal(received, *end(PACKED).crossed(GENERATE, 0, (tensor,)))
     assert received.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_packed_numbers_unpack_to_is_bounded_as_well():
+    """In 3 bits these would be 3.5 GB, within the bound; in float32 they are twice what it allows."""
+    with pytest.raises(FrameError, match="GENERATE: 34359738368 bytes are too many"):
+        read([packet(b"1234", dtype="packed", shape=[2**33 // 2**20, 2**20])], PACKED)
+
+
+def test_many_axes_are_refused_before_their_product_is_taken(monkeypatch):
+    monkeypatch.setattr(codec.math, "prod", lambda shape: pytest.fail("multiplied out"))
+    with pytest.raises(FrameError, match="8 axes at most"):
+        read([packet(b"1234", dtype="packed", shape=[2**32 - 1] * 20_000)], PACKED)
 
 
 def test_only_packed_numbers_are_taken_where_they_are_due():

@@ -132,6 +132,7 @@ def redescribed(chance, packet):
         tensor.shape[chance.randrange(len(tensor.shape))] = chance.choice(
             [0, 1, 2, 3, 2**16, 2**31, 2**32 - 1]
         )
+        tensor.shape.extend(chance.choice([[], [], [1], [2**32 - 1] * 20_000]))
         tensor.dtype = chance.choice([tensor.dtype, "float32", "bfloat16", "packed", "int64", "object"])
         tensor.channels_last = chance.random() < 0.3
         tensor.exponent = chance.choice([0, 0, 1, -(2**31)])
