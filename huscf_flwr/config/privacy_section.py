@@ -10,6 +10,7 @@ from huscf_flwr.config.sections import Section
 
 PRIVACY_NEEDS = {
     "local_discriminator": "take method huscf",
+    "min_observed": "take method huscf with privacy.local_discriminator: true",
     "activation_noise": "take method huscf with privacy.local_discriminator: false",
     "detect_tampering": "take method huscf",
     "epsilon": "take method huscf with privacy.local_discriminator: true",
@@ -22,6 +23,9 @@ PRIVACY_NEEDS = {
 }
 """What makes a method honour a setting of privacy, where none does with the other settings as they are."""
 
+LEAST_OBSERVED = 100
+"""Images over which statistics of activations are told, if nothing else is said."""
+
 
 class PrivacySection(Section):
     """What a run does so that less can be learnt of a client's images.
@@ -32,6 +36,12 @@ class PrivacySection(Section):
     Attributes:
         local_discriminator: every client of HuSCF-GAN keeps the whole discriminator, so that no activation of
             a real image crosses. Needs ``fake_labels: uniform`` or ``own-mix``.
+        min_observed: least number of its images over which a client with a local discriminator tells
+            statistics of its activations; of two images they give both away. Whatever the server orders, a
+            client with fewer images leaves each round before anything crosses, and so does one that is told
+            to look at less than a whole pass over its images. The default is several times as many images
+            as the statistics have numbers for. It is no formal guarantee: not against a server that sends
+            blocks which pass one of these images only, nor one that compares what it is told in two rounds.
         activation_noise: clients of HuSCF-GAN add normal noise to what the discriminator's head makes of real
             images before it crosses, so many times as wide as these activations spread in a batch. It is
             obfuscation and guarantees nothing. Noise comes from the client and not from the run's seed, which
@@ -91,6 +101,7 @@ class PrivacySection(Section):
     """
 
     local_discriminator: bool = False
+    min_observed: PositiveInt = LEAST_OBSERVED
     activation_noise: NonNegativeFloat = 0.0
     detect_tampering: bool = False
     epsilon: PositiveFloat | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from flwr.app import Context
 
 from huscf_flwr.conf_files import ConfError, did_you_mean, validate
-from huscf_flwr.config import PrivacySection, RunConfig
+from huscf_flwr.config import LEAST_OBSERVED, PrivacySection, RunConfig
 from huscf_flwr.cuts.devices import Device, load_devices
 from huscf_flwr.data import ClientData, Domain, DomainSource, Fit, load_domain, split_held_out
 from huscf_flwr.data.formats.choice import Place, place_named
@@ -298,6 +298,12 @@ def check_required_privacy(context: Context, config: RunConfig) -> None:
             raise RefusedSessionError(
                 f"require-privacy is {key}, but the run has {setting} = {found}, and so clients would send "
                 f"more than their owner allows; run with it set to {wanted}, or without this SuperNode"
+            )
+        if setting == "privacy.local_discriminator" and config.privacy.min_observed < LEAST_OBSERVED:
+            raise RefusedSessionError(
+                f"require-privacy is {key}, but the run has privacy.min_observed = "
+                f"{config.privacy.min_observed}, and so clients would tell statistics of fewer images than "
+                f"{LEAST_OBSERVED}; run with at least so many, or without this SuperNode"
             )
 
     node = context.node_config

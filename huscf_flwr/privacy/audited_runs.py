@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from huscf_flwr.config import RunConfig, load_config
+from huscf_flwr.config import LEAST_OBSERVED, RunConfig, load_config
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import PRIVACY, read_run
@@ -245,7 +245,10 @@ def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> R
     for key, value in {**_UNDEFENDED, **DEFENCES[defence], **settings}.items():
         section, _, name = key.rpartition(".")
         (content[section] if section else content)[name] = value
-    if cut is not None and content["privacy"]["local_discriminator"]:
+    if not content["privacy"]["local_discriminator"]:
+        # Whoever sends activations tells no statistics, and would be refused with a bound on them.
+        content["privacy"]["min_observed"] = LEAST_OBSERVED
+    elif cut is not None:
         cut = with_local_discriminator(model_spec_of(config), cut)
     content["rounds"] = rounds
     content["output"] = config.output / f"{config.name}-privacy"

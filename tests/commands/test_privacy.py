@@ -55,6 +55,8 @@ def test_a_configuration_is_trained_with_each_cut_and_defence(written):
         invoke(
             *("privacy", path, "--rounds", 1, "--attacks", "A1", "--clients", 1, "--format", "json"),
             *("--cuts", "1-1-1-1", "--defences", "none,half,local-discriminator"),
+            *("--set", "privacy.local_discriminator=true", "--set", "fake_labels=uniform"),
+            *("--set", "privacy.min_observed=1", "--set", "cuts.fixed=1,1,5,0"),
         )
     )
     plain, narrow, local = json.loads(shown.splitlines()[-1])

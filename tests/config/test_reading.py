@@ -182,6 +182,7 @@ CHANGED = {
     "compute.keep-memory": False,
     "compute.measure-memory": True,
     "privacy.local-discriminator": True,
+    "privacy.min-observed": 50,
     "privacy.activation-noise": 0.5,
     "privacy.epsilon": 3.0,
     "privacy.delta": 1e-6,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from huscf_flwr.flower import owner
 from huscf_flwr.flower.messages import DESCRIBE, JOIN, PROTOCOL, DescribeRequest, Invitation
 from huscf_flwr.flower.owner import RefusedSessionError, check_required_privacy, owner_of
 from huscf_flwr.methods.contract import Orders
@@ -48,8 +49,9 @@ def test_an_order_of_another_placement_is_refused_and_the_executor_is_told_at_on
 
 
 def test_it_trains_where_it_has_what_is_demanded_but_by_no_order_that_lets_images_cross(
-    images, tmp_path, server
+    images, tmp_path, server, monkeypatch
 ):
+    monkeypatch.setattr(owner, "LEAST_OBSERVED", 1)
     config = small_run(images, tmp_path, **LOCAL, **{"model.width": 0.03})
     where = context(config, require_privacy=f" {DEMANDED} ")
     service = Service(config, server, {0: 30})
@@ -61,6 +63,20 @@ def test_it_trains_where_it_has_what_is_demanded_but_by_no_order_that_lets_image
     other = type(order)(facts=WindowOrder(cut=(1, 1, 1, 1), observed=(1, 1)), tensors=order.tensors)
     with pytest.raises(ValueError, match="which does not keep the whole discriminator"):
         service.ask(service.request(orders=Orders(clients={0: other})), where)
+
+
+def test_the_server_cannot_lower_how_many_images_statistics_are_of(images, tmp_path):
+    """They are part of what the owner counts on, and the run's configuration is the server's."""
+    for least, refused in ((99, True), (100, False)):
+        config = small_run(images, tmp_path, **{**LOCAL, "privacy.min_observed": least})
+        where = context(config, require_privacy=DEMANDED)
+        if refused:
+            with pytest.raises(
+                RefusedSessionError, match=r"the run has privacy.min_observed = 99, .* than 100"
+            ):
+                check_required_privacy(where, config)
+        else:
+            check_required_privacy(where, config)
 
 
 def test_an_owner_who_limits_epsilon_takes_no_part_in_a_run_without_one(images, tmp_path):
@@ -145,7 +161,7 @@ def test_a_demand_that_is_no_setting_is_named(images, tmp_path):
 def test_an_owner_may_demand_that_fakes_tell_nothing_of_its_labels(images, tmp_path):
     where = {"require_privacy": f"{DEMANDED}, uniform-labels"}
     for labels in ("uniform", "own-mix"):
-        config = small_run(images, tmp_path, **{**LOCAL, "fake_labels": labels})
+        config = small_run(images, tmp_path, **{**LOCAL, "fake_labels": labels, "privacy.min_observed": 100})
         if labels == "uniform":
             check_required_privacy(context(config, **where), config)
             continue

@@ -99,6 +99,7 @@ def test_fakes_with_the_clients_own_labels_tell_which_it_has(tmp_path, local):
     cut = "1,1,5,0" if local else "1,1,1,1"
     settings = {
         "privacy.local_discriminator": local,
+        "privacy.min_observed": 1 if local else 100,
         "cuts.fixed": cut,
         "data.scenario": "two-domains-non-iid",
     }

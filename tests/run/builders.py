@@ -43,6 +43,7 @@ METHODS = {
     "huscf-local-discriminator": {
         "method": "huscf",
         "privacy.local_discriminator": True,
+        "privacy.min_observed": 1,
         "fake_labels": "uniform",
     },
     "huscf-private": {

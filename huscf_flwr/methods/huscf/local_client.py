@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
@@ -12,7 +14,7 @@ from huscf_flwr.methods.huscf.crossing import STATISTICS, HuSCFOrder, Statistics
 from huscf_flwr.methods.huscf.observation import statistics_to_tell
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut, has_local_discriminator, model_spec_of
-from huscf_flwr.session import ClientStep
+from huscf_flwr.session import ClientStep, Computed, DropOut
 from huscf_flwr.split import Watch
 
 
@@ -43,7 +45,10 @@ def check_mix_stays(config: RunConfig) -> None:
 
 
 def check_local_discriminator(config: RunConfig) -> None:
-    """Raise ``ValueError`` if labels would cross, or statistics of the few images of one batch."""
+    """Raise ``ValueError`` if labels would cross, or statistics are to be those of one batch.
+
+    It is a setting, and the server might order another window: the client looks at that too.
+    """
     check_labels_stay(config)
     if config.settings(HuSCFSettings).feature_window == "last-batch":
         raise ValueError(
@@ -63,13 +68,18 @@ def check_keeps_discriminator(config: RunConfig, client: int, order: HuSCFOrder)
 
 
 class HuSCFLocalClient(HuSCFClient):
-    """A client that keeps the whole discriminator, and tells statistics of its own activations."""
+    """A client that keeps the whole discriminator, and tells statistics of its own activations.
+
+    They are of ``privacy.min_observed`` images at least, and of a whole pass over its images, whatever the
+    order says.
+    """
 
     def __init__(self, client: int, images: LabelledImages, device: Device, config: RunConfig) -> None:
         check_local_discriminator(config)
         super().__init__(client, images, device, config)
         self._seen = ActivationAccumulator()
         self._window, self._step = range(0), 0
+        self._unwilling = ""
 
     def begin(self, number: int, order: Order) -> None:
         """Begin a round, with nothing seen; raises ``ValueError`` if the order would let images cross."""
@@ -78,18 +88,53 @@ class HuSCFLocalClient(HuSCFClient):
         super().begin(number, order)
         first, last = order.facts.observed
         self._seen, self._window, self._step = ActivationAccumulator(), range(first, last + 1), 0
+        self._unwilling = self._why_not(self._window)
 
     def step(self) -> ClientStep:
-        """Return the step on the next batch; its activations are looked at if the order says so."""
+        """Return the step on the next batch; its activations are looked at if the order says so.
+
+        It leaves before it sends anything if its statistics would be of too few images.
+        """
+        if self._unwilling:
+            return _leaving(DropOut(f"client {self.client}: {self._unwilling}"))
         self._step += 1
         middle = model_spec_of(self.config).discriminator.middle_index
         watch = Watch(middle, self._seen.observe) if self._step in self._window else None
         return self.split.hosted_step(self.next_batch(), watch)
 
     def upload(self) -> Upload:
-        """Return all blocks of the discriminator and those of the generator that it keeps, and statistics."""
+        """Return all blocks of the discriminator and those of the generator that it keeps, and statistics.
+
+        Raises ``ValueError`` if the round was too short for a pass over its images.
+        """
+        least = max(len(self.images), self.config.privacy.min_observed)
+        if self._seen.samples < least:
+            raise ValueError(
+                f"client {self.client}: the order lets it look at activations of {self._seen.samples} "
+                f"images, but it tells no statistics of fewer than {least}: correct the server's window"
+            )
         statistics = statistics_to_tell(self.config, self._seen.statistics())
         return Upload(
             facts=StatisticsFacts(observed=self._seen.samples),
             tensors={**super().upload().tensors, STATISTICS: statistics},
         )
+
+    def _why_not(self, window: range) -> str:
+        """Return why it takes no part in a round with this window; empty if it does."""
+        count, least = len(self.images), self.config.privacy.min_observed
+        if count < least:
+            return (
+                f"it has {count} images, but tells statistics of {least} at least (privacy.min_observed), "
+                "since those of a few give the images away; it leaves"
+            )
+        epoch = math.ceil(count / self.config.batch_size)
+        if len(window) < epoch:
+            return (
+                f"it is told to look at activations of {len(window)} steps, but a pass over its images takes "
+                f"{epoch}, and statistics of fewer images give them away; it leaves"
+            )
+        return ""
+
+
+def _leaving(drop_out: DropOut) -> ClientStep:
+    yield Computed((), leaves=drop_out)

@@ -383,7 +383,7 @@ class HuSCFLocal(HuSCF):
 
     client: ClassVar[type[HuSCFClient]] = HuSCFLocalClient
     crossing: ClassVar = CROSSING_LOCAL
-    privacy: ClassVar = frozenset({"detect_tampering", "local_discriminator", "min_cluster"})
+    privacy: ClassVar = frozenset({"detect_tampering", "local_discriminator", "min_cluster", "min_observed"})
     sees: ClassVar[type[Observation]] = ToldObservation
 
     @classmethod

@@ -44,6 +44,7 @@ class HuSCFPrivate(HuSCF):
         "activation_noise",
         "count_step",
         "features",
+        "min_observed",
     }
     sees: ClassVar[type[Observation]] = NoObservation
 

@@ -10,12 +10,12 @@ from huscf_flwr.methods.contract import Collected, Order, Reveal, Upload
 from huscf_flwr.methods.huscf import HuSCF, HuSCFLocal
 from huscf_flwr.methods.huscf.crossing import CROSSING_LOCAL, STATISTICS, StatisticsFacts, WindowOrder
 from huscf_flwr.methods.huscf.observation import ToldObservation, form_of_statistics, statistics_to_tell
-from huscf_flwr.models import Cut, all_block_keys, model_spec_of, unflatten_blocks
+from huscf_flwr.models import Cut, all_block_keys, model_spec_of, tail_indices, unflatten_blocks
 from huscf_flwr.session import TensorHeader
 from tests.methods.huscf.builders import ScriptedClusters, Spy, huscf_training, segments_of
-from tests.run.builders import DEVICE, SAMPLES, descriptions, small_run
+from tests.run.builders import DEVICE, SAMPLES, descriptions, images_of_client, small_run
 
-LOCAL = {"privacy.local_discriminator": True, "fake_labels": "uniform"}
+LOCAL = {"privacy.local_discriminator": True, "fake_labels": "uniform", "privacy.min_observed": 1}
 DOUBLE = {"compute.precision": "float64"}
 SHARED = {("discriminator", index) for index in (1, 2, 3)}
 
@@ -169,6 +169,70 @@ def test_statistics_of_one_batch_are_not_told(tmp_path):
     config = config_of(tmp_path, **{"huscf.feature_window": "last-batch"})
     with pytest.raises(ValueError, match=r"feature_window is last-batch.* take first-epoch"):
         method_of(config).check(config)
+
+
+def left(client, window):
+    """Why a client leaves in its first step, before anything crosses; None if it does not."""
+    lightest = tuple(Cut(1, 1, 5, 0))
+    client.begin(1, Order(facts=WindowOrder(cut=lightest, observed=window)))
+    computed = next(client.step())
+    assert (computed.leaves is None) == bool(computed.frame)
+    return computed.leaves and computed.leaves.reason
+
+
+@pytest.mark.parametrize(("count", "leaves"), [(15, True), (16, False), (17, False)])
+def test_a_client_with_few_images_leaves_whatever_the_window(tmp_path, count, leaves):
+    config = config_of(tmp_path, **{"privacy.min_observed": 16})
+    client = method_of(config).client(0, images_of_client(0, count), DEVICE, config)
+    reason = left(client, (1, 9))
+    assert (reason is not None) == leaves
+    if leaves:
+        assert reason.startswith("client 0: it has 15 images, but tells statistics of 16 at least (privacy.m")
+
+
+@pytest.mark.parametrize(
+    ("window", "leaves"), [((1, 1), True), ((2, 2), True), ((2, 1), True), ((1, 2), False), ((3, 4), False)]
+)
+def test_a_window_shorter_than_a_pass_over_the_clients_images_is_refused(tmp_path, window, leaves):
+    """A pass over 9 images takes two steps, of 8 images and of one."""
+    config = config_of(tmp_path)
+    client = method_of(config).client(0, images_of_client(0, 9), DEVICE, config)
+    reason = left(client, window)
+    assert (reason is not None) == leaves
+    if leaves:
+        assert "a pass over its images takes 2, and statistics of fewer images" in reason
+
+
+@pytest.mark.parametrize("window", [(1, 1000), (-5, 1)])
+def test_a_round_that_ends_before_the_pass_does_tells_nothing(tmp_path, window):
+    """The window is as long as it must be, but the server has the client train on one batch."""
+    training = huscf_training(tmp_path, **LOCAL)
+    client = training.make_client(0)
+    client.begin(1, Order(facts=WindowOrder(cut=(1, 1, 5, 0), observed=window)))
+    run_locally(client)
+    with pytest.raises(
+        ValueError, match=r"activations of 8 images, but it tells no statistics of fewer than 16"
+    ):
+        client.upload()
+
+
+@pytest.mark.slow
+def test_others_train_on_without_a_client_that_has_too_few_images(tmp_path):
+    training = huscf_training(tmp_path, **{**LOCAL, "privacy.min_observed": 9})
+    _, hosted = training.begin()
+    assert set(hosted.uploads) == {0, 1}
+    assert "it has 5 images" in hosted.drop_outs[2].reason
+
+
+def run_locally(client):
+    """One step of a client, with zeros in the place of what comes down."""
+    step = client.step()
+    (head_output,) = next(step).frame
+    spec, cut = client.split.spec, client.split.cut
+    shape = spec.shapes("generator")[tail_indices(spec, cut, "generator").start]
+    step.send((head_output.new_zeros(len(head_output), *shape),))
+    with pytest.raises(StopIteration):
+        step.send((torch.zeros_like(head_output),))
 
 
 @pytest.mark.parametrize(("window", "steps"), [("first-epoch", (1, 2)), ("last-epoch", (3, 4))])
