@@ -57,11 +57,11 @@ class PrivacySection(Section):
             that they take longer.
         epsilon: each client of HuSCF-GAN learns from its images with differential privacy, and leaves a
             training before more than this is spent of the privacy of its images, at ``delta``. The unit is
-            the content of one labelled image of one client, or nothing in its place, in all trainings that it
-            has had on its device; the adversary is everybody, and sees all that crosses. How many images a
-            client has, its device and the times that it takes are not protected. Needs
-            ``local_discriminator``, ``huscf.clusters: 1`` and ``huscf.weighting: samples``, and the
-            extra ``privacy``: ``pip install 'huscf-flwr[privacy]'``.
+            the content of one labelled image of one client, or nothing in its place, in all trainings with an
+            epsilon that it has had on its device (others have no noise, and are not counted); the adversary
+            is everybody, and sees all that crosses. How many images a client has, its device and the times
+            that it takes are not protected. Needs ``local_discriminator``, ``huscf.clusters: 1`` and
+            ``huscf.weighting: samples``, and the extra ``privacy``: ``pip install 'huscf-flwr[privacy]'``.
         delta: probability that the guarantee of ``epsilon`` fails; less than one in the number of images.
         critic: what tells the generator what is wrong with its images. ``discriminator``: one that learns
             from the client's images with noise in every step (DP-SGD). ``embedding``: means of random

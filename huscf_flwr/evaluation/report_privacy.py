@@ -39,6 +39,8 @@ class Learnt:
     value: float | None
     chance: float | None
     reason: str
+    failed: bool
+    """Whether it proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,4 +95,4 @@ def _learnt(found: Json) -> Learnt:
         str(found.get(name, "")) for name in ("attack", "adversary", "learns", "measure", "reason")
     )
     value, chance = known_number(found.get("value")), known_number(found.get("chance"))
-    return Learnt(attack, adversary, learns, measure, value, chance, reason)
+    return Learnt(attack, adversary, learns, measure, value, chance, reason, bool(found.get("failed")))

@@ -19,7 +19,8 @@ PRIVACY_SECTION = """\
       <span class="soft">{{ cut.clients }} client{{ "" if cut.clients == 1 else "s" }} attacked</span>
     </header>
     {% if cut.failed %}
-    <p>The attacks failed here, which proves nothing: no defence explains it.</p>
+    <p>The attacks have less here than one that works, and no defence explains it: this proves nothing, and
+      better ones may get more.</p>
     {% endif %}
     {% if cut.picture %}
     <div class="scroll"><img src="{{ cut.picture }}"
@@ -55,7 +56,8 @@ PRIVACY_SECTION = """\
       <td class="text">does not apply: {{ each.reason }}</td>
       {% else %}
       <td class="text">{{ each.adversary }}</td><td class="text">{{ each.learns }}</td>
-      <td class="text">{{ each.measure }}</td>
+      <td class="text">{{ each.measure }}{% if each.failed %};
+        the attack failed, which proves nothing{% endif %}</td>
       {% endif %}
       <td>{{ each.value|decimal(3) }}</td><td>{{ each.chance|decimal(3) }}</td></tr>
     {% endfor %}

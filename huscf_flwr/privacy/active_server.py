@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+
+from torch import Tensor
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population
@@ -11,6 +14,7 @@ from huscf_flwr.methods.huscf import HuSCFClient
 from huscf_flwr.methods.huscf.crossing import SEGMENTS
 from huscf_flwr.models import (
     Blocks,
+    Shape,
     build_blocks,
     flatten_blocks,
     has_local_discriminator,
@@ -20,7 +24,10 @@ from huscf_flwr.models import (
     unflatten_blocks,
 )
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
+from huscf_flwr.privacy.attacks.inversion import invert_head
+from huscf_flwr.privacy.attacks.prior import Noisy
 from huscf_flwr.privacy.attacks.trap import has_room, spring, trap
+from huscf_flwr.privacy.audit import server_view
 from huscf_flwr.privacy.evidence import Evidence
 from huscf_flwr.privacy.finding import (
     ACTIVE_SERVER,
@@ -29,10 +36,13 @@ from huscf_flwr.privacy.finding import (
     Reconstructed,
     finding_of_images,
 )
+from huscf_flwr.privacy.floors import COPIED, with_noise
 from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
 from huscf_flwr.privacy.view import cut_of
 from huscf_flwr.run.transcript import Transcript
-from huscf_flwr.session import DropOut, Frame
+from huscf_flwr.session import DropOut, Frame, wire_type_of
+from huscf_flwr.session.wire_end import WireEnd
+from huscf_flwr.split import DISCRIMINATE, EXCHANGES, GENERATE
 
 IMAGES = "images of a batch, from a head that copies them"
 
@@ -40,15 +50,16 @@ IMAGES = "images of a batch, from a head that copies them"
 def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
     """Send each client a trap after the round that was recorded, and see what its next step sends.
 
-    The client is the method's own, with the run's settings: it may find the trap and leave. Frames are those
-    that it sends before they are narrowed for the wire.
+    The client is the method's own, with the run's settings: it may find the trap and leave. Frames are
+    narrowed as the run's wire narrows them. Noise on activations is met as A1 meets it.
     """
+    config = evidence.config
     found: dict[int, Reconstructed] = {}
     reason = ""
-    shape = model_spec_of(evidence.config).shapes("discriminator")[0]
+    shape = model_spec_of(config).shapes("discriminator")[0]
     for transcript in evidence.transcripts:
         head, number = _head(evidence, transcript), transcript.round + 1
-        if has_local_discriminator(model_spec_of(evidence.config), cut_of(transcript.order)):
+        if has_local_discriminator(model_spec_of(config), cut_of(transcript.order)):
             reason = NO_ACTIVATIONS
             continue
         if not has_room(head, shape):
@@ -60,17 +71,28 @@ def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Fi
         if isinstance(seen, DropOut):
             reason = f"the client has found it: {seen.reason}"
             continue
-        caught: Reconstruction = spring(head, seen[1].detach().cpu(), shape)
+        noisy = server_view(config, transcript, population.data_of(transcript.client).test).noisy
+        caught = _caught(head, seen[1].detach().cpu().float(), shape, noisy)
         found[transcript.client] = Reconstructed(
-            nearness(caught.images, truth.images.float()).psnr,
+            nearness(caught.images.nan_to_num(0.0, 0.0, 0.0), truth.images.float()),
             guessed_by_mean(member.images.images, truth.images.float()),
             (caught.labels == truth.labels).float().mean().item(),
         )
-    return [finding_of_images("A4", ACTIVE_SERVER, IMAGES, found, "labels", reason)]
+    floor = with_noise(COPIED, config.privacy.activation_noise)
+    return [finding_of_images("A4", ACTIVE_SERVER, IMAGES, found, "labels", reason, floor)]
+
+
+def _caught(head: Blocks, seen: Tensor, shape: Shape, noisy: Noisy | None) -> Reconstruction:
+    """Return what a trap of the shape of ``head`` has caught; where there was noise, the likeliest images."""
+    if noisy is None:
+        return spring(head, seen, shape)
+    set_up = copy.deepcopy(head)
+    set_up.load({("discriminator", index): state for index, state in enumerate(trap(head, shape))})
+    return invert_head(set_up, seen, shape, noisy=noisy)
 
 
 def first_real_outputs(member: HuSCFClient, number: int, order: Order) -> Frame | DropOut:
-    """Return what a client sends of its first batch of a round in exchange 2, or why it leaves before."""
+    """Return what arrives of a client's first batch of a round in exchange 2, or why it leaves before."""
     member.begin(number, order)
     step = member.step()
     computed = next(step)
@@ -78,9 +100,11 @@ def first_real_outputs(member: HuSCFClient, number: int, order: Order) -> Frame 
         return computed.leaves
     spec, cut = member.split.spec, member.split.cut
     shape = spec.shapes("generator")[tail_indices(spec, cut, "generator").start]
+    wire = WireEnd(wire_type_of(member.config, number), EXCHANGES, "up")
     # The trap needs no fakes: anything will do.
-    (head_output,) = computed.frame
-    return step.send((head_output.new_zeros(len(head_output), *shape),)).frame
+    (head_output,) = wire.crossed(GENERATE, member.client, computed.frame)
+    sent = step.send((head_output.new_zeros(len(head_output), *shape),))
+    return wire.crossed(DISCRIMINATE, member.client, sent.frame)
 
 
 def client_after_round(evidence: Evidence, population: Population, transcript: Transcript) -> HuSCFClient:

@@ -7,7 +7,7 @@ the same streams, and only the scores know them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -19,7 +19,7 @@ from huscf_flwr.methods.huscf.client import round_batches
 from huscf_flwr.models import Cut, initial_states, model_spec_of
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.attacks.prior import GaussianPrior, Noisy
-from huscf_flwr.privacy.scoring import guessed_by_mean
+from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
 from huscf_flwr.privacy.server import ATTACKS, SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.process import dtype_of
@@ -73,6 +73,8 @@ class ClientAudit:
     """Share of the client's most frequent label: what it would give to guess it."""
     noise: float = 0.0
     """Of activations of real images, in their spreads."""
+    control: float | None = None
+    """Decibel of A1 in the first step on what the client would have sent without noise, if there is some."""
 
 
 class OtherBatchesError(ValueError):
@@ -112,8 +114,10 @@ def audit_client(
     view = server_view(config, transcript, population.data_of(transcript.client).test)
     images = population.images_of(transcript.client)
     batches = true_batches(config, transcript, images)
+    control = None
     if view.has_real_activations:
-        _check_truth(view, batches)
+        expected = _check_truth(view, batches)
+        control = None if view.noisy is None else _without_noise(view, batches, expected)
     steps = [SeenStep(view, step) for step in transcript.frames]
     attacked = tuple(
         _compared(name, seen.step, ATTACKS[name](seen), batches[seen.step])
@@ -133,6 +137,7 @@ def audit_client(
         mean_image=guessed_by_mean(images.images, truth),
         majority=(counts.max() / counts.sum()).item(),
         noise=config.privacy.activation_noise,
+        control=control,
     )
 
 
@@ -143,8 +148,21 @@ def true_batches(config: RunConfig, transcript: Transcript, images: LabelledImag
     return {step: every[step] for step in transcript.frames}
 
 
-def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> None:
-    """Raise ``OtherBatchesError`` unless the first batch gives what the client has sent of it."""
+def _without_noise(view: ServerView, batches: Mapping[int, Batch], outputs: Tensor) -> float:
+    """Return the decibel of A1 on ``outputs``, those of the head for the first batch, without noise."""
+    first = min(batches)
+    frames = {**view.transcript.frames[first]}
+    fakes, _ = frames[DISCRIMINATE.name, "up"]
+    frames[DISCRIMINATE.name, "up"] = (fakes, outputs)
+    plain = replace(view, noisy=None, transcript=replace(view.transcript, frames={first: frames}))
+    return nearness(ATTACKS["A1"](SeenStep(plain, first)).images, batches[first].images.float()).psnr
+
+
+def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> Tensor:
+    """Return what the head makes of the first batch.
+
+    Raises ``OtherBatchesError`` unless that is what the client has sent of it.
+    """
     first = min(batches)
     _, sent = view.saw(first, DISCRIMINATE, "up")
     with torch.no_grad():
@@ -158,6 +176,8 @@ def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> None:
             f"client {view.transcript.client}: what it sent in step {first} does not come from the batch "
             "that is drawn for it here; clients with batches or weights of their own cannot be audited"
         )
+    outputs: Tensor = expected
+    return outputs
 
 
 def _labels_read(steps: Iterable[SeenStep], batches: Mapping[int, Batch]) -> Iterator[LabelsRead]:

@@ -27,7 +27,7 @@ from huscf_flwr.privacy.black_box import FIRST_STEPS
 from huscf_flwr.privacy.evidence import Caught, Evidence
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
-from huscf_flwr.privacy.guarantee import NONE, guarantee, sentence
+from huscf_flwr.privacy.guarantee import NONE, bounding_epsilon, guarantee, sentence
 from huscf_flwr.privacy.registry import ON_IMAGES, attackable
 from huscf_flwr.privacy.view import cut_name, cut_or_none
 from huscf_flwr.run.check import CheckedRun, check_place, check_run, check_settings
@@ -105,6 +105,16 @@ class Audited:
         return guarantee(self.config, self.config.folder)
 
     @property
+    def epsilon(self) -> float | None:
+        """What bounds every attack, at ``privacy.delta``; None without noise, or if it is no secret."""
+        return bounding_epsilon(self.config, self.config.folder)
+
+    @property
+    def delta(self) -> float:
+        """Probability that ``epsilon`` fails."""
+        return self.config.privacy.delta
+
+    @property
     def scores(self) -> dict[str, float]:
         """Means over the domains of what the run's products are worth, where they were judged."""
         found = read_run(self.config.folder).domains.values()
@@ -122,6 +132,7 @@ class Audited:
             "defence": self.defence,
             "round": self.round,
             "guarantee": None if self.guarantee == NONE else self.guarantee,
+            "epsilon": self.epsilon,
             "megabytes_a_step": self.megabytes,
             "scores": self.scores,
             "cuts": [found.as_json() for found in self.cuts],

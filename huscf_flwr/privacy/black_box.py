@@ -68,5 +68,5 @@ def _attacked(
     truth = torch.cat([batches[step].images.float() for step in steps])
     by_label = torch.stack([public[test.labels == label].mean(0) for label in labels])
     return Reconstructed(
-        nearness(images, truth).psnr, guessed_by_mean(own.images, truth), nearness(by_label, truth).psnr
+        nearness(images, truth), guessed_by_mean(own.images, truth), nearness(by_label, truth).psnr
     )

@@ -8,18 +8,26 @@ from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.privacy.audited_runs import Audited
-from huscf_flwr.privacy.findings import StepFindings
-from huscf_flwr.privacy.guarantee import NONE
+from huscf_flwr.privacy.finding import AUC, PSNR, Finding
+from huscf_flwr.privacy.findings import CutFindings
 
-_VALUES: Mapping[str, str] = {"psnr": "dB", "psnr_worst_decile": "dB", "ssim": "", "labels": "", "auc": ""}
+_VALUES: Mapping[str, str] = {
+    "psnr": "dB",
+    "psnr_worst_decile": "dB",
+    "ssim": "",
+    "labels": "",
+    "auc": "",
+    "epsilon": "",
+}
 """What may have a ceiling, with its unit."""
-_MEMBERSHIP = "auc"
-"""The one that is no attack on images: of members of the training set."""
+_MEMBERSHIP, _EPSILON = "auc", "epsilon"
+_BY_ATTACK = {"psnr": None, "psnr_worst_decile": "psnr_worst_decile", "ssim": "ssim", "labels": "labels"}
+"""Where a finding about images has such a value: among its details, but for the first, which is its own."""
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Values that no step of any cut, or no attack on membership, may exceed, by name."""
+    """Values that nothing may exceed, by name: no step of any cut, and no other attack."""
 
     values: Mapping[str, float]
 
@@ -38,53 +46,113 @@ class Ceilings:
         return cls(found)
 
     def exceeded(self, audited: Audited) -> Iterator[str]:
-        """Yield a sentence for each ceiling that is exceeded, and for attacks that have failed.
+        """Yield a sentence for each ceiling that is exceeded, or of which nothing shows that it is not.
 
-        An attack that has failed proves nothing, least of all that a ceiling holds. Where there is a
-        guarantee, nothing was attacked, and no ceiling is exceeded.
+        An attack that has failed shows nothing, nor does one that could not have found anything; and neither
+        does what was not read.
         """
-        if audited.guarantee != NONE:
+        yield from self._by_guarantee(audited)
+        if audited.epsilon is not None:
             return
-        if self.values:
-            for found in audited.cuts:
-                if found.failed:
-                    yield f"{audited.defence}, cut {found.name}: the attacks failed, and prove nothing"
-        for name in self.values:
-            if not _is_attacked(audited, name):
+        if self._on_images:
+            yield from self._images_exceeded(audited)
+        if _MEMBERSHIP in self.values:
+            yield from self._auc_exceeded(audited, self.values[_MEMBERSHIP])
+
+    @property
+    def _on_images(self) -> dict[str, float]:
+        return {name: most for name, most in self.values.items() if name in _BY_ATTACK}
+
+    def _by_guarantee(self, audited: Audited) -> Iterator[str]:
+        """Yield what the guarantee, or that there is none, has to do with ceilings."""
+        bound, most = audited.epsilon, self.values.get(_EPSILON)
+        if most is not None and bound is None:
+            yield f"{audited.defence}: no epsilon bounds anything (guarantee: {audited.guarantee})"
+        if bound is None:
+            return
+        if most is not None and not bound <= most:
+            yield f"{audited.defence}: epsilon is {bound:.3g}, above {most:g}"
+        if most is None and self._on_images:
+            yield (
+                f"{audited.defence}: nothing was attacked, and epsilon {bound:.3g} alone does not say that "
+                f"{next(iter(self._on_images))} holds; say how much is enough with --ceiling epsilon=VALUE"
+            )
+        auc = auc_at(bound, audited.delta)
+        if _MEMBERSHIP in self.values and not auc <= self.values[_MEMBERSHIP]:
+            yield (
+                f"{audited.defence}: nothing was attacked, and epsilon {bound:.3g} allows an auc of "
+                f"{auc:.3g}, above {self.values[_MEMBERSHIP]:g}"
+            )
+
+    def _images_exceeded(self, audited: Audited) -> Iterator[str]:
+        on_images = [found for found in audited.findings if found.measure == PSNR and found.value is not None]
+        for name in self._on_images:
+            if not audited.cuts and not on_images:
                 yield f"{audited.defence}: no attack was made that {name} is of, which proves nothing"
-        yield from self._auc_exceeded(audited)
-        for name, most in self.values.items():
-            if name == _MEMBERSHIP:
+        for cut in audited.cuts:
+            yield from self._cut_exceeded(audited.defence, cut)
+        for found in on_images:
+            yield from self._finding_exceeded(audited.defence, found)
+
+    def _cut_exceeded(self, defence: str, cut: CutFindings) -> Iterator[str]:
+        where = f"{defence}, cut {cut.name}"
+        if cut.failed_clients:
+            who = ", ".join(map(str, cut.failed_clients))
+            yield f"{where}: the attacks failed on client {who}, and prove nothing"
+        for name, most in self._on_images.items():
+            for step in cut.steps:
+                value = float(getattr(step, name))
+                if not value <= most:
+                    yield f"{where}, step {step.step}: {name} is {_with_unit(name, value)}, above {most:g}"
+            if name == "labels" and not cut.steps:
+                if cut.labels is None:
+                    yield f"{where}: labels were not read, which proves nothing"
+                elif not cut.labels <= most:
+                    yield f"{where}: labels is {cut.labels:.3g}, above {most:g}"
+
+    def _finding_exceeded(self, defence: str, found: Finding) -> Iterator[str]:
+        where = f"{defence}, {found.attack}, {found.learns}"
+        if found.failed:
+            yield f"{where}: the attack failed, and proves nothing"
+        for name, most in self._on_images.items():
+            key = _BY_ATTACK[name]
+            value = found.value if key is None else found.details.get(key)
+            if value is not None and not value <= most:
+                yield f"{where}: {name} is {_with_unit(name, value)}, above {most:g}"
+
+    def _auc_exceeded(self, audited: Audited, most: float) -> Iterator[str]:
+        attacked = [found for found in audited.findings if found.measure == AUC and found.value is not None]
+        if not attacked:
+            yield f"{audited.defence}: no attack was made that auc is of, which proves nothing"
+        for found in attacked:
+            where = f"{audited.defence}, {found.attack}, {found.learns}"
+            assert found.value is not None
+            if not found.value <= most:
+                yield f"{where}: auc is {found.value:.3g}, above {most:g}"
                 continue
-            for found in audited.cuts:
-                for step in found.steps:
-                    value = _value(step, name)
-                    if not value <= most:
-                        unit = _VALUES[name] and f" {_VALUES[name]}"
-                        yield (
-                            f"{audited.defence}, cut {found.name}, step {step.step}: {name} is "
-                            f"{value:.3g}{unit}, above {most:g}"
-                        )
-                if name == "labels" and not found.steps and found.labels is not None and found.labels > most:
-                    yield f"{audited.defence}, cut {found.name}: labels is {found.labels:.3g}, above {most:g}"
-
-    def _auc_exceeded(self, audited: Audited) -> Iterator[str]:
-        most = self.values.get(_MEMBERSHIP)
-        for found in audited.findings:
-            if most is None or found.measure != "AUC" or found.value is None or found.value <= most:
-                continue
-            what = f"{audited.defence}, {found.attack}, {found.learns}"
-            yield f"{what}: auc is {found.value:.3g}, above {most:g}"
+            able = found.details.get("able")
+            if able is None:
+                yield f"{where}: nothing shows that the attack could find anything; take --shadows 4 or more"
+            elif not able > most:
+                yield (
+                    f"{where}: the attack has an auc of {able:.3g} where it is known who was trained on, no "
+                    f"more than {most:g}, and so proves nothing"
+                )
+            if found.details.get("control_off"):
+                yield f"{where}: the control is off ({found.details['control']:.3g}), and so proves nothing"
 
 
-def _is_attacked(audited: Audited, name: str) -> bool:
-    if name == _MEMBERSHIP:
-        return any(found.measure == "AUC" and found.value is not None for found in audited.findings)
-    return bool(audited.cuts)
+def auc_at(epsilon: float, delta: float) -> float:
+    """Return the most that any attack can have of one image, told from no image, at epsilon and delta.
+
+    The area under the hockey-stick's trade-off curve is at least 1 / (1 + e^epsilon) - delta.
+    """
+    return min(1.0, 1 / (1 + math.exp(-epsilon)) + delta)
 
 
-def _value(step: StepFindings, name: str) -> float:
-    return float(getattr(step, name))
+def _with_unit(name: str, value: float) -> str:
+    unit = _VALUES[name] and f" {_VALUES[name]}"
+    return f"{value:.3g}{unit}"
 
 
 def _number(text: str, value: str) -> float:

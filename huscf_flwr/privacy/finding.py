@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from statistics import fmean
 from typing import Any, NamedTuple
+
+from huscf_flwr.privacy.floors import ABOVE_MEAN
+from huscf_flwr.privacy.scoring import Nearness
 
 CURIOUS_SERVER = "the server"
 ACTIVE_SERVER = "a server that sends other blocks"
@@ -15,6 +17,10 @@ NEXT_CLIENT = "whoever is sent the discriminator"
 
 NO_ACTIVATIONS = "no activation of a real image crosses"
 """Why there is nothing to make images of."""
+
+PSNR = "PSNR, dB, the median"
+AUC = "AUC"
+VARIATION = "total variation to the true mix"
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Finding:
     """More plain values, by name."""
     reason: str = ""
     """Why there is no number."""
+    failed: bool = False
+    """Whether the attack is below what one has that works; then it proves nothing, least of all safety."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -47,20 +55,38 @@ class Finding:
 class Reconstructed(NamedTuple):
     """What an attack made of one client's images."""
 
-    psnr: float
-    """Decibel, the median over the images."""
+    near: Nearness
     guessed: float
-    """The same for the mean of the client's images in the place of each."""
+    """Decibel of the mean of the client's images in the place of each, the median."""
     detail: float
     """One more number, which the attack has a name for."""
 
 
 def finding_of_images(
-    attack: str, adversary: str, learns: str, by_client: Mapping[int, Reconstructed], detail: str, reason: str
+    attack: str,
+    adversary: str,
+    learns: str,
+    by_client: Mapping[int, Reconstructed],
+    detail: str,
+    reason: str,
+    floor: float | None = None,
 ) -> Finding:
-    """Return means over the clients, with the one called ``detail``; the ``reason`` if there are none."""
-    measure = "PSNR, dB, the median"
+    """Return what was had of the client that gave away most; the ``reason`` if there are none.
+
+    What is called ``detail`` is the most of any client. It has failed if any of them is below ``floor``, in
+    decibel; without one, if it is less than 3 dB above the mean image.
+    """
     if not by_client:
-        return Finding(attack, adversary, learns, measure, reason=reason)
-    psnr, guessed, more = (fmean(values) for values in zip(*by_client.values(), strict=True))
-    return Finding(attack, adversary, learns, measure, psnr, guessed, tuple(by_client), {detail: more})
+        return Finding(attack, adversary, learns, PSNR, reason=reason)
+    found = list(by_client.values())
+    worst = max(found, key=lambda each: each.near.psnr)
+    details = {
+        detail: max(each.detail for each in found),
+        "psnr_worst_decile": max(each.near.psnr_worst_decile for each in found),
+        "ssim": max(each.near.ssim for each in found),
+    }
+    failed = any(each.near.psnr < (each.guessed + ABOVE_MEAN if floor is None else floor) for each in found)
+    clients = tuple(by_client)
+    return Finding(
+        *(attack, adversary, learns, PSNR, worst.near.psnr, worst.guessed, clients, details), failed=failed
+    )

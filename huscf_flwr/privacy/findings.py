@@ -7,35 +7,33 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import Attacked, ClientAudit
+from huscf_flwr.privacy.floors import RECOGNISABLE, floor_of_images
 from huscf_flwr.privacy.scoring import nearness, peak_signal_to_noise
 from huscf_flwr.privacy.view import cut_name
-
-RECOGNISABLE = 20.0
-"""Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12.
-
-What comes out below it in the first step, when all weights are known, is a failure of the attack: no setting
-that there is so far hides images whose activations cross, so it proves nothing."""
 
 
 @dataclass(frozen=True)
 class StepFindings:
-    """The best attack on the batches of one step, over all clients of a cut."""
+    """What the client of a cut that gives most away gives away in one step: it is not made up for by others.
+
+    Each number is the most that any attack has of any of the clients.
+    """
 
     step: int
     attack: str
+    """That comes nearest to the images."""
     psnr: float
-    """Decibel, the median over the images."""
+    """Decibel, the median over a client's images."""
     psnr_worst_decile: float
-    """Decibel that a tenth of the images exceeds."""
+    """Decibel that a tenth of a client's images exceeds."""
     ssim: float
-    """The median over the images."""
+    """The median over a client's images."""
     labels: float
-    """Share of the labels that are right: of the best attack on images, or read without any."""
+    """Share of the labels that are right: of an attack on images, or read without any."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,10 @@ class CutFindings:
     """Share of a batch's labels that are right, in the step that gives most away; None if none are read."""
     noise: float = 0.0
     """Of activations of real images, in their spreads: it may explain why no image is recognised."""
+    control: float | None = None
+    """Decibel of A1 without that noise, the least of any client; None without noise."""
+    failed_clients: tuple[int, ...] = ()
+    """Those of which no attack has in the first step what one has that works."""
 
     @property
     def sees_images(self) -> bool:
@@ -76,8 +78,8 @@ class CutFindings:
 
     @property
     def failed(self) -> bool:
-        """Whether the attacks have failed, which proves nothing."""
-        return self.sees_images and not self.noise and self.steps[0].psnr < RECOGNISABLE
+        """Whether the attacks have failed on all clients, which proves nothing."""
+        return self.sees_images and set(self.failed_clients) == set(self.clients)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -103,9 +105,24 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
                 majority=fmean([audit.majority for audit in of_cut]),
                 noise=of_cut[0].noise,
                 labels=max((step.labels for step in steps), default=_most_read(of_cut)),
+                control=min((each.control for each in of_cut if each.control is not None), default=None),
+                failed_clients=tuple(each.client for each in of_cut if _has_failed(each)),
             )
         )
     return found
+
+
+def _has_failed(audit: ClientAudit) -> bool:
+    """Return whether no attack on a client has in the first step what one has that works.
+
+    Noise excuses it only where it is wide enough, and the same attack works without it.
+    """
+    if not audit.attacked:
+        return False
+    first = best_attack(audit, min(each.step for each in audit.attacked))
+    found = nearness(first.images, first.truth).psnr
+    works = audit.control is None or audit.control >= floor_of_images(audit.cut, 0.0)
+    return not works or found < floor_of_images(audit.cut, audit.noise)
 
 
 def best_attack(audit: ClientAudit, step: int) -> Attacked:
@@ -130,47 +147,49 @@ def _sentence(found: CutFindings) -> str:
     worst, who = found.worst, f"clients with cut {found.name}"
     beside = f"{worst.psnr:.0f} dB, where their mean image has {found.mean_image:.0f} dB"
     labels = f"{found.labels:.0%} of the labels of a batch"
+    if found.failed and worst.psnr < RECOGNISABLE:
+        return f"the attacks on images of {who} failed ({beside}), which proves nothing; it gets {labels}"
+    if found.failed:
+        return (
+            f"the server sees the images of {who}: {beside}; and {labels}; an attack that works has more in "
+            "the first step, so this is not all that can be had"
+        )
     if found.noise and worst.psnr < RECOGNISABLE:
         return (
             f"noise of {found.noise:g} spreads blurs the images of {who}: {beside}; it guarantees "
             f"nothing, and the server gets {labels}"
         )
-    if found.failed:
-        return f"the attacks on images of {who} failed ({beside}), which proves nothing; it gets {labels}"
     return f"the server sees the images of {who}: {beside}; and {labels}"
 
 
 def _most_read(audits: Sequence[ClientAudit]) -> float | None:
-    """Return the share of labels that are right in the best step, of those read without any image."""
-    by_step: dict[int, list[Tensor]] = {}
-    for audit in audits:
-        for each in audit.labels_read:
-            by_step.setdefault(each.step, []).append(each.right)
-    return max(map(_share, by_step.values()), default=None)
+    """Return the share of labels that are right, read without any image, in a client's step that has most."""
+    return max((_share(each.right) for audit in audits for each in audit.labels_read), default=None)
 
 
 def _best_by_step(audits: Sequence[ClientAudit]) -> list[StepFindings]:
     attacked = [each for audit in audits for each in audit.attacked]
     found = []
     for step in sorted({each.step for each in attacked}):
-        of_step = [each for each in attacked if each.step == step]
-        names = sorted({each.attack for each in of_step})
-        scored = [_scored(name, step, [each for each in of_step if each.attack == name]) for name in names]
-        read = [each.right for audit in audits for each in audit.labels_read if each.step == step]
-        labels = max([each.labels for each in scored] + ([_share(read)] if read else []))
-        found.append(replace(max(scored, key=lambda each: each.psnr), labels=labels))
+        scored = [_scored(each) for each in attacked if each.step == step]
+        read = [_share(each.right) for audit in audits for each in audit.labels_read if each.step == step]
+        best = max(scored, key=lambda each: each.psnr)
+        found.append(
+            replace(
+                best,
+                psnr_worst_decile=max(each.psnr_worst_decile for each in scored),
+                ssim=max(each.ssim for each in scored),
+                labels=max([each.labels for each in scored] + read),
+            )
+        )
     return found
 
 
-def _scored(attack: str, step: int, attacked: Sequence[Attacked]) -> StepFindings:
-    near = nearness(_joined(attacked, "images"), _joined(attacked, "truth"))
-    right = _share([each.labels_right for each in attacked])
-    return StepFindings(step, attack, near.psnr, near.psnr_worst_decile, near.ssim, right)
+def _scored(attacked: Attacked) -> StepFindings:
+    near = nearness(attacked.images, attacked.truth)
+    right = _share(attacked.labels_right)
+    return StepFindings(attacked.step, attacked.attack, near.psnr, near.psnr_worst_decile, near.ssim, right)
 
 
-def _share(right: Sequence[Tensor]) -> float:
-    return torch.cat(list(right)).float().mean().item()
-
-
-def _joined(attacked: Sequence[Attacked], field: str) -> Tensor:
-    return torch.cat([getattr(each, field) for each in attacked])
+def _share(right: Tensor) -> float:
+    return right.float().mean().item()

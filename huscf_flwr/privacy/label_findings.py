@@ -15,12 +15,14 @@ from huscf_flwr.models import BlockState, model_spec_of, unflatten_blocks
 from huscf_flwr.privacy.attacks.labels import labels_that_moved
 from huscf_flwr.privacy.attacks.mix import mix_of_movement, total_variation
 from huscf_flwr.privacy.evidence import Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, Finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, VARIATION, Finding
 from huscf_flwr.run.transcript import Transcript
 
 WHICH = "which labels a client has"
 HOW_OFTEN = "how often a client has each label"
-VARIATION = "total variation to the true mix"
+
+_KNOWN = 0.99
+"""Share of the labels of which an attack that works knows whether a client has any."""
 
 MixOf = Callable[[Transcript], Tensor]
 """Returns the mix [C] of a client's labels, as somebody makes it out of what crossed."""
@@ -40,8 +42,10 @@ def labels_of_networks(evidence: Evidence, population: Population, shadows: int)
         found = labels_that_moved(*_embeddings(transcript))
         known.append(fmean((label in found) == bool(there) for label, there in enumerate(has)))
         present.append(has.double().mean().item())
+    value, chance = fmean(known), fmean(present)
     which = Finding(
-        "A3", CURIOUS_SERVER, WHICH, "share of labels known", fmean(known), fmean(present), evidence.clients
+        *("A3", CURIOUS_SERVER, WHICH, "share of labels known", value, chance, evidence.clients),
+        failed=value < min(chance, _KNOWN),
     )
     return [which, mix_finding(evidence, population, lambda each: mix_of_movement(*_embeddings(each)))]
 
@@ -61,14 +65,19 @@ def labels_that_are_told(evidence: Evidence, population: Population, shadows: in
 
 
 def mix_finding(evidence: Evidence, population: Population, mix_of: MixOf) -> Finding:
-    """Compare mixes of labels with the true ones, beside what guessing a uniform mix gives."""
+    """Compare mixes of labels with the true ones, beside what guessing a uniform mix gives.
+
+    What is no better than that has failed.
+    """
     found, guessed = [], []
     for transcript in evidence.transcripts:
         counts = true_counts(evidence, population, transcript.client).double()
         truth = counts / counts.sum()
         found.append(total_variation(mix_of(transcript), truth))
         guessed.append(total_variation(torch.full_like(truth, 1 / len(truth)), truth))
-    return Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, fmean(found), fmean(guessed), evidence.clients)
+    value, chance = fmean(found), fmean(guessed)
+    failed = value >= chance
+    return Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, value, chance, evidence.clients, failed=failed)
 
 
 def true_counts(evidence: Evidence, population: Population, client: int) -> Tensor:

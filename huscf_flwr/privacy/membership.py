@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,13 +21,13 @@ from huscf_flwr.privacy.attacks.membership import (
     realness,
 )
 from huscf_flwr.privacy.evidence import Evidence, ModelOf
-from huscf_flwr.privacy.finding import HOLDER_OF_GENERATOR, Finding
+from huscf_flwr.privacy.finding import AUC, HOLDER_OF_GENERATOR, Finding
 from huscf_flwr.privacy.separation import separation
 from huscf_flwr.privacy.shadows import halves, trained_shadow
-from huscf_flwr.seeding import torch_stream
 
 _LEARNS = "which images a client trained on, from"
 _MOST_OTHERS = 1000
+_LEAST_FOR_CONTROLS = 4
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,22 @@ def asked_of(population: Population, client: int) -> Asked:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """How much each of [N] images seems to have been trained on, by three kinds of models."""
+
+    target: Tensor
+    """By the model that is asked."""
+    seen: Tensor | None
+    """By a shadow model that was trained on it, in the place of that model; None with two shadow models."""
+    unseen: Tensor | None
+    """By a shadow model that was not: whatever tells members from others here is not training."""
+
+
+Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Returns scores [N] of a target [N], by those of shadow models [S, N] and who was trained on what."""
+
+
+@dataclass(frozen=True)
 class Shadows:
     """Models that were trained on halves of what is asked about."""
 
@@ -85,13 +103,13 @@ def membership(
         "A6",
         adversary,
         f"{_LEARNS} its discriminator",
-        "AUC",
+        AUC,
         reason="no discriminator of it crossed in this round",
     )
     if found is not None:
         target = realness(spec, found, pixels, labels)
         others = torch.stack([realness(spec, each, pixels, labels) for each in trained.states])
-        scores = likelihood_ratio(target, others, trained.inside)
+        scores = scored(target, others, trained.inside, likelihood_ratio)
         by_discriminator = _finding(scores, asked, trained, client, adversary, "its discriminator")
     return [by_discriminator, _by_generator(evidence, asked, trained, client)]
 
@@ -106,7 +124,7 @@ def _by_generator(evidence: Evidence, asked: Asked, trained: Shadows, client: in
         return closeness(sampler, asked.pixels, asked.images.labels, config.seed, DRAWN_OF_LABEL)
 
     target = near(type(method).sampler(config, product.tensors))
-    scores = calibrated(target, torch.stack([near(each) for each in own]), trained.inside)
+    scores = scored(target, torch.stack([near(each) for each in own]), trained.inside, calibrated)
     return _finding(scores, asked, trained, client, HOLDER_OF_GENERATOR, "the generator")
 
 
@@ -123,22 +141,57 @@ def _trained(evidence: Evidence, asked: Asked, shadows: int, client: int) -> Sha
     return Shadows(tuple(states), inside)
 
 
-def _finding(
-    scores: Tensor, asked: Asked, trained: Shadows, client: int, adversary: str, source: str
-) -> Finding:
-    members, others = scores[: asked.members], scores[asked.members :]
-    told = separation(members, others)
-    one, other = others[torch.randperm(len(others), generator=torch_stream(0, "control"))].tensor_split(2)
-    control = separation(one, other)
-    details = {
-        **asdict(told),
-        "members": len(members),
-        "others": len(others),
+def scored(target: Tensor, shadows: Tensor, inside: Tensor, compare: Compare) -> Scores:
+    """Return the scores of the ``target`` [N], and of shadow models [S, N] in its place.
+
+    These are the first two, which share the images out, so that each image is scored once by the one that was
+    trained on it and once by the other. Both are compared with the pairs that are left, of which each image
+    is in as many as it is not: without four shadow models there are no controls.
+    """
+    scores = compare(target, shadows, inside)
+    if len(shadows) < _LEAST_FOR_CONTROLS:
+        return Scores(scores, None, None)
+    seen, unseen = torch.empty_like(scores), torch.empty_like(scores)
+    for place in (0, 1):
+        of_shadow, saw = compare(shadows[place], shadows[2:], inside[2:]), inside[place]
+        seen[saw], unseen[~saw] = of_shadow[saw], of_shadow[~saw]
+    return Scores(scores, seen, unseen)
+
+
+def details_of(scores: Scores, members: int) -> dict[str, Any]:
+    """Return what is told beside the AUC, with two controls.
+
+    ``control``: the same members and others, by models that were trained on neither. It is off if 0.5 is not
+    in its interval: then something else than training tells them apart, such as how they were chosen.
+    ``able``: images by a model that was trained on them, and by one that was not. If 0.5 is in its interval
+    the attack finds nothing where there is something to find.
+    """
+    told = separation(scores.target[:members], scores.target[members:])
+    details: dict[str, Any] = {**asdict(told), "members": members, "others": len(scores.target) - members}
+    if scores.seen is None or scores.unseen is None:
+        return {**details, "control": None, "control_off": None, "able": None}
+    control = separation(scores.unseen[:members], scores.unseen[members:])
+    able = separation(scores.seen, scores.unseen)
+    low, high = control.auc_interval
+    return {
+        **details,
         "control": control.auc,
         "control_interval": control.auc_interval,
-        "shadows": len(trained.states),
+        "control_off": not low <= 0.5 <= high,
+        "able": able.auc,
+        "able_interval": able.auc_interval,
     }
-    return Finding("A6", adversary, f"{_LEARNS} {source}", "AUC", told.auc, 0.5, (client,), details)
+
+
+def _finding(
+    scores: Scores, asked: Asked, trained: Shadows, client: int, adversary: str, source: str
+) -> Finding:
+    details = {**details_of(scores, asked.members), "shadows": len(trained.states)}
+    failed = details["able"] is None or details["able_interval"][0] <= 0.5
+    return Finding(
+        *("A6", adversary, f"{_LEARNS} {source}", AUC, details["auc"], 0.5, (client,), details),
+        failed=failed,
+    )
 
 
 def _domain(population: Population, client: int) -> str:

@@ -17,8 +17,8 @@ from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.models import Blocks, BlockStates, build_blocks, flatten_blocks, model_spec_of
 from huscf_flwr.privacy.attacks.mix import mix_of_means
 from huscf_flwr.privacy.evidence import Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, Finding
-from huscf_flwr.privacy.label_findings import HOW_OFTEN, VARIATION, mix_finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, VARIATION, Finding
+from huscf_flwr.privacy.label_findings import HOW_OFTEN, mix_finding
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.seeding import torch_stream
 

@@ -163,7 +163,7 @@ def steer(
         truth.append(batches.next().images.float())
     last = torch.cat(truth[-_SCORED:])
     return Reconstructed(
-        nearness(torch.cat(drawn[-_SCORED:]), last).psnr,
+        nearness(torch.cat(drawn[-_SCORED:]), last),
         guessed_by_mean(member.images.images, last),
         nearness(drawn[0], truth[0]).psnr,
     )

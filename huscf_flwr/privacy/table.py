@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -11,13 +12,16 @@ from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audited_runs import Audited
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
+from huscf_flwr.privacy.floors import RECOGNISABLE
 
 LEGEND = (
     "Decibel: how near reconstructed images come to the true ones, the median, and what a tenth of the "
     "images exceeds; a small picture is recognised from 20 dB on. Mean image: what it would give to know the "
     "mean of a client's images. Labels: share of a batch's labels that are right, and of the most frequent "
     "one. Label set: share of all classes of which it is known whether the client has any, and what guessing "
-    "that it has all gives. Guarantee: what no attack whatever can break; only privacy.epsilon gives one."
+    "that it has all gives. Of several clients with one cut the numbers are of the one of which most is had; "
+    "an attack below its floor, what one has that works, bounds nothing. Guarantee: what no attack "
+    "whatever can break; only privacy.epsilon gives one."
 )
 
 
@@ -55,7 +59,7 @@ def findings_table(audits: Sequence[Audited]) -> Table:
                 found.attack,
                 found.adversary if applies else UNKNOWN,
                 found.learns,
-                _measured(found) if applies else f"does not apply: {found.reason}",
+                measured(found) if applies else f"does not apply: {found.reason}",
                 decimal(found.value),
                 decimal(found.chance),
                 ", ".join(map(str, found.clients)) or UNKNOWN,
@@ -63,29 +67,44 @@ def findings_table(audits: Sequence[Audited]) -> Table:
     return table
 
 
-def _measured(found: Finding) -> str:
+def measured(found: Finding) -> str:
     """Return what a number is, with its interval and what else is needed to read it."""
     details = found.details
+    failed = "; attack failed, proves nothing" if found.failed else ""
     if "auc_interval" not in details:
-        return found.measure
-    low, high = details["auc_interval"]
+        return f"{found.measure}{failed}"
     rate = ""
     if details["found"] is not None:
         least, most = details["found_interval"]
         rate = f"; {details['found']:.1%} ({least:.1%} to {most:.1%}) of members at 1 % false positives"
     return (
-        f"{found.measure} ({low:.2f} to {high:.2f}; control {decimal(details['control'], 2)}), "
-        f"{details['members']} members, {details['others']} others{rate}"
+        f"{found.measure} ({_interval(details['auc_interval'])}; {_controls(details)}), "
+        f"{details['members']} members, {details['others']} others{rate}{failed}"
     )
+
+
+def _controls(details: Mapping[str, Any]) -> str:
+    """Return both controls; one that is off says that something else than training was found."""
+    if details["control"] is None:
+        return "no control with fewer than 4 shadow models"
+    off = f" is off: {_interval(details['control_interval'])}" if details["control_off"] else ""
+    return f"control {decimal(details['control'], 2)}{off}; of known members {decimal(details['able'], 2)}"
+
+
+def _interval(found: Sequence[float]) -> str:
+    low, high = found
+    return f"{low:.2f} to {high:.2f}"
 
 
 def _cells(audited: Audited, found: CutFindings) -> list[str]:
     scores = audited.scores
     shown = ["not in what crosses", "not in what crosses"]
-    if found.failed:
+    if found.failed and found.worst.psnr < RECOGNISABLE:
         shown = ["attack failed", "proves nothing"]
     elif found.sees_images:
-        shown = [_decibel(found.steps[0]), _decibel(found.steps[-1]) if len(found.steps) > 1 else UNKNOWN]
+        below = ", below its floor" if found.failed_clients else ""
+        middle = _decibel(found.steps[-1]) if len(found.steps) > 1 else UNKNOWN
+        shown = [f"{_decibel(found.steps[0])}{below}", middle]
     return [
         audited.defence,
         found.name,

@@ -8,10 +8,10 @@ from huscf_flwr.run.display import NoDisplay
 from tests.privacy.audited import audited_run
 
 
-def finding(tmp_path, **settings):
+def finding(tmp_path, defence="none", **settings):
     config = audited_run(tmp_path, **{"cuts.fixed": "1,1,2,1", **settings})
     (audited,) = audit_config(
-        config, rounds=1, cuts=(), defences=["none"], wanted=Wanted(("A4",), 1), display=NoDisplay()
+        config, rounds=1, cuts=(), defences=[defence], wanted=Wanted(("A4",), 1), display=NoDisplay()
     )
     (found,) = audited.findings
     return found
@@ -25,6 +25,15 @@ def test_the_client_shows_its_images_unless_it_looks_at_blocks(tmp_path):
     looking = finding(tmp_path / "looking", **{"privacy.detect_tampering": True})
     assert looking.value is None
     assert "client 0: block 0 of the discriminator is" in looking.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("defence", "failed"), [("smallest", True), ("noise-1", False)])
+def test_it_is_given_what_crosses_and_no_more(tmp_path, defence, failed):
+    """Numbers of 3 or 4 bits, or noise, which explains what is below the floor."""
+    found = finding(tmp_path, defence)
+    assert found.chance + 6 < found.value < 40
+    assert found.failed is failed
 
 
 def test_other_methods_refuse_to_look(tmp_path):

@@ -1,61 +1,150 @@
-"""Ceilings: for somebody's continuous integration."""
+"""Ceilings: for somebody's continuous integration, which takes silence for safety."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 
 from huscf_flwr.models import Cut
-from huscf_flwr.privacy.ceilings import Ceilings
+from huscf_flwr.privacy.ceilings import Ceilings, auc_at
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 
+COPIED = Finding(
+    *("A4", "a server that sends other blocks", "images", "PSNR, dB, the median", 134.0, 12.0, (0,)),
+    details={"labels": 1.0, "psnr_worst_decile": 140.0, "ssim": 1.0},
+)
+SOUND = {"able": 0.9, "control": 0.5, "control_off": False}
 
-def audited(psnr=25.0, labels=0.1, auc=None):
+
+def cut_of(psnr=61.0, labels=0.1, **changes):
     step = StepFindings(1, "A1", psnr, psnr + 2, 0.2, labels)
-    cut = CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2)
-    member = Finding("A6", "the server", "which images a client trained on", "AUC", auc, 0.5)
-    return SimpleNamespace(defence="none", guarantee="none", cuts=(cut,), findings=(member,))
+    return CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2, **changes)
+
+
+def member(auc, **details):
+    learns = "which images a client trained on"
+    return Finding("A6", "the server", learns, "AUC", auc, 0.5, (0,), {**SOUND, **details})
+
+
+def audited(*findings, cuts=(), epsilon=None, guarantee="none"):
+    return SimpleNamespace(
+        defence="none", guarantee=guarantee, epsilon=epsilon, delta=1e-5, cuts=cuts, findings=findings
+    )
+
+
+def said(found, *texts):
+    return list(Ceilings.of(texts).exceeded(found))
 
 
 def test_a_value_above_its_ceiling_is_told():
-    (said,) = Ceilings.of(["psnr=24"]).exceeded(audited())
-    assert said == "none, cut 1-1-1-1, step 1: psnr is 25 dB, above 24"
+    (told,) = said(audited(cuts=[cut_of(61)]), "psnr=60")
+    assert told == "none, cut 1-1-1-1, step 1: psnr is 61 dB, above 60"
 
 
 def test_values_below_and_at_their_ceilings_are_not():
-    assert not list(Ceilings.of(["psnr=25", "labels=0.5"]).exceeded(audited()))
+    assert not said(audited(cuts=[cut_of(61)]), "psnr=61", "labels=0.5")
 
 
 def test_attacks_that_failed_hold_no_ceiling():
-    (said,) = Ceilings.of(["psnr=99"]).exceeded(audited(psnr=15))
-    assert "prove nothing" in said
-    assert not list(Ceilings.of([]).exceeded(audited(psnr=15)))
+    """Of any client: that others are well hidden says nothing of it."""
+    found = audited(cuts=[cut_of(15, failed_clients=(0,))])
+    (told,) = said(found, "psnr=99")
+    assert told == "none, cut 1-1-1-1: the attacks failed on client 0, and prove nothing"
+    assert not said(found)
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "value"), [("psnr=60", "134 dB"), ("labels=0.5", "1"), ("ssim=0.9", "1")]
+)
+def test_other_attacks_on_images_count_too(ceiling, value):
+    """Noise blurs what A1 gets; a server that is not honest copies the images all the same."""
+    name = ceiling.partition("=")[0]
+    (told,) = said(audited(COPIED, cuts=[cut_of(17, noise=2.0)]), ceiling)
+    assert told.startswith(f"none, A4, images: {name} is {value}, above ")
+
+
+def test_another_attack_that_failed_holds_no_ceiling():
+    failed = Finding(*("A5", "the server", "images", "PSNR, dB, the median", 9.0, 12.0, (0,)), failed=True)
+    (told,) = said(audited(failed, cuts=[cut_of(17)]), "psnr=20")
+    assert told == "none, A5, images: the attack failed, and proves nothing"
 
 
 def test_membership_has_a_ceiling_of_its_own():
-    (said,) = Ceilings.of(["auc=0.6"]).exceeded(audited(auc=0.7))
-    assert said == "none, A6, which images a client trained on: auc is 0.7, above 0.6"
-    assert not list(Ceilings.of(["auc=0.7"]).exceeded(audited(auc=0.7)))
+    (told,) = said(audited(member(0.7)), "auc=0.6")
+    assert told == "none, A6, which images a client trained on: auc is 0.7, above 0.6"
+    assert not said(audited(member(0.7)), "auc=0.7")
+
+
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        ({"able": 0.55}, "auc of 0.55 where it is known who was trained on, no more than 0.6"),
+        ({"able": math.nan}, "no more than 0.6"),
+        ({"able": None}, "nothing shows that the attack could find anything; take --shadows 4 or more"),
+        ({"control_off": True}, "the control is off (0.5), and so proves nothing"),
+    ],
+)
+def test_an_attack_that_could_not_have_found_anything_holds_no_ceiling(details, told):
+    (found,) = said(audited(member(0.5, **details)), "auc=0.6")
+    assert told in found
 
 
 def test_a_ceiling_of_what_nobody_attacked_is_not_held():
-    (said,) = Ceilings.of(["auc=0.9"]).exceeded(audited())
-    assert said == "none: no attack was made that auc is of, which proves nothing"
-    nothing = SimpleNamespace(defence="none", guarantee="none", cuts=(), findings=())
-    (said,) = Ceilings.of(["psnr=90"]).exceeded(nothing)
-    assert "no attack was made that psnr is of" in said
+    (told,) = said(audited(cuts=[cut_of()]), "auc=0.9")
+    assert told == "none: no attack was made that auc is of, which proves nothing"
+    (told,) = said(audited(), "psnr=90")
+    assert "no attack was made that psnr is of" in told
 
 
 def test_labels_have_a_ceiling_where_no_image_crosses_too():
     cut = CutFindings(Cut(), (0,), (), 1.0, 0.9, 12.0, 0.2, labels=0.4)
-    found = SimpleNamespace(defence="local-discriminator", guarantee="none", cuts=(cut,), findings=())
-    (said,) = Ceilings.of(["labels=0.3"]).exceeded(found)
-    assert said == "local-discriminator, cut 1-1-1-1: labels is 0.4, above 0.3"
-    assert not list(Ceilings.of(["labels=0.4"]).exceeded(found))
+    (told,) = said(audited(cuts=[cut]), "labels=0.3")
+    assert told == "none, cut 1-1-1-1: labels is 0.4, above 0.3"
+    assert not said(audited(cuts=[cut]), "labels=0.4")
 
 
-def test_what_is_not_a_number_holds_no_ceiling():
-    assert list(Ceilings.of(["labels=0.5"]).exceeded(audited(labels=float("nan"))))
+def test_labels_that_were_not_read_hold_no_ceiling():
+    """Nobody has an attack for a generator's head of two blocks: somebody may."""
+    unread = CutFindings(Cut(2, 1, 5, 0), (0,), (), None, 0.9, 12.0, 0.2, labels=None)
+    (told,) = said(audited(cuts=[unread]), "labels=0.2")
+    assert told == "none, cut 2-1-5-0: labels were not read, which proves nothing"
+    assert not said(audited(cuts=[unread]), "psnr=20")
+
+
+@pytest.mark.parametrize("name", ["labels", "psnr", "ssim"])
+def test_what_is_not_a_number_holds_no_ceiling(name):
+    step = StepFindings(1, "A1", *[math.nan] * 4)
+    cut = CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2)
+    assert said(audited(cuts=[cut]), f"{name}=0.5")
+
+
+def test_epsilon_has_a_ceiling_and_only_real_noise_is_below_it():
+    assert not said(audited(epsilon=2.0), "epsilon=2")
+    (told,) = said(audited(epsilon=2.5), "epsilon=2")
+    assert told == "none: epsilon is 2.5, above 2"
+    seeded = audited(guarantee="epsilon 2 at delta 1e-05, had its noise been secret")
+    (told,) = said(seeded, "epsilon=2")
+    assert told == f"none: no epsilon bounds anything (guarantee: {seeded.guarantee})"
+    assert said(seeded, "psnr=20")
+    assert said(seeded, "labels=0.9")
+    assert said(seeded, "auc=0.9")
+
+
+@pytest.mark.parametrize("name", ["psnr", "labels", "ssim"])
+def test_a_guarantee_of_any_size_does_not_hold_a_ceiling_of_attacks_by_itself(name):
+    (told,) = said(audited(epsilon=1e6), f"{name}=0.9")
+    assert "say how much is enough with --ceiling epsilon=VALUE" in told
+    assert not said(audited(epsilon=1.0), f"{name}=0.9", "epsilon=1")
+    assert said(audited(epsilon=1e6), f"{name}=0.9", "epsilon=1")
+
+
+def test_an_epsilon_bounds_membership():
+    """e / (1 + e) is 0.731."""
+    assert auc_at(1.0, 0.0) == pytest.approx(0.7311, abs=1e-4)
+    assert not said(audited(epsilon=1.0), "auc=0.74")
+    (told,) = said(audited(epsilon=1.0), "auc=0.73")
+    assert "epsilon 1 allows an auc of 0.731, above 0.73" in told
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ def attacked(attack, step, error, right=4):
     return Attacked(attack, step, TRUTH + error, TRUTH, labels)
 
 
-def audit(client, *attacks, cut=LIGHT, labels_known=1.0, read=()):
-    return ClientAudit(client, cut, attacks, read, labels_known, 0.9, mean_image=12.0, majority=0.3)
+def audit(client, *attacks, cut=LIGHT, labels_known=1.0, read=(), **changes):
+    return ClientAudit(
+        client, cut, attacks, read, labels_known, 0.9, mean_image=12.0, majority=0.3, **changes
+    )
 
 
 def test_the_best_attack_of_each_step_over_all_clients_of_a_cut():
@@ -47,11 +49,36 @@ def test_what_nobody_saw_is_not_averaged():
     assert findings_by_cut([unknown])[0].labels_known is None
 
 
-@pytest.mark.parametrize(("error", "failed"), [(0.02, False), (0.19, False), (0.21, True)])
-def test_an_attack_that_gives_no_recognisable_images_has_failed(error, failed):
-    """An error of 0.2 is 20 dB."""
-    (found,) = findings_by_cut([audit(0, attacked("A1", 1, error), attacked("A1", 9, 0.5))])
+def test_the_client_that_gives_most_away_counts_and_not_what_others_make_up_for():
+    """Images of client 1 are seen at 146 dB, and those of client 0 at 22: the median of all is neither."""
+    hidden, seen = audit(0, attacked("A1", 1, 0.15, right=0)), audit(1, attacked("A1", 1, 1e-7))
+    (found,) = findings_by_cut([hidden, seen])
+    assert found.steps[0].psnr == pytest.approx(146, abs=0.1)
+    assert (found.steps[0].labels, found.labels) == (1, 1)
+    assert found.failed_clients == (0,)
+    assert not found.failed
+    assert findings_by_cut([hidden])[0].failed
+
+
+@pytest.mark.parametrize(
+    ("error", "cut", "failed"),
+    [(0.001, LIGHT, False), (0.003, LIGHT, True), (0.1, DEEP, False), (0.2, DEEP, True)],
+)
+def test_an_attack_below_its_floor_in_the_first_step_has_failed(error, cut, failed):
+    """Errors of 0.001, 0.003, 0.1 and 0.2 are 66, 56, 26 and 20 dB; floors are 60 and 25."""
+    (found,) = findings_by_cut([audit(0, attacked("A1", 1, error), attacked("A1", 9, 0.5), cut=cut)])
     assert found.failed is failed
+    assert found.as_json()["failed"] is failed
+
+
+@pytest.mark.parametrize(
+    ("noise", "control", "failed"), [(1.0, 150.0, False), (1.0, 30.0, True), (1e-9, 150.0, True)]
+)
+def test_noise_excuses_an_attack_only_if_it_is_wide_and_the_attack_works_without_it(noise, control, failed):
+    """An error of 0.3 is 16 dB."""
+    (found,) = findings_by_cut([audit(0, attacked("A1", 1, 0.3), noise=noise, control=control)])
+    assert (found.failed, found.control) == (failed, control)
+    assert ("which proves nothing" in verdict([found])[0]) is failed
 
 
 def test_labels_that_were_read_without_images_count():
@@ -62,13 +89,20 @@ def test_labels_that_were_read_without_images_count():
 
 def test_the_verdict_says_what_is_seen():
     seen, hidden = findings_by_cut(
-        [audit(0, attacked("A1", 1, 0.02)), audit(1, attacked("A1", 1, 0.5, right=1), cut=DEEP)]
+        [audit(0, attacked("A1", 1, 0.001)), audit(1, attacked("A1", 1, 0.5, right=1), cut=DEEP)]
     )
     first, second = verdict([seen, hidden])
-    assert first.startswith("the server sees the images of clients with cut 1-1-1-1: 40 dB")
+    assert first.startswith("the server sees the images of clients with cut 1-1-1-1: 66 dB")
+    assert "not all that can be had" not in first
     assert "clients with cut 1-1-2-1 failed (12 dB" in second
     assert "which proves nothing" in second
     assert second.endswith("25% of the labels of a batch")
+
+
+def test_images_that_are_seen_although_the_attack_is_below_its_floor_are_told_as_seen():
+    (sentence,) = verdict(findings_by_cut([audit(0, attacked("A1", 1, 0.1))]))
+    assert sentence.startswith("the server sees the images of clients with cut 1-1-1-1: 26 dB")
+    assert sentence.endswith("so this is not all that can be had")
 
 
 def test_where_no_activation_of_a_real_image_crosses_nothing_is_attacked_and_nothing_has_failed():
