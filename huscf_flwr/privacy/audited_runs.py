@@ -29,6 +29,7 @@ from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
 from huscf_flwr.privacy.guarantee import NONE, bounding_epsilon, guarantee, sentence
 from huscf_flwr.privacy.registry import ON_IMAGES, attackable
+from huscf_flwr.privacy.server import SHOWS_LABELS
 from huscf_flwr.privacy.view import cut_name, cut_or_none
 from huscf_flwr.run.check import CheckedRun, check_place, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
@@ -36,7 +37,7 @@ from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
-from huscf_flwr.session import DIRECTIONS, HostTimer, Ledger, wire_type_of
+from huscf_flwr.session import DIRECTIONS, Direction, HostTimer, Ledger, wire_type_of
 from huscf_flwr.tensor_files import write_json
 
 PICTURED = 10
@@ -155,6 +156,11 @@ class Wanted:
         """Return which steps of a round with ``count`` are kept."""
         first = range(1, min(FIRST_STEPS, count) + 1) if "A5" in self.attacks else ()
         return tuple(sorted({*recorded_steps(count), *first}))
+
+    @property
+    def throughout(self) -> tuple[tuple[str, Direction], ...]:
+        """What is kept of every step of a round."""
+        return (SHOWS_LABELS,) if "A3" in self.attacks else ()
 
     def clients(self, orders: Orders) -> tuple[int, ...]:
         """Return the clients to attack: the first with each cut."""
@@ -283,7 +289,7 @@ def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: in
     Without ``rounds`` of its own, it is a run as its configuration says, and is judged.
     """
     checked = check_run(config)
-    recorder = TranscriptRecorder(wanted.steps, wanted.clients)
+    recorder = TranscriptRecorder(wanted.steps, wanted.clients, wanted.throughout)
     caught = Caught(checked.method, rounds)
     train_locally(
         checked,

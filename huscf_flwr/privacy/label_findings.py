@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 import torch
@@ -24,8 +24,8 @@ HOW_OFTEN = "how often a client has each label"
 _KNOWN = 0.99
 """Share of the labels of which an attack that works knows whether a client has any."""
 
-MixOf = Callable[[Transcript], Tensor]
-"""Returns the mix [C] of a client's labels, as somebody makes it out of what crossed."""
+MixOf = Callable[[Transcript], Sequence[Tensor]]
+"""Returns mixes [C] of a client's labels, as somebody makes them of what crossed in one way or another."""
 
 
 def labels_of_networks(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
@@ -47,19 +47,19 @@ def labels_of_networks(evidence: Evidence, population: Population, shadows: int)
         *("A3", CURIOUS_SERVER, WHICH, "share of labels known", value, chance, evidence.clients),
         failed=value < min(chance, _KNOWN),
     )
-    return [which, mix_finding(evidence, population, lambda each: mix_of_movement(*_embeddings(each)))]
+    return [which, mix_finding(evidence, population, lambda each: [mix_of_movement(*_embeddings(each))])]
 
 
 def labels_that_are_told(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
     """Read what clients of FedVTC tell in their descriptions: counts of all classes with enough images."""
     classes = model_spec_of(evidence.config).classes
 
-    def told(transcript: Transcript) -> Tensor:
+    def told(transcript: Transcript) -> list[Tensor]:
         description = evidence.method.clients[transcript.client]
         assert isinstance(description, FedVTCDescription)
         counts = torch.zeros(classes, dtype=torch.float64)
         counts[list(description.classes)] = torch.tensor(description.counts, dtype=torch.float64)
-        return counts / counts.sum() if counts.sum() else torch.full_like(counts, 1 / classes)
+        return [counts / counts.sum() if counts.sum() else torch.full_like(counts, 1 / classes)]
 
     return [mix_finding(evidence, population, told)]
 
@@ -67,13 +67,13 @@ def labels_that_are_told(evidence: Evidence, population: Population, shadows: in
 def mix_finding(evidence: Evidence, population: Population, mix_of: MixOf) -> Finding:
     """Compare mixes of labels with the true ones, beside what guessing a uniform mix gives.
 
-    What is no better than that has failed.
+    Of a client the best one counts. What is no better than guessing has failed.
     """
     found, guessed = [], []
     for transcript in evidence.transcripts:
         counts = true_counts(evidence, population, transcript.client).double()
         truth = counts / counts.sum()
-        found.append(total_variation(mix_of(transcript), truth))
+        found.append(min(total_variation(mix, truth) for mix in mix_of(transcript)))
         guessed.append(total_variation(torch.full_like(truth, 1 / len(truth)), truth))
     value, chance = fmean(found), fmean(guessed)
     failed = value >= chance

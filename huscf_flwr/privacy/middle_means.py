@@ -1,4 +1,4 @@
-"""A3 on HuSCF-GAN without any batch: the mix of labels, from the means of the discriminator's middle.
+"""A3 on HuSCF-GAN over a round: the mix of labels, from exchange 1 or the discriminator's middle.
 
 The server clusters clients by these means. It has networks to draw fakes of each label with, so it knows what
 each label looks like there.
@@ -16,9 +16,11 @@ from huscf_flwr.methods.generators import drawing_from, measured_generator
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.models import Blocks, BlockStates, build_blocks, flatten_blocks, model_spec_of
 from huscf_flwr.privacy.attacks.mix import mix_of_means
+from huscf_flwr.privacy.audit import server_view
 from huscf_flwr.privacy.evidence import Evidence
 from huscf_flwr.privacy.finding import CURIOUS_SERVER, VARIATION, Finding
 from huscf_flwr.privacy.label_findings import HOW_OFTEN, mix_finding
+from huscf_flwr.privacy.server import mix_of_fakes
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.seeding import torch_stream
 
@@ -29,25 +31,39 @@ _OF_ALL_LABELS = 0.3
 _LEAST_SPREAD = 1e-6
 
 
-def mix_by_middle(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
-    """Attack the mean of each client's activations in the discriminator's middle."""
+def mix_of_labels(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
+    """Attack how often each client has each label, by the labels of its fakes and by the middle's means.
+
+    Of each client the better one counts.
+    """
     method = type(evidence.method)(evidence.config, evidence.method.clients)
     method.load(evidence.before)
     assert isinstance(method, HuSCF)
-    if any(method.models.first_blocks(method.models.settled.get(k)) is None for k in evidence.clients):
-        why = "before the round the server knew no model of the client's"
+
+    def guessed(transcript: Transcript) -> list[Tensor]:
+        counted = mix_of_fakes(server_view(evidence.config, transcript))
+        by_means = _mix_by_means(evidence, method, transcript)
+        return [each for each in (counted, by_means) if each is not None]
+
+    mixes = {transcript.client: guessed(transcript) for transcript in evidence.transcripts}
+    if not all(mixes.values()):
+        why = "before the round the server knew no model of the client's, and fakes do not tell its labels"
         return [Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, reason=why)]
+    return [mix_finding(evidence, population, lambda each: mixes[each.client])]
 
-    def guessed(transcript: Transcript) -> Tensor:
-        assert isinstance(evidence.method, HuSCF)
-        client, upload = transcript.client, transcript.upload
-        assert upload is not None
-        statistics = evidence.method.observation.statistics(Collected(uploads={client: upload}))
-        assert statistics is not None  # a run with a guarantee is not attacked
-        model = method.models.model_states(method.models.settled.get(client), method.cuts.now[client])
-        return mix_of_middle(evidence.config, model, statistics[client].mean)
 
-    return [mix_finding(evidence, population, guessed)]
+def _mix_by_means(evidence: Evidence, before: HuSCF, transcript: Transcript) -> Tensor | None:
+    """Return the mix by the means of the middle; None if no model was known ``before`` the round."""
+    client, upload, models = transcript.client, transcript.upload, before.models
+    if models.first_blocks(models.settled.get(client)) is None:
+        return None
+    assert isinstance(evidence.method, HuSCF)
+    assert upload is not None
+    statistics = evidence.method.observation.statistics(Collected(uploads={client: upload}))
+    if statistics is None:
+        return None
+    model = models.model_states(models.settled.get(client), before.cuts.now[client])
+    return mix_of_middle(evidence.config, model, statistics[client].mean)
 
 
 def mix_of_middle(config: RunConfig, model: BlockStates, seen: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from huscf_flwr.privacy.evidence import Attack, Evidence
 from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIONS, Finding
 from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
 from huscf_flwr.privacy.membership import membership
-from huscf_flwr.privacy.middle_means import mix_by_middle
+from huscf_flwr.privacy.middle_means import mix_of_labels
 from huscf_flwr.privacy.steering_server import steered
 from huscf_flwr.run.transcript import Transcript
 
@@ -98,7 +98,7 @@ def _swapped_discriminator(evidence: Evidence, transcript: Transcript) -> BlockS
 ON: Mapping[type[Method], Attackable] = {
     HuSCF: Attackable(
         {
-            "A3": mix_by_middle,
+            "A3": mix_of_labels,
             "A4": trapped,
             "A4-gradients": steered,
             "A5": by_simulator,

@@ -15,6 +15,7 @@ from huscf_flwr.privacy.attacks.inversion import invert_head
 from huscf_flwr.privacy.attacks.known_plaintext import invert_by_fakes
 from huscf_flwr.privacy.attacks.labels import labels_of_fakes, labels_that_moved, reads_labels
 from huscf_flwr.privacy.view import ServerView
+from huscf_flwr.session import Direction
 from huscf_flwr.split import DISCRIMINATE, GENERATE
 
 
@@ -92,6 +93,24 @@ def invert_with_fakes(seen: SeenStep) -> Reconstruction:
         real_labels=seen.real_labels,
         noisy=view.noisy,
     )
+
+
+SHOWS_LABELS: tuple[str, Direction] = (GENERATE.name, "up")
+"""What tells the labels of fakes, in every step."""
+
+
+def mix_of_fakes(view: ServerView) -> Tensor | None:
+    """A3: return how often a client has each label [C], counted in exchange 1 over a whole round.
+
+    Fakes have the labels of its images, or labels drawn as often. None if they have labels of their own, if
+    nothing was kept throughout, or if the generator's head is too long to read them.
+    """
+    head, shown = view.head("generator"), view.transcript.throughout.get(SHOWS_LABELS, [])
+    if view.fakes_have_absent_labels or not shown or len(head) > 1 or not reads_labels(head.at(0)):
+        return None
+    labels = torch.cat([labels_of_fakes(head.at(0), output) for (output,) in shown])
+    counts = torch.bincount(labels, minlength=view.spec.classes).double()
+    return counts / counts.sum()
 
 
 ATTACKS: dict[str, Attack] = {"A1": invert, "A2": invert_with_fakes}

@@ -26,6 +26,8 @@ class Transcript:
     """What the client was told, with what it has in common with others."""
     frames: dict[int, dict[tuple[str, Direction], Frame]] = field(default_factory=dict)
     """Of steps that were kept: what crossed, by name of the exchange and direction."""
+    throughout: dict[tuple[str, Direction], list[Frame]] = field(default_factory=dict)
+    """Of every step: what is kept throughout a round, in the order of the steps."""
     upload: Upload | None = None
     """As the server has read it; None if the client dropped out."""
 
@@ -40,8 +42,11 @@ class TranscriptRecorder:
         self,
         choose_steps: ChooseSteps,
         choose_clients: ChooseClients = lambda orders: tuple(orders.clients),
+        throughout: Collection[tuple[str, Direction]] = (),
     ) -> None:
+        """Keep all that crosses in chosen steps, and in every step what crosses ``throughout``: little."""
         self._choose_steps, self._choose_clients = choose_steps, choose_clients
+        self._throughout = frozenset(throughout)
         self._chosen: Collection[int] = ()
         self._steps: dict[int, int] = {}
         self.transcripts: dict[int, Transcript] = {}
@@ -66,10 +71,15 @@ class TranscriptRecorder:
             return
         if exchange.number == 1 and direction == "up":
             self._steps[client] += 1
-        step = self._steps[client]
+        step, what = self._steps[client], (exchange.name, direction)
+        if step not in self._chosen and what not in self._throughout:
+            return
+        copied = tuple(tensor.detach().cpu().clone() for tensor in frame)
+        transcript = self.transcripts[client]
         if step in self._chosen:
-            kept = self.transcripts[client].frames.setdefault(step, {})
-            kept[exchange.name, direction] = tuple(tensor.detach().cpu().clone() for tensor in frame)
+            transcript.frames.setdefault(step, {})[what] = copied
+        if what in self._throughout:
+            transcript.throughout.setdefault(what, []).append(copied)
 
     def end(self, uploads: Mapping[int, Upload]) -> None:
         """Keep what clients sent at the end of the round."""

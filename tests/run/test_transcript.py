@@ -67,3 +67,16 @@ def test_only_of_chosen_clients(tmp_path):
     assert transcript.client == 1
     assert transcript.upload is not None
     assert len(transcript.frames) == 1
+
+
+def test_what_is_kept_throughout_is_there_of_every_step_and_nothing_else(tmp_path):
+    kept = ("GENERATE", "up")
+    recorder = TranscriptRecorder(lambda _: (1,), throughout=[kept])
+    config = small_run(write_domains(tmp_path), tmp_path / "runs", rounds=1)
+    train_locally(config, display=SilentDisplay(), judged=False, recorder=recorder)
+    transcript = recorder.transcripts[0]
+    assert list(transcript.throughout) == [kept]
+    first, *others = transcript.throughout[kept]
+    assert len(others) > 1
+    assert torch.equal(first[0], transcript.frames[1][kept][0])
+    assert not torch.equal(first[0], others[0][0])
