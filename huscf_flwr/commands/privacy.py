@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
@@ -22,8 +23,10 @@ from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.home import home_expanded
 from huscf_flwr.models import Cut
-from huscf_flwr.privacy.audited_runs import DEFENCES, Audited, Wanted, audit_config, audit_run
+from huscf_flwr.privacy.audited import Audited
+from huscf_flwr.privacy.audited_runs import Wanted, audit_config, audit_run
 from huscf_flwr.privacy.ceilings import Ceilings
+from huscf_flwr.privacy.defences import DEFENCES
 from huscf_flwr.privacy.guarantee import NONE
 from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS, ON_REQUEST
 from huscf_flwr.privacy.shadows import check_shadows
@@ -36,6 +39,7 @@ _ROUNDS = 2
 
 
 def privacy_command(
+    context: typer.Context,
     target: Annotated[
         str,
         typer.Argument(metavar="RUN", help="a run's folder; or a configuration, which is trained first"),
@@ -75,7 +79,7 @@ def privacy_command(
     with errors_as_messages(["huscf", "privacy"]):
         ceilings = Ceilings.of(ceiling or ())
         check_shadows(shadows)
-        wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows)
+        wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows, _given(context))
         with _display(output_format) as display, progress_told(Paced(display.note)):
             run = home_expanded(target)
             if run.is_dir():
@@ -97,6 +101,19 @@ def privacy_command(
             typer.echo(sentence, err=True)
         if exceeded:
             raise typer.Exit(1)
+
+
+def _given(context: typer.Context) -> str:
+    """Return the command as somebody would write it again, without what is as it is by default."""
+    words = ["huscf", "privacy"]
+    for parameter in context.command.params:
+        value = context.params.get(str(parameter.name))
+        if value is None or value == parameter.default:
+            continue
+        option = parameter.opts[:1] if parameter.param_type_name == "option" else []
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [*option, str(getattr(each, "value", each))]
+    return shlex.join(words)
 
 
 def _display(output_format: Format) -> AbstractContextManager[Display]:

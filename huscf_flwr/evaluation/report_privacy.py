@@ -52,6 +52,8 @@ class Privacy:
     cuts: tuple[AttackedCut, ...]
     learnt: tuple[Learnt, ...]
     verdict: tuple[str, ...]
+    guarantee: str | None
+    """Epsilon and delta, and what they are worth; None without any."""
 
 
 def privacy(record: RunRecord) -> Privacy | None:
@@ -67,6 +69,7 @@ def privacy(record: RunRecord) -> Privacy | None:
         cuts=tuple(_attacked(record, cut) for cut in items(found, "cuts")),
         learnt=tuple(map(_learnt, items(found, "findings"))),
         verdict=tuple(map(str, verdict)) if isinstance(verdict, list) else (),
+        guarantee=str(found["guarantee"]) if found.get("guarantee") else None,
     )
 
 

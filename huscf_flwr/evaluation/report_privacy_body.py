@@ -4,12 +4,16 @@ PRIVACY_SECTION = """\
 {% if privacy %}
 <section id="privacy">
   <h2>What the server sees</h2>
+  {% if privacy.guarantee %}
+  <p class="lead">Up to round {{ privacy.round }}: {{ privacy.guarantee }}.</p>
+  {% else %}
   <p class="lead">Attacks on what crossed in round {{ privacy.round }}, by a server that follows the protocol
     and is curious{% if privacy.defence not in ("none", "as trained") %}, with the defence
     {{ privacy.defence }}{% endif %}.
     {% if privacy.cuts %}True images, and below them what the best attack made of what the server
     saw.{% endif %}
     Nothing here has a formal guarantee.</p>
+  {% endif %}
   {% for sentence in privacy.verdict %}
   <p>{{ sentence[0]|upper }}{{ sentence[1:] }}.</p>
   {% endfor %}

@@ -3,143 +3,38 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
-import torch
-
-from huscf_flwr.config import LEAST_OBSERVED, RunConfig, load_config
-from huscf_flwr.evaluation.figures import sample_grid
-from huscf_flwr.evaluation.report import write_report
-from huscf_flwr.evaluation.run_record import PRIVACY, read_run
+from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.existing import check_folder
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
-from huscf_flwr.metrics import metrics_shown
-from huscf_flwr.models import Cut, model_spec_of, with_local_discriminator
+from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
+from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.black_box import FIRST_STEPS
+from huscf_flwr.privacy.defences import UNDEFENDED, variants
 from huscf_flwr.privacy.evidence import Caught, Evidence
-from huscf_flwr.privacy.finding import Finding
-from huscf_flwr.privacy.findings import CutFindings, best_attack, findings_by_cut, verdict
-from huscf_flwr.privacy.guarantee import NONE, bounding_epsilon, guarantee, sentence
-from huscf_flwr.privacy.registry import ON_IMAGES, attackable
+from huscf_flwr.privacy.findings import findings_by_cut
+from huscf_flwr.privacy.registry import MEMBERSHIP, ON_IMAGES, attackable
 from huscf_flwr.privacy.server import SHOWS_LABELS
-from huscf_flwr.privacy.view import cut_name, cut_or_none
+from huscf_flwr.privacy.step_costs import megabytes_a_step, seconds_a_step
+from huscf_flwr.privacy.view import cut_or_none
 from huscf_flwr.run.check import CheckedRun, check_place, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
-from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
-from huscf_flwr.session import DIRECTIONS, Direction, HostTimer, Ledger, wire_type_of
-from huscf_flwr.tensor_files import write_json
-
-PICTURED = 10
-"""Images of a client in a picture."""
+from huscf_flwr.run.origin import images_hash, origin_of
+from huscf_flwr.run.transcript import TranscriptRecorder
+from huscf_flwr.session import Direction, HostTimer
 
 AS_TRAINED = "as trained"
-"""Stands for the defences of a run that is there."""
-
-_UNDEFENDED: Mapping[str, Any] = {
-    "fake_labels": "real",
-    "wire.preset": "exact",
-    "privacy.local_discriminator": False,
-    "privacy.activation_noise": 0.0,
-}
-DEFENCES: Mapping[str, Mapping[str, Any]] = {
-    "none": {},
-    "fake-labels": {"fake_labels": "uniform"},
-    "half": {"wire.preset": "half"},
-    "smallest": {"wire.preset": "smallest"},
-    "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
-    "local-own-mix": {"privacy.local_discriminator": True, "fake_labels": "own-mix"},
-    "noise-0.5": {"privacy.activation_noise": 0.5},
-    "noise-1": {"privacy.activation_noise": 1.0},
-    "noise-2": {"privacy.activation_noise": 2.0},
-    "noise-8": {"privacy.activation_noise": 8.0},
-}
-"""Settings by the name of a defence; none of them has a formal guarantee.
-
-``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
-``half`` and ``smallest``: activations cross with 11 bits of precision, or in 3 or 4 bits.
-``noise-1``: activations of real images cross with noise, one of their spreads wide.
-``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
-generator's two numbers count. ``local-own-mix``: the same, with fakes that have each label as often as the
-client, which tells how often that is.
-"""
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What was found of one run."""
-
-    config: RunConfig
-    defence: str
-    round: int
-    """That was recorded."""
-    cuts: tuple[CutFindings, ...]
-    """What was found of activations of real images; empty if there are none, or nobody looked at them.
-
-    A run with a guarantee has none: it bounds all attacks, and one more round may not be left.
-    """
-    findings: tuple[Finding, ...]
-    """What else was found, and what does not apply."""
-    megabytes: float | None
-    """That a client sends and receives in a step, the mean over those attacked; None without steps."""
-
-    @property
-    def verdict(self) -> list[str]:
-        """What the server gets, in words."""
-        if self.guarantee != NONE:
-            return [sentence(self.config, self.config.folder)]
-        return verdict(self.cuts)
-
-    @property
-    def guarantee(self) -> str:
-        """What no attack can break, in words; ``none`` without one."""
-        return guarantee(self.config, self.config.folder)
-
-    @property
-    def epsilon(self) -> float | None:
-        """What bounds every attack, at ``privacy.delta``; None without noise, or if it is no secret."""
-        return bounding_epsilon(self.config, self.config.folder)
-
-    @property
-    def delta(self) -> float:
-        """Probability that ``epsilon`` fails."""
-        return self.config.privacy.delta
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """Means over the domains of what the run's products are worth, where they were judged."""
-        found = read_run(self.config.folder).domains.values()
-        means = {}
-        for metric in metrics_shown("audits"):
-            known = [scores[metric.name] for scores in found if metric.name in scores]
-            if known:
-                means[metric.name] = fmean(known)
-        return means
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "run": str(self.config.folder),
-            "defence": self.defence,
-            "round": self.round,
-            "guarantee": None if self.guarantee == NONE else self.guarantee,
-            "epsilon": self.epsilon,
-            "megabytes_a_step": self.megabytes,
-            "scores": self.scores,
-            "cuts": [found.as_json() for found in self.cuts],
-            "findings": [found.as_json() for found in self.findings],
-            "verdict": self.verdict,
-        }
+"""Stands for the defences of a run that is there, or has noise of its own."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +46,8 @@ class Wanted:
     """At most so many clients with the same cut are attacked; of all clients, where there are no cuts."""
     shadows: int = 4
     """Shadow models that an attack may train."""
+    command: str = ""
+    """By which this was asked for."""
 
     def steps(self, count: int) -> tuple[int, ...]:
         """Return which steps of a round with ``count`` are kept."""
@@ -180,16 +77,18 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     last = last_round(folder)
     if last is None:
         raise ValueError(f"{folder}: no checkpoint to go on from; train it for at least one round first")
-    if config.privacy.epsilon is not None:
-        return Audited(
-            config.model_copy(update={"output": folder.parent, "name": folder.name}),
-            AS_TRAINED,
-            last,
-            (),
-            (),
-            None,
-        )
     check_folder(folder, "the run's folder", "copy it to where you may write")
+    here = config.model_copy(update={"output": folder.parent, "name": folder.name})
+    if not _may_attack(config, wanted):
+        with held(folder):
+            found = Audited(here, AS_TRAINED, last, (), (), None, command=wanted.command)
+            found.write()
+            return found
+    if config.privacy.epsilon is not None and config.privacy.critic == "discriminator":
+        raise ValueError(
+            f"{folder}: its clients have spent privacy.epsilon, so that they would leave in one more round; "
+            "give huscf privacy the configuration instead, which is attacked as it trains"
+        )
     with held(folder), tempfile.TemporaryDirectory(prefix="huscf-privacy-") as scratch:
         replayed = config.model_copy(
             update={
@@ -200,7 +99,17 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
             }
         )
         recorded = _recorded(replayed, wanted, display, rounds=last + 1)
-        return _audited(config, AS_TRAINED, recorded, wanted, display)
+        return _audited(here, AS_TRAINED, recorded, wanted, display)
+
+
+def _may_attack(config: RunConfig, wanted: Wanted) -> bool:
+    """Return whether a run is attacked: one with a guarantee only if its noise is none, and by A6.
+
+    Secret noise bounds all attacks, and one more round may not be left.
+    """
+    if config.privacy.epsilon is None:
+        return True
+    return config.privacy.noise == "seeded" and MEMBERSHIP in wanted.attacks
 
 
 def audit_config(
@@ -219,10 +128,16 @@ def audit_config(
     """
     method = method_of(config)
     attackable(method)
-    if config.privacy.epsilon is not None:
+    if not _may_attack(config, wanted):
         raise ValueError(
             f"privacy.epsilon is {config.privacy.epsilon}, which bounds all attacks, so none is made: train "
-            "it with huscf run, and then huscf privacy RUN says what is guaranteed"
+            "it with huscf run, and then huscf privacy RUN says what is guaranteed; or take --attacks A6 "
+            "with privacy.noise=seeded, a simulation"
+        )
+    if config.privacy.epsilon is not None and tuple(defences) != (UNDEFENDED,):
+        raise ValueError(
+            f"--defences: {', '.join(defences)}; privacy.epsilon is the defence, and goes with no other; "
+            "leave it out"
         )
     if cuts and not issubclass(method, HuSCF):
         raise ValueError(f"--cuts: {config.method} cuts no network; leave it out")
@@ -242,37 +157,6 @@ def audit_config(
         recorded = _recorded(variant, wanted, display)
         found.append(_audited(variant, defence, recorded, wanted, display))
     return found
-
-
-def variants(
-    config: RunConfig, *, rounds: int, cuts: Sequence[Cut], defences: Sequence[str]
-) -> list[tuple[RunConfig, str]]:
-    """Return the configuration of every run, with the name of its defence."""
-    each_cut, each_defence = dict.fromkeys(cuts or (None,)), dict.fromkeys(defences)
-    planned = [
-        (_variant(config, rounds, cut, defence), defence) for cut in each_cut for defence in each_defence
-    ]
-    # Cuts that differ in a discriminator that is local are one.
-    return list({variant.name: (variant, defence) for variant, defence in planned}.values())
-
-
-def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> RunConfig:
-    content = config.model_dump()
-    settings = attackable(method_of(config)).settings
-    for key, value in {**_UNDEFENDED, **DEFENCES[defence], **settings}.items():
-        section, _, name = key.rpartition(".")
-        (content[section] if section else content)[name] = value
-    if not content["privacy"]["local_discriminator"]:
-        # Whoever sends activations tells no statistics, and would be refused with a bound on them.
-        content["privacy"]["min_observed"] = LEAST_OBSERVED
-    elif cut is not None:
-        cut = with_local_discriminator(model_spec_of(config), cut)
-    content["rounds"] = rounds
-    content["output"] = config.output / f"{config.name}-privacy"
-    content["name"] = defence if cut is None else f"{defence}-cut-{cut_name(cut)}"
-    if cut is not None:
-        content["cuts"] |= {"solver": "fixed", "fixed": tuple(cut), "dynamic": False}
-    return resolved(RunConfig.model_validate(content))
 
 
 @dataclass(frozen=True)
@@ -320,15 +204,21 @@ def _audited(
         round=evidence.transcripts[0].round,
         cuts=tuple(findings_by_cut(audits)),
         findings=tuple(attackable(method).tried(wanted.attacks, evidence, population, wanted.shadows)),
-        megabytes=_megabytes(evidence),
+        megabytes=megabytes_a_step(evidence),
+        seconds=seconds_a_step(evidence),
+        origin=origin_of(evidence.config, recorded.checked.images or images_hash(population)),
+        command=wanted.command,
     )
-    _write(found, audits)
+    found.write(audits)
     return found
 
 
 def _on_images(recorded: _Recorded, wanted: Wanted) -> bool:
     """Return whether somebody asks for attacks on activations of real images, and these cross."""
-    return isinstance(recorded.evidence.method, HuSCF) and not set(wanted.attacks).isdisjoint(ON_IMAGES)
+    evidence = recorded.evidence
+    if evidence.config.privacy.epsilon is not None:
+        return False
+    return isinstance(evidence.method, HuSCF) and not set(wanted.attacks).isdisjoint(ON_IMAGES)
 
 
 def _image_audits(recorded: _Recorded, wanted: Wanted, display: Display) -> list[ClientAudit]:
@@ -341,49 +231,3 @@ def _image_audits(recorded: _Recorded, wanted: Wanted, display: Display) -> list
         seen = replace(transcript, frames=frames)
         audits.append(audit_client(evidence.config, seen, recorded.checked.population, attacks))
     return audits
-
-
-def _megabytes(evidence: Evidence) -> float | None:
-    """Return what a client sends and receives in a step, the mean over those recorded, in 10^6 bytes."""
-    found = [
-        _step_megabytes(transcript, evidence.config)
-        for transcript in evidence.transcripts
-        if transcript.frames
-    ]
-    return fmean(found) if found else None
-
-
-def _step_megabytes(transcript: Transcript, config: RunConfig) -> float:
-    wire, exchanges = wire_type_of(config, transcript.round), method_of(config).crossing.exchanges
-    ledger = Ledger()
-    frames = next(iter(transcript.frames.values()))
-    for exchange in exchanges:
-        for direction in DIRECTIONS:
-            if (exchange.name, direction) in frames:
-                frame = frames[exchange.name, direction]
-                ledger.record_frame(transcript.client, exchange, direction, frame, wire)
-    return ledger.total() / 1e6
-
-
-def _write(found: Audited, audits: Sequence[ClientAudit]) -> None:
-    """Leave what was found in the run's folder: values, pictures, and the report anew."""
-    folder = found.config.folder / PRIVACY
-    folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.png"):
-        old.unlink()
-    for cut in found.cuts:
-        first = next(audit for audit in audits if audit.cut == cut.cut)
-        if cut.sees_images:
-            _draw(folder / f"cut-{cut.name}.png", first)
-    write_json(folder / f"{PRIVACY}.json", found.as_json())
-    write_report(found.config.folder)
-
-
-def _draw(path: Path, audit: ClientAudit) -> None:
-    """Draw true images above what the best attack made of them, for each step."""
-    steps = sorted({each.step for each in audit.attacked})
-    best = [best_attack(audit, step) for step in steps]
-    columns = min(PICTURED, *(len(each.truth) for each in best))
-    rows = [images[:columns] for each in best for images in (each.truth, each.images)]
-    captions = [caption for each in best for caption in (f"step {each.step}", each.attack)]
-    sample_grid(path, torch.cat(rows), columns, captions)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
-from huscf_flwr.privacy.audited_runs import Audited
+from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.finding import AUC, PSNR, Finding
 from huscf_flwr.privacy.findings import CutFindings
 

@@ -69,4 +69,4 @@ def sentence(config: RunConfig, folder: Path) -> str:
     found = guarantee(config, folder)
     if found == NONE:
         return "nothing is guaranteed"
-    return f"{found}: for {UNIT}, against everybody who sees all that crosses; no attack was tried"
+    return f"{found}: for {UNIT}, against everybody who sees all that crosses"

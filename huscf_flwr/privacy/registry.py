@@ -30,7 +30,9 @@ from huscf_flwr.run.transcript import Transcript
 
 ON_IMAGES = ("A1", "A2")
 """Attacks on activations of real images, which are told by cut."""
-ON_REQUEST = ("A4-gradients", "A5", "A6")
+MEMBERSHIP = "A6"
+"""That asks who was trained on, which is what differential privacy bounds."""
+ON_REQUEST = ("A4-gradients", "A5", MEMBERSHIP)
 """Attacks that train models of their own, and so are tried only where somebody asks for them."""
 ATTACKS: Mapping[str, str] = {
     "A1": "images of a batch, by the weights that the round began with",

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from huscf_flwr.evaluation.formats import UNKNOWN, decimal
 from huscf_flwr.metrics import metrics_shown
-from huscf_flwr.privacy.audited_runs import Audited
-from huscf_flwr.privacy.finding import Finding
+from huscf_flwr.privacy.audited import Audited
+from huscf_flwr.privacy.finding import AUC, VARIATION, Finding
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
 
@@ -20,7 +20,8 @@ LEGEND = (
     "mean of a client's images. Labels: share of a batch's labels that are right, and of the most frequent "
     "one. Label set: share of all classes of which it is known whether the client has any, and what guessing "
     "that it has all gives. Of several clients with one cut the numbers are of the one of which most is had; "
-    "an attack below its floor, what one has that works, bounds nothing. Guarantee: what no attack "
+    "an attack below its floor, what one has that works, bounds nothing. Label mix: total variation to the "
+    "true one, of A3; membership: AUC of A6; both with what knowing nothing gives. Guarantee: what no attack "
     "whatever can break; only privacy.epsilon gives one."
 )
 
@@ -33,14 +34,15 @@ def audit_table(audits: Sequence[Audited]) -> Table:
     for column in (
         *("clients", "first step, dB", "mid-round, dB", "mean image, dB", "SSIM", "labels", "label set"),
         *(metric.title for metric in metrics_shown("audits")),
-        *("MB a step", "guarantee"),
+        *("label mix", "membership", "MB a step", "s a step", "guarantee"),
     ):
         table.add_column(column, justify="right")
     for audited in audits:
         for found in audited.cuts:
             table.add_row(*_cells(audited, found))
         if not audited.cuts:
-            table.add_row(audited.defence, *[UNKNOWN] * (len(table.columns) - 2), audited.guarantee)
+            costs = _costs(audited)
+            table.add_row(audited.defence, *[UNKNOWN] * (len(table.columns) - 1 - len(costs)), *costs)
     return table
 
 
@@ -115,9 +117,29 @@ def _cells(audited: Audited, found: CutFindings) -> list[str]:
         UNKNOWN if found.labels is None else f"{found.labels:.0%} ({found.majority:.0%})",
         UNKNOWN if found.labels_known is None else f"{found.labels_known:.0%} ({found.labels_present:.0%})",
         *(decimal(scores.get(metric.name), metric.digits) for metric in metrics_shown("audits")),
+        *_costs(audited),
+    ]
+
+
+def _costs(audited: Audited) -> list[str]:
+    """Return what is the same for all cuts of a run."""
+    return [
+        _of_findings(audited, VARIATION),
+        _of_findings(audited, AUC),
         decimal(audited.megabytes, 2),
+        decimal(audited.seconds, 3),
         audited.guarantee,
     ]
+
+
+def _of_findings(audited: Audited, measure: str) -> str:
+    """Return the largest number of a measure, with that of knowing nothing; which of them failed is said."""
+    known = [each for each in audited.findings if each.measure == measure and each.value is not None]
+    if not known:
+        return UNKNOWN
+    best = max(known, key=lambda each: (not each.failed, each.value or 0.0))
+    failed = ", failed" if best.failed else ""
+    return f"{decimal(best.value, 2)} ({decimal(best.chance, 2)}){failed}"
 
 
 def _decibel(step: StepFindings) -> str:

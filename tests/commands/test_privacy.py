@@ -1,13 +1,24 @@
 """`huscf privacy`: of a run, of a configuration, and what it refuses."""
 
 import json
+from dataclasses import asdict
+from importlib.metadata import version
 
 import pytest
 
-from huscf_flwr.config import dump_config
+from huscf_flwr.config import RunConfig, dump_config
+from huscf_flwr.methods import resolved
+from huscf_flwr.run.check import check_run
+from huscf_flwr.run.origin import images_hash, origin_of
 from tests.commands.invoking import invoke, refused, succeeded
 from tests.privacy.audited import audited_run
 from tests.run.builders import METHODS, UNJUDGED, small_run, write_domains
+
+SEEDED = ("--attacks", "A6", "--set", "privacy.noise=seeded")
+PRIVATE = (
+    *("--set", "privacy.local_discriminator=true", "--set", "fake_labels=uniform"),
+    *("--set", "huscf.clusters=1", "--set", "huscf.weighting=samples"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +42,10 @@ def test_a_run_is_attacked_and_its_report_shows_it(written):
     found = json.loads((run / "privacy" / "privacy.json").read_text())
     assert found["round"] == 2
     assert found["guarantee"] is None
+    assert found["command"] == f"huscf privacy {run} --attacks A1 --clients 1"
+    assert found["version"] == version("huscf-flwr")
+    assert found["config"]["cuts"]["fixed"] == [1, 1, 1, 1]
+    assert found["seconds_a_step"] > 0
     assert found["cuts"][0]["steps"][0]["psnr"] > 60
     assert (run / "privacy" / "cut-1-1-1-1.png").is_file()
     report = (run / "report.html").read_text()
@@ -38,6 +53,37 @@ def test_a_run_is_attacked_and_its_report_shows_it(written):
     assert "The server sees the images of clients with cut 1-1-1-1" in report
     # The run itself is as it was.
     assert sorted(path.name for path in (run / "checkpoint").iterdir()) == before
+
+
+@pytest.mark.slow
+def test_what_was_found_says_what_it_is_of(written):
+    """By the hashes of a run's checkpoint, which does not go on with other images either."""
+    path, _ = written
+    shown = invoke("privacy", path, "--rounds", 1, "--attacks", "A3", "--clients", 1, "--format", "json")
+    (found,) = json.loads(succeeded(shown).splitlines()[-1])
+    config = resolved(RunConfig.model_validate(found["config"]))
+    images = images_hash(check_run(config).population)
+    assert found["origin"] == asdict(origin_of(config, images))
+    assert found["command"] == f"huscf privacy {path} --rounds 1 --attacks A3 --clients 1 --format json"
+
+
+@pytest.mark.slow
+def test_a_run_with_an_epsilon_is_told_in_its_folder_and_attacked_only_where_its_noise_is_none(tmp_path):
+    """Membership, by what a simulation shows: seeded noise hides as much as secret noise from A6."""
+    images = write_domains(tmp_path / "images")
+    for noise in ("secret", "seeded"):
+        settings = {**METHODS["huscf-embedding"], "privacy.noise": noise, **UNJUDGED}
+        config = small_run(images, tmp_path, rounds=1, name=noise, **settings)
+        (tmp_path / f"{noise}.yaml").write_text(dump_config(config))
+        succeeded(invoke("run", tmp_path / f"{noise}.yaml", "--engine", "local"))
+        succeeded(invoke("privacy", config.folder, "--attacks", "A6", "--clients", 1))
+        found = json.loads((config.folder / "privacy" / "privacy.json").read_text())
+        assert found["guarantee"].startswith("epsilon 5 at delta 1e-05")
+        assert found["epsilon"] == (pytest.approx(5, abs=0.01) if noise == "secret" else None)
+        assert [each["measure"] for each in found["findings"]] == (["AUC"] * 2 if noise == "seeded" else [])
+        report = (config.folder / "report.html").read_text()
+        assert f"Up to round {found['round']}: epsilon 5 at delta 1e-05" in report
+        assert "Nothing here has a formal guarantee" not in report
 
 
 @pytest.mark.slow
@@ -106,6 +152,11 @@ def test_a_run_of_another_method_is_attacked_with_what_applies(tmp_path, method)
         (("--ceiling", "psnr=much"), "'much' is no number"),
         (("--set", "method=fedproto"), "there are attacks on huscf, fedgan, mdgan, fedvtc."),
         (("--set", "method=fedgan", "--cuts", "1-1-1-1"), "--cuts: fedgan cuts no network"),
+        (("--set", "privacy.epsilon=1", *PRIVATE), "or take --attacks A6 with privacy.noise=seeded"),
+        (
+            (*SEEDED, "--set", "privacy.epsilon=1", *PRIVATE, "--defences", "half"),
+            "--defences: half; privacy.epsilon is the defence",
+        ),
         (("--attacks", "A6", "--shadows", 3), "--shadows: 3; take an even number"),
         (("--set", "mode=parity", "--rounds", 1), "take --rounds 2"),
         (("--cuts", "1-1-1-1,9-1-1-1"), "cut (9, 1, 1, 1)"),

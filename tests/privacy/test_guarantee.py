@@ -7,7 +7,8 @@ import pytest
 
 from huscf_flwr.accounting import Releases, epsilon_of
 from huscf_flwr.methods import resolved
-from huscf_flwr.privacy.audited_runs import AS_TRAINED, Audited
+from huscf_flwr.privacy.audited import Audited
+from huscf_flwr.privacy.audited_runs import AS_TRAINED
 from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.guarantee import bounding_epsilon, guarantee, sentence, spent_epsilon
 from huscf_flwr.privacy.table import audit_table

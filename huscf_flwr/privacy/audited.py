@@ -1,0 +1,126 @@
+"""What was found of one run, and where it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from huscf_flwr.config import RunConfig
+from huscf_flwr.evaluation.figures import sample_grid
+from huscf_flwr.evaluation.report import write_report
+from huscf_flwr.evaluation.run_record import PRIVACY, read_run
+from huscf_flwr.metrics import metrics_shown
+from huscf_flwr.privacy.audit import ClientAudit
+from huscf_flwr.privacy.finding import Finding
+from huscf_flwr.privacy.findings import CutFindings, best_attack, verdict
+from huscf_flwr.privacy.guarantee import NONE, bounding_epsilon, guarantee, sentence
+from huscf_flwr.run.origin import Origin
+from huscf_flwr.tensor_files import write_json
+
+PICTURED = 10
+"""Images of a client in a picture."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was found of one run."""
+
+    config: RunConfig
+    defence: str
+    round: int
+    """That was recorded."""
+    cuts: tuple[CutFindings, ...]
+    """What was found of activations of real images; empty if there are none, or nobody looked at them."""
+    findings: tuple[Finding, ...]
+    """What else was found, and what does not apply."""
+    megabytes: float | None
+    """That a client sends and receives in a step, the mean over those attacked; None without steps."""
+    seconds: float | None = None
+    """That a step takes by the latency model, with the devices of all clients; None if nobody has said."""
+    origin: Origin | None = None
+    """Hashes of what the run was computed from."""
+    command: str = ""
+    """By which it was asked for."""
+
+    @property
+    def verdict(self) -> list[str]:
+        """What the server gets, in words."""
+        if self.guarantee == NONE:
+            return verdict(self.cuts)
+        tried = "" if self.findings else "; no attack was tried"
+        return [sentence(self.config, self.config.folder) + tried]
+
+    @property
+    def guarantee(self) -> str:
+        """What no attack can break, in words; ``none`` without one."""
+        return guarantee(self.config, self.config.folder)
+
+    @property
+    def epsilon(self) -> float | None:
+        """What bounds every attack, at ``privacy.delta``; None without noise, or if it is no secret."""
+        return bounding_epsilon(self.config, self.config.folder)
+
+    @property
+    def delta(self) -> float:
+        """Probability that ``epsilon`` fails."""
+        return self.config.privacy.delta
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Means over the domains of what the run's products are worth, where they were judged."""
+        found = read_run(self.config.folder).domains.values()
+        means = {}
+        for metric in metrics_shown("audits"):
+            known = [scores[metric.name] for scores in found if metric.name in scores]
+            if known:
+                means[metric.name] = fmean(known)
+        return means
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "run": str(self.config.folder),
+            "defence": self.defence,
+            "round": self.round,
+            "guarantee": None if self.guarantee == NONE else self.guarantee,
+            "epsilon": self.epsilon,
+            "megabytes_a_step": self.megabytes,
+            "seconds_a_step": self.seconds,
+            "scores": self.scores,
+            "cuts": [found.as_json() for found in self.cuts],
+            "findings": [found.as_json() for found in self.findings],
+            "verdict": self.verdict,
+            "version": version("huscf-flwr"),
+            "command": self.command,
+            "origin": None if self.origin is None else asdict(self.origin),
+            "config": self.config.model_dump(mode="json"),
+        }
+
+    def write(self, audits: Sequence[ClientAudit] = ()) -> None:
+        """Leave what was found in the run's folder: values, pictures of ``audits``, and the report anew."""
+        folder = self.config.folder / PRIVACY
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.png"):
+            old.unlink()
+        for cut in self.cuts:
+            first = next(audit for audit in audits if audit.cut == cut.cut)
+            if cut.sees_images:
+                _draw(folder / f"cut-{cut.name}.png", first)
+        write_json(folder / f"{PRIVACY}.json", self.as_json())
+        write_report(self.config.folder)
+
+
+def _draw(path: Path, audit: ClientAudit) -> None:
+    """Draw true images above what the best attack made of them, for each step."""
+    steps = sorted({each.step for each in audit.attacked})
+    best = [best_attack(audit, step) for step in steps]
+    columns = min(PICTURED, *(len(each.truth) for each in best))
+    rows = [images[:columns] for each in best for images in (each.truth, each.images)]
+    captions = [caption for each in best for caption in (f"step {each.step}", each.attack)]
+    sample_grid(path, torch.cat(rows), columns, captions)
