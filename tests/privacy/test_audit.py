@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from huscf_flwr.config import dump_config
-from huscf_flwr.methods.huscf.client import HuSCFClient
+from huscf_flwr.methods.huscf.client import HuSCFClient, round_batches
+from huscf_flwr.privacy.attacks.labels import labels_of_fakes
 from huscf_flwr.privacy.audit import (
     OtherBatchesError,
     audit_client,
@@ -16,7 +17,7 @@ from huscf_flwr.privacy.audit import (
 )
 from huscf_flwr.privacy.audited_runs import Wanted, audit_run
 from huscf_flwr.privacy.findings import findings_by_cut
-from huscf_flwr.privacy.server import SeenStep, label_set
+from huscf_flwr.privacy.server import SHOWS_LABELS, SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
@@ -30,9 +31,9 @@ pytestmark = pytest.mark.slow
 class Recorded:
     """A run, and its last round's transcripts."""
 
-    def __init__(self, config):
+    def __init__(self, config, steps=recorded_steps):
         checked = check_run(config)
-        recorder = TranscriptRecorder(recorded_steps)
+        recorder = TranscriptRecorder(steps, throughout=[SHOWS_LABELS])
         train_locally(checked, display=SilentDisplay(), judged=False, recorder=recorder)
         self.config, self.population = checked.config, checked.population
         self.transcripts = recorder.transcripts
@@ -74,6 +75,45 @@ def test_in_the_middle_of_a_round_it_still_sees_them(plain):
     assert middle.step > 10
     assert middle.psnr > 25
     assert middle.labels == 1
+
+
+def test_in_step_20_of_a_round_it_sees_them_too(tmp_path):
+    """By A1 or A2, of which one fades as weights move and the other needs no weights."""
+    recorded = Recorded(audited_run(tmp_path, rounds=1, local_epochs=6), steps=lambda _: (1, 20))
+    late = recorded.findings().steps[-1]
+    assert late.step == 20
+    assert late.psnr > 25
+    assert late.labels == 1
+
+
+@pytest.mark.parametrize("network", ["split", "local"])
+def test_labels_that_are_all_alike_are_right_by_chance_over_a_whole_round(tmp_path, network):
+    """Ten labels: a tenth of some 180 is right, give or take three standard errors."""
+    local = {"privacy.local_discriminator": True, "privacy.min_observed": 1, "cuts.fixed": "1,1,5,0"}
+    settings = {"fake_labels": "uniform", "local_epochs": 6, **(local if network == "local" else {})}
+    recorded = Recorded(audited_run(tmp_path, rounds=1, **settings))
+    for client, transcript in recorded.transcripts.items():
+        shown = transcript.throughout[SHOWS_LABELS]
+        drawn = round_batches(client, recorded.population.images_of(client), recorded.config, 1)
+        truth = torch.cat([drawn.next().labels for _ in shown])
+        block = server_view(recorded.config, transcript).head("generator").at(0)
+        read = torch.cat([labels_of_fakes(block, output) for (output,) in shown])
+        assert len(truth) > 150
+        assert (read == truth).float().mean() < 0.1 + 3 * (0.09 / len(truth)) ** 0.5
+
+
+def test_under_a_local_discriminator_there_is_no_image_to_attack(tmp_path):
+    """Of every exchange of a round, nothing has an activation of a real image, and no attack finds one."""
+    local = {"privacy.local_discriminator": True, "privacy.min_observed": 1, "cuts.fixed": "1,1,5,0"}
+    config = audited_run(tmp_path, rounds=2, fake_labels="own-mix", **local)
+    recorded = Recorded(config, steps=lambda count: range(1, count + 1))
+    kinds = {"GENERATE", "GENERATOR_BACKWARD"}
+    for transcript in recorded.transcripts.values():
+        assert {name for frames in transcript.frames.values() for name, _ in frames} == kinds
+    audit = recorded.audit(attacks=("A1", "A2"))
+    assert audit.attacked == ()
+    (found,) = findings_by_cut([audit])
+    assert (found.sees_images, found.steps, found.failed) == (False, (), False)
 
 
 def test_it_knows_which_labels_a_client_has(plain):

@@ -34,3 +34,14 @@ def test_fakes_that_are_known_a_little_give_real_images_away_a_little():
     nearly = fakes + 0.05 * torch.randn(fakes.shape, generator=torch.Generator().manual_seed(0))
     found = invert_by_fakes(head(), nearly, fake_labels, *seen, shape_of_images())
     assert 20 < nearness(found.images, images).psnr < 80
+
+
+def test_fakes_that_are_not_known_give_no_more_than_the_mean_image():
+    """A client with a generator's tail of its own: its fakes are others, and its kernel stays hidden."""
+    own = with_kernel_of(head(seed=1))
+    (fakes, fake_labels), (images, labels) = batch(seed=1), batch(seed=2)
+    others, _ = batch(seed=5)
+    seen = output(own, fakes, fake_labels), output(own, images, labels)
+    found = invert_by_fakes(head(), others, fake_labels, *seen, shape_of_images())
+    mean = images.mean(0, keepdim=True).expand_as(images)
+    assert nearness(found.images.nan_to_num(0.0, 0.0, 0.0), images).psnr < nearness(mean, images).psnr + 3
