@@ -72,7 +72,7 @@ def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Fi
             reason = f"the client has found it: {seen.reason}"
             continue
         noisy = server_view(config, transcript, population.data_of(transcript.client).test).noisy
-        caught = _caught(head, seen[1].detach().cpu().float(), shape, noisy)
+        caught = caught_by(head, seen[1].detach().cpu().float(), shape, noisy)
         found[transcript.client] = Reconstructed(
             nearness(caught.images.nan_to_num(0.0, 0.0, 0.0), truth.images.float()),
             guessed_by_mean(member.images.images, truth.images.float()),
@@ -82,7 +82,7 @@ def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Fi
     return [finding_of_images("A4", ACTIVE_SERVER, IMAGES, found, "labels", reason, floor)]
 
 
-def _caught(head: Blocks, seen: Tensor, shape: Shape, noisy: Noisy | None) -> Reconstruction:
+def caught_by(head: Blocks, seen: Tensor, shape: Shape, noisy: Noisy | None) -> Reconstruction:
     """Return what a trap of the shape of ``head`` has caught; where there was noise, the likeliest images."""
     if noisy is None:
         return spring(head, seen, shape)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from huscf_flwr.data import Population, normalise
+from huscf_flwr.data import LabelledImages, Population, normalise
 from huscf_flwr.models import build_blocks, head_indices
 from huscf_flwr.privacy.attacks.unseen_head import invert_unseen_head
 from huscf_flwr.privacy.audit import server_view, true_batches
@@ -19,6 +21,7 @@ from huscf_flwr.privacy.finding import (
 )
 from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
 from huscf_flwr.privacy.server import SeenStep
+from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.split import DISCRIMINATE
 
@@ -43,30 +46,39 @@ def by_simulator(evidence: Evidence, population: Population, shadows: int) -> li
         elif len(told) < len(steps):
             reason = "exchange 1 does not tell the labels of the batch, which the simulator needs"
         else:
-            found[transcript.client] = _attacked(evidence, population, transcript, steps, torch.cat(told))
+            public = population.data_of(transcript.client).test
+            made = drawn(view, evidence.config.seed, steps, torch.cat(told), public)
+            found[transcript.client] = _scored(evidence, population, transcript, steps, made)
     return [finding_of_images("A5", CURIOUS_SERVER, _IMAGES, found, "label_means", reason)]
 
 
-def _attacked(
-    evidence: Evidence, population: Population, transcript: Transcript, steps: list[int], labels: Tensor
-) -> Reconstructed:
-    """Return what the attack makes of the images; its detail is the decibel of public means by label."""
-    view, client = server_view(evidence.config, transcript), transcript.client
-    test = population.data_of(client).test
-    public = normalise(test.images)
-    indices = head_indices(view.cut, "discriminator")
+class Drawn(NamedTuple):
+    """What the attack makes of the images of some batches, [N, C, H, W] each."""
+
+    images: Tensor
+    by_label: Tensor
+    """The mean of public images of each one's label, for comparison."""
+
+
+def drawn(view: ServerView, seed: int, steps: list[int], labels: Tensor, public: LabelledImages) -> Drawn:
+    """Draw the images of batches whose ``labels`` [N] are known, by ``public`` images that are like them."""
+    pixels, indices = normalise(public.images), head_indices(view.cut, "discriminator")
     simulators = [
-        build_blocks(
-            view.spec, "discriminator", indices, seed=evidence.config.seed, owner=f"simulator-{each}"
-        )
+        build_blocks(view.spec, "discriminator", indices, seed=seed, owner=f"simulator-{each}")
         for each in range(_SIMULATORS)
     ]
     outputs = torch.cat([view.saw(step, DISCRIMINATE, "up")[1].float() for step in steps])
-    images = invert_unseen_head(simulators, outputs, labels, public, test.labels)
-    own = population.images_of(client)
+    images = invert_unseen_head(simulators, outputs, labels, pixels, public.labels)
+    return Drawn(images, torch.stack([pixels[public.labels == label].mean(0) for label in labels]))
+
+
+def _scored(
+    evidence: Evidence, population: Population, transcript: Transcript, steps: list[int], made: Drawn
+) -> Reconstructed:
+    """Compare with the truth; the detail is the decibel of public means by label."""
+    own = population.images_of(transcript.client)
     batches = true_batches(evidence.config, transcript, own)
     truth = torch.cat([batches[step].images.float() for step in steps])
-    by_label = torch.stack([public[test.labels == label].mean(0) for label in labels])
     return Reconstructed(
-        nearness(images, truth), guessed_by_mean(own.images, truth), nearness(by_label, truth).psnr
+        nearness(made.images, truth), guessed_by_mean(own.images, truth), nearness(made.by_label, truth).psnr
     )

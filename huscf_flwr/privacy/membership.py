@@ -24,6 +24,7 @@ from huscf_flwr.privacy.evidence import Evidence, ModelOf
 from huscf_flwr.privacy.finding import AUC, HOLDER_OF_GENERATOR, Finding
 from huscf_flwr.privacy.separation import separation
 from huscf_flwr.privacy.shadows import halves, trained_shadow
+from huscf_flwr.seeding import torch_stream
 
 _LEARNS = "which images a client trained on, from"
 _MOST_OTHERS = 1000
@@ -75,6 +76,13 @@ class Scores:
     unseen: Tensor | None
     """By a shadow model that was not: whatever tells members from others here is not training."""
 
+    def at(self, places: Tensor) -> Scores:
+        """Return the scores of the images at ``places`` [N]."""
+        each = (self.target, self.seen, self.unseen)
+        target, seen, unseen = (None if scores is None else scores[places] for scores in each)
+        assert target is not None
+        return Scores(target, seen, unseen)
+
 
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Returns scores [N] of a target [N], by those of shadow models [S, N] and who was trained on what."""
@@ -92,50 +100,64 @@ class Shadows:
 def membership(
     evidence: Evidence, population: Population, shadows: int, *, discriminator: ModelOf, adversary: str
 ) -> list[Finding]:
-    """Ask about the images of the first client: by its discriminator, and by the generator it is given."""
-    transcript = evidence.transcripts[0]
-    client = transcript.client
+    """Ask about the images of the first client: by its discriminator, and by the generator it is given.
+
+    The attack is given the images in an order that tells nothing; only the findings know who is who.
+    """
+    client = evidence.transcripts[0].client
     asked = asked_of(population, client)
-    trained = _trained(evidence, asked, shadows, client)
-    spec, pixels, labels = model_spec_of(evidence.config), asked.pixels, asked.images.labels
+    stream = torch_stream(evidence.config.seed, "who is asked about")
+    order = torch.randperm(len(asked.images), generator=stream)
+    found, generated = claims_on(evidence, asked.images.subset(order), shadows, discriminator)
+    back = order.argsort()
+    by_generator = _finding(generated.at(back), asked, client, HOLDER_OF_GENERATOR, "the generator", shadows)
+    if found is None:
+        why = "no discriminator of it crossed in this round"
+        return [Finding("A6", adversary, f"{_LEARNS} its discriminator", AUC, reason=why), by_generator]
+    return [_finding(found.at(back), asked, client, adversary, "its discriminator", shadows), by_generator]
+
+
+def claims_on(
+    evidence: Evidence, images: LabelledImages, shadows: int, discriminator: ModelOf
+) -> tuple[Scores | None, Scores]:
+    """Return how much each of ``images`` seems to have been trained on, by discriminator and generator.
+
+    The first is None if the server knows no discriminator of the client.
+    """
+    transcript = evidence.transcripts[0]
+    trained = _trained(evidence, images, shadows, transcript.client)
+    generated = _by_generator(evidence, images, trained, transcript.client)
     found = discriminator(evidence, transcript)
-    by_discriminator = Finding(
-        "A6",
-        adversary,
-        f"{_LEARNS} its discriminator",
-        AUC,
-        reason="no discriminator of it crossed in this round",
-    )
-    if found is not None:
-        target = realness(spec, found, pixels, labels)
-        others = torch.stack([realness(spec, each, pixels, labels) for each in trained.states])
-        scores = scored(target, others, trained.inside, likelihood_ratio)
-        by_discriminator = _finding(scores, asked, trained, client, adversary, "its discriminator")
-    return [by_discriminator, _by_generator(evidence, asked, trained, client)]
+    if found is None:
+        return None, generated
+    spec, pixels, labels = model_spec_of(evidence.config), normalise(images.images), images.labels
+    target = realness(spec, found, pixels, labels)
+    others = torch.stack([realness(spec, each, pixels, labels) for each in trained.states])
+    return scored(target, others, trained.inside, likelihood_ratio), generated
 
 
-def _by_generator(evidence: Evidence, asked: Asked, trained: Shadows, client: int) -> Finding:
+def _by_generator(evidence: Evidence, images: LabelledImages, trained: Shadows, client: int) -> Scores:
     config, method = evidence.config, evidence.method
     product = method.judged_for([client])
     assert product is not None
+    pixels = normalise(images.images)
     own = [drawing_from(config, flatten_blocks(measured_generator(config, each))) for each in trained.states]
 
     def near(sampler: Sampler) -> Tensor:
-        return closeness(sampler, asked.pixels, asked.images.labels, config.seed, DRAWN_OF_LABEL)
+        return closeness(sampler, pixels, images.labels, config.seed, DRAWN_OF_LABEL)
 
     target = near(type(method).sampler(config, product.tensors))
-    scores = scored(target, torch.stack([near(each) for each in own]), trained.inside, calibrated)
-    return _finding(scores, asked, trained, client, HOLDER_OF_GENERATOR, "the generator")
+    return scored(target, torch.stack([near(each) for each in own]), trained.inside, calibrated)
 
 
-def _trained(evidence: Evidence, asked: Asked, shadows: int, client: int) -> Shadows:
+def _trained(evidence: Evidence, images: LabelledImages, shadows: int, client: int) -> Shadows:
     """Train the shadow models, each for as many steps as the client has trained."""
-    inside = halves(len(asked.images), shadows, evidence.config.seed)
+    inside = halves(len(images), shadows, evidence.config.seed)
     steps = evidence.steps_so_far(client)
     states = []
     for number, half in enumerate(inside, start=1):
         what = f"A6: training shadow model {number} of {shadows} on {int(half.sum())} images, step"
-        own = asked.images.subset(half.nonzero().flatten())
+        own = images.subset(half.nonzero().flatten())
         *_, last = counted(trained_shadow(evidence.config, own, steps, number), steps, what)
         states.append(last)
     return Shadows(tuple(states), inside)
@@ -183,10 +205,8 @@ def details_of(scores: Scores, members: int) -> dict[str, Any]:
     }
 
 
-def _finding(
-    scores: Scores, asked: Asked, trained: Shadows, client: int, adversary: str, source: str
-) -> Finding:
-    details = {**details_of(scores, asked.members), "shadows": len(trained.states)}
+def _finding(scores: Scores, asked: Asked, client: int, adversary: str, source: str, shadows: int) -> Finding:
+    details = {**details_of(scores, asked.members), "shadows": shadows}
     failed = details["able"] is None or details["able_interval"][0] <= 0.5
     return Finding(
         *("A6", adversary, f"{_LEARNS} {source}", AUC, details["auc"], 0.5, (client,), details),

@@ -42,7 +42,7 @@ def mix_of_labels(evidence: Evidence, population: Population, shadows: int) -> l
 
     def guessed(transcript: Transcript) -> list[Tensor]:
         counted = mix_of_fakes(server_view(evidence.config, transcript))
-        by_means = _mix_by_means(evidence, method, transcript)
+        by_means = mix_by_means(evidence, method, transcript)
         return [each for each in (counted, by_means) if each is not None]
 
     mixes = {transcript.client: guessed(transcript) for transcript in evidence.transcripts}
@@ -52,7 +52,7 @@ def mix_of_labels(evidence: Evidence, population: Population, shadows: int) -> l
     return [mix_finding(evidence, population, lambda each: mixes[each.client])]
 
 
-def _mix_by_means(evidence: Evidence, before: HuSCF, transcript: Transcript) -> Tensor | None:
+def mix_by_means(evidence: Evidence, before: HuSCF, transcript: Transcript) -> Tensor | None:
     """Return the mix by the means of the middle; None if no model was known ``before`` the round."""
     client, upload, models = transcript.client, transcript.upload, before.models
     if models.first_blocks(models.settled.get(client)) is None:
