@@ -65,7 +65,9 @@ def privacy_command(
     ceiling: Annotated[
         list[str] | None,
         typer.Option(
-            "--ceiling", metavar="NAME=VALUE", help="exit with 1 above it: psnr=20, labels=0.5 or auc=0.6"
+            "--ceiling",
+            metavar="NAME=VALUE",
+            help="exit with 1 unless something shows that it holds: psnr=20, labels=0.5, auc=0.6, epsilon=2",
         ),
     ] = None,
     settings: Overrides = None,
