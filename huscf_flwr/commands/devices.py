@@ -13,7 +13,7 @@ from huscf_flwr.bench.client_process import measure_clients
 from huscf_flwr.commands.arguments import ExplainedTyper
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.commands.options import BatchSize, Format, ModelName, OutputFormat, Width, print_json
-from huscf_flwr.cuts.measure import measure_packing, measure_speed, profile_to_paste
+from huscf_flwr.cuts.measure import measure_packing, measure_speed, profile_file
 from huscf_flwr.models import load_model_spec
 from huscf_flwr.process import keep_freed_memory
 from huscf_flwr.run.terminal import say, terminal
@@ -25,22 +25,32 @@ devices_app = ExplainedTyper(help="Device profiles.", no_args_is_help=True)
 def measure_command(
     name: Annotated[str, typer.Option("--name", help="name of the profile")] = "this-machine",
     mbit_per_s: Annotated[float, typer.Option("--mbit-per-s", help="your upload, not measured here")] = 100.0,
+    delay_ms: Annotated[
+        float,
+        typer.Option("--delay-ms", min=0, help="half of a ping to the server, not measured here"),
+    ] = 0.0,
     model: ModelName = "authors-28",
     width: Width = 1.0,
     batch_size: BatchSize = 64,
 ) -> None:
-    """Measure this machine in one step of the model and print a profile to paste into a device file."""
+    """Measure this machine in one step of the model and print its profile, as a file for `device-profile`."""
     with errors_as_messages():
         if not 0 < mbit_per_s < math.inf:
             raise ValueError(f"--mbit-per-s {mbit_per_s:g}: give your upload in 1e6 bit per second")
+        if not math.isfinite(delay_ms):
+            raise ValueError(f"--delay-ms {delay_ms:g}: give it in 1e-3 seconds, one way")
         # As in a run, whose steps are measured so too.
         keep_freed_memory()
         speed = measure_speed(load_model_spec(model, width), batch_size=batch_size)
-        entry = profile_to_paste(name, speed, mbit_per_s, measure_packing())
+        packing_ns = measure_packing()
     say(
         f"# {model}, width {width:g}, batch {batch_size}; a large matrix product runs at",
-        f"# {speed.matrix_gflops:.4g} GFLOP/s. mbit_per_s is as given, not measured.",
-        entry.rstrip("\n"),
+        f"# {speed.matrix_gflops:.4g} GFLOP/s. Of the link it has what was given, nothing is measured.",
+        "# Where a whole federation is described (--devices, cuts.devices), the server's is wanted too:",
+        "# server: {gflops: 200, mbit_per_s: 1000}",
+        profile_file(name, speed, mbit_per_s=mbit_per_s, delay_ms=delay_ms, packing_ns=packing_ns).rstrip(
+            "\n"
+        ),
     )
 
 

@@ -45,8 +45,10 @@ class OnDemand(TyperGroup):
         place = self.places.get(cmd_name)
         if place is None:
             return super().get_command(ctx, cmd_name)
+        # However the program itself was called.
+        whole = " ".join(("huscf", *ctx.command_path.split()[1:], cmd_name))
         try:
-            with nullcontext() if place.extra is None else extra(place.extra, f"huscf {cmd_name}"):
+            with nullcontext() if place.extra is None else extra(place.extra, whole):
                 found = getattr(import_module(f"huscf_flwr.commands.{place.module}"), place.name)
         except MissingExtraError as error:
             return _refusing(cmd_name, str(error), f"needs the extra '{place.extra}'")

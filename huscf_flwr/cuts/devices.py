@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -106,19 +106,25 @@ class Device(_Machine):
         return self.download_mbit_per_s * _BYTES_PER_SECOND
 
 
-class DeviceFile(Strict):
-    """Content of a file in ``conf/devices``: the server and one profile for each class of devices."""
+class ProfileFile(Strict):
+    """Content of a file with profiles of devices, of a server or of none: an owner has one of a device."""
 
-    server: Server
+    server: Server | None = None
     devices: tuple[Device, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _names_differ(self) -> DeviceFile:
+    def _names_differ(self) -> Self:
         names = [device.name for device in self.devices]
         doubles = sorted({name for name in names if names.count(name) > 1})
         if doubles:
             raise ValueError(f"two devices are called {doubles[0]!r}; give each profile its own name")
         return self
+
+
+class DeviceFile(ProfileFile):
+    """Content of a file in ``conf/devices``: the server and one profile for each class of devices."""
+
+    server: Server
 
     def without_slowest(self) -> DeviceFile | None:
         """Return the file without the device that computes slowest, or None if it is the only one."""
@@ -135,6 +141,16 @@ def load_devices(name_or_path: str | Path) -> DeviceFile:
     """
     path = find_conf("devices", name_or_path)
     return validate(DeviceFile, read_yaml(path, DeviceFile), str(path))
+
+
+def load_profiles(name_or_path: str | Path) -> dict[str, Device]:
+    """Return the profiles in such a file by name, also of one that says nothing of a server.
+
+    Raises ``ConfError`` as ``load_devices`` does.
+    """
+    path = find_conf("devices", name_or_path)
+    found = validate(ProfileFile, read_yaml(path, ProfileFile), str(path))
+    return {device.name: device for device in found.devices}
 
 
 def deal(profiles: Sequence[Device], clients: int) -> tuple[Device, ...]:

@@ -75,15 +75,18 @@ def measure_packing(repetitions: int = 5, clock: Clock = time.perf_counter) -> f
     return 1e9 * _median_seconds(work, repetitions, clock) / (2 * len(forms) * len(numbers))
 
 
-def profile_to_paste(name: str, speed: MeasuredSpeed, mbit_per_s: float, packing_ns: float) -> str:
-    """Return one entry of a device file, as YAML."""
-    entry = {
+def profile_file(
+    name: str, speed: MeasuredSpeed, *, mbit_per_s: float, delay_ms: float, packing_ns: float
+) -> str:
+    """Return a file with the profile of one device, as YAML."""
+    profile = {
         "name": name,
         "gflops": float(f"{speed.model_gflops:.4g}"),
         "mbit_per_s": mbit_per_s,
+        **({"delay_ms": delay_ms} if delay_ms else {}),
         "packing_ns": float(f"{packing_ns:.3g}"),
     }
-    return "- " + yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=200)
+    return "devices:\n- " + yaml.safe_dump(profile, sort_keys=False, default_flow_style=True, width=200)
 
 
 def _median_seconds(work: Callable[[], object], repetitions: int, clock: Clock) -> float:

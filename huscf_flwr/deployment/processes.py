@@ -12,8 +12,8 @@ from huscf_flwr.background_process import ProcessTree, background_process, free_
 from huscf_flwr.deployment.credentials import NodeKey, ServerCredentials
 from huscf_flwr.flower.run_settings import toml_value
 from huscf_flwr.flower.superlink import (
-    BIN,
     PrivateSuperLink,
+    flower_command,
     flower_environment,
     private_superlink,
 )
@@ -55,7 +55,7 @@ def supernode(
     home.mkdir(parents=True, exist_ok=True)
     (port,) = free_ports(1)
     command = [
-        *(str(BIN / "flower-supernode"), "--superlink", superlink.address),
+        *(flower_command("flower-supernode"), "--superlink", superlink.address),
         *("--root-certificates", str(authority)),
         *("--auth-supernode-private-key", str(key.private)),
         *("--host", "127.0.0.1", "--port", str(port)),

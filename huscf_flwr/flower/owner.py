@@ -12,7 +12,7 @@ from flwr.app import Context
 
 from huscf_flwr.conf_files import ConfError, did_you_mean, validate
 from huscf_flwr.config import LEAST_OBSERVED, PrivacySection, RunConfig
-from huscf_flwr.cuts.devices import Device, load_devices
+from huscf_flwr.cuts.devices import Device, load_profiles
 from huscf_flwr.data import ClientData, Domain, DomainSource, Fit, load_domain, split_held_out
 from huscf_flwr.data.formats.choice import Place, place_named
 from huscf_flwr.data.formats.found import OtherClassesError
@@ -126,7 +126,7 @@ class Owner:
         Raises ``ValueError`` if the file has no such profile.
         """
         file, _, name = self.device_profile.rpartition(":")
-        profiles = {device.name: device for device in load_devices(file or "paper").devices}
+        profiles = load_profiles(file or "paper")
         if name not in profiles:
             raise ValueError(
                 f"device-profile: '{name}' is not one of {', '.join(profiles)} in {file or 'paper'}"

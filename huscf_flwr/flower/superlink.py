@@ -82,7 +82,7 @@ class PrivateSuperLink:
         """Run ``flwr ARGUMENTS``; raises ``FlowerRunError`` if it does not end."""
         try:
             return subprocess.run(
-                [str(BIN / "flwr"), *arguments],
+                [flower_command("flwr"), *arguments],
                 env=self.environment,
                 capture_output=True,
                 text=True,
@@ -111,13 +111,24 @@ def private_superlink(
     _write_connection(home, address, trusted)
     tree = ProcessTree({**flower_environment(home), "RAY_DISABLE_DOCKER_CPU_WARNING": "1"})
     command = [
-        *(str(BIN / "flower-superlink"), "--isolation", "subprocess", *arguments),
+        *(flower_command("flower-superlink"), "--isolation", "subprocess", *arguments),
         *("--host", "127.0.0.1", "--port", str(http)),
     ]
     log = home / "superlink.log"
     with background_process(command, tree, log) as process:
         _wait_until_up(process, address, log, trusted)
         yield PrivateSuperLink(home, tree.environment, address, log)
+
+
+def flower_command(name: str) -> str:
+    """Return the path of one of Flower's commands; raises ``FlowerRunError`` if it is not beside Python's."""
+    path = BIN / name
+    if not path.exists():
+        raise FlowerRunError(
+            f"there is no {path}: Flower must be installed in the environment that huscf runs in, "
+            f"{sys.executable} -m pip install 'huscf-flwr[simulation]'"
+        )
+    return str(path)
 
 
 def flower_environment(home: Path) -> dict[str, str]:

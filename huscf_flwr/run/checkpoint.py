@@ -101,7 +101,11 @@ class Checkpoint:
         copies = _copies_told(config, self.run_folder)
         self._check(before.model == origin.model, f"belongs to another network{copies}")
         differing = _differences(self.state.settings, config)
-        self._check(not differing, f"belongs to a run with other settings: {', '.join(differing)}")
+        self._check(
+            not differing,
+            f"belongs to a run with other settings: {', '.join(differing)}. Leave them as they were, or "
+            "start again without resume",
+        )
         self._check(
             not (others := _with_domains(before.differences(origin), config)),
             f"belongs to a run with {', '.join(others)}, under whatever name{copies}: give it what it was "
@@ -361,13 +365,21 @@ def _may_change(key: str) -> bool:
 
 
 def _differences(saved: Mapping[str, RunConfigValue], config: RunConfig) -> list[str]:
-    """Return the keys that differ; one that is not saved was not there yet, and had its default."""
+    """Return the keys that differ, with what they were; one that is not saved yet had its default."""
     now = _settings(config)
     is_older = bool(now.keys() - saved.keys())
     before = {**(_settings(resolved(RunConfig(method=config.method))) if is_older else {}), **saved}
     if now.get(_PRESET) == "auto":  # it goes on with what it has chosen
         now[_PRESET] = before[_PRESET]
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    return [
+        f"{key} (was {_value_told(before.get(key))}, is {_value_told(now.get(key))})"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _value_told(value: RunConfigValue | None) -> str:
+    return "not set" if value in (None, "") else str(value)
 
 
 def _check(condition: bool, folder: Path, problem: str) -> None:

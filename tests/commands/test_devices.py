@@ -3,19 +3,25 @@
 import json
 
 import pytest
-import yaml
 
 from huscf_flwr.bench import client_process
+from huscf_flwr.cuts.devices import load_devices, load_profiles
 from huscf_flwr.models import Cut
 from tests.commands.invoking import invoke, refused, succeeded
 
 
-def test_measure_prints_a_profile_that_can_be_pasted():
-    arguments = ("--width", 0.05, "--batch-size", 2, "--name", "mine", "--mbit-per-s", 20)
+def test_measure_prints_a_file_that_devices_can_name_and_runs_too_with_a_server(tmp_path):
+    arguments = ("--width", 0.05, "--batch-size", 2, "--name", "mine", "--mbit-per-s", 20, "--delay-ms", 3)
     output = succeeded(invoke("devices", "measure", *arguments))
-    (entry,) = yaml.safe_load(output)
-    assert (entry["name"], entry["mbit_per_s"]) == ("mine", 20.0)
-    assert entry["gflops"] > 0
+    file = tmp_path / "mine.yaml"
+    file.write_text(output)
+    assert load_profiles(file)["mine"].delay_ms == 3
+    with_server = output.replace("# server:", "server:")
+    assert with_server != output
+    file.write_text(with_server)
+    (device,) = load_devices(file).devices
+    assert (device.name, device.mbit_per_s) == ("mine", 20)
+    assert device.gflops > 0
 
 
 @pytest.mark.parametrize(
@@ -23,6 +29,7 @@ def test_measure_prints_a_profile_that_can_be_pasted():
     [
         ("--width", "inf", "width: inf is no positive number"),
         ("--mbit-per-s", "inf", "--mbit-per-s inf: give your upload"),
+        ("--delay-ms", "inf", "--delay-ms inf: give it in 1e-3 seconds"),
         ("--mbit-per-s", -1, "--mbit-per-s -1: give your upload"),
     ],
 )

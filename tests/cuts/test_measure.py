@@ -1,11 +1,12 @@
 from itertools import count
 
 import pytest
-import yaml
 
+from huscf_flwr.conf_files import ConfError
 from huscf_flwr.cuts import Device
 from huscf_flwr.cuts.costs import step_costs
-from huscf_flwr.cuts.measure import MeasuredSpeed, measure_packing, measure_speed, profile_to_paste
+from huscf_flwr.cuts.devices import load_devices, load_profiles
+from huscf_flwr.cuts.measure import MeasuredSpeed, measure_packing, measure_speed, profile_file
 from huscf_flwr.models import load_model_spec
 
 
@@ -38,6 +39,12 @@ def test_packing_takes_the_clocks_time_for_each_number_that_is_packed_and_unpack
     assert found == pytest.approx(1e9 / (8 * 2**19))
 
 
-def test_the_pasted_profile_is_a_device():
-    (entry,) = yaml.safe_load(profile_to_paste("desk", MeasuredSpeed(123.456, 200.0), 90.0, 12.34))
-    assert Device.model_validate(entry) == Device(name="desk", gflops=123.5, mbit_per_s=90.0, packing_ns=12.3)
+@pytest.mark.parametrize("delay_ms", [0.0, 12.5])
+def test_the_printed_file_has_the_profile_of_a_device(tmp_path, delay_ms):
+    speed = MeasuredSpeed(123.456, 200.0)
+    text = profile_file("desk", speed, mbit_per_s=90.0, delay_ms=delay_ms, packing_ns=12.34)
+    (tmp_path / "mine.yaml").write_text(text)
+    desk = Device(name="desk", gflops=123.5, mbit_per_s=90.0, packing_ns=12.3, delay_ms=delay_ms)
+    assert load_profiles(tmp_path / "mine.yaml") == {"desk": desk}
+    with pytest.raises(ConfError, match="'server' is missing: add it"):
+        load_devices(tmp_path / "mine.yaml")

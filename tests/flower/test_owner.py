@@ -125,6 +125,14 @@ def test_what_is_odd_about_its_images_is_told_by_who_examines_them(owner, tmp_pa
     assert any(message.startswith(odd) for message in caplog.messages)
 
 
+def test_an_owners_own_file_needs_no_server(tmp_path):
+    (tmp_path / "mine.yaml").write_text("devices:\n- {name: desk, gflops: 3, mbit_per_s: 8}\n")
+    owner = owner_of(
+        context(client_id=0, data_folder="/data", device_profile=f"{tmp_path / 'mine.yaml'}:desk")
+    )
+    assert (owner.device().gflops, owner.device().mbit_per_s) == (3, 8)
+
+
 def test_an_unknown_device_profile_is_named():
     owner = owner_of(context(client_id=0, data_folder="/data", device_profile="paper:d9"))
     with pytest.raises(

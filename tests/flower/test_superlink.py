@@ -167,3 +167,12 @@ def test_commands_are_out_of_reach_of_a_terminals_ctrl_c(superlink, monkeypatch)
     superlink.status("3")
     superlink.log_of("3")
     assert [options["start_new_session"] for options in given] == [True, True]
+
+
+def test_where_flowers_commands_are_missing_it_is_said_how_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(superlink_module, "BIN", tmp_path / "bin")
+    with (
+        pytest.raises(FlowerRunError, match=r"no .*flower-superlink: Flower must be installed in the env"),
+        private_superlink(tmp_path / "home"),
+    ):
+        pass

@@ -75,7 +75,10 @@ def test_a_checkpoint_that_cannot_be_resumed_is_found_out_before_anything_starts
     check_run(small_run(images, tmp_path, resume=half.folder))
     for settings, message in (
         ({"model.width": 0.06}, "belongs to another network"),
-        ({"seed": 1}, "belongs to a run with other settings: seed"),
+        (
+            {"seed": 1},
+            r"belongs to a run with other settings: seed \(was 0, is 1\)\. Leave them",
+        ),
         ({"resume_round": 2}, "no checkpoint of round 2, only of 1"),
     ):
         with pytest.raises(CheckpointError, match=message):

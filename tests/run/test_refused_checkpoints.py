@@ -171,10 +171,13 @@ def test_earlier_rounds_that_are_kept_are_named_with_the_setting_that_goes_back_
         ({"seed": 1}, "seed"),
         ({"mode": "parity"}, "huscf.beta"),
         ({"huscf.beta": 3}, "huscf.beta"),
-        ({"method": "fedgan"}, "huscf.beta, .*method"),
+        ({"method": "fedgan"}, r"huscf.beta \(was 10.0, is not set\), .*method \(was huscf, is fedgan\)"),
         ({"optimiser.learning_rate": 1}, "optimiser.learning-rate"),
         ({"data.held_out": 0.5}, "data.held-out"),
-        ({"fraction_train": 0.5, "min_train_clients": 2}, "fraction-train, min-train-clients"),
+        (
+            {"fraction_train": 0.5, "min_train_clients": 2},
+            r"fraction-train \(was 1.0, is 0.5\), min-train-clients \(was 1, is 2\)\. Leave",
+        ),
     ],
 )
 def test_another_runs_settings_are_refused_by_name(checkpointed, make, tmp_path, settings, named):
