@@ -43,14 +43,13 @@ def measure_command(
         keep_freed_memory()
         speed = measure_speed(load_model_spec(model, width), batch_size=batch_size)
         packing_ns = measure_packing()
+        profile = profile_file(name, speed, mbit_per_s=mbit_per_s, delay_ms=delay_ms, packing_ns=packing_ns)
     say(
         f"# {model}, width {width:g}, batch {batch_size}; a large matrix product runs at",
         f"# {speed.matrix_gflops:.4g} GFLOP/s. Of the link it has what was given, nothing is measured.",
         "# Where a whole federation is described (--devices, cuts.devices), the server's is wanted too:",
         "# server: {gflops: 200, mbit_per_s: 1000}",
-        profile_file(name, speed, mbit_per_s=mbit_per_s, delay_ms=delay_ms, packing_ns=packing_ns).rstrip(
-            "\n"
-        ),
+        profile.rstrip("\n"),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -134,13 +134,15 @@ class DeviceFile(ProfileFile):
         return self.model_copy(update={"devices": tuple(d for d in self.devices if d != slowest)})
 
 
+_File = TypeVar("_File", bound=ProfileFile)
+
+
 def load_devices(name_or_path: str | Path) -> DeviceFile:
     """Read ``conf/devices/<name>.yaml`` or the file at a path.
 
     Raises ``ConfError`` with the field and the value found, if one is missing, unknown or not positive.
     """
-    path = find_conf("devices", name_or_path)
-    return validate(DeviceFile, read_yaml(path, DeviceFile), str(path))
+    return _read(DeviceFile, name_or_path)
 
 
 def load_profiles(name_or_path: str | Path) -> dict[str, Device]:
@@ -148,9 +150,12 @@ def load_profiles(name_or_path: str | Path) -> dict[str, Device]:
 
     Raises ``ConfError`` as ``load_devices`` does.
     """
+    return {device.name: device for device in _read(ProfileFile, name_or_path).devices}
+
+
+def _read(form: type[_File], name_or_path: str | Path) -> _File:
     path = find_conf("devices", name_or_path)
-    found = validate(ProfileFile, read_yaml(path, ProfileFile), str(path))
-    return {device.name: device for device in found.devices}
+    return validate(form, read_yaml(path, form), str(path))
 
 
 def deal(profiles: Sequence[Device], clients: int) -> tuple[Device, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -56,12 +57,12 @@ class Audited:
         tried = "" if self.findings else "; no attack was tried"
         return [sentence(self.config, self.config.folder) + tried]
 
-    @property
+    @cached_property
     def guarantee(self) -> str:
         """What no attack can break, in words; ``none`` without one."""
         return guarantee(self.config, self.config.folder)
 
-    @property
+    @cached_property
     def epsilon(self) -> float | None:
         """What bounds every attack, at ``privacy.delta``; None without noise, or if it is no secret."""
         return bounding_epsilon(self.config, self.config.folder)

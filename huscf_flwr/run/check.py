@@ -214,7 +214,7 @@ def check_dynamic_cuts(config: RunConfig) -> None:
 def check_wire(config: RunConfig, method: type[Method]) -> None:
     """Raise ``ValueError`` if it is said how numbers are packed of which none cross."""
     wire, crossing = config.wire, method.crossing
-    if wire.preset not in ("exact", "auto") and not crossing.exchanges:
+    if wire.preset not in ("exact", "auto") and not is_lock_step(method):
         raise ValueError(
             f"wire.preset is {wire.preset}, but clients of {config.method} exchange nothing in their steps; "
             "set wire.preset=exact, or leave it out"

@@ -153,8 +153,9 @@ class FrameReader:
         self._expect(frame.client, exchange, headers)
         if len({header.dtype for header in headers if header.dtype.is_floating_point}) > 1:
             raise FrameError(f"client {frame.client}, {exchange.name}: tensors of different types")
-        growing = _GrowingFrame(exchange, frame.client, list(map(_Part, frame.tensors, headers, forms)))
-        most = max(growing.byte_count, growing.computed_byte_count)
+        parts = list(map(_Part, frame.tensors, headers, forms))
+        growing = _GrowingFrame(exchange, frame.client, parts)
+        most = max(growing.byte_count, sum(part.computed_byte_count for part in parts))
         if most > MOST_FRAME_BYTES:
             raise FrameError(f"client {frame.client}, {exchange.name}: {most} bytes are too many")
         return growing
@@ -173,7 +174,6 @@ class _GrowingFrame:
         self.client = client
         self._parts = parts
         self.byte_count = sum(part.byte_count for part in self._parts)
-        self.computed_byte_count = sum(part.computed_byte_count for part in self._parts)
         self._filled = 0
 
     def make_room(self) -> None:
