@@ -11,7 +11,10 @@ from huscf_flwr.config.sections import Section
 PRIVACY_NEEDS = {
     "local_discriminator": "take method huscf",
     "min_observed": "take method huscf with privacy.local_discriminator: true",
-    "activation_noise": "take method huscf with privacy.local_discriminator: false",
+    **dict.fromkeys(
+        ("activation_clip", "activation_noise"),
+        "take method huscf with privacy.local_discriminator: false",
+    ),
     "detect_tampering": "take method huscf",
     "epsilon": "take method huscf with privacy.local_discriminator: true",
     **dict.fromkeys(("delta", "noise", "critic"), "set privacy.epsilon too"),
@@ -42,6 +45,9 @@ class PrivacySection(Section):
             to look at less than a whole pass over its images. The default is several times as many images
             as the statistics have numbers for. It is no formal guarantee: not against a server that sends
             blocks which pass one of these images only, nor one that compares what it is told in two rounds.
+        activation_clip: clients of HuSCF-GAN scale what the discriminator's head makes of each real image
+            down to this root mean square before it crosses; without normalised weights about 0.7 is usual. It
+            is obfuscation and guarantees nothing.
         activation_noise: clients of HuSCF-GAN add normal noise to what the discriminator's head makes of real
             images before it crosses, so many times as wide as these activations spread in a batch. It is
             obfuscation and guarantees nothing. Noise comes from the client and not from the run's seed, which
@@ -102,6 +108,7 @@ class PrivacySection(Section):
 
     local_discriminator: bool = False
     min_observed: PositiveInt = LEAST_OBSERVED
+    activation_clip: PositiveFloat | None = None
     activation_noise: NonNegativeFloat = 0.0
     detect_tampering: bool = False
     epsilon: PositiveFloat | None = None

@@ -15,7 +15,7 @@ from huscf_flwr.split.exchanges import (
 from huscf_flwr.split.executor import SHARED, Observer, SplitExecutor
 from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss
 from huscf_flwr.split.noise import noise_batch
-from huscf_flwr.split.obfuscation import ActivationNoise
+from huscf_flwr.split.obfuscation import obfuscation
 from huscf_flwr.split.segments import AdamSettings, Segments, adam_settings
 from huscf_flwr.split.tampering import TamperingDetector
 from huscf_flwr.split.unsplit import unsplit_step
@@ -30,7 +30,6 @@ __all__ = [
     "GENERATOR_BACKWARD",
     "LOCAL_EXCHANGES",
     "SHARED",
-    "ActivationNoise",
     "AdamSettings",
     "Batch",
     "HostedClient",
@@ -44,5 +43,6 @@ __all__ = [
     "adam_settings",
     "adversarial_loss",
     "noise_batch",
+    "obfuscation",
     "unsplit_step",
 ]

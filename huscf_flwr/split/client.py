@@ -99,7 +99,7 @@ class SplitClient:
     def hosted_step(self, batch: Batch, watch: Watch | None = None) -> ClientStep:
         """Return ``step`` as a host runs it: recorded where the device can do that. See ``side_by_side``.
 
-        A step that is watched or guarded, or draws noise, is not recorded: a recording replays what the
+        A step that is watched or guarded, or obscured, is not recorded: a recording replays what the
         device does, and calls nobody.
         """
         if self._detector is not None:
@@ -143,8 +143,8 @@ class SplitClient:
         discriminator, fake_labels = self.segments.discriminator, batch.fake_labels
         fake_head = self._head(discriminator, fakes.detach(), fake_labels)
         real_head = self._head(discriminator, batch.images, batch.labels)
-        shown = real_head.detach() if self._obscure is None else self._obscure(real_head.detach())
-        fake_received, real_received = yield Computed((fake_head.detach(), shown))
+        shown = real_head if self._obscure is None else self._obscure(real_head)
+        fake_received, real_received = yield Computed((fake_head.detach(), shown.detach()))
 
         fake_tail, real_tail = self._leaf(fake_received), self._leaf(real_received)
         loss = adversarial_loss(self._tail(discriminator, fake_tail), 0.0) + adversarial_loss(
@@ -154,7 +154,7 @@ class SplitClient:
         gradients = yield Computed(
             (_gradient(fake_tail), _gradient(real_tail)), {"discriminator": loss.detach()}
         )
-        self._backward((fake_head, real_head), gradients)
+        self._backward((fake_head, shown), gradients)
         discriminator.apply_gradients()
 
         with discriminator.frozen():

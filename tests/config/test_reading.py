@@ -183,6 +183,7 @@ CHANGED = {
     "compute.measure-memory": True,
     "privacy.local-discriminator": True,
     "privacy.min-observed": 50,
+    "privacy.activation-clip": 0.4,
     "privacy.activation-noise": 0.5,
     "privacy.epsilon": 3.0,
     "privacy.delta": 1e-6,
@@ -381,6 +382,7 @@ def test_what_is_written_down_is_complete(method, mode):
         "executor.advertise",
         "executor.certificate",
         "executor.key",
+        "privacy.activation-clip",
         "privacy.epsilon",
         "privacy.sample",
     }

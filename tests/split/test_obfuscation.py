@@ -1,4 +1,4 @@
-"""Noise on activations of real images: how wide it is, whose it is, and what it leaves alone."""
+"""Clipping and noise on activations of real images: how far, whose it is, and what is left alone."""
 
 import pytest
 import torch
@@ -7,7 +7,8 @@ from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import load_config
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.models import Cut
-from huscf_flwr.split import ActivationNoise, SplitClient
+from huscf_flwr.split import SplitClient, obfuscation
+from huscf_flwr.split.obfuscation import clipped
 from tests.models.specs import small_specs
 from tests.split.builders import DOUBLE, random_batch
 
@@ -18,17 +19,60 @@ def activations():
 
 @pytest.mark.parametrize("spreads", [0.5, 2.0])
 def test_noise_is_so_many_times_as_wide_as_activations_spread(spreads):
-    added = ActivationNoise(spreads)(activations()) - activations()
+    added = obfuscation(None, spreads)(activations()) - activations()
     assert added.std().item() == pytest.approx(2 * spreads, rel=0.05)
     assert added.mean().item() == pytest.approx(0, abs=0.1 * spreads)
 
 
 def test_noise_is_never_the_same_again():
     """Whatever the run's seed, which the server knows."""
-    one, other = ActivationNoise(1.0), ActivationNoise(1.0)
+    one, other = obfuscation(None, 1.0), obfuscation(None, 1.0)
     first, second, third = one(activations()), one(activations()), other(activations())
     assert not torch.equal(first, second)
     assert not torch.equal(first, third)
+
+
+def size_of(activations):
+    return activations.flatten(1).square().mean(1).sqrt()
+
+
+def test_images_above_the_bound_are_scaled_down_to_it_and_others_left_alone():
+    bound = size_of(activations()).median().item()
+    made = clipped(activations(), bound)
+    above = size_of(activations()) > bound
+    assert 0 < above.sum() < len(above)
+    assert size_of(made)[above].tolist() == pytest.approx([bound] * int(above.sum()))
+    assert torch.equal(made[~above], activations()[~above])
+    cosines = torch.cosine_similarity(made.flatten(1), activations().flatten(1))
+    assert cosines.tolist() == pytest.approx([1] * len(cosines))
+
+
+def test_noise_is_as_wide_as_what_is_left_after_clipping_spreads():
+    clip = obfuscation(0.1, 0)
+    added = obfuscation(0.1, 2.0)(activations()) - clip(activations())
+    assert added.std().item() == pytest.approx(2 * clip(activations()).std(correction=0).item(), rel=0.05)
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_a_gradient_along_a_clipped_image_moves_nothing(clip):
+    """Whatever is clipped does not grow: the gradient passes the clipping on its way back."""
+    spec = small_specs()["authors-28"]
+    client = SplitClient(0, spec, Cut(1, 1, 1, 1), seed=0, dtype=DOUBLE, obscure=obfuscation(clip, 0))
+    before = {key: state["main.weight"].clone() for key, state in client.segments.states().items()}
+    step = client.step(random_batch(spec, 3, seed=0))
+    next(step)
+    tail_input = torch.zeros(3, *spec.shapes("generator")[-2], dtype=DOUBLE)
+    fake, real = step.send((tail_input,)).frame
+    shape = spec.shapes("discriminator")[-2]
+    step.send((torch.zeros(3, *shape, dtype=DOUBLE), torch.zeros(3, *shape, dtype=DOUBLE)))
+    step.send((torch.zeros_like(fake), real))
+    head = ("discriminator", 0)
+    moved = (client.segments.states()[head]["main.weight"] - before[head]).abs().max()
+    assert (moved > 1e-5) == (clip is None)
+
+
+def test_without_either_nothing_is_obscured():
+    assert obfuscation(None, 0) is None
 
 
 def test_only_what_comes_of_real_images_is_obscured():
@@ -51,13 +95,14 @@ def test_only_what_comes_of_real_images_is_obscured():
 
 
 def test_methods_without_such_activations_refuse_it():
-    asked = ["privacy.activation_noise=0.5"]
-    assert method_of(resolved(load_config("demo", asked))).name == "huscf"
-    for other in ("method=fedgan", "privacy.local_discriminator=true"):
-        with pytest.raises(
-            ConfError, match=r"privacy.activation_noise is 0.5, but method '\w+' does not honour"
-        ):
-            method_of(load_config("demo", [*asked, other, "fake_labels=uniform"]))
+    for setting in ("activation_noise", "activation_clip"):
+        asked = [f"privacy.{setting}=0.5"]
+        assert method_of(resolved(load_config("demo", asked))).name == "huscf"
+        for other in ("method=fedgan", "privacy.local_discriminator=true"):
+            with pytest.raises(
+                ConfError, match=rf"privacy.{setting} is 0.5, but method '\w+' does not honour"
+            ):
+                method_of(load_config("demo", [*asked, other, "fake_labels=uniform"]))
 
 
 def test_noise_that_takes_information_away_is_not_below_zero():

@@ -24,12 +24,12 @@ from huscf_flwr.models import Cut, flatten_blocks, model_spec_of, unflatten_bloc
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.session import ClientStep
 from huscf_flwr.split import (
-    ActivationNoise,
     Batch,
     SplitClient,
     TamperingDetector,
     Watch,
     adam_settings,
+    obfuscation,
 )
 from huscf_flwr.split.local_discriminator import criticise, learn
 from huscf_flwr.split.segments import TrainedBlocks
@@ -140,7 +140,7 @@ class HuSCFClient(LockStepClient):
 
     def _with_cut(self, cut: Cut) -> SplitClient:
         """Return segments of ``cut`` that go on with the moments so far."""
-        noise = self.config.privacy.activation_noise
+        privacy = self.config.privacy
         split = SplitClient(
             self.client,
             model_spec_of(self.config),
@@ -150,7 +150,7 @@ class HuSCFClient(LockStepClient):
             adam=adam_settings(self.config),
             dtype=dtype_of(self.config),
             device=device_of(self.config.compute),
-            obscure=ActivationNoise(noise) if noise else None,
+            obscure=obfuscation(privacy.activation_clip, privacy.activation_noise),
             detector=self._detector,
             learn=self.learn,
             criticise=self.criticise,

@@ -81,7 +81,7 @@ class HuSCF(Method):
     Settings: ClassVar = HuSCFSettings
     client: ClassVar[type[HuSCFClient]] = HuSCFClient
     crossing: ClassVar = CROSSING
-    privacy: ClassVar = frozenset({"activation_noise", "detect_tampering", "min_cluster"})
+    privacy: ClassVar = frozenset({"activation_clip", "activation_noise", "detect_tampering", "min_cluster"})
     sees: ClassVar[type[Observation]] = Observation
     """How the server gets what clusters and weights come from."""
 

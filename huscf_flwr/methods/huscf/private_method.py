@@ -41,6 +41,7 @@ class HuSCFPrivate(HuSCF):
     client: ClassVar[type[HuSCFClient]] = HuSCFPrivateClient
     crossing: ClassVar = CROSSING_PRIVATE
     privacy: ClassVar = frozenset(PrivacySection.model_fields) - {
+        "activation_clip",
         "activation_noise",
         "count_step",
         "features",
