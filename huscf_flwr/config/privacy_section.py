@@ -42,9 +42,10 @@ class PrivacySection(Section):
         min_observed: least number of its images over which a client with a local discriminator tells
             statistics of its activations; of two images they give both away. Whatever the server orders, a
             client with fewer images leaves each round before anything crosses, and so does one that is told
-            to look at less than a whole pass over its images. The default is several times as many images
-            as the statistics have numbers for. It is no formal guarantee: not against a server that sends
-            blocks which pass one of these images only, nor one that compares what it is told in two rounds.
+            to look at less than a whole pass over its images. The default has several times as many pixels
+            as the statistics of one round have numbers. It is no formal guarantee: not against a server that
+            sends blocks which pass one of these images only, nor one that puts together what it is told in
+            many rounds: take 15 images for each round at least (docs/privacy.md).
         activation_clip: clients of HuSCF-GAN scale what the discriminator's head makes of each real image
             down to this root mean square before it crosses; without normalised weights about 0.7 is usual. It
             is obfuscation and guarantees nothing.

@@ -95,7 +95,7 @@ def _searched_in_noise(
     weight = noisy.variance(outputs) / outputs.numel()
     search(
         sought,
-        lambda: head(prior.images(coordinates), votes.softmax(1)),
+        lambda: noisy.without_noise(head(prior.images(coordinates), votes.softmax(1))),
         outputs,
         steps,
         lambda: weight * coordinates.square().sum(),

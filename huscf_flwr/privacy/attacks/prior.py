@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from huscf_flwr.split.obfuscation import clipped
+
 _RIDGE = 1e-3
 """Added to the variance of each pixel: some are black in all images that were seen."""
 
@@ -36,11 +38,17 @@ class GaussianPrior:
 
 @dataclass(frozen=True)
 class Noisy:
-    """Activations crossed with noise, and the attacker makes the best of it."""
+    """Activations crossed clipped and with noise, and the attacker makes the best of it."""
 
     spreads: float
     """Standard deviation of the noise, in those of the activations, as the configuration says."""
     prior: GaussianPrior
+    clip: float | None = None
+    """Root mean square of an image's activations at most, if they were clipped."""
+
+    def without_noise(self, activations: Tensor) -> Tensor:
+        """Return what of ``activations`` [B, channels, h, w] would cross if there were no noise."""
+        return activations if self.clip is None else clipped(activations, self.clip)
 
     def variance(self, outputs: Tensor) -> float:
         """Return the variance of the noise in what crossed."""
