@@ -32,8 +32,8 @@ def main(count=32):
         near = nearness(likeliest.images, images)
         right = (likeliest.labels == labels).float().mean()
         print(
-            f"clip {clip or 'none'}, noise {spreads:g}: {near.psnr:.1f} dB, SSIM {near.ssim:.2f}, labels {right:.0%}; "
-            f"closed form {nearness(closed.images, images).psnr:.1f} dB",
+            f"clip {clip or 'none'}, noise {spreads:g}: {near.psnr:.1f} dB, SSIM {near.ssim:.2f}, "
+            f"labels {right:.0%}; closed form {nearness(closed.images, images).psnr:.1f} dB",
             flush=True,
         )
 

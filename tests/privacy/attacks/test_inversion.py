@@ -3,12 +3,16 @@
 import pytest
 import torch
 
+from huscf_flwr.config import load_config
 from huscf_flwr.data import normalise
 from huscf_flwr.data.digits import make_digits
+from huscf_flwr.methods import resolved
+from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.spec import load_model_spec
 from huscf_flwr.privacy.attacks.inversion import invert_head
 from huscf_flwr.privacy.attacks.prior import GaussianPrior, Noisy
 from huscf_flwr.privacy.scoring import nearness
+from huscf_flwr.privacy.shadows import trained_shadow
 from tests.privacy.attacks.heads import batch, head, output, quarter, shape_of_images
 
 
@@ -24,11 +28,18 @@ def test_a_head_of_one_block_gives_images_and_labels_away():
 
 
 @pytest.mark.slow
-def test_a_head_of_full_width_gives_images_and_labels_away():
-    """What the paper's networks are."""
-    full = load_model_spec("authors-28", 1.0)
-    images, labels = batch(8)
-    found = invert_head(head(spec=full), output(head(spec=full), images, labels), shape_of_images(full))
+@pytest.mark.parametrize("steps", [0, 10], ids=["initial", "trained"])
+def test_a_head_of_full_width_gives_images_and_labels_away(steps):
+    """What the paper's networks are, with weights as they begin and after a few steps."""
+    config = resolved(load_config("demo", ["model.width=1.0", "batch_size=16"]))
+    train, _ = make_digits()
+    full = model_spec_of(config)
+    attacked_head, begun = head(spec=full), head(spec=full).state_dict()["0.main.weight"]
+    for states in trained_shadow(config, train, steps, 0):
+        attacked_head.load(states)
+    assert torch.equal(attacked_head.state_dict()["0.main.weight"], begun) == (steps == 0)
+    images, labels = normalise(train.images[:32]), train.labels[:32]
+    found = invert_head(attacked_head, output(attacked_head, images, labels), shape_of_images(full))
     assert nearness(found.images, images).psnr > 60
     assert torch.equal(found.labels, labels)
 
