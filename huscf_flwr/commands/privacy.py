@@ -59,7 +59,7 @@ def privacy_command(
         typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}; {', '.join(ON_REQUEST)} train models"),
     ] = ",".join(DEFAULT_ATTACKS),
     shadows: Annotated[
-        int, typer.Option("--shadows", help="models that A6 trains, an even number, each as long as a client")
+        int, typer.Option("--shadows", help="models that A6 trains for each client, an even number")
     ] = 4,
     clients: Annotated[int, typer.Option("--clients", min=1, help="attacked of those with the same cut")] = 2,
     ceiling: Annotated[

@@ -26,6 +26,8 @@ from huscf_flwr.tensor_files import write_json
 
 PICTURED = 10
 """Images of a client in a picture."""
+_EARLIER = "earlier-"
+"""Begins the names of folders with what audits before the last one have left."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Audited:
         """What the server gets, in words."""
         if self.guarantee == NONE:
             return verdict(self.cuts)
-        tried = "" if self.findings else "; no attack was tried"
+        attacked = any(found.value is not None for found in self.findings)
+        tried = "" if attacked else "; no attack was tried"
         return [sentence(self.config, self.config.folder) + tried]
 
     @cached_property
@@ -103,18 +106,35 @@ class Audited:
             "config": self.config.model_dump(mode="json"),
         }
 
-    def write(self, audits: Sequence[ClientAudit] = ()) -> None:
-        """Leave what was found in the run's folder: values, pictures of ``audits``, and the report anew."""
+    def write(self, audits: Sequence[ClientAudit] = ()) -> Path | None:
+        """Leave what was found in the run's folder: values, pictures of ``audits``, and the report anew.
+
+        Return where that of an earlier audit is now, if there was one.
+        """
         folder = self.config.folder / PRIVACY
         folder.mkdir(exist_ok=True)
-        for old in folder.glob("*.png"):
-            old.unlink()
+        aside = set_aside(folder)
         for cut in self.cuts:
             first = next(audit for audit in audits if audit.cut == cut.cut)
             if cut.sees_images:
                 _draw(folder / f"cut-{cut.name}.png", first)
         write_json(folder / f"{PRIVACY}.json", self.as_json())
         write_report(self.config.folder)
+        return aside
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Move what an earlier audit has left in ``folder`` into one of its own below; return that, if any."""
+    left = [path for path in (folder / f"{PRIVACY}.json", *folder.glob("*.png")) if path.exists()]
+    if not left:
+        return None
+    numbers = (path.name.removeprefix(_EARLIER) for path in folder.glob(f"{_EARLIER}*"))
+    last = max((int(number) for number in numbers if number.isdecimal()), default=0)
+    aside = folder / f"{_EARLIER}{last + 1}"
+    aside.mkdir()
+    for path in left:
+        path.rename(aside / path.name)
+    return aside
 
 
 def _draw(path: Path, audit: ClientAudit) -> None:

@@ -35,6 +35,8 @@ from huscf_flwr.session import Direction, HostTimer
 
 AS_TRAINED = "as trained"
 """Stands for the defences of a run that is there, or has noise of its own."""
+_SECRET = "secret noise bounds every attack; in a simulation with privacy.noise=seeded, --attacks A6 tries it"
+"""Why membership is not attacked where it could be."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     Raises ``ValueError`` if it has no checkpoint, or nobody has written attacks on its method.
     """
     config = resolved(load_config(str(folder / "config.yaml")))
-    attackable(method_of(config))
+    attacked = attackable(method_of(config))
     last = last_round(folder)
     if last is None:
         raise ValueError(f"{folder}: no checkpoint to go on from; train it for at least one round first")
@@ -81,8 +83,9 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
     here = config.model_copy(update={"output": folder.parent, "name": folder.name})
     if not _may_attack(config, wanted):
         with held(folder):
-            found = Audited(here, AS_TRAINED, last, (), (), None, command=wanted.command)
-            found.write()
+            untried = attacked.untried(wanted.attacks, _SECRET)
+            found = Audited(here, AS_TRAINED, last, (), tuple(untried), None, command=wanted.command)
+            _write(found, display)
             return found
     if config.privacy.epsilon is not None and config.privacy.critic == "discriminator":
         raise ValueError(
@@ -110,6 +113,13 @@ def _may_attack(config: RunConfig, wanted: Wanted) -> bool:
     if config.privacy.epsilon is None:
         return True
     return config.privacy.noise == "seeded" and MEMBERSHIP in wanted.attacks
+
+
+def _write(found: Audited, display: Display, audits: Sequence[ClientAudit] = ()) -> None:
+    """Leave what was found in the run's folder, and say where that of an earlier audit is now."""
+    aside = found.write(audits)
+    if aside is not None:
+        display.note(f"what an earlier audit has found is now in {aside}")
 
 
 def audit_config(
@@ -209,7 +219,7 @@ def _audited(
         origin=origin_of(evidence.config, recorded.checked.images or images_hash(population)),
         command=wanted.command,
     )
-    found.write(audits)
+    _write(found, display, audits)
     return found
 
 

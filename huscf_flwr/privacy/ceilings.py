@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.privacy.auc_ceiling import auc_at, auc_exceeded
 from huscf_flwr.privacy.audited import Audited
-from huscf_flwr.privacy.finding import AUC, PSNR, Finding
+from huscf_flwr.privacy.finding import PSNR, Finding
 from huscf_flwr.privacy.findings import CutFindings
 
 _VALUES: Mapping[str, str] = {
@@ -57,7 +58,7 @@ class Ceilings:
         if self._on_images:
             yield from self._images_exceeded(audited)
         if _MEMBERSHIP in self.values:
-            yield from self._auc_exceeded(audited, self.values[_MEMBERSHIP])
+            yield from auc_exceeded(audited, self.values[_MEMBERSHIP])
 
     @property
     def _on_images(self) -> dict[str, float]:
@@ -119,35 +120,6 @@ class Ceilings:
             value = found.value if key is None else found.details.get(key)
             if value is not None and not value <= most:
                 yield f"{where}: {name} is {_with_unit(name, value)}, above {most:g}"
-
-    def _auc_exceeded(self, audited: Audited, most: float) -> Iterator[str]:
-        attacked = [found for found in audited.findings if found.measure == AUC and found.value is not None]
-        if not attacked:
-            yield f"{audited.defence}: no attack was made that auc is of, which proves nothing"
-        for found in attacked:
-            where = f"{audited.defence}, {found.attack}, {found.learns}"
-            assert found.value is not None
-            if not found.value <= most:
-                yield f"{where}: auc is {found.value:.3g}, above {most:g}"
-                continue
-            able = found.details.get("able")
-            if able is None:
-                yield f"{where}: nothing shows that the attack could find anything; take --shadows 4 or more"
-            elif not able > most:
-                yield (
-                    f"{where}: the attack has an auc of {able:.3g} where it is known who was trained on, no "
-                    f"more than {most:g}, and so proves nothing"
-                )
-            if found.details.get("control_off"):
-                yield f"{where}: the control is off ({found.details['control']:.3g}), and so proves nothing"
-
-
-def auc_at(epsilon: float, delta: float) -> float:
-    """Return the most that any attack can have of one image, told from no image, at epsilon and delta.
-
-    The area under the hockey-stick's trade-off curve is at least 1 / (1 + e^epsilon) - delta.
-    """
-    return min(1.0, 1 / (1 + math.exp(-epsilon)) + delta)
 
 
 def _with_unit(name: str, value: float) -> str:

@@ -47,9 +47,25 @@ class Finding:
     failed: bool = False
     """Whether the attack is below what one has that works; then it proves nothing, least of all safety."""
 
+    @property
+    def failure(self) -> str:
+        """What is said of an attack that failed; empty if it did not.
+
+        Differential privacy does that to one that asks who was trained on, but a bad attack looks alike.
+        """
+        if not self.failed:
+            return ""
+        epsilon = self.details.get("under_epsilon")
+        if epsilon is None:
+            return "attack failed, proves nothing"
+        return (
+            "the attack finds nothing in models that are known either: consistent with epsilon "
+            f"{epsilon:g}, proves nothing by itself"
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return asdict(self)
+        return {**asdict(self), "failure": self.failure}
 
 
 class Reconstructed(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,18 +12,21 @@ from torch import Tensor
 from huscf_flwr.data import LabelledImages, Population, normalise, together
 from huscf_flwr.data.progress import counted
 from huscf_flwr.methods.generators import drawing_from, measured_generator
+from huscf_flwr.methods.huscf.private_crossing import PrivateOrder
 from huscf_flwr.models import BlockStates, Sampler, flatten_blocks, model_spec_of
 from huscf_flwr.privacy.attacks.membership import (
+    COMPARISONS,
     DRAWN_OF_LABEL,
-    calibrated,
+    Compare,
     closeness,
-    likelihood_ratio,
     realness,
 )
 from huscf_flwr.privacy.evidence import Evidence, ModelOf
 from huscf_flwr.privacy.finding import AUC, HOLDER_OF_GENERATOR, Finding
 from huscf_flwr.privacy.separation import separation
+from huscf_flwr.privacy.shadow_mechanism import has_untrained_discriminator, known_noise
 from huscf_flwr.privacy.shadows import halves, trained_shadow
+from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.seeding import torch_stream
 
 _LEARNS = "which images a client trained on, from"
@@ -84,8 +87,8 @@ class Scores:
         return Scores(target, seen, unseen)
 
 
-Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Returns scores [N] of a target [N], by those of shadow models [S, N] and who was trained on what."""
+Claims = Mapping[str, Scores]
+"""What each attack makes of the same images, by its name."""
 
 
 @dataclass(frozen=True)
@@ -100,43 +103,73 @@ class Shadows:
 def membership(
     evidence: Evidence, population: Population, shadows: int, *, discriminator: ModelOf, adversary: str
 ) -> list[Finding]:
-    """Ask about the images of the first client: by its discriminator, and by the generator it is given.
+    """Ask about the images of each client: by its discriminator, and by the generator it is given.
 
     The attack is given the images in an order that tells nothing; only the findings know who is who.
     """
-    client = evidence.transcripts[0].client
+    found = []
+    for transcript in evidence.transcripts:
+        found += _of_client(evidence, transcript, population, shadows, discriminator, adversary)
+    return found
+
+
+def _of_client(
+    evidence: Evidence,
+    transcript: Transcript,
+    population: Population,
+    shadows: int,
+    discriminator: ModelOf,
+    adversary: str,
+) -> list[Finding]:
+    client, privacy = transcript.client, evidence.config.privacy
     asked = asked_of(population, client)
     stream = torch_stream(evidence.config.seed, "who is asked about")
     order = torch.randperm(len(asked.images), generator=stream)
-    found, generated = claims_on(evidence, asked.images.subset(order), shadows, discriminator)
+    claims = claims_on(evidence, transcript, asked.images.subset(order), shadows, discriminator)
     back = order.argsort()
-    by_generator = _finding(generated.at(back), asked, client, HOLDER_OF_GENERATOR, "the generator", shadows)
-    if found is None:
-        why = "no discriminator of it crossed in this round"
-        return [Finding("A6", adversary, f"{_LEARNS} its discriminator", AUC, reason=why), by_generator]
-    return [_finding(found.at(back), asked, client, adversary, "its discriminator", shadows), by_generator]
+    told = {"members": asked.members, "shadows": shadows, "under_epsilon": privacy.epsilon}
+    by_discriminator, by_generator = (
+        None if each is None else details_of({name: of.at(back) for name, of in each.items()}, asked.members)
+        for each in claims
+    )
+    assert by_generator is not None
+    generated = _finding({**by_generator, **told}, client, HOLDER_OF_GENERATOR, "the generator")
+    if by_discriminator is not None:
+        return [_finding({**by_discriminator, **told}, client, adversary, "its discriminator"), generated]
+    measure, why = AUC, "no discriminator of it crossed in this round"
+    if has_untrained_discriminator(evidence.config):
+        measure, why = "", "privacy.critic is embedding: discriminators stay as they began"
+    nothing = Finding(
+        *("A6", adversary, f"{_LEARNS} its discriminator", measure), clients=(client,), reason=why
+    )
+    return [nothing, generated]
 
 
 def claims_on(
-    evidence: Evidence, images: LabelledImages, shadows: int, discriminator: ModelOf
-) -> tuple[Scores | None, Scores]:
+    evidence: Evidence,
+    transcript: Transcript,
+    images: LabelledImages,
+    shadows: int,
+    discriminator: ModelOf,
+) -> tuple[Claims | None, Claims]:
     """Return how much each of ``images`` seems to have been trained on, by discriminator and generator.
 
-    The first is None if the server knows no discriminator of the client.
+    The first is None if the server knows no discriminator of the client that has learnt anything.
     """
-    transcript = evidence.transcripts[0]
-    trained = _trained(evidence, images, shadows, transcript.client)
+    trained = _trained(evidence, transcript, images, shadows)
     generated = _by_generator(evidence, images, trained, transcript.client)
-    found = discriminator(evidence, transcript)
+    found = None
+    if not has_untrained_discriminator(evidence.config):
+        found = discriminator(evidence, transcript)
     if found is None:
         return None, generated
     spec, pixels, labels = model_spec_of(evidence.config), normalise(images.images), images.labels
     target = realness(spec, found, pixels, labels)
     others = torch.stack([realness(spec, each, pixels, labels) for each in trained.states])
-    return scored(target, others, trained.inside, likelihood_ratio), generated
+    return _claims(target, others, trained.inside), generated
 
 
-def _by_generator(evidence: Evidence, images: LabelledImages, trained: Shadows, client: int) -> Scores:
+def _by_generator(evidence: Evidence, images: LabelledImages, trained: Shadows, client: int) -> Claims:
     config, method = evidence.config, evidence.method
     product = method.judged_for([client])
     assert product is not None
@@ -147,20 +180,35 @@ def _by_generator(evidence: Evidence, images: LabelledImages, trained: Shadows, 
         return closeness(sampler, pixels, images.labels, config.seed, DRAWN_OF_LABEL)
 
     target = near(type(method).sampler(config, product.tensors))
-    return scored(target, torch.stack([near(each) for each in own]), trained.inside, calibrated)
+    return _claims(target, torch.stack([near(each) for each in own]), trained.inside)
 
 
-def _trained(evidence: Evidence, images: LabelledImages, shadows: int, client: int) -> Shadows:
-    """Train the shadow models, each for as many steps as the client has trained."""
+def _claims(target: Tensor, shadows: Tensor, inside: Tensor) -> Claims:
+    return {name: scored(target, shadows, inside, compare) for name, compare in COMPARISONS.items()}
+
+
+def _trained(evidence: Evidence, transcript: Transcript, images: LabelledImages, shadows: int) -> Shadows:
+    """Train the shadow models, each for as many steps as the client has trained, and as it has."""
+    client = transcript.client
     inside = halves(len(images), shadows, evidence.config.seed)
-    steps = evidence.steps_so_far(client)
+    steps, noise = evidence.steps_so_far(client), _noise(evidence, transcript)
     states = []
     for number, half in enumerate(inside, start=1):
-        what = f"A6: training shadow model {number} of {shadows} on {int(half.sum())} images, step"
+        what = f"A6, client {client}: training shadow model {number} of {shadows} on {int(half.sum())} images"
         own = images.subset(half.nonzero().flatten())
-        *_, last = counted(trained_shadow(evidence.config, own, steps, number), steps, what)
+        training = trained_shadow(evidence.config, own, steps, number, noise)
+        *_, last = counted(training, steps, f"{what}, step")
         states.append(last)
     return Shadows(tuple(states), inside)
+
+
+def _noise(evidence: Evidence, transcript: Transcript) -> float:
+    """Return the client's noise multiplier, which follows from what server and client tell each other."""
+    facts, client = transcript.order.facts, transcript.client
+    if not isinstance(facts, PrivateOrder):
+        return 0.0
+    before = evidence.steps_so_far(client) - evidence.steps(client)
+    return known_noise(evidence.config, evidence.method.clients[client].samples, before + facts.steps_left)
 
 
 def scored(target: Tensor, shadows: Tensor, inside: Tensor, compare: Compare) -> Scores:
@@ -180,23 +228,31 @@ def scored(target: Tensor, shadows: Tensor, inside: Tensor, compare: Compare) ->
     return Scores(scores, seen, unseen)
 
 
-def details_of(scores: Scores, members: int) -> dict[str, Any]:
-    """Return what is told beside the AUC, with two controls.
+def details_of(claims: Claims, members: int) -> dict[str, Any]:
+    """Return what is told beside the AUC: of the attack that has most, and under ``attacks`` of each.
+
+    All intervals are as wide as it takes that the best one was chosen afterwards. Two controls:
 
     ``control``: the same members and others, by models that were trained on neither. It is off if 0.5 is not
     in its interval: then something else than training tells them apart, such as how they were chosen.
     ``able``: images by a model that was trained on them, and by one that was not. If 0.5 is in its interval
     the attack finds nothing where there is something to find.
     """
-    told = separation(scores.target[:members], scores.target[members:])
-    details: dict[str, Any] = {**asdict(told), "members": members, "others": len(scores.target) - members}
+    each = {name: _details(scores, members, len(claims)) for name, scores in claims.items()}
+    best = max(each, key=lambda name: (each[name]["auc"], each[name]["auc_interval"]))
+    others = len(claims[best].target) - members
+    return {**each[best], "attack": best, "attacks": each, "members": members, "others": others}
+
+
+def _details(scores: Scores, members: int, tried: int) -> dict[str, Any]:
+    told = asdict(separation(scores.target[:members], scores.target[members:], tried=tried))
     if scores.seen is None or scores.unseen is None:
-        return {**details, "control": None, "control_off": None, "able": None}
-    control = separation(scores.unseen[:members], scores.unseen[members:])
-    able = separation(scores.seen, scores.unseen)
+        return {**told, "control": None, "control_off": None, "able": None}
+    control = separation(scores.unseen[:members], scores.unseen[members:], tried=tried)
+    able = separation(scores.seen, scores.unseen, tried=tried)
     low, high = control.auc_interval
     return {
-        **details,
+        **told,
         "control": control.auc,
         "control_interval": control.auc_interval,
         "control_off": not low <= 0.5 <= high,
@@ -205,9 +261,10 @@ def details_of(scores: Scores, members: int) -> dict[str, Any]:
     }
 
 
-def _finding(scores: Scores, asked: Asked, client: int, adversary: str, source: str, shadows: int) -> Finding:
-    details = {**details_of(scores, asked.members), "shadows": shadows}
-    failed = details["able"] is None or details["able_interval"][0] <= 0.5
+def _finding(details: dict[str, Any], client: int, adversary: str, source: str) -> Finding:
+    """Return the finding; it has failed if none of the attacks finds known members."""
+    each = details["attacks"].values()
+    failed = not any(of["able"] is not None and of["able_interval"][0] > 0.5 for of in each)
     return Finding(
         *("A6", adversary, f"{_LEARNS} {source}", AUC, details["auc"], 0.5, (client,), details),
         failed=failed,

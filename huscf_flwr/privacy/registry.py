@@ -13,6 +13,7 @@ from huscf_flwr.methods.fedgan import FedGAN
 from huscf_flwr.methods.fedvtc.method import FedVTC
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.crossing import SEGMENTS
+from huscf_flwr.methods.huscf.private_method import HuSCFPrivate
 from huscf_flwr.methods.mdgan import MDGAN
 from huscf_flwr.methods.mdgan.crossing import DISCRIMINATOR
 from huscf_flwr.methods.whole_networks import NETWORKS
@@ -49,6 +50,10 @@ DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in ON_REQUEST)
 
 _ON_ACTIVATIONS = dict.fromkeys(("A1", "A2", "A4", "A4-gradients", "A5"), NO_ACTIVATIONS)
 """Why none of these can be tried where there are none."""
+_NOISED = (
+    "fakes have labels that say nothing of a client's, and whatever has learnt from them has the noise of "
+    "privacy.epsilon"
+)
 _NO_MEANS = "no class mean and no decoder crosses"
 
 
@@ -72,8 +77,15 @@ class Attackable:
             if name in self.attacks:
                 found += self.attacks[name](evidence, population, shadows)
             elif name in self.reasons:
-                found.append(Finding(name, CURIOUS_SERVER, ATTACKS[name], "", reason=self.reasons[name]))
+                found.append(self._untried(name, self.reasons[name]))
         return found
+
+    def untried(self, names: Collection[str], why: str) -> list[Finding]:
+        """Return a reason for each of these ``names``: its own, or ``why`` it is not tried this time."""
+        return [self._untried(name, self.reasons.get(name, why)) for name in names]
+
+    def _untried(self, name: str, why: str) -> Finding:
+        return Finding(name, CURIOUS_SERVER, ATTACKS[name], "", reason=why)
 
 
 def _split_discriminator(evidence: Evidence, transcript: Transcript) -> BlockStates | None:
@@ -97,14 +109,17 @@ def _swapped_discriminator(evidence: Evidence, transcript: Transcript) -> BlockS
     return unflatten_blocks(sent[DISCRIMINATOR]) if DISCRIMINATOR in sent else None
 
 
+_ON_SPLIT = partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER)
+
 ON: Mapping[type[Method], Attackable] = {
+    HuSCFPrivate: Attackable({"A6": _ON_SPLIT}, {**_ON_ACTIVATIONS, "A3": _NOISED, "A7": _NO_MEANS}),
     HuSCF: Attackable(
         {
             "A3": mix_of_labels,
             "A4": trapped,
             "A4-gradients": steered,
             "A5": by_simulator,
-            "A6": partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER),
+            "A6": _ON_SPLIT,
         },
         {"A7": _NO_MEANS},
     ),
@@ -133,7 +148,7 @@ ON: Mapping[type[Method], Attackable] = {
         {"fedvtc.tuning": "never"},
     ),
 }
-"""By method; a method that is derived from one of these is attacked as it is."""
+"""By method; one that is derived from some of these is attacked as the first of them is."""
 
 
 def attackable(method: type[Method]) -> Attackable:
@@ -141,7 +156,7 @@ def attackable(method: type[Method]) -> Attackable:
     for known, attacked in ON.items():
         if issubclass(method, known):
             return attacked
-    names = ", ".join(known.name for known in ON)
+    names = ", ".join(dict.fromkeys(known.name for known in ON))
     raise ValueError(
         f"method: {method.name}; there are attacks on {names}. What other methods reveal is declared, and "
         "shown by huscf compare"

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import LabelledImages
+from huscf_flwr.data import LabelledImages, ShuffledPasses
 from huscf_flwr.methods.batches import RoundBatches
 from huscf_flwr.models import BlockStates, all_block_keys, model_spec_of
+from huscf_flwr.privacy.shadow_mechanism import mechanism_of
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.split import Segments, adam_settings, unsplit_step
@@ -37,12 +38,13 @@ def halves(count: int, shadows: int, seed: int) -> Tensor:
 
 
 def trained_shadow(
-    config: RunConfig, images: LabelledImages, steps: int, number: int
+    config: RunConfig, images: LabelledImages, steps: int, number: int, noise_multiplier: float = 0.0
 ) -> Iterator[BlockStates]:
     """Train both networks of a run on ``images`` for so many ``steps``; yield their states after each.
 
-    They begin as everybody's do where initial weights are common, and are nobody else's afterwards. The
-    states are live.
+    They learn as the run's clients do, with the clips and the noise of ``privacy.epsilon`` if it is set:
+    ``noise_multiplier`` is then that of the client whose place they take. They begin as everybody's do where
+    initial weights are common, and are nobody else's afterwards. The states are live.
     """
     spec = model_spec_of(config)
     networks = Segments(
@@ -53,8 +55,17 @@ def trained_shadow(
         dtype=dtype_of(config),
         device=device_of(config.compute),
     )
-    # Its batches are from a stream that no client has.
-    batches = RoundBatches(images, config, latent=spec.latent, client=-1 - number, number=0)
+    learn, criticise = mechanism_of(config, images, number, noise_multiplier)
+    batches = RoundBatches(
+        images,
+        config,
+        latent=spec.latent,
+        # Its batches are from a stream that no client has.
+        client=-1 - number,
+        number=0,
+        # Who learns with differential privacy draws images elsewhere.
+        sampler=ShuffledPasses if config.privacy.epsilon is None else None,
+    )
     for _ in range(steps):
-        unsplit_step(networks, batches.next())
+        unsplit_step(networks, batches.next(), learn=learn, criticise=criticise)
         yield networks.states()

@@ -72,7 +72,7 @@ def findings_table(audits: Sequence[Audited]) -> Table:
 def measured(found: Finding) -> str:
     """Return what a number is, with its interval and what else is needed to read it."""
     details = found.details
-    failed = "; attack failed, proves nothing" if found.failed else ""
+    failed = f"; {found.failure}" if found.failed else ""
     if "auc_interval" not in details:
         return f"{found.measure}{failed}"
     rate = ""
@@ -80,16 +80,29 @@ def measured(found: Finding) -> str:
         least, most = details["found_interval"]
         rate = f"; {details['found']:.1%} ({least:.1%} to {most:.1%}) of members at 1 % false positives"
     return (
-        f"{found.measure} ({_interval(details['auc_interval'])}; {_controls(details)}), "
+        f"{found.measure} ({_interval(details['auc_interval'])}; {_controls(found)}), {_tried(details)}, "
         f"{details['members']} members, {details['others']} others{rate}{failed}"
     )
 
 
-def _controls(details: Mapping[str, Any]) -> str:
-    """Return both controls; one that is off says that something else than training was found."""
+def _tried(details: Mapping[str, Any]) -> str:
+    """Return which attack counts, and what the others have."""
+    each = details["attacks"]
+    aucs = ", ".join(f"{name} {decimal(each[name]['auc'], 2)}" for name in each)
+    return f"the best of {len(each)} attacks, {details['attack']} ({aucs})" if len(each) > 1 else aucs
+
+
+def _controls(found: Finding) -> str:
+    """Return both controls; one that is off says that something else than training was found.
+
+    Where an epsilon lets the attack find nothing at all, so is what an odd control would be off by.
+    """
+    details = found.details
     if details["control"] is None:
         return "no control with fewer than 4 shadow models"
-    off = f" is off: {_interval(details['control_interval'])}" if details["control_off"] else ""
+    hidden = found.failed and details.get("under_epsilon") is not None
+    is_off = details["control_off"] and not hidden
+    off = f" is off: {_interval(details['control_interval'])}" if is_off else ""
     return f"control {decimal(details['control'], 2)}{off}; of known members {decimal(details['able'], 2)}"
 
 

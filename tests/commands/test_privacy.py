@@ -76,14 +76,29 @@ def test_a_run_with_an_epsilon_is_told_in_its_folder_and_attacked_only_where_its
         config = small_run(images, tmp_path, rounds=1, name=noise, **settings)
         (tmp_path / f"{noise}.yaml").write_text(dump_config(config))
         succeeded(invoke("run", tmp_path / f"{noise}.yaml", "--engine", "local"))
-        succeeded(invoke("privacy", config.folder, "--attacks", "A6", "--clients", 1))
+        shown = succeeded(invoke("privacy", config.folder, "--attacks", "A1,A3,A6", "--clients", 1))
         found = json.loads((config.folder / "privacy" / "privacy.json").read_text())
         assert found["guarantee"].startswith("epsilon 5 at delta 1e-05")
         assert found["epsilon"] == (pytest.approx(5, abs=0.01) if noise == "secret" else None)
-        assert [each["measure"] for each in found["findings"]] == (["AUC"] * 2 if noise == "seeded" else [])
+        reasons = [(each["attack"], each["reason"]) for each in found["findings"]]
+        assert reasons[0] == ("A1", "no activation of a real image crosses")
+        assert "fakes have labels that say nothing" in dict(reasons)["A3"]
+        asked = [each for each in found["findings"] if each["attack"] == "A6"]
+        if noise == "secret":
+            assert "no attack was tried" in shown
+            assert [each["value"] for each in asked] == [None]
+            assert "secret noise bounds every attack" in asked[0]["reason"]
+        else:
+            # Of a client with each cut: its discriminator, and its generator.
+            assert [each["measure"] for each in asked] == ["", "AUC"] * 2
+            assert "discriminators stay as they began" in asked[0]["reason"]
         report = (config.folder / "report.html").read_text()
         assert f"Up to round {found['round']}: epsilon 5 at delta 1e-05" in report
         assert "Nothing here has a formal guarantee" not in report
+        again = succeeded(invoke("privacy", config.folder, "--attacks", "A3", "--clients", 1))
+        kept = config.folder / "privacy" / "earlier-1"
+        assert f"what an earlier audit has found is now in {kept}" in again
+        assert json.loads((kept / "privacy.json").read_text()) == found
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import torch
 
 from huscf_flwr.methods import resolved
 from huscf_flwr.privacy.audited_runs import Wanted, audit_config
+from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.membership import asked_of
 from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS
 from huscf_flwr.run.check import check_run
@@ -54,18 +55,24 @@ def test_fakes_with_labels_of_their_own_hide_labels_from_it(images, tmp_path):
 def test_membership_is_asked_of_discriminator_and_generator(images, tmp_path, method):
     """So small a training shows little: figures are in the documentation."""
     _, by_attack = audited(images, tmp_path, method, ("A6",), rounds=1 if method != "huscf" else 2)
-    for each in by_attack["A6"]:
+    asked = by_attack["A6"]
+    clients = range(4 if method == "huscf" else 3)  # of HuSCF-GAN's, three of each cut
+    assert [each.clients for each in asked] == [(client,) for client in clients for _ in range(2)]
+    for each in asked:
         assert 0 <= each.value <= 1
         assert each.chance == 0.5
-        assert each.clients == (0,)
         assert each.details["shadows"] == 2
         assert each.details["found"] is None
 
 
 @pytest.mark.slow
 def test_a_discriminator_that_is_not_swapped_is_not_asked(images, tmp_path):
-    _, by_attack = audited(images, tmp_path, "mdgan", ("A6",), **{"mdgan.swap_every": 5})
-    assert [each.value is None for each in by_attack["A6"]] == [True, False]
+    """And holds no ceiling, whatever the generator has."""
+    found, by_attack = audited(images, tmp_path, "mdgan", ("A6",), **{"mdgan.swap_every": 5})
+    assert [each.value is None for each in by_attack["A6"]] == [True, False] * 3
+    told = [each for each in Ceilings.of(["auc=1"]).exceeded(found) if "its discriminator" in each]
+    assert len(told) == 3
+    assert "client 0: not attacked, since no discriminator of it crossed in this round" in told[0]
 
 
 @pytest.mark.slow

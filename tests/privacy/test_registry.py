@@ -4,15 +4,16 @@ import pytest
 
 from huscf_flwr.methods import method_named
 from huscf_flwr.methods.fedgan import FedGAN
+from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS, ON, ON_IMAGES, attackable
 
 
-@pytest.mark.parametrize("method", ON, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", ON, ids=lambda method: method.__name__)
 def test_every_attack_is_tried_or_has_a_reason_and_not_both(method):
     found = attackable(method)
     assert not found.attacks.keys() & found.reasons.keys()
     told = found.attacks.keys() | found.reasons.keys()
-    assert told == ATTACKS.keys() - (set(ON_IMAGES) if method.name == "huscf" else set())
+    assert told == ATTACKS.keys() - (set(ON_IMAGES) if method is HuSCF else set())
 
 
 def test_a_method_that_is_derived_is_attacked_as_what_it_is_derived_from():

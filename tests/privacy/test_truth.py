@@ -70,7 +70,7 @@ def test_membership_is_asked_in_an_order_that_tells_nothing(monkeypatch, tmp_pat
     class Stop(Exception):
         """Once the images are handed over."""
 
-    def claims(evidence, images, *_):
+    def claims(evidence, transcript, images, *_):
         given["images"] = images
         raise Stop
 

@@ -9,11 +9,16 @@ with the image and without (LiRA, Carlini et al. 2022; for generators GAN-Leaks,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
 from huscf_flwr.models import Blocks, BlockStates, ModelSpec, Sampler, build_network
 from huscf_flwr.seeding import torch_stream
+
+Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Returns scores [N] of a target [N], by those of shadow models [S, N] and who was trained on what."""
 
 DRAWN_OF_LABEL = 200
 """Images that a generator is asked for, of each label."""
@@ -70,3 +75,19 @@ def calibrated(target: Tensor, shadows: Tensor, inside: Tensor) -> Tensor:
     """
     outside = (~inside).double()
     return target - (shadows * outside).sum(0) / outside.sum(0)
+
+
+def uncalibrated(target: Tensor, shadows: Tensor, inside: Tensor) -> Tensor:  # noqa: ARG001
+    """Return ``target`` [N] as it is: a model that leaks enough needs nobody beside it.
+
+    It is the attack that is left where shadow models turn out on another scale than the model that is asked.
+    """
+    return target
+
+
+COMPARISONS: Mapping[str, Compare] = {
+    "likelihood ratio": likelihood_ratio,
+    "calibrated": calibrated,
+    "uncalibrated": uncalibrated,
+}
+"""What may be made of the same scores, by name: each is an attack of its own."""
