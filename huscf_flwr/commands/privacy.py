@@ -26,7 +26,7 @@ from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.audited_runs import Wanted, audit_config, audit_run
 from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.defences import DEFENCES
+from huscf_flwr.privacy.defences import AS_CONFIGURED, DEFENCES
 from huscf_flwr.privacy.guarantee import NONE
 from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS, ON_REQUEST
 from huscf_flwr.privacy.shadows import check_shadows
@@ -34,6 +34,7 @@ from huscf_flwr.privacy.table import LEGEND, audit_table, findings_table
 from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
 from huscf_flwr.run.terminal import wide_terminal
 
+_NAMES = ", ".join((*DEFENCES, AS_CONFIGURED))
 _WIDTH = 170
 _ROUNDS = 2
 
@@ -52,8 +53,12 @@ def privacy_command(
         str, typer.Option("--cuts", help="of all clients of a configuration, such as 1-1-1-1,1-1-2-1")
     ] = "",
     defences: Annotated[
-        str, typer.Option("--defences", help=f"of a configuration: some of {', '.join(DEFENCES)}")
-    ] = "none",
+        str,
+        typer.Option(
+            "--defences",
+            help=f"in the place of a configuration's own, which are kept if not given: some of {_NAMES}",
+        ),
+    ] = "",
     attacks: Annotated[
         str,
         typer.Option("--attacks", help=f"some of {', '.join(ATTACKS)}; {', '.join(ON_REQUEST)} train models"),
@@ -93,7 +98,7 @@ def privacy_command(
                     read_run_config(target, settings),
                     rounds=rounds or _ROUNDS,
                     cuts=[_cut(text) for text in names_in(cuts)],
-                    defences=_known(defences, DEFENCES, "--defences"),
+                    defences=_known(defences or AS_CONFIGURED, (*DEFENCES, AS_CONFIGURED), "--defences"),
                     wanted=wanted,
                     display=display,
                 )
@@ -133,6 +138,9 @@ def _show(found: list[Audited], output_format: Format) -> None:
     if any(audited.findings for audited in found):
         console.print(findings_table(found))
     for audited in found:
+        if audited.replaced:
+            own = f"{audited.defence}: not as configured, in the place of {', '.join(audited.replaced)}."
+            console.print(own, highlight=False, markup=False)
         for sentence in audited.verdict:
             console.print(f"{audited.defence}: {sentence}.", highlight=False, markup=False)
         console.print(f"report: {audited.config.folder / 'report.html'}", highlight=False, markup=False)
@@ -144,7 +152,7 @@ def _refuse_for_runs(rounds: int | None, cuts: str, defences: str, settings: lis
         for name, is_given in (
             ("--rounds", rounds is not None),
             ("--cuts", bool(cuts)),
-            ("--defences", defences != "none"),
+            ("--defences", bool(defences)),
             ("--set", bool(settings)),
         )
         if is_given

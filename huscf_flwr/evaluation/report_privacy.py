@@ -24,6 +24,7 @@ class AttackedCut:
     """Whether the attacks have failed where nothing explains it; then they prove nothing."""
     steps: tuple[Step, ...]
     mean_image: float | None
+    """Of the client of which most is seen."""
     picture: str | None
     """True images above reconstructed ones, for each step."""
 
@@ -74,7 +75,7 @@ def privacy(record: RunRecord) -> Privacy | None:
 
 
 def _attacked(record: RunRecord, cut: Json) -> AttackedCut:
-    name = str(cut.get("name"))
+    name, guessed = str(cut.get("name")), part(cut, "most", "psnr", "chance")
     path = record.folder / PRIVACY / f"cut-{name}.png"
     clients = part(cut, "clients")
     return AttackedCut(
@@ -83,7 +84,7 @@ def _attacked(record: RunRecord, cut: Json) -> AttackedCut:
         sees_images=bool(cut.get("sees_images", True)),
         failed=bool(cut.get("failed")),
         steps=tuple(map(_step, items(cut, "steps"))),
-        mean_image=known_number(cut.get("mean_image")),
+        mean_image=known_number(cut.get("mean_image") if guessed is None else guessed),
         picture=png_uri(path) if path.is_file() else None,
     )
 

@@ -8,7 +8,7 @@ PRIVACY_SECTION = """\
   <p class="lead">Up to round {{ privacy.round }}: {{ privacy.guarantee }}.</p>
   {% else %}
   <p class="lead">Attacks on what crossed in round {{ privacy.round }}, by a server that follows the protocol
-    and is curious{% if privacy.defence not in ("none", "as trained") %}, with the defence
+    and is curious{% if privacy.defence not in ("none", "as trained", "as configured") %}, with the defence
     {{ privacy.defence }}{% endif %}.
     {% if privacy.cuts %}True images, and below them what the best attack made of what the server
     saw.{% endif %}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from huscf_flwr.config import RunConfig
@@ -33,16 +35,17 @@ from huscf_flwr.privacy.finding import (
     ACTIVE_SERVER,
     NO_ACTIVATIONS,
     Finding,
+    NothingHad,
     Reconstructed,
     finding_of_images,
 )
-from huscf_flwr.privacy.floors import COPIED, with_noise
-from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
+from huscf_flwr.privacy.floors import LITTLE_NOISE, floor_of_trap
+from huscf_flwr.privacy.scoring import Nearness, guessed_by_mean, nearness
 from huscf_flwr.privacy.view import cut_of
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.session import DropOut, Frame, wire_type_of
 from huscf_flwr.session.wire_end import WireEnd
-from huscf_flwr.split import DISCRIMINATE, EXCHANGES, GENERATE
+from huscf_flwr.split import DISCRIMINATE, EXCHANGES, GENERATE, ActivationNoise, Batch
 
 IMAGES = "images of a batch, from a head that copies them"
 
@@ -53,42 +56,64 @@ def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Fi
     The client is the method's own, with the run's settings: it may find the trap and leave. Frames are
     narrowed as the run's wire narrows them. Noise on activations is met as A1 meets it.
     """
+    found = {each.client: _caught(evidence, population, each) for each in evidence.transcripts}
+    floor = partial(floor_of_trap, evidence.config.privacy.activation_noise)
+    return [finding_of_images("A4", ACTIVE_SERVER, IMAGES, found, "labels", floor)]
+
+
+def _caught(evidence: Evidence, population: Population, transcript: Transcript) -> Reconstructed | NothingHad:
+    """Return what a trap catches of a client.
+
+    In noise it is tried in little noise, too, to see that the search works.
+    """
     config = evidence.config
-    found: dict[int, Reconstructed] = {}
-    reason = ""
-    shape = model_spec_of(config).shapes("discriminator")[0]
-    for transcript in evidence.transcripts:
-        head, number = _head(evidence, transcript), transcript.round + 1
-        if has_local_discriminator(model_spec_of(config), cut_of(transcript.order)):
-            reason = NO_ACTIVATIONS
-            continue
-        if not has_room(head, shape):
-            reason = f"a head of {len(head)} blocks has no room for a trap"
-            continue
-        member = client_after_round(evidence, population, transcript)
-        truth = member.round_batches(number).next()
-        seen = first_real_outputs(member, number, _order_with_trap(evidence, transcript, head))
-        if isinstance(seen, DropOut):
-            reason = f"the client has found it: {seen.reason}"
-            continue
-        noisy = server_view(config, transcript, population.data_of(transcript.client).test).noisy
-        caught = caught_by(head, seen[1].detach().cpu().float(), shape, noisy)
-        found[transcript.client] = Reconstructed(
-            nearness(caught.images.nan_to_num(0.0, 0.0, 0.0), truth.images.float()),
-            guessed_by_mean(member.images.images, truth.images.float()),
-            (caught.labels == truth.labels).float().mean().item(),
-        )
-    floor = with_noise(COPIED, config.privacy.activation_noise)
-    return [finding_of_images("A4", ACTIVE_SERVER, IMAGES, found, "labels", reason, floor)]
+    spec = model_spec_of(config)
+    head, shape = _head(evidence, transcript), spec.shapes("discriminator")[0]
+    if has_local_discriminator(spec, cut_of(transcript.order)):
+        return NothingHad(NO_ACTIVATIONS)
+    if not has_room(head, shape):
+        return NothingHad(f"a head of {len(head)} blocks has no room for a trap", untried=True)
+    number = transcript.round + 1
+    member = client_after_round(evidence, population, transcript)
+    truth = member.round_batches(number).next()
+    seen = first_real_outputs(member, number, _order_with_trap(evidence, transcript, head))
+    if isinstance(seen, DropOut):
+        return NothingHad(f"the client has found it: {seen.reason}")
+    images, guessed = truth.images.float(), guessed_by_mean(member.images.images, truth.images.float())
+    noisy = server_view(config, transcript, population.data_of(transcript.client).test).noisy
+    works = True
+    if noisy is not None:
+        little = replace(noisy, spreads=LITTLE_NOISE)
+        control = caught_by(head, _in_little_noise(head, truth, shape), shape, little)
+        works = _near(control, images).psnr >= floor_of_trap(LITTLE_NOISE, guessed)
+    caught = caught_by(head, seen[1].detach().cpu().float(), shape, noisy)
+    right = (caught.labels == truth.labels).float().mean().item()
+    return Reconstructed(_near(caught, images), guessed, right, works)
+
+
+def _near(caught: Reconstruction, images: Tensor) -> Nearness:
+    return nearness(caught.images.nan_to_num(0.0, 0.0, 0.0), images)
+
+
+def _in_little_noise(head: Blocks, truth: Batch, shape: Shape) -> Tensor:
+    """Return what a trap would have sent of a batch in little noise, [B, channels, h, w]."""
+    with torch.no_grad():
+        outputs: Tensor = _set_up(head, shape)(truth.images.float(), truth.labels)
+    return ActivationNoise(LITTLE_NOISE)(outputs)
 
 
 def caught_by(head: Blocks, seen: Tensor, shape: Shape, noisy: Noisy | None) -> Reconstruction:
     """Return what a trap of the shape of ``head`` has caught; where there was noise, the likeliest images."""
     if noisy is None:
         return spring(head, seen, shape)
+    return invert_head(_set_up(head, shape), seen, shape, noisy=noisy)
+
+
+def _set_up(head: Blocks, shape: Shape) -> Blocks:
+    """Return a trap of the shape of ``head``."""
     set_up = copy.deepcopy(head)
     set_up.load({("discriminator", index): state for index, state in enumerate(trap(head, shape))})
-    return invert_head(set_up, seen, shape, noisy=noisy)
+    return set_up
 
 
 def first_real_outputs(member: HuSCFClient, number: int, order: Order) -> Frame | DropOut:

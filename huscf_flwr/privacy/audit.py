@@ -19,12 +19,13 @@ from huscf_flwr.methods.huscf.client import round_batches
 from huscf_flwr.models import Cut, initial_states, model_spec_of
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.attacks.prior import GaussianPrior, Noisy
+from huscf_flwr.privacy.floors import LITTLE_NOISE
 from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
 from huscf_flwr.privacy.server import ATTACKS, SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.process import dtype_of
 from huscf_flwr.run.transcript import Transcript
-from huscf_flwr.split import DISCRIMINATE, Batch
+from huscf_flwr.split import DISCRIMINATE, ActivationNoise, Batch
 
 _LARGEST_DEVIATION = 0.1
 """Of what crossed, relative: a narrow type, on the wire or of the computation, takes less, and so does noise
@@ -74,7 +75,7 @@ class ClientAudit:
     noise: float = 0.0
     """Of activations of real images, in their spreads."""
     control: float | None = None
-    """Decibel of A1 in the first step on what the client would have sent without noise, if there is some."""
+    """Decibel of A1 in the first step on what the client would have sent in little noise; None without."""
 
 
 class OtherBatchesError(ValueError):
@@ -117,7 +118,7 @@ def audit_client(
     control = None
     if view.has_real_activations:
         expected = _check_truth(view, batches)
-        control = None if view.noisy is None else _without_noise(view, batches, expected)
+        control = None if view.noisy is None else _in_little_noise(view, view.noisy, batches, expected)
     steps = [SeenStep(view, step) for step in transcript.frames]
     attacked = tuple(
         _compared(name, seen.step, ATTACKS[name](seen), batches[seen.step])
@@ -148,14 +149,22 @@ def true_batches(config: RunConfig, transcript: Transcript, images: LabelledImag
     return {step: every[step] for step in transcript.frames}
 
 
-def _without_noise(view: ServerView, batches: Mapping[int, Batch], outputs: Tensor) -> float:
-    """Return the decibel of A1 on ``outputs``, those of the head for the first batch, without noise."""
+def _in_little_noise(view: ServerView, noisy: Noisy, batches: Mapping[int, Batch], outputs: Tensor) -> float:
+    """Return the decibel of A1 on ``outputs``, those of the head for the first batch, in little noise.
+
+    It is the attack that is made in the noise that there is, and no other that needs none.
+    """
     first = min(batches)
     frames = {**view.transcript.frames[first]}
     fakes, _ = frames[DISCRIMINATE.name, "up"]
-    frames[DISCRIMINATE.name, "up"] = (fakes, outputs)
-    plain = replace(view, noisy=None, transcript=replace(view.transcript, frames={first: frames}))
-    return nearness(ATTACKS["A1"](SeenStep(plain, first)).images, batches[first].images.float()).psnr
+    frames[DISCRIMINATE.name, "up"] = (fakes, ActivationNoise(LITTLE_NOISE)(outputs))
+    little = replace(
+        view,
+        noisy=replace(noisy, spreads=LITTLE_NOISE),
+        transcript=replace(view.transcript, frames={first: frames}),
+    )
+    found = ATTACKS["A1"](SeenStep(little, first)).images.nan_to_num(0.0, 0.0, 0.0)
+    return nearness(found, batches[first].images.float()).psnr
 
 
 def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> Tensor:

@@ -19,8 +19,9 @@ from huscf_flwr.evaluation.run_record import PRIVACY, read_run
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audit import ClientAudit
 from huscf_flwr.privacy.finding import Finding
-from huscf_flwr.privacy.findings import CutFindings, best_attack, verdict
-from huscf_flwr.privacy.guarantee import NONE, bounding_epsilon, guarantee, sentence
+from huscf_flwr.privacy.findings import CutFindings, best_attack
+from huscf_flwr.privacy.guarantee import NONE, UNIT, bounding_epsilon, guarantee, sentence
+from huscf_flwr.privacy.verdict import of_finding, verdict
 from huscf_flwr.run.origin import Origin
 from huscf_flwr.tensor_files import write_json
 
@@ -28,6 +29,25 @@ PICTURED = 10
 """Images of a client in a picture."""
 _EARLIER = "earlier-"
 """Begins the names of folders with what audits before the last one have left."""
+
+
+@dataclass(frozen=True)
+class DroppedOut:
+    """A client that was to be attacked, and left the round that was recorded."""
+
+    client: int
+    cut: str
+    """Its name; empty if the method has none."""
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """That nothing is known of it."""
+        cut = f", with cut {self.cut}," if self.cut else ""
+        return (
+            f"client {self.client}{cut} dropped out of the round that was recorded, and was not attacked: "
+            f"{self.reason}"
+        )
 
 
 @dataclass(frozen=True)
@@ -50,15 +70,21 @@ class Audited:
     """Hashes of what the run was computed from."""
     command: str = ""
     """By which it was asked for."""
+    dropped_out: tuple[DroppedOut, ...] = ()
+    """Clients that were to be attacked, of whom nothing is known."""
+    replaced: tuple[str, ...] = ()
+    """Settings of the configuration that the defence has put others in the place of, as ``name: value``."""
 
     @property
     def verdict(self) -> list[str]:
         """What the server gets, in words."""
+        left = [each.sentence for each in self.dropped_out]
         if self.guarantee == NONE:
-            return verdict(self.cuts)
+            return verdict(self.cuts, self.findings) + left
         attacked = any(found.value is not None for found in self.findings)
         tried = "" if attacked else "; no attack was tried"
-        return [sentence(self.config, self.config.folder) + tried]
+        found = [said for each in self.findings if (said := of_finding(each)) is not None]
+        return [sentence(self.config, self.config.folder) + tried, *found, *left]
 
     @cached_property
     def guarantee(self) -> str:
@@ -94,12 +120,16 @@ class Audited:
             "round": self.round,
             "guarantee": None if self.guarantee == NONE else self.guarantee,
             "epsilon": self.epsilon,
+            "delta": None if self.guarantee == NONE else self.delta,
+            "unit": None if self.guarantee == NONE else UNIT,
             "megabytes_a_step": self.megabytes,
             "seconds_a_step": self.seconds,
             "scores": self.scores,
             "cuts": [found.as_json() for found in self.cuts],
             "findings": [found.as_json() for found in self.findings],
             "verdict": self.verdict,
+            "dropped_out": [asdict(each) for each in self.dropped_out],
+            "replaced": list(self.replaced),
             "version": version("huscf-flwr"),
             "command": self.command,
             "origin": None if self.origin is None else asdict(self.origin),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,26 +15,27 @@ from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
-from huscf_flwr.privacy.audited import Audited
+from huscf_flwr.privacy.audited import Audited, DroppedOut
 from huscf_flwr.privacy.black_box import FIRST_STEPS
-from huscf_flwr.privacy.defences import UNDEFENDED, variants
+from huscf_flwr.privacy.defences import AS_CONFIGURED, variants
 from huscf_flwr.privacy.evidence import Caught, Evidence
 from huscf_flwr.privacy.findings import findings_by_cut
 from huscf_flwr.privacy.registry import MEMBERSHIP, ON_IMAGES, attackable
 from huscf_flwr.privacy.server import SHOWS_LABELS
 from huscf_flwr.privacy.step_costs import megabytes_a_step, seconds_a_step
-from huscf_flwr.privacy.view import cut_or_none
+from huscf_flwr.privacy.view import cut_name, cut_or_none
 from huscf_flwr.run.check import CheckedRun, check_place, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.display import Display
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.origin import images_hash, origin_of
-from huscf_flwr.run.transcript import TranscriptRecorder
+from huscf_flwr.run.run_folder import read_metrics
+from huscf_flwr.run.transcript import Transcript, TranscriptRecorder
 from huscf_flwr.session import Direction, HostTimer
 
 AS_TRAINED = "as trained"
-"""Stands for the defences of a run that is there, or has noise of its own."""
+"""Stands for the defences of a run that is there."""
 _SECRET = "secret noise bounds every attack; in a simulation with privacy.noise=seeded, --attacks A6 tries it"
 """Why membership is not attacked where it could be."""
 
@@ -133,7 +134,8 @@ def audit_config(
 ) -> list[Audited]:
     """Train ``config`` for some rounds with each of ``cuts`` and ``defences``, and audit the last of them.
 
-    Without ``cuts``, clients have those of the configuration. Each is a run in a folder of its own, and is
+    Without ``cuts``, clients have those of the configuration, and its own defences are called
+    ``AS_CONFIGURED``. Each is a run in a folder of its own, and is
     judged, so that it is seen what a defence costs.
     """
     method = method_of(config)
@@ -144,7 +146,7 @@ def audit_config(
             "it with huscf run, and then huscf privacy RUN says what is guaranteed; or take --attacks A6 "
             "with privacy.noise=seeded, a simulation"
         )
-    if config.privacy.epsilon is not None and tuple(defences) != (UNDEFENDED,):
+    if config.privacy.epsilon is not None and tuple(defences) != (AS_CONFIGURED,):
         raise ValueError(
             f"--defences: {', '.join(defences)}; privacy.epsilon is the defence, and goes with no other; "
             "leave it out"
@@ -158,14 +160,15 @@ def audit_config(
             "invert; take --rounds 2"
         )
     planned = variants(config, rounds=rounds, cuts=cuts, defences=defences)
-    for variant, _ in planned:
-        check_place(variant)
-        check_settings(variant, method_of(variant))
+    for variant in planned:
+        check_place(variant.config)
+        check_settings(variant.config, method_of(variant.config))
     found = []
-    for variant, defence in planned:
-        display.note(f"training {variant.name}")
-        recorded = _recorded(variant, wanted, display)
-        found.append(_audited(variant, defence, recorded, wanted, display))
+    for variant in planned:
+        display.note(f"training {variant.config.name}")
+        recorded = _recorded(variant.config, wanted, display)
+        audited = _audited(variant.config, variant.defence, recorded, wanted, display, variant.replaced)
+        found.append(audited)
     return found
 
 
@@ -175,6 +178,7 @@ class _Recorded:
 
     evidence: Evidence
     checked: CheckedRun
+    dropped_out: tuple[DroppedOut, ...]
 
 
 def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: int | None = None) -> _Recorded:
@@ -199,11 +203,28 @@ def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: in
             f"{config.name}: all clients that were to be attacked have dropped out; take more with --clients"
         )
     assert caught.made is not None
-    return _Recorded(Evidence(checked.config, caught.made, recorder.before, transcripts), checked)
+    lost = [each for each in recorder.transcripts.values() if each.upload is None]
+    evidence = Evidence(checked.config, caught.made, recorder.before, transcripts)
+    return _Recorded(evidence, checked, tuple(_dropped_out(checked.config, lost)))
+
+
+def _dropped_out(config: RunConfig, lost: Sequence[Transcript]) -> Iterator[DroppedOut]:
+    """Yield those of ``lost`` transcripts, with the reason that the run has written down."""
+    lines = {line["round"]: line for line in read_metrics(config.folder)}
+    for transcript in lost:
+        told = {each["id"]: each["reason"] for each in lines[transcript.round]["drop_outs"]}
+        cut = cut_or_none(transcript.order)
+        why = told.get(transcript.client, "what it sent could not be used")
+        yield DroppedOut(transcript.client, "" if cut is None else cut_name(cut), why)
 
 
 def _audited(
-    config: RunConfig, defence: str, recorded: _Recorded, wanted: Wanted, display: Display
+    config: RunConfig,
+    defence: str,
+    recorded: _Recorded,
+    wanted: Wanted,
+    display: Display,
+    replaced: tuple[str, ...] = (),
 ) -> Audited:
     evidence, population = recorded.evidence, recorded.checked.population
     audits = _image_audits(recorded, wanted, display) if _on_images(recorded, wanted) else []
@@ -218,6 +239,8 @@ def _audited(
         seconds=seconds_a_step(evidence),
         origin=origin_of(evidence.config, recorded.checked.images or images_hash(population)),
         command=wanted.command,
+        dropped_out=recorded.dropped_out,
+        replaced=replaced,
     )
     _write(found, display, audits)
     return found

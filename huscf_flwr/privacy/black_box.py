@@ -16,6 +16,7 @@ from huscf_flwr.privacy.finding import (
     CURIOUS_SERVER,
     NO_ACTIVATIONS,
     Finding,
+    NothingHad,
     Reconstructed,
     finding_of_images,
 )
@@ -34,22 +35,25 @@ _SIMULATORS = 4
 
 def by_simulator(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
     """Attack each client's first batches; test images of its domain are the public ones."""
-    found: dict[int, Reconstructed] = {}
-    reason = ""
-    for transcript in evidence.transcripts:
-        view = server_view(evidence.config, transcript)
-        steps = [step for step in transcript.frames if step <= FIRST_STEPS]
-        labels = [SeenStep(view, step).guessed_labels for step in steps]
-        told = [each for each in labels if each is not None and view.fakes_have_real_labels]
-        if not view.has_real_activations:
-            reason = NO_ACTIVATIONS
-        elif len(told) < len(steps):
-            reason = "exchange 1 does not tell the labels of the batch, which the simulator needs"
-        else:
-            public = population.data_of(transcript.client).test
-            made = drawn(view, evidence.config.seed, steps, torch.cat(told), public)
-            found[transcript.client] = _scored(evidence, population, transcript, steps, made)
-    return [finding_of_images("A5", CURIOUS_SERVER, _IMAGES, found, "label_means", reason)]
+    found = {each.client: _simulated(evidence, population, each) for each in evidence.transcripts}
+    return [finding_of_images("A5", CURIOUS_SERVER, _IMAGES, found, "label_means")]
+
+
+def _simulated(
+    evidence: Evidence, population: Population, transcript: Transcript
+) -> Reconstructed | NothingHad:
+    view = server_view(evidence.config, transcript)
+    if not view.has_real_activations:
+        return NothingHad(NO_ACTIVATIONS)
+    steps = [step for step in transcript.frames if step <= FIRST_STEPS]
+    labels = [SeenStep(view, step).guessed_labels for step in steps]
+    told = [each for each in labels if each is not None and view.fakes_have_real_labels]
+    if len(told) < len(steps):
+        why = "exchange 1 does not tell the labels of the batch, which the simulator needs"
+        return NothingHad(why, untried=True)
+    public = population.data_of(transcript.client).test
+    made = drawn(view, evidence.config.seed, steps, torch.cat(told), public)
+    return _scored(evidence, population, transcript, steps, made)
 
 
 class Drawn(NamedTuple):

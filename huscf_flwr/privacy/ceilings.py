@@ -9,21 +9,26 @@ from dataclasses import dataclass
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.privacy.auc_ceiling import auc_at, auc_exceeded
 from huscf_flwr.privacy.audited import Audited
-from huscf_flwr.privacy.finding import PSNR, Finding
-from huscf_flwr.privacy.findings import CutFindings
+from huscf_flwr.privacy.finding import KNOWN, PSNR, VARIATION, Finding
+from huscf_flwr.privacy.findings import LABEL_SET, CutFindings
 
 _VALUES: Mapping[str, str] = {
     "psnr": "dB",
     "psnr_worst_decile": "dB",
     "ssim": "",
     "labels": "",
+    "label_mix": "",
+    "label_set": "",
     "auc": "",
     "epsilon": "",
 }
 """What may have a ceiling, with its unit."""
 _MEMBERSHIP, _EPSILON = "auc", "epsilon"
-_BY_ATTACK = {"psnr": None, "psnr_worst_decile": "psnr_worst_decile", "ssim": "ssim", "labels": "labels"}
-"""Where a finding about images has such a value: among its details, but for the first, which is its own."""
+_NEAR: Mapping[str, str | None] = {"psnr": None, "psnr_worst_decile": "psnr_worst_decile", "ssim": "ssim"}
+"""How near images come: where a finding about images has it among its details, but for its own value."""
+_LABELS, _MIX, _SET = "labels", "label_mix", "label_set"
+_OF_ATTACKS = (*_NEAR, _LABELS, _MIX, _SET)
+"""What attacks on images and labels have; more is worse. ``label_mix`` is one less the total variation."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,16 @@ class Ceilings:
         yield from self._by_guarantee(audited)
         if audited.epsilon is not None:
             return
-        if self._on_images:
-            yield from self._images_exceeded(audited)
+        if self._on_images or _MEMBERSHIP in self.values:
+            for lost in audited.dropped_out:
+                yield f"{audited.defence}: {lost.sentence}; that proves nothing"
+        yield from self._images_exceeded(audited)
         if _MEMBERSHIP in self.values:
             yield from auc_exceeded(audited, self.values[_MEMBERSHIP])
 
     @property
     def _on_images(self) -> dict[str, float]:
-        return {name: most for name, most in self.values.items() if name in _BY_ATTACK}
+        return {name: most for name, most in self.values.items() if name in _OF_ATTACKS}
 
     def _by_guarantee(self, audited: Audited) -> Iterator[str]:
         """Yield what the guarantee, or that there is none, has to do with ceilings."""
@@ -86,40 +93,90 @@ class Ceilings:
             )
 
     def _images_exceeded(self, audited: Audited) -> Iterator[str]:
-        on_images = [found for found in audited.findings if found.measure == PSNR and found.value is not None]
         for name in self._on_images:
-            if not audited.cuts and not on_images:
+            if not _shown(name, audited):
                 yield f"{audited.defence}: no attack was made that {name} is of, which proves nothing"
         for cut in audited.cuts:
-            yield from self._cut_exceeded(audited.defence, cut)
-        for found in on_images:
-            yield from self._finding_exceeded(audited.defence, found)
+            yield from self._cut_exceeded(f"{audited.defence}, cut {cut.name}", cut)
+        for found in audited.findings:
+            yield from self._finding_exceeded(f"{audited.defence}, {found.attack}, {found.learns}", found)
 
-    def _cut_exceeded(self, defence: str, cut: CutFindings) -> Iterator[str]:
-        where = f"{defence}, cut {cut.name}"
-        if cut.failed_clients:
-            who = ", ".join(map(str, cut.failed_clients))
-            yield f"{where}: the attacks failed on client {who}, and prove nothing"
+    def _cut_exceeded(self, where: str, cut: CutFindings) -> Iterator[str]:
+        if not self._on_images.keys().isdisjoint(_NEAR):
+            yield from _failed_steps(where, cut)
         for name, most in self._on_images.items():
-            for step in cut.steps:
-                value = float(getattr(step, name))
-                if not value <= most:
-                    yield f"{where}, step {step.step}: {name} is {_with_unit(name, value)}, above {most:g}"
-            if name == "labels" and not cut.steps:
-                if cut.labels is None:
-                    yield f"{where}: labels were not read, which proves nothing"
-                elif not cut.labels <= most:
-                    yield f"{where}: labels is {cut.labels:.3g}, above {most:g}"
+            if name in (_LABELS, _SET) and name in cut.most and cut.most[name].below:
+                who = _names(cut.most[name].below)
+                yield f"{where}: the attacks on {name} failed on client {who}, and prove nothing"
+            for place, value in _of_cut(name, cut):
+                if value is None:
+                    was = "were" if name == _LABELS else "was"
+                    yield f"{where}: {name} {was} not read, which proves nothing"
+                elif not value <= most:
+                    yield f"{where}{place}: {name} is {_with_unit(name, value)}, above {most:g}"
 
-    def _finding_exceeded(self, defence: str, found: Finding) -> Iterator[str]:
-        where = f"{defence}, {found.attack}, {found.learns}"
-        if found.failed:
+    def _finding_exceeded(self, where: str, found: Finding) -> Iterator[str]:
+        carried = {name: value for name, value in _of_finding(found) if name in self._on_images}
+        if found.failed and carried:
             yield f"{where}: the attack failed, and proves nothing"
-        for name, most in self._on_images.items():
-            key = _BY_ATTACK[name]
-            value = found.value if key is None else found.details.get(key)
-            if value is not None and not value <= most:
-                yield f"{where}: {name} is {_with_unit(name, value)}, above {most:g}"
+        if found.measure == PSNR and not self._on_images.keys().isdisjoint(_NEAR):
+            for client, why in found.untried.items():
+                yield f"{where}: not tried on client {client} ({why}), which proves nothing"
+        for name, value in carried.items():
+            if not value <= self.values[name]:
+                yield f"{where}: {name} is {_with_unit(name, value)}, above {self.values[name]:g}"
+
+
+def _shown(name: str, audited: Audited) -> bool:
+    """Return whether something that was found has a value of this name, or has none since nothing crosses."""
+    of_cuts = any(name in _NEAR or list(_of_cut(name, cut)) for cut in audited.cuts)
+    return of_cuts or any(
+        name in dict(_of_finding(found))
+        or (name in _NEAR and found.measure == PSNR and bool(found.withstood) and not found.untried)
+        for found in audited.findings
+    )
+
+
+def _failed_steps(where: str, cut: CutFindings) -> Iterator[str]:
+    if cut.failed_clients:
+        yield f"{where}: the attacks failed on client {_names(cut.failed_clients)}, and prove nothing"
+    for step in cut.steps[1:]:
+        if step.failed_clients:
+            who = _names(step.failed_clients)
+            yield f"{where}, step {step.step}: the attacks failed on client {who}, and prove nothing"
+
+
+def _of_cut(name: str, cut: CutFindings) -> Iterator[tuple[str, float | None]]:
+    """Yield what was had of a cut by the name of a ceiling, with its step; None for what was not read."""
+    if name in (*_NEAR, _LABELS):
+        for step in cut.steps:
+            yield f", step {step.step}", float(getattr(step, name))
+    if name == _LABELS and not cut.steps:
+        yield "", cut.labels
+    if name == _SET:
+        most = cut.most.get(LABEL_SET)
+        yield "", None if most is None else most.value
+
+
+def _of_finding(found: Finding) -> Iterator[tuple[str, float]]:
+    """Yield what was found by the names of ceilings; of one client, where the value is a mean."""
+    if found.value is None:
+        return
+    value = found.value if found.most is None else found.most.value
+    if found.measure == VARIATION:
+        yield _MIX, 1 - value
+    elif found.measure == KNOWN:
+        yield _SET, value
+    elif found.measure == PSNR:
+        for name, key in {**_NEAR, _LABELS: _LABELS}.items():
+            if key is None:
+                yield name, value
+            elif key in found.details:
+                yield name, float(found.details[key])
+
+
+def _names(clients: Iterable[int]) -> str:
+    return ", ".join(map(str, clients))
 
 
 def _with_unit(name: str, value: float) -> str:

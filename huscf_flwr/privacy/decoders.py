@@ -15,14 +15,13 @@ from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.models import CPU
 from huscf_flwr.privacy.evidence import Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, Finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, MEANS, SSIM, Finding
 from huscf_flwr.privacy.scoring import structural_similarity
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.seeding import torch_stream
 
 _FEATURES = "features of single images, from means over one image"
 _IMAGES = "images, from a client's decoder at its classes' means"
-_SSIM = "SSIM to the nearest image of its own"
 
 
 def means_and_decoders(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
@@ -57,12 +56,10 @@ def _single_images(evidence: Evidence) -> Finding:
     counts = [count for client in evidence.clients for count in _told(evidence, client)[1]]
     if not counts:
         why = "no client has enough images of a class to tell of its mean"
-        return Finding("A7", CURIOUS_SERVER, _FEATURES, "share of class means", reason=why)
+        return Finding("A7", CURIOUS_SERVER, _FEATURES, MEANS, reason=why)
     share = fmean(count == 1 for count in counts)
     details = {"least_count": evidence.config.settings(FedVTCSettings).least_count}
-    return Finding(
-        "A7", CURIOUS_SERVER, _FEATURES, "share of class means", share, 0.0, evidence.clients, details
-    )
+    return Finding("A7", CURIOUS_SERVER, _FEATURES, MEANS, share, 0.0, evidence.clients, details)
 
 
 def _drawn_images(evidence: Evidence, population: Population) -> Finding:
@@ -75,8 +72,8 @@ def _drawn_images(evidence: Evidence, population: Population) -> Finding:
                 others.append(far)
     if not own:
         why = "no decoder of a client crossed in this round, or no other client has its classes"
-        return Finding("A7", CURIOUS_SERVER, _IMAGES, _SSIM, reason=why)
-    return Finding("A7", CURIOUS_SERVER, _IMAGES, _SSIM, fmean(own), fmean(others), evidence.clients)
+        return Finding("A7", CURIOUS_SERVER, _IMAGES, SSIM, reason=why)
+    return Finding("A7", CURIOUS_SERVER, _IMAGES, SSIM, fmean(own), fmean(others), evidence.clients)
 
 
 def _compared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from huscf_flwr.config import LEAST_OBSERVED, RunConfig
@@ -11,6 +12,8 @@ from huscf_flwr.models import Cut, model_spec_of, with_local_discriminator
 from huscf_flwr.privacy.registry import attackable
 from huscf_flwr.privacy.view import cut_name
 
+AS_CONFIGURED = "as configured"
+"""The name of a configuration with the defences that it has itself."""
 UNDEFENDED = "none"
 """The name of no defence at all."""
 
@@ -32,7 +35,7 @@ DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "noise-2": {"privacy.activation_noise": 2.0},
     "noise-8": {"privacy.activation_noise": 8.0},
 }
-"""Settings by the name of a defence; none of them has a formal guarantee.
+"""Settings by the name of a defence, beside those of no defence; none of them has a formal guarantee.
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
 ``half`` and ``smallest``: activations cross with 11 bits of precision, or in 3 or 4 bits.
@@ -43,34 +46,68 @@ client, which tells how often that is.
 """
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A configuration with a cut and a defence."""
+
+    config: RunConfig
+    defence: str
+    replaced: tuple[str, ...]
+    """Settings of the configuration in whose place the defence has put others, as ``name: value``."""
+
+
+_BOUND = "privacy.min_observed"
+
+
 def variants(
     config: RunConfig, *, rounds: int, cuts: Sequence[Cut], defences: Sequence[str]
-) -> list[tuple[RunConfig, str]]:
-    """Return the configuration of every run, with the name of its defence."""
+) -> list[Variant]:
+    """Return the configuration of every run, with the name of its defence.
+
+    ``AS_CONFIGURED`` keeps the configuration's own defences. Any other is put in the place of all of them, so
+    that runs differ by it alone.
+    """
     each_cut, each_defence = dict.fromkeys(cuts or (None,)), dict.fromkeys(defences)
-    planned = [
-        (_variant(config, rounds, cut, defence), defence) for cut in each_cut for defence in each_defence
-    ]
+    planned = [_variant(config, rounds, cut, defence) for cut in each_cut for defence in each_defence]
     # Cuts that differ in a discriminator that is local are one.
-    return list({variant.name: (variant, defence) for variant, defence in planned}.values())
+    return list({variant.config.name: variant for variant in planned}.values())
 
 
-def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> RunConfig:
+def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> Variant:
     content = config.model_dump()
-    settings = attackable(method_of(config)).settings
-    # Noise with an epsilon goes with settings of its own, and is attacked with these.
-    undefended = _UNDEFENDED if config.privacy.epsilon is None else {}
-    for key, value in {**undefended, **DEFENCES[defence], **settings}.items():
-        section, _, name = key.rpartition(".")
-        (content[section] if section else content)[name] = value
-    if not content["privacy"]["local_discriminator"]:
+    named = {} if defence == AS_CONFIGURED else {**_UNDEFENDED, **DEFENCES[defence]}
+    for key, value in {**named, **attackable(method_of(config)).settings}.items():
+        section, name = _place(content, key)
+        section[name] = value
+    if named and not content["privacy"]["local_discriminator"]:
         # Whoever sends activations tells no statistics, and would be refused with a bound on them.
-        content["privacy"]["min_observed"] = LEAST_OBSERVED
-    elif cut is not None:
+        section, name = _place(content, _BOUND)
+        section[name] = LEAST_OBSERVED
+    if content["privacy"]["local_discriminator"] and cut is not None:
         cut = with_local_discriminator(model_spec_of(config), cut)
     content["rounds"] = rounds
     content["output"] = config.output / f"{config.name}-privacy"
-    content["name"] = defence if cut is None else f"{defence}-cut-{cut_name(cut)}"
+    name = defence.replace(" ", "-")
+    content["name"] = name if cut is None else f"{name}-cut-{cut_name(cut)}"
     if cut is not None:
         content["cuts"] |= {"solver": "fixed", "fixed": tuple(cut), "dynamic": False}
-    return resolved(RunConfig.model_validate(content))
+    replaced = _replaced(config, content) if named else ()
+    return Variant(resolved(RunConfig.model_validate(content)), defence, replaced)
+
+
+def _replaced(config: RunConfig, content: dict[str, Any]) -> tuple[str, ...]:
+    """Return the defences of the configuration that are others in the ``content`` of its variant."""
+    found = []
+    for key, undefended in {**_UNDEFENDED, _BOUND: LEAST_OBSERVED}.items():
+        own, now = (
+            section[name] for section, name in (_place(config.model_dump(), key), _place(content, key))
+        )
+        if own not in (now, undefended):
+            found.append(f"{key}: {own}")
+    return tuple(found)
+
+
+def _place(content: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """Return the section of a setting with a dotted name, and its name there."""
+    section, _, name = key.rpartition(".")
+    return (content[section] if section else content), name

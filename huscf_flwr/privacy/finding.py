@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from huscf_flwr.privacy.floors import ABOVE_MEAN
+from huscf_flwr.privacy.floors import above_mean
 from huscf_flwr.privacy.scoring import Nearness
 
 CURIOUS_SERVER = "the server"
@@ -21,6 +22,21 @@ NO_ACTIVATIONS = "no activation of a real image crosses"
 PSNR = "PSNR, dB, the median"
 AUC = "AUC"
 VARIATION = "total variation to the true mix"
+KNOWN = "share of labels known"
+MEANS = "share of class means"
+SSIM = "SSIM to the nearest image of its own"
+
+
+@dataclass(frozen=True)
+class Most:
+    """What was had of the client of which most is had, in all of its steps."""
+
+    client: int
+    value: float
+    chance: float
+    """What it would give of the same client to have seen nothing."""
+    below: tuple[int, ...] = ()
+    """Clients of which less is had, in any step, than an attack has that works."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,12 @@ class Finding:
     """Why there is no number."""
     failed: bool = False
     """Whether the attack is below what one has that works; then it proves nothing, least of all safety."""
+    most: Most | None = None
+    """What was had of one client, where ``value`` is a mean over several."""
+    withstood: Mapping[int, str] = field(default_factory=dict)
+    """Clients of which nothing was had since something holds, and what."""
+    untried: Mapping[int, str] = field(default_factory=dict)
+    """Clients on which the attack could not be tried, and why: it says nothing of them."""
 
     @property
     def failure(self) -> str:
@@ -76,33 +98,56 @@ class Reconstructed(NamedTuple):
     """Decibel of the mean of the client's images in the place of each, the median."""
     detail: float
     """One more number, which the attack has a name for."""
+    works: bool = True
+    """Whether the attack has its floor on the same client where nothing hinders it much."""
+
+
+class NothingHad(NamedTuple):
+    """Why there is no image of a client."""
+
+    reason: str
+    untried: bool = False
+    """Whether the attack could not be tried, so that nothing has withstood it."""
 
 
 def finding_of_images(
     attack: str,
     adversary: str,
     learns: str,
-    by_client: Mapping[int, Reconstructed],
+    by_client: Mapping[int, Reconstructed | NothingHad],
     detail: str,
-    reason: str,
-    floor: float | None = None,
+    floor: Callable[[float], float] = above_mean,
 ) -> Finding:
-    """Return what was had of the client that gave away most; the ``reason`` if there are none.
+    """Return what was had of the client that gave away most, and why nothing was had of others.
 
-    What is called ``detail`` is the most of any client. It has failed if any of them is below ``floor``, in
-    decibel; without one, if it is less than 3 dB above the mean image.
+    What is called ``detail`` is the most of any client. It has failed if any of them is below the ``floor``,
+    in decibel, that goes with its mean image, or is not a number.
     """
-    if not by_client:
-        return Finding(attack, adversary, learns, PSNR, reason=reason)
-    found = list(by_client.values())
-    worst = max(found, key=lambda each: each.near.psnr)
+    found = {client: each for client, each in by_client.items() if isinstance(each, Reconstructed)}
+    nothing = {client: each for client, each in by_client.items() if isinstance(each, NothingHad)}
+    withstood = {client: each.reason for client, each in nothing.items() if not each.untried}
+    untried = {client: each.reason for client, each in nothing.items() if each.untried}
+    if not found:
+        reason = "; ".join(dict.fromkeys(each.reason for each in nothing.values()))
+        return Finding(attack, adversary, learns, PSNR, reason=reason, withstood=withstood, untried=untried)
+    worst = max(found.values(), key=lambda each: _known(each.near.psnr))
     details = {
-        detail: max(each.detail for each in found),
-        "psnr_worst_decile": max(each.near.psnr_worst_decile for each in found),
-        "ssim": max(each.near.ssim for each in found),
+        detail: _most(each.detail for each in found.values()),
+        "psnr_worst_decile": _most(each.near.psnr_worst_decile for each in found.values()),
+        "ssim": _most(each.near.ssim for each in found.values()),
     }
-    failed = any(each.near.psnr < (each.guessed + ABOVE_MEAN if floor is None else floor) for each in found)
-    clients = tuple(by_client)
     return Finding(
-        *(attack, adversary, learns, PSNR, worst.near.psnr, worst.guessed, clients, details), failed=failed
+        *(attack, adversary, learns, PSNR, worst.near.psnr, worst.guessed, tuple(found), details),
+        failed=any(not (each.works and each.near.psnr >= floor(each.guessed)) for each in found.values()),
+        withstood=withstood,
+        untried=untried,
     )
+
+
+def _most(values: Iterable[float]) -> float:
+    """Return the largest of ``values`` that is a number, if there is one."""
+    return max(values, key=_known)
+
+
+def _known(value: float) -> float:
+    return -math.inf if math.isnan(value) else value

@@ -1,9 +1,10 @@
-"""What an audit found, as rows of plain values, and as a verdict in words."""
+"""What an audit found of activations of real images, as rows of plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import Attacked, ClientAudit
-from huscf_flwr.privacy.floors import RECOGNISABLE, floor_of_images
+from huscf_flwr.privacy.finding import Most
+from huscf_flwr.privacy.floors import KNOWN_LABELS, LITTLE_NOISE, floor_of_images, floor_of_labels
 from huscf_flwr.privacy.scoring import nearness, peak_signal_to_noise
 from huscf_flwr.privacy.view import cut_name
 
@@ -34,6 +36,14 @@ class StepFindings:
     """The median over a client's images."""
     labels: float
     """Share of the labels that are right: of an attack on images, or read without any."""
+    floor: float | None = None
+    """Decibel that an attack that works has in this step, the least of any client; None if nobody knows."""
+    failed_clients: tuple[int, ...] = ()
+    """Those of which no attack has as much."""
+
+
+IMAGES, BATCH_LABELS, LABEL_SET = "psnr", "labels", "label_set"
+"""What may be had most of, by the name of its ceiling."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,11 @@ class CutFindings:
     noise: float = 0.0
     """Of activations of real images, in their spreads: it may explain why no image is recognised."""
     control: float | None = None
-    """Decibel of A1 without that noise, the least of any client; None without noise."""
+    """Decibel of A1 in little noise, the least of any client; None without noise."""
     failed_clients: tuple[int, ...] = ()
     """Those of which no attack has in the first step what one has that works."""
+    most: Mapping[str, Most] = field(default_factory=dict)
+    """What was had of single clients, by the name of its ceiling; without what was not."""
 
     @property
     def sees_images(self) -> bool:
@@ -106,23 +118,28 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
                 noise=of_cut[0].noise,
                 labels=max((step.labels for step in steps), default=_most_read(of_cut)),
                 control=min((each.control for each in of_cut if each.control is not None), default=None),
-                failed_clients=tuple(each.client for each in of_cut if _has_failed(each)),
+                failed_clients=steps[0].failed_clients if steps else (),
+                most=_most(of_cut),
             )
         )
     return found
 
 
-def _has_failed(audit: ClientAudit) -> bool:
-    """Return whether no attack on a client has in the first step what one has that works.
+def _has_failed(audit: ClientAudit, step: int) -> bool:
+    """Return whether no attack on a client has in a step what one has that works.
 
-    Noise excuses it only where it is wide enough, and the same attack works without it.
+    Noise excuses it only where it is wide enough, and the same attack works in little noise.
     """
-    if not audit.attacked:
-        return False
-    first = best_attack(audit, min(each.step for each in audit.attacked))
-    found = nearness(first.images, first.truth).psnr
-    works = audit.control is None or audit.control >= floor_of_images(audit.cut, 0.0)
-    return not works or found < floor_of_images(audit.cut, audit.noise)
+    best = best_attack(audit, step)
+    found = nearness(best.images, best.truth).psnr
+    in_little = floor_of_images(audit.cut, LITTLE_NOISE, audit.mean_image)
+    works = audit.control is None or audit.control >= in_little
+    return not (works and found >= _floor(audit, step))
+
+
+def _floor(audit: ClientAudit, step: int) -> float:
+    first = min(each.step for each in audit.attacked)
+    return floor_of_images(audit.cut, audit.noise, audit.mean_image, first=step == first)
 
 
 def best_attack(audit: ClientAudit, step: int) -> Attacked:
@@ -131,55 +148,77 @@ def best_attack(audit: ClientAudit, step: int) -> Attacked:
     return max(of_step, key=lambda each: peak_signal_to_noise(each.images, each.truth).median().item())
 
 
-def verdict(found: Sequence[CutFindings]) -> list[str]:
-    """Return in plain words what the server gets."""
-    return [_sentence(each) for each in found]
-
-
-def _sentence(found: CutFindings) -> str:
-    if not found.sees_images:
-        read = f"{found.labels:.0%} of the labels of a batch" if found.labels is not None else "no labels"
-        chance = f"where the most frequent label is that of {found.majority:.0%}"
-        return (
-            f"no activation of a real image crosses from clients with cut {found.name}; by the labels of "
-            f"fakes the server gets {read}, {chance}"
-        )
-    worst, who = found.worst, f"clients with cut {found.name}"
-    beside = f"{worst.psnr:.0f} dB, where their mean image has {found.mean_image:.0f} dB"
-    labels = f"{found.labels:.0%} of the labels of a batch"
-    if found.failed and worst.psnr < RECOGNISABLE:
-        return f"the attacks on images of {who} failed ({beside}), which proves nothing; it gets {labels}"
-    if found.failed:
-        return (
-            f"the server sees the images of {who}: {beside}; and {labels}; an attack that works has more in "
-            "the first step, so this is not all that can be had"
-        )
-    if found.noise and worst.psnr < RECOGNISABLE:
-        return (
-            f"noise of {found.noise:g} spreads blurs the images of {who}: {beside}; it guarantees "
-            f"nothing, and the server gets {labels}"
-        )
-    return f"the server sees the images of {who}: {beside}; and {labels}"
-
-
 def _most_read(audits: Sequence[ClientAudit]) -> float | None:
     """Return the share of labels that are right, read without any image, in a client's step that has most."""
     return max((_share(each.right) for audit in audits for each in audit.labels_read), default=None)
+
+
+def _most(audits: Sequence[ClientAudit]) -> dict[str, Most]:
+    """Return what was had of single clients, by name.
+
+    Labels have a floor where activations of real images cross: else they are guessed.
+    """
+    seen = [each for each in audits if each.attacked]
+    read = [each for each in audits if each.attacked or each.labels_read]
+    known = [(each, each.labels_known) for each in audits if each.labels_known is not None]
+    below = tuple(each.client for each, share in known if not share >= KNOWN_LABELS)
+    found = {
+        IMAGES: _most_of(
+            [(each.client, _most_decibel(each), each.mean_image) for each in seen],
+            tuple(each.client for each in seen if _has_failed(each, _steps(each)[0])),
+        ),
+        BATCH_LABELS: _most_of(
+            [(each.client, max(_labels_by_step(each)), each.majority) for each in read],
+            tuple(
+                each.client for each in seen if not min(_labels_by_step(each)) >= floor_of_labels(each.noise)
+            ),
+        ),
+        LABEL_SET: _most_of([(each.client, share, each.labels_present) for each, share in known], below),
+    }
+    return {name: most for name, most in found.items() if most is not None}
+
+
+def _most_of(of_clients: Sequence[tuple[int, float, float]], below: tuple[int, ...]) -> Most | None:
+    """Return the client of which most is had, of those with as much the one of which it says most."""
+    if not of_clients:
+        return None
+    return Most(*max(of_clients, key=lambda each: (each[1], -each[2])), below)
+
+
+def _most_decibel(audit: ClientAudit) -> float:
+    best = [best_attack(audit, step) for step in _steps(audit)]
+    return max(nearness(each.images, each.truth).psnr for each in best)
+
+
+def _labels_by_step(audit: ClientAudit) -> list[float]:
+    """Return the share of labels that are right, by an attack on images or without, of each step."""
+    right = [(each.step, _share(each.labels_right)) for each in audit.attacked]
+    right += [(each.step, _share(each.right)) for each in audit.labels_read]
+    return [max(share for at, share in right if at == step) for step in sorted({at for at, _ in right})]
+
+
+def _steps(audit: ClientAudit) -> list[int]:
+    """Return the steps in which images were attacked."""
+    return sorted({each.step for each in audit.attacked})
 
 
 def _best_by_step(audits: Sequence[ClientAudit]) -> list[StepFindings]:
     attacked = [each for audit in audits for each in audit.attacked]
     found = []
     for step in sorted({each.step for each in attacked}):
+        of_step = [audit for audit in audits if step in _steps(audit)]
         scored = [_scored(each) for each in attacked if each.step == step]
         read = [_share(each.right) for audit in audits for each in audit.labels_read if each.step == step]
         best = max(scored, key=lambda each: each.psnr)
+        floor = min(_floor(audit, step) for audit in of_step)
         found.append(
             replace(
                 best,
                 psnr_worst_decile=max(each.psnr_worst_decile for each in scored),
                 ssim=max(each.ssim for each in scored),
                 labels=max([each.labels for each in scored] + read),
+                floor=floor if math.isfinite(floor) else None,
+                failed_clients=tuple(each.client for each in of_step if _has_failed(each, step)),
             )
         )
     return found

@@ -11,6 +11,7 @@ from huscf_flwr.run.run_folder import read_metrics
 from huscf_flwr.run.spent_budget import all_spent
 
 NONE = "none"
+SHORT_UNIT = "one labelled image of one client"
 UNIT = (
     "the content of one labelled image of one client, over all its trainings with privacy.epsilon on its "
     "device (what it tells in others has no noise, and is not counted)"

@@ -15,14 +15,12 @@ from huscf_flwr.models import BlockState, model_spec_of, unflatten_blocks
 from huscf_flwr.privacy.attacks.labels import labels_that_moved
 from huscf_flwr.privacy.attacks.mix import mix_of_movement, total_variation
 from huscf_flwr.privacy.evidence import Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, VARIATION, Finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, KNOWN, VARIATION, Finding, Most
+from huscf_flwr.privacy.floors import KNOWN_LABELS, MIX
 from huscf_flwr.run.transcript import Transcript
 
 WHICH = "which labels a client has"
 HOW_OFTEN = "how often a client has each label"
-
-_KNOWN = 0.99
-"""Share of the labels of which an attack that works knows whether a client has any."""
 
 MixOf = Callable[[Transcript], Sequence[Tensor]]
 """Returns mixes [C] of a client's labels, as somebody makes them of what crossed in one way or another."""
@@ -33,19 +31,23 @@ def labels_of_networks(evidence: Evidence, population: Population, shadows: int)
     if evidence.config.fake_labels == "uniform":
         why = f"fake_labels is {evidence.config.fake_labels}: fakes move the rows of absent labels too"
         return [
-            Finding("A3", CURIOUS_SERVER, WHICH, "share of labels known", reason=why),
+            Finding("A3", CURIOUS_SERVER, WHICH, KNOWN, reason=why),
             Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, reason=why),
         ]
-    known, present = [], []
+    known: dict[int, float] = {}
+    present: dict[int, float] = {}
     for transcript in evidence.transcripts:
-        has = true_counts(evidence, population, transcript.client) > 0
         found = labels_that_moved(*_embeddings(transcript))
-        known.append(fmean((label in found) == bool(there) for label, there in enumerate(has)))
-        present.append(has.double().mean().item())
-    value, chance = fmean(known), fmean(present)
+        has = true_counts(evidence, population, transcript.client) > 0
+        known[transcript.client] = fmean((label in found) == bool(there) for label, there in enumerate(has))
+        present[transcript.client] = has.double().mean().item()
+    most = max(known, key=lambda client: (known[client], -present[client]))
+    below = tuple(client for client, share in known.items() if not share >= KNOWN_LABELS)
     which = Finding(
-        *("A3", CURIOUS_SERVER, WHICH, "share of labels known", value, chance, evidence.clients),
-        failed=value < min(chance, _KNOWN),
+        *("A3", CURIOUS_SERVER, WHICH, KNOWN, fmean(known.values()), fmean(present.values())),
+        evidence.clients,
+        failed=bool(below),
+        most=Most(most, known[most], present[most], below),
     )
     return [which, mix_finding(evidence, population, lambda each: [mix_of_movement(*_embeddings(each))])]
 
@@ -67,17 +69,26 @@ def labels_that_are_told(evidence: Evidence, population: Population, shadows: in
 def mix_finding(evidence: Evidence, population: Population, mix_of: MixOf) -> Finding:
     """Compare mixes of labels with the true ones, beside what guessing a uniform mix gives.
 
-    Of a client the best one counts. What is no better than guessing has failed.
+    Of a client the best one counts. It has failed if any client's is farther off than one that works, or no
+    nearer than guessing.
     """
-    found, guessed = [], []
+    found: dict[int, float] = {}
+    guessed: dict[int, float] = {}
     for transcript in evidence.transcripts:
         counts = true_counts(evidence, population, transcript.client).double()
         truth = counts / counts.sum()
-        found.append(min(total_variation(mix, truth) for mix in mix_of(transcript)))
-        guessed.append(total_variation(torch.full_like(truth, 1 / len(truth)), truth))
-    value, chance = fmean(found), fmean(guessed)
-    failed = value >= chance
-    return Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, value, chance, evidence.clients, failed=failed)
+        found[transcript.client] = min(total_variation(mix, truth) for mix in mix_of(transcript))
+        guessed[transcript.client] = total_variation(torch.full_like(truth, 1 / len(truth)), truth)
+    most = min(found, key=lambda client: (found[client], -guessed[client]))
+    below = tuple(
+        client for client, by in found.items() if not (by <= MIX and (by < guessed[client] or by == 0))
+    )
+    return Finding(
+        *("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, fmean(found.values()), fmean(guessed.values())),
+        evidence.clients,
+        failed=bool(below),
+        most=Most(most, found[most], guessed[most], below),
+    )
 
 
 def true_counts(evidence: Evidence, population: Population, client: int) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from huscf_flwr.data import Population, normalise
+from huscf_flwr.data import LabelledImages, Population, normalise
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.crossing import SEGMENTS
@@ -27,6 +27,7 @@ from huscf_flwr.privacy.finding import (
     NO_ACTIVATIONS,
     STEERING_SERVER,
     Finding,
+    NothingHad,
     Reconstructed,
     finding_of_images,
 )
@@ -115,31 +116,23 @@ def steered(evidence: Evidence, population: Population, shadows: int) -> list[Fi
 
 
 def _finding(evidence: Evidence, population: Population, learns: str, way: Way) -> Finding:
-    found: dict[int, Reconstructed] = {}
-    reason = ""
-    for transcript in evidence.transcripts:
-        if has_local_discriminator(model_spec_of(evidence.config), cut_of(transcript.order)):
-            reason = NO_ACTIVATIONS
-            continue
-        outcome = steer(evidence, population, transcript, way)
-        if isinstance(outcome, str):
-            reason = f"the client leaves {outcome}"
-        else:
-            found[transcript.client] = outcome
-    return finding_of_images("A4-gradients", STEERING_SERVER, learns, found, "unsteered", reason)
+    found = {each.client: steer(evidence, population, each, way) for each in evidence.transcripts}
+    return finding_of_images("A4-gradients", STEERING_SERVER, learns, found, "unsteered")
 
 
 def steer(
     evidence: Evidence, population: Population, transcript: Transcript, way: Way
-) -> Reconstructed | str:
+) -> Reconstructed | NothingHad:
     """Return what comes of steering a client, or in which step it leaves, and why.
 
     The detail is what the same decoder makes of the client's images before it is steered.
     """
     config, number = evidence.config, transcript.round + 1
+    if has_local_discriminator(model_spec_of(config), cut_of(transcript.order)):
+        return NothingHad(NO_ACTIVATIONS)
     member = client_after_round(evidence, population, transcript)
     member.begin(number, _own_blocks(transcript))
-    hijack = _prepared(evidence, population, transcript)
+    hijack = _prepared(evidence, population.data_of(transcript.client).test, transcript)
     server = SteeringServer(
         _bodies(evidence, transcript),
         transcript.client,
@@ -158,7 +151,8 @@ def steer(
         except SessionError:
             if transcript.client not in session.dropped:
                 raise
-            return f"in step {step}: {session.dropped[transcript.client].reason}"
+            why = session.dropped[transcript.client].reason
+            return NothingHad(f"the client leaves in step {step}: {why}")
         drawn.append(hijack.images(server.seen))
         truth.append(batches.next().images.float())
     last = torch.cat(truth[-_SCORED:])
@@ -182,16 +176,15 @@ def _as_wide(found: Tensor, honest: Tensor) -> Tensor:
     return found * scale
 
 
-def _prepared(evidence: Evidence, population: Population, transcript: Transcript) -> Hijack:
+def _prepared(evidence: Evidence, public: LabelledImages, transcript: Transcript) -> Hijack:
     """Return a hijack whose pilot begins with the client's weights, and whose critic is like the rest."""
-    config, client = evidence.config, transcript.client
+    config = evidence.config
     spec, head = model_spec_of(config), head_indices(cut_of(transcript.order), "discriminator")
     rest = range(len(head), len(spec.discriminator.blocks))
     pilot = build_blocks(spec, "discriminator", head, seed=config.seed)
     assert transcript.upload is not None
     pilot.load(unflatten_blocks(transcript.upload.tensors[SEGMENTS]))
     critic = build_blocks(spec, "discriminator", rest, seed=config.seed, owner="critic")
-    public = population.data_of(client).test
     hijack = Hijack(pilot, critic, normalise(public.images), public.labels, seed=config.seed)
     hijack.prepare(config.batch_size)
     return hijack

@@ -11,18 +11,20 @@ from huscf_flwr.evaluation.formats import UNKNOWN, decimal
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.finding import AUC, VARIATION, Finding
-from huscf_flwr.privacy.findings import CutFindings, StepFindings
+from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFindings, StepFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
+from huscf_flwr.privacy.guarantee import NONE, SHORT_UNIT
 
 LEGEND = (
     "Decibel: how near reconstructed images come to the true ones, the median, and what a tenth of the "
     "images exceeds; a small picture is recognised from 20 dB on. Mean image: what it would give to know the "
     "mean of a client's images. Labels: share of a batch's labels that are right, and of the most frequent "
     "one. Label set: share of all classes of which it is known whether the client has any, and what guessing "
-    "that it has all gives. Of several clients with one cut the numbers are of the one of which most is had; "
+    "that it has all gives. Of several clients each number is of the one of which most is had, and what is "
+    "beside it in parentheses, or as its mean image, of the same client; "
     "an attack below its floor, what one has that works, bounds nothing. Label mix: total variation to the "
-    "true one, of A3; membership: AUC of A6; both with what knowing nothing gives. Guarantee: what no attack "
-    "whatever can break; only privacy.epsilon gives one."
+    "true one, of A3: less is nearer; membership: AUC of A6; both with what knowing nothing gives. "
+    "Guarantee: what no attack whatever can break; only privacy.epsilon gives one."
 )
 
 
@@ -40,6 +42,9 @@ def audit_table(audits: Sequence[Audited]) -> Table:
     for audited in audits:
         for found in audited.cuts:
             table.add_row(*_cells(audited, found))
+        for lost in audited.dropped_out:
+            cells = [audited.defence, lost.cut or UNKNOWN, f"client {lost.client} dropped out"]
+            table.add_row(*cells, *[UNKNOWN] * (len(table.columns) - len(cells)))
         if not audited.cuts:
             costs = _costs(audited)
             table.add_row(audited.defence, *[UNKNOWN] * (len(table.columns) - 1 - len(costs)), *costs)
@@ -74,7 +79,7 @@ def measured(found: Finding) -> str:
     details = found.details
     failed = f"; {found.failure}" if found.failed else ""
     if "auc_interval" not in details:
-        return f"{found.measure}{failed}"
+        return f"{found.measure}{_of_one(found)}{failed}{_nothing_of(found)}"
     rate = ""
     if details["found"] is not None:
         least, most = details["found_interval"]
@@ -83,6 +88,20 @@ def measured(found: Finding) -> str:
         f"{found.measure} ({_interval(details['auc_interval'])}; {_controls(found)}), {_tried(details)}, "
         f"{details['members']} members, {details['others']} others{rate}{failed}"
     )
+
+
+def _of_one(found: Finding) -> str:
+    """Return what the client has of which most is had, where the number is a mean."""
+    most = found.most
+    if most is None or len(found.clients) < 2:
+        return ""
+    return f", the mean; client {most.client} has {decimal(most.value)} ({decimal(most.chance)})"
+
+
+def _nothing_of(found: Finding) -> str:
+    """Return of which clients nothing was had, and why."""
+    held = [f"; nothing of client {client}: {why}" for client, why in found.withstood.items()]
+    return "".join(held + [f"; not tried on client {client}: {why}" for client, why in found.untried.items()])
 
 
 def _tried(details: Mapping[str, Any]) -> str:
@@ -112,48 +131,66 @@ def _interval(found: Sequence[float]) -> str:
 
 
 def _cells(audited: Audited, found: CutFindings) -> list[str]:
-    scores = audited.scores
+    scores, image = audited.scores, found.most.get(IMAGES)
     shown = ["not in what crosses", "not in what crosses"]
     if found.failed and found.worst.psnr < RECOGNISABLE:
         shown = ["attack failed", "proves nothing"]
     elif found.sees_images:
-        below = ", below its floor" if found.failed_clients else ""
-        middle = _decibel(found.steps[-1]) if len(found.steps) > 1 else UNKNOWN
-        shown = [f"{_decibel(found.steps[0])}{below}", middle]
+        shown = [_decibel(found.steps[0]), _decibel(found.steps[-1]) if len(found.steps) > 1 else UNKNOWN]
     return [
         audited.defence,
         found.name,
         str(len(found.clients)),
         *shown,
-        decimal(found.mean_image, 1),
+        decimal(found.mean_image if image is None else image.chance, 1),
         decimal(found.worst.ssim, 2) if found.sees_images else UNKNOWN,
-        UNKNOWN if found.labels is None else f"{found.labels:.0%} ({found.majority:.0%})",
-        UNKNOWN if found.labels_known is None else f"{found.labels_known:.0%} ({found.labels_present:.0%})",
+        _share_of(found, BATCH_LABELS),
+        _share_of(found, LABEL_SET),
         *(decimal(scores.get(metric.name), metric.digits) for metric in metrics_shown("audits")),
         *_costs(audited),
     ]
 
 
+def _share_of(found: CutFindings, name: str) -> str:
+    """Return what is had most of any client, and what that client's guess would give."""
+    most = found.most.get(name)
+    if most is None:
+        return UNKNOWN
+    return f"{most.value:.0%} ({most.chance:.0%}){', below its floor' if most.below else ''}"
+
+
 def _costs(audited: Audited) -> list[str]:
     """Return what is the same for all cuts of a run."""
     return [
-        _of_findings(audited, VARIATION),
+        _of_findings(audited, VARIATION, least=True),
         _of_findings(audited, AUC),
         decimal(audited.megabytes, 2),
         decimal(audited.seconds, 3),
-        audited.guarantee,
+        audited.guarantee if audited.guarantee == NONE else f"{audited.guarantee}; unit: {SHORT_UNIT}",
     ]
 
 
-def _of_findings(audited: Audited, measure: str) -> str:
-    """Return the largest number of a measure, with that of knowing nothing; which of them failed is said."""
+def _of_findings(audited: Audited, measure: str, *, least: bool = False) -> str:
+    """Return the worst number of a measure, with that of knowing nothing; which of them failed is said.
+
+    It is the largest, or the least where that says most; of one client, where that is known.
+    """
     known = [each for each in audited.findings if each.measure == measure and each.value is not None]
     if not known:
         return UNKNOWN
-    best = max(known, key=lambda each: (not each.failed, each.value or 0.0))
-    failed = ", failed" if best.failed else ""
-    return f"{decimal(best.value, 2)} ({decimal(best.chance, 2)}){failed}"
+
+    def shown(found: Finding) -> tuple[float, float | None]:
+        assert found.value is not None
+        most = found.most
+        return (found.value, found.chance) if most is None else (most.value, most.chance)
+
+    sign = -1 if least else 1
+    best = max(known, key=lambda each: (not each.failed, sign * shown(each)[0]))
+    value, chance = shown(best)
+    return f"{decimal(value, 2)} ({decimal(chance, 2)}){', failed' if best.failed else ''}"
 
 
 def _decibel(step: StepFindings) -> str:
-    return f"{step.psnr:.1f}, {step.psnr_worst_decile:.1f} ({step.attack})"
+    below = ", below its floor" if step.failed_clients else ""
+    floorless = ", no floor" if step.floor is None else ""
+    return f"{step.psnr:.1f}, {step.psnr_worst_decile:.1f} ({step.attack}){below}{floorless}"

@@ -132,6 +132,25 @@ def test_a_configuration_is_trained_with_each_cut_and_defence(written):
 
 
 @pytest.mark.slow
+def test_without_a_defence_by_name_it_is_the_configuration_as_it_is_that_is_audited(written):
+    path, _ = written
+    own = (
+        "privacy.local_discriminator=true",
+        "fake_labels=uniform",
+        "privacy.min_observed=1",
+        "cuts.fixed=1,1,5,0",
+    )
+    sets = [word for each in (*own, "wire.preset=small") for word in ("--set", each)]
+    command = ("privacy", path, "--rounds", 1, "--attacks", "A1", "--clients", 1, *sets)
+    (found,) = json.loads(succeeded(invoke(*command, "--format", "json")).splitlines()[-1])
+    assert (found["defence"], found["replaced"]) == ("as configured", [])
+    assert (found["config"]["fake_labels"], found["config"]["wire"]["preset"]) == ("uniform", "small")
+    assert not found["cuts"][0]["sees_images"]
+    told = succeeded(invoke(*command, "--defences", "local-discriminator"))
+    assert "local-discriminator: not as configured, in the place of wire.preset: small." in told
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option", [("--cuts", "1-1-1-1"), ("--defences", "half"), ("--set", "rounds=3"), ("--rounds", 2)]
 )
@@ -171,6 +190,10 @@ def test_a_run_of_another_method_is_attacked_with_what_applies(tmp_path, method)
         (
             (*SEEDED, "--set", "privacy.epsilon=1", *PRIVATE, "--defences", "half"),
             "--defences: half; privacy.epsilon is the defence",
+        ),
+        (
+            (*SEEDED, "--set", "privacy.epsilon=1", *PRIVATE, "--defences", "none"),
+            "--defences: none; privacy.epsilon is the defence",
         ),
         (("--attacks", "A6", "--shadows", 3), "--shadows: 3; take an even number"),
         (("--set", "mode=parity", "--rounds", 1), "take --rounds 2"),

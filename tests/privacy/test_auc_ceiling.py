@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huscf_flwr.privacy.auc_ceiling import auc_at
+from huscf_flwr.privacy.audited import DroppedOut
 from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.separation import area_under_curve
@@ -37,11 +38,23 @@ def member(*attacks, **changes):
     return Finding("A6", "the server", learns, "AUC", auc, 0.5, (0,), details, failed=failed)
 
 
-def said(*findings, ceiling="auc=0.6", epsilon=None):
+def said(*findings, ceiling="auc=0.6", epsilon=None, dropped_out=()):
     found = SimpleNamespace(
-        defence="none", guarantee="none", epsilon=epsilon, delta=1e-5, cuts=(), findings=findings
+        defence="none",
+        guarantee="none",
+        epsilon=epsilon,
+        delta=1e-5,
+        cuts=(),
+        findings=findings,
+        dropped_out=dropped_out,
     )
     return list(Ceilings.of([ceiling]).exceeded(found))
+
+
+def test_a_client_that_dropped_out_was_not_asked():
+    (told,) = said(member(attack(0.55)), dropped_out=(DroppedOut(3, "", "it left"),))
+    assert told.startswith("none: client 3 dropped out of the round that was recorded")
+    assert told.endswith("it left; that proves nothing")
 
 
 def test_it_is_exceeded_by_what_was_found():

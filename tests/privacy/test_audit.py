@@ -22,7 +22,7 @@ from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.transcript import TranscriptRecorder
-from tests.privacy.audited import audited_run
+from tests.privacy.audited import audited_run, digits_run
 from tests.run.builders import SilentDisplay, small_run
 
 pytestmark = pytest.mark.slow
@@ -156,13 +156,22 @@ def test_fakes_with_the_clients_own_labels_tell_which_it_has(tmp_path, local):
 
 
 def test_noise_on_activations_blurs_images_and_hides_no_label(tmp_path):
-    """Images of stripes are unlike each other, so that knowing what images are like helps little here."""
-    recorded = Recorded(audited_run(tmp_path, rounds=1, **{"privacy.activation_noise": 1.0}))
+    """The control is the same search in little noise, and not the closed form, which has 150 dB."""
+    recorded = Recorded(digits_run(tmp_path, rounds=1, **{"privacy.activation_noise": 1.0}))
     found = recorded.findings(("A1",))
     assert found.mean_image + 1 < found.steps[0].psnr < 30
     assert found.steps[0].labels > 0.9
+    assert 30 < found.control < 45
     assert not found.failed
     assert found.noise == 1
+
+
+def test_what_a_search_has_in_noise_proves_nothing_where_it_fails_in_little_noise(tmp_path):
+    """Twenty striped images do not tell what stripes are like."""
+    recorded = Recorded(audited_run(tmp_path, rounds=1, **{"privacy.activation_noise": 2.0}))
+    found = recorded.findings(("A1",))
+    assert found.control < 30
+    assert found.failed
 
 
 def test_a_client_that_is_not_heard_of_is_not_known(plain):

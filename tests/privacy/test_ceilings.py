@@ -1,19 +1,22 @@
 """Ceilings: for somebody's continuous integration, which takes silence for safety."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from huscf_flwr.models import Cut
+from huscf_flwr.privacy.audited import DroppedOut
 from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.finding import Finding
+from huscf_flwr.privacy.finding import KNOWN, VARIATION, Finding, Most
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 
 COPIED = Finding(
     *("A4", "a server that sends other blocks", "images", "PSNR, dB, the median", 134.0, 12.0, (0,)),
     details={"labels": 1.0, "psnr_worst_decile": 140.0, "ssim": 1.0},
 )
+HAD = {"label_set": Most(0, 1.0, 0.9)}
 
 
 def cut_of(psnr=61.0, labels=0.1, **changes):
@@ -21,9 +24,15 @@ def cut_of(psnr=61.0, labels=0.1, **changes):
     return CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2, **changes)
 
 
-def audited(*findings, cuts=(), epsilon=None, guarantee="none"):
+def audited(*findings, cuts=(), epsilon=None, guarantee="none", dropped_out=()):
     return SimpleNamespace(
-        defence="none", guarantee=guarantee, epsilon=epsilon, delta=1e-5, cuts=cuts, findings=findings
+        defence="none",
+        guarantee=guarantee,
+        epsilon=epsilon,
+        delta=1e-5,
+        cuts=cuts,
+        findings=findings,
+        dropped_out=dropped_out,
     )
 
 
@@ -62,6 +71,75 @@ def test_another_attack_that_failed_holds_no_ceiling():
     failed = Finding(*("A5", "the server", "images", "PSNR, dB, the median", 9.0, 12.0, (0,)), failed=True)
     (told,) = said(audited(failed, cuts=[cut_of(17)]), "psnr=20")
     assert told == "none, A5, images: the attack failed, and proves nothing"
+
+
+@pytest.mark.parametrize("attack", ["A5", "A4-gradients"])
+def test_an_attack_that_reads_no_labels_holds_no_ceiling_of_labels(attack):
+    """By name: it has a ceiling of images that it holds."""
+    details = {"ssim": 0.2, "psnr_worst_decile": 24.0, "label_means": 15.0}
+    images = Finding(attack, "the server", "images", "PSNR, dB, the median", 23.0, 12.0, (0,), details)
+    (told,) = said(audited(images), "labels=0.01")
+    assert told == "none: no attack was made that labels is of, which proves nothing"
+    assert not said(audited(images), "psnr=30", "ssim=0.5", "psnr_worst_decile=30")
+
+
+def test_who_could_not_be_attacked_is_told():
+    why = {1: "a head of 2 blocks has no room for a trap"}
+    (told,) = said(audited(replace(COPIED, untried=why), cuts=[cut_of()]), "psnr=150")
+    assert told == f"none, A4, images: not tried on client 1 ({why[1]}), which proves nothing"
+    nobody = Finding("A4", "a server", "images", "PSNR, dB, the median", reason=why[1], untried=why)
+    assert said(audited(nobody, cuts=[cut_of()]), "psnr=150") == [told]
+    assert said(audited(nobody), "psnr=150")[0].startswith("none: no attack was made that psnr is of")
+    assert not said(audited(nobody, cuts=[cut_of()]), "labels=0.5")
+
+
+def test_who_left_when_it_was_attacked_has_withstood_that():
+    left = Finding("A4", "a server", "images", "PSNR, dB, the median", withstood={0: "it has found it"})
+    assert not said(audited(left), "psnr=20")
+    assert said(audited(left), "labels=0.5")
+
+
+@pytest.mark.parametrize("ceiling", ["psnr=99", "labels=1", "label_set=1"])
+def test_who_has_dropped_out_of_the_round_holds_no_ceiling(ceiling):
+    lost = DroppedOut(3, "1-1-2-1", "it has 5 images")
+    told = said(audited(cuts=[cut_of(most=HAD)], dropped_out=(lost,)), ceiling)
+    assert told == [
+        "none: client 3, with cut 1-1-2-1, dropped out of the round that was recorded, and was not attacked: "
+        "it has 5 images; that proves nothing"
+    ]
+    assert not said(audited(dropped_out=(lost,), epsilon=1.0), "epsilon=1")
+
+
+def test_later_steps_and_labels_in_which_attacks_failed_hold_none_either():
+    later = StepFindings(9, "A2", 15.0, 15.0, 0.2, 0.1, 25.0, (0,))
+    cut = replace(cut_of(15), steps=(*cut_of(15).steps, later))
+    (told,) = said(audited(cuts=[cut]), "psnr=99")
+    assert told == "none, cut 1-1-1-1, step 9: the attacks failed on client 0, and prove nothing"
+    read = cut_of(most={"labels": Most(0, 0.1, 0.2, below=(0,))})
+    (told,) = said(audited(cuts=[read]), "labels=0.5")
+    assert told == "none, cut 1-1-1-1: the attacks on labels failed on client 0, and prove nothing"
+
+
+def test_the_mix_of_labels_has_a_ceiling_that_a_near_guess_is_above():
+    """One less the total variation, of the client whose mix is known best."""
+    mix = Finding("A3", "the server", "how often", VARIATION, 0.1, 0.4, (0, 1), most=Most(1, 0.01, 0.3))
+    (told,) = said(audited(mix), "label_mix=0.9")
+    assert told == "none, A3, how often: label_mix is 0.99, above 0.9"
+    assert not said(audited(mix), "label_mix=0.99")
+    assert "the attack failed" in said(audited(replace(mix, failed=True)), "label_mix=0.99")[0]
+    assert said(audited(), "label_mix=1") == [
+        "none: no attack was made that label_mix is of, which proves nothing"
+    ]
+
+
+def test_the_set_of_labels_has_a_ceiling_of_cuts_and_of_findings():
+    known = Finding("A3", "the server", "which", KNOWN, 0.9, 0.8, (0, 1), most=Most(1, 1.0, 0.3))
+    (told,) = said(audited(known), "label_set=0.95")
+    assert told == "none, A3, which: label_set is 1, above 0.95"
+    (told,) = said(audited(cuts=[cut_of(most=HAD)]), "label_set=0.95")
+    assert told == "none, cut 1-1-1-1: label_set is 1, above 0.95"
+    (told,) = said(audited(cuts=[cut_of()]), "label_set=0.95")
+    assert told == "none, cut 1-1-1-1: label_set was not read, which proves nothing"
 
 
 def test_a_ceiling_of_what_nobody_attacked_is_not_held():

@@ -1,11 +1,15 @@
 """What audits of clients come to, and how it is said."""
 
+from dataclasses import replace
+from math import nan
+
 import pytest
 import torch
 
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audit import Attacked, ClientAudit, LabelsRead
-from huscf_flwr.privacy.findings import findings_by_cut, verdict
+from huscf_flwr.privacy.findings import findings_by_cut
+from huscf_flwr.privacy.verdict import verdict
 
 LIGHT, DEEP = Cut(), Cut(1, 1, 2, 1)
 TRUTH = torch.zeros(4, 1, 14, 14)
@@ -72,13 +76,61 @@ def test_an_attack_below_its_floor_in_the_first_step_has_failed(error, cut, fail
 
 
 @pytest.mark.parametrize(
-    ("noise", "control", "failed"), [(1.0, 150.0, False), (1.0, 30.0, True), (1e-9, 150.0, True)]
+    ("noise", "control", "failed"),
+    [(1.0, 33.0, False), (1.0, 29.0, True), (1.0, nan, True), (1e-9, 33.0, True)],
 )
-def test_noise_excuses_an_attack_only_if_it_is_wide_and_the_attack_works_without_it(noise, control, failed):
+def test_noise_excuses_an_attack_only_if_it_is_wide_and_the_attack_works_in_little_noise(
+    noise, control, failed
+):
     """An error of 0.3 is 16 dB."""
     (found,) = findings_by_cut([audit(0, attacked("A1", 1, 0.3), noise=noise, control=control)])
-    assert (found.failed, found.control) == (failed, control)
+    assert (found.failed, found.control) == (failed, pytest.approx(control, nan_ok=True))
     assert ("which proves nothing" in verdict([found])[0]) is failed
+
+
+@pytest.mark.parametrize(("noise", "below"), [(1.0, 6.0), (2.0, 0.3), (8.0, 0.8)])
+def test_an_attack_in_wide_noise_that_has_less_than_the_mean_image_has_failed(noise, below):
+    """The mean image has 12 dB; so far below, and no label."""
+    error = 2 * 10 ** ((below - 12) / 20)
+    (found,) = findings_by_cut([audit(0, attacked("A1", 1, error, right=0), noise=noise, control=33.0)])
+    assert found.failed
+    assert found.most["labels"].below == (0,)
+    above = findings_by_cut([audit(0, attacked("A1", 1, 0.45), noise=noise, control=33.0)])
+    assert not above[0].failed
+
+
+@pytest.mark.parametrize(
+    ("error", "cut", "failed"),
+    [(0.1, LIGHT, ()), (0.2, LIGHT, (0,)), (0.2, DEEP, ()), (0.3, DEEP, (0,)), (1.0, Cut(1, 1, 3, 1), ())],
+)
+def test_an_attack_has_a_floor_later_in_a_round_too_but_for_heads_that_nobody_has_measured(
+    error, cut, failed
+):
+    """Errors of 0.1, 0.2 and 0.3 are 26, 20 and 16 dB; floors are 25 and 18."""
+    (found,) = findings_by_cut([audit(0, attacked("A1", 1, 1e-4), attacked("A2", 20, error), cut=cut)])
+    assert found.steps[1].failed_clients == failed
+    assert (found.steps[1].floor is None) == (cut.discriminator_head == 3)
+    assert found.failed_clients == ()
+
+
+def test_labels_have_a_floor_where_activations_cross_and_sets_of_labels_have_one():
+    some = audit(0, attacked("A1", 1, 1e-4), attacked("A1", 9, 1e-4, right=3), labels_known=0.9)
+    every = audit(1, attacked("A1", 1, 1e-4), attacked("A1", 9, 1e-4), labels_known=1.0)
+    (found,) = findings_by_cut([some, every])
+    assert (found.most["labels"].below, found.most["label_set"].below) == ((0,), (0,))
+    guessed = audit(0, cut=Cut(1, 1, 5, 0), read=(LabelsRead(1, torch.tensor([True, False])),))
+    assert findings_by_cut([guessed])[0].most["labels"].below == ()
+
+
+def test_beside_what_is_had_most_is_what_guessing_gives_of_the_same_client():
+    """Client 1 has the worse guesses, and means of both are between."""
+    one = replace(audit(0, attacked("A1", 1, 1e-2), labels_known=0.9), mean_image=20.0, majority=0.9)
+    most = replace(audit(1, attacked("A1", 1, 1e-4)), mean_image=10.0, majority=0.1, labels_present=0.5)
+    (found,) = findings_by_cut([one, most])
+    assert (found.mean_image, found.majority) == (15, 0.5)
+    had = {name: (each.client, each.chance) for name, each in found.most.items()}
+    assert had == {"psnr": (1, 10), "labels": (1, 0.1), "label_set": (1, 0.5)}
+    assert found.as_json()["most"]["psnr"]["client"] == 1
 
 
 def test_labels_that_were_read_without_images_count():
@@ -91,7 +143,7 @@ def test_the_verdict_says_what_is_seen():
     seen, hidden = findings_by_cut(
         [audit(0, attacked("A1", 1, 0.001)), audit(1, attacked("A1", 1, 0.5, right=1), cut=DEEP)]
     )
-    first, second = verdict([seen, hidden])
+    first, _, second, _ = verdict([seen, hidden])
     assert first.startswith("the server sees the images of clients with cut 1-1-1-1: 66 dB")
     assert "not all that can be had" not in first
     assert "clients with cut 1-1-2-1 failed (12 dB" in second
@@ -100,7 +152,7 @@ def test_the_verdict_says_what_is_seen():
 
 
 def test_images_that_are_seen_although_the_attack_is_below_its_floor_are_told_as_seen():
-    (sentence,) = verdict(findings_by_cut([audit(0, attacked("A1", 1, 0.1))]))
+    sentence, _ = verdict(findings_by_cut([audit(0, attacked("A1", 1, 0.1))]))
     assert sentence.startswith("the server sees the images of clients with cut 1-1-1-1: 26 dB")
     assert sentence.endswith("so this is not all that can be had")
 

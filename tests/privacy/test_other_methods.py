@@ -80,12 +80,14 @@ def test_a_discriminator_that_is_not_swapped_is_not_asked(images, tmp_path):
 def test_the_mean_of_one_image_gives_its_features(images, tmp_path, least, share):
     """Six images of each label, unevenly among four clients."""
     settings = {"fedvtc.least_count": least}
-    _, by_attack = audited(images, tmp_path, "fedvtc", ("A3", "A7"), rounds=2, **settings)
+    found, by_attack = audited(images, tmp_path, "fedvtc", ("A3", "A7"), rounds=2, **settings)
     (how_often,) = by_attack["A3"]
     features, images = by_attack["A7"]
     assert (features.value > 0) is share
     assert how_often.value == pytest.approx(0, abs=1e-9) if share else how_often.value < how_often.chance
     assert images.value is not None
+    for told in ("the server knows how often", "the server gets features", "the server gets images"):
+        assert any(sentence.startswith(told) for sentence in found.verdict)
 
 
 @pytest.mark.slow

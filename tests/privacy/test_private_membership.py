@@ -8,6 +8,7 @@ from huscf_flwr.data.digits import make_digits
 from huscf_flwr.methods import resolved
 from huscf_flwr.privacy.audited_runs import Wanted, audit_config
 from huscf_flwr.privacy.ceilings import Ceilings
+from huscf_flwr.privacy.defences import AS_CONFIGURED
 from huscf_flwr.run.display import NoDisplay
 from tests.run.builders import METHODS, UNJUDGED, small_run
 
@@ -38,7 +39,7 @@ def audited(place, epsilon, **settings):
         resolved(small_run(place / "images", place, **{**defaults, **settings})),
         rounds=1,
         cuts=[],
-        defences=["none"],
+        defences=[AS_CONFIGURED],
         wanted=Wanted(("A6",), clients_of_a_cut=1),
         display=NoDisplay(),
     )
