@@ -45,7 +45,7 @@ from huscf_flwr.privacy.view import cut_of
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.session import DropOut, Frame, wire_type_of
 from huscf_flwr.session.wire_end import WireEnd
-from huscf_flwr.split import DISCRIMINATE, EXCHANGES, GENERATE, ActivationNoise, Batch
+from huscf_flwr.split import DISCRIMINATE, EXCHANGES, GENERATE, Batch, Obfuscation
 
 IMAGES = "images of a batch, from a head that copies them"
 
@@ -84,7 +84,7 @@ def _caught(evidence: Evidence, population: Population, transcript: Transcript) 
     works = True
     if noisy is not None:
         little = replace(noisy, spreads=LITTLE_NOISE)
-        control = caught_by(head, _in_little_noise(head, truth, shape), shape, little)
+        control = caught_by(head, _in_little_noise(head, truth, shape, noisy.clip), shape, little)
         works = _near(control, images).psnr >= floor_of_trap(LITTLE_NOISE, guessed)
     caught = caught_by(head, seen[1].detach().cpu().float(), shape, noisy)
     right = (caught.labels == truth.labels).float().mean().item()
@@ -95,11 +95,11 @@ def _near(caught: Reconstruction, images: Tensor) -> Nearness:
     return nearness(caught.images.nan_to_num(0.0, 0.0, 0.0), images)
 
 
-def _in_little_noise(head: Blocks, truth: Batch, shape: Shape) -> Tensor:
+def _in_little_noise(head: Blocks, truth: Batch, shape: Shape, clip: float | None) -> Tensor:
     """Return what a trap would have sent of a batch in little noise, [B, channels, h, w]."""
     with torch.no_grad():
         outputs: Tensor = _set_up(head, shape)(truth.images.float(), truth.labels)
-    return ActivationNoise(LITTLE_NOISE)(outputs)
+    return Obfuscation(clip, LITTLE_NOISE)(outputs)
 
 
 def caught_by(head: Blocks, seen: Tensor, shape: Shape, noisy: Noisy | None) -> Reconstruction:

@@ -25,7 +25,7 @@ from huscf_flwr.privacy.server import ATTACKS, SeenStep, label_set
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.process import dtype_of
 from huscf_flwr.run.transcript import Transcript
-from huscf_flwr.split import DISCRIMINATE, ActivationNoise, Batch
+from huscf_flwr.split import DISCRIMINATE, Batch, Obfuscation
 
 _LARGEST_DEVIATION = 0.1
 """Of what crossed, relative: a narrow type, on the wire or of the computation, takes less, and so does noise
@@ -94,7 +94,7 @@ def server_view(
     spec, spreads = model_spec_of(config), config.privacy.activation_noise
     noisy = None
     if spreads and public is not None:
-        noisy = Noisy(spreads, GaussianPrior.of(normalise(public.images)))
+        noisy = Noisy(spreads, GaussianPrior.of(normalise(public.images)), config.privacy.activation_clip)
     return ServerView(
         spec=spec,
         fake_labels=config.fake_labels,
@@ -117,7 +117,7 @@ def audit_client(
     batches = true_batches(config, transcript, images)
     control = None
     if view.has_real_activations:
-        expected = _check_truth(view, batches)
+        expected = _check_truth(view, batches, config.privacy.activation_clip)
         control = None if view.noisy is None else _in_little_noise(view, view.noisy, batches, expected)
     steps = [SeenStep(view, step) for step in transcript.frames]
     attacked = tuple(
@@ -157,7 +157,7 @@ def _in_little_noise(view: ServerView, noisy: Noisy, batches: Mapping[int, Batch
     first = min(batches)
     frames = {**view.transcript.frames[first]}
     fakes, _ = frames[DISCRIMINATE.name, "up"]
-    frames[DISCRIMINATE.name, "up"] = (fakes, ActivationNoise(LITTLE_NOISE)(outputs))
+    frames[DISCRIMINATE.name, "up"] = (fakes, Obfuscation(None, LITTLE_NOISE)(outputs))
     little = replace(
         view,
         noisy=replace(noisy, spreads=LITTLE_NOISE),
@@ -167,8 +167,8 @@ def _in_little_noise(view: ServerView, noisy: Noisy, batches: Mapping[int, Batch
     return nearness(found, batches[first].images.float()).psnr
 
 
-def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> Tensor:
-    """Return what the head makes of the first batch.
+def _check_truth(view: ServerView, batches: Mapping[int, Batch], clip: float | None) -> Tensor:
+    """Return what the head makes of the first batch, clipped if that is done.
 
     Raises ``OtherBatchesError`` unless that is what the client has sent of it.
     """
@@ -176,6 +176,7 @@ def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> Tensor:
     _, sent = view.saw(first, DISCRIMINATE, "up")
     with torch.no_grad():
         expected = view.head("discriminator")(batches[first].images.float(), batches[first].labels)
+        expected = Obfuscation(clip, 0.0)(expected)
     norm = torch.linalg.vector_norm(expected)
     deviation = torch.dist(expected, sent.float()) / norm
     if view.noisy is not None:

@@ -21,6 +21,7 @@ _UNDEFENDED: Mapping[str, Any] = {
     "fake_labels": "real",
     "wire.preset": "exact",
     "privacy.local_discriminator": False,
+    "privacy.activation_clip": None,
     "privacy.activation_noise": 0.0,
 }
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
@@ -30,6 +31,7 @@ DEFENCES: Mapping[str, Mapping[str, Any]] = {
     "smallest": {"wire.preset": "smallest"},
     "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
     "local-own-mix": {"privacy.local_discriminator": True, "fake_labels": "own-mix"},
+    "clip-0.5": {"privacy.activation_clip": 0.5},
     "noise-0.5": {"privacy.activation_noise": 0.5},
     "noise-1": {"privacy.activation_noise": 1.0},
     "noise-2": {"privacy.activation_noise": 2.0},
@@ -39,6 +41,7 @@ DEFENCES: Mapping[str, Mapping[str, Any]] = {
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
 ``half`` and ``smallest``: activations cross with 11 bits of precision, or in 3 or 4 bits.
+``clip-0.5``: activations of each real image cross scaled down to a root mean square of 0.5.
 ``noise-1``: activations of real images cross with noise, one of their spreads wide.
 ``local-discriminator``: clients keep all of it, so no activation of a real image crosses. Of a cut the
 generator's two numbers count. ``local-own-mix``: the same, with fakes that have each label as often as the

@@ -15,7 +15,7 @@ from huscf_flwr.split.exchanges import (
 from huscf_flwr.split.executor import SHARED, Observer, SplitExecutor
 from huscf_flwr.split.local_discriminator import Learn, Watch, adversarial_loss
 from huscf_flwr.split.noise import noise_batch
-from huscf_flwr.split.obfuscation import obfuscation
+from huscf_flwr.split.obfuscation import Obfuscation, obfuscation
 from huscf_flwr.split.segments import AdamSettings, Segments, adam_settings
 from huscf_flwr.split.tampering import TamperingDetector
 from huscf_flwr.split.unsplit import unsplit_step
@@ -34,6 +34,7 @@ __all__ = [
     "Batch",
     "HostedClient",
     "Learn",
+    "Obfuscation",
     "Observer",
     "Segments",
     "SplitClient",

@@ -166,6 +166,16 @@ def test_noise_on_activations_blurs_images_and_hides_no_label(tmp_path):
     assert found.noise == 1
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_clipping_hides_nothing_and_the_truth_is_known_beside_it(tmp_path, noise):
+    """The closed form need not know of it, and is below its floor of 60; the search knows."""
+    settings = {"privacy.activation_clip": 0.5, "privacy.activation_noise": noise}
+    found = Recorded(digits_run(tmp_path, rounds=1, **settings)).findings(("A1",))
+    assert found.steps[0].psnr > (20 if noise else 35)
+    assert found.steps[0].labels == 1
+    assert found.failed is (noise == 0)
+
+
 def test_what_a_search_has_in_noise_proves_nothing_where_it_fails_in_little_noise(tmp_path):
     """Twenty striped images do not tell what stripes are like."""
     recorded = Recorded(audited_run(tmp_path, rounds=1, **{"privacy.activation_noise": 2.0}))

@@ -28,6 +28,7 @@ def defended(config):
         config.fake_labels,
         config.wire.preset,
         privacy.local_discriminator,
+        privacy.activation_clip,
         privacy.activation_noise,
         privacy.min_observed,
     )
@@ -35,7 +36,13 @@ def defended(config):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, OWN, {"privacy.activation_noise": 0.25}, {"fake_labels": "own-mix"}, {"wire.preset": "half"}],
+    [
+        {},
+        OWN,
+        {"privacy.activation_noise": 0.25, "privacy.activation_clip": 0.4},
+        {"fake_labels": "own-mix"},
+        {"wire.preset": "half"},
+    ],
 )
 def test_a_configuration_is_audited_with_the_defences_that_it_has(tmp_path, settings):
     config = small_run(tmp_path, tmp_path, **settings)
@@ -53,7 +60,7 @@ def test_a_cut_of_its_own_has_the_local_discriminator_that_is_configured(tmp_pat
 
 def test_a_defence_that_is_named_says_what_it_is_put_in_the_place_of(tmp_path):
     found = variant(tmp_path, "none", **OWN)
-    assert defended(found.config) == ("real", "exact", False, 0.0, LEAST_OBSERVED)
+    assert defended(found.config) == ("real", "exact", False, None, 0.0, LEAST_OBSERVED)
     assert found.replaced == (
         "fake_labels: uniform",
         "wire.preset: small",
@@ -61,7 +68,7 @@ def test_a_defence_that_is_named_says_what_it_is_put_in_the_place_of(tmp_path):
         "privacy.min_observed: 1",
     )
     local = variant(tmp_path, "local-discriminator", **OWN)
-    assert defended(local.config) == ("uniform", "exact", True, 0.0, 1)
+    assert defended(local.config) == ("uniform", "exact", True, None, 0.0, 1)
     assert local.replaced == ("wire.preset: small",)
 
 
