@@ -126,7 +126,7 @@ class Audited:
             "seconds_a_step": self.seconds,
             "scores": self.scores,
             "cuts": [found.as_json() for found in self.cuts],
-            "findings": [found.as_json() for found in self.findings],
+            "findings": [{**asdict(found), "failure": found.failure} for found in self.findings],
             "verdict": self.verdict,
             "dropped_out": [asdict(each) for each in self.dropped_out],
             "replaced": list(self.replaced),

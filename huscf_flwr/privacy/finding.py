@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from huscf_flwr.privacy.floors import above_mean
@@ -85,9 +85,6 @@ class Finding:
             f"{epsilon:g}, proves nothing by itself"
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**asdict(self), "failure": self.failure}
 
 
 class Reconstructed(NamedTuple):
