@@ -212,7 +212,7 @@ def _dropped_out(config: RunConfig, lost: Sequence[Transcript]) -> Iterator[Drop
     """Yield those of ``lost`` transcripts, with the reason that the run has written down."""
     lines = {line["round"]: line for line in read_metrics(config.folder)}
     for transcript in lost:
-        told = {each["id"]: each["reason"] for each in lines[transcript.round]["drop_outs"]}
+        told = {each["id"]: each["reason"] for each in lines.get(transcript.round, {}).get("drop_outs", ())}
         cut = cut_or_none(transcript.order)
         why = told.get(transcript.client, "what it sent could not be used")
         yield DroppedOut(transcript.client, "" if cut is None else cut_name(cut), why)
