@@ -18,7 +18,7 @@ from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import PRIVACY, read_run
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audit import ClientAudit
-from huscf_flwr.privacy.finding import Finding
+from huscf_flwr.privacy.finding import Finding, as_json
 from huscf_flwr.privacy.findings import CutFindings, best_attack
 from huscf_flwr.privacy.guarantee import NONE, UNIT, bounding_epsilon, guarantee, sentence
 from huscf_flwr.privacy.verdict import of_finding, verdict
@@ -126,7 +126,7 @@ class Audited:
             "seconds_a_step": self.seconds,
             "scores": self.scores,
             "cuts": [found.as_json() for found in self.cuts],
-            "findings": [{**asdict(found), "failure": found.failure} for found in self.findings],
+            "findings": [as_json(found) for found in self.findings],
             "verdict": self.verdict,
             "dropped_out": [asdict(each) for each in self.dropped_out],
             "replaced": list(self.replaced),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from huscf_flwr.privacy.floors import above_mean
@@ -85,6 +85,10 @@ class Finding:
             f"{epsilon:g}, proves nothing by itself"
         )
 
+
+def as_json(found: Finding) -> dict[str, Any]:
+    """Return plain values of a finding, with what is said if it failed."""
+    return {**asdict(found), "failure": found.failure}
 
 
 class Reconstructed(NamedTuple):

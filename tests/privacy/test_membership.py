@@ -8,7 +8,7 @@ from huscf_flwr.privacy.attacks.membership import (
     calibrated,
     likelihood_ratio,
 )
-from huscf_flwr.privacy.finding import Finding
+from huscf_flwr.privacy.finding import Finding, as_json
 from huscf_flwr.privacy.membership import details_of, scored
 from huscf_flwr.privacy.shadows import halves
 from huscf_flwr.privacy.table import measured
@@ -126,4 +126,4 @@ def test_under_an_epsilon_an_attack_that_finds_nothing_is_consistent_with_it_and
     without = Finding("A6", "", "who", "AUC", 0.5, 0.5, (0,), {**values, "under_epsilon": None}, failed=True)
     assert "; attack failed, proves nothing" in measured(without)
     assert "is off" in measured(without)
-    assert found.as_json()["failure"] == found.failure
+    assert as_json(found)["failure"] == found.failure

@@ -34,6 +34,10 @@ PUBLIC = {
     "membership._by_generator": {"images"},
     "membership._trained": {"images"},
     "shadows.trained_shadow": {"images"},
+    "shadow_mechanism.mechanism_of": {"images"},
+    "shadow_mechanism._samples": {"images"},
+    "shadow_mechanism._embedding": {"images"},
+    "shadow_mechanism._learn_nothing": {"batch"},
 }
 """Images that attacks are given: public ones, and those that A6 is asked about, whose order tells nothing."""
 SCORED = {
@@ -45,7 +49,7 @@ SCORED = {
     *("decoders.means_and_decoders", "decoders._drawn_images", "decoders._compared"),
     *("label_findings.labels_of_networks", "label_findings.labels_that_are_told"),
     *("label_findings.mix_finding", "label_findings.true_counts", "middle_means.mix_of_labels"),
-    *("membership.Asked.__init__", "membership.asked_of", "membership.membership", "membership._finding"),
+    *("membership.Asked.__init__", "membership.asked_of", "membership.membership", "membership._of_client"),
     *("membership._domain", "registry.Attackable.tried"),
     *("steering_server.steered", "steering_server._finding", "steering_server.steer"),
 }
