@@ -8,6 +8,8 @@ from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.report_sections import png_uri
 from huscf_flwr.evaluation.run_record import PRIVACY, Json, RunRecord, items, part
 
+_FAILED = "the attack failed, which proves nothing"
+
 Step = tuple[int, str, float | None, float | None, float | None]
 """Step, best attack, median decibel of the images, share of the labels that are right, median SSIM."""
 
@@ -40,8 +42,8 @@ class Learnt:
     value: float | None
     chance: float | None
     reason: str
-    failed: bool
-    """Whether it proves nothing."""
+    failure: str
+    """Why the number proves nothing, where the attack failed; empty if it did not."""
 
 
 @dataclass(frozen=True)
@@ -99,4 +101,5 @@ def _learnt(found: Json) -> Learnt:
         str(found.get(name, "")) for name in ("attack", "adversary", "learns", "measure", "reason")
     )
     value, chance = known_number(found.get("value")), known_number(found.get("chance"))
-    return Learnt(attack, adversary, learns, measure, value, chance, reason, bool(found.get("failed")))
+    failure = str(found.get("failure") or _FAILED) if found.get("failed") else ""
+    return Learnt(attack, adversary, learns, measure, value, chance, reason, failure)

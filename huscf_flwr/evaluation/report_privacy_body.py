@@ -60,8 +60,8 @@ PRIVACY_SECTION = """\
       <td class="text">does not apply: {{ each.reason }}</td>
       {% else %}
       <td class="text">{{ each.adversary }}</td><td class="text">{{ each.learns }}</td>
-      <td class="text">{{ each.measure }}{% if each.failed %};
-        the attack failed, which proves nothing{% endif %}</td>
+      <td class="text">{{ each.measure }}{% if each.failure %};
+        {{ each.failure }}{% endif %}</td>
       {% endif %}
       <td>{{ each.value|decimal(3) }}</td><td>{{ each.chance|decimal(3) }}</td></tr>
     {% endfor %}
