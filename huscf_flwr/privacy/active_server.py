@@ -27,7 +27,7 @@ from huscf_flwr.models import (
 )
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
 from huscf_flwr.privacy.attacks.inversion import invert_head
-from huscf_flwr.privacy.attacks.prior import Noisy
+from huscf_flwr.privacy.attacks.prior import Obscured
 from huscf_flwr.privacy.attacks.trap import has_room, spring, trap
 from huscf_flwr.privacy.audit import server_view
 from huscf_flwr.privacy.evidence import Evidence
@@ -54,7 +54,7 @@ def trapped(evidence: Evidence, population: Population, shadows: int) -> list[Fi
     """Send each client a trap after the round that was recorded, and see what its next step sends.
 
     The client is the method's own, with the run's settings: it may find the trap and leave. Frames are
-    narrowed as the run's wire narrows them. Noise on activations is met as A1 meets it.
+    narrowed as the run's wire narrows them. Clips and noise on activations are met as A1 meets them.
     """
     found = {each.client: _caught(evidence, population, each) for each in evidence.transcripts}
     floor = partial(floor_of_trap, evidence.config.privacy.activation_noise)
@@ -80,13 +80,13 @@ def _caught(evidence: Evidence, population: Population, transcript: Transcript) 
     if isinstance(seen, DropOut):
         return NothingHad(f"the client has found it: {seen.reason}")
     images, guessed = truth.images.float(), guessed_by_mean(member.images.images, truth.images.float())
-    noisy = server_view(config, transcript, population.data_of(transcript.client).test).noisy
+    obscured = server_view(config, transcript, population.data_of(transcript.client).test).obscured
     works = True
-    if noisy is not None:
-        little = replace(noisy, spreads=LITTLE_NOISE)
-        control = caught_by(head, _in_little_noise(head, truth, shape, noisy.clip), shape, little)
+    if obscured is not None and obscured.spreads:
+        little = replace(obscured, spreads=LITTLE_NOISE)
+        control = caught_by(head, _in_little_noise(head, truth, shape, obscured.clip), shape, little)
         works = _near(control, images).psnr >= floor_of_trap(LITTLE_NOISE, guessed)
-    caught = caught_by(head, seen[1].detach().cpu().float(), shape, noisy)
+    caught = caught_by(head, seen[1].detach().cpu().float(), shape, obscured)
     right = (caught.labels == truth.labels).float().mean().item()
     return Reconstructed(_near(caught, images), guessed, right, works)
 
@@ -98,22 +98,22 @@ def _near(caught: Reconstruction, images: Tensor) -> Nearness:
 def _in_little_noise(head: Blocks, truth: Batch, shape: Shape, clip: float | None) -> Tensor:
     """Return what a trap would have sent of a batch in little noise, [B, channels, h, w]."""
     with torch.no_grad():
-        outputs: Tensor = _set_up(head, shape)(truth.images.float(), truth.labels)
+        outputs: Tensor = set_up(head, shape)(truth.images.float(), truth.labels)
     return Obfuscation(clip, LITTLE_NOISE)(outputs)
 
 
-def caught_by(head: Blocks, seen: Tensor, shape: Shape, noisy: Noisy | None) -> Reconstruction:
-    """Return what a trap of the shape of ``head`` has caught; where there was noise, the likeliest images."""
-    if noisy is None:
+def caught_by(head: Blocks, seen: Tensor, shape: Shape, obscured: Obscured | None) -> Reconstruction:
+    """Return what a trap of the shape of ``head`` has caught; where activations are obscured, by a search."""
+    if obscured is None:
         return spring(head, seen, shape)
-    return invert_head(_set_up(head, shape), seen, shape, noisy=noisy)
+    return invert_head(set_up(head, shape), seen, shape, obscured=obscured)
 
 
-def _set_up(head: Blocks, shape: Shape) -> Blocks:
+def set_up(head: Blocks, shape: Shape) -> Blocks:
     """Return a trap of the shape of ``head``."""
-    set_up = copy.deepcopy(head)
-    set_up.load({("discriminator", index): state for index, state in enumerate(trap(head, shape))})
-    return set_up
+    made = copy.deepcopy(head)
+    made.load({("discriminator", index): state for index, state in enumerate(trap(head, shape))})
+    return made
 
 
 def first_real_outputs(member: HuSCFClient, number: int, order: Order) -> Frame | DropOut:

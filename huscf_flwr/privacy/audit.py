@@ -18,7 +18,7 @@ from huscf_flwr.data import LabelledImages, Population, normalise
 from huscf_flwr.methods.huscf.client import round_batches
 from huscf_flwr.models import Cut, initial_states, model_spec_of
 from huscf_flwr.privacy.attacks.closed_form import Reconstruction
-from huscf_flwr.privacy.attacks.prior import GaussianPrior, Noisy
+from huscf_flwr.privacy.attacks.prior import GaussianPrior, Obscured
 from huscf_flwr.privacy.floors import LITTLE_NOISE
 from huscf_flwr.privacy.scoring import guessed_by_mean, nearness
 from huscf_flwr.privacy.server import ATTACKS, SeenStep, label_set
@@ -74,6 +74,8 @@ class ClientAudit:
     """Share of the client's most frequent label: what it would give to guess it."""
     noise: float = 0.0
     """Of activations of real images, in their spreads."""
+    is_clipped: bool = False
+    """Whether they were clipped before."""
     control: float | None = None
     """Decibel of A1 in the first step on what the client would have sent in little noise; None without."""
 
@@ -91,16 +93,17 @@ def server_view(
     config: RunConfig, transcript: Transcript, public: LabelledImages | None = None
 ) -> ServerView:
     """Return what a server knows and saw of a client; ``public`` images are like the client's."""
-    spec, spreads = model_spec_of(config), config.privacy.activation_noise
-    noisy = None
-    if spreads and public is not None:
-        noisy = Noisy(spreads, GaussianPrior.of(normalise(public.images)), config.privacy.activation_clip)
+    spec, privacy = model_spec_of(config), config.privacy
+    spreads, clip = privacy.activation_noise, privacy.activation_clip
+    obscured = None
+    if (spreads or clip is not None) and public is not None:
+        obscured = Obscured(spreads, GaussianPrior.of(normalise(public.images)), clip)
     return ServerView(
         spec=spec,
         fake_labels=config.fake_labels,
         initial=partial(initial_states, spec, seed=config.seed, dtype=dtype_of(config)),
         transcript=transcript,
-        noisy=noisy,
+        obscured=obscured,
     )
 
 
@@ -118,7 +121,8 @@ def audit_client(
     control = None
     if view.has_real_activations:
         expected = _check_truth(view, batches, config.privacy.activation_clip)
-        control = None if view.noisy is None else _in_little_noise(view, view.noisy, batches, expected)
+        if view.obscured is not None and view.obscured.spreads:
+            control = _in_little_noise(view, view.obscured, batches, expected)
     steps = [SeenStep(view, step) for step in transcript.frames]
     attacked = tuple(
         _compared(name, seen.step, ATTACKS[name](seen), batches[seen.step])
@@ -138,6 +142,7 @@ def audit_client(
         mean_image=guessed_by_mean(images.images, truth),
         majority=(counts.max() / counts.sum()).item(),
         noise=config.privacy.activation_noise,
+        is_clipped=config.privacy.activation_clip is not None,
         control=control,
     )
 
@@ -149,7 +154,9 @@ def true_batches(config: RunConfig, transcript: Transcript, images: LabelledImag
     return {step: every[step] for step in transcript.frames}
 
 
-def _in_little_noise(view: ServerView, noisy: Noisy, batches: Mapping[int, Batch], outputs: Tensor) -> float:
+def _in_little_noise(
+    view: ServerView, obscured: Obscured, batches: Mapping[int, Batch], outputs: Tensor
+) -> float:
     """Return the decibel of A1 on ``outputs``, those of the head for the first batch, in little noise.
 
     It is the attack that is made in the noise that there is, and no other that needs none.
@@ -160,7 +167,7 @@ def _in_little_noise(view: ServerView, noisy: Noisy, batches: Mapping[int, Batch
     frames[DISCRIMINATE.name, "up"] = (fakes, Obfuscation(None, LITTLE_NOISE)(outputs))
     little = replace(
         view,
-        noisy=replace(noisy, spreads=LITTLE_NOISE),
+        obscured=replace(obscured, spreads=LITTLE_NOISE),
         transcript=replace(view.transcript, frames={first: frames}),
     )
     found = ATTACKS["A1"](SeenStep(little, first)).images.nan_to_num(0.0, 0.0, 0.0)
@@ -179,7 +186,7 @@ def _check_truth(view: ServerView, batches: Mapping[int, Batch], clip: float | N
         expected = Obfuscation(clip, 0.0)(expected)
     norm = torch.linalg.vector_norm(expected)
     deviation = torch.dist(expected, sent.float()) / norm
-    if view.noisy is not None:
+    if view.obscured is not None and view.obscured.spreads:
         deviation = ((expected * sent).sum() / norm.square() - 1).abs()
     if deviation > _LARGEST_DEVIATION:
         raise OtherBatchesError(

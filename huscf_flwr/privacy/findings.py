@@ -139,7 +139,9 @@ def _has_failed(audit: ClientAudit, step: int) -> bool:
 
 def _floor(audit: ClientAudit, step: int) -> float:
     first = min(each.step for each in audit.attacked)
-    return floor_of_images(audit.cut, audit.noise, audit.mean_image, first=step == first)
+    return floor_of_images(
+        audit.cut, audit.noise, audit.mean_image, first=step == first, is_clipped=audit.is_clipped
+    )
 
 
 def best_attack(audit: ClientAudit, step: int) -> Attacked:

@@ -15,6 +15,8 @@ RECOGNISABLE = 20.0
 """Decibel from which on a small picture is recognised at a glance; a client's mean image has about 12."""
 _FIRST_STEP = {1: 60.0, 2: 25.0}
 """Decibel in the first step of a round, when all weights are known, by blocks of the discriminator's head."""
+_CLIPPED = 35.0
+"""The same at most, where activations are clipped: the closed form does not hold, and the search has 42."""
 _MID_ROUND = {1: 25.0, 2: 18.0}
 """Decibel later in a round, by A1 or A2. Measured are 42 and more, and 18.9 and more, in steps 31 and 33."""
 _COPIED = 40.0
@@ -41,15 +43,18 @@ _BELOW_MEAN = 0.5
 """Decibel below the mean image: public images, which the attacker has, have another mean."""
 
 
-def floor_of_images(cut: Cut, noise: float, mean_image: float, *, first: bool = True) -> float:
+def floor_of_images(
+    cut: Cut, noise: float, mean_image: float, *, first: bool = True, is_clipped: bool = False
+) -> float:
     """Return the least decibel of A1 and A2 together in the ``first`` step of a round, or in a later one.
 
-    ``noise`` is in spreads of activations, and ``mean_image`` what the mean of a client's images would give.
-    It is -inf where nobody has measured what an attack has: later than the first step, for a head of three
-    blocks or more.
+    ``noise`` is in spreads of activations, which may have been clipped before, and ``mean_image`` what the
+    mean of a client's images would give. It is -inf where nobody has measured what an attack has: later than
+    the first step, for a head of three blocks or more.
     """
     floors, otherwise = (_FIRST_STEP, RECOGNISABLE) if first else (_MID_ROUND, -math.inf)
-    return with_noise(floors.get(cut.discriminator_head, otherwise), noise, mean_image)
+    floor = floors.get(cut.discriminator_head, otherwise)
+    return with_noise(min(floor, _CLIPPED) if is_clipped else floor, noise, mean_image)
 
 
 def floor_of_trap(noise: float, mean_image: float) -> float:

@@ -77,7 +77,7 @@ def invert(seen: SeenStep) -> Reconstruction:
         seen.head_outputs[1],
         view.image_shape,
         seen.real_labels,
-        noisy=view.noisy,
+        obscured=view.obscured,
     )
 
 
@@ -91,7 +91,7 @@ def invert_with_fakes(seen: SeenStep) -> Reconstruction:
         *seen.head_outputs,
         view.image_shape,
         real_labels=seen.real_labels,
-        noisy=view.noisy,
+        obscured=view.obscured,
     )
 
 

@@ -24,7 +24,7 @@ from huscf_flwr.models import (
     tail_indices,
     unflatten_blocks,
 )
-from huscf_flwr.privacy.attacks.prior import Noisy
+from huscf_flwr.privacy.attacks.prior import Obscured
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.session import Direction, Exchange
 
@@ -58,8 +58,8 @@ class ServerView:
     initial: Callable[[], BlockStates]
     """Returns with what all clients began, which counts if the client has been sent nothing since."""
     transcript: Transcript
-    noisy: Noisy | None = None
-    """How noise was added to activations of real images, and what images are like in general."""
+    obscured: Obscured | None = None
+    """How activations of real images were clipped or noised, and what images are like in general."""
 
     @property
     def cut(self) -> Cut:

@@ -168,12 +168,12 @@ def test_noise_on_activations_blurs_images_and_hides_no_label(tmp_path):
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
 def test_clipping_hides_nothing_and_the_truth_is_known_beside_it(tmp_path, noise):
-    """The closed form need not know of it, and is below its floor of 60; the search knows."""
+    """A search that knows of it finds what it finds without, but not what the closed form has without."""
     settings = {"privacy.activation_clip": 0.5, "privacy.activation_noise": noise}
     found = Recorded(digits_run(tmp_path, rounds=1, **settings)).findings(("A1",))
     assert found.steps[0].psnr > (20 if noise else 35)
     assert found.steps[0].labels == 1
-    assert found.failed is (noise == 0)
+    assert not found.failed
 
 
 def test_what_a_search_has_in_noise_proves_nothing_where_it_fails_in_little_noise(tmp_path):
@@ -207,7 +207,7 @@ def test_the_truth_is_what_the_client_trained_on(plain, monkeypatch):
 
 
 def test_an_attack_is_given_nothing_but_what_a_server_knows():
-    known = {"spec", "fake_labels", "initial", "transcript", "noisy"}
+    known = {"spec", "fake_labels", "initial", "transcript", "obscured"}
     assert {field.name for field in fields(ServerView)} == known
 
 

@@ -16,6 +16,11 @@ def test_the_floor_of_the_first_step_is_lower_for_longer_heads(blocks, floor):
     assert floor_of_images(Cut(1, 1, blocks, 1), 0.0, MEAN) == floor
 
 
+def test_clips_lower_the_floor_of_the_closed_form_alone():
+    clipped = [floor_of_images(Cut(1, 1, n, 1), 0.0, MEAN, is_clipped=True) for n in (1, 2, 3)]
+    assert clipped == [35, 25, 20]
+
+
 @pytest.mark.parametrize(("blocks", "floor"), [(1, 25), (2, 18), (3, -math.inf)])
 def test_later_in_a_round_it_is_lower_and_nobody_has_measured_it_for_long_heads(blocks, floor):
     assert floor_of_images(Cut(1, 1, blocks, 1), 0.0, MEAN, first=False) == floor

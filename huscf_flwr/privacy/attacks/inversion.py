@@ -23,7 +23,7 @@ from huscf_flwr.privacy.attacks.closed_form import (
     has_closed_form,
     label_planes,
 )
-from huscf_flwr.privacy.attacks.prior import Noisy
+from huscf_flwr.privacy.attacks.prior import Obscured
 from huscf_flwr.privacy.attacks.search import SEARCH_STEPS, search
 
 _CERTAIN = 50.0
@@ -36,16 +36,16 @@ def invert_head(
     input_shape: Shape,
     labels: Tensor | None = None,
     steps: int = SEARCH_STEPS,
-    noisy: Noisy | None = None,
+    obscured: Obscured | None = None,
 ) -> Reconstruction:
     """Return what a discriminator's ``head`` was given, by its ``outputs`` [B, channels, h, w].
 
-    ``labels`` [B] are those that are known already; ``noisy`` says how noise was added, if it was. A search
-    takes ``steps`` steps.
+    ``labels`` [B] are those that are known already; ``obscured`` says how outputs were clipped or noised, if
+    they were. A search takes ``steps`` steps.
     """
     first = head.at(0)
-    if noisy is not None:
-        return _searched_in_noise(head, outputs, labels, steps, noisy)
+    if obscured is not None:
+        return _searched_for_obscured(head, outputs, labels, steps, obscured)
     if has_closed_form(head, outputs, input_shape):
         assert isinstance(first.spec, ConvolutionSpec)
         return _invert_first_block(first.state_dict(), first.spec, outputs, input_shape)
@@ -80,22 +80,22 @@ def _searched(
     return Reconstruction(images.tanh().detach(), labels)
 
 
-def _searched_in_noise(
-    head: Blocks, outputs: Tensor, labels: Tensor | None, steps: int, noisy: Noisy
+def _searched_for_obscured(
+    head: Blocks, outputs: Tensor, labels: Tensor | None, steps: int, obscured: Obscured
 ) -> Reconstruction:
     """Search for the likeliest images, by the prior and by what crossed (maximum a posteriori)."""
     head, classes = _with_weighted_labels(head)
-    prior, pixels = noisy.prior, noisy.prior.root.shape[0]
+    prior, pixels = obscured.prior, obscured.prior.root.shape[0]
     coordinates = torch.zeros(len(outputs), pixels).requires_grad_()
     votes = torch.zeros(len(outputs), classes)
     if labels is not None:
         votes = _CERTAIN * functional.one_hot(labels, classes).float()
     sought = [coordinates] if labels is not None else [coordinates, votes.requires_grad_()]
     # Both squares are divided by their variances; what is left of that after multiplying by the noise's.
-    weight = noisy.variance(outputs) / outputs.numel()
+    weight = obscured.variance(outputs) / outputs.numel()
     search(
         sought,
-        lambda: noisy.without_noise(head(prior.images(coordinates), votes.softmax(1))),
+        lambda: obscured.without_noise(head(prior.images(coordinates), votes.softmax(1))),
         outputs,
         steps,
         lambda: weight * coordinates.square().sum(),

@@ -22,7 +22,7 @@ from huscf_flwr.privacy.attacks.closed_form import (
     label_planes,
 )
 from huscf_flwr.privacy.attacks.inversion import invert_head
-from huscf_flwr.privacy.attacks.prior import Noisy
+from huscf_flwr.privacy.attacks.prior import Obscured
 from huscf_flwr.privacy.attacks.search import SEARCH_STEPS, search
 
 
@@ -36,13 +36,13 @@ def invert_by_fakes(
     *,
     steps: int = SEARCH_STEPS,
     real_labels: Tensor | None = None,
-    noisy: Noisy | None = None,
+    obscured: Obscured | None = None,
 ) -> Reconstruction:
     """Return the real batch by ``real_outputs`` [B, channels, h, w] of a head that is only nearly ``head``.
 
     ``fakes`` [B, *input_shape] with ``labels`` [B] are, nearly, what it maps to ``fake_outputs``;
-    ``real_labels`` [B] those of the real images, if they are known; ``noisy`` says how noise was added to
-    what became of these, if it was. Heads of several blocks are searched for,
+    ``real_labels`` [B] those of the real images, if they are known; ``obscured`` says how what became of
+    these was clipped or noised, if it was. Heads of several blocks are searched for,
     and inverted by a search, in ``steps`` steps each.
     """
     first = head.at(0)
@@ -50,9 +50,9 @@ def invert_by_fakes(
         assert isinstance(first.spec, ConvolutionSpec)
         planes = label_planes(first.state_dict(), input_shape)
         kernel, bias = _regressed(first.spec, fakes, planes[labels], fake_outputs)
-        if noisy is not None:
+        if obscured is not None:
             moved = _with_kernel(head, kernel)
-            return invert_head(moved, real_outputs, input_shape, real_labels, steps, noisy)
+            return invert_head(moved, real_outputs, input_shape, real_labels, steps, obscured)
         convolution = FirstConvolution.of(kernel, planes, first.spec, input_shape)
         before = before_activation(real_outputs, first.spec)
         if first.spec.norm == "none":
@@ -60,7 +60,7 @@ def invert_by_fakes(
         # The real half of the batch is normalised apart, so it is scaled and shifted in some other way.
         return convolution.invert_normalised(before)
     fitted = _fitted(head, fakes, labels, fake_outputs, steps)
-    return invert_head(fitted, real_outputs, input_shape, real_labels, steps, noisy)
+    return invert_head(fitted, real_outputs, input_shape, real_labels, steps, obscured)
 
 
 def _regressed(

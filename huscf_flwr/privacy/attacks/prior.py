@@ -37,7 +37,7 @@ class GaussianPrior:
 
 
 @dataclass(frozen=True)
-class Noisy:
+class Obscured:
     """Activations crossed clipped and with noise, and the attacker makes the best of it."""
 
     spreads: float

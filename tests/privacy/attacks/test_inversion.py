@@ -10,7 +10,7 @@ from huscf_flwr.methods import resolved
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.spec import load_model_spec
 from huscf_flwr.privacy.attacks.inversion import invert_head
-from huscf_flwr.privacy.attacks.prior import GaussianPrior, Noisy
+from huscf_flwr.privacy.attacks.prior import GaussianPrior, Obscured
 from huscf_flwr.privacy.scoring import nearness
 from huscf_flwr.privacy.shadows import trained_shadow
 from tests.privacy.attacks.heads import batch, head, output, quarter, shape_of_images
@@ -104,9 +104,9 @@ def test_noise_hides_less_from_who_knows_what_images_are_like():
     """Digits, and a prior from other digits. One spread: closed form 4 dB, mean image 12.5, this 21."""
     images, others = make_digits()
     images, labels = normalise(images.images[:8]), images.labels[:8]
-    noisy = Noisy(1.0, GaussianPrior.of(normalise(others.images)))
+    obscured = Obscured(1.0, GaussianPrior.of(normalise(others.images)))
     outputs = noisy_outputs(1.0, images, labels)
-    found = invert_head(head(), outputs, shape_of_images(), None, 25, noisy)
+    found = invert_head(head(), outputs, shape_of_images(), None, 25, obscured)
     assert nearness(found.images, images).psnr > 16
     assert torch.equal(found.labels, labels)
     assert nearness(attacked(head(), outputs).images, images).psnr < 10
@@ -126,6 +126,6 @@ def test_a_prior_knows_mean_and_covariance():
 def test_the_noises_share_of_what_crossed_is_known(spreads):
     images, labels = batch(12)
     outputs = output(head(), images, labels)
-    noisy = Noisy(spreads, GaussianPrior.of(images))
+    obscured = Obscured(spreads, GaussianPrior.of(images))
     expected = (spreads * outputs.std()).square().item()
-    assert noisy.variance(noisy_outputs(spreads, images, labels)) == pytest.approx(expected, rel=0.05)
+    assert obscured.variance(noisy_outputs(spreads, images, labels)) == pytest.approx(expected, rel=0.05)
