@@ -16,7 +16,7 @@ from huscf_flwr.config.described import (
     described_settings,
 )
 from huscf_flwr.config.own_place import changed_files, keep_named_files
-from huscf_flwr.config.privacy_section import LEAST_OBSERVED, PRIVACY_NEEDS, PrivacySection
+from huscf_flwr.config.privacy_section import LEAST_OBSERVED, OF_ACTIVATIONS, PRIVACY_NEEDS, PrivacySection
 from huscf_flwr.config.reading import (
     RunConfigValue,
     dump_config,
@@ -47,6 +47,7 @@ from huscf_flwr.config.sections import (
 
 __all__ = [
     "LEAST_OBSERVED",
+    "OF_ACTIVATIONS",
     "PRESETS",
     "PRIVACY_NEEDS",
     "CheckpointSection",

@@ -11,10 +11,6 @@ from huscf_flwr.config.sections import Section
 PRIVACY_NEEDS = {
     "local_discriminator": "take method huscf",
     "min_observed": "take method huscf with privacy.local_discriminator: true",
-    **dict.fromkeys(
-        ("activation_clip", "activation_noise"),
-        "take method huscf with privacy.local_discriminator: false",
-    ),
     "detect_tampering": "take method huscf",
     "epsilon": "take method huscf with privacy.local_discriminator: true",
     **dict.fromkeys(("delta", "noise", "critic"), "set privacy.epsilon too"),
@@ -25,6 +21,12 @@ PRIVACY_NEEDS = {
     "features": "set privacy.epsilon too, with privacy.critic: embedding",
 }
 """What makes a method honour a setting of privacy, where none does with the other settings as they are."""
+
+OF_ACTIVATIONS = {"activation_clip": "scale down", "activation_noise": "add noise to"}
+"""Settings that do something to activations of real images, and what.
+
+No method honours them only where a local discriminator keeps all of these back.
+"""
 
 LEAST_OBSERVED = 100
 """Images over which statistics of activations are told, if nothing else is said."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from huscf_flwr.conf_files import ConfError, did_you_mean
-from huscf_flwr.config import PRIVACY_NEEDS, MethodSettings, RunConfig, common_sections
+from huscf_flwr.config import OF_ACTIVATIONS, PRIVACY_NEEDS, MethodSettings, RunConfig, common_sections
 from huscf_flwr.methods.contract import Method, keeps_models
 from huscf_flwr.methods.sent_losses import honoured
 
@@ -129,6 +129,11 @@ def _check_privacy(config: RunConfig, method: type[Method]) -> None:
     }
     for name in sorted(asked.keys() - honoured(method)):
         honouring = [known for known in BUILT_IN if name in honoured(method_named(known).variant(config))]
+        if name in OF_ACTIVATIONS and not honouring:
+            raise ConfError(
+                f"privacy.{name} is {asked[name]}, but with a local discriminator no activation of a real "
+                f"image crosses, so that there is nothing to {OF_ACTIVATIONS[name]}: leave it out"
+            )
         instead = f"take a method that does: {', '.join(honouring)}" if honouring else PRIVACY_NEEDS[name]
         raise ConfError(
             f"privacy.{name} is {asked[name]}, but method '{config.method}' does not honour it: remove it, "

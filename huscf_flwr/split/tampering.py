@@ -213,9 +213,8 @@ def _turned(sent: Frame, received: Frame, *, reals: bool, again: bool) -> str | 
 class TamperingDetector:
     """One client's checks; what they find is told when the client leaves in its next step."""
 
-    def __init__(self, client: int) -> None:
+    def __init__(self) -> None:
         self.blocks = BlockCheck()
-        self._client = client
         self._gradients = GradientCheck()
         self.found: str | None = None
         """What is odd of this round so far."""
@@ -239,8 +238,8 @@ class TamperingDetector:
         """Return ``step`` as the client takes it: it leaves before it sends anything if there is a reason."""
         if self.found is not None:
             reason = (
-                f"client {self._client}: {self.found} (privacy.detect_tampering); it leaves, since the "
-                "server may be after its images"
+                f"{self.found} (privacy.detect_tampering); it leaves, since the server may be after its "
+                "images"
             )
             yield Computed((), leaves=DropOut(reason))
             return

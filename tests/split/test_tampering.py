@@ -165,7 +165,7 @@ def session():
     spec = small_specs()["authors-28"]
     cuts = {0: Cut(1, 1, 1, 1), 1: Cut(1, 1, 2, 1)}
     executor, (_, other) = build(spec, cuts)
-    detector = TamperingDetector(0)
+    detector = TamperingDetector()
     first = SplitClient(0, spec, cuts[0], seed=0, owner=0, dtype=DOUBLE, detector=detector)
     detector.begin(1, first.segments.states())
     channel = LocalChannel(open_session(executor, [[0, 1]], steps=ODD_STEPS + 2))
@@ -205,7 +205,7 @@ def test_a_client_leaves_after_some_odd_steps_and_the_others_go_on(session, monk
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_no_average_is_compared_with_weights_that_were_a_clients_own(alone):
-    detector = TamperingDetector(0)
+    detector = TamperingDetector()
     detector.begin(1, block(0.0), alone=alone)
     detector.end(block(1.0))
     assert (detector.blocks.begin(2, block(50.0)) is None) is alone

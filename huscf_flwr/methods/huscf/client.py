@@ -52,7 +52,7 @@ class HuSCFClient(LockStepClient):
         self._private_tensors: Tensors = {}
         self._split: SplitClient | None = None
         self._batches: RoundBatches | None = None
-        self._detector = TamperingDetector(client) if config.privacy.detect_tampering else None
+        self._detector = TamperingDetector() if config.privacy.detect_tampering else None
 
     @property
     def split(self) -> SplitClient:

@@ -96,7 +96,7 @@ class HuSCFLocalClient(HuSCFClient):
         It leaves before it sends anything if its statistics would be of too few images.
         """
         if self._unwilling:
-            return _leaving(DropOut(f"client {self.client}: {self._unwilling}"))
+            return _leaving(DropOut(self._unwilling))
         self._step += 1
         middle = model_spec_of(self.config).discriminator.middle_index
         watch = Watch(middle, self._seen.observe) if self._step in self._window else None

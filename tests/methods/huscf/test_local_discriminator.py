@@ -187,7 +187,7 @@ def test_a_client_with_few_images_leaves_whatever_the_window(tmp_path, count, le
     reason = left(client, (1, 9))
     assert (reason is not None) == leaves
     if leaves:
-        assert reason.startswith("client 0: it has 15 images, but tells statistics of 16 at least (privacy.m")
+        assert reason.startswith("it has 15 images, but tells statistics of 16 at least (privacy.m")
 
 
 @pytest.mark.parametrize(
