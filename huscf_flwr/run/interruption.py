@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -100,12 +100,32 @@ def ending_when_asked(stop: StopRequest, listener: Listener, folder: Path | None
 
 
 @contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Raise ``InsistedError`` within the block at the first Ctrl-C or SIGTERM: nothing of it is to be kept.
+
+    What is thrown away is so before the process ends. Only in the main thread, as Python has it.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
+        raise InsistedError(signal.Signals(number))
+
+    with _handled(stop):
+        yield
+
+
+@contextmanager
 def stop_requests(*, quiet: bool = False) -> Iterator[StopRequest]:
     """Take note of Ctrl-C and SIGTERM; only in the main thread, as Python has it."""
     request = StopRequest(quiet=quiet)
-    before = {number: signal.signal(number, request.take) for number in _SIGNALS}
-    try:
+    with _handled(request.take):
         yield request
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -14,7 +14,13 @@ import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
 from huscf_flwr.run.checkpoint import last_round
-from huscf_flwr.run.interruption import InterruptedRunError, StopRequest, stop_requests
+from huscf_flwr.run.interruption import (
+    InsistedError,
+    InterruptedRunError,
+    StopRequest,
+    stop_requests,
+    stopping_at_once,
+)
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.run_folder import read_metrics, read_progress
 from huscf_flwr.run.run_log import LOG_NAME
@@ -218,6 +224,15 @@ def test_the_first_signal_asks_and_the_second_insists(capfd):
             os.kill(os.getpid(), signal.SIGINT)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert "once more to stop without waiting" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_where_nothing_is_to_be_kept_the_first_signal_stops_at_once(number):
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(InsistedError) as stopped, stopping_at_once():
+        os.kill(os.getpid(), number)
+    assert (stopped.value.cause, stopped.value.exit_code) == (number, 128 + number)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 @pytest.mark.parametrize(
