@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,13 +26,14 @@ from huscf_flwr.home import home_expanded
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.audited_runs import Wanted, audit_config, audit_run
-from huscf_flwr.privacy.ceilings import Ceilings
+from huscf_flwr.privacy.ceilings import NAMES, Ceilings
 from huscf_flwr.privacy.defences import AS_CONFIGURED, DEFENCES
 from huscf_flwr.privacy.guarantee import NONE
 from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS, ON_REQUEST
 from huscf_flwr.privacy.shadows import check_shadows
-from huscf_flwr.privacy.table import LEGEND, audit_table, findings_table
+from huscf_flwr.privacy.table import LEGEND, audit_table, findings_table, guarantees, width_of
 from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
+from huscf_flwr.run.interruption import stopping_at_once
 from huscf_flwr.run.terminal import wide_terminal
 
 _NAMES = ", ".join((*DEFENCES, AS_CONFIGURED))
@@ -72,7 +74,10 @@ def privacy_command(
         typer.Option(
             "--ceiling",
             metavar="NAME=VALUE",
-            help="exit with 1 unless something shows that it holds: psnr=20, labels=0.5, auc=0.6, epsilon=2",
+            help=(
+                "exit with 1 unless something shows that it holds, such as psnr=20,labels=0.5; there are "
+                f"{', '.join(NAMES)}"
+            ),
         ),
     ] = None,
     settings: Overrides = None,
@@ -87,8 +92,8 @@ def privacy_command(
         ceilings = Ceilings.of(ceiling or ())
         check_shadows(shadows)
         wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows, _given(context))
-        with _display(output_format) as display, progress_told(Paced(display.note)):
-            run = home_expanded(target)
+        with _display(output_format) as display, progress_told(Paced(display.note)), stopping_at_once():
+            run = _folder_or_configuration(target)
             if run.is_dir():
                 check_is_run(run)
                 _refuse_for_runs(rounds, cuts, defences, settings)
@@ -108,6 +113,17 @@ def privacy_command(
             typer.echo(sentence, err=True)
         if exceeded:
             raise typer.Exit(1)
+
+
+def _folder_or_configuration(target: str) -> Path:
+    """Return a path; raises ``ValueError`` for one at which there is nothing."""
+    path = home_expanded(target)
+    if ("/" in target or target.startswith("~")) and not path.exists():
+        raise ValueError(
+            f"{path}: no such folder or file; give the folder of a run, such as runs/demo, or a "
+            "configuration, such as demo"
+        )
+    return path
 
 
 def _given(context: typer.Context) -> str:
@@ -133,10 +149,13 @@ def _show(found: list[Audited], output_format: Format) -> None:
         return
     console = wide_terminal(_WIDTH)
     if any(audited.cuts or audited.guarantee != NONE for audited in found):
-        console.print(audit_table(found))
+        table = audit_table(found)
+        wide_terminal(max(_WIDTH, width_of(table))).print(table)
         console.print(LEGEND, style="dim")
     if any(audited.findings for audited in found):
         console.print(findings_table(found))
+    for guaranteed in guarantees(found):
+        console.print(f"{guaranteed}.", highlight=False, markup=False)
     for audited in found:
         if audited.replaced:
             own = f"{audited.defence}: not as configured, in the place of {', '.join(audited.replaced)}."

@@ -112,7 +112,8 @@ def audit_client(
 ) -> ClientAudit:
     """Attack what crossed of one client of HuSCF-GAN, and compare with the truth.
 
-    Where no activation of a real image crosses, there is no image to attack. Raises ``OtherBatchesError`` if
+    Where no activation of a real image crosses, there is no image to attack; without ``attacks`` none is
+    attacked, and labels are read all the same. Raises ``OtherBatchesError`` if
     the truth is not known after all.
     """
     view = server_view(config, transcript, population.data_of(transcript.client).test)
@@ -121,7 +122,7 @@ def audit_client(
     control = None
     if view.has_real_activations:
         expected = _check_truth(view, batches, config.privacy.activation_clip)
-        if view.obscured is not None and view.obscured.spreads:
+        if attacks and view.obscured is not None and view.obscured.spreads:
             control = _in_little_noise(view, view.obscured, batches, expected)
     steps = [SeenStep(view, step) for step in transcript.frames]
     attacked = tuple(

@@ -13,14 +13,14 @@ from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.settings import HuSCFSettings
-from huscf_flwr.models import Cut
+from huscf_flwr.models import Cut, check_cut, model_spec_of
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.audited import Audited, DroppedOut
 from huscf_flwr.privacy.black_box import FIRST_STEPS
 from huscf_flwr.privacy.defences import AS_CONFIGURED, variants
 from huscf_flwr.privacy.evidence import Caught, Evidence
 from huscf_flwr.privacy.findings import findings_by_cut
-from huscf_flwr.privacy.registry import MEMBERSHIP, ON_IMAGES, attackable
+from huscf_flwr.privacy.registry import MEMBERSHIP, ON_IMAGES, ON_LABELS, attackable
 from huscf_flwr.privacy.server import SHOWS_LABELS
 from huscf_flwr.privacy.step_costs import megabytes_a_step, seconds_a_step
 from huscf_flwr.privacy.view import cut_name, cut_or_none
@@ -60,7 +60,7 @@ class Wanted:
     @property
     def throughout(self) -> tuple[tuple[str, Direction], ...]:
         """What is kept of every step of a round."""
-        return (SHOWS_LABELS,) if "A3" in self.attacks else ()
+        return (SHOWS_LABELS,) if ON_LABELS in self.attacks else ()
 
     def clients(self, orders: Orders) -> tuple[int, ...]:
         """Return the clients to attack: the first with each cut."""
@@ -153,6 +153,7 @@ def audit_config(
         )
     if cuts and not issubclass(method, HuSCF):
         raise ValueError(f"--cuts: {config.method} cuts no network; leave it out")
+    _check_cuts(config, cuts)
     per_client = config.settings(HuSCFSettings).initialisation == "per-client"
     if rounds == 1 and per_client and issubclass(method, HuSCF):
         raise ValueError(
@@ -170,6 +171,17 @@ def audit_config(
         audited = _audited(variant.config, variant.defence, recorded, wanted, display, variant.replaced)
         found.append(audited)
     return found
+
+
+def _check_cuts(config: RunConfig, cuts: Sequence[Cut]) -> None:
+    """Raise ``ValueError`` for a cut that the model does not allow, written as it is given."""
+    spec = model_spec_of(config)
+    for cut in cuts:
+        try:
+            check_cut(spec, cut)
+        except ValueError as error:
+            said = str(error).removeprefix(f"cut {tuple(cut)}: ")
+            raise ValueError(f"--cuts: {cut_name(cut)}: {said}") from error
 
 
 @dataclass(frozen=True)
@@ -247,11 +259,11 @@ def _audited(
 
 
 def _on_images(recorded: _Recorded, wanted: Wanted) -> bool:
-    """Return whether somebody asks for attacks on activations of real images, and these cross."""
+    """Return whether somebody asks for attacks on a batch of a client that is cut: its images, or labels."""
     evidence = recorded.evidence
     if evidence.config.privacy.epsilon is not None:
         return False
-    return isinstance(evidence.method, HuSCF) and not set(wanted.attacks).isdisjoint(ON_IMAGES)
+    return isinstance(evidence.method, HuSCF) and not set(wanted.attacks).isdisjoint((*ON_IMAGES, ON_LABELS))
 
 
 def _image_audits(recorded: _Recorded, wanted: Wanted, display: Display) -> list[ClientAudit]:

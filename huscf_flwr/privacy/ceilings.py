@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.privacy.auc_ceiling import auc_at, auc_exceeded
 from huscf_flwr.privacy.audited import Audited
-from huscf_flwr.privacy.finding import KNOWN, PSNR, VARIATION, Finding
+from huscf_flwr.privacy.finding import KNOWN, NO_ACTIVATIONS, PSNR, VARIATION, Finding
 from huscf_flwr.privacy.findings import LABEL_SET, CutFindings
 
-_VALUES: Mapping[str, str] = {
-    "psnr": "dB",
-    "psnr_worst_decile": "dB",
-    "ssim": "",
-    "labels": "",
-    "label_mix": "",
-    "label_set": "",
-    "auc": "",
-    "epsilon": "",
+_DECIBEL = ("psnr", "psnr_worst_decile")
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(_DECIBEL, (-math.inf, math.inf)),
+    "ssim": (-1, 1),
+    **dict.fromkeys(("labels", "label_mix", "label_set", "auc"), (0, 1)),
+    "epsilon": (0, math.inf),
 }
-"""What may have a ceiling, with its unit."""
+"""What may have a ceiling, with the least and the most that it can be."""
+NAMES = tuple(_LIMITS)
+"""What may have a ceiling."""
 _MEMBERSHIP, _EPSILON = "auc", "epsilon"
 _NEAR: Mapping[str, str | None] = {"psnr": None, "psnr_worst_decile": "psnr_worst_decile", "ssim": "ssim"}
 """How near images come: where a finding about images has it among its details, but for its own value."""
@@ -39,16 +38,22 @@ class Ceilings:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Ceilings:
-        """Read ``name=value``; raises ``ValueError`` for an unknown name, or what is no number."""
-        found = {}
-        for text in texts:
+        """Read ``name=value``, several with commas between them.
+
+        Raises ``ValueError`` for an unknown name, one that is there twice, and what it cannot be.
+        """
+        found: dict[str, float] = {}
+        for text in (part.strip() for each in texts for part in each.split(",")):
             name, _, value = text.partition("=")
-            if name not in _VALUES:
+            if name not in NAMES:
                 raise ValueError(
-                    f"--ceiling {text}: unknown name '{name}'{did_you_mean(name, list(_VALUES))}: there are "
-                    f"{', '.join(_VALUES)}"
+                    f"--ceiling {text}: unknown name '{name}'{did_you_mean(name, NAMES)}: there are "
+                    f"{', '.join(NAMES)}; write something like psnr=20,labels=0.5"
                 )
-            found[name] = _number(text, value)
+            number = _number(text, name, value)
+            if name in found:
+                raise ValueError(f"--ceiling {text}: {name} has one already, {found[name]:g}; give one")
+            found[name] = number
         return cls(found)
 
     def exceeded(self, audited: Audited) -> Iterator[str]:
@@ -119,7 +124,8 @@ class Ceilings:
         carried = {name: value for name, value in _of_finding(found) if name in self._on_images}
         if found.failed and carried:
             yield f"{where}: the attack failed, and proves nothing"
-        if found.measure == PSNR and not self._on_images.keys().isdisjoint(_NEAR):
+        about = {PSNR: tuple(_NEAR), VARIATION: (_MIX,)}.get(found.measure, ())
+        if not self._on_images.keys().isdisjoint(about):
             for client, why in found.untried.items():
                 yield f"{where}: not tried on client {client} ({why}), which proves nothing"
         for name, value in carried.items():
@@ -129,12 +135,21 @@ class Ceilings:
 
 def _shown(name: str, audited: Audited) -> bool:
     """Return whether something that was found has a value of this name, or has none since nothing crosses."""
-    of_cuts = any(name in _NEAR or list(_of_cut(name, cut)) for cut in audited.cuts)
-    return of_cuts or any(
-        name in dict(_of_finding(found))
-        or (name in _NEAR and found.measure == PSNR and bool(found.withstood) and not found.untried)
-        for found in audited.findings
-    )
+    of_cuts = (cut.images_asked if name in _NEAR else bool(list(_of_cut(name, cut))) for cut in audited.cuts)
+    findings = audited.findings
+    if any(of_cuts) or any(name in dict(_of_finding(found)) for found in findings):
+        return True
+    if name == _LABELS:
+        # A method of which no real batch crosses has no labels of one; a client's alone may by its fakes.
+        return any(found.reason == NO_ACTIVATIONS and not found.measure for found in findings)
+    return name in _NEAR and any(map(_held, findings))
+
+
+def _held(found: Finding) -> bool:
+    """Return whether there is no image to find: it has withstood the attack, or nothing crosses."""
+    if found.measure == PSNR:
+        return bool(found.withstood) and not found.untried
+    return found.reason == NO_ACTIVATIONS
 
 
 def _failed_steps(where: str, cut: CutFindings) -> Iterator[str]:
@@ -180,15 +195,18 @@ def _names(clients: Iterable[int]) -> str:
 
 
 def _with_unit(name: str, value: float) -> str:
-    unit = _VALUES[name] and f" {_VALUES[name]}"
-    return f"{value:.3g}{unit}"
+    return f"{value:.3g}{' dB' if name in _DECIBEL else ''}"
 
 
-def _number(text: str, value: str) -> float:
+def _number(text: str, name: str, value: str) -> float:
     try:
         number = float(value)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"--ceiling {text}: '{value}' is no number; write something like psnr=20")
+    least, most = _LIMITS[name]
+    if not least <= number <= most:
+        between = f"from {least:g} to {most:g}" if math.isfinite(most) else f"{least:g} or more"
+        raise ValueError(f"--ceiling {text}: {name} is {between}; write a value that it can have")
     return number

@@ -53,7 +53,7 @@ class CutFindings:
     cut: Cut
     clients: tuple[int, ...]
     steps: tuple[StepFindings, ...]
-    """By step, from the first; none if no activation of a real image crosses."""
+    """By step, from the first; none if no activation of a real image crosses, or none was attacked."""
     labels_known: float | None
     """Mean share of all classes of which it knows whether a client has any."""
     labels_present: float
@@ -68,15 +68,28 @@ class CutFindings:
     """Of activations of real images, in their spreads: it may explain why no image is recognised."""
     control: float | None = None
     """Decibel of A1 in little noise, the least of any client; None without noise."""
-    failed_clients: tuple[int, ...] = ()
-    """Those of which no attack has in the first step what one has that works."""
     most: Mapping[str, Most] = field(default_factory=dict)
     """What was had of single clients, by the name of its ceiling; without what was not."""
 
     @property
     def sees_images(self) -> bool:
-        """Whether activations of real images cross, so that there is something to attack."""
+        """Whether images were attacked."""
         return bool(self.steps)
+
+    @property
+    def activations_cross(self) -> bool:
+        """Whether activations of real images cross, so that there is something to attack."""
+        return activations_cross(self.cut)
+
+    @property
+    def images_asked(self) -> bool:
+        """Whether it is known what is had of images: they were attacked, or cannot be."""
+        return self.sees_images or not self.activations_cross
+
+    @property
+    def failed_clients(self) -> tuple[int, ...]:
+        """Those of which no attack has in the first step what one has that works."""
+        return self.steps[0].failed_clients if self.steps else ()
 
     @property
     def name(self) -> str:
@@ -95,8 +108,22 @@ class CutFindings:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        derived = {"name": self.name, "failed": self.failed, "sees_images": self.sees_images}
+        derived = {
+            "name": self.name,
+            "failed": self.failed,
+            "failed_clients": self.failed_clients,
+            "sees_images": self.sees_images,
+            "activations_cross": self.activations_cross,
+        }
         return {**asdict(self), "cut": list(self.cut), **derived}
+
+
+def activations_cross(cut: Cut) -> bool:
+    """Return whether activations of real images cross.
+
+    None do if the client keeps the whole discriminator, which then is all head and no tail.
+    """
+    return cut.discriminator_tail > 0
 
 
 def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
@@ -118,7 +145,6 @@ def findings_by_cut(audits: Sequence[ClientAudit]) -> list[CutFindings]:
                 noise=of_cut[0].noise,
                 labels=max((step.labels for step in steps), default=_most_read(of_cut)),
                 control=min((each.control for each in of_cut if each.control is not None), default=None),
-                failed_clients=steps[0].failed_clients if steps else (),
                 most=_most(of_cut),
             )
         )
@@ -172,7 +198,10 @@ def _most(audits: Sequence[ClientAudit]) -> dict[str, Most]:
         BATCH_LABELS: _most_of(
             [(each.client, max(_labels_by_step(each)), each.majority) for each in read],
             tuple(
-                each.client for each in seen if not min(_labels_by_step(each)) >= floor_of_labels(each.noise)
+                each.client
+                for each in read
+                if activations_cross(each.cut)
+                and not min(_labels_by_step(each)) >= floor_of_labels(each.noise)
             ),
         ),
         LABEL_SET: _most_of([(each.client, share, each.labels_present) for each, share in known], below),

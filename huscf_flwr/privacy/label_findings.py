@@ -66,28 +66,33 @@ def labels_that_are_told(evidence: Evidence, population: Population, shadows: in
     return [mix_finding(evidence, population, told)]
 
 
-def mix_finding(evidence: Evidence, population: Population, mix_of: MixOf) -> Finding:
+def mix_finding(evidence: Evidence, population: Population, mix_of: MixOf, why: str = "") -> Finding:
     """Compare mixes of labels with the true ones, beside what guessing a uniform mix gives.
 
-    Of a client the best one counts. It has failed if any client's is farther off than one that works, or no
-    nearer than guessing.
+    Of a client the best one counts; ``why`` there is none of some. It has failed if any client's is farther
+    off than one that works, or no nearer than guessing.
     """
     found: dict[int, float] = {}
     guessed: dict[int, float] = {}
-    for transcript in evidence.transcripts:
-        counts = true_counts(evidence, population, transcript.client).double()
+    mixes = {transcript.client: mix_of(transcript) for transcript in evidence.transcripts}
+    untried = {client: why for client, of_client in mixes.items() if not of_client}
+    if len(untried) == len(mixes):
+        return Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, reason=why, untried=untried)
+    for client in (client for client in mixes if client not in untried):
+        counts = true_counts(evidence, population, client).double()
         truth = counts / counts.sum()
-        found[transcript.client] = min(total_variation(mix, truth) for mix in mix_of(transcript))
-        guessed[transcript.client] = total_variation(torch.full_like(truth, 1 / len(truth)), truth)
+        found[client] = min(total_variation(mix, truth) for mix in mixes[client])
+        guessed[client] = total_variation(torch.full_like(truth, 1 / len(truth)), truth)
     most = min(found, key=lambda client: (found[client], -guessed[client]))
     below = tuple(
         client for client, by in found.items() if not (by <= MIX and (by < guessed[client] or by == 0))
     )
     return Finding(
         *("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, fmean(found.values()), fmean(guessed.values())),
-        evidence.clients,
+        tuple(found),
         failed=bool(below),
         most=Most(most, found[most], guessed[most], below),
+        untried=untried,
     )
 
 

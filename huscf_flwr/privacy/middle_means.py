@@ -18,8 +18,8 @@ from huscf_flwr.models import Blocks, BlockStates, build_blocks, flatten_blocks,
 from huscf_flwr.privacy.attacks.mix import mix_of_means
 from huscf_flwr.privacy.audit import server_view
 from huscf_flwr.privacy.evidence import Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, VARIATION, Finding
-from huscf_flwr.privacy.label_findings import HOW_OFTEN, mix_finding
+from huscf_flwr.privacy.finding import Finding
+from huscf_flwr.privacy.label_findings import mix_finding
 from huscf_flwr.privacy.server import mix_of_fakes
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.seeding import torch_stream
@@ -29,6 +29,7 @@ _ROUNDS = 3
 _OF_ALL_LABELS = 0.3
 """Share of the fakes that have any label, so that each is there; the others have labels by the mix so far."""
 _LEAST_SPREAD = 1e-6
+_UNKNOWN = "before the round the server knew no model of the client's, and fakes do not tell its labels"
 
 
 def mix_of_labels(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
@@ -46,10 +47,7 @@ def mix_of_labels(evidence: Evidence, population: Population, shadows: int) -> l
         return [each for each in (counted, by_means) if each is not None]
 
     mixes = {transcript.client: guessed(transcript) for transcript in evidence.transcripts}
-    if not all(mixes.values()):
-        why = "before the round the server knew no model of the client's, and fakes do not tell its labels"
-        return [Finding("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, reason=why)]
-    return [mix_finding(evidence, population, lambda each: mixes[each.client])]
+    return [mix_finding(evidence, population, lambda each: mixes[each.client], _UNKNOWN)]
 
 
 def mix_by_means(evidence: Evidence, before: HuSCF, transcript: Transcript) -> Tensor | None:

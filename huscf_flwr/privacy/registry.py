@@ -31,6 +31,8 @@ from huscf_flwr.run.transcript import Transcript
 
 ON_IMAGES = ("A1", "A2")
 """Attacks on activations of real images, which are told by cut."""
+ON_LABELS = "A3"
+"""That reads labels; where there are cuts, those of a batch and their set are told by cut."""
 MEMBERSHIP = "A6"
 """That asks who was trained on, which is what differential privacy bounds."""
 ON_REQUEST = ("A4-gradients", "A5", MEMBERSHIP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from huscf_flwr.evaluation.formats import UNKNOWN, decimal
@@ -15,6 +16,7 @@ from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFind
 from huscf_flwr.privacy.floors import RECOGNISABLE
 from huscf_flwr.privacy.guarantee import NONE, SHORT_UNIT
 
+_WIDEST = 1000
 LEGEND = (
     "Decibel: how near reconstructed images come to the true ones, the median, and what a tenth of the "
     "images exceeds; a small picture is recognised from 20 dB on. Mean image: what it would give to know the "
@@ -22,56 +24,97 @@ LEGEND = (
     "one. Label set: share of all classes of which it is known whether the client has any, and what guessing "
     "that it has all gives. Of several clients each number is of the one of which most is had, and what is "
     "beside it in parentheses, or as its mean image, of the same client; "
-    "an attack below its floor, what one has that works, bounds nothing. Label mix: total variation to the "
-    "true one, of A3: less is nearer; membership: AUC of A6; both with what knowing nothing gives. "
-    "Guarantee: what no attack whatever can break; only privacy.epsilon gives one."
+    "an attack below its floor, what one has that works, bounds nothing. Label mix: by how much (total "
+    "variation) it is off that A3 has; 0 is exactly right; membership: AUC of A6; both with what knowing "
+    "nothing gives."
 )
+_UNGUARANTEED = "nothing is guaranteed: only privacy.epsilon gives what no attack whatever can break"
 
 
 def audit_table(audits: Sequence[Audited]) -> Table:
-    """Return a row for each cut of each run."""
-    table = Table(title="What a server sees that follows the protocol", caption_justify="left")
-    table.add_column("defence")
-    table.add_column("cut")
-    for column in (
+    """Return a row for each cut of each run, without columns in which no row has anything."""
+    names = (
         *("clients", "first step, dB", "mid-round, dB", "mean image, dB", "SSIM", "labels", "label set"),
         *(metric.title for metric in metrics_shown("audits")),
-        *("label mix", "membership", "MB a step", "s a step", "guarantee"),
-    ):
-        table.add_column(column, justify="right")
+        *("label mix, off by", "membership", "MB a step", "s a step"),
+    )
+    rows = []
     for audited in audits:
-        for found in audited.cuts:
-            table.add_row(*_cells(audited, found))
+        rows += [_cells(audited, found) for found in audited.cuts]
         for lost in audited.dropped_out:
             cells = [audited.defence, lost.cut or UNKNOWN, f"client {lost.client} dropped out"]
-            table.add_row(*cells, *[UNKNOWN] * (len(table.columns) - len(cells)))
+            rows.append([*cells, *[UNKNOWN] * (2 + len(names) - len(cells))])
         if not audited.cuts:
             costs = _costs(audited)
-            table.add_row(audited.defence, *[UNKNOWN] * (len(table.columns) - 1 - len(costs)), *costs)
+            rows.append([audited.defence, *[UNKNOWN] * (1 + len(names) - len(costs)), *costs])
+    return _table("What a server sees that follows the protocol", ("defence", "cut"), names, rows)
+
+
+def guarantees(audits: Sequence[Audited]) -> list[str]:
+    """Return what is guaranteed of each run; one sentence if nothing is of any."""
+    if all(audited.guarantee == NONE for audited in audits):
+        return [_UNGUARANTEED]
+    return [
+        f"{audited.defence}: {_UNGUARANTEED}"
+        if audited.guarantee == NONE
+        else f"{audited.defence}: guaranteed is {audited.guarantee}; unit: {SHORT_UNIT}"
+        for audited in audits
+    ]
+
+
+def width_of(table: Table) -> int:
+    """Return how many characters wide ``table`` is if nothing in it is broken into lines."""
+    console = Console()
+    return console.measure(table, options=console.options.update_width(_WIDEST)).maximum
+
+
+def _table(title: str, texts: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table without the columns that have nothing in any row."""
+    table = Table(title=title, caption_justify="left")
+    names = [*texts, *numbers]
+    kept = [place for place in range(len(names)) if any(row[place] != UNKNOWN for row in rows)]
+    for place in kept:
+        if place < len(texts):
+            table.add_column(names[place])
+        else:
+            table.add_column(_in_two_lines(names[place]), justify="right")
+    for row in rows:
+        table.add_row(*(row[place] for place in kept))
     return table
 
 
 def findings_table(audits: Sequence[Audited]) -> Table:
     """Return a row for each finding that is one number, and for each attack that does not apply."""
-    table = Table(title="What else is learnt", caption_justify="left")
-    for column in ("defence", "attack", "who", "learns", "measure"):
-        table.add_column(column)
-    for column in ("found", "knowing nothing", "clients"):
-        table.add_column(column, justify="right")
-    for audited in audits:
-        for found in audited.findings:
-            applies = found.value is not None
-            table.add_row(
-                audited.defence,
-                found.attack,
-                found.adversary if applies else UNKNOWN,
-                found.learns,
-                measured(found) if applies else f"does not apply: {found.reason}",
-                decimal(found.value),
-                decimal(found.chance),
-                ", ".join(map(str, found.clients)) or UNKNOWN,
-            )
-    return table
+    rows = [_learnt(audited, found) for audited in audits for found in audited.findings]
+    texts, numbers = (
+        ("defence", "attack", "who", "learns", "measure"),
+        ("found", "knowing nothing", "clients"),
+    )
+    return _table("What else is learnt", texts, numbers, rows)
+
+
+def _in_two_lines(name: str) -> str:
+    """Return a column's name, which is often wider than its numbers."""
+    return name.replace(", ", ",\n") if ", " in name else name.replace(" ", "\n", 1)
+
+
+def _learnt(audited: Audited, found: Finding) -> list[str]:
+    applies = found.value is not None
+    return [
+        audited.defence,
+        found.attack,
+        found.adversary if applies else UNKNOWN,
+        found.learns,
+        measured(found) if applies else f"does not apply: {found.reason}",
+        *(_off_by(found.measure, value) for value in (found.value, found.chance)),
+        ", ".join(map(str, found.clients)) or UNKNOWN,
+    ]
+
+
+def _off_by(measure: str, value: float | None) -> str:
+    """Return a number; one of which less is worse says what it is, so that nobody reads it the wrong way."""
+    shown = decimal(value)
+    return f"off by {shown}" if measure == VARIATION and shown != UNKNOWN else shown
 
 
 def measured(found: Finding) -> str:
@@ -95,7 +138,8 @@ def _of_one(found: Finding) -> str:
     most = found.most
     if most is None or len(found.clients) < 2:
         return ""
-    return f", the mean; client {most.client} has {decimal(most.value)} ({decimal(most.chance)})"
+    value, chance = (_off_by(found.measure, each) for each in (most.value, most.chance))
+    return f", the mean; client {most.client} has {value} ({chance})"
 
 
 def _nothing_of(found: Finding) -> str:
@@ -132,7 +176,7 @@ def _interval(found: Sequence[float]) -> str:
 
 def _cells(audited: Audited, found: CutFindings) -> list[str]:
     scores, image = audited.scores, found.most.get(IMAGES)
-    shown = ["not in what crosses", "not in what crosses"]
+    shown = [UNKNOWN if found.activations_cross else "not in what crosses"] * 2
     if found.failed and found.worst.psnr < RECOGNISABLE:
         shown = ["attack failed", "proves nothing"]
     elif found.sees_images:
@@ -166,7 +210,6 @@ def _costs(audited: Audited) -> list[str]:
         _of_findings(audited, AUC),
         decimal(audited.megabytes, 2),
         decimal(audited.seconds, 3),
-        audited.guarantee if audited.guarantee == NONE else f"{audited.guarantee}; unit: {SHORT_UNIT}",
     ]
 
 

@@ -93,16 +93,23 @@ def _of_cut(found: CutFindings) -> Iterator[str]:
         )
 
 
+def _of_labels_alone(found: CutFindings) -> str:
+    read, chance = "no labels", found.majority
+    if found.labels is not None:
+        most = found.most.get(BATCH_LABELS)
+        read, chance = f"{found.labels:.0%} of the labels of a batch", most.chance if most else chance
+    gets = (
+        f"by the labels of fakes the server gets {read}, where the most frequent label is that of "
+        f"{chance:.0%}"
+    )
+    if found.activations_cross:
+        return f"of clients with cut {found.name}, {gets}; no attack was made on their images"
+    return f"no activation of a real image crosses from clients with cut {found.name}; {gets}"
+
+
 def _of_images(found: CutFindings) -> str:
     if not found.sees_images:
-        read, chance = "no labels", found.majority
-        if found.labels is not None:
-            most = found.most.get(BATCH_LABELS)
-            read, chance = f"{found.labels:.0%} of the labels of a batch", most.chance if most else chance
-        return (
-            f"no activation of a real image crosses from clients with cut {found.name}; by the labels of "
-            f"fakes the server gets {read}, where the most frequent label is that of {chance:.0%}"
-        )
+        return _of_labels_alone(found)
     worst, who = found.worst, f"clients with cut {found.name}"
     most = found.most.get(IMAGES)
     mean_image = found.mean_image if most is None else most.chance

@@ -1,6 +1,8 @@
 """`huscf privacy`: of a run, of a configuration, and what it refuses."""
 
 import json
+import signal
+import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
 
@@ -8,6 +10,8 @@ import pytest
 
 from huscf_flwr.config import RunConfig, dump_config
 from huscf_flwr.methods import resolved
+from huscf_flwr.privacy import audited_runs
+from huscf_flwr.privacy.ceilings import NAMES
 from huscf_flwr.run.check import check_run
 from huscf_flwr.run.origin import images_hash, origin_of
 from tests.commands.invoking import invoke, refused, succeeded
@@ -197,7 +201,11 @@ def test_a_run_of_another_method_is_attacked_with_what_applies(tmp_path, method)
         ),
         (("--attacks", "A6", "--shadows", 3), "--shadows: 3; take an even number"),
         (("--set", "mode=parity", "--rounds", 1), "take --rounds 2"),
-        (("--cuts", "1-1-1-1,9-1-1-1"), "cut (9, 1, 1, 1)"),
+        (
+            ("--cuts", "1-1-1-1,1-1-9-1"),
+            "error: --cuts: 1-1-9-1: discriminator_head keeps 9 blocks, but authors-28 allows",
+        ),
+        (("--ceiling", "psnr=20", "--ceiling", "psnr=200"), "psnr has one already, 20"),
     ],
 )
 def test_what_cannot_be_is_named(options, message):
@@ -212,3 +220,47 @@ def test_the_folder_of_a_run_may_begin_at_the_home_folder(tmp_path, monkeypatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "run").mkdir()
     assert f"{tmp_path / 'run'} has no config.yaml" in refused(invoke("privacy", "~/run"))
+
+
+@pytest.mark.parametrize("target", ["runs/nothere", "~/nothere"])
+def test_a_path_at_which_there_is_nothing_is_told_as_such(target):
+    shown = refused(invoke("privacy", target))
+    assert "nothere: no such folder or file; give the folder of a run" in shown
+    assert "Known:" not in shown
+
+
+def test_help_has_every_ceiling():
+    shown = succeeded(invoke("privacy", "--help"))
+    assert all(name in shown for name in NAMES)
+
+
+@pytest.mark.slow
+def test_labels_alone_are_told_by_what_reads_them(written):
+    """Of a batch, the set and how often, though no attack was made on images."""
+    path, _ = written
+    ceilings = ("--ceiling", "labels=0.5,psnr=99")
+    result = invoke("privacy", path, "--rounds", 1, "--attacks", "A3", "--clients", 1, *ceilings)
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert "labels is 1, above 0.5" in told
+    assert "no attack was made that psnr is of" in told
+    assert "the server gets 100% of the labels of a batch" in told
+    assert "no attack was made on their images" in told
+    assert "how often a client has each label" in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
+def test_an_audit_that_is_stopped_leaves_nothing_behind_and_says_so(written, tmp_path, monkeypatch, number):
+    """As Flower's runs and local ones end, by what sent the signal."""
+    _, run = written
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def attacked(*_):
+        assert [path.name.startswith("huscf-privacy-") for path in tmp_path.iterdir()] == [True]
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(audited_runs, "audit_client", attacked)
+    result = invoke("privacy", run, "--attacks", "A1", "--clients", 1)
+    assert (result.exit_code, list(tmp_path.iterdir())) == (128 + number, [])
+    assert f"stopped by {number.name} at once" in result.output

@@ -9,7 +9,7 @@ import pytest
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import DroppedOut
 from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.finding import KNOWN, VARIATION, Finding, Most
+from huscf_flwr.privacy.finding import KNOWN, NO_ACTIVATIONS, PSNR, VARIATION, Finding, Most
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 
 COPIED = Finding(
@@ -19,8 +19,11 @@ COPIED = Finding(
 HAD = {"label_set": Most(0, 1.0, 0.9)}
 
 
-def cut_of(psnr=61.0, labels=0.1, **changes):
-    step = StepFindings(1, "A1", psnr, psnr + 2, 0.2, labels)
+LOCAL = Cut(1, 1, 5, 0)
+
+
+def cut_of(psnr=61.0, labels=0.1, failed_clients=(), **changes):
+    step = StepFindings(1, "A1", psnr, psnr + 2, 0.2, labels, failed_clients=failed_clients)
     return CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2, **changes)
 
 
@@ -150,9 +153,9 @@ def test_a_ceiling_of_what_nobody_attacked_is_not_held():
 
 
 def test_labels_have_a_ceiling_where_no_image_crosses_too():
-    cut = CutFindings(Cut(), (0,), (), 1.0, 0.9, 12.0, 0.2, labels=0.4)
+    cut = CutFindings(LOCAL, (0,), (), 1.0, 0.9, 12.0, 0.2, labels=0.4)
     (told,) = said(audited(cuts=[cut]), "labels=0.3")
-    assert told == "none, cut 1-1-1-1: labels is 0.4, above 0.3"
+    assert told == "none, cut 1-1-5-0: labels is 0.4, above 0.3"
     assert not said(audited(cuts=[cut]), "labels=0.4")
 
 
@@ -193,8 +196,60 @@ def test_a_guarantee_of_any_size_does_not_hold_a_ceiling_of_attacks_by_itself(na
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("psrn=3", "did you mean 'psnr'"), ("psnr", "'' is no number"), ("labels=inf", "'inf' is no number")],
+    [
+        ("psrn=3", "did you mean 'psnr'"),
+        ("psnr", "'' is no number"),
+        ("labels=inf", "'inf' is no number"),
+        ("", "unknown name ''"),
+        ("psnr=20,", "unknown name ''"),
+        ("psnr=20,5", "unknown name '5'"),
+        ("labels=50", "--ceiling labels=50: labels is from 0 to 1"),
+        ("label_set=-1", "label_set is from 0 to 1"),
+        ("label_mix=1.01", "label_mix is from 0 to 1"),
+        ("auc=3", "auc is from 0 to 1"),
+        ("ssim=2", "ssim is from -1 to 1"),
+        ("epsilon=-1", "epsilon is 0 or more"),
+        ("psnr=20,psnr=200", "--ceiling psnr=200: psnr has one already, 20; give one"),
+    ],
 )
 def test_what_is_no_ceiling_is_named(text, message):
     with pytest.raises(ValueError, match=message):
         Ceilings.of([text])
+
+
+def test_several_ceilings_are_given_with_commas_or_each_by_itself():
+    values = {"psnr": -3.0, "labels": 0.5, "epsilon": 1e6}
+    assert Ceilings.of(["psnr=-3, labels=0.5", "epsilon=1e6"]).values == values
+    assert Ceilings.of(["psnr=-3", "labels=0.5", "epsilon=1e6"]).values == values
+
+
+@pytest.mark.parametrize("name", ["psnr", "psnr_worst_decile", "ssim", "labels"])
+def test_a_method_of_which_no_real_batch_crosses_holds_ceilings_of_batches(name):
+    none = Finding("A1", "the server", "images of a batch", "", reason=NO_ACTIVATIONS)
+    assert not said(audited(none), f"{name}=0.1")
+    other = replace(none, attack="A7", reason="no class mean and no decoder crosses")
+    assert said(audited(other), f"{name}=0.1")
+    assert said(audited(none), "label_set=1", "auc=1")
+
+
+def test_a_client_of_which_no_real_image_crosses_has_none_but_may_tell_labels_by_its_fakes():
+    kept = Finding("A4", "a server", "images", PSNR, reason=NO_ACTIVATIONS, withstood={0: NO_ACTIVATIONS})
+    assert not said(audited(kept), "psnr=20")
+    (told,) = said(audited(kept), "labels=0.5")
+    assert told == "none: no attack was made that labels is of, which proves nothing"
+
+
+def test_labels_that_were_read_alone_say_nothing_of_images():
+    read = CutFindings(Cut(), (0,), (), 1.0, 0.9, 12.0, 0.2, labels=1.0)
+    (told,) = said(audited(cuts=[read]), "labels=0.5")
+    assert told == "none, cut 1-1-1-1: labels is 1, above 0.5"
+    (told,) = said(audited(cuts=[read]), "psnr=99")
+    assert told == "none: no attack was made that psnr is of, which proves nothing"
+    assert not said(audited(cuts=[replace(read, cut=LOCAL)]), "psnr=0")
+
+
+def test_a_mix_that_is_not_known_of_one_client_holds_no_ceiling():
+    mix = Finding("A3", "the server", "mix", VARIATION, 0.4, 0.5, (0,), untried={1: "no model"})
+    (told,) = said(audited(mix), "label_mix=0.9")
+    assert told == "none, A3, mix: not tried on client 1 (no model), which proves nothing"
+    assert not said(audited(mix, cuts=[cut_of()]), "psnr=99")

@@ -139,6 +139,19 @@ def test_labels_that_were_read_without_images_count():
     assert found.steps[0].labels == 0.75
 
 
+def test_labels_that_were_read_alone_have_a_floor_where_activations_cross():
+    """And nothing is said of images, on which no attack was made."""
+    read = LabelsRead(1, torch.tensor([True, True, True, False]))
+    (found,) = findings_by_cut([audit(0, read=(read,))])
+    assert (found.sees_images, found.activations_cross, found.failed) == (False, True, False)
+    assert (found.labels, found.most["labels"].below, found.failed_clients) == (0.75, (0,), ())
+    sentence, _ = verdict([found])
+    assert sentence.startswith("of clients with cut 1-1-1-1, by the labels of fakes the server gets 75%")
+    assert sentence.endswith("no attack was made on their images")
+    (unread,) = findings_by_cut([audit(0)])
+    assert unread.most.keys() == {"label_set"}
+
+
 def test_the_verdict_says_what_is_seen():
     seen, hidden = findings_by_cut(
         [audit(0, attacked("A1", 1, 0.001)), audit(1, attacked("A1", 1, 0.5, right=1), cut=DEEP)]

@@ -51,6 +51,14 @@ def test_of_several_mixes_the_value_is_the_mean_and_the_client_is_told_whose_is_
     assert (found.most.client, found.most.value, found.most.chance) == pytest.approx((1, 0.01, 0.2))
 
 
+def test_a_client_without_a_mix_is_told_and_hides_nobody_elses(evidence):
+    mixes = {0: [], 1: [torch.tensor([0.31, 0.69]).double()]}
+    found = mix_finding(evidence([80, 20], [30, 70]), None, lambda each: mixes[each.client], "no model")
+    assert (found.value, found.clients, found.untried) == (pytest.approx(0.01), (1,), {0: "no model"})
+    nobody = mix_finding(evidence([80, 20], [30, 70]), None, lambda _: [], "no model")
+    assert (nobody.value, nobody.reason) == (None, "no model")
+
+
 @pytest.mark.parametrize(("moved", "failed"), [({0, 1, 2, 3}, False), ({0, 1, 2, 3, 4}, True)])
 def test_a_set_that_is_no_better_than_guessing_has_failed(evidence, monkeypatch, moved, failed):
     """To guess that a client has all of five labels is right about four of them."""
