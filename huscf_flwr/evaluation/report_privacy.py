@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from huscf_flwr.evaluation.formats import known_number
@@ -15,18 +16,36 @@ Step = tuple[int, str, float | None, float | None, float | None]
 
 
 @dataclass(frozen=True)
+class Had:
+    """What was had of the client of which most is had."""
+
+    client: int
+    value: float
+    chance: float | None
+    """What guessing gives of the same client."""
+    below: bool
+    """Whether less is had of some client than an attack has that works."""
+
+
+@dataclass(frozen=True)
 class AttackedCut:
     """The clients with one cut."""
 
     name: str
     clients: int
     sees_images: bool
-    """Whether activations of real images cross at all."""
+    """Whether images were attacked."""
+    activations_cross: bool
+    """Whether activations of real images cross at all, so that there are images to attack."""
     failed: bool
     """Whether the attacks have failed where nothing explains it; then they prove nothing."""
     steps: tuple[Step, ...]
     mean_image: float | None
     """Of the client of which most is seen."""
+    labels: Had | None
+    """Labels of a batch, where no image was attacked."""
+    label_set: Had | None
+    """Of which labels it is known whether the client has any."""
     picture: str | None
     """True images above reconstructed ones, for each step."""
 
@@ -44,6 +63,10 @@ class Learnt:
     reason: str
     failure: str
     """Why the number proves nothing, where the attack failed; empty if it did not."""
+    nothing: tuple[str, ...] = ()
+    """Of which clients nothing was had, or on which it was not tried, and why."""
+    less_is_worse: bool = False
+    """Whether the number is by how much something is off that is known."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +103,27 @@ def _attacked(record: RunRecord, cut: Json) -> AttackedCut:
     name, guessed = str(cut.get("name")), part(cut, "most", "psnr", "chance")
     path = record.folder / PRIVACY / f"cut-{name}.png"
     clients = part(cut, "clients")
+    sees_images = bool(cut.get("sees_images", True))
     return AttackedCut(
         name=name,
         clients=len(clients) if isinstance(clients, list) else 0,
-        sees_images=bool(cut.get("sees_images", True)),
+        sees_images=sees_images,
+        activations_cross=bool(cut.get("activations_cross", sees_images)),
         failed=bool(cut.get("failed")),
         steps=tuple(map(_step, items(cut, "steps"))),
         mean_image=known_number(cut.get("mean_image") if guessed is None else guessed),
+        labels=None if sees_images else _had(cut, "labels"),
+        label_set=_had(cut, "label_set"),
         picture=png_uri(path) if path.is_file() else None,
     )
+
+
+def _had(cut: Json, name: str) -> Had | None:
+    had = part(cut, "most", name)
+    client, value, chance = (known_number(part(had, key)) for key in ("client", "value", "chance"))
+    if client is None or value is None:
+        return None
+    return Had(int(client), value, chance, bool(part(had, "below")))
 
 
 def _step(found: Json) -> Step:
@@ -102,4 +137,12 @@ def _learnt(found: Json) -> Learnt:
     )
     value, chance = known_number(found.get("value")), known_number(found.get("chance"))
     failure = str(found.get("failure") or _FAILED) if found.get("failed") else ""
-    return Learnt(attack, adversary, learns, measure, value, chance, reason, failure)
+    nothing = _of_clients(found, "withstood", "nothing of") + _of_clients(found, "untried", "not tried on")
+    less_is_worse = bool(found.get("less_is_worse"))
+    return Learnt(attack, adversary, learns, measure, value, chance, reason, failure, nothing, less_is_worse)
+
+
+def _of_clients(found: Json, name: str, words: str) -> tuple[str, ...]:
+    reasons = part(found, name)
+    told = reasons.items() if isinstance(reasons, Mapping) else ()
+    return tuple(f"{words} client {client}: {why}" for client, why in told)

@@ -30,8 +30,10 @@ PRIVACY_SECTION = """\
     <div class="scroll"><img src="{{ cut.picture }}"
       alt="true and reconstructed images, cut {{ cut.name }}"></div>
     {% endif %}
-    {% if not cut.sees_images %}
+    {% if not cut.activations_cross %}
     <p>No activation of a real image is in what crosses, so there is none to attack.</p>
+    {% elif not cut.sees_images %}
+    <p>No attack was made on images.</p>
     {% else %}
     <div class="scroll"><table>
       <thead><tr><th>Step</th><th class="text">Best attack</th><th>Images, dB</th>
@@ -45,6 +47,11 @@ PRIVACY_SECTION = """\
       </tbody>
     </table></div>
     {% endif %}
+    {% for what, had in [("labels of a batch", cut.labels), ("set of labels", cut.label_set)] if had %}
+    <p>{{ what|capitalize }}: {{ had.value|percent }} of client {{ had.client }}, where guessing has
+      {{ had.chance|percent }}{% if had.below %}; below the floor of an attack that works, which proves
+      nothing{% endif %}.</p>
+    {% endfor %}
   </article>
   {% endfor %}
   {% if privacy.learnt %}
@@ -61,9 +68,11 @@ PRIVACY_SECTION = """\
       {% else %}
       <td class="text">{{ each.adversary }}</td><td class="text">{{ each.learns }}</td>
       <td class="text">{{ each.measure }}{% if each.failure %};
-        {{ each.failure }}{% endif %}</td>
+        {{ each.failure }}{% endif %}{% for why in each.nothing %};
+        {{ why }}{% endfor %}</td>
       {% endif %}
-      <td>{{ each.value|decimal(3) }}</td><td>{{ each.chance|decimal(3) }}</td></tr>
+      {% set off = "off by " if each.less_is_worse and each.value is not none else "" %}
+      <td>{{ off }}{{ each.value|decimal(3) }}</td><td>{{ off }}{{ each.chance|decimal(3) }}</td></tr>
     {% endfor %}
     </tbody>
   </table></div>

@@ -70,6 +70,11 @@ class Finding:
     """Clients on which the attack could not be tried, and why: it says nothing of them."""
 
     @property
+    def less_is_worse(self) -> bool:
+        """Whether the number is by how much what is known is off."""
+        return self.measure == VARIATION
+
+    @property
     def failure(self) -> str:
         """What is said of an attack that failed; empty if it did not.
 
@@ -87,8 +92,8 @@ class Finding:
 
 
 def as_json(found: Finding) -> dict[str, Any]:
-    """Return plain values of a finding, with what is said if it failed."""
-    return {**asdict(found), "failure": found.failure}
+    """Return plain values of a finding, with what is said if it failed, and how its number is to be read."""
+    return {**asdict(found), "failure": found.failure, "less_is_worse": found.less_is_worse}
 
 
 class Reconstructed(NamedTuple):

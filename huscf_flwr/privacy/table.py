@@ -106,15 +106,15 @@ def _learnt(audited: Audited, found: Finding) -> list[str]:
         found.adversary if applies else UNKNOWN,
         found.learns,
         measured(found) if applies else f"does not apply: {found.reason}",
-        *(_off_by(found.measure, value) for value in (found.value, found.chance)),
+        *(_off_by(found, value) for value in (found.value, found.chance)),
         ", ".join(map(str, found.clients)) or UNKNOWN,
     ]
 
 
-def _off_by(measure: str, value: float | None) -> str:
-    """Return a number; one of which less is worse says what it is, so that nobody reads it the wrong way."""
+def _off_by(found: Finding, value: float | None) -> str:
+    """Return a number of a finding; one of which less is worse says so, lest it is read the wrong way."""
     shown = decimal(value)
-    return f"off by {shown}" if measure == VARIATION and shown != UNKNOWN else shown
+    return f"off by {shown}" if found.less_is_worse and shown != UNKNOWN else shown
 
 
 def measured(found: Finding) -> str:
@@ -138,7 +138,7 @@ def _of_one(found: Finding) -> str:
     most = found.most
     if most is None or len(found.clients) < 2:
         return ""
-    value, chance = (_off_by(found.measure, each) for each in (most.value, most.chance))
+    value, chance = (_off_by(found, each) for each in (most.value, most.chance))
     return f", the mean; client {most.client} has {value} ({chance})"
 
 

@@ -4,9 +4,23 @@ import json
 
 import pytest
 
+from huscf_flwr.evaluation.report import report_page
 from huscf_flwr.evaluation.report_privacy import privacy
 from huscf_flwr.evaluation.run_record import read_run
-from huscf_flwr.privacy.finding import Finding, as_json
+from huscf_flwr.models import Cut
+from huscf_flwr.privacy.finding import PSNR, VARIATION, Finding, Most, as_json
+from huscf_flwr.privacy.findings import CutFindings, StepFindings
+from tests.evaluation.pages import Page
+
+
+def recorded(folder, **found):
+    (folder / "privacy").mkdir()
+    (folder / "privacy" / "privacy.json").write_text(json.dumps({"round": 1, **found}))
+    return read_run(folder)
+
+
+def text_of(record):
+    return " ".join(Page(report_page(record)).text.split())
 
 
 @pytest.mark.parametrize(
@@ -16,8 +30,42 @@ from huscf_flwr.privacy.finding import Finding, as_json
 def test_a_failed_attack_is_told_with_what_explains_it(tmp_path, details, told):
     asked = ("A6", "the server", "who", "AUC", 0.5, 0.5, (0,), details)
     findings = [as_json(Finding(*asked, failed=failed)) for failed in (True, False)]
-    (tmp_path / "privacy").mkdir()
-    (tmp_path / "privacy" / "privacy.json").write_text(json.dumps({"round": 1, "findings": findings}))
-    failed, sound = privacy(read_run(tmp_path)).learnt
+    failed, sound = privacy(recorded(tmp_path, findings=findings)).learnt
     assert told in failed.failure
     assert sound.failure == ""
+
+
+def test_clients_of_which_nothing_was_had_are_told_beside_what_was_had_of_others(tmp_path):
+    why = {"withstood": {2: "it has found it"}, "untried": {1: "no room"}}
+    images = Finding("A4", "a server", "images", PSNR, 61.0, 12.0, (0,), **why)
+    text = text_of(recorded(tmp_path, findings=[as_json(images)]))
+    assert f"{PSNR}; nothing of client 2: it has found it; not tried on client 1: no room 61.000" in text
+
+
+def test_a_number_of_which_less_is_worse_says_so(tmp_path):
+    mix = Finding("A3", "the server", "how often", VARIATION, 0.0, 0.7, (0,))
+    unknown = Finding("A3", "the server", "how often", VARIATION, reason="no model")
+    page = Page(report_page(recorded(tmp_path, findings=[as_json(mix), as_json(unknown)])))
+    assert page.cells[-8:-6] == ["off by 0.000", "off by 0.700"]
+    assert page.cells[-2:] == ["—", "—"]
+
+
+@pytest.mark.parametrize(
+    ("below", "ends"), [((), "."), ((0,), "; below the floor of an attack that works, which proves nothing.")]
+)
+def test_the_set_of_labels_is_told_of_a_cut(tmp_path, below, ends):
+    step = StepFindings(1, "A1", 61.0, 63.0, 0.9, 1.0, 60.0)
+    most = {"label_set": Most(3, 0.9, 0.8, below), "labels": Most(3, 1.0, 0.2)}
+    cut = CutFindings(Cut(), (3,), (step,), 0.9, 0.8, 12.0, 0.2, most=most)
+    text = text_of(recorded(tmp_path, cuts=[cut.as_json()]))
+    assert f"Set of labels: 90.0 % of client 3, where guessing has 80.0 %{ends}" in text
+    assert "Labels of a batch:" not in text
+
+
+def test_labels_that_were_read_alone_are_told_and_not_that_images_are_hidden(tmp_path):
+    most = {"labels": Most(0, 1.0, 0.2)}
+    read = CutFindings(Cut(), (0,), (), None, 0.8, 12.0, 0.2, labels=1.0, most=most)
+    text = text_of(recorded(tmp_path, cuts=[read.as_json()]))
+    assert "Labels of a batch: 100.0 % of client 0, where guessing has 20.0 %." in text
+    assert "No attack was made on images." in text
+    assert "No activation of a real image" not in text
