@@ -139,7 +139,7 @@ def _of_one(found: Finding) -> str:
     if most is None or len(found.clients) < 2:
         return ""
     value, chance = (_off_by(found, each) for each in (most.value, most.chance))
-    return f", the mean; client {most.client} has {value} ({chance})"
+    return f", the mean; client {most.client}: {value} ({chance})"
 
 
 def _nothing_of(found: Finding) -> str:

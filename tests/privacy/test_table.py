@@ -104,7 +104,7 @@ def test_a_number_of_which_less_is_worse_says_so():
     cells = [next(iter(column.cells)) for column in findings_table([of(mix)]).columns]
     assert cells[-3:] == ["off by 0.000", "off by 0.700", "0"]
     several = replace(mix, clients=(0, 1))
-    assert measured(several).endswith("client 0 has off by 0.000 (off by 0.900)")
+    assert measured(several).endswith("client 0: off by 0.000 (off by 0.900)")
     assert list(findings_table([of(found(PSNR, 61.0, 12.0))]).columns[-2].cells) == ["12.000"]
 
 

@@ -200,6 +200,8 @@ def test_a_client_leaves_after_some_odd_steps_and_the_others_go_on(session, monk
     outcome = run_step(hosted, channel)
     said = f"times as wide as those of fakes, and {ODD_STEPS} of the last {steps} steps were odd"
     assert said in outcome[0].reason
+    # Whoever tells it says whose it is.
+    assert "client 0" not in outcome[0].reason
     assert isinstance(outcome[1], dict)
 
 
