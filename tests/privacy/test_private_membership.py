@@ -19,21 +19,21 @@ NEXT_TO_NO_NOISE = 1e6
 
 DISCRIMINATOR = {
     **METHODS["huscf-private"],
-    "local_epochs": 80,
+    "local_epochs": 60,
     "batch_size": 16,
+    "model.width": 0.05,
+    "optimiser.learning_rate": 0.006,
+}
+"""Each image is looked at about 60 times, in 180 steps."""
+EMBEDDING = {
+    **METHODS["huscf-embedding"],
+    "privacy.features": 1000,
+    "local_epochs": 150,
+    "batch_size": 32,
     "model.width": 0.05,
     "optimiser.learning_rate": 0.004,
 }
-"""Each image is looked at about 80 times, in 240 steps."""
-EMBEDDING = {
-    **METHODS["huscf-embedding"],
-    "privacy.features": 2000,
-    "local_epochs": 300,
-    "batch_size": 64,
-    "model.width": 0.1,
-    "optimiser.learning_rate": 0.002,
-}
-"""All images are looked at once, and 300 steps go by what was released."""
+"""All images are looked at once, and all steps go by what was released."""
 
 
 def audited(place, epsilon, settings):
@@ -79,5 +79,4 @@ def test_members_are_found_where_there_is_next_to_no_noise_and_not_with_an_epsil
     assert private.failed
     assert "consistent with epsilon 1, proves nothing by itself" in private.failure
     told = list(Ceilings.of(["auc=0.9"]).exceeded(found))
-    assert told
-    assert all("consistent with epsilon 1" in each for each in told)
+    assert any("consistent with epsilon 1" in each for each in told)
