@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.config import LEAST_OBSERVED
 from huscf_flwr.privacy.auc_ceiling import auc_at, auc_exceeded
 from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.finding import KNOWN, NO_ACTIVATIONS, PSNR, VARIATION, Finding
@@ -101,6 +102,8 @@ class Ceilings:
         for name in self._on_images:
             if not _shown(name, audited):
                 yield f"{audited.defence}: no attack was made that {name} is of, which proves nothing"
+        if not self._on_images.keys().isdisjoint(_NEAR):
+            yield from _few_observed(audited)
         for cut in audited.cuts:
             yield from self._cut_exceeded(f"{audited.defence}, cut {cut.name}", cut)
         for found in audited.findings:
@@ -131,6 +134,16 @@ class Ceilings:
         for name, value in carried.items():
             if not value <= self.values[name]:
                 yield f"{where}: {name} is {_with_unit(name, value)}, above {self.values[name]:g}"
+
+
+def _few_observed(audited: Audited) -> Iterator[str]:
+    """Yield what is wrong where statistics of activations cross that may be of a few images."""
+    privacy = audited.config.privacy
+    if privacy.local_discriminator and privacy.min_observed < LEAST_OBSERVED:
+        yield (
+            f"{audited.defence}: privacy.min_observed is {privacy.min_observed}, so that statistics may be "
+            f"of so few images, and no attack was made on them; {LEAST_OBSERVED} or more hold the ceiling"
+        )
 
 
 def _shown(name: str, audited: Audited) -> bool:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from huscf_flwr.config import load_config
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import DroppedOut
 from huscf_flwr.privacy.ceilings import Ceilings
@@ -27,8 +28,9 @@ def cut_of(psnr=61.0, labels=0.1, failed_clients=(), **changes):
     return CutFindings(Cut(), (0,), (step,), 1.0, 0.9, 12.0, 0.2, **changes)
 
 
-def audited(*findings, cuts=(), epsilon=None, guarantee="none", dropped_out=()):
+def audited(*findings, cuts=(), epsilon=None, guarantee="none", dropped_out=(), settings=()):
     return SimpleNamespace(
+        config=load_config("demo", settings),
         defence="none",
         guarantee=guarantee,
         epsilon=epsilon,
@@ -50,6 +52,16 @@ def test_a_value_above_its_ceiling_is_told():
 
 def test_values_below_and_at_their_ceilings_are_not():
     assert not said(audited(cuts=[cut_of(61)]), "psnr=61", "labels=0.5")
+
+
+@pytest.mark.parametrize(("observed", "holds"), [(100, True), (99, False)])
+def test_statistics_of_few_images_hold_no_ceiling_of_images(observed, holds):
+    """They give images away, and no attack of the command is made on them."""
+    settings = ["privacy.local_discriminator=true", f"privacy.min_observed={observed}"]
+    local = CutFindings(LOCAL, (0,), (), 1.0, 0.9, 12.0, 0.2, most=HAD)
+    told = said(audited(cuts=[local], settings=settings), "psnr=20")
+    assert not told if holds else "privacy.min_observed is 99" in told[0]
+    assert not said(audited(cuts=[local], settings=settings), "label_set=1")
 
 
 def test_attacks_that_failed_hold_no_ceiling():
