@@ -25,7 +25,7 @@ def test_the_client_shows_its_images_unless_it_looks_at_blocks(tmp_path):
     assert found.details["labels"] == 1
     looking = finding(tmp_path / "looking", **{"privacy.detect_tampering": True})
     assert looking.value is None
-    assert "client 0: block 0 of the discriminator is" in looking.reason
+    assert "the client has found it: block 0 of the discriminator is" in looking.reason
 
 
 @pytest.mark.slow
