@@ -11,7 +11,7 @@ from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.audited_runs import AS_TRAINED
 from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.guarantee import UNIT, bounding_epsilon, guarantee, sentence, spent_epsilon
-from huscf_flwr.privacy.table import audit_table
+from huscf_flwr.privacy.table import guarantees
 from huscf_flwr.run.checkpoint import client_folder
 from tests.run.builders import METHODS, small_run
 
@@ -86,9 +86,8 @@ def test_it_is_shown_where_nothing_was_attacked_and_what_is_enough_is_asked(priv
     bound = "epsilon 2 at delta 1e-05, of rounds that ended"
     assert audited.as_json()["guarantee"] == bound
     assert (audited.as_json()["delta"], audited.as_json()["unit"]) == (1e-5, UNIT)
-    assert list(audit_table([audited]).columns[-1].cells) == [
-        f"{bound}; unit: one labelled image of one client"
-    ]
+    (told,) = guarantees([audited])
+    assert told == f"as trained: guaranteed is {bound}; unit: one labelled image of one client"
     assert not list(Ceilings.of(["psnr=20", "epsilon=5"]).exceeded(audited))
     seeded = Audited(private("seeded"), AS_TRAINED, 2, (), (), None)
     for ceiling in ("psnr=20", "labels=0.1", "auc=0.51", "epsilon=5"):
