@@ -49,8 +49,8 @@ class PrivacySection(Section):
             sends blocks which pass one of these images only, nor one that puts together what it is told in
             many rounds: take 15 images for each round at least (docs/privacy.md).
         activation_clip: clients of HuSCF-GAN scale what the discriminator's head makes of each real image
-            down to this root mean square before it crosses; without normalised weights about 0.7 is usual. It
-            is obfuscation and guarantees nothing.
+            down to this root mean square before it crosses; the demo's have 0.6 to 0.8. It is obfuscation and
+            guarantees nothing.
         activation_noise: clients of HuSCF-GAN add normal noise to what the discriminator's head makes of real
             images before it crosses, so many times as wide as these activations spread in a batch. It is
             obfuscation and guarantees nothing. Noise comes from the client and not from the run's seed, which
