@@ -6,22 +6,21 @@ make of an image says nothing of the former.
 
 from __future__ import annotations
 
-from functools import partial
-
-import torch
 from torch import Tensor
 
 from huscf_flwr.accounting import noise_multiplier_for
 from huscf_flwr.accounting.secret_noise import KeyedStream, seeded_key
 from huscf_flwr.config import RunConfig
-from huscf_flwr.data import LabelledImages, normalise
-from huscf_flwr.methods.huscf.private_work import sample_size
-from huscf_flwr.models import model_spec_of, weight_dtype
-from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.data import LabelledImages
+from huscf_flwr.methods.huscf.private_mechanism import (
+    noised_learning,
+    random_features,
+    released_sums,
+    sampling_rate,
+)
 from huscf_flwr.split import Batch, Watch
-from huscf_flwr.split.embedding import NoisedEmbedding, RandomFeatures, noised_sums
+from huscf_flwr.split.embedding import NoisedEmbedding
 from huscf_flwr.split.local_discriminator import Criticise, Learn, criticise, learn
-from huscf_flwr.split.private_learning import PrivateLearning, PrivateSteps
 from huscf_flwr.split.segments import TrainedBlocks
 
 
@@ -37,7 +36,7 @@ def known_noise(config: RunConfig, images: int, steps: int) -> float:
     return noise_multiplier_for(
         privacy.epsilon,
         privacy.delta,
-        sampling_rate=1.0 if once else _sampling_rate(config, images),
+        sampling_rate=1.0 if once else sampling_rate(config, images),
         steps=1 if once else steps * privacy.discriminator_steps,
     )
 
@@ -58,46 +57,13 @@ def mechanism_of(
         return learn, criticise
     stream = KeyedStream(seeded_key(config.seed, "shadow noise", number))
     if has_untrained_discriminator(config):
-        return _learn_nothing, _critic_of(_embedding(config, images, noise_multiplier, stream))
-    steps = PrivateSteps(
-        sampling_rate=_sampling_rate(config, len(images)),
-        noise_multiplier=noise_multiplier,
-        clip=config.privacy.clip,
-        each_time=config.privacy.discriminator_steps,
-    )
-    return PrivateLearning(len(images), partial(_samples, config, images), steps, stream), criticise
-
-
-def _sampling_rate(config: RunConfig, images: int) -> float:
-    return min(1.0, sample_size(config) / images)
-
-
-def _samples(config: RunConfig, images: LabelledImages, places: Tensor) -> tuple[Tensor, Tensor]:
-    chosen, device = images.subset(places), device_of(config.compute)
-    pixels = normalise(chosen.images, weight_dtype(dtype_of(config)))
-    return pixels.to(device), chosen.labels.to(device)
-
-
-def _embedding(
-    config: RunConfig, images: LabelledImages, noise_multiplier: float, stream: KeyedStream
-) -> NoisedEmbedding:
-    spec = model_spec_of(config)
-    features = RandomFeatures(spec.image.shape, config.privacy.features, config.seed)
-    pixels, labels = _samples(config, images, torch.arange(len(images)))
-    sums = noised_sums(features(pixels), labels, spec.classes, noise_multiplier, stream)
-    return NoisedEmbedding.of(features, sums.cpu(), noise_multiplier)
+        sums = released_sums(config, images, noise_multiplier, stream)
+        embedding = NoisedEmbedding.of(random_features(config), sums, noise_multiplier)
+        return _learn_nothing, lambda _, fakes, labels: embedding.criticise(fakes, labels)
+    return noised_learning(config, images, noise_multiplier, stream), criticise
 
 
 def _learn_nothing(
     discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
 ) -> None:
     """Leave the discriminator as it is."""
-
-
-def _critic_of(embedding: NoisedEmbedding) -> Criticise:
-    def criticise(discriminator: TrainedBlocks, fakes: Tensor, labels: Tensor) -> Tensor:  # noqa: ARG001
-        loss = embedding.discrepancy(fakes, labels)
-        torch.autograd.backward(loss)
-        return loss.detach()
-
-    return criticise

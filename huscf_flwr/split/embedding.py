@@ -96,6 +96,12 @@ class NoisedEmbedding:
         shares = counts / counts.mean().clamp(min=1e-9)
         return cls(features, sums, torch.where(seen[:, None], means, 0.0), shares)
 
+    def criticise(self, fakes: Tensor, labels: Tensor) -> Tensor:
+        """Send the gradient of the discrepancy back into ``fakes`` [B, *shape]; return it, a scalar."""
+        loss = self.discrepancy(fakes, labels)
+        torch.autograd.backward(loss)
+        return loss.detach()
+
     def discrepancy(self, fakes: Tensor, labels: Tensor) -> Tensor:
         """Return the squared discrepancy of ``fakes`` [B, *shape] of ``labels`` [B], less a constant.
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from huscf_flwr.accounting.secret_noise import seeded_key
+from huscf_flwr.data import normalise
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Order
 from huscf_flwr.methods.huscf.private_crossing import PrivateOrder
@@ -129,6 +130,6 @@ def true_sums(client, released):
     config = client.config
     spec = model_spec_of(config)
     features = RandomFeatures(spec.image.shape, config.privacy.features, config.seed)
-    images, labels = client._samples(torch.arange(IMAGES))
+    images, labels = normalise(client.images.images), client.images.labels
     vectors = torch.cat((math.sqrt(0.9) * features(images), torch.full((IMAGES, 1), math.sqrt(0.1))), dim=1)
     return torch.zeros_like(released).index_add_(0, labels, vectors)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from huscf_flwr.accounting import Releases, noise_multiplier_for
@@ -13,9 +12,9 @@ from huscf_flwr.cuts.devices import Device
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.contract import Tensors
 from huscf_flwr.methods.huscf.private_client import HuSCFPrivateClient
-from huscf_flwr.models import model_spec_of
+from huscf_flwr.methods.huscf.private_mechanism import random_features, released_sums
 from huscf_flwr.split import Batch, Watch
-from huscf_flwr.split.embedding import NoisedEmbedding, RandomFeatures, noised_sums
+from huscf_flwr.split.embedding import NoisedEmbedding
 from huscf_flwr.split.segments import TrainedBlocks
 
 _SUMS = "privacy.embedding"
@@ -51,7 +50,7 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
     def load_private(self, tensors: Tensors) -> None:
         """Go on with these moments and this embedding."""
         super().load_private({name: each for name, each in tensors.items() if name != _SUMS})
-        self._embedding = self._embedding_of(self._features(), tensors[_SUMS]) if _SUMS in tensors else None
+        self._embedding = self._embedding_of(tensors[_SUMS]) if _SUMS in tensors else None
 
     def learn(
         self, discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
@@ -65,28 +64,18 @@ class HuSCFEmbeddingClient(HuSCFPrivateClient):
         """
         if self._embedding is None or self._begun.epsilon == 0:
             raise self.not_charged()
-        loss = self._embedding.discrepancy(fakes, labels)
-        torch.autograd.backward(loss)
-        return loss.detach()
+        return self._embedding.criticise(fakes, labels)
 
     def _release(self, spent: Sequence[Releases]) -> Releases:
         """Make the embedding, with the least noise that epsilon allows beside what was ``spent``."""
         privacy = self.config.privacy
         assert privacy.epsilon is not None
         noise = noise_multiplier_for(privacy.epsilon, privacy.delta, sampling_rate=1.0, steps=1, spent=spent)
-        features, (images, labels) = self._features(), self._samples(torch.arange(len(self.images)))
-        sums = noised_sums(
-            features(images), labels, model_spec_of(self.config).classes, noise, self._stream()
-        )
+        sums = released_sums(self.config, self.images, noise, self._stream())
         self._noise_multiplier = noise
-        self._embedding = self._embedding_of(features, sums.cpu())
+        self._embedding = self._embedding_of(sums)
         return Releases(1.0, noise, 1)
 
-    def _features(self) -> RandomFeatures:
-        """Return the features, which are the same for all clients."""
-        shape = model_spec_of(self.config).image.shape
-        return RandomFeatures(shape, self.config.privacy.features, self.config.seed)
-
-    def _embedding_of(self, features: RandomFeatures, sums: Tensor) -> NoisedEmbedding:
+    def _embedding_of(self, sums: Tensor) -> NoisedEmbedding:
         assert self._noise_multiplier is not None
-        return NoisedEmbedding.of(features, sums, self._noise_multiplier)
+        return NoisedEmbedding.of(random_features(self.config), sums, self._noise_multiplier)

@@ -12,17 +12,16 @@ from huscf_flwr.accounting import Releases, check_accounting, epsilon_of, noise_
 from huscf_flwr.accounting.secret_noise import KeyedStream, secret_key, seeded_key
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device
-from huscf_flwr.data import LabelledImages, normalise
+from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.batches import RoundBatches
 from huscf_flwr.methods.contract import Description, Order, Tensors, Upload
 from huscf_flwr.methods.huscf.client import HuSCFClient
 from huscf_flwr.methods.huscf.local_client import check_keeps_discriminator, check_mix_stays
 from huscf_flwr.methods.huscf.private_crossing import PrivateOrder, SpentPrivacy
-from huscf_flwr.methods.huscf.private_work import sample_size
-from huscf_flwr.models import model_spec_of, weight_dtype
-from huscf_flwr.process import dtype_of
+from huscf_flwr.methods.huscf.private_mechanism import noised_learning, sampling_rate
+from huscf_flwr.models import model_spec_of
 from huscf_flwr.split import Batch, Watch
-from huscf_flwr.split.private_learning import PrivateLearning, PrivateSteps
+from huscf_flwr.split.private_learning import PrivateLearning
 from huscf_flwr.split.segments import TrainedBlocks
 
 _NOISE = "privacy.noise_multiplier"
@@ -89,13 +88,13 @@ class HuSCFPrivateClient(HuSCFClient):
             noise = noise_multiplier_for(
                 privacy.epsilon,
                 privacy.delta,
-                sampling_rate=self._sampling_rate,
+                sampling_rate=sampling_rate(self.config, len(self.images)),
                 steps=left * privacy.discriminator_steps,
                 spent=spent,
             )
         self._noise_multiplier = noise
         self._begun = self._begun._replace(epsilon=self._reached(noise, steps, spent))
-        self._learning = self._learning_with(noise)
+        self._learning = noised_learning(self.config, self.images, noise, self._stream())
         return (self._releases(noise, steps),)
 
     def upload(self) -> Upload:
@@ -130,7 +129,9 @@ class HuSCFPrivateClient(HuSCFClient):
 
     def _releases(self, noise_multiplier: float, steps: int) -> Releases:
         return Releases(
-            self._sampling_rate, noise_multiplier, steps * self.config.privacy.discriminator_steps
+            sampling_rate(self.config, len(self.images)),
+            noise_multiplier,
+            steps * self.config.privacy.discriminator_steps,
         )
 
     def _reached(self, noise_multiplier: float, steps: int, spent: Sequence[Releases]) -> float:
@@ -141,35 +142,11 @@ class HuSCFPrivateClient(HuSCFClient):
         """Return the epsilon of all ``releases`` together."""
         return epsilon_of(releases, self.config.privacy.delta)
 
-    @property
-    def _sampling_rate(self) -> float:
-        """Probability with which an image takes part in a step: a sample has as many as wished on average."""
-        return min(1.0, sample_size(self.config) / len(self.images))
-
-    def _learning_with(self, noise_multiplier: float) -> PrivateLearning:
-        privacy = self.config.privacy
-        return PrivateLearning(
-            len(self.images),
-            self._samples,
-            PrivateSteps(
-                sampling_rate=self._sampling_rate,
-                noise_multiplier=noise_multiplier,
-                clip=privacy.clip,
-                each_time=privacy.discriminator_steps,
-            ),
-            self._stream(),
-        )
-
     def _stream(self) -> KeyedStream:
         """Return a new stream for the round's choices and noise."""
         if self.config.privacy.noise == "secret":
             return KeyedStream(secret_key())
         return KeyedStream(seeded_key(self.config.seed, "private learning", self.client, self._begun.number))
-
-    def _samples(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = self.images.subset(places)
-        images = normalise(chosen.images, weight_dtype(dtype_of(self.config)))
-        return images.to(self.device), chosen.labels.to(self.device)
 
     def learn(
         self, discriminator: TrainedBlocks, fakes: Tensor, batch: Batch, watch: Watch | None = None
