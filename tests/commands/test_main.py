@@ -97,7 +97,7 @@ def test_so_may_the_path_of_a_configuration(tmp_path, monkeypatch, command):
         (["run", "demo", "--set", "data.root=~nosuch/x"], "data.root: no such folder: .*/~nosuch/x"),
         (["run", "demo", "--set", "resume=~nosuch/x"], "resume: .*/~nosuch/x"),
         (["data", "check", "~nosuch/x.npz"], "~nosuch/x.npz: no such folder or file"),
-        (["privacy", "~lock"], "~lock: no such file"),
+        (["privacy", "~lock"], "~lock: no such folder or file"),
     ],
     ids=str,
 )

@@ -33,5 +33,5 @@ def test_gradients_steer_a_client_until_its_images_are_seen(tmp_path):
 def test_a_client_that_looks_at_gradients_leaves_before_step_50(tmp_path):
     replaced, _ = findings(tmp_path, **{"privacy.detect_tampering": True})
     assert replaced.value is None
-    step = int(re.search(r"the client leaves in step (\d+): client 0: ", replaced.reason)[1])
+    step = int(re.search(r"the client leaves in step (\d+): ", replaced.reason)[1])
     assert ODD_STEPS < step < 50
