@@ -20,7 +20,7 @@ from huscf_flwr.privacy.black_box import FIRST_STEPS
 from huscf_flwr.privacy.defences import AS_CONFIGURED, variants
 from huscf_flwr.privacy.evidence import Caught, Evidence
 from huscf_flwr.privacy.findings import findings_by_cut
-from huscf_flwr.privacy.registry import MEMBERSHIP, ON_IMAGES, ON_LABELS, attackable
+from huscf_flwr.privacy.registry import MEMBERSHIP, OF_OTHERS, ON_IMAGES, ON_LABELS, attackable
 from huscf_flwr.privacy.server import SHOWS_LABELS
 from huscf_flwr.privacy.step_costs import megabytes_a_step, seconds_a_step
 from huscf_flwr.privacy.view import cut_name, cut_or_none
@@ -199,7 +199,9 @@ def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: in
     Without ``rounds`` of its own, it is a run as its configuration says, and is judged.
     """
     checked = check_run(config)
-    recorder = TranscriptRecorder(wanted.steps, wanted.clients, wanted.throughout)
+    recorder = TranscriptRecorder(
+        wanted.steps, wanted.clients, wanted.throughout, keep_uploads=OF_OTHERS in wanted.attacks
+    )
     caught = Caught(checked.method, rounds)
     train_locally(
         checked,
@@ -216,8 +218,18 @@ def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: in
         )
     assert caught.made is not None
     lost = [each for each in recorder.transcripts.values() if each.upload is None]
-    evidence = Evidence(checked.config, caught.made, recorder.before, transcripts)
+    evidence = Evidence(
+        *(checked.config, caught.made, recorder.before, transcripts),
+        uploads=recorder.uploads,
+        weights=_weights(checked.config, transcripts[0].round),
+    )
     return _Recorded(evidence, checked, tuple(_dropped_out(checked.config, lost)))
+
+
+def _weights(config: RunConfig, number: int) -> dict[int, float]:
+    """Return how much each client counted in the averages of a round, as the run has written it down."""
+    of_round = next(line for line in read_metrics(config.folder) if line["round"] == number)
+    return {each["id"]: each["weight"] for each in of_round["clients"] if "weight" in each}
 
 
 def _dropped_out(config: RunConfig, lost: Sequence[Transcript]) -> Iterator[DroppedOut]:

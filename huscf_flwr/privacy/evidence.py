@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population
-from huscf_flwr.methods.contract import Description, LockStepClient, Method, State
+from huscf_flwr.methods.contract import Description, LockStepClient, Method, State, Upload
 from huscf_flwr.models import BlockStates
 from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.run.transcript import Transcript
@@ -24,6 +24,10 @@ class Evidence:
     """The state of that half when the round began."""
     transcripts: Sequence[Transcript]
     """What crossed of the clients that are attacked; they took part to the end."""
+    uploads: Mapping[int, Upload] = field(default_factory=dict)
+    """What all clients sent that took part to the end, by client id, where it was kept."""
+    weights: Mapping[int, float] = field(default_factory=dict)
+    """How much each of them counts in the average that it is in, where the method tells."""
 
     @property
     def clients(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ ACTIVE_SERVER = "a server that sends other blocks"
 STEERING_SERVER = "a server that sends other gradients"
 HOLDER_OF_GENERATOR = "whoever holds the generator"
 NEXT_CLIENT = "whoever is sent the discriminator"
+PEER = "whoever is in the same average"
 
 NO_ACTIVATIONS = "no activation of a real image crosses"
 """Why there is nothing to make images of."""
@@ -25,6 +26,7 @@ VARIATION = "total variation to the true mix"
 KNOWN = "share of labels known"
 MEANS = "share of class means"
 SSIM = "SSIM to the nearest image of its own"
+DISTANCE = "distance to what it sent, in that of the average"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Finding:
     @property
     def less_is_worse(self) -> bool:
         """Whether the number is by how much what is known is off."""
-        return self.measure == VARIATION
+        return self.measure in (VARIATION, DISTANCE)
 
     @property
     def failure(self) -> str:

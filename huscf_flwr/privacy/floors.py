@@ -29,6 +29,8 @@ _LABELS, _IN_WIDEST = 0.99, 0.9
 """Share of a batch's labels that are read: all in noise of 4 spreads, and 97 % or more in noise of 8."""
 MIX = 0.15
 """Total variation to the true mix of labels that is had at most."""
+OTHERS_BLOCKS = 1e-3
+"""Distance to the blocks of the other of two in an average, in that of the average, that is had at most."""
 LITTLE_NOISE = 0.1
 """Spreads of noise in which an attack that is made for noise is tried, to see that it works."""
 _WIDE = 1.0

@@ -26,6 +26,7 @@ from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIO
 from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
 from huscf_flwr.privacy.membership import membership
 from huscf_flwr.privacy.middle_means import mix_of_labels
+from huscf_flwr.privacy.peers import others_blocks
 from huscf_flwr.privacy.steering_server import steered
 from huscf_flwr.run.transcript import Transcript
 
@@ -35,6 +36,8 @@ ON_LABELS = "A3"
 """That reads labels; where there are cuts, those of a batch and their set are told by cut."""
 MEMBERSHIP = "A6"
 """That asks who was trained on, which is what differential privacy bounds."""
+OF_OTHERS = "A8"
+"""That a client makes and no server, and of which the truth is what other clients sent."""
 ON_REQUEST = ("A4-gradients", "A5", MEMBERSHIP)
 """Attacks that train models of their own, and so are tried only where somebody asks for them."""
 ATTACKS: Mapping[str, str] = {
@@ -46,6 +49,7 @@ ATTACKS: Mapping[str, str] = {
     "A5": "images of batches, without the weights of the discriminator's head",
     "A6": "which images a client trained on",
     "A7": "images, from class means and decoders",
+    "A8": "another client's blocks, from the average of a cluster",
 }
 """What is attacked, by name."""
 DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in ON_REQUEST)
@@ -57,6 +61,7 @@ _NOISED = (
     "privacy.epsilon"
 )
 _NO_MEANS = "no class mean and no decoder crosses"
+_NOISED_BLOCKS = "whatever another client's blocks have learnt has the noise of privacy.epsilon"
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,9 @@ def _swapped_discriminator(evidence: Evidence, transcript: Transcript) -> BlockS
 _ON_SPLIT = partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER)
 
 ON: Mapping[type[Method], Attackable] = {
-    HuSCFPrivate: Attackable({"A6": _ON_SPLIT}, {**_ON_ACTIVATIONS, "A3": _NOISED, "A7": _NO_MEANS}),
+    HuSCFPrivate: Attackable(
+        {"A6": _ON_SPLIT}, {**_ON_ACTIVATIONS, "A3": _NOISED, "A7": _NO_MEANS, "A8": _NOISED_BLOCKS}
+    ),
     HuSCF: Attackable(
         {
             "A3": mix_of_labels,
@@ -122,6 +129,7 @@ ON: Mapping[type[Method], Attackable] = {
             "A4-gradients": steered,
             "A5": by_simulator,
             "A6": _ON_SPLIT,
+            "A8": partial(others_blocks, kind=SEGMENTS),
         },
         {"A7": _NO_MEANS},
     ),
@@ -129,6 +137,7 @@ ON: Mapping[type[Method], Attackable] = {
         {
             "A3": labels_of_networks,
             "A6": partial(membership, discriminator=_sent_discriminator, adversary=CURIOUS_SERVER),
+            "A8": partial(others_blocks, kind=NETWORKS),
         },
         {**_ON_ACTIVATIONS, "A7": _NO_MEANS},
     ),
@@ -138,6 +147,7 @@ ON: Mapping[type[Method], Attackable] = {
             **_ON_ACTIVATIONS,
             "A3": "fakes have all labels, so that all rows of a discriminator's embedding move",
             "A7": _NO_MEANS,
+            "A8": "no average of what clients have trained crosses",
         },
     ),
     FedVTC: Attackable(
@@ -145,6 +155,7 @@ ON: Mapping[type[Method], Attackable] = {
         {
             **_ON_ACTIVATIONS,
             "A6": "classifiers stay on their clients, and nobody has written shadow models of a decoder",
+            "A8": "nobody has written it for averages of decoders and class means",
         },
         # In the last round, everybody tunes and nothing is sent.
         {"fedvtc.tuning": "never"},

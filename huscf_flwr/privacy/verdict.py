@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from huscf_flwr.privacy.finding import AUC, KNOWN, MEANS, PSNR, SSIM, VARIATION, Finding
+from huscf_flwr.privacy.finding import AUC, DISTANCE, KNOWN, MEANS, PSNR, SSIM, VARIATION, Finding
 from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
 
@@ -26,6 +26,10 @@ _WORDS: Mapping[str, str] = {
     SSIM: (
         "{who} gets {learns} ({clients}), which are like one of its own to an SSIM of {value:.3f}, and like "
         "one of as many of other clients to {chance:.3f}"
+    ),
+    DISTANCE: (
+        "{who} gets {learns} ({clients}): off by {value:.1e} of what the average itself is off, which knows "
+        "nothing better"
     ),
 }
 """What a finding says, by its measure."""
@@ -61,7 +65,7 @@ def _says_something(found: Finding) -> bool:
         value, chance = found.most.value, found.most.chance
     if chance is None:
         return False
-    return value > chance if found.measure == KNOWN else found.measure == VARIATION and value < chance
+    return value > chance if found.measure == KNOWN else found.less_is_worse and value < chance
 
 
 def _plain(found: Finding, value: float) -> str:

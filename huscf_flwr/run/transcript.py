@@ -43,14 +43,22 @@ class TranscriptRecorder:
         choose_steps: ChooseSteps,
         choose_clients: ChooseClients = lambda orders: tuple(orders.clients),
         throughout: Collection[tuple[str, Direction]] = (),
+        *,
+        keep_uploads: bool = False,
     ) -> None:
-        """Keep all that crosses in chosen steps, and in every step what crosses ``throughout``: little."""
+        """Keep all that crosses in chosen steps, and in every step what crosses ``throughout``: little.
+
+        With ``keep_uploads``, keep what every client sent at the end of the round, chosen or not.
+        """
         self._choose_steps, self._choose_clients = choose_steps, choose_clients
         self._throughout = frozenset(throughout)
         self._chosen: Collection[int] = ()
         self._steps: dict[int, int] = {}
         self.transcripts: dict[int, Transcript] = {}
         """By client id."""
+        self._keep_uploads = keep_uploads
+        self.uploads: dict[int, Upload] = {}
+        """What all clients sent at the end of the round, by client id; empty unless it is kept."""
         self.before = State({}, {})
         """The server's half of the method as it was when the round began."""
 
@@ -60,6 +68,7 @@ class TranscriptRecorder:
         self.before = opened.before
         clients = self._choose_clients(opened.orders)
         self._steps = dict.fromkeys(clients, 0)
+        self.uploads = {}
         self.transcripts = {
             client: Transcript(client, opened.number, _order_copied(opened.orders.of(client)))
             for client in clients
@@ -83,10 +92,14 @@ class TranscriptRecorder:
 
     def end(self, uploads: Mapping[int, Upload]) -> None:
         """Keep what clients sent at the end of the round."""
+        kept = {
+            client: replace(upload, tensors=_copied(upload.tensors))
+            for client, upload in uploads.items()
+            if self._keep_uploads or client in self.transcripts
+        }
         for client, transcript in self.transcripts.items():
-            if client in uploads:
-                upload = uploads[client]
-                transcript.upload = replace(upload, tensors=_copied(upload.tensors))
+            transcript.upload = kept.get(client)
+        self.uploads = kept if self._keep_uploads else {}
 
 
 def _order_copied(order: Order) -> Order:

@@ -175,7 +175,7 @@ def test_a_run_of_another_method_is_attacked_with_what_applies(tmp_path, method)
     found = json.loads((config.folder / "privacy" / "privacy.json").read_text())
     assert found["round"] == last + 1
     assert found["cuts"] == []
-    assert {each["attack"] for each in found["findings"]} == {"A1", "A2", "A3", "A4", "A7"}
+    assert {each["attack"] for each in found["findings"]} == {"A1", "A2", "A3", "A4", "A7", "A8"}
     report = (config.folder / "report.html").read_text()
     assert "What is learnt of clients" in report
     assert "no activation of a real image crosses" in report

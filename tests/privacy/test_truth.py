@@ -17,6 +17,7 @@ from huscf_flwr.methods.contract import Client
 from huscf_flwr.privacy import attacks
 from huscf_flwr.privacy.evidence import Evidence
 from huscf_flwr.privacy.membership import Asked, asked_of, membership
+from huscf_flwr.privacy.peer_view import PeerView
 from huscf_flwr.privacy.server import SeenStep
 from huscf_flwr.privacy.view import ServerView
 from huscf_flwr.run.check import CheckedRun, check_run
@@ -50,7 +51,7 @@ SCORED = {
     *("label_findings.labels_of_networks", "label_findings.labels_that_are_told"),
     *("label_findings.mix_finding", "label_findings.true_counts", "middle_means.mix_of_labels"),
     *("membership.Asked.__init__", "membership.asked_of", "membership.membership", "membership._of_client"),
-    *("membership._domain", "registry.Attackable.tried"),
+    *("membership._domain", "registry.Attackable.tried", "peers.others_blocks"),
     *("steering_server.steered", "steering_server._finding", "steering_server.steer"),
 }
 """What plays the client, or compares what an attack claims with the truth: whoever adds one has read it."""
@@ -137,7 +138,7 @@ def test_functions_are_found_that_a_list_by_hand_has_forgotten(attack):
         (CheckedRun, True),
         (Callable[[Population], int], False),
         (type[Client], False),
-        *((known, False) for known in (SeenStep, ServerView, Evidence, Transcript)),
+        *((known, False) for known in (SeenStep, ServerView, PeerView, Evidence, Transcript)),
     ],
     ids=str,
 )
@@ -151,6 +152,7 @@ def test_truth_is_found_at_any_depth(hint, held):
         *sorted(Path(attacks.__file__).parent.glob("*.py")),
         Path(huscf_flwr.privacy.__file__).with_name("view.py"),
         Path(huscf_flwr.privacy.__file__).with_name("server.py"),
+        Path(huscf_flwr.privacy.__file__).with_name("peer_view.py"),
     ],
     ids=lambda path: path.stem,
 )

@@ -4,7 +4,7 @@ import pytest
 
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy import finding
-from huscf_flwr.privacy.finding import AUC, KNOWN, MEANS, PSNR, SSIM, VARIATION, Finding, Most
+from huscf_flwr.privacy.finding import AUC, DISTANCE, KNOWN, MEANS, PSNR, SSIM, VARIATION, Finding, Most
 from huscf_flwr.privacy.findings import CutFindings
 from huscf_flwr.privacy.verdict import NOTHING, verdict
 
@@ -15,6 +15,7 @@ MEASURES = {
     MEANS: (0.2, 0.0, "the server gets it (client 0): 20% of class means are of one image"),
     PSNR: (134.0, 12.0, "the server gets it (client 0): 134 dB, where their mean image has 12 dB"),
     SSIM: (0.631, 0.628, "the server gets it (client 0), which are like one of its own to an SSIM of 0.631"),
+    DISTANCE: (4e-6, 1.0, "the server gets it (client 0): off by 4.0e-06 of what the average itself is off"),
     "hours": (3.0, 1.0, "the server learns it (client 0): hours is 3.000, by chance 1.000"),
 }
 
@@ -58,13 +59,15 @@ def test_the_set_of_labels_is_told_of_the_client_of_which_most_is_known():
 
 def test_what_failed_is_told_only_where_it_says_something_all_the_same():
     """Less than one that works has, and still more than guessing."""
-    for seen in (found(PSNR, 25.0, 12.0, failed=True), found(VARIATION, 0.2, 0.5, failed=True)):
+    more = [(PSNR, 25.0, 12.0), (VARIATION, 0.2, 0.5), (DISTANCE, 0.2, 1.0)]
+    for seen in (found(*each, failed=True) for each in more):
         (told,) = verdict((), [seen])
         assert told.endswith("an attack that works has more, so this is not all that can be had")
     nothing = [
         found(PSNR, 15.0, 12.0, failed=True),
         found(VARIATION, 0.05, 0.04, failed=True),
         found(KNOWN, 0.8, 0.8, failed=True),
+        found(DISTANCE, 1.2, 1.0, failed=True),
         found(AUC, 0.9, 0.5, failed=True),
         Finding("A", "the server", "it", PSNR, reason="no activation crosses"),
     ]

@@ -69,6 +69,16 @@ def test_only_of_chosen_clients(tmp_path):
     assert len(transcript.frames) == 1
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_others_sent_is_kept_only_where_somebody_asks_for_it(tmp_path, kept):
+    recorder = TranscriptRecorder(lambda _: (), lambda orders: list(orders.clients)[:1], keep_uploads=kept)
+    config = small_run(write_domains(tmp_path), tmp_path / "runs", method="fedgan", rounds=1)
+    train_locally(config, display=SilentDisplay(), judged=False, recorder=recorder)
+    assert sorted(recorder.transcripts) == [0]
+    assert sorted(recorder.uploads) == ([0, 1, 2, 3] if kept else [])
+    assert recorder.transcripts[0].upload.tensors
+
+
 def test_what_is_kept_throughout_is_there_of_every_step_and_nothing_else(tmp_path):
     kept = ("GENERATE", "up")
     recorder = TranscriptRecorder(lambda _: (1,), throughout=[kept])
