@@ -36,8 +36,6 @@ PUBLIC = {
     "membership._trained": {"images"},
     "shadows.trained_shadow": {"images"},
     "shadow_mechanism.mechanism_of": {"images"},
-    "shadow_mechanism._samples": {"images"},
-    "shadow_mechanism._embedding": {"images"},
     "shadow_mechanism._learn_nothing": {"batch"},
 }
 """Images that attacks are given: public ones, and those that A6 is asked about, whose order tells nothing."""
