@@ -228,8 +228,8 @@ def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: in
 
 def _weights(config: RunConfig, number: int) -> dict[int, float]:
     """Return how much each client counted in the averages of a round, as the run has written it down."""
-    of_round = next(line for line in read_metrics(config.folder) if line["round"] == number)
-    return {each["id"]: each["weight"] for each in of_round["clients"] if "weight" in each}
+    lines = [line for line in read_metrics(config.folder) if line["round"] == number]
+    return {each["id"]: each["weight"] for line in lines for each in line["clients"] if "weight" in each}
 
 
 def _dropped_out(config: RunConfig, lost: Sequence[Transcript]) -> Iterator[DroppedOut]:
