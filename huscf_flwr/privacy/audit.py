@@ -121,7 +121,7 @@ def audit_client(
     batches = true_batches(config, transcript, images)
     control = None
     if view.has_real_activations:
-        expected = _check_truth(view, batches, config.privacy.activation_clip)
+        expected = _check_truth(view, batches)
         if attacks and view.obscured is not None and view.obscured.spreads:
             control = _in_little_noise(view, view.obscured, batches, expected)
     steps = [SeenStep(view, step) for step in transcript.frames]
@@ -175,7 +175,7 @@ def _in_little_noise(
     return nearness(found, batches[first].images.float()).psnr
 
 
-def _check_truth(view: ServerView, batches: Mapping[int, Batch], clip: float | None) -> Tensor:
+def _check_truth(view: ServerView, batches: Mapping[int, Batch]) -> Tensor:
     """Return what the head makes of the first batch, clipped if that is done.
 
     Raises ``OtherBatchesError`` unless that is what the client has sent of it.
@@ -184,7 +184,8 @@ def _check_truth(view: ServerView, batches: Mapping[int, Batch], clip: float | N
     _, sent = view.saw(first, DISCRIMINATE, "up")
     with torch.no_grad():
         expected = view.head("discriminator")(batches[first].images.float(), batches[first].labels)
-        expected = Obfuscation(clip, 0.0)(expected)
+        if view.obscured is not None:
+            expected = view.obscured.without_noise(expected)
     norm = torch.linalg.vector_norm(expected)
     deviation = torch.dist(expected, sent.float()) / norm
     if view.obscured is not None and view.obscured.spreads:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from huscf_flwr.config import RunConfig, load_config
 from huscf_flwr.existing import check_folder
@@ -218,25 +219,20 @@ def _recorded(config: RunConfig, wanted: Wanted, display: Display, *, rounds: in
         )
     assert caught.made is not None
     lost = [each for each in recorder.transcripts.values() if each.upload is None]
+    lines = {line["round"]: line for line in read_metrics(checked.config.folder)}
+    line = lines.get(transcripts[0].round, {})
     evidence = Evidence(
         *(checked.config, caught.made, recorder.before, transcripts),
         uploads=recorder.uploads,
-        weights=_weights(checked.config, transcripts[0].round),
+        weights={each["id"]: each["weight"] for each in line.get("clients", ()) if "weight" in each},
     )
-    return _Recorded(evidence, checked, tuple(_dropped_out(checked.config, lost)))
+    return _Recorded(evidence, checked, tuple(_dropped_out(line, lost)))
 
 
-def _weights(config: RunConfig, number: int) -> dict[int, float]:
-    """Return how much each client counted in the averages of a round, as the run has written it down."""
-    lines = [line for line in read_metrics(config.folder) if line["round"] == number]
-    return {each["id"]: each["weight"] for line in lines for each in line["clients"] if "weight" in each}
-
-
-def _dropped_out(config: RunConfig, lost: Sequence[Transcript]) -> Iterator[DroppedOut]:
-    """Yield those of ``lost`` transcripts, with the reason that the run has written down."""
-    lines = {line["round"]: line for line in read_metrics(config.folder)}
+def _dropped_out(line: Mapping[str, Any], lost: Sequence[Transcript]) -> Iterator[DroppedOut]:
+    """Yield those of ``lost`` transcripts, with the reason that the run has in its ``line`` of the round."""
+    told = {each["id"]: each["reason"] for each in line.get("drop_outs", ())}
     for transcript in lost:
-        told = {each["id"]: each["reason"] for each in lines.get(transcript.round, {}).get("drop_outs", ())}
         cut = cut_or_none(transcript.order)
         why = told.get(transcript.client, "what it sent could not be used")
         yield DroppedOut(transcript.client, "" if cut is None else cut_name(cut), why)

@@ -59,9 +59,6 @@ class Variant:
     """Settings of the configuration in whose place the defence has put others, as ``name: value``."""
 
 
-_BOUND = "privacy.min_observed"
-
-
 def variants(
     config: RunConfig, *, rounds: int, cuts: Sequence[Cut], defences: Sequence[str]
 ) -> list[Variant]:
@@ -84,8 +81,7 @@ def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> V
         section[name] = value
     if named and not content["privacy"]["local_discriminator"]:
         # Whoever sends activations tells no statistics, and would be refused with a bound on them.
-        section, name = _place(content, _BOUND)
-        section[name] = LEAST_OBSERVED
+        content["privacy"]["min_observed"] = LEAST_OBSERVED
     if content["privacy"]["local_discriminator"] and cut is not None:
         cut = with_local_discriminator(model_spec_of(config), cut)
     content["rounds"] = rounds
@@ -100,11 +96,9 @@ def _variant(config: RunConfig, rounds: int, cut: Cut | None, defence: str) -> V
 
 def _replaced(config: RunConfig, content: dict[str, Any]) -> tuple[str, ...]:
     """Return the defences of the configuration that are others in the ``content`` of its variant."""
-    found = []
-    for key, undefended in {**_UNDEFENDED, _BOUND: LEAST_OBSERVED}.items():
-        own, now = (
-            section[name] for section, name in (_place(config.model_dump(), key), _place(content, key))
-        )
+    found, before = [], config.model_dump()
+    for key, undefended in {**_UNDEFENDED, "privacy.min_observed": LEAST_OBSERVED}.items():
+        own, now = (section[name] for section, name in (_place(before, key), _place(content, key)))
         if own not in (now, undefended):
             found.append(f"{key}: {own}")
     return tuple(found)
