@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -31,13 +31,22 @@ from huscf_flwr.privacy.defences import AS_CONFIGURED, DEFENCES
 from huscf_flwr.privacy.guarantee import NONE
 from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS, ON_REQUEST
 from huscf_flwr.privacy.shadows import check_shadows
-from huscf_flwr.privacy.table import LEGEND, audit_table, findings_table, guarantees, width_of
+from huscf_flwr.privacy.table import (
+    LEGEND,
+    audit_table,
+    findings_table,
+    fitting,
+    guarantees,
+    width_of,
+)
 from huscf_flwr.run.display import Display, NoDisplay, TerminalDisplay
 from huscf_flwr.run.interruption import stopping_at_once
 from huscf_flwr.run.terminal import wide_terminal
 
 _NAMES = ", ".join((*DEFENCES, AS_CONFIGURED))
 _WIDTH = 170
+_LEAST_OF_FINDINGS = 120
+"""Characters, below which sentences in columns can hardly be read."""
 _ROUNDS = 2
 
 
@@ -150,19 +159,25 @@ def _show(found: list[Audited], output_format: Format) -> None:
     console = wide_terminal(_WIDTH)
     if any(audited.cuts or audited.guarantee != NONE for audited in found):
         table = audit_table(found)
-        wide_terminal(max(_WIDTH, width_of(table))).print(table)
+        wide = wide_terminal(max(_WIDTH, width_of(table)))
+        wide.print(fitting(table, wide.width, width_of(table)))
         console.print(LEGEND, style="dim")
     if any(audited.findings for audited in found):
-        console.print(findings_table(found))
+        console.print(fitting(findings_table(found), console.width, _LEAST_OF_FINDINGS))
+    for sentence in _sentences(found):
+        # A line for each where it is no terminal, so that it can be searched.
+        console.print(sentence, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+
+
+def _sentences(found: list[Audited]) -> Iterator[str]:
     for guaranteed in guarantees(found):
-        console.print(f"{guaranteed}.", highlight=False, markup=False)
+        yield f"{guaranteed}."
     for audited in found:
         if audited.replaced:
-            own = f"{audited.defence}: not as configured, in the place of {', '.join(audited.replaced)}."
-            console.print(own, highlight=False, markup=False)
+            yield f"{audited.defence}: not as configured, in the place of {', '.join(audited.replaced)}."
         for sentence in audited.verdict:
-            console.print(f"{audited.defence}: {sentence}.", highlight=False, markup=False)
-        console.print(f"report: {audited.config.folder / 'report.html'}", highlight=False, markup=False)
+            yield f"{audited.defence}: {sentence}."
+        yield f"report: {audited.config.folder / 'report.html'}"
 
 
 def _refuse_for_runs(rounds: int | None, cuts: str, defences: str, settings: list[str] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from huscf_flwr.config import RunConfig
 from huscf_flwr.data import LabelledImages, Population, normalise, together
 from huscf_flwr.data.progress import counted
 from huscf_flwr.methods.generators import drawing_from, measured_generator
@@ -23,6 +24,7 @@ from huscf_flwr.privacy.attacks.membership import (
 )
 from huscf_flwr.privacy.evidence import Evidence, ModelOf
 from huscf_flwr.privacy.finding import AUC, HOLDER_OF_GENERATOR, Finding
+from huscf_flwr.privacy.holder_view import HolderView
 from huscf_flwr.privacy.separation import separation
 from huscf_flwr.privacy.shadow_mechanism import has_untrained_discriminator, known_noise
 from huscf_flwr.privacy.shadows import halves, trained_shadow
@@ -129,20 +131,19 @@ def _of_client(
     back = order.argsort()
     told = {"members": asked.members, "shadows": shadows, "under_epsilon": privacy.epsilon}
     by_discriminator, by_generator = (
-        None if each is None else details_of({name: of.at(back) for name, of in each.items()}, asked.members)
+        None
+        if each is None
+        else {**details_of({name: of.at(back) for name, of in each.items()}, asked.members), **told}
         for each in claims
     )
-    assert by_generator is not None
-    generated = _finding({**by_generator, **told}, client, HOLDER_OF_GENERATOR, "the generator")
-    if by_discriminator is not None:
-        return [_finding({**by_discriminator, **told}, client, adversary, "its discriminator"), generated]
-    measure, why = AUC, "no discriminator of it crossed in this round"
+    nothing = AUC, "no discriminator of it crossed in this round"
     if has_untrained_discriminator(evidence.config):
-        measure, why = "", "privacy.critic is embedding: discriminators stay as they began"
-    nothing = Finding(
-        *("A6", adversary, f"{_LEARNS} its discriminator", measure), clients=(client,), reason=why
-    )
-    return [nothing, generated]
+        nothing = "", "privacy.critic is embedding: discriminators stay as they began"
+    no_generator = AUC, "it has no generator after this round"
+    return [
+        _finding(by_discriminator, client, adversary, "its discriminator", nothing),
+        _finding(by_generator, client, HOLDER_OF_GENERATOR, "the generator", no_generator),
+    ]
 
 
 def claims_on(
@@ -151,13 +152,15 @@ def claims_on(
     images: LabelledImages,
     shadows: int,
     discriminator: ModelOf,
-) -> tuple[Claims | None, Claims]:
+) -> tuple[Claims | None, Claims | None]:
     """Return how much each of ``images`` seems to have been trained on, by discriminator and generator.
 
-    The first is None if the server knows no discriminator of the client that has learnt anything.
+    The first is None if the server knows no discriminator of the client that has learnt anything, the second
+    if there is no generator for it.
     """
     trained = _trained(evidence, transcript, images, shadows)
-    generated = _by_generator(evidence, images, trained, transcript.client)
+    held = HolderView.of(evidence, transcript.client)
+    generated = None if held is None else _by_generator(evidence.config, held, images, trained)
     found = None
     if not has_untrained_discriminator(evidence.config):
         found = discriminator(evidence, transcript)
@@ -169,18 +172,14 @@ def claims_on(
     return _claims(target, others, trained.inside), generated
 
 
-def _by_generator(evidence: Evidence, images: LabelledImages, trained: Shadows, client: int) -> Claims:
-    config, method = evidence.config, evidence.method
-    product = method.judged_for([client])
-    assert product is not None
+def _by_generator(config: RunConfig, held: HolderView, images: LabelledImages, trained: Shadows) -> Claims:
     pixels = normalise(images.images)
     own = [drawing_from(config, flatten_blocks(measured_generator(config, each))) for each in trained.states]
 
     def near(sampler: Sampler) -> Tensor:
         return closeness(sampler, pixels, images.labels, config.seed, DRAWN_OF_LABEL)
 
-    target = near(type(method).sampler(config, product.tensors))
-    return _claims(target, torch.stack([near(each) for each in own]), trained.inside)
+    return _claims(near(held.sampler), torch.stack([near(each) for each in own]), trained.inside)
 
 
 def _claims(target: Tensor, shadows: Tensor, inside: Tensor) -> Claims:
@@ -261,14 +260,21 @@ def _details(scores: Scores, members: int, tried: int) -> dict[str, Any]:
     }
 
 
-def _finding(details: dict[str, Any], client: int, adversary: str, source: str) -> Finding:
-    """Return the finding; it has failed if none of the attacks finds known members."""
+def _finding(
+    details: dict[str, Any] | None, client: int, adversary: str, source: str, nothing: tuple[str, str]
+) -> Finding:
+    """Return the finding; it has failed if none of the attacks finds known members.
+
+    Without ``details`` it has what is measured, and why there is no number, of ``nothing``.
+    """
+    learns = f"{_LEARNS} {source}"
+    if details is None:
+        measure, reason = nothing
+        return Finding("A6", adversary, learns, measure, clients=(client,), reason=reason)
     each = details["attacks"].values()
     failed = not any(of["able"] is not None and of["able_interval"][0] > 0.5 for of in each)
-    return Finding(
-        *("A6", adversary, f"{_LEARNS} {source}", AUC, details["auc"], 0.5, (client,), details),
-        failed=failed,
-    )
+    found = ("A6", adversary, learns, AUC, details["auc"], 0.5, (client,), details)
+    return Finding(*found, failed=failed)
 
 
 def _domain(population: Population, client: int) -> str:

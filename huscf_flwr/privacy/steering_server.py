@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import torch
@@ -104,14 +104,35 @@ class SteeringServer:
         return of_fakes, sent.to(of_reals.device, of_reals.dtype)
 
 
-def steered(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
+def replaced_by(width: float) -> Way:
+    """Return the way of the hijack's gradient alone, of so many times the honest one's width."""
+    return lambda found, honest: width * _as_wide(found, honest)
+
+
+def adding(share: float) -> Way:
+    """Return the way of the honest gradient and the hijack's, of such a share of the honest one's width."""
+    return lambda found, honest: honest + share * _as_wide(found, honest)
+
+
+WAYS: Mapping[str, Way] = {
+    "in the place of honest ones": replaced_by(_WIDER),
+    "added to honest ones": adding(_SHARE),
+}
+"""Ways that are tried, by what they do with honest gradients."""
+
+
+def steered(
+    evidence: Evidence,
+    population: Population,
+    shadows: int,  # noqa: ARG001
+    *,
+    ways: Mapping[str, Way] = WAYS,
+) -> list[Finding]:
     """Steer each client after the round that was recorded, and draw the images of its last batches.
 
-    It is tried in two ways: by gradients in the place of honest ones, and by some that are added to them.
-    Test images of its domain are the public ones. The client is the method's own, with the run's settings:
-    it may find it odd and leave.
+    It is tried in each of several ``ways``. Test images of its domain are the public ones. The client is the
+    method's own, with the run's settings: it may find it odd and leave.
     """
-    ways = {"in the place of honest ones": _replacing, "added to honest ones": _adding}
     return [_finding(evidence, population, _IMAGES.format(how), way) for how, way in ways.items()]
 
 
@@ -161,14 +182,6 @@ def steer(
         guessed_by_mean(member.images.images, last),
         nearness(drawn[0], truth[0]).psnr,
     )
-
-
-def _replacing(found: Tensor, honest: Tensor) -> Tensor:
-    return _WIDER * _as_wide(found, honest)
-
-
-def _adding(found: Tensor, honest: Tensor) -> Tensor:
-    return honest + _SHARE * _as_wide(found, honest)
 
 
 def _as_wide(found: Tensor, honest: Tensor) -> Tensor:

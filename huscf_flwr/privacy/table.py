@@ -68,6 +68,23 @@ def width_of(table: Table) -> int:
     return console.measure(table, options=console.options.update_width(_WIDEST)).maximum
 
 
+def fitting(table: Table, width: int, least: int) -> Table:
+    """Return ``table``, or if ``width`` is less than ``least``, its rows below each other.
+
+    Then each row is a block, with a line for each column that has something.
+    """
+    if width >= least:
+        return table
+    blocks = Table(title=table.title, show_header=False)
+    names = [str(column.header).replace("\n", " ") for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        for name, cell in zip(names, row, strict=True):
+            if cell != UNKNOWN:
+                blocks.add_row(name, cell)
+        blocks.add_section()
+    return blocks
+
+
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Return a table without the columns that have nothing in any row."""
     table = Table(title=title, caption_justify="left")

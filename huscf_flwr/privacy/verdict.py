@@ -41,7 +41,7 @@ def verdict(cuts: Sequence[CutFindings], findings: Sequence[Finding] = ()) -> li
     """Return what somebody gets, a sentence for each cut and for each finding that says something."""
     said = [sentence for each in cuts for sentence in _of_cut(each)]
     said += [sentence for each in findings if (sentence := of_finding(each)) is not None]
-    return said or [NOTHING]
+    return said or [*_reasons(findings)] or [NOTHING]
 
 
 def of_finding(found: Finding) -> str | None:
@@ -53,6 +53,13 @@ def of_finding(found: Finding) -> str | None:
         return None
     more = "; an attack that works has more, so this is not all that can be had" if found.failed else ""
     return f"{_plain(found, found.value)}{more}"
+
+
+def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield why there is no number, if there is none at all; where an attack was made, nothing says why."""
+    if all(found.value is None for found in findings):
+        for found in findings:
+            yield f"{found.attack} has nothing of {found.learns}: {found.reason}"
 
 
 def _says_something(found: Finding) -> bool:

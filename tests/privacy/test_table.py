@@ -11,7 +11,7 @@ from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import DroppedOut
 from huscf_flwr.privacy.finding import AUC, PSNR, VARIATION, Finding, Most
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
-from huscf_flwr.privacy.table import audit_table, findings_table, guarantees, measured, width_of
+from huscf_flwr.privacy.table import audit_table, findings_table, fitting, guarantees, measured, width_of
 
 
 def of(*findings, cuts=(), dropped_out=(), guarantee="none"):
@@ -96,6 +96,21 @@ def test_a_table_is_as_wide_as_its_longest_row_so_that_nothing_is_cut():
     assert "…" not in shown.getvalue()
     assert all(word in shown.getvalue() for column in table.columns for word in name_of(column).split())
     assert ("61.0, 61.0 (A1), below its floor" in lines[-2], len(lines)) == (True, 7)
+
+
+def test_where_a_table_is_too_wide_its_rows_are_below_each_other_and_nothing_is_lost():
+    table = audit_table([of(cuts=(cut_of(61.0),)), of(found(AUC, 0.72, 0.5))])
+    assert fitting(table, 170, 170) is table
+    blocks = fitting(table, 80, 170)
+    lines = list(zip(*(column.cells for column in blocks.columns), strict=True))
+    assert ("first step, dB", "61.0, 61.0 (A1)") in lines
+    assert ("membership", "0.72 (0.50)") in lines
+    told = [cell for column in table.columns for cell in column.cells if cell != "—"]
+    assert sorted(cell for _, cell in lines) == sorted(told)
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(blocks)
+    assert "…" not in shown.getvalue()
+    assert max(map(len, shown.getvalue().splitlines())) <= 80
 
 
 def test_a_number_of_which_less_is_worse_says_so():
