@@ -59,7 +59,7 @@ def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield why there is no number, if there is none at all; where an attack was made, nothing says why."""
     if all(found.value is None for found in findings):
         for found in findings:
-            yield f"{found.attack} has nothing of {found.learns}: {found.reason}"
+            yield f"{found.attack} ({found.learns}) had nothing: {found.reason}"
 
 
 def _says_something(found: Finding) -> bool:

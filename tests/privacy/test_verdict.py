@@ -77,6 +77,6 @@ def test_what_failed_is_told_only_where_it_says_something_all_the_same():
 def test_where_nothing_could_be_attacked_the_reasons_are_told():
     """An attack that was made and failed beside them says that nothing is proven."""
     reason = Finding("A", "the server", "it", PSNR, reason="no activation crosses")
-    assert verdict((), [reason]) == ["A has nothing of it: no activation crosses"]
+    assert verdict((), [reason]) == ["A (it) had nothing: no activation crosses"]
     assert verdict((), [reason, found(AUC, 0.5, 0.5, failed=True)]) == [NOTHING]
     assert verdict(()) == [NOTHING]
