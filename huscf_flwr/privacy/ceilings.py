@@ -10,7 +10,7 @@ from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import LEAST_OBSERVED
 from huscf_flwr.privacy.auc_ceiling import auc_at, auc_exceeded
 from huscf_flwr.privacy.audited import Audited
-from huscf_flwr.privacy.finding import KNOWN, NO_ACTIVATIONS, PSNR, VARIATION, Finding
+from huscf_flwr.privacy.finding import KNOWN, MEANS, NO_ACTIVATIONS, PSNR, SSIM, VARIATION, Finding
 from huscf_flwr.privacy.findings import LABEL_SET, CutFindings
 
 _DECIBEL = ("psnr", "psnr_worst_decile")
@@ -91,6 +91,11 @@ class Ceilings:
                 f"{audited.defence}: nothing was attacked, and epsilon {bound:.3g} alone does not say that "
                 f"{next(iter(self._on_images))} holds; say how much is enough with --ceiling epsilon=VALUE"
             )
+        for name in sorted(self._on_images.keys() & {_MIX, _SET}):
+            yield (
+                f"{audited.defence}: nothing was attacked, and epsilon is of one image, not of how often "
+                f"a client has a label: {name} may be anything"
+            )
         auc = auc_at(bound, audited.delta)
         if _MEMBERSHIP in self.values and not auc <= self.values[_MEMBERSHIP]:
             yield (
@@ -131,6 +136,11 @@ class Ceilings:
         if not self._on_images.keys().isdisjoint(about):
             for client, why in found.untried.items():
                 yield f"{where}: not tried on client {client} ({why}), which proves nothing"
+        for name in sorted(self._on_images.keys() & _NEAR.keys() - carried.keys()):
+            if found.measure == MEANS and found.value:
+                yield f"{where}: they cross for {found.value:.0%} of classes; nothing shows that {name} holds"
+            if found.measure == SSIM and found.value is not None:
+                yield f"{where}: compared by SSIM alone, which proves nothing of {name}"
         for name, value in carried.items():
             if not value <= self.values[name]:
                 yield f"{where}: {name} is {_with_unit(name, value)}, above {self.values[name]:g}"
@@ -169,6 +179,9 @@ def _failed_steps(where: str, cut: CutFindings) -> Iterator[str]:
     if cut.failed_clients:
         yield f"{where}: the attacks failed on client {_names(cut.failed_clients)}, and prove nothing"
     for step in cut.steps[1:]:
+        if step.floor is None:
+            why = "nobody knows what an attack has that works, which proves nothing"
+            yield f"{where}, step {step.step}: {why}"
         if step.failed_clients:
             who = _names(step.failed_clients)
             yield f"{where}, step {step.step}: the attacks failed on client {who}, and prove nothing"
@@ -195,6 +208,8 @@ def _of_finding(found: Finding) -> Iterator[tuple[str, float]]:
         yield _MIX, 1 - value
     elif found.measure == KNOWN:
         yield _SET, value
+    elif found.measure == SSIM:
+        yield "ssim", value
     elif found.measure == PSNR:
         for name, key in {**_NEAR, _LABELS: _LABELS}.items():
             if key is None:

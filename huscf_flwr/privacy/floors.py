@@ -18,7 +18,8 @@ _FIRST_STEP = {1: 60.0, 2: 25.0}
 _CLIPPED = 35.0
 """The same at most, where activations are clipped: the closed form does not hold, and the search has 42."""
 _MID_ROUND = {1: 25.0, 2: 18.0}
-"""Decibel later in a round, by A1 or A2. Measured are 42 and more, and 18.9 and more, in steps 31 and 33."""
+"""Decibel later in a round, by A1 or A2. Measured are 33 and more in steps 31 and 33; with two blocks 18.9
+and more with two seeds of three, and 12 to 16 where the search has failed."""
 _COPIED = 40.0
 """Decibel of images that a head was made to copy (A4)."""
 ABOVE_MEAN = 3.0

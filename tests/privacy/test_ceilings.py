@@ -10,7 +10,7 @@ from huscf_flwr.config import load_config
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import DroppedOut
 from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.finding import KNOWN, NO_ACTIVATIONS, PSNR, VARIATION, Finding, Most
+from huscf_flwr.privacy.finding import KNOWN, MEANS, NO_ACTIVATIONS, PSNR, SSIM, VARIATION, Finding, Most
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 
 COPIED = Finding(
@@ -265,3 +265,34 @@ def test_a_mix_that_is_not_known_of_one_client_holds_no_ceiling():
     (told,) = said(audited(mix), "label_mix=0.9")
     assert told == "none, A3, mix: not tried on client 1 (no model), which proves nothing"
     assert not said(audited(mix, cuts=[cut_of()]), "psnr=99")
+
+
+@pytest.mark.parametrize("name", ["label_mix", "label_set"])
+def test_epsilon_holds_no_ceiling_of_how_often_a_client_has_a_label(name):
+    """It is of one image, and of labels as a whole says nothing."""
+    (told,) = said(audited(epsilon=1.0), f"{name}=0.9", "epsilon=1")
+    assert f"{name} may be anything" in told
+
+
+def test_what_a_decoder_draws_and_means_of_single_images_count():
+    """Beside attacks that do not apply, which alone would hold ceilings of images."""
+    none_crosses = Finding("A1", "the server", "images", "", reason="no activation of a real image crosses")
+    drawn = Finding("A7", "the server", "images", SSIM, 0.825, 0.805, (0,))
+    (told,) = said(audited(none_crosses, drawn), "ssim=0.5")
+    assert "ssim is 0.825, above 0.5" in told
+    assert not said(audited(none_crosses, drawn), "ssim=0.9")
+    (told,) = said(audited(none_crosses, drawn), "psnr=20")
+    assert "compared by SSIM alone" in told
+    single, several = (Finding("A7", "the server", "means", MEANS, share, 0.0, (0,)) for share in (0.2, 0.0))
+    (told,) = said(audited(none_crosses, single), "psnr=20")
+    assert "20% of classes" in told
+    assert not said(audited(none_crosses, several), "psnr=20")
+
+
+def test_a_later_step_of_which_nobody_knows_what_an_attack_has_holds_no_ceiling():
+    first, later = (
+        StepFindings(step, "A1", 15.0, 16.0, 0.2, 0.1, floor) for step, floor in ((1, 20.0), (31, None))
+    )
+    cut = CutFindings(Cut(1, 1, 3, 1), (0,), (first, later), 1.0, 0.9, 12.0, 0.2)
+    (told,) = said(audited(cuts=[cut]), "psnr=25")
+    assert "step 31: nobody knows what an attack has that works" in told
