@@ -9,6 +9,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from flwr.cli.build import build_fab_from_disk
 
 from tests.run.builders import UNJUDGED, write_domains
 from tests.without_extras import PROJECT, ROOT
@@ -87,6 +88,16 @@ def test_what_is_installed_from_the_wheel_is_launched_without_a_checkout(wheel, 
     assert carried["config"]["name"] == "demo"
     assert carried["components"] == {"serverapp": "server_app:app", "clientapp": "client_apps:app"}
     assert not Path(app).exists()
+
+
+def test_flower_takes_a_checkout_and_all_that_an_app_needs_of_it(tmp_path):
+    """It refuses what is too large: results and pictures are left here."""
+    (tmp_path / "app.fab").write_bytes(build_fab_from_disk(ROOT))
+    bundle = zipfile.ZipFile(tmp_path / "app.fab")
+    here = [
+        str(path.relative_to(ROOT)) for folder in (*PACKAGES, "conf") for path in (ROOT / folder).rglob("*")
+    ]
+    assert app_files(bundle.namelist()) == app_files(here)
 
 
 _COMMAND = "import huscf_flwr; print(huscf_flwr.__file__); from huscf_flwr.commands.main import app; app()"
