@@ -159,7 +159,7 @@ def claims_on(
     if there is no generator for it.
     """
     trained = _trained(evidence, transcript, images, shadows)
-    held = HolderView.of(evidence, transcript.client)
+    held = view_of_holder(evidence, transcript.client)
     generated = None if held is None else _by_generator(evidence.config, held, images, trained)
     found = None
     if not has_untrained_discriminator(evidence.config):
@@ -170,6 +170,15 @@ def claims_on(
     target = realness(spec, found, pixels, labels)
     others = torch.stack([realness(spec, each, pixels, labels) for each in trained.states])
     return _claims(target, others, trained.inside), generated
+
+
+def view_of_holder(evidence: Evidence, client: int) -> HolderView | None:
+    """Return the generator of a client's cluster, or its own; None if it has none after the round."""
+    method = evidence.method
+    product = method.judged_for([client])
+    if product is None:
+        return None
+    return HolderView(product.tensors, type(method).sampler(evidence.config, product.tensors))
 
 
 def _by_generator(config: RunConfig, held: HolderView, images: LabelledImages, trained: Shadows) -> Claims:

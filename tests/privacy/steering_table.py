@@ -7,6 +7,7 @@ some minutes on a core that does nothing else.
 
 import tempfile
 from functools import partial
+from unittest.mock import patch
 
 from huscf_flwr.config import load_config
 from huscf_flwr.methods import resolved
@@ -27,8 +28,8 @@ WAYS = {
 }
 
 
+@patch.dict(ON[HuSCF].attacks, {"A4-gradients": partial(steered, ways=WAYS)})
 def main():
-    ON[HuSCF].attacks["A4-gradients"] = partial(steered, ways=WAYS)
     wanted = Wanted(("A4-gradients",), clients_of_a_cut=1)
     for looks in ("false", "true"):
         with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ from huscf_flwr.methods import resolved
 from huscf_flwr.methods.contract import Client
 from huscf_flwr.privacy import attacks
 from huscf_flwr.privacy.evidence import Evidence
+from huscf_flwr.privacy.holder_view import HolderView
 from huscf_flwr.privacy.membership import Asked, asked_of, membership
 from huscf_flwr.privacy.peer_view import PeerView
 from huscf_flwr.privacy.server import SeenStep
@@ -136,7 +137,7 @@ def test_functions_are_found_that_a_list_by_hand_has_forgotten(attack):
         (CheckedRun, True),
         (Callable[[Population], int], False),
         (type[Client], False),
-        *((known, False) for known in (SeenStep, ServerView, PeerView, Evidence, Transcript)),
+        *((known, False) for known in (SeenStep, ServerView, PeerView, HolderView, Evidence, Transcript)),
     ],
     ids=str,
 )
@@ -151,6 +152,7 @@ def test_truth_is_found_at_any_depth(hint, held):
         Path(huscf_flwr.privacy.__file__).with_name("view.py"),
         Path(huscf_flwr.privacy.__file__).with_name("server.py"),
         Path(huscf_flwr.privacy.__file__).with_name("peer_view.py"),
+        Path(huscf_flwr.privacy.__file__).with_name("holder_view.py"),
     ],
     ids=lambda path: path.stem,
 )
