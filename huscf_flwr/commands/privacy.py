@@ -21,6 +21,7 @@ from huscf_flwr.commands.options import (
     read_run_config,
 )
 from huscf_flwr.conf_files import did_you_mean
+from huscf_flwr.config import load_config
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.home import home_expanded
 from huscf_flwr.models import Cut
@@ -77,7 +78,7 @@ def privacy_command(
     shadows: Annotated[
         int, typer.Option("--shadows", help="models that A6 trains for each client, an even number")
     ] = 4,
-    clients: Annotated[int, typer.Option("--clients", min=1, help="attacked of those with the same cut")] = 2,
+    clients: Annotated[int, typer.Option("--clients", min=1, help="attacked of those with each cut")] = 2,
     ceiling: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,10 +107,13 @@ def privacy_command(
             if run.is_dir():
                 check_is_run(run)
                 _refuse_for_runs(rounds, cuts, defences, settings)
+                ceilings.check_answered(wanted.attacks, load_config(str(run / "config.yaml")))
                 found = [audit_run(run, wanted, display)]
             else:
+                config = read_run_config(target, settings)
+                ceilings.check_answered(wanted.attacks, config)
                 found = audit_config(
-                    read_run_config(target, settings),
+                    config,
                     rounds=rounds or _ROUNDS,
                     cuts=[_cut(text) for text in names_in(cuts)],
                     defences=_known(defences or AS_CONFIGURED, (*DEFENCES, AS_CONFIGURED), "--defences"),

@@ -19,6 +19,8 @@ PEER = "whoever is in the same average"
 
 NO_ACTIVATIONS = "no activation of a real image crosses"
 """Why there is nothing to make images of."""
+NO_AVERAGE = "no average of what clients have trained crosses"
+"""Why there is no average to take anything out of."""
 
 PSNR = "PSNR, dB, the median"
 AUC = "AUC"

@@ -22,7 +22,7 @@ from huscf_flwr.privacy.active_server import trapped
 from huscf_flwr.privacy.black_box import by_simulator
 from huscf_flwr.privacy.decoders import means_and_decoders
 from huscf_flwr.privacy.evidence import Attack, Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIONS, Finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIONS, NO_AVERAGE, Finding
 from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
 from huscf_flwr.privacy.membership import membership
 from huscf_flwr.privacy.middle_means import mix_of_labels
@@ -147,7 +147,7 @@ ON: Mapping[type[Method], Attackable] = {
             **_ON_ACTIVATIONS,
             "A3": "fakes have all labels, so that all rows of a discriminator's embedding move",
             "A7": _NO_MEANS,
-            "A8": "no average of what clients have trained crosses",
+            "A8": NO_AVERAGE,
         },
     ),
     FedVTC: Attackable(

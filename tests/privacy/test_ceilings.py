@@ -9,14 +9,28 @@ import pytest
 from huscf_flwr.config import load_config
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import DroppedOut
-from huscf_flwr.privacy.ceilings import Ceilings
-from huscf_flwr.privacy.finding import KNOWN, MEANS, NO_ACTIVATIONS, PSNR, SSIM, VARIATION, Finding, Most
+from huscf_flwr.privacy.ceiling_names import unanswered
+from huscf_flwr.privacy.ceilings import NAMES, Ceilings
+from huscf_flwr.privacy.finding import (
+    DISTANCE,
+    KNOWN,
+    MEANS,
+    NO_ACTIVATIONS,
+    NO_AVERAGE,
+    PSNR,
+    SSIM,
+    VARIATION,
+    Finding,
+    Most,
+)
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
+from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS
 
 COPIED = Finding(
     *("A4", "a server that sends other blocks", "images", "PSNR, dB, the median", 134.0, 12.0, (0,)),
     details={"labels": 1.0, "psnr_worst_decile": 140.0, "ssim": 1.0},
 )
+LOCALLY = ["privacy.local_discriminator=true", "fake_labels=uniform"]
 HAD = {"label_set": Most(0, 1.0, 0.9)}
 
 
@@ -104,7 +118,7 @@ def test_who_could_not_be_attacked_is_told():
     assert told == f"none, A4, images: not tried on client 1 ({why[1]}), which proves nothing"
     nobody = Finding("A4", "a server", "images", "PSNR, dB, the median", reason=why[1], untried=why)
     assert said(audited(nobody, cuts=[cut_of()]), "psnr=150") == [told]
-    assert said(audited(nobody), "psnr=150")[0].startswith("none: no attack was made that psnr is of")
+    assert said(audited(nobody), "psnr=150") == [told]
     assert not said(audited(nobody, cuts=[cut_of()]), "labels=0.5")
 
 
@@ -175,7 +189,12 @@ def test_labels_that_were_not_read_hold_no_ceiling():
     """Nobody has an attack for a generator's head of two blocks: somebody may."""
     unread = CutFindings(Cut(2, 1, 5, 0), (0,), (), None, 0.9, 12.0, 0.2, labels=None)
     (told,) = said(audited(cuts=[unread]), "labels=0.2")
-    assert told == "none, cut 2-1-5-0: labels were not read, which proves nothing"
+    assert told.startswith("none, cut 2-1-5-0: labels were not read, which proves nothing: no attack here")
+    assert "head of 2 blocks" in told
+    plain = replace(unread, cut=LOCAL)
+    assert said(audited(cuts=[plain]), "labels=0.2") == [
+        "none, cut 1-1-5-0: labels were not read, which proves nothing"
+    ]
     assert not said(audited(cuts=[unread]), "psnr=20")
 
 
@@ -267,11 +286,77 @@ def test_a_mix_that_is_not_known_of_one_client_holds_no_ceiling():
     assert not said(audited(mix, cuts=[cut_of()]), "psnr=99")
 
 
-@pytest.mark.parametrize("name", ["label_mix", "label_set"])
-def test_epsilon_holds_no_ceiling_of_how_often_a_client_has_a_label(name):
-    """It is of one image, and of labels as a whole says nothing."""
+@pytest.mark.parametrize("name", ["label_mix", "label_set", "peer_blocks"])
+def test_epsilon_holds_no_ceiling_of_what_is_not_of_one_image(name):
+    """Of how often a client has a label it says nothing, nor of blocks; an attack may."""
     (told,) = said(audited(epsilon=1.0), f"{name}=0.9", "epsilon=1")
-    assert f"{name} may be anything" in told
+    assert told == (
+        f"none: no attack was made that {name} is of, which proves nothing; epsilon is of one image, and does "
+        "not bound it"
+    )
+    mix = Finding("A3", "the server", "how often", VARIATION, 0.3, 0.4, (0,))
+    assert not said(audited(mix, epsilon=1.0), "label_mix=0.9", "epsilon=1")
+    assert "label_mix is 0.7, above 0.5" in said(audited(mix, epsilon=1.0), "label_mix=0.5", "epsilon=1")[0]
+
+
+def test_the_blocks_that_a_peer_has_have_a_ceiling():
+    """Of two in an average it has the other's; of more, nobody's."""
+    details = {"shares": {0: 0.9, 1: 1.0, 2: 0.8}}
+    pair = Finding("A8", "a peer", "blocks", DISTANCE, 3e-6, 1.0, (0, 2), details)
+    (told,) = said(audited(pair), "peer_blocks=0")
+    assert told == "none, A8, blocks: peer_blocks is 0.9, above 0"
+    assert not said(audited(pair), "peer_blocks=0.9")
+    assert "the attack failed" in said(audited(replace(pair, failed=True)), "peer_blocks=1")[0]
+    several = Finding("A8", "a peer", "blocks", DISTANCE, withstood={0: "the average of 3 others"})
+    assert not said(audited(several), "peer_blocks=0")
+    alone = Finding("A8", "a peer", "blocks", DISTANCE, reason="it has no block", untried={0: "no block"})
+    assert said(audited(alone), "peer_blocks=1") == [
+        "none, A8, blocks: not tried on client 0 (no block), which proves nothing"
+    ]
+    none_crosses = Finding("A8", "the server", "blocks", "", reason=NO_AVERAGE)
+    assert not said(audited(none_crosses), "peer_blocks=0")
+    assert "no attack was made" in said(audited(replace(none_crosses, reason="unwritten")), "peer_blocks=1")[0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "ceiling"),
+    [(PSNR, "psnr=20"), (SSIM, "ssim=0.5"), (VARIATION, "label_mix=0.9"), (KNOWN, "label_set=0.9")],
+)
+def test_an_attack_that_could_not_be_tried_holds_no_ceiling_that_it_is_about(measure, ceiling):
+    """Though nothing crosses that others are made on."""
+    nothing = Finding("A1", "the server", "images of a batch", "", reason=NO_ACTIVATIONS)
+    untried = Finding("A", "the server", "it", measure, reason="no decoder crossed")
+    (told,) = said(audited(nothing, untried), ceiling)
+    assert told == "none, A, it: not tried (no decoder crossed), which proves nothing"
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "attacks", "missing"),
+    [
+        ("auc=0.6", DEFAULT_ATTACKS, "A6"),
+        ("psnr=20", ("A3", "A6"), "A1 or A2 or A4"),
+        ("label_mix=0.9", ("A1",), "A3"),
+        ("peer_blocks=0", ("A1",), "A8"),
+    ],
+)
+def test_a_ceiling_that_no_chosen_attack_is_about_is_refused_before_training(ceiling, attacks, missing):
+    given, name = Ceilings.of([ceiling]), ceiling.partition("=")[0]
+    with pytest.raises(ValueError, match=f"--ceiling {ceiling}: none of --attacks .* add {missing}"):
+        given.check_answered(attacks, load_config("demo"))
+    given.check_answered(ATTACKS, load_config("demo"))
+    secret = load_config("demo", ["privacy.epsilon=1", "privacy.noise=secret", *LOCALLY])
+    if name in ("auc", "psnr"):
+        given.check_answered(attacks, secret)
+    else:
+        with pytest.raises(ValueError, match=missing):
+            given.check_answered(attacks, secret)
+
+
+def test_every_ceiling_but_epsilon_has_attacks_and_each_attack_a_ceiling():
+    """So that none is checked in vain, and each attack can fail somebody's integration."""
+    answers = {name: unanswered(name, ()) for name in NAMES}
+    assert [name for name, attacks in answers.items() if not attacks] == ["epsilon"]
+    assert {attack for attacks in answers.values() for attack in attacks} == ATTACKS.keys()
 
 
 def test_what_a_decoder_draws_and_means_of_single_images_count():
