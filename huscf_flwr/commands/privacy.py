@@ -165,7 +165,8 @@ def _show(found: list[Audited], output_format: Format) -> None:
         table = audit_table(found)
         wide = wide_terminal(max(_WIDTH, width_of(table)))
         wide.print(fitting(table, wide.width, width_of(table)))
-        console.print(LEGEND, style="dim")
+        if any(audited.cuts for audited in found):
+            console.print(LEGEND, style="dim")
     if any(audited.findings for audited in found):
         console.print(fitting(findings_table(found), console.width, _LEAST_OF_FINDINGS))
     for sentence in _sentences(found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.report_sections import png_uri
@@ -11,8 +12,23 @@ from huscf_flwr.evaluation.run_record import PRIVACY, Json, RunRecord, items, pa
 
 _FAILED = "the attack failed, which proves nothing"
 
-Step = tuple[int, str, float | None, float | None, float | None]
-"""Step, best attack, median decibel of the images, share of the labels that are right, median SSIM."""
+
+class Step(NamedTuple):
+    """What was had in one step."""
+
+    number: int
+    attack: str
+    """That comes nearest to the images."""
+    psnr: float | None
+    """Decibel, the median."""
+    ssim: float | None
+    """The median."""
+    labels: float | None
+    """Share of the labels that are right."""
+    floor: float | None
+    """Decibel that an attack that works has; None if nobody knows."""
+    failed_on: str
+    """Clients of which no attack has as much."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,8 @@ class Learnt:
     measure: str
     value: float | None
     chance: float | None
-    reason: str
+    without_number: str
+    """How it is told that there is no number, and why."""
     failure: str
     """Why the number proves nothing, where the attack failed; empty if it did not."""
     nothing: tuple[str, ...] = ()
@@ -127,8 +144,12 @@ def _had(cut: Json, name: str) -> Had | None:
 
 
 def _step(found: Json) -> Step:
-    psnr, labels, ssim = (known_number(found.get(value)) for value in ("psnr", "labels", "ssim"))
-    return int(known_number(found.get("step")) or 0), str(found.get("attack")), psnr, labels, ssim
+    names = ("psnr", "ssim", "labels", "floor")
+    psnr, ssim, labels, floor = (known_number(found.get(name)) for name in names)
+    failed = part(found, "failed_clients")
+    failed_on = ", ".join(map(str, failed)) if isinstance(failed, list) else ""
+    number = int(known_number(found.get("step")) or 0)
+    return Step(number, str(found.get("attack")), psnr, ssim, labels, floor, failed_on)
 
 
 def _learnt(found: Json) -> Learnt:
@@ -139,7 +160,8 @@ def _learnt(found: Json) -> Learnt:
     failure = str(found.get("failure") or _FAILED) if found.get("failed") else ""
     nothing = _of_clients(found, "withstood", "nothing of") + _of_clients(found, "untried", "not tried on")
     less_is_worse = bool(found.get("less_is_worse"))
-    return Learnt(attack, adversary, learns, measure, value, chance, reason, failure, nothing, less_is_worse)
+    without = str(found.get("without_number") or f"does not apply: {reason}")
+    return Learnt(attack, adversary, learns, measure, value, chance, without, failure, nothing, less_is_worse)
 
 
 def _of_clients(found: Json, name: str, words: str) -> tuple[str, ...]:

@@ -37,12 +37,14 @@ PRIVACY_SECTION = """\
     {% else %}
     <div class="scroll"><table>
       <thead><tr><th>Step</th><th class="text">Best attack</th><th>Images, dB</th>
-        <th>Their mean image, dB</th><th>SSIM</th><th>Labels right</th></tr></thead>
+        <th>Their mean image, dB</th><th>SSIM</th><th>Labels right</th><th>An attack that works, dB</th></tr></thead>
       <tbody>
-      {% for step, attack, psnr, labels, ssim in cut.steps %}
-      <tr><td>{{ step }}</td><td class="text">{{ attack }}</td><td>{{ psnr|decimal(1) }}</td>
-        <td>{{ cut.mean_image|decimal(1) }}</td><td>{{ ssim|decimal(2) }}</td>
-        <td>{{ labels|percent }}</td></tr>
+      {% for step in cut.steps %}
+      <tr><td>{{ step.number }}</td><td class="text">{{ step.attack }}</td><td>{{ step.psnr|decimal(1) }}</td>
+        <td>{{ cut.mean_image|decimal(1) }}</td><td>{{ step.ssim|decimal(2) }}</td>
+        <td>{{ step.labels|percent }}</td>
+        <td>{% if step.floor is none %}not known{% else %}{{ step.floor|decimal(0) }} or more
+          {%- endif %}{% if step.failed_on %}; failed on client {{ step.failed_on }}{% endif %}</td></tr>
       {% endfor %}
       </tbody>
     </table></div>
@@ -64,7 +66,7 @@ PRIVACY_SECTION = """\
     <tr><td class="text">{{ each.attack }}</td>
       {% if each.value is none %}
       <td class="text">—</td><td class="text">{{ each.learns }}</td>
-      <td class="text">does not apply: {{ each.reason }}</td>
+      <td class="text">{{ each.without_number }}</td>
       {% else %}
       <td class="text">{{ each.adversary }}</td><td class="text">{{ each.learns }}</td>
       <td class="text">{{ each.measure }}{% if each.failure %};

@@ -16,11 +16,13 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.evaluation.figures import sample_grid
 from huscf_flwr.evaluation.report import write_report
 from huscf_flwr.evaluation.run_record import PRIVACY, read_run
+from huscf_flwr.methods import method_of
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audit import ClientAudit
 from huscf_flwr.privacy.finding import Finding, as_json
 from huscf_flwr.privacy.findings import CutFindings, best_attack
 from huscf_flwr.privacy.guarantee import NONE, UNIT, bounding_epsilon, guarantee, sentence
+from huscf_flwr.privacy.registry import attackable
 from huscf_flwr.privacy.verdict import of_finding, verdict
 from huscf_flwr.run.origin import Origin
 from huscf_flwr.tensor_files import write_json
@@ -80,7 +82,7 @@ class Audited:
         """What the server gets, in words."""
         left = [each.sentence for each in self.dropped_out]
         if self.guarantee == NONE:
-            return verdict(self.cuts, self.findings) + left
+            return verdict(self.cuts, self.findings) + left + self._not_attacked
         attacked = any(found.value is not None for found in self.findings)
         tried = "" if attacked else "; no attack was tried"
         found = [said for each in self.findings if (said := of_finding(each)) is not None]
@@ -111,6 +113,14 @@ class Audited:
             if known:
                 means[metric.name] = fmean(known)
         return means
+
+    @property
+    def _not_attacked(self) -> list[str]:
+        """That nobody has looked for images in something that crosses, if there is such a thing."""
+        unattacked = attackable(method_of(self.config)).unattacked(self.config)
+        if not unattacked:
+            return []
+        return [f"nobody here has looked for images in {unattacked}, so nothing says that none can be had"]
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -56,7 +56,8 @@ def _single_images(evidence: Evidence) -> Finding:
     counts = [count for client in evidence.clients for count in _told(evidence, client)[1]]
     if not counts:
         why = "no client has enough images of a class to tell of its mean"
-        return Finding("A7", CURIOUS_SERVER, _FEATURES, MEANS, reason=why)
+        withstood = dict.fromkeys(evidence.clients, why)
+        return Finding("A7", CURIOUS_SERVER, _FEATURES, MEANS, reason=why, withstood=withstood)
     share = fmean(count == 1 for count in counts)
     details = {"least_count": evidence.config.settings(FedVTCSettings).least_count}
     return Finding("A7", CURIOUS_SERVER, _FEATURES, MEANS, share, 0.0, evidence.clients, details)

@@ -27,6 +27,7 @@ _UNDEFENDED: Mapping[str, Any] = {
 DEFENCES: Mapping[str, Mapping[str, Any]] = {
     UNDEFENDED: {},
     "fake-labels": {"fake_labels": "uniform"},
+    "own-mix": {"fake_labels": "own-mix"},
     "half": {"wire.preset": "half"},
     "smallest": {"wire.preset": "smallest"},
     "local-discriminator": {"privacy.local_discriminator": True, "fake_labels": "uniform"},
@@ -40,6 +41,7 @@ DEFENCES: Mapping[str, Mapping[str, Any]] = {
 """Settings by the name of a defence, beside those of no defence; none of them has a formal guarantee.
 
 ``fake-labels``: fakes have labels of their own, so exchange 1 does not tell those of the real batch.
+``own-mix``: the same, each as often as the client has it, which exchange 1 tells.
 ``half`` and ``smallest``: activations cross with 11 bits of precision, or in 3 or 4 bits.
 ``clip-0.5``: activations of each real image cross scaled down to a root mean square of 0.5.
 ``noise-1``: activations of real images cross with noise, one of their spreads wide.

@@ -13,7 +13,7 @@ from huscf_flwr.privacy.scoring import Nearness
 CURIOUS_SERVER = "the server"
 ACTIVE_SERVER = "a server that sends other blocks"
 STEERING_SERVER = "a server that sends other gradients"
-HOLDER_OF_GENERATOR = "whoever holds the generator"
+HOLDER_OF_GENERATOR = "whoever holds the generator and knows the run's settings"
 NEXT_CLIENT = "whoever is sent the discriminator"
 PEER = "whoever is in the same average"
 
@@ -79,6 +79,15 @@ class Finding:
         return self.measure in (VARIATION, DISTANCE)
 
     @property
+    def without_number(self) -> str:
+        """How it is told that there is no number: something held, it could not be tried, or nothing crosses."""
+        if self.untried:
+            return f"not tried: {self.reason}"
+        if self.withstood and self.reason != NO_ACTIVATIONS:
+            return f"withstood: {self.reason}"
+        return f"does not apply: {self.reason}"
+
+    @property
     def failure(self) -> str:
         """What is said of an attack that failed; empty if it did not.
 
@@ -96,8 +105,13 @@ class Finding:
 
 
 def as_json(found: Finding) -> dict[str, Any]:
-    """Return plain values of a finding, with what is said if it failed, and how its number is to be read."""
-    return {**asdict(found), "failure": found.failure, "less_is_worse": found.less_is_worse}
+    """Return plain values of a finding, with what is said of it, and how its number is to be read."""
+    return {
+        **asdict(found),
+        "failure": found.failure,
+        "less_is_worse": found.less_is_worse,
+        "without_number": found.without_number if found.value is None else "",
+    }
 
 
 class Reconstructed(NamedTuple):

@@ -90,6 +90,7 @@ def mix_finding(evidence: Evidence, population: Population, mix_of: MixOf, why: 
     return Finding(
         *("A3", CURIOUS_SERVER, HOW_OFTEN, VARIATION, fmean(found.values()), fmean(guessed.values())),
         tuple(found),
+        {"off_by": found, "guessed": guessed},
         failed=bool(below),
         most=Most(most, found[most], guessed[most], below),
         untried=untried,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from huscf_flwr.config import RunConfig
 from huscf_flwr.data import Population
 from huscf_flwr.methods.contract import Method
 from huscf_flwr.methods.fedgan import FedGAN
@@ -74,6 +75,8 @@ class Attackable:
     """Why others do not apply, by name."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of a training that is only there to be attacked, by dotted name."""
+    unattacked: Callable[[RunConfig], str] = lambda config: ""  # noqa: ARG005
+    """Returns what crosses that images have gone into, and that no attack here makes images of; or nothing."""
 
     def tried(
         self, names: Collection[str], evidence: Evidence, population: Population, shadows: int
@@ -116,6 +119,12 @@ def _swapped_discriminator(evidence: Evidence, transcript: Transcript) -> BlockS
     return unflatten_blocks(sent[DISCRIMINATOR]) if DISCRIMINATOR in sent else None
 
 
+def _of_local_discriminator(config: RunConfig) -> str:
+    """Return what a client of HuSCF-GAN sends in the place of activations, if it keeps its discriminator."""
+    sent = "discriminators that clients send, and statistics of their activations"
+    return sent if config.privacy.local_discriminator else ""
+
+
 _ON_SPLIT = partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER)
 
 ON: Mapping[type[Method], Attackable] = {
@@ -132,6 +141,7 @@ ON: Mapping[type[Method], Attackable] = {
             "A8": partial(others_blocks, kind=SEGMENTS),
         },
         {"A7": _NO_MEANS},
+        unattacked=_of_local_discriminator,
     ),
     FedGAN: Attackable(
         {
@@ -140,6 +150,7 @@ ON: Mapping[type[Method], Attackable] = {
             "A8": partial(others_blocks, kind=NETWORKS),
         },
         {**_ON_ACTIVATIONS, "A7": _NO_MEANS},
+        unattacked=lambda _: "the networks that clients send",
     ),
     MDGAN: Attackable(
         {"A6": partial(membership, discriminator=_swapped_discriminator, adversary=NEXT_CLIENT)},
@@ -149,6 +160,7 @@ ON: Mapping[type[Method], Attackable] = {
             "A7": _NO_MEANS,
             "A8": NO_AVERAGE,
         },
+        unattacked=lambda _: "gradients of fakes, and discriminators that are swapped",
     ),
     FedVTC: Attackable(
         {"A3": labels_that_are_told, "A7": means_and_decoders},
@@ -159,6 +171,7 @@ ON: Mapping[type[Method], Attackable] = {
         },
         # In the last round, everybody tunes and nothing is sent.
         {"fedvtc.tuning": "never"},
+        lambda _: "what decoders have learnt in a round, and spreads of features",
     ),
 }
 """By method; one that is derived from some of these is attacked as the first of them is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -36,7 +36,7 @@ def audit_table(audits: Sequence[Audited]) -> Table:
     names = (
         *("clients", "first step, dB", "mid-round, dB", "mean image, dB", "SSIM", "labels", "label set"),
         *(metric.title for metric in metrics_shown("audits")),
-        *("label mix, off by", "membership", "MB a step", "s a step"),
+        *("label mix, off by", "membership", "epsilon", "MB a step", "s a step"),
     )
     rows = []
     for audited in audits:
@@ -45,7 +45,7 @@ def audit_table(audits: Sequence[Audited]) -> Table:
             cells = [audited.defence, lost.cut or UNKNOWN, f"client {lost.client} dropped out"]
             rows.append([*cells, *[UNKNOWN] * (2 + len(names) - len(cells))])
         if not audited.cuts:
-            costs = _costs(audited)
+            costs = _costs(audited, None)
             rows.append([audited.defence, *[UNKNOWN] * (1 + len(names) - len(costs)), *costs])
     return _table("What a server sees that follows the protocol", ("defence", "cut"), names, rows)
 
@@ -122,7 +122,7 @@ def _learnt(audited: Audited, found: Finding) -> list[str]:
         found.attack,
         found.adversary if applies else UNKNOWN,
         found.learns,
-        measured(found) if applies else f"does not apply: {found.reason}",
+        measured(found) if applies else found.without_number,
         *(_off_by(found, value) for value in (found.value, found.chance)),
         ", ".join(map(str, found.clients)) or UNKNOWN,
     ]
@@ -208,7 +208,7 @@ def _cells(audited: Audited, found: CutFindings) -> list[str]:
         _share_of(found, BATCH_LABELS),
         _share_of(found, LABEL_SET),
         *(decimal(scores.get(metric.name), metric.digits) for metric in metrics_shown("audits")),
-        *_costs(audited),
+        *_costs(audited, found.clients),
     ]
 
 
@@ -220,37 +220,66 @@ def _share_of(found: CutFindings, name: str) -> str:
     return f"{most.value:.0%} ({most.chance:.0%}){', below its floor' if most.below else ''}"
 
 
-def _costs(audited: Audited) -> list[str]:
-    """Return what is the same for all cuts of a run."""
+def _costs(audited: Audited, clients: Collection[int] | None) -> list[str]:
+    """Return what findings have of ``clients``, or of all, and what is the same for all cuts of a run."""
     return [
-        _of_findings(audited, VARIATION, least=True),
-        _of_findings(audited, AUC),
+        _of_findings(audited, VARIATION, clients, least=True),
+        _of_findings(audited, AUC, clients),
+        _epsilon(audited),
         decimal(audited.megabytes, 2),
         decimal(audited.seconds, 3),
     ]
 
 
-def _of_findings(audited: Audited, measure: str, *, least: bool = False) -> str:
-    """Return the worst number of a measure, with that of knowing nothing; which of them failed is said.
+def _epsilon(audited: Audited) -> str:
+    """Return what bounds every attack, with delta and unit."""
+    if audited.epsilon is None:
+        return "none" if audited.guarantee == NONE else "none: seeded"
+    return f"{audited.epsilon:.3g} (delta {audited.delta:g}, one image)"
 
-    It is the largest, or the least where that says most; of one client, where that is known.
+
+def _of_findings(
+    audited: Audited, measure: str, clients: Collection[int] | None, *, least: bool = False
+) -> str:
+    """Return the worst number of a measure, with that of knowing nothing; whether it failed is said.
+
+    It is the largest, or the least where that says most, of one client where that is known.
     """
-    known = [each for each in audited.findings if each.measure == measure and each.value is not None]
+    known = [
+        each for found in audited.findings if found.measure == measure for each in _known(found, clients)
+    ]
     if not known:
         return UNKNOWN
-
-    def shown(found: Finding) -> tuple[float, float | None]:
-        assert found.value is not None
-        most = found.most
-        return (found.value, found.chance) if most is None else (most.value, most.chance)
-
     sign = -1 if least else 1
-    best = max(known, key=lambda each: (not each.failed, sign * shown(each)[0]))
-    value, chance = shown(best)
-    return f"{decimal(value, 2)} ({decimal(chance, 2)}){', failed' if best.failed else ''}"
+    value, chance, failed = max(known, key=lambda each: (not each[2], sign * each[0]))
+    return f"{decimal(value, 2)} ({decimal(chance, 2)}){', failed' if failed else ''}"
+
+
+def _known(
+    found: Finding, clients: Collection[int] | None
+) -> Iterator[tuple[float, float | None, bool]]:
+    """Yield what was found of ``clients``, or of all: value, that of knowing nothing, whether it failed."""
+    if found.value is None:
+        return
+    if "off_by" in found.details and found.most is not None:
+        off_by, guessed = found.details["off_by"], found.details["guessed"]
+        for client in off_by if clients is None else [k for k in off_by if k in clients]:
+            yield off_by[client], guessed[client], client in found.most.below
+    elif clients is None or not set(clients).isdisjoint(found.clients):
+        most = found.most
+        value, chance = (found.value, found.chance) if most is None else (most.value, most.chance)
+        yield value, chance, found.failed
 
 
 def _decibel(step: StepFindings) -> str:
-    below = ", below its floor" if step.failed_clients else ""
     floorless = ", no floor" if step.floor is None else ""
-    return f"{step.psnr:.1f}, {step.psnr_worst_decile:.1f} ({step.attack}){below}{floorless}"
+    return f"{step.psnr:.1f}, {step.psnr_worst_decile:.1f} ({step.attack}){_below(step)}{floorless}"
+
+
+def _below(step: StepFindings) -> str:
+    """Return that less was had than an attack has that works, of the client that is told or of another."""
+    if not step.failed_clients:
+        return ""
+    if step.floor is not None and step.psnr < step.floor:
+        return f", below its floor of {step.floor:.0f}"
+    return f", below its floor on client {', '.join(map(str, step.failed_clients))}"

@@ -51,8 +51,17 @@ def of_finding(found: Finding) -> str | None:
     """
     if found.value is None or (found.failed and not _says_something(found)):
         return None
-    more = "; an attack that works has more, so this is not all that can be had" if found.failed else ""
-    return f"{_plain(found, found.value)}{more}"
+    return f"{_plain(found, found.value)}{_beyond(found)}"
+
+
+def _beyond(found: Finding) -> str:
+    """Return what an attack that failed leaves open: of the client that is told, or of others alone."""
+    if not found.failed:
+        return ""
+    most = found.most
+    if most is None or most.client in most.below:
+        return "; an attack that works has more, so this is not all that can be had"
+    return f"; of {_clients(most.below)} it failed, which proves nothing"
 
 
 def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
@@ -97,7 +106,7 @@ def _clients(clients: Sequence[int]) -> str:
 def _of_cut(found: CutFindings) -> Iterator[str]:
     yield _of_images(found)
     known = found.most.get(LABEL_SET)
-    if known is not None and (known.value > known.chance or not known.below):
+    if known is not None and known.value > known.chance:
         yield (
             f"of client {known.client}, with cut {found.name}, the server knows of {known.value:.0%} of all "
             f"labels whether it has any, where a guess that it has all is right about {known.chance:.0%}"

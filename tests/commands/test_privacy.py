@@ -229,6 +229,14 @@ def test_a_path_at_which_there_is_nothing_is_told_as_such(target):
     assert "Known:" not in shown
 
 
+def test_a_ceiling_that_no_chosen_attack_is_about_is_refused_before_training(written):
+    path, run = written
+    for target in (path, run):
+        asked = ("--attacks", "A3", "--ceiling", "labels=0.5,psnr=99")
+        shown = refused(invoke("privacy", target, *asked))
+        assert "--ceiling psnr=99: none of --attacks A3 says whether it holds; add A1 or A2" in shown
+
+
 def test_help_has_every_ceiling():
     shown = succeeded(invoke("privacy", "--help"))
     assert all(name in shown for name in NAMES)
@@ -238,12 +246,11 @@ def test_help_has_every_ceiling():
 def test_labels_alone_are_told_by_what_reads_them(written):
     """Of a batch, the set and how often, though no attack was made on images."""
     path, _ = written
-    ceilings = ("--ceiling", "labels=0.5,psnr=99")
+    ceilings = ("--ceiling", "labels=0.5")
     result = invoke("privacy", path, "--rounds", 1, "--attacks", "A3", "--clients", 1, *ceilings)
     assert result.exit_code == 1
     told = " ".join(result.output.split())
     assert "labels is 1, above 0.5" in told
-    assert "no attack was made that psnr is of" in told
     assert "the server gets 100% of the labels of a batch" in told
     assert "no attack was made on their images" in told
     assert "how often a client has each label" in told

@@ -62,6 +62,25 @@ def test_the_set_of_labels_is_told_of_a_cut(tmp_path, below, ends):
     assert "Labels of a batch:" not in text
 
 
+@pytest.mark.parametrize(
+    ("floor", "failed", "told"),
+    [(60.0, (), "60 or more"), (60.0, (0, 3), "60 or more; failed on client 0, 3"), (None, (), "not known")],
+)
+def test_what_an_attack_has_that_works_is_beside_what_was_had(tmp_path, floor, failed, told):
+    step = StepFindings(1, "A1", 61.0, 63.0, 0.9, 1.0, floor, failed)
+    cut = CutFindings(Cut(), (0, 3), (step,), 0.9, 0.8, 12.0, 0.2)
+    page = Page(report_page(recorded(tmp_path, cuts=[cut.as_json()])))
+    assert [page.cells[0], page.cells[2], page.cells[-1]] == ["1", "61.0", told]
+
+
+def test_who_withstood_an_attack_is_told_apart_from_where_there_is_none(tmp_path):
+    left = Finding("A4", "a server", "images", PSNR, reason="it left", withstood={0: "it left"})
+    none = Finding("A7", "the server", "images", "", reason="no decoder crosses")
+    text = text_of(recorded(tmp_path, findings=[as_json(left), as_json(none)]))
+    assert "withstood: it left" in text
+    assert "does not apply: no decoder crosses" in text
+
+
 def test_labels_that_were_read_alone_are_told_and_not_that_images_are_hidden(tmp_path):
     most = {"labels": Most(0, 1.0, 0.2)}
     read = CutFindings(Cut(), (0,), (), None, 0.8, 12.0, 0.2, labels=1.0, most=most)

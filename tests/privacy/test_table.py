@@ -9,13 +9,15 @@ from rich.console import Console
 
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import DroppedOut
-from huscf_flwr.privacy.finding import AUC, PSNR, VARIATION, Finding, Most
+from huscf_flwr.privacy.finding import AUC, NO_ACTIVATIONS, PSNR, VARIATION, Finding, Most
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 from huscf_flwr.privacy.table import audit_table, findings_table, fitting, guarantees, measured, width_of
 
 
-def of(*findings, cuts=(), dropped_out=(), guarantee="none"):
+def of(*findings, cuts=(), dropped_out=(), guarantee="none", epsilon=None):
     return SimpleNamespace(
+        epsilon=epsilon,
+        delta=1e-5,
         defence="none",
         cuts=cuts,
         guarantee=guarantee,
@@ -79,7 +81,7 @@ def test_a_row_has_label_mix_membership_and_both_costs(cuts):
 
 
 def test_columns_that_have_nothing_in_any_row_are_left_out():
-    assert row().keys() == {"defence", "MB a step", "s a step"}
+    assert row().keys() == {"defence", "epsilon", "MB a step", "s a step"}
     both = audit_table([of(), of(found(AUC, 0.72, 0.5))])
     assert [list(column.cells) for column in both.columns if column.header == "membership"] == [
         ["—", "0.72 (0.50)"]
@@ -95,7 +97,7 @@ def test_a_table_is_as_wide_as_its_longest_row_so_that_nothing_is_cut():
     lines = shown.getvalue().splitlines()
     assert "…" not in shown.getvalue()
     assert all(word in shown.getvalue() for column in table.columns for word in name_of(column).split())
-    assert ("61.0, 61.0 (A1), below its floor" in lines[-2], len(lines)) == (True, 7)
+    assert ("61.0, 61.0 (A1), below its floor on client 0" in lines[-2], len(lines)) == (True, 7)
 
 
 def test_where_a_table_is_too_wide_its_rows_are_below_each_other_and_nothing_is_lost():
@@ -131,6 +133,40 @@ def test_what_is_guaranteed_is_told_of_each_run_unless_nothing_is_of_any():
     assert bound.startswith("none: guaranteed is epsilon 2 at delta 1e-05; unit: ")
 
 
+def test_a_row_has_epsilon_with_delta_and_unit_or_none():
+    def shown(**guaranteed):
+        table = audit_table([of(**guaranteed)])
+        return {name_of(column): list(column.cells) for column in table.columns}["epsilon"]
+
+    assert shown() == ["none"]
+    assert shown(guarantee="epsilon 2 at delta 1e-05", epsilon=2.0) == ["2 (delta 1e-05, one image)"]
+    assert shown(guarantee="epsilon 2, had its noise been secret") == ["none: seeded"]
+
+
+def test_each_cut_has_the_label_mix_and_membership_of_its_own_clients():
+    """What failed on a client of another cut says nothing of these."""
+    details = {"off_by": {0: 0.3, 1: 0.01, 2: 0.02}, "guessed": {0: 0.2, 1: 0.4, 2: 0.5}}
+    mix = found(VARIATION, 0.11, 0.4, details=details, most=Most(1, 0.01, 0.4, below=(0,)), failed=True)
+    asked = replace(found(AUC, 0.72, 0.5), clients=(2,))
+    first = cut_of(61.0)
+    others = replace(first, cut=Cut(1, 1, 2, 1), clients=(1, 2))
+    table = audit_table([of(mix, asked, cuts=(first, others))])
+    cells = {name_of(column): list(column.cells) for column in table.columns}
+    assert cells["label mix, off by"] == ["0.30 (0.20), failed", "0.01 (0.40)"]
+    assert cells["membership"] == ["—", "0.72 (0.50)"]
+
+
+def test_who_withstood_an_attack_is_told_apart_from_where_there_is_none():
+    def told(**changes):
+        nothing = Finding("A4", "a server", "images", PSNR, **changes)
+        return list(findings_table([of(nothing)]).columns[-1].cells)[0]
+
+    assert told(reason="it left", withstood={0: "it left"}) == "withstood: it left"
+    assert told(reason="no room", untried={0: "no room"}) == "not tried: no room"
+    for withstood in ({}, {0: NO_ACTIVATIONS}):
+        assert told(reason=NO_ACTIVATIONS, withstood=withstood) == f"does not apply: {NO_ACTIVATIONS}"
+
+
 def test_images_that_nobody_attacked_are_not_told_as_hidden():
     def shown(cut):
         read = CutFindings(cut, (0,), (), 1.0, 0.9, 12.0, 0.2, most={"labels": Most(0, 1.0, 0.2)})
@@ -149,7 +185,7 @@ def test_what_was_not_attacked_or_failed_is_told_as_such():
 
 
 @pytest.mark.parametrize(
-    ("psnr", "shown"), [(15.0, "attack failed"), (26.0, "26.0, 26.0 (A1), below its floor")]
+    ("psnr", "shown"), [(15.0, "attack failed"), (26.0, "26.0, 26.0 (A1), below its floor of 60")]
 )
 def test_an_attack_below_its_floor_is_told_with_what_is_seen_all_the_same(psnr, shown):
     assert row(cuts=(cut_of(psnr, failed_clients=(0,)),))["first step, dB"] == shown

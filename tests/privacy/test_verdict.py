@@ -36,6 +36,7 @@ def test_every_measure_has_words_of_its_own():
     known = {value for name, value in vars(finding).items() if name.isupper() and isinstance(value, str)}
     adversaries = {
         finding.NO_ACTIVATIONS,
+        finding.NO_AVERAGE,
         *(value for value in known if value.startswith(("the server", "a server", "whoever"))),
     }
     assert known - adversaries == MEASURES.keys() - {"hours"}
@@ -57,12 +58,20 @@ def test_the_set_of_labels_is_told_of_the_client_of_which_most_is_known():
     assert told.startswith("of client 1, with cut 1-1-5-0, the server knows of 100% of all labels whether")
 
 
+def test_a_set_of_labels_that_guessing_has_as_well_is_no_news():
+    cut = CutFindings(Cut(1, 1, 5, 0), (0,), (), 1.0, 1.0, 12.0, 0.2, most={"label_set": Most(0, 1.0, 1.0)})
+    assert len(verdict([cut])) == 1
+
+
 def test_what_failed_is_told_only_where_it_says_something_all_the_same():
     """Less than one that works has, and still more than guessing."""
     more = [(PSNR, 25.0, 12.0), (VARIATION, 0.2, 0.5), (DISTANCE, 0.2, 1.0)]
     for seen in (found(*each, failed=True) for each in more):
         (told,) = verdict((), [seen])
         assert told.endswith("an attack that works has more, so this is not all that can be had")
+    other = found(VARIATION, 0.2, 0.3, most=Most(1, 0.01, 0.3, below=(0, 2)), failed=True)
+    (told,) = verdict((), [other])
+    assert told.endswith("has 0.300; of clients 0, 2 it failed, which proves nothing")
     nothing = [
         found(PSNR, 15.0, 12.0, failed=True),
         found(VARIATION, 0.05, 0.04, failed=True),
