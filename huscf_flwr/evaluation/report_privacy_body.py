@@ -37,7 +37,8 @@ PRIVACY_SECTION = """\
     {% else %}
     <div class="scroll"><table>
       <thead><tr><th>Step</th><th class="text">Best attack</th><th>Images, dB</th>
-        <th>Their mean image, dB</th><th>SSIM</th><th>Labels right</th><th>An attack that works, dB</th></tr></thead>
+        <th>Their mean image, dB</th><th>SSIM</th><th>Labels right</th>
+        <th>An attack that works, dB</th></tr></thead>
       <tbody>
       {% for step in cut.steps %}
       <tr><td>{{ step.number }}</td><td class="text">{{ step.attack }}</td><td>{{ step.psnr|decimal(1) }}</td>

@@ -35,8 +35,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 }
 """By name, the least and the most that it can be; more is worse."""
 OF_ONE_IMAGE = (*NEAR, LABELS, AUC)
-"""What an epsilon of one labelled image bounds; what else may have a ceiling is of a client's images together,
-or of its blocks."""
+"""What an epsilon of one labelled image bounds; the others are of a client's images together, or of blocks."""
 
 _ON_IMAGES = ("A1", "A2", "A4", "A4-gradients", "A5", "A7")
 _ANSWERED_BY: Mapping[str, Collection[str]] = {
@@ -58,7 +57,7 @@ _NOTHING_CROSSES: Mapping[str, Collection[str]] = {
     NO_ACTIVATIONS: (*NEAR, LABELS),
     NO_AVERAGE: (BLOCKS,),
 }
-"""The ceilings that hold where there is nothing to attack, by the reason that a finding without a measure has."""
+"""The ceilings that hold where there is nothing to attack, by the reason of a finding without a measure."""
 
 
 def about(found: Finding) -> Collection[str]:
@@ -91,6 +90,6 @@ def values_of(found: Finding) -> Iterator[tuple[str, float]]:
 
 
 def unanswered(name: str, attacks: Collection[str]) -> Collection[str]:
-    """Return the attacks that say whether a ceiling holds, if none of them is among ``attacks``; else none."""
+    """Return the attacks that say whether a ceiling holds, unless one of them is among ``attacks``."""
     answers = _ANSWERED_BY.get(name, ())
     return () if set(answers) & set(attacks) else answers

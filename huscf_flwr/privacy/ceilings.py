@@ -109,13 +109,13 @@ class Ceilings:
         auc = auc_at(bound, audited.delta)
         if AUC in self.values and not auc <= self.values[AUC]:
             yield (
-                f"{audited.defence}: nobody asked who was trained on, and epsilon {bound:.3g} allows an auc of "
-                f"{auc:.3g}, above {self.values[AUC]:g}"
+                f"{audited.defence}: nobody asked who was trained on, and epsilon {bound:.3g} allows an auc "
+                f"of {auc:.3g}, above {self.values[AUC]:g}"
             )
 
 
 def _attacked(audited: Audited, wanted: Mapping[str, float]) -> Iterator[str]:
-    """Yield a sentence for each of the ceilings ``wanted`` that attacks exceed, or of which they say nothing."""
+    """Yield a sentence for each ceiling of ``wanted`` that attacks exceed, or of which they say nothing."""
     for name in wanted:
         if not _is_answered(name, audited):
             why = "" if audited.epsilon is None else "; epsilon is of one image, and does not bound it"

@@ -80,7 +80,7 @@ class Finding:
 
     @property
     def without_number(self) -> str:
-        """How it is told that there is no number: something held, it could not be tried, or nothing crosses."""
+        """Whether something held, it could not be tried, or does not apply, and why; without a value."""
         if self.untried:
             return f"not tried: {self.reason}"
         if self.withstood and self.reason != NO_ACTIVATIONS:

@@ -76,7 +76,7 @@ class Attackable:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of a training that is only there to be attacked, by dotted name."""
     unattacked: Callable[[RunConfig], str] = lambda config: ""  # noqa: ARG005
-    """Returns what crosses that images have gone into, and that no attack here makes images of; or nothing."""
+    """Returns what crosses that images went into, and that no attack here makes images of; or nothing."""
 
     def tried(
         self, names: Collection[str], evidence: Evidence, population: Population, shadows: int

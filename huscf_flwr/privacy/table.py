@@ -255,9 +255,7 @@ def _of_findings(
     return f"{decimal(value, 2)} ({decimal(chance, 2)}){', failed' if failed else ''}"
 
 
-def _known(
-    found: Finding, clients: Collection[int] | None
-) -> Iterator[tuple[float, float | None, bool]]:
+def _known(found: Finding, clients: Collection[int] | None) -> Iterator[tuple[float, float | None, bool]]:
     """Yield what was found of ``clients``, or of all: value, that of knowing nothing, whether it failed."""
     if found.value is None:
         return

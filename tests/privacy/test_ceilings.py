@@ -291,8 +291,8 @@ def test_epsilon_holds_no_ceiling_of_what_is_not_of_one_image(name):
     """Of how often a client has a label it says nothing, nor of blocks; an attack may."""
     (told,) = said(audited(epsilon=1.0), f"{name}=0.9", "epsilon=1")
     assert told == (
-        f"none: no attack was made that {name} is of, which proves nothing; epsilon is of one image, and does "
-        "not bound it"
+        f"none: no attack was made that {name} is of, which proves nothing; epsilon is of one image, and "
+        "does not bound it"
     )
     mix = Finding("A3", "the server", "how often", VARIATION, 0.3, 0.4, (0,))
     assert not said(audited(mix, epsilon=1.0), "label_mix=0.9", "epsilon=1")
@@ -315,7 +315,9 @@ def test_the_blocks_that_a_peer_has_have_a_ceiling():
     ]
     none_crosses = Finding("A8", "the server", "blocks", "", reason=NO_AVERAGE)
     assert not said(audited(none_crosses), "peer_blocks=0")
-    assert "no attack was made" in said(audited(replace(none_crosses, reason="unwritten")), "peer_blocks=1")[0]
+    assert (
+        "no attack was made" in said(audited(replace(none_crosses, reason="unwritten")), "peer_blocks=1")[0]
+    )
 
 
 @pytest.mark.parametrize(

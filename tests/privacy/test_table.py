@@ -159,7 +159,7 @@ def test_each_cut_has_the_label_mix_and_membership_of_its_own_clients():
 def test_who_withstood_an_attack_is_told_apart_from_where_there_is_none():
     def told(**changes):
         nothing = Finding("A4", "a server", "images", PSNR, **changes)
-        return list(findings_table([of(nothing)]).columns[-1].cells)[0]
+        return next(iter(findings_table([of(nothing)]).columns[-1].cells))
 
     assert told(reason="it left", withstood={0: "it left"}) == "withstood: it left"
     assert told(reason="no room", untried={0: "no room"}) == "not tried: no room"
