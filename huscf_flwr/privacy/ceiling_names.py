@@ -35,7 +35,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 }
 """By name, the least and the most that it can be; more is worse."""
 OF_ONE_IMAGE = (*NEAR, LABELS, AUC)
-"""What an epsilon of one labelled image bounds; the others are of a client's images together, or of blocks."""
+"""What an epsilon of one labelled image bounds; others are of a client's images together, or of blocks."""
 
 _ON_IMAGES = ("A1", "A2", "A4", "A4-gradients", "A5", "A7")
 _ANSWERED_BY: Mapping[str, Collection[str]] = {
