@@ -15,12 +15,15 @@ from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.models import CPU
 from huscf_flwr.privacy.evidence import Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, MEANS, SSIM, Finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, MEANS, SSIM, Finding, Most
 from huscf_flwr.privacy.scoring import structural_similarity
 from huscf_flwr.run.transcript import Transcript
 from huscf_flwr.seeding import torch_stream
 
 _FEATURES = "features of single images, from means over one image"
+_NO_DECODER = "no decoder of it crossed in this round, as none does in the first: take --rounds 2"
+_NO_OTHERS = "no other client of its domain has an image of its classes to compare with"
+_STAYS = "decoders stay on their clients"
 _IMAGES = "images, from a client's decoder at its classes' means"
 
 
@@ -64,17 +67,26 @@ def _single_images(evidence: Evidence) -> Finding:
 
 
 def _drawn_images(evidence: Evidence, population: Population) -> Finding:
-    own, others = [], []
+    asked = "A7", CURIOUS_SERVER, _IMAGES, SSIM
+    if DECODER not in evidence.method.crossing.upload_kinds:
+        withstood = dict.fromkeys(evidence.clients, _STAYS)
+        return Finding(*asked, reason=_STAYS, withstood=withstood)
+    own, others, untried = {}, {}, {}
     for transcript in evidence.transcripts:
-        found = images_at_means(evidence, transcript)
-        if found is not None:
-            for near, far in _compared(evidence, population, transcript.client, *found):
-                own.append(near)
-                others.append(far)
+        client, found = transcript.client, images_at_means(evidence, transcript)
+        near = [] if found is None else [*_compared(evidence, population, client, *found)]
+        if near:
+            own[client], others[client] = (fmean(each) for each in zip(*near, strict=True))
+        else:
+            untried[client] = _NO_DECODER if found is None else _NO_OTHERS
     if not own:
-        why = "no decoder of a client crossed in this round, or no other client has its classes"
-        return Finding("A7", CURIOUS_SERVER, _IMAGES, SSIM, reason=why)
-    return Finding("A7", CURIOUS_SERVER, _IMAGES, SSIM, fmean(own), fmean(others), evidence.clients)
+        return Finding(*asked, reason="; ".join(dict.fromkeys(untried.values())), untried=untried)
+    most = max(own, key=lambda client: (own[client], -others[client]))
+    return Finding(
+        *(*asked, fmean(own.values()), fmean(others.values()), tuple(own)),
+        most=Most(most, own[most], others[most]),
+        untried=untried,
+    )
 
 
 def _compared(

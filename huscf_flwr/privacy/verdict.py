@@ -51,6 +51,8 @@ def of_finding(found: Finding) -> str | None:
     """
     if found.value is None or (found.failed and not _says_something(found)):
         return None
+    if found.measure == MEANS and not found.value:
+        return None
     return f"{_plain(found, found.value)}{_beyond(found)}"
 
 

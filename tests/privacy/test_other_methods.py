@@ -86,14 +86,27 @@ def test_the_mean_of_one_image_gives_its_features(images, tmp_path, least, share
     assert (features.value > 0) is share
     assert how_often.value == pytest.approx(0, abs=1e-9) if share else how_often.value < how_often.chance
     assert images.value is not None
-    for told in ("the server knows how often", "the server gets features", "the server gets images"):
-        assert any(sentence.startswith(told) for sentence in found.verdict)
+    for told, is_said in {"knows how often": True, "gets features": share, "gets images": True}.items():
+        assert any(sentence.startswith(f"the server {told}") for sentence in found.verdict) is is_said
+    assert found.verdict[-1].startswith("nobody here has looked for images in what decoders have learnt")
 
 
 @pytest.mark.slow
 def test_decoders_that_stay_are_not_attacked(images, tmp_path):
-    _, by_attack = audited(images, tmp_path, "fedvtc-own-decoders", ("A7",), rounds=2)
-    assert "no decoder" in by_attack["A7"][1].reason
+    several = {"fedvtc.least_count": 2}
+    found, by_attack = audited(images, tmp_path, "fedvtc-own-decoders", ("A7",), rounds=2, **several)
+    assert by_attack["A7"][1].without_number == "withstood: decoders stay on their clients"
+    assert not [*Ceilings.of(["ssim=0"]).exceeded(found)]
+
+
+@pytest.mark.slow
+def test_decoders_that_have_not_crossed_yet_hold_no_ceiling(images, tmp_path):
+    several = {"fedvtc.least_count": 2}
+    found, by_attack = audited(images, tmp_path, "fedvtc", ("A1", "A7"), rounds=1, **several)
+    assert by_attack["A7"][1].without_number.startswith("not tried: no decoder of it crossed")
+    told = [*Ceilings.of(["ssim=1"]).exceeded(found)]
+    assert len(told) == 3
+    assert all(f"not tried on client {client} (no decoder" in said for client, said in enumerate(told))
 
 
 def test_who_is_asked_about_is_told_apart_by_nothing_but_training(images, tmp_path):
