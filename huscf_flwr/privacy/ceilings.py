@@ -157,7 +157,7 @@ def _finding_exceeded(where: str, found: Finding, wanted: Mapping[str, float]) -
     if not names or not found.measure:
         return
     if found.failed:
-        yield f"{where}: the attack failed, and proves nothing"
+        yield f"{where}: the attack failed{found.failed_on}, and proves nothing"
     for client, why in found.untried.items():
         yield f"{where}: not tried on client {client} ({why}), which proves nothing"
     if found.value is None and not (found.untried or found.withstood):

@@ -88,6 +88,14 @@ class Finding:
         return f"does not apply: {self.reason}"
 
     @property
+    def failed_on(self) -> str:
+        """On whom it failed, where it did not on all, to go behind ``failed``; else empty."""
+        below = () if self.most is None else self.most.below
+        if not below or set(below) == set(self.clients):
+            return ""
+        return f" on client {', '.join(map(str, below))}"
+
+    @property
     def failure(self) -> str:
         """What is said of an attack that failed; empty if it did not.
 
@@ -97,7 +105,7 @@ class Finding:
             return ""
         epsilon = self.details.get("under_epsilon")
         if epsilon is None:
-            return "attack failed, proves nothing"
+            return f"attack failed{self.failed_on}, proves nothing"
         return (
             "the attack finds nothing in models that are known either: consistent with epsilon "
             f"{epsilon:g}, proves nothing by itself"

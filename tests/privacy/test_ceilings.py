@@ -155,7 +155,10 @@ def test_the_mix_of_labels_has_a_ceiling_that_a_near_guess_is_above():
     (told,) = said(audited(mix), "label_mix=0.9")
     assert told == "none, A3, how often: label_mix is 0.99, above 0.9"
     assert not said(audited(mix), "label_mix=0.99")
-    assert "the attack failed" in said(audited(replace(mix, failed=True)), "label_mix=0.99")[0]
+    assert "the attack failed, and" in said(audited(replace(mix, failed=True)), "label_mix=0.99")[0]
+    other = replace(mix, failed=True, most=Most(1, 0.01, 0.3, below=(0,)))
+    assert "the attack failed on client 0, and" in said(audited(other), "label_mix=0.99")[0]
+    assert other.failure == "attack failed on client 0, proves nothing"
     assert said(audited(), "label_mix=1") == [
         "none: no attack was made that label_mix is of, which proves nothing"
     ]
