@@ -107,11 +107,11 @@ def privacy_command(
             if run.is_dir():
                 check_is_run(run)
                 _refuse_for_runs(rounds, cuts, defences, settings)
-                ceilings.check_answered(wanted.attacks, load_config(str(run / "config.yaml")))
+                ceilings.check_asked(wanted.attacks, load_config(str(run / "config.yaml")))
                 found = [audit_run(run, wanted, display)]
             else:
                 config = read_run_config(target, settings)
-                ceilings.check_answered(wanted.attacks, config)
+                ceilings.check_asked(wanted.attacks, config)
                 found = audit_config(
                     config,
                     rounds=rounds or _ROUNDS,
@@ -122,7 +122,8 @@ def privacy_command(
                 )
         _show(found, output_format)
         exceeded = [sentence for audited in found for sentence in ceilings.exceeded(audited)]
-        for sentence in exceeded:
+        caveats = [sentence for audited in found for sentence in ceilings.caveats(audited)]
+        for sentence in exceeded or caveats:
             typer.echo(sentence, err=True)
         if exceeded:
             raise typer.Exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -158,13 +157,8 @@ def _learnt(found: Json) -> Learnt:
     )
     value, chance = known_number(found.get("value")), known_number(found.get("chance"))
     failure = str(found.get("failure") or _FAILED) if found.get("failed") else ""
-    nothing = _of_clients(found, "withstood", "nothing of") + _of_clients(found, "untried", "not tried on")
+    others = found.get("of_others")
+    nothing = tuple(map(str, others)) if isinstance(others, list) else ()
     less_is_worse = bool(found.get("less_is_worse"))
     without = str(found.get("without_number") or f"does not apply: {reason}")
     return Learnt(attack, adversary, learns, measure, value, chance, without, failure, nothing, less_is_worse)
-
-
-def _of_clients(found: Json, name: str, words: str) -> tuple[str, ...]:
-    reasons = part(found, name)
-    told = reasons.items() if isinstance(reasons, Mapping) else ()
-    return tuple(f"{words} client {client}: {why}" for client, why in told)

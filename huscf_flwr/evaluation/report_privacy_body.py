@@ -23,8 +23,7 @@ PRIVACY_SECTION = """\
       <span class="soft">{{ cut.clients }} client{{ "" if cut.clients == 1 else "s" }} attacked</span>
     </header>
     {% if cut.failed %}
-    <p>The attacks have less here than one that works, and no defence explains it: this proves nothing, and
-      better ones may get more.</p>
+    <p>The attacks have less here than one that works: this proves nothing, and better ones may get more.</p>
     {% endif %}
     {% if cut.picture %}
     <div class="scroll"><img src="{{ cut.picture }}"

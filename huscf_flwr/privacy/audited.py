@@ -82,7 +82,7 @@ class Audited:
         """What the server gets, in words."""
         left = [each.sentence for each in self.dropped_out]
         if self.guarantee == NONE:
-            return verdict(self.cuts, self.findings) + left + self._not_attacked
+            return verdict(self.cuts, self.findings) + left + self._beside
         attacked = any(found.value is not None for found in self.findings)
         tried = "" if attacked else "; no attack was tried"
         found = [said for each in self.findings if (said := of_finding(each)) is not None]
@@ -115,12 +115,18 @@ class Audited:
         return means
 
     @property
-    def _not_attacked(self) -> list[str]:
-        """That nobody has looked for images in something that crosses, if there is such a thing."""
-        unattacked = attackable(method_of(self.config)).unattacked(self.config)
-        if not unattacked:
+    def unattacked(self) -> str:
+        """What crosses that images went into and no attack here makes images of; empty if nothing does."""
+        if self.guarantee != NONE:
+            return ""
+        return attackable(method_of(self.config)).unattacked(self.config)
+
+    @property
+    def _beside(self) -> list[str]:
+        """That no attack looks into something that crosses, if there is such a thing."""
+        if not self.unattacked:
             return []
-        return [f"nobody here has looked for images in {unattacked}, so nothing says that none can be had"]
+        return [f"nobody here has looked for images in {self.unattacked}: nothing says that none can be had"]
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from huscf_flwr.privacy.finding import (
     DISTANCE,
     KNOWN,
     MEANS,
     NO_ACTIVATIONS,
-    NO_AVERAGE,
     PSNR,
     SSIM,
     VARIATION,
@@ -37,15 +36,16 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 OF_ONE_IMAGE = (*NEAR, LABELS, AUC)
 """What an epsilon of one labelled image bounds; others are of a client's images together, or of blocks."""
 
-_ON_IMAGES = ("A1", "A2", "A4", "A4-gradients", "A5", "A7")
-_ANSWERED_BY: Mapping[str, Collection[str]] = {
-    **dict.fromkeys(NEAR, _ON_IMAGES),
-    LABELS: ("A1", "A2", "A3", "A4"),
-    **dict.fromkeys((MIX, SET), ("A3",)),
-    AUC: ("A6",),
-    BLOCKS: ("A8",),
+_ASKED: Mapping[str, Sequence[Collection[str]]] = {
+    **dict.fromkeys(NEAR, (("A1", "A2"), ("A7",))),
+    LABELS: (("A1", "A2", "A3"),),
+    MIX: (("A3",),),
+    SET: (("A3",),),
+    AUC: (("A6",),),
+    BLOCKS: (("A8",),),
 }
-"""The attacks that say whether a ceiling holds."""
+"""The attacks that must have been asked, one of each group that can be tried on the method; any other may
+exceed a ceiling, and holds none."""
 _ABOUT: Mapping[str, Collection[str]] = {
     **dict.fromkeys((PSNR, SSIM, MEANS), NEAR),
     VARIATION: (MIX,),
@@ -53,19 +53,34 @@ _ABOUT: Mapping[str, Collection[str]] = {
     DISTANCE: (BLOCKS,),
 }
 """The ceilings that a finding is about, by what it measures: it says of each whether it holds, or nothing."""
-_NOTHING_CROSSES: Mapping[str, Collection[str]] = {
-    NO_ACTIVATIONS: (*NEAR, LABELS),
-    NO_AVERAGE: (BLOCKS,),
-}
-"""The ceilings that hold where there is nothing to attack, by the reason of a finding without a measure."""
+_OF_BATCHES = (*NEAR, LABELS)
+"""The ceilings that hold where no activation of a real image crosses, whatever is asked of a batch."""
+_READS_LABELS = ("A4",)
+"""Attacks on images that read their labels, too."""
 
 
 def about(found: Finding) -> Collection[str]:
     """Return the names of ceilings of which ``found`` says whether they hold, or should."""
     if not found.measure:
-        return _NOTHING_CROSSES.get(found.reason, ())
+        return _OF_BATCHES if found.reason == NO_ACTIVATIONS else ()
     names = _ABOUT.get(found.measure, ())
-    return (*names, LABELS) if found.measure == PSNR and LABELS in found.details else names
+    return (*names, LABELS) if found.attack in _READS_LABELS else names
+
+
+def answers(name: str, found: Finding) -> bool:
+    """Return whether ``found`` is of an attack that must have been asked, and about the ceiling of a name."""
+    return name in about(found) and any(found.attack in group for group in _ASKED[name])
+
+
+def not_asked(name: str, attacks: Collection[str], tried: Collection[str]) -> list[str]:
+    """Return which attacks a ceiling misses in ``attacks``, as ``A1 or A2``; of those that can be ``tried``.
+
+    Raises ``ValueError`` if none can be that says whether it holds.
+    """
+    groups = [[each for each in group if each in tried] for group in _ASKED[name]]
+    if not any(groups):
+        raise ValueError("no attack here on such a run says whether it holds; leave it out")
+    return [" or ".join(group) for group in groups if group and not set(group) & set(attacks)]
 
 
 def values_of(found: Finding) -> Iterator[tuple[str, float]]:
@@ -80,16 +95,10 @@ def values_of(found: Finding) -> Iterator[tuple[str, float]]:
     elif found.measure == DISTANCE:
         yield BLOCKS, max(found.details["shares"][client] for client in found.clients)
     elif found.measure == SSIM:
-        yield "ssim", value
+        yield "ssim", float(found.details.get("ssim", value))
     elif found.measure == PSNR:
         for name, key in {**NEAR, LABELS: LABELS}.items():
             if key is None:
                 yield name, value
             elif key in found.details:
                 yield name, float(found.details[key])
-
-
-def unanswered(name: str, attacks: Collection[str]) -> Collection[str]:
-    """Return the attacks that say whether a ceiling holds, unless one of them is among ``attacks``."""
-    answers = _ANSWERED_BY.get(name, ())
-    return () if set(answers) & set(attacks) else answers

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import LEAST_OBSERVED, RunConfig
+from huscf_flwr.methods import method_of
 from huscf_flwr.privacy.auc_ceiling import auc_at, auc_exceeded
 from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.ceiling_names import (
@@ -20,11 +21,13 @@ from huscf_flwr.privacy.ceiling_names import (
     OF_ONE_IMAGE,
     SET,
     about,
-    unanswered,
+    answers,
+    not_asked,
     values_of,
 )
-from huscf_flwr.privacy.finding import MEANS, SSIM, Finding
+from huscf_flwr.privacy.finding import MEANS, SSIM, Finding, clients_named
 from huscf_flwr.privacy.findings import LABEL_SET, CutFindings
+from huscf_flwr.privacy.registry import attackable
 
 NAMES = tuple(LIMITS)
 """What may have a ceiling."""
@@ -56,18 +59,22 @@ class Ceilings:
             found[name] = number
         return cls(found)
 
-    def check_answered(self, attacks: Collection[str], config: RunConfig) -> None:
-        """Raise ``ValueError`` for a ceiling of which none of ``attacks`` says whether it holds.
+    def check_asked(self, attacks: Collection[str], config: RunConfig) -> None:
+        """Raise ``ValueError`` for a ceiling of which ``attacks`` on such a run cannot say whether it holds.
 
         Those of one image need none where an epsilon bounds them.
         """
         bounded = config.privacy.epsilon is not None and config.privacy.noise == "secret"
-        for name in self._of_attacks(bounded=bounded):
-            answers = unanswered(name, attacks)
-            if answers:
+        attacked = attackable(method_of(config))
+        for name, most in self._of_attacks(bounded=bounded).items():
+            try:
+                missing = not_asked(name, attacks, attacked.answering)
+            except ValueError as error:
+                raise ValueError(f"--ceiling {name}={most:g}: {config.method}; {error}") from None
+            if missing:
                 raise ValueError(
-                    f"--ceiling {name}={self.values[name]:g}: none of --attacks {','.join(attacks)} says "
-                    f"whether it holds; add {' or '.join(answers)}"
+                    f"--ceiling {name}={most:g}: --attacks {','.join(attacks)} cannot say whether it holds; "
+                    f"add {' and '.join(missing)}"
                 )
 
     def _of_attacks(self, *, bounded: bool) -> dict[str, float]:
@@ -82,6 +89,7 @@ class Ceilings:
         does what was not read.
         """
         yield from self._by_guarantee(audited)
+        yield from self._by_seeded_noise(audited)
         wanted = self._of_attacks(bounded=audited.epsilon is not None)
         if wanted:
             for lost in audited.dropped_out:
@@ -99,7 +107,7 @@ class Ceilings:
         if bound is None:
             return
         if most is not None and not bound <= most:
-            yield f"{audited.defence}: epsilon is {bound:.3g}, above {most:g}"
+            yield f"{audited.defence}: {_above(EPSILON, bound, most)}"
         bounded = [name for name in self.values if name in OF_ONE_IMAGE and name != AUC]
         if most is None and bounded:
             yield (
@@ -113,13 +121,34 @@ class Ceilings:
                 f"of {auc:.3g}, above {self.values[AUC]:g}"
             )
 
+    def _by_seeded_noise(self, audited: Audited) -> Iterator[str]:
+        """Yield each ceiling of images and labels that noise hides which a server can draw again."""
+        if audited.config.privacy.epsilon is None or audited.epsilon is not None:
+            return
+        for name in self.values:
+            if name in OF_ONE_IMAGE and name != AUC:
+                yield (
+                    f"{audited.defence}: privacy.noise is {audited.config.privacy.noise}, which hides "
+                    f"nothing from a server, and nobody has attacked {name} beneath it, which proves nothing"
+                )
+
+    def caveats(self, audited: Audited) -> Iterator[str]:
+        """Yield against what ceilings of images hold, where something crosses that no attack is made on."""
+        near = [name for name in self.values if name in NEAR]
+        if near and audited.unattacked:
+            yield (
+                f"{audited.defence}: {' and '.join(near)} hold{'s' if len(near) == 1 else ''} against the "
+                "attacks that are written here; "
+                f"nobody here has looked for images in {audited.unattacked}"
+            )
+
 
 def _attacked(audited: Audited, wanted: Mapping[str, float]) -> Iterator[str]:
     """Yield a sentence for each ceiling of ``wanted`` that attacks exceed, or of which they say nothing."""
     for name in wanted:
         if not _is_answered(name, audited):
             why = "" if audited.epsilon is None else "; epsilon is of one image, and does not bound it"
-            yield f"{audited.defence}: no attack was made that {name} is of, which proves nothing{why}"
+            yield f"{audited.defence}: no attack was made that says whether {name} holds{why}"
     if wanted.keys() & NEAR.keys():
         yield from _few_observed(audited)
     for cut in audited.cuts:
@@ -133,22 +162,24 @@ def _cut_exceeded(where: str, cut: CutFindings, wanted: Mapping[str, float]) -> 
         yield from _failed_steps(where, cut)
     for name, most in wanted.items():
         if name in (LABELS, SET) and name in cut.most and cut.most[name].below:
-            who = _names(cut.most[name].below)
-            yield f"{where}: the attacks on {name} failed on client {who}, and prove nothing"
+            who = clients_named(cut.most[name].below)
+            yield f"{where}: the attacks on {name} failed on {who}, and prove nothing"
         for place, value in _of_cut(name, cut):
             if value is None:
-                yield f"{where}: {name} {'were' if name == LABELS else 'was'} not read{_unread(cut)}"
+                yield f"{where}: {_not_read(cut, name)}"
             elif not value <= most:
-                yield f"{where}{place}: {name} is {_with_unit(name, value)}, above {most:g}"
+                yield f"{where}{place}: {_above(name, value, most)}"
 
 
-def _unread(cut: CutFindings) -> str:
-    """Return what that says, and what to do where it is the generator's head that hides labels."""
-    if cut.cut.generator_head == 1:
-        return ", which proves nothing"
+def _not_read(cut: CutFindings, name: str) -> str:
+    """Return that labels were not read, and what to do where it is the generator's head that hides them."""
+    was = "were" if name == LABELS else "was"
+    head = cut.cut.generator_head
+    if name != LABELS or cut.activations_cross or head == 1:
+        return f"{name} {was} not read, which proves nothing"
     return (
-        f", which proves nothing: no attack here reads labels through a generator's head of "
-        f"{cut.cut.generator_head} blocks; in a configuration take --cuts with one, or leave the ceiling out"
+        f"{name} {was} not read, which proves nothing: no attack here reads labels through a generator's "
+        f"head of {head} blocks; in a configuration take --cuts with one, or leave the ceiling out"
     )
 
 
@@ -167,13 +198,13 @@ def _finding_exceeded(where: str, found: Finding, wanted: Mapping[str, float]) -
         if name not in values:
             yield from _without_value(where, found, name)
         elif not values[name] <= wanted[name]:
-            yield f"{where}: {name} is {_with_unit(name, values[name])}, above {wanted[name]:g}"
+            yield f"{where}: {_above(name, values[name], wanted[name])}"
 
 
 def _without_value(where: str, found: Finding, name: str) -> Iterator[str]:
     """Yield why a finding that has a number, but none by the ``name`` of a ceiling, does not hold it."""
     if found.measure == MEANS and found.value:
-        yield f"{where}: they cross for {found.value:.0%} of classes; nothing shows that {name} holds"
+        yield f"{where}: they cross for {found.value:.1%} of classes; nothing shows that {name} holds"
     if found.measure == SSIM and found.value is not None:
         yield f"{where}: compared by SSIM alone, which proves nothing of {name}"
 
@@ -191,19 +222,19 @@ def _few_observed(audited: Audited) -> Iterator[str]:
 def _is_answered(name: str, audited: Audited) -> bool:
     """Return whether something was asked that the ceiling of this name is of."""
     of_cuts = (cut.images_asked if name in NEAR else bool(list(_of_cut(name, cut))) for cut in audited.cuts)
-    return any(of_cuts) or any(name in about(found) for found in audited.findings)
+    return any(of_cuts) or any(answers(name, found) for found in audited.findings)
 
 
 def _failed_steps(where: str, cut: CutFindings) -> Iterator[str]:
     if cut.failed_clients:
-        yield f"{where}: the attacks failed on client {_names(cut.failed_clients)}, and prove nothing"
+        yield f"{where}: the attacks failed on {clients_named(cut.failed_clients)}, and prove nothing"
     for step in cut.steps[1:]:
         if step.floor is None:
             why = "nobody knows what an attack has that works, which proves nothing"
             yield f"{where}, step {step.step}: {why}"
         if step.failed_clients:
-            who = _names(step.failed_clients)
-            yield f"{where}, step {step.step}: the attacks failed on client {who}, and prove nothing"
+            who = clients_named(step.failed_clients)
+            yield f"{where}, step {step.step}: the attacks failed on {who}, and prove nothing"
 
 
 def _of_cut(name: str, cut: CutFindings) -> Iterator[tuple[str, float | None]]:
@@ -218,12 +249,10 @@ def _of_cut(name: str, cut: CutFindings) -> Iterator[tuple[str, float | None]]:
         yield "", None if most is None else most.value
 
 
-def _names(clients: Iterable[int]) -> str:
-    return ", ".join(map(str, clients))
-
-
-def _with_unit(name: str, value: float) -> str:
-    return f"{value:.3g}{' dB' if name in DECIBEL else ''}"
+def _above(name: str, value: float, most: float) -> str:
+    """Return that a ceiling is exceeded, with as many digits as it takes to see that."""
+    digits = next((few for few in (3, 5) if f"{value:.{few}g}" != f"{most:.{few}g}"), 9)
+    return f"{name} is {value:.{digits}g}{' dB' if name in DECIBEL else ''}, above {most:g}"
 
 
 def _number(text: str, name: str, value: str) -> float:

@@ -67,25 +67,40 @@ def _single_images(evidence: Evidence) -> Finding:
 
 
 def _drawn_images(evidence: Evidence, population: Population) -> Finding:
+    """Compare what decoders draw with images of their clients, and with as many of others.
+
+    Without a floor, since nobody has measured what a better attack on decoders has. The detail ``ssim`` is of
+    the drawn image of any class that is most like one of its client's own.
+    """
     asked = "A7", CURIOUS_SERVER, _IMAGES, SSIM
     if DECODER not in evidence.method.crossing.upload_kinds:
         withstood = dict.fromkeys(evidence.clients, _STAYS)
         return Finding(*asked, reason=_STAYS, withstood=withstood)
-    own, others, untried = {}, {}, {}
-    for transcript in evidence.transcripts:
-        client, found = transcript.client, images_at_means(evidence, transcript)
-        near = [] if found is None else [*_compared(evidence, population, client, *found)]
-        if near:
-            own[client], others[client] = (fmean(each) for each in zip(*near, strict=True))
-        else:
-            untried[client] = _NO_DECODER if found is None else _NO_OTHERS
+    found = {each.client: images_at_means(evidence, each) for each in evidence.transcripts}
+    drawn = {client: each for client, each in found.items() if each is not None and each[0]}
+    untried = dict.fromkeys(found.keys() - drawn.keys(), _NO_DECODER)
+    own, others = {}, {}
+    for client, each in drawn.items():
+        pairs = [*_compared(evidence, population, client, *each)]
+        if pairs:
+            own[client], others[client] = (fmean(side) for side in zip(*pairs, strict=True))
+    untried |= dict.fromkeys(drawn.keys() - own.keys(), _NO_OTHERS)
     if not own:
         return Finding(*asked, reason="; ".join(dict.fromkeys(untried.values())), untried=untried)
+    likest = max(_likest_own(population, client, *each) for client, each in drawn.items())
     most = max(own, key=lambda client: (own[client], -others[client]))
     return Finding(
-        *(*asked, fmean(own.values()), fmean(others.values()), tuple(own)),
+        *(*asked, fmean(own.values()), fmean(others.values()), tuple(own), {"ssim": likest}),
         most=Most(most, own[most], others[most]),
         untried=untried,
+    )
+
+
+def _likest_own(population: Population, client: int, classes: tuple[int, ...], drawn: Tensor) -> float:
+    """Return the greatest SSIM of any of the ``drawn`` [K, C, H, W] to an image that its client has of it."""
+    own = population.images_of(client)
+    return max(
+        _likest(image, own.images[own.labels == label]) for label, image in zip(classes, drawn, strict=True)
     )
 
 

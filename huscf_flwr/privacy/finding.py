@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,8 +19,6 @@ PEER = "whoever is in the same average"
 
 NO_ACTIVATIONS = "no activation of a real image crosses"
 """Why there is nothing to make images of."""
-NO_AVERAGE = "no average of what clients have trained crosses"
-"""Why there is no average to take anything out of."""
 
 PSNR = "PSNR, dB, the median"
 AUC = "AUC"
@@ -80,12 +78,16 @@ class Finding:
 
     @property
     def without_number(self) -> str:
-        """Whether something held, it could not be tried, or does not apply, and why; without a value."""
-        if self.untried:
-            return f"not tried: {self.reason}"
-        if self.withstood and self.reason != NO_ACTIVATIONS:
-            return f"withstood: {self.reason}"
-        return f"does not apply: {self.reason}"
+        """Who withstood it, on whom it could not be tried, or that it does not apply, and why: all of it."""
+        if self.reason == NO_ACTIVATIONS or not (self.withstood or self.untried):
+            return f"does not apply: {self.reason}"
+        return "; ".join(self.of_others)
+
+    @property
+    def of_others(self) -> list[str]:
+        """Of which clients nothing was had, or on which it was not tried, and why."""
+        told = [f"withstood by {who}: {why}" for why, who in _by_reason(self.withstood)]
+        return told + [f"not tried on {who}: {why}" for why, who in _by_reason(self.untried)]
 
     @property
     def failed_on(self) -> str:
@@ -93,7 +95,7 @@ class Finding:
         below = () if self.most is None else self.most.below
         if not below or set(below) == set(self.clients):
             return ""
-        return f" on client {', '.join(map(str, below))}"
+        return f" on {clients_named(below)}"
 
     @property
     def failure(self) -> str:
@@ -119,7 +121,19 @@ def as_json(found: Finding) -> dict[str, Any]:
         "failure": found.failure,
         "less_is_worse": found.less_is_worse,
         "without_number": found.without_number if found.value is None else "",
+        "of_others": found.of_others,
     }
+
+
+def clients_named(clients: Collection[int]) -> str:
+    """Return ``client 3``, or ``clients 0, 1``."""
+    return f"client{'' if len(clients) == 1 else 's'} {', '.join(map(str, clients))}"
+
+
+def _by_reason(reasons: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    """Yield each reason with those that it is of."""
+    for why in dict.fromkeys(reasons.values()):
+        yield why, clients_named([client for client, each in reasons.items() if each == why])
 
 
 class Reconstructed(NamedTuple):

@@ -22,7 +22,11 @@ from huscf_flwr.privacy.peer_view import PeerView
 BLOCKS = "blocks of a client, from an average"
 _ALONE = "no average that another client is sent has its blocks in it"
 _NO_BLOCK = "it has no block that the other one is sent an average of"
+_NO_WEIGHT = "the run tells no weight of it"
+_SHARED = "nobody has looked at the average over clusters of blocks that two clients share"
 _PAIR = 2
+_NEARLY_ALL = 0.9
+"""Share of an average from which on it is nearly one client's blocks, to a tenth."""
 _SUM_TOLERANCE = 1e-6
 
 
@@ -47,17 +51,39 @@ def others_blocks(
 ) -> list[Finding]:
     """Attack each client by one other of its average, and compare with what it sent as ``kind``.
 
-    Of two in an average the blocks of the other are found. Of more, their average without the peer's own is
-    left, which is nobody's: so many withstand it, and how far off it is is among the details.
+    All of them, whoever else is attacked. Of two in an average the blocks of the other are found. Of more,
+    their average without the peer's own is left, which is nobody's: so many withstand it, and how far off it
+    is is among the details. It says nothing of a client that is nearly all of that average.
     """
     method = _as_closed(evidence)
-    groups = {client: averaged_together(evidence, client) for client in evidence.clients}
+    groups = {client: averaged_together(evidence, client) for client in sorted(evidence.uploads)}
     compared = {
         client: near
         for client, group in groups.items()
         if len(group) > 1 and (near := _compared(evidence, method, group, client, kind)) is not None
     }
-    return [_finding(groups, compared)]
+    return [_finding(groups, compared, _unsaid(evidence, method, groups))]
+
+
+def _unsaid(evidence: Evidence, method: Method, groups: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """Return the clients of which a peer may have more than the subtraction shows, and why."""
+    found = {}
+    counted = [client for client, weight in evidence.weights.items() if weight > 0]
+    for client, group in groups.items():
+        share = share_among_others(evidence.weights, client, group)
+        if client not in evidence.weights:
+            found[client] = _NO_WEIGHT
+        elif len(group) > _PAIR and share > _NEARLY_ALL:
+            found[client] = f"it is {share:.0%} of the average of others that a peer has"
+        elif len(group) < _PAIR and _shared(method) and len(counted) == _PAIR:
+            found[client] = _SHARED
+    return found
+
+
+def share_among_others(weights: Mapping[int, float], client: int, group: Sequence[int]) -> float:
+    """Return the largest share that a client has of an average without one peer's own; 0 if it is alone."""
+    others = sorted((weights[k] for k in group if k != client), reverse=True)
+    return weights[client] / (weights[client] + sum(others[1:])) if others else 0.0
 
 
 def averaged_together(evidence: Evidence, client: int) -> tuple[int, ...]:
@@ -106,7 +132,7 @@ def _compared(
     evidence: Evidence, method: Method, group: Sequence[int], client: int, kind: str
 ) -> Compared | None:
     """Return how near a peer of the ``group`` comes to a client's blocks; None if it has none of them."""
-    peer = next(k for k in group if k != client)
+    peer = max((k for k in group if k != client), key=lambda k: evidence.weights[k])
     view = view_of(evidence, method, peer, kind)
     truth = evidence.uploads[client].tensors[kind]
     found, by_guess = view.others(), replace(view, weight=1 / len(group)).others()
@@ -130,16 +156,23 @@ def off_by(found: Mapping[str, Tensor], truth: Mapping[str, Tensor], average: Ma
     return torch.dist(claimed, true).item() / nothing if nothing else 0.0
 
 
-def _finding(groups: Mapping[int, Sequence[int]], compared: Mapping[int, Compared]) -> Finding:
+def _finding(
+    groups: Mapping[int, Sequence[int]], compared: Mapping[int, Compared], unsaid: Mapping[int, str]
+) -> Finding:
     """Return what was had of the client of which most was had; ``groups`` has who is in its average."""
     found = {client: each for client, each in compared.items() if len(groups[client]) == _PAIR}
-    left = {client: _left(len(group)) for client, group in groups.items() if len(group) != _PAIR}
-    untried = dict.fromkeys(groups.keys() - left.keys() - found.keys(), _NO_BLOCK)
+    left = {
+        client: _left(len(group))
+        for client, group in groups.items()
+        if len(group) != _PAIR and client not in unsaid
+    }
+    alone = dict.fromkeys(groups.keys() - left.keys() - found.keys() - unsaid.keys(), _NO_BLOCK)
     details = {
         "distances": {client: each.distance for client, each in compared.items()},
         "by_equal_weights": {client: each.by_guess for client, each in compared.items()},
         "shares": {client: each.share for client, each in compared.items()},
     }
+    untried = {**unsaid, **alone}
     reason, value, chance = "", None, None
     if found:
         known = [each.distance for each in found.values() if not math.isnan(each.distance)]

@@ -23,7 +23,7 @@ from huscf_flwr.privacy.active_server import trapped
 from huscf_flwr.privacy.black_box import by_simulator
 from huscf_flwr.privacy.decoders import means_and_decoders
 from huscf_flwr.privacy.evidence import Attack, Evidence
-from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIONS, NO_AVERAGE, Finding
+from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIONS, Finding
 from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
 from huscf_flwr.privacy.membership import membership
 from huscf_flwr.privacy.middle_means import mix_of_labels
@@ -73,10 +73,18 @@ class Attackable:
     """By name."""
     reasons: Mapping[str, str]
     """Why others do not apply, by name."""
+    by_cut: Collection[str] = ()
+    """Attacks on activations of real images, which are told by cut and not as findings."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of a training that is only there to be attacked, by dotted name."""
     unattacked: Callable[[RunConfig], str] = lambda config: ""  # noqa: ARG005
     """Returns what crosses that images went into, and that no attack here makes images of; or nothing."""
+
+    @property
+    def answering(self) -> Collection[str]:
+        """The attacks that say something of a run: those that can be tried, and where nothing crosses."""
+        nothing = [name for name, why in self.reasons.items() if why == NO_ACTIVATIONS]
+        return [*self.attacks, *self.by_cut, *nothing]
 
     def tried(
         self, names: Collection[str], evidence: Evidence, population: Population, shadows: int
@@ -141,6 +149,7 @@ ON: Mapping[type[Method], Attackable] = {
             "A8": partial(others_blocks, kind=SEGMENTS),
         },
         {"A7": _NO_MEANS},
+        ON_IMAGES,
         unattacked=_of_local_discriminator,
     ),
     FedGAN: Attackable(
@@ -158,7 +167,7 @@ ON: Mapping[type[Method], Attackable] = {
             **_ON_ACTIVATIONS,
             "A3": "fakes have all labels, so that all rows of a discriminator's embedding move",
             "A7": _NO_MEANS,
-            "A8": NO_AVERAGE,
+            "A8": "no average crosses, and discriminators are handed on whole, which A6 asks",
         },
         unattacked=lambda _: "gradients of fakes, and discriminators that are swapped",
     ),
@@ -170,8 +179,8 @@ ON: Mapping[type[Method], Attackable] = {
             "A8": "nobody has written it for averages of decoders and class means",
         },
         # In the last round, everybody tunes and nothing is sent.
-        {"fedvtc.tuning": "never"},
-        lambda _: "what decoders have learnt in a round, and spreads of features",
+        settings={"fedvtc.tuning": "never"},
+        unattacked=lambda _: "what decoders have learnt in a round, and spreads of features",
     ),
 }
 """By method; one that is derived from some of these is attacked as the first of them is."""

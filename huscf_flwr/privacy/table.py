@@ -11,7 +11,7 @@ from rich.table import Table
 from huscf_flwr.evaluation.formats import UNKNOWN, decimal
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audited import Audited
-from huscf_flwr.privacy.finding import AUC, VARIATION, Finding
+from huscf_flwr.privacy.finding import AUC, VARIATION, Finding, clients_named
 from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFindings, StepFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
 from huscf_flwr.privacy.guarantee import NONE, SHORT_UNIT
@@ -161,8 +161,7 @@ def _of_one(found: Finding) -> str:
 
 def _nothing_of(found: Finding) -> str:
     """Return of which clients nothing was had, and why."""
-    held = [f"; nothing of client {client}: {why}" for client, why in found.withstood.items()]
-    return "".join(held + [f"; not tried on client {client}: {why}" for client, why in found.untried.items()])
+    return "".join(f"; {each}" for each in found.of_others)
 
 
 def _tried(details: Mapping[str, Any]) -> str:
@@ -280,4 +279,4 @@ def _below(step: StepFindings) -> str:
         return ""
     if step.floor is not None and step.psnr < step.floor:
         return f", below its floor of {step.floor:.0f}"
-    return f", below its floor on client {', '.join(map(str, step.failed_clients))}"
+    return f", failed on {clients_named(step.failed_clients)}"

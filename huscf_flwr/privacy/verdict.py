@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from huscf_flwr.privacy.finding import AUC, DISTANCE, KNOWN, MEANS, PSNR, SSIM, VARIATION, Finding
+from huscf_flwr.privacy.finding import (
+    AUC,
+    DISTANCE,
+    KNOWN,
+    MEANS,
+    PSNR,
+    SSIM,
+    VARIATION,
+    Finding,
+    clients_named,
+)
 from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
 
@@ -52,7 +62,7 @@ def of_finding(found: Finding) -> str | None:
     if found.value is None or (found.failed and not _says_something(found)):
         return None
     if found.measure == MEANS and not found.value:
-        return None
+        return f"of the class means of {clients_named(found.clients)} none is of one image"
     return f"{_plain(found, found.value)}{_beyond(found)}"
 
 
@@ -63,14 +73,14 @@ def _beyond(found: Finding) -> str:
     most = found.most
     if most is None or most.client in most.below:
         return "; an attack that works has more, so this is not all that can be had"
-    return f"; of {_clients(most.below)} it failed, which proves nothing"
+    return f"; of {clients_named(most.below)} it failed, which proves nothing"
 
 
 def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield why there is no number, if there is none at all; where an attack was made, nothing says why."""
     if all(found.value is None for found in findings):
         for found in findings:
-            yield f"{found.attack} ({found.learns}) had nothing: {found.reason}"
+            yield f"{found.attack} ({found.learns}): {found.without_number}"
 
 
 def _says_something(found: Finding) -> bool:
@@ -95,14 +105,10 @@ def _plain(found: Finding, value: float) -> str:
         who=found.adversary,
         learns=found.learns,
         measure=found.measure,
-        clients=_clients(clients),
+        clients=clients_named(clients),
         value=value,
         chance=0.0 if chance is None else chance,
     )
-
-
-def _clients(clients: Sequence[int]) -> str:
-    return f"client{'' if len(clients) == 1 else 's'} {', '.join(map(str, clients))}"
 
 
 def _of_cut(found: CutFindings) -> Iterator[str]:

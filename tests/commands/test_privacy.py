@@ -234,7 +234,7 @@ def test_a_ceiling_that_no_chosen_attack_is_about_is_refused_before_training(wri
     for target in (path, run):
         asked = ("--attacks", "A3", "--ceiling", "labels=0.5,psnr=99")
         shown = refused(invoke("privacy", target, *asked))
-        assert "--ceiling psnr=99: none of --attacks A3 says whether it holds; add A1 or A2" in shown
+        assert "--ceiling psnr=99: --attacks A3 cannot say whether it holds; add A1 or A2" in shown
 
 
 def test_help_has_every_ceiling():

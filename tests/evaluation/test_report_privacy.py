@@ -39,7 +39,7 @@ def test_clients_of_which_nothing_was_had_are_told_beside_what_was_had_of_others
     why = {"withstood": {2: "it has found it"}, "untried": {1: "no room"}}
     images = Finding("A4", "a server", "images", PSNR, 61.0, 12.0, (0,), **why)
     text = text_of(recorded(tmp_path, findings=[as_json(images)]))
-    assert f"{PSNR}; nothing of client 2: it has found it; not tried on client 1: no room 61.000" in text
+    assert f"{PSNR}; withstood by client 2: it has found it; not tried on client 1: no room 61.000" in text
 
 
 def test_a_number_of_which_less_is_worse_says_so(tmp_path):
@@ -77,7 +77,7 @@ def test_who_withstood_an_attack_is_told_apart_from_where_there_is_none(tmp_path
     left = Finding("A4", "a server", "images", PSNR, reason="it left", withstood={0: "it left"})
     none = Finding("A7", "the server", "images", "", reason="no decoder crosses")
     text = text_of(recorded(tmp_path, findings=[as_json(left), as_json(none)]))
-    assert "withstood: it left" in text
+    assert "withstood by client 0: it left" in text
     assert "does not apply: no decoder crosses" in text
 
 

@@ -9,14 +9,12 @@ import pytest
 from huscf_flwr.config import load_config
 from huscf_flwr.models import Cut
 from huscf_flwr.privacy.audited import DroppedOut
-from huscf_flwr.privacy.ceiling_names import unanswered
 from huscf_flwr.privacy.ceilings import NAMES, Ceilings
 from huscf_flwr.privacy.finding import (
     DISTANCE,
     KNOWN,
     MEANS,
     NO_ACTIVATIONS,
-    NO_AVERAGE,
     PSNR,
     SSIM,
     VARIATION,
@@ -24,13 +22,17 @@ from huscf_flwr.privacy.finding import (
     Most,
 )
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
-from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS
+from huscf_flwr.privacy.registry import ATTACKS, DEFAULT_ATTACKS, ON
 
 COPIED = Finding(
     *("A4", "a server that sends other blocks", "images", "PSNR, dB, the median", 134.0, 12.0, (0,)),
     details={"labels": 1.0, "psnr_worst_decile": 140.0, "ssim": 1.0},
 )
-LOCALLY = ["privacy.local_discriminator=true", "fake_labels=uniform"]
+SECRET = [
+    *("privacy.local_discriminator=true", "fake_labels=uniform"),
+    *("privacy.epsilon=1", "privacy.noise=secret"),
+]
+BATCHES = {"psnr", "psnr_worst_decile", "ssim", "labels"}
 HAD = {"label_set": Most(0, 1.0, 0.9)}
 
 
@@ -44,6 +46,7 @@ def cut_of(psnr=61.0, labels=0.1, failed_clients=(), **changes):
 
 def audited(*findings, cuts=(), epsilon=None, guarantee="none", dropped_out=(), settings=()):
     return SimpleNamespace(
+        unattacked="",
         config=load_config("demo", settings),
         defence="none",
         guarantee=guarantee,
@@ -104,12 +107,13 @@ def test_another_attack_that_failed_holds_no_ceiling():
 
 @pytest.mark.parametrize("attack", ["A5", "A4-gradients"])
 def test_an_attack_that_reads_no_labels_holds_no_ceiling_of_labels(attack):
-    """By name: it has a ceiling of images that it holds."""
+    """It may exceed one of images, and by itself holds none: there are better ones."""
     details = {"ssim": 0.2, "psnr_worst_decile": 24.0, "label_means": 15.0}
     images = Finding(attack, "the server", "images", "PSNR, dB, the median", 23.0, 12.0, (0,), details)
     (told,) = said(audited(images), "labels=0.01")
-    assert told == "none: no attack was made that labels is of, which proves nothing"
-    assert not said(audited(images), "psnr=30", "ssim=0.5", "psnr_worst_decile=30")
+    assert told == "none: no attack was made that says whether labels holds"
+    assert not said(audited(images, cuts=[cut_of(20)]), "psnr=30", "ssim=0.5", "psnr_worst_decile=30")
+    assert said(audited(images), "psnr=30") == ["none: no attack was made that says whether psnr holds"]
 
 
 def test_who_could_not_be_attacked_is_told():
@@ -118,14 +122,13 @@ def test_who_could_not_be_attacked_is_told():
     assert told == f"none, A4, images: not tried on client 1 ({why[1]}), which proves nothing"
     nobody = Finding("A4", "a server", "images", "PSNR, dB, the median", reason=why[1], untried=why)
     assert said(audited(nobody, cuts=[cut_of()]), "psnr=150") == [told]
-    assert said(audited(nobody), "psnr=150") == [told]
-    assert not said(audited(nobody, cuts=[cut_of()]), "labels=0.5")
+    assert said(audited(nobody, cuts=[cut_of()]), "labels=0.5") == [told]
 
 
 def test_who_left_when_it_was_attacked_has_withstood_that():
     left = Finding("A4", "a server", "images", "PSNR, dB, the median", withstood={0: "it has found it"})
-    assert not said(audited(left), "psnr=20")
-    assert said(audited(left), "labels=0.5")
+    assert not said(audited(left, cuts=[cut_of(17)]), "psnr=20", "labels=0.5")
+    assert said(audited(left), "psnr=20") == ["none: no attack was made that says whether psnr holds"]
 
 
 @pytest.mark.parametrize("ceiling", ["psnr=99", "labels=1", "label_set=1"])
@@ -159,9 +162,7 @@ def test_the_mix_of_labels_has_a_ceiling_that_a_near_guess_is_above():
     other = replace(mix, failed=True, most=Most(1, 0.01, 0.3, below=(0,)))
     assert "the attack failed on client 0, and" in said(audited(other), "label_mix=0.99")[0]
     assert other.failure == "attack failed on client 0, proves nothing"
-    assert said(audited(), "label_mix=1") == [
-        "none: no attack was made that label_mix is of, which proves nothing"
-    ]
+    assert said(audited(), "label_mix=1") == ["none: no attack was made that says whether label_mix holds"]
 
 
 def test_the_set_of_labels_has_a_ceiling_of_cuts_and_of_findings():
@@ -178,7 +179,7 @@ def test_a_ceiling_of_what_nobody_attacked_is_not_held():
     (told,) = said(audited(cuts=[cut_of()]), "auc=0.9")
     assert told == "none: no attack was made that auc is of, which proves nothing"
     (told,) = said(audited(), "psnr=90")
-    assert "no attack was made that psnr is of" in told
+    assert "no attack was made that says whether psnr holds" in told
 
 
 def test_labels_have_a_ceiling_where_no_image_crosses_too():
@@ -268,9 +269,10 @@ def test_a_method_of_which_no_real_batch_crosses_holds_ceilings_of_batches(name)
 
 def test_a_client_of_which_no_real_image_crosses_has_none_but_may_tell_labels_by_its_fakes():
     kept = Finding("A4", "a server", "images", PSNR, reason=NO_ACTIVATIONS, withstood={0: NO_ACTIVATIONS})
-    assert not said(audited(kept), "psnr=20")
+    local = CutFindings(LOCAL, (0,), (), 1.0, 0.9, 12.0, 0.2)
+    assert not said(audited(kept, cuts=[local]), "psnr=20")
     (told,) = said(audited(kept), "labels=0.5")
-    assert told == "none: no attack was made that labels is of, which proves nothing"
+    assert told == "none: no attack was made that says whether labels holds"
 
 
 def test_labels_that_were_read_alone_say_nothing_of_images():
@@ -278,7 +280,7 @@ def test_labels_that_were_read_alone_say_nothing_of_images():
     (told,) = said(audited(cuts=[read]), "labels=0.5")
     assert told == "none, cut 1-1-1-1: labels is 1, above 0.5"
     (told,) = said(audited(cuts=[read]), "psnr=99")
-    assert told == "none: no attack was made that psnr is of, which proves nothing"
+    assert told == "none: no attack was made that says whether psnr holds"
     assert not said(audited(cuts=[replace(read, cut=LOCAL)]), "psnr=0")
 
 
@@ -294,8 +296,8 @@ def test_epsilon_holds_no_ceiling_of_what_is_not_of_one_image(name):
     """Of how often a client has a label it says nothing, nor of blocks; an attack may."""
     (told,) = said(audited(epsilon=1.0), f"{name}=0.9", "epsilon=1")
     assert told == (
-        f"none: no attack was made that {name} is of, which proves nothing; epsilon is of one image, and "
-        "does not bound it"
+        f"none: no attack was made that says whether {name} holds; epsilon is of one image, and does not "
+        "bound it"
     )
     mix = Finding("A3", "the server", "how often", VARIATION, 0.3, 0.4, (0,))
     assert not said(audited(mix, epsilon=1.0), "label_mix=0.9", "epsilon=1")
@@ -316,52 +318,106 @@ def test_the_blocks_that_a_peer_has_have_a_ceiling():
     assert said(audited(alone), "peer_blocks=1") == [
         "none, A8, blocks: not tried on client 0 (no block), which proves nothing"
     ]
-    none_crosses = Finding("A8", "the server", "blocks", "", reason=NO_AVERAGE)
-    assert not said(audited(none_crosses), "peer_blocks=0")
-    assert (
-        "no attack was made" in said(audited(replace(none_crosses, reason="unwritten")), "peer_blocks=1")[0]
-    )
+    unwritten = Finding("A8", "the server", "blocks", "", reason="nobody has written it")
+    assert said(audited(unwritten), "peer_blocks=1") == [
+        "none: no attack was made that says whether peer_blocks holds"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("measure", "ceiling"),
-    [(PSNR, "psnr=20"), (SSIM, "ssim=0.5"), (VARIATION, "label_mix=0.9"), (KNOWN, "label_set=0.9")],
+    ("attack", "measure", "ceiling"),
+    [
+        ("A4", PSNR, "psnr=20"),
+        ("A7", SSIM, "ssim=0.5"),
+        ("A3", VARIATION, "label_mix=0.9"),
+        ("A3", KNOWN, "label_set=0.9"),
+    ],
 )
-def test_an_attack_that_could_not_be_tried_holds_no_ceiling_that_it_is_about(measure, ceiling):
+def test_an_attack_that_could_not_be_tried_holds_no_ceiling_that_it_is_about(attack, measure, ceiling):
     """Though nothing crosses that others are made on."""
     nothing = Finding("A1", "the server", "images of a batch", "", reason=NO_ACTIVATIONS)
-    untried = Finding("A", "the server", "it", measure, reason="no decoder crossed")
+    untried = Finding(attack, "the server", "it", measure, reason="no decoder crossed")
     (told,) = said(audited(nothing, untried), ceiling)
-    assert told == "none, A, it: not tried (no decoder crossed), which proves nothing"
+    assert told == f"none, {attack}, it: not tried (no decoder crossed), which proves nothing"
 
 
 @pytest.mark.parametrize(
     ("ceiling", "attacks", "missing"),
     [
         ("auc=0.6", DEFAULT_ATTACKS, "A6"),
-        ("psnr=20", ("A3", "A6"), "A1 or A2 or A4"),
+        ("psnr=20", ("A3", "A4", "A5", "A6"), "A1 or A2"),
         ("label_mix=0.9", ("A1",), "A3"),
         ("peer_blocks=0", ("A1",), "A8"),
     ],
 )
-def test_a_ceiling_that_no_chosen_attack_is_about_is_refused_before_training(ceiling, attacks, missing):
+def test_a_ceiling_of_which_chosen_attacks_cannot_say_whether_it_holds_is_refused(ceiling, attacks, missing):
     given, name = Ceilings.of([ceiling]), ceiling.partition("=")[0]
-    with pytest.raises(ValueError, match=f"--ceiling {ceiling}: none of --attacks .* add {missing}"):
-        given.check_answered(attacks, load_config("demo"))
-    given.check_answered(ATTACKS, load_config("demo"))
-    secret = load_config("demo", ["privacy.epsilon=1", "privacy.noise=secret", *LOCALLY])
+    with pytest.raises(ValueError, match=f"--ceiling {ceiling}: --attacks .* cannot say .*; add {missing}$"):
+        given.check_asked(attacks, load_config("demo"))
+    given.check_asked(ATTACKS, load_config("demo"))
     if name in ("auc", "psnr"):
-        given.check_answered(attacks, secret)
-    else:
-        with pytest.raises(ValueError, match=missing):
-            given.check_answered(attacks, secret)
+        given.check_asked(attacks, load_config("demo", SECRET))
 
 
-def test_every_ceiling_but_epsilon_has_attacks_and_each_attack_a_ceiling():
-    """So that none is checked in vain, and each attack can fail somebody's integration."""
-    answers = {name: unanswered(name, ()) for name in NAMES}
-    assert [name for name, attacks in answers.items() if not attacks] == ["epsilon"]
-    assert {attack for attacks in answers.values() for attack in attacks} == ATTACKS.keys()
+@pytest.mark.parametrize(
+    ("method", "unanswered"),
+    [
+        ("fedgan", set()),
+        ("mdgan", {"label_mix", "label_set", "peer_blocks"}),
+        ("fedvtc", {"auc", "peer_blocks"}),
+    ],
+)
+def test_a_ceiling_that_no_attack_on_a_method_is_about_is_refused(method, unanswered):
+    refused = set()
+    for name in NAMES:
+        try:
+            Ceilings.of([f"{name}=1"]).check_asked(ATTACKS, load_config("demo", [f"method={method}"]))
+        except ValueError as error:
+            assert f"{method}; no attack here on such a run says whether it holds" in str(error)
+            refused.add(name)
+    assert refused == unanswered
+
+
+def test_all_that_an_attack_on_a_method_may_find_must_have_been_asked():
+    """That no activation crosses says nothing of class means and decoders."""
+    with pytest.raises(ValueError, match=r"add A7$"):
+        Ceilings.of(["ssim=0.5"]).check_asked(("A1",), load_config("demo", ["method=fedvtc"]))
+    Ceilings.of(["ssim=0.5"]).check_asked(("A1",), load_config("demo", ["method=fedgan"]))
+
+
+@pytest.mark.parametrize("attacked", ON.values(), ids=[kind.__name__ for kind in ON])
+def test_attacks_that_were_not_made_hold_no_ceiling_but_of_batches_that_do_not_cross(attacked):
+    """With the reasons that each method has, and for the others a reason of this time."""
+    found = audited(*attacked.untried(ATTACKS, "not this time"))
+    held = {name for name in NAMES if not said(found, f"{name}=0")}
+    assert held == (BATCHES if NO_ACTIVATIONS in attacked.reasons.values() else set())
+
+
+def test_noise_that_a_server_can_draw_again_holds_no_ceiling_of_what_it_hides():
+    none = [Finding(name, "the server", "images", "", reason=NO_ACTIVATIONS) for name in ("A1", "A2")]
+    seeded = audited(
+        *none, settings=[*SECRET[:-1], "privacy.noise=seeded"], guarantee="epsilon 2, had its noise"
+    )
+    for name in ("psnr", "ssim", "labels"):
+        (told,) = said(seeded, f"{name}=0")
+        assert f"nobody has attacked {name} beneath it" in told
+
+
+def test_what_nobody_has_looked_at_is_told_beside_a_ceiling_that_holds():
+    none = Finding("A1", "the server", "images", "", reason=NO_ACTIVATIONS)
+    found = audited(none)
+    found.unattacked = "the networks that clients send"
+    (told,) = Ceilings.of(["psnr=20", "labels=0.5"]).caveats(found)
+    assert told == (
+        "none: psnr holds against the attacks that are written here; nobody here has looked for images in "
+        "the networks that clients send"
+    )
+    assert not [*Ceilings.of(["auc=0.6"]).caveats(found)]
+
+
+def test_a_value_that_is_hardly_above_is_told_with_enough_digits():
+    (told,) = said(audited(cuts=[cut_of(20.04)]), "psnr=20")
+    assert told.endswith("psnr is 20.04 dB, above 20")
 
 
 def test_what_a_decoder_draws_and_means_of_single_images_count():
@@ -371,11 +427,13 @@ def test_what_a_decoder_draws_and_means_of_single_images_count():
     (told,) = said(audited(none_crosses, drawn), "ssim=0.5")
     assert "ssim is 0.825, above 0.5" in told
     assert not said(audited(none_crosses, drawn), "ssim=0.9")
+    copied = replace(drawn, details={"ssim": 0.99})
+    assert "ssim is 0.99, above 0.9" in said(audited(none_crosses, copied), "ssim=0.9")[0]
     (told,) = said(audited(none_crosses, drawn), "psnr=20")
     assert "compared by SSIM alone" in told
     single, several = (Finding("A7", "the server", "means", MEANS, share, 0.0, (0,)) for share in (0.2, 0.0))
     (told,) = said(audited(none_crosses, single), "psnr=20")
-    assert "20% of classes" in told
+    assert "20.0% of classes" in told
     assert not said(audited(none_crosses, several), "psnr=20")
 
 

@@ -95,7 +95,7 @@ def test_the_mean_of_one_image_gives_its_features(images, tmp_path, least, share
 def test_decoders_that_stay_are_not_attacked(images, tmp_path):
     several = {"fedvtc.least_count": 2}
     found, by_attack = audited(images, tmp_path, "fedvtc-own-decoders", ("A7",), rounds=2, **several)
-    assert by_attack["A7"][1].without_number == "withstood: decoders stay on their clients"
+    assert by_attack["A7"][1].without_number == "withstood by clients 0, 1, 2: decoders stay on their clients"
     assert not [*Ceilings.of(["ssim=0"]).exceeded(found)]
 
 
@@ -103,7 +103,9 @@ def test_decoders_that_stay_are_not_attacked(images, tmp_path):
 def test_decoders_that_have_not_crossed_yet_hold_no_ceiling(images, tmp_path):
     several = {"fedvtc.least_count": 2}
     found, by_attack = audited(images, tmp_path, "fedvtc", ("A1", "A7"), rounds=1, **several)
-    assert by_attack["A7"][1].without_number.startswith("not tried: no decoder of it crossed")
+    assert by_attack["A7"][1].without_number.startswith(
+        "not tried on clients 0, 1, 2: no decoder of it crossed"
+    )
     told = [*Ceilings.of(["ssim=1"]).exceeded(found)]
     assert len(told) == 3
     assert all(f"not tried on client {client} (no decoder" in said for client, said in enumerate(told))

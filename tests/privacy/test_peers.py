@@ -13,7 +13,7 @@ from huscf_flwr.privacy.audited_runs import Wanted, audit_config
 from huscf_flwr.privacy.evidence import Evidence
 from huscf_flwr.privacy.finding import PEER
 from huscf_flwr.privacy.peer_view import PeerView
-from huscf_flwr.privacy.peers import averaged_together, off_by, others_blocks, view_of
+from huscf_flwr.privacy.peers import averaged_together, off_by, others_blocks, share_among_others, view_of
 from tests.run.builders import METHODS, UNJUDGED, SilentDisplay, small_run, write_domains
 
 KINDS = {"huscf": SEGMENTS, "fedgan": NETWORKS, "huscf-local-discriminator": SEGMENTS}
@@ -94,6 +94,22 @@ def test_a_peer_sees_nothing_of_what_others_sent_but_its_average(of_two):
     assert views[0].weight == views[1].weight
 
 
+def test_all_clients_are_asked_about_whoever_else_is_attacked(of_two):
+    _, whole, evidence = of_two
+    one = replace(evidence, transcripts=evidence.transcripts[1:])
+    (finding,) = others_blocks(one, None, 4, kind=SEGMENTS)
+    assert finding.clients == whole.clients == (0, 1)
+
+
+def test_who_is_nearly_all_of_the_average_of_others_is_known_by_weights():
+    """A peer of three that takes its own share out is left with one client's blocks, nearly."""
+    weights = {0: 0.98, 1: 0.01, 2: 0.01}
+    shares = {client: share_among_others(weights, client, (0, 1, 2)) for client in weights}
+    assert shares == pytest.approx({0: 0.98 / 0.99, 1: 0.5, 2: 0.5})
+    assert share_among_others(weights, 0, (0,)) == 0
+    assert share_among_others({0: 0.4, 1: 0.6}, 0, (0, 1)) == 1
+
+
 def test_nothing_is_changed_by_it(of_two):
     _, _, evidence = of_two
     before = evidence.method.state().copied()
@@ -104,7 +120,7 @@ def test_nothing_is_changed_by_it(of_two):
 
 
 def test_a_cluster_of_three_leaves_an_average_of_two(images, tmp_path):
-    found, finding, _ = audited(images, tmp_path, clients=3, **ONE)
+    found, finding, evidence = audited(images, tmp_path, clients=3, **ONE)
     assert finding.value is None
     assert finding.reason == "a peer has the average of 2 others"
     assert finding.withstood.keys() == {0, 1, 2}
@@ -112,6 +128,13 @@ def test_a_cluster_of_three_leaves_an_average_of_two(images, tmp_path):
         assert distance > 0.1
         assert finding.withstood[client] == f"{finding.reason}, which is off by {distance:.2f}"
     assert not any("gets blocks" in said for said in found.verdict)
+    lone = replace(evidence, weights={0: 0.98, 1: 0.01, 2: 0.01})
+    (finding,) = others_blocks(lone, None, 4, kind=SEGMENTS)
+    assert finding.withstood.keys() == {1, 2}
+    assert finding.untried == {0: "it is 99% of the average of others that a peer has"}
+    (untold,) = others_blocks(replace(evidence, weights={}), None, 4, kind=SEGMENTS)
+    assert untold.untried == dict.fromkeys((0, 1, 2), "the run tells no weight of it")
+    assert not untold.withstood
 
 
 @pytest.mark.slow
@@ -187,7 +210,7 @@ def test_a_client_of_whose_blocks_no_average_is_sent_is_not_tried(of_two):
         *(None, 4),
         kind=SEGMENTS,
     )
-    assert finding.untried == {0: "it has no block that the other one is sent an average of"}
+    assert finding.untried[0] == "it has no block that the other one is sent an average of"
     assert finding.withstood == {}
 
 

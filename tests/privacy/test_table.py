@@ -62,7 +62,7 @@ def test_who_has_dropped_out_has_a_row():
 
 def test_who_could_not_be_attacked_and_who_withstood_it_is_told():
     images = found(PSNR, 61.0, 12.0, untried={1: "no room"}, withstood={2: "it has left"})
-    assert measured(images).endswith("nothing of client 2: it has left; not tried on client 1: no room")
+    assert measured(images).endswith("withstood by client 2: it has left; not tried on client 1: no room")
 
 
 def cut_of(psnr, failed_clients=(), **changes):
@@ -97,7 +97,7 @@ def test_a_table_is_as_wide_as_its_longest_row_so_that_nothing_is_cut():
     lines = shown.getvalue().splitlines()
     assert "…" not in shown.getvalue()
     assert all(word in shown.getvalue() for column in table.columns for word in name_of(column).split())
-    assert ("61.0, 61.0 (A1), below its floor on client 0" in lines[-2], len(lines)) == (True, 7)
+    assert ("61.0, 61.0 (A1), failed on client 0" in lines[-2], len(lines)) == (True, 7)
 
 
 def test_where_a_table_is_too_wide_its_rows_are_below_each_other_and_nothing_is_lost():
@@ -161,8 +161,11 @@ def test_who_withstood_an_attack_is_told_apart_from_where_there_is_none():
         nothing = Finding("A4", "a server", "images", PSNR, **changes)
         return next(iter(findings_table([of(nothing)]).columns[-1].cells))
 
-    assert told(reason="it left", withstood={0: "it left"}) == "withstood: it left"
-    assert told(reason="no room", untried={0: "no room"}) == "not tried: no room"
+    assert told(reason="it left", withstood={0: "it left"}) == "withstood by client 0: it left"
+    both = {"withstood": {0: "it left"}, "untried": {1: "no room", 2: "no room"}}
+    assert told(reason="it left; no room", **both) == (
+        "withstood by client 0: it left; not tried on clients 1, 2: no room"
+    )
     for withstood in ({}, {0: NO_ACTIVATIONS}):
         assert told(reason=NO_ACTIVATIONS, withstood=withstood) == f"does not apply: {NO_ACTIVATIONS}"
 

@@ -47,6 +47,7 @@ SCORED = {
     *("audit._labels_read", "audit._compared"),
     *("black_box.by_simulator", "black_box._simulated", "black_box._scored"),
     *("decoders.means_and_decoders", "decoders._drawn_images", "decoders._compared"),
+    "decoders._likest_own",
     *("label_findings.labels_of_networks", "label_findings.labels_that_are_told"),
     *("label_findings.mix_finding", "label_findings.true_counts", "middle_means.mix_of_labels"),
     *("membership.Asked.__init__", "membership.asked_of", "membership.membership", "membership._of_client"),

@@ -36,7 +36,6 @@ def test_every_measure_has_words_of_its_own():
     known = {value for name, value in vars(finding).items() if name.isupper() and isinstance(value, str)}
     adversaries = {
         finding.NO_ACTIVATIONS,
-        finding.NO_AVERAGE,
         *(value for value in known if value.startswith(("the server", "a server", "whoever"))),
     }
     assert known - adversaries == MEASURES.keys() - {"hours"}
@@ -86,6 +85,6 @@ def test_what_failed_is_told_only_where_it_says_something_all_the_same():
 def test_where_nothing_could_be_attacked_the_reasons_are_told():
     """An attack that was made and failed beside them says that nothing is proven."""
     reason = Finding("A", "the server", "it", PSNR, reason="no activation crosses")
-    assert verdict((), [reason]) == ["A (it) had nothing: no activation crosses"]
+    assert verdict((), [reason]) == ["A (it): does not apply: no activation crosses"]
     assert verdict((), [reason, found(AUC, 0.5, 0.5, failed=True)]) == [NOTHING]
     assert verdict(()) == [NOTHING]
