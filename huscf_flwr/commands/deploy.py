@@ -22,8 +22,11 @@ from huscf_flwr.flower.run_settings import toml_value
 from huscf_flwr.run.terminal import say
 
 deploy_app = on_demand(
-    help_text="Certificates, keys, data and the app for real devices; a demo.",
-    places={"demo": Place("deploy_demo", "deploy_demo_command", "simulation")},
+    help_text="Certificates, keys, data and the app for real devices; a check; a demo.",
+    places={
+        "demo": Place("deploy_demo", "deploy_demo_command", "simulation"),
+        "check": Place("deploy_check", "deploy_check_command"),
+    },
 )
 
 

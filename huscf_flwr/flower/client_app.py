@@ -47,7 +47,8 @@ from huscf_flwr.flower.messages import (
     claim_of,
 )
 from huscf_flwr.flower.own_files import own_files_told
-from huscf_flwr.flower.owner import Owner, check_required_privacy, owner_of, root_certificates_of
+from huscf_flwr.flower.owner import Owner, owner_of, root_certificates_of
+from huscf_flwr.flower.required_privacy import check_required_privacy
 from huscf_flwr.flower.told_lines import tell_launcher
 from huscf_flwr.methods import method_of, resolved
 from huscf_flwr.methods.contract import Client

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from flwr.app import Context
+from click import ClickException
+from flwr.app import Context, RecordDict
+from flwr.common.config import parse_config_args
 
 from huscf_flwr.conf_files import ConfError, did_you_mean, validate
-from huscf_flwr.config import LEAST_OBSERVED, PrivacySection, RunConfig
+from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts.devices import Device, load_profiles
 from huscf_flwr.data import ClientData, Domain, DomainSource, Fit, load_domain, split_held_out
 from huscf_flwr.data.formats.choice import Place, place_named
@@ -28,7 +30,7 @@ from huscf_flwr.models import ModelSpec, model_spec_of
 from huscf_flwr.run.origin import own_images_hash
 from huscf_flwr.seeding import torch_stream
 
-_KEYS = (
+KEYS = (
     "client-id",
     "data-folder",
     "state-folder",
@@ -43,6 +45,7 @@ _KEYS = (
     "largest-epsilon",
     "largest-delta",
 )
+"""What a node config may say to this app."""
 _SAID_AS: Mapping[str, str] = {
     "'hub' is '": "'data-folder' is 'hub:",
     "class_names": "class-names",
@@ -182,6 +185,17 @@ class Owner:
         return {name: value for name, value in known.items() if value is not None}, len(domain.test)
 
 
+def read_node_config(text: str) -> Context:
+    """Return a context with the node config in ``text``, as ``flower-supernode --node-config`` reads it.
+
+    Raises ``ValueError`` for a value that Flower cannot read.
+    """
+    try:
+        return Context(0, 0, parse_config_args([text]), RecordDict(), {})
+    except ClickException as error:
+        raise ValueError(f"node config: {error.message}") from error
+
+
 def owner_of(context: Context) -> Owner | None:
     """Return what the node config says about the client that it owns, or None for a host of virtual ones.
 
@@ -216,8 +230,8 @@ def owner_of(context: Context) -> Owner | None:
         _number("architecture", node["architecture"]) if "architecture" in node else None,
         _text(node.get("image-column")),
         _text(node.get("label-column")),
-        largest_epsilon=_largest(node, "largest-epsilon"),
-        largest_delta=_largest_delta(node),
+        largest_epsilon=largest(node, "largest-epsilon"),
+        largest_delta=largest_delta(node),
     )
     owner.source()
     return owner
@@ -226,9 +240,9 @@ def owner_of(context: Context) -> Owner | None:
 def _check_keys(node: Mapping[str, object]) -> None:
     """Raise ``ValueError`` for a key that is nearly one of ours; others may be for other apps."""
     for key in node:
-        meant = did_you_mean(key, _KEYS, cutoff=0.8)
-        if meant and key not in _KEYS:
-            raise ValueError(f"node config: unknown key '{key}'{meant}; there are {', '.join(_KEYS)}")
+        meant = did_you_mean(key, KEYS, cutoff=0.8)
+        if meant and key not in KEYS:
+            raise ValueError(f"node config: unknown key '{key}'{meant}; there are {', '.join(KEYS)}")
 
 
 def _text(value: object) -> str | None:
@@ -241,7 +255,8 @@ def _number(key: str, value: object) -> int:
     return int(str(value))
 
 
-def _largest(node: Mapping[str, object], key: str, below: float = math.inf) -> float | None:
+def largest(node: Mapping[str, object], key: str, below: float = math.inf) -> float | None:
+    """Return a limit that the node config has, if it has it; raises ``ValueError`` if that is no number."""
     if key not in node:
         return None
     try:
@@ -254,10 +269,10 @@ def _largest(node: Mapping[str, object], key: str, below: float = math.inf) -> f
     return found
 
 
-def _largest_delta(node: Mapping[str, object]) -> float | None:
+def largest_delta(node: Mapping[str, object]) -> float | None:
     """Return what the owner allows; an epsilon alone is a promise only with a delta that is small."""
     default = _LARGEST_DELTA if "largest-epsilon" in node else None
-    return _largest(node, "largest-delta", below=1.0) or default
+    return largest(node, "largest-delta", below=1.0) or default
 
 
 def root_certificates_of(context: Context) -> bytes | None:
@@ -275,61 +290,6 @@ def root_certificates_of(context: Context) -> bytes | None:
             f"node config: root-certificates: {file} cannot be read ({error.strerror}); "
             f"give the file that flower-supernode --root-certificates has"
         ) from error
-
-
-class RefusedSessionError(ValueError):
-    """The node config demands privacy that a run does not have, so no client of the SuperNode takes part."""
-
-
-def check_required_privacy(context: Context, config: RunConfig) -> None:
-    """Raise ``RefusedSessionError`` unless a run has all settings of privacy that the node config demands.
-
-    Also ``ValueError`` if it demands something that is no such setting.
-    """
-    demanded = str(context.node_config.get("require-privacy", ""))
-    kept = _demands(config)
-    for key in filter(None, (part.strip() for part in demanded.split(","))):
-        if key not in kept:
-            raise ValueError(
-                f"node config: require-privacy: '{key}'{did_you_mean(key, kept)}: there are {', '.join(kept)}"
-            )
-        setting, found, wanted = kept[key]
-        if found != wanted:
-            raise RefusedSessionError(
-                f"require-privacy is {key}, but the run has {setting} = {found}, and so clients would send "
-                f"more than their owner allows; run with it set to {wanted}, or without this SuperNode"
-            )
-        if setting == "privacy.local_discriminator" and config.privacy.min_observed < LEAST_OBSERVED:
-            raise RefusedSessionError(
-                f"require-privacy is {key}, but the run has privacy.min_observed = "
-                f"{config.privacy.min_observed}, and so clients would tell statistics of fewer images than "
-                f"{LEAST_OBSERVED}; run with at least so many, or without this SuperNode"
-            )
-
-    node = context.node_config
-    limits = {
-        "largest-epsilon": _largest(node, "largest-epsilon"),
-        "largest-delta": _largest_delta(node),
-    }
-    for key, limit in limits.items():
-        if limit is not None and config.privacy.epsilon is None:
-            raise RefusedSessionError(
-                f"{key} is {limit:g}, but the run has no privacy.epsilon, and so clients would send what has "
-                "no noise; run with one, or without this SuperNode"
-            )
-
-
-def _demands(config: RunConfig) -> dict[str, tuple[str, str, str]]:
-    """Return what may be demanded: the setting, what it is in the run, and what it must be.
-
-    That is each setting of privacy that is off unless a run says otherwise, and where fakes' labels are from.
-    """
-    switches = [name for name, field in PrivacySection.model_fields.items() if field.default is False]
-    demands = {
-        name.replace("_", "-"): (f"privacy.{name}", str(getattr(config.privacy, name)).lower(), "true")
-        for name in switches
-    }
-    return {**demands, "uniform-labels": ("fake_labels", config.fake_labels, "uniform")}
 
 
 @lru_cache(maxsize=2)

@@ -27,7 +27,7 @@ from huscf_flwr.privacy.step_costs import megabytes_a_step, seconds_a_step
 from huscf_flwr.privacy.view import cut_name, cut_or_none
 from huscf_flwr.run.check import CheckedRun, check_place, check_run, check_settings
 from huscf_flwr.run.checkpoint import last_round
-from huscf_flwr.run.display import Display
+from huscf_flwr.run.display import Display, RoundOnly
 from huscf_flwr.run.folder_lock import held
 from huscf_flwr.run.local import train_locally
 from huscf_flwr.run.origin import images_hash, origin_of
@@ -103,7 +103,8 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
                 "rounds": last + 1,
             }
         )
-        recorded = _recorded(replayed, wanted, display, rounds=last + 1)
+        display.note(f"training round {last + 1} to look at it; the run itself stays at round {last}")
+        recorded = _recorded(replayed, wanted, RoundOnly(display), rounds=last + 1)
         return _audited(here, AS_TRAINED, recorded, wanted, display)
 
 

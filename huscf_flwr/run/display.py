@@ -105,6 +105,33 @@ class TerminalDisplay:
         self._progress.stop()
 
 
+class RoundOnly:
+    """Shows a round that is trained to be looked at, and no end: no run is over."""
+
+    def __init__(self, display: Display) -> None:
+        """Show it on ``display``."""
+        self._display = display
+
+    def step(self, number: int, step: int, steps: int) -> None:
+        """Show the step."""
+        self._display.step(number, step, steps)
+
+    def round(self, metrics: Mapping[str, Any], rounds: int) -> None:
+        """Show the round."""
+        self._display.round(metrics, rounds)
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Show the evaluation."""
+        self._display.evaluation(line)
+
+    def note(self, text: str) -> None:
+        """Show the line."""
+        self._display.note(text)
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Show nothing: all rounds and scores would be told of a run that was not judged."""
+
+
 def round_line(metrics: Mapping[str, Any], rounds: int) -> str:
     """Return a round in one line: losses, clusters and scores if there are any, seconds, bytes.
 

@@ -14,6 +14,7 @@ from huscf_flwr.conf_files import read_yaml
 from huscf_flwr.data.progress import Listener, progress_told
 from huscf_flwr.run.checkpoint import last_round
 
+_Handler = Callable[[int, FrameType | None], None]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTED = b"\nstopping; once more to stop without waiting\n"
 
@@ -65,17 +66,19 @@ class InsistedError(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether a run has been asked to stop, and by what."""
+    """Whether a run has been asked to stop, and by what; a third signal and later ones do nothing."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         """Say on the terminal that a request was noted, unless ``quiet``."""
         self.cause: signal.Signals | None = None
         self._quiet = quiet
+        self._insist = _once()
 
-    def take(self, number: int, frame: FrameType | None = None) -> None:  # noqa: ARG002 - as signal calls it
+    def take(self, number: int, frame: FrameType | None = None) -> None:
         """Note the first signal; raise ``InsistedError``, a ``KeyboardInterrupt``, at the second."""
         if self.cause is not None:
-            raise InsistedError(signal.Signals(number))
+            self._insist(number, frame)
+            return
         self.cause = signal.Signals(number)
         if not self._quiet:
             # Not print: the signal may have come in the middle of one.
@@ -103,14 +106,29 @@ def ending_when_asked(stop: StopRequest, listener: Listener, folder: Path | None
 def stopping_at_once() -> Iterator[None]:
     """Raise ``InsistedError`` within the block at the first Ctrl-C or SIGTERM: nothing of it is to be kept.
 
-    What is thrown away is so before the process ends. Only in the main thread, as Python has it.
+    What is thrown away is so before the process ends: later signals do nothing. Only in the main thread, as
+    Python has it.
     """
+    with _handled(_once()):
+        yield
+
+
+def _once() -> _Handler:
+    """Return a handler that raises ``InsistedError`` at the first signal and ignores all others.
+
+    An exception in ``Thread.join`` makes CPython 3.11 take a thread for ended that is not. The interpreter is
+    then torn down while it computes in PyTorch, and C++ ends the process: *terminate called without an active
+    exception*. Whoever is stopping waits for threads, so one exception is all; ``timeout`` sends two signals.
+    """
+    raised = False
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
-        raise InsistedError(signal.Signals(number))
+        nonlocal raised
+        if not raised:
+            raised = True
+            raise InsistedError(signal.Signals(number))
 
-    with _handled(stop):
-        yield
+    return stop
 
 
 @contextmanager
@@ -122,7 +140,7 @@ def stop_requests(*, quiet: bool = False) -> Iterator[StopRequest]:
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handled(handler: _Handler) -> Iterator[None]:
     before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield

@@ -5,8 +5,9 @@ Hosts are threads. One host is the fastest; more are there to show that the numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 from huscf_flwr.config import RunConfig
@@ -137,7 +138,7 @@ class LocalEngine:
         opened = self._run.open_round(placement)
         if self._recorder is not None:
             self._recorder.begin(opened)
-        with ThreadPoolExecutor(len(placement)) as pool:
+        with ThreadPoolExecutor(len(placement)) as pool, _aborted(opened):
             running = [
                 pool.submit(self._train_host, opened, host, timer) for host, timer in enumerate(timers)
             ]
@@ -174,15 +175,10 @@ class LocalEngine:
             raise InterruptedRunError(self._stop.cause, None, self._run.folder.path)
 
     def _wait_for(self, running: Sequence[Future[HostedRound]], opened: OpenRound) -> None:
-        session = opened.session
-        try:
-            while wait(running, _STOP_POLL_SECONDS).not_done:
-                if self._stop.cause is not None:
-                    cause, folder = self._stop.cause, self._run.folder.path
-                    session.stop(InterruptedRunError(cause, opened.number, folder))
-        except KeyboardInterrupt as interrupt:
-            session.abort(interrupt)
-            raise
+        while wait(running, _STOP_POLL_SECONDS).not_done:
+            if self._stop.cause is not None:
+                cause, folder = self._stop.cause, self._run.folder.path
+                opened.session.stop(InterruptedRunError(cause, opened.number, folder))
 
     def _ended(self, running: Sequence[Future[HostedRound]], opened: OpenRound) -> list[HostedRound]:
         session = opened.session
@@ -221,6 +217,16 @@ class LocalEngine:
         for client, drop_out in hosted.drop_outs.items():
             session.drop(client, drop_out.reason)
         return hosted
+
+
+@contextmanager
+def _aborted(opened: OpenRound) -> Iterator[None]:
+    """End the round for all hosts if the block is interrupted: they are waited for after it."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        opened.session.abort(interrupt)
+        raise
 
 
 def _opener(checked: CheckedRun, devices: Mapping[int, Device]) -> OpenClient:

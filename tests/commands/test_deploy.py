@@ -37,6 +37,34 @@ def test_certificates_says_what_it_wrote(tmp_path):
     )
 
 
+def test_check_says_what_a_node_config_is_taken_for():
+    demanded = 'require-privacy="local-discriminator,uniform-labels"'
+    given = f'client-id=3 data-folder="/data/mine" {demanded} color="red"'
+    told = succeeded(deploy("check", given)).splitlines()
+    assert told[0] == "owns client 3: images /data/mine, state /data/mine-state"
+    assert told[2] == (
+        "takes part in a run only with privacy.local_discriminator = true, fake_labels = uniform, "
+        "privacy.min_observed >= 100"
+    )
+    assert told[3].startswith("note: color is not read by this app")
+    assert "takes part in any run" in succeeded(deploy("check", "colour=1"))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ('require-privacy="local-discriminater"', "did you mean 'local-discriminator'?"),
+        ('require-privcy="uniform-labels"', "unknown key 'require-privcy'"),
+        ("client-id=3", "client-id and data-folder go together"),
+        ("require-privacy=uniform-labels", "format should be, e.g., 'key1=123"),
+        ('root-certificates="/nowhere/ca.crt"', "/nowhere/ca.crt cannot be read"),
+        ('client-id=3 data-folder="/data" device-profile="paper:d9"', "'d9' is not one of"),
+    ],
+)
+def test_check_names_what_the_device_would_refuse_in_its_first_run(said, expected):
+    assert expected in refused(deploy("check", said))
+
+
 def test_certificates_needs_a_name(tmp_path):
     assert "--name" in refused(deploy("certificates", tmp_path / "made"))
     assert not (tmp_path / "made").exists()

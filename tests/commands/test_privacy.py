@@ -43,6 +43,11 @@ def test_a_run_is_attacked_and_its_report_shows_it(written):
     shown = succeeded(invoke("privacy", run, "--attacks", "A1", "--clients", 1))
     assert "the server sees the images of clients with cut 1-1-1-1" in shown
     assert "attacking client 0, 1 of 1" in shown
+    # One more round is no run: it has no end, and nobody has judged it.
+    assert "training round 2 to look at it; the run itself stays at round 1" in shown
+    assert "round 2/2" in shown
+    assert "2 rounds in" not in shown
+    assert "domain" not in shown
     found = json.loads((run / "privacy" / "privacy.json").read_text())
     assert found["round"] == 2
     assert found["guarantee"] is None

@@ -2,16 +2,25 @@
 
 import pytest
 
-from huscf_flwr.flower import owner
-from huscf_flwr.flower.messages import DESCRIBE, JOIN, PROTOCOL, DescribeRequest, Invitation
-from huscf_flwr.flower.owner import RefusedSessionError, check_required_privacy, owner_of
+from huscf_flwr.flower import required_privacy
+from huscf_flwr.flower.messages import (
+    DESCRIBE,
+    EVALUATE,
+    JOIN,
+    PROTOCOL,
+    DescribeRequest,
+    EvaluateRequest,
+    Invitation,
+)
+from huscf_flwr.flower.owner import owner_of
+from huscf_flwr.flower.required_privacy import RefusedSessionError, check_required_privacy, conditions
 from huscf_flwr.methods.contract import Orders
 from huscf_flwr.methods.huscf.crossing import WindowOrder
 from huscf_flwr.run.run_folder import read_metrics
 from huscf_flwr.session import SessionError
 from huscf_flwr.session.wire import ExecutorServer
 from tests.flower.grid_runs import contents, owners, run
-from tests.flower.handlers import Service, ask, context
+from tests.flower.handlers import Service, ask, context, evaluation_of
 from tests.run.builders import METHODS, UNJUDGED, small_run
 
 DEMANDED = "local-discriminator"
@@ -51,7 +60,7 @@ def test_an_order_of_another_placement_is_refused_and_the_executor_is_told_at_on
 def test_it_trains_where_it_has_what_is_demanded_but_by_no_order_that_lets_images_cross(
     images, tmp_path, server, monkeypatch
 ):
-    monkeypatch.setattr(owner, "LEAST_OBSERVED", 1)
+    monkeypatch.setattr(required_privacy, "LEAST_OBSERVED", 1)
     config = small_run(images, tmp_path, **LOCAL, **{"model.width": 0.03})
     where = context(config, require_privacy=f" {DEMANDED} ")
     service = Service(config, server, {0: 30})
@@ -156,6 +165,55 @@ def test_a_demand_that_is_no_setting_is_named(images, tmp_path):
     with pytest.raises(ValueError, match=r"'local-discriminater' .*mean 'local-discriminator'.*: there are"):
         check_required_privacy(context(config, require_privacy="local-discriminater"), config)
     check_required_privacy(context(config), config)
+
+
+def test_a_demand_that_is_no_setting_is_told_before_what_the_run_lacks(images, tmp_path):
+    """An owner who misspelt one of two would otherwise mend the run, and be refused again."""
+    config = small_run(images, tmp_path)
+    with pytest.raises(ValueError, match=r"require-privacy: 'detect-tempering'"):
+        check_required_privacy(context(config, require_privacy=f"{DEMANDED},detect-tempering"), config)
+
+
+@pytest.mark.parametrize("demanded", ["local-discriminator", "detect-tampering"])
+def test_a_run_whose_method_cannot_have_it_is_not_told_to_set_it(images, tmp_path, demanded):
+    """`privacy.local_discriminator=true` would be refused there."""
+    refused = r"; method fedgan cannot have it: take method huscf, or run without this SuperNode$"
+    config = small_run(images, tmp_path, method="fedgan")
+    with pytest.raises(RefusedSessionError, match=refused):
+        check_required_privacy(context(config, require_privacy=demanded), config)
+
+
+@pytest.mark.parametrize("demanded", [DEMANDED, "detect-tampering", "uniform-labels"])
+def test_what_is_demanded_is_looked_at_whatever_message_comes(images, tmp_path, server, demanded):
+    """That a device has joined binds nobody: each message comes with the settings of the run."""
+    config = small_run(images, tmp_path, **{"model.width": 0.03})
+    where, service = context(config, require_privacy=demanded), Service(config, server, {0: 30})
+    with pytest.raises(RefusedSessionError, match=f"require-privacy is {demanded}"):
+        service.ask(service.request(), where)
+    evaluate = EvaluateRequest(evaluation_of(), 1, 0).to_records(service.method)
+    described = DescribeRequest(clients=(0,)).to_records()
+    for content, message_type in (
+        (INVITATION.to_records(), JOIN),
+        (described, DESCRIBE),
+        (evaluate, EVALUATE),
+    ):
+        with pytest.raises(RefusedSessionError, match=f"require-privacy is {demanded}"):
+            ask(content, message_type, where)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, []),
+        ({"require-privacy": "uniform-labels"}, ["fake_labels = uniform"]),
+        (
+            {"require-privacy": DEMANDED, "largest-delta": 1e-6},
+            ["privacy.local_discriminator = true", "privacy.min_observed >= 100", "privacy.epsilon"],
+        ),
+    ],
+)
+def test_what_a_run_must_have_can_be_told_without_one(said, expected):
+    assert conditions(said) == expected
 
 
 def test_an_owner_may_demand_that_fakes_tell_nothing_of_its_labels(images, tmp_path):

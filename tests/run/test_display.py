@@ -1,6 +1,7 @@
 from rich.console import Console
 
-from huscf_flwr.run.display import TerminalDisplay, evaluation_line, round_line
+from huscf_flwr.run.display import RoundOnly, TerminalDisplay, evaluation_line, round_line
+from tests.run.builders import SilentDisplay
 
 METRICS = {
     "round": 3,
@@ -56,6 +57,18 @@ def test_a_file_gets_the_lines_and_no_bar():
     assert "resumed [brackets] as they are" in text
     assert "demo: 3 rounds" in text
     assert "5/40" not in text
+
+
+def test_of_a_round_that_is_looked_at_all_is_shown_but_the_end_of_a_run():
+    shown = SilentDisplay()
+    display = RoundOnly(shown)
+    display.step(3, 5, 40)
+    display.round(METRICS, 3)
+    display.evaluation({"round": 3})
+    display.note("resumed")
+    display.end({"rounds": 3})
+    assert (shown.steps, shown.rounds, shown.evaluations) == ([(3, 5, 40)], [METRICS], [{"round": 3}])
+    assert (shown.notes, shown.summaries) == (["resumed"], [])
 
 
 def test_an_evaluation_is_one_line_with_mean_and_worst():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import typer
@@ -233,6 +234,38 @@ def test_where_nothing_is_to_be_kept_the_first_signal_stops_at_once(number):
         os.kill(os.getpid(), number)
     assert (stopped.value.cause, stopped.value.exit_code) == (number, 128 + number)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize(("stopping", "asked"), [(stopping_at_once, 0), (stop_requests, 1)])
+def test_who_is_stopping_at_once_is_not_interrupted_again(stopping, asked):
+    """It waits for threads then: an exception there would leave them to an interpreter that is torn down."""
+    with stopping():
+        for _ in range(asked):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(InsistedError):
+            os.kill(os.getpid(), signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_hosts_do_not_train_on_where_the_interrupt_comes_before_all_have_begun(
+    images, tmp_path, monkeypatch, method
+):
+    aborted = []
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *arguments):
+            super().submit(*arguments)
+            raise InsistedError(signal.SIGTERM)
+
+    monkeypatch.setattr("huscf_flwr.run.local.ThreadPoolExecutor", Interrupted)
+    for kind in (LockStep, MessageSession):
+        abort = kind.abort
+        monkeypatch.setattr(kind, "abort", lambda *told, abort=abort: (aborted.append(told[1]), abort(*told)))
+    with pytest.raises(InsistedError) as stopped:
+        train_locally(small_run(images, tmp_path, method=method, **FAST), hosts=2, display=SilentDisplay())
+    assert stopped.value in aborted
 
 
 @pytest.mark.parametrize(
