@@ -27,6 +27,8 @@ def audited(place, *attacks, **settings):
             "privacy.noise": "secret",
             "model.width": 0.1,
             "batch_size": 64,
+            "local_epochs": 3,
+            "optimiser.learning_rate": 0.002,
             "clients": 3,
             "data.scenario": "label-skew-0.1",
             "data.domains": "digits",
