@@ -45,7 +45,10 @@ _PLAIN = ContextVar("plain convolutions", default=False)
 
 @contextmanager
 def plain_convolutions() -> Iterator[None]:
-    """Let every ``Convolution`` run as ``nn.Conv2d`` does: ``torch.func`` has no rules for other forms."""
+    """Let every convolution run as PyTorch's own does.
+
+    Other forms have no rules in ``torch.func``, and cannot be differentiated twice.
+    """
     token = _PLAIN.set(True)
     try:
         yield
@@ -76,6 +79,8 @@ class TransposedConvolution(nn.ConvTranspose2d):
 
     def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
         """Map [B, C, H, W] to [B, channels, H', W']."""
+        if _PLAIN.get():
+            return super().forward(inputs)
         return _run(self, inputs, transposed=True)
 
 

@@ -19,9 +19,18 @@ from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.audited import Audited, DroppedOut
 from huscf_flwr.privacy.black_box import FIRST_STEPS
 from huscf_flwr.privacy.defences import AS_CONFIGURED, variants
+from huscf_flwr.privacy.embedding_mix import ATTACKED_STEPS
 from huscf_flwr.privacy.evidence import Caught, Evidence
+from huscf_flwr.privacy.finding import Finding
 from huscf_flwr.privacy.findings import findings_by_cut
-from huscf_flwr.privacy.registry import MEMBERSHIP, OF_OTHERS, ON_IMAGES, ON_LABELS, attackable
+from huscf_flwr.privacy.registry import (
+    MEMBERSHIP,
+    OF_OTHERS,
+    ON_IMAGES,
+    ON_LABELS,
+    Attackable,
+    attackable,
+)
 from huscf_flwr.privacy.server import SHOWS_LABELS
 from huscf_flwr.privacy.step_costs import megabytes_a_step, seconds_a_step
 from huscf_flwr.privacy.view import cut_name, cut_or_none
@@ -37,7 +46,10 @@ from huscf_flwr.session import Direction, HostTimer
 
 AS_TRAINED = "as trained"
 """Stands for the defences of a run that is there."""
-_SECRET = "secret noise bounds every attack; in a simulation with privacy.noise=seeded, --attacks A6 tries it"
+_SECRET = (
+    "secret noise bounds what is told of one image; in a simulation with privacy.noise=seeded, --attacks A6 "
+    "tries it"
+)
 """Why membership is not attacked where it could be."""
 
 
@@ -55,8 +67,10 @@ class Wanted:
 
     def steps(self, count: int) -> tuple[int, ...]:
         """Return which steps of a round with ``count`` are kept."""
-        first = range(1, min(FIRST_STEPS, count) + 1) if "A5" in self.attacks else ()
-        return tuple(sorted({*recorded_steps(count), *first}))
+        first = ATTACKED_STEPS if ON_LABELS in self.attacks else 0
+        if "A5" in self.attacks:
+            first = FIRST_STEPS
+        return tuple(sorted({*recorded_steps(count), *range(1, min(first, count) + 1)}))
 
     @property
     def throughout(self) -> tuple[tuple[str, Direction], ...]:
@@ -83,7 +97,7 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
         raise ValueError(f"{folder}: no checkpoint to go on from; train it for at least one round first")
     check_folder(folder, "the run's folder", "copy it to where you may write")
     here = config.model_copy(update={"output": folder.parent, "name": folder.name})
-    if not _may_attack(config, wanted):
+    if not _may_attack(config, attacked, wanted):
         with held(folder):
             untried = attacked.untried(wanted.attacks, _SECRET)
             found = Audited(here, AS_TRAINED, last, (), tuple(untried), None, command=wanted.command)
@@ -108,14 +122,31 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
         return _audited(here, AS_TRAINED, recorded, wanted, display)
 
 
-def _may_attack(config: RunConfig, wanted: Wanted) -> bool:
-    """Return whether a run is attacked: one with a guarantee only if its noise is none, and by A6.
-
-    Secret noise bounds all attacks, and one more round may not be left.
-    """
+def _may_attack(config: RunConfig, attacked: Attackable, wanted: Wanted) -> bool:
+    """Return whether a run is attacked: one with a guarantee only by what says more than the guarantee."""
     if config.privacy.epsilon is None:
         return True
-    return config.privacy.noise == "seeded" and MEMBERSHIP in wanted.attacks
+    return not attacked.attacks.keys().isdisjoint(set(wanted.attacks) - _bounded(config))
+
+
+def _bounded(config: RunConfig) -> set[str]:
+    """Return the attacks that need not be made, by name: an epsilon with secret noise says what they find.
+
+    It is of one image, and says nothing of how often a client has each label.
+    """
+    is_secret = config.privacy.epsilon is not None and config.privacy.noise == "secret"
+    return {MEMBERSHIP} if is_secret else set()
+
+
+def _findings(recorded: _Recorded, wanted: Wanted) -> Iterator[Finding]:
+    """Yield what attacks beside those on images have found, with a reason for each that is not made."""
+    evidence, bounded = recorded.evidence, _bounded(recorded.evidence.config)
+    attacked = attackable(type(evidence.method))
+    for name in wanted.attacks:
+        if name in bounded:
+            yield from attacked.untried([name], _SECRET)
+        else:
+            yield from attacked.tried([name], evidence, recorded.checked.population, wanted.shadows)
 
 
 def _write(found: Audited, display: Display, audits: Sequence[ClientAudit] = ()) -> None:
@@ -141,12 +172,12 @@ def audit_config(
     judged, so that it is seen what a defence costs.
     """
     method = method_of(config)
-    attackable(method)
-    if not _may_attack(config, wanted):
+    if not _may_attack(config, attackable(method), wanted):
         raise ValueError(
-            f"privacy.epsilon is {config.privacy.epsilon}, which bounds all attacks, so none is made: train "
-            "it with huscf run, and then huscf privacy RUN says what is guaranteed; or take --attacks A6 "
-            "with privacy.noise=seeded, a simulation"
+            f"privacy.epsilon is {config.privacy.epsilon}, and of --attacks {','.join(wanted.attacks)} none "
+            "is made beside it: train it with huscf run, and huscf privacy RUN says what is guaranteed; or "
+            "take --attacks A6 with privacy.noise=seeded, a simulation, or with privacy.critic=embedding "
+            "--attacks A3"
         )
     if config.privacy.epsilon is not None and tuple(defences) != (AS_CONFIGURED,):
         raise ValueError(
@@ -249,13 +280,12 @@ def _audited(
 ) -> Audited:
     evidence, population = recorded.evidence, recorded.checked.population
     audits = _image_audits(recorded, wanted, display) if _on_images(recorded, wanted) else []
-    method = type(evidence.method)
     found = Audited(
         config=config,
         defence=defence,
         round=evidence.transcripts[0].round,
         cuts=tuple(findings_by_cut(audits)),
-        findings=tuple(attackable(method).tried(wanted.attacks, evidence, population, wanted.shadows)),
+        findings=tuple(_findings(recorded, wanted)),
         megabytes=megabytes_a_step(evidence),
         seconds=seconds_a_step(evidence),
         origin=origin_of(evidence.config, recorded.checked.images or images_hash(population)),

@@ -14,7 +14,7 @@ from huscf_flwr.methods.fedgan import FedGAN
 from huscf_flwr.methods.fedvtc.method import FedVTC
 from huscf_flwr.methods.huscf import HuSCF
 from huscf_flwr.methods.huscf.crossing import SEGMENTS
-from huscf_flwr.methods.huscf.private_method import HuSCFPrivate
+from huscf_flwr.methods.huscf.private_method import HuSCFEmbedding, HuSCFPrivate
 from huscf_flwr.methods.mdgan import MDGAN
 from huscf_flwr.methods.mdgan.crossing import DISCRIMINATOR
 from huscf_flwr.methods.whole_networks import NETWORKS
@@ -22,6 +22,7 @@ from huscf_flwr.models import BlockStates, unflatten_blocks
 from huscf_flwr.privacy.active_server import trapped
 from huscf_flwr.privacy.black_box import by_simulator
 from huscf_flwr.privacy.decoders import means_and_decoders
+from huscf_flwr.privacy.embedding_mix import mix_of_embeddings
 from huscf_flwr.privacy.evidence import Attack, Evidence
 from huscf_flwr.privacy.finding import CURIOUS_SERVER, NEXT_CLIENT, NO_ACTIVATIONS, Finding
 from huscf_flwr.privacy.label_findings import labels_of_networks, labels_that_are_told
@@ -57,9 +58,9 @@ DEFAULT_ATTACKS = tuple(name for name in ATTACKS if name not in ON_REQUEST)
 
 _ON_ACTIVATIONS = dict.fromkeys(("A1", "A2", "A4", "A4-gradients", "A5"), NO_ACTIVATIONS)
 """Why none of these can be tried where there are none."""
-_NOISED = (
-    "fakes have labels that say nothing of a client's, and whatever has learnt from them has the noise of "
-    "privacy.epsilon"
+_ONE_IMAGE = (
+    "nobody has written it for a discriminator that learns with noise; privacy.epsilon is of one image, and "
+    "bounds neither which labels a client has nor how often"
 )
 _NO_MEANS = "no class mean and no decoder crosses"
 _NOISED_BLOCKS = "whatever another client's blocks have learnt has the noise of privacy.epsilon"
@@ -135,10 +136,11 @@ def _of_local_discriminator(config: RunConfig) -> str:
 
 _ON_SPLIT = partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER)
 
+_PRIVATE = {**_ON_ACTIVATIONS, "A7": _NO_MEANS, "A8": _NOISED_BLOCKS}
+
 ON: Mapping[type[Method], Attackable] = {
-    HuSCFPrivate: Attackable(
-        {"A6": _ON_SPLIT}, {**_ON_ACTIVATIONS, "A3": _NOISED, "A7": _NO_MEANS, "A8": _NOISED_BLOCKS}
-    ),
+    HuSCFEmbedding: Attackable({"A3": mix_of_embeddings, "A6": _ON_SPLIT}, _PRIVATE),
+    HuSCFPrivate: Attackable({"A6": _ON_SPLIT}, {**_PRIVATE, "A3": _ONE_IMAGE}),
     HuSCF: Attackable(
         {
             "A3": mix_of_labels,
