@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -45,13 +45,12 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _truth_is_no_number(cls, said: object) -> object:
+        if not isinstance(said, Mapping):
+            return said
         wrong = [
             InitErrorDetails(type=_NO_NUMBER, loc=(name,), input=said[name])
-            for name, field in cls.model_fields.items()
-            if isinstance(said, Mapping)
-            and name in said
-            and is_number(field.annotation)
-            and _has_truth(said[name])
+            for name in _numbers_of(cls)
+            if name in said and _has_truth(said[name])
         ]
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
@@ -91,6 +90,12 @@ def is_number(annotation: object) -> bool:
     """Return whether a type wants a number, or several, and no truth value."""
     kinds = _kinds(annotation)
     return any(kind in (int, float) or type(kind) is int for kind in kinds) and bool not in kinds
+
+
+@cache
+def _numbers_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the names of the fields that want a number, or several."""
+    return tuple(name for name, field in model.model_fields.items() if is_number(field.annotation))
 
 
 def _kinds(annotation: object) -> set[object]:

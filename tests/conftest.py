@@ -15,6 +15,17 @@ settings.load_profile("without deadlines")
 
 
 @pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk():
+    """No test cuts the power, so that what was written need not have reached the disk.
+
+    What is no open file is refused as ever. Processes that tests start do wait.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", os.fstat)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Sums do not depend on how they were shared out, and small work is not slowed down by sharing."""
     torch.set_num_threads(1)

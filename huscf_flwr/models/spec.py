@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -280,9 +282,20 @@ class ModelSpec(Strict):
 def load_model_spec(name_or_path: str, width: float = 1.0) -> ModelSpec:
     """Read a model from ``conf/models/<name>.yaml`` or from a path, and multiply its channels by ``width``.
 
-    Raises ``ValueError``, with the reason, if the file does not describe networks that can be cut.
+    A file that has not changed since is not read again. Raises ``ValueError``, with the reason, if the file
+    does not describe networks that can be cut.
     """
     path = find_conf("models", name_or_path)
+    is_now = path.stat()
+    return _loaded(path, width, (path.absolute(), is_now.st_mtime_ns, is_now.st_size))
+
+
+@lru_cache(maxsize=32)
+def _loaded(
+    path: Path,
+    width: float,
+    is_now: tuple[Path, int, int],  # noqa: ARG001 - so is another content
+) -> ModelSpec:
     return validate(ModelSpec, {"name": path.stem, **read_yaml(path, ModelSpec)}, str(path)).scaled(width)
 
 

@@ -4,6 +4,14 @@ from tests.commands.animals import TEST, TRAIN
 from tests.commands.invoking import run_demo, succeeded
 from tests.data.formats.writing import write_pictures
 from tests.run.builders import write_domains
+from tests.run.pictures import little_drawn
+
+
+@pytest.fixture(autouse=True)
+def few_pictures():
+    """Of a test's own runs; those that tests share are made before, with all that there is to draw."""
+    with little_drawn():
+        yield
 
 
 @pytest.fixture

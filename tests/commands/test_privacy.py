@@ -16,7 +16,7 @@ from huscf_flwr.run.check import check_run
 from huscf_flwr.run.origin import images_hash, origin_of
 from tests.commands.invoking import invoke, refused, succeeded
 from tests.privacy.audited import audited_run
-from tests.run.builders import METHODS, UNJUDGED, small_run, write_domains
+from tests.run.builders import METHODS, UNJUDGED, small_run
 
 SEEDED = ("--attacks", "A6", "--set", "privacy.noise=seeded")
 PRIVATE = (
@@ -77,9 +77,10 @@ def test_what_was_found_says_what_it_is_of(written):
 
 
 @pytest.mark.slow
-def test_a_run_with_an_epsilon_is_told_in_its_folder_and_attacked_by_what_noise_does_not_bound(tmp_path):
+def test_a_run_with_an_epsilon_is_told_in_its_folder_and_attacked_by_what_noise_does_not_bound(
+    images, tmp_path
+):
     """The mix of labels, with any noise; membership in a simulation: seeded noise hides as much from A6."""
-    images = write_domains(tmp_path / "images")
     for noise in ("secret", "seeded"):
         settings = {**METHODS["huscf-embedding"], "privacy.noise": noise, **UNJUDGED}
         config = small_run(images, tmp_path, rounds=1, name=noise, **settings)
@@ -171,9 +172,9 @@ def test_a_run_takes_no_settings(written, option):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["mdgan", "fedvtc"])
-def test_a_run_of_another_method_is_attacked_with_what_applies(tmp_path, method):
+def test_a_run_of_another_method_is_attacked_with_what_applies(images, tmp_path, method):
     """One more round, whatever the method counts as one."""
-    config = small_run(write_domains(tmp_path / "images"), tmp_path, **{**METHODS[method], **UNJUDGED})
+    config = small_run(images, tmp_path, **{**METHODS[method], **UNJUDGED})
     (tmp_path / "other.yaml").write_text(dump_config(config))
     succeeded(invoke("run", tmp_path / "other.yaml", "--engine", "local"))
     last = len((config.folder / "metrics.jsonl").read_text().splitlines())

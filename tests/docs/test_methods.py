@@ -33,6 +33,7 @@ from tests.run.builders import (
     small_run,
     write_domains,
 )
+from tests.run.pictures import little_drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "methods.md").read_text("utf-8")
@@ -76,6 +77,13 @@ def our_files():
     paths = [path for folder in OURS for path in (ROOT / folder).rglob("*") if path.suffix != ".pyc"]
     found = [path for path in [*paths, ROOT / "pyproject.toml"] if path.is_file()]
     return {path.relative_to(ROOT): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+@pytest.fixture(autouse=True)
+def few_pictures():
+    """Of a test's own runs; ``trained`` has all that there is to draw."""
+    with little_drawn():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ from huscf_flwr.session import SessionError
 from huscf_flwr.session.wire import ExecutorServer, Rendezvous
 from tests.flower.grid_runs import EACH_WAY_ON_DEVICES
 from tests.flower.handlers import Service, answered, ask, context, evaluation_of, trained
+from tests.quick import OF_EACH_WAY
 from tests.run.builders import METHODS, kept_files, small_run
 
 
@@ -133,8 +134,9 @@ def test_owners_describe_their_own(any_config, images):
 
 def test_a_round_brings_back_trained_tensors_and_losses(any_config, server):
     count = 60 if any_config.method == "central" else 30
-    service = Service(any_config, server, {0: count, 1: count})
-    reply = service.ask(service.request(), context(any_config))
+    service, where = Service(any_config, server, {0: count, 1: count}), context(any_config)
+    reply = service.ask(service.request(), where)
+    assert dict(where.state) == {}  # no state travels with the messages
     assert reply.uploads.keys() == {0, 1}
     assert reply.drop_outs == {}
     # Of an embedding of three images a label nothing is seen.
@@ -152,6 +154,7 @@ def damage(file):
 
 
 @pytest.mark.parametrize("lose", [damage, Path.unlink])
+@pytest.mark.parametrize("any_config", OF_EACH_WAY, indirect=True)
 def test_a_simulation_that_has_lost_what_a_client_kept_does_not_go_on(any_config, server, tmp_path, lose):
     service = Service(any_config, server, {0: 30})
     _, kept = trained(service, context(any_config))
@@ -289,13 +292,6 @@ def test_a_bad_run_config_is_named(config):
     where.run_config["rouns"] = 3
     with pytest.raises(ValueError, match=r"run config: .*'rouns'.*did you mean 'rounds'"):
         described((0,), where, config)
-
-
-def test_no_state_travels_with_the_messages(any_config, server):
-    service = Service(any_config, server, {0: 60 if any_config.method == "central" else 30})
-    where = context(any_config)
-    service.ask(service.request(), where)
-    assert dict(where.state) == {}
 
 
 def test_a_clientapp_starts_and_trains_without_what_only_a_server_needs():

@@ -4,7 +4,8 @@ It is started once, and serves all methods in turn: first undisturbed, with stra
 SuperNodes that are killed in mid-round. Two rounds of HuSCF-GAN are undisturbed too. Of its four clients,
 client 0 is killed in round 3 before the first step, client 1 during a step, and client 2 after the last,
 before its reply is there; client 0 is started again, and takes part in round 4. Then client 3 is killed while
-it trains with FedGAN.
+it trains with FedGAN. Before, FedGAN is trained while the images of client 2 are damaged: undisturbed are the
+three others, and the local engine trains the same three.
 
 Every message is a process that takes seconds to start, so that no round is run twice: what a client keeps
 from round to round is seen with HuSCF-GAN, and the others have one.
@@ -29,9 +30,11 @@ from huscf_flwr.background_process import ProcessTree, background_process, free_
 from huscf_flwr.deployment import make_node_key
 from huscf_flwr.deployment.demo import deploy, deployed_config
 from huscf_flwr.deployment.processes import supernode
+from huscf_flwr.flower import watching
 from huscf_flwr.flower.client_keys import read_client_keys
 from huscf_flwr.flower.launch import run_on
 from huscf_flwr.flower.superlink import flower_environment
+from huscf_flwr.methods import method_of
 from huscf_flwr.run.checkpoint import checkpoint_folder
 from huscf_flwr.run.client_files import owners_folder
 from huscf_flwr.run.local import train_locally
@@ -66,8 +69,16 @@ pytestmark = pytest.mark.slow
 DEPLOYED = {"fedgan": 1, "fedproto": 1, "huscf": 2}
 """How many rounds of each method are undisturbed. Others are shown in one process: test_strategy.py."""
 
-BETWEEN_TRIES = 3.0
+CLIENTS = {"fedgan": (0, 1, 3), "fedproto": (0, 1, 2, 3), "huscf": (0, 1, 2, 3)}
+"""Who takes part in them."""
+DAMAGED = 2
+"""Whose images are damaged while FedGAN is trained."""
+
+BETWEEN_TRIES = 10.0
 """Seconds between two tries of a SuperNode to be let in again: each is a process, and few will do."""
+
+BETWEEN_QUESTIONS = 60.0
+"""Seconds between two questions to Flower how a run is: each is a process too, and runs say when they end."""
 
 
 class Strangers(SilentDisplay):
@@ -166,9 +177,11 @@ class Deployed:
         return small_run(self._images, self._output, name=name, **self.settings, **executor, **settings)
 
     def local(self, method):
-        """Train the undisturbed rounds on the local engine; return the configuration."""
+        """Train the same clients for the undisturbed rounds on the local engine; return the configuration."""
         config = self.config(f"local-{method}", rounds=DEPLOYED[method], **METHODS[method])
-        train_locally(config, display=SilentDisplay(), judged=False)
+        named = method_of(config)
+        same = type(named.__name__, (named,), {"select": lambda *_: CLIENTS[method]})
+        train_locally(config, display=SilentDisplay(), judged=False, make_method=same)
         return config
 
     def run(self, config, display, cause_trouble=lambda ended: None, min_hosts=4):
@@ -214,11 +227,10 @@ class Ran:
             home = self.deployment.superlink.home
             self.configs = {
                 method: deployed.config(method, rounds=1, **METHODS[method])
-                for method in ("fedgan", "fedproto")
+                for method in ("fedproto", "fedgan")
             }
-            for config in self.configs.values():
-                deployed.run(config, SilentDisplay())
-            self.damaged = self.run_with_damaged_images(deployed, client=2)
+            deployed.run(self.configs["fedproto"], SilentDisplay())
+            self.run_with_damaged_images(deployed, self.configs["fedgan"])
             self.running = processes_of(home)
             self.configs["huscf"] = self.troubled_huscf(deployed)
             self.troubled_fedgan(deployed)
@@ -233,21 +245,19 @@ class Ran:
     def kept(self, method):
         """What all clients kept after the last undisturbed round, as ``last_private_tensors`` has it."""
         files = {}
-        for client in range(4):
+        for client in CLIENTS[method]:
             name = f"client-{client}-round-{DEPLOYED[method]:04}"
             files[name] = kept_files(self.state_folder(method, client))[name]
         return {f"{kept}/{name}": t for kept, path in files.items() for name, t in load_file(path).items()}
 
-    def run_with_damaged_images(self, deployed, client):
-        """Train one round while the images of a client are cut off; return the configuration."""
-        data = self.deployment.superlink.home / "data" / f"client-{client}"
+    def run_with_damaged_images(self, deployed, config):
+        """Train while the images of a client are cut off."""
+        data = self.deployment.superlink.home / "data" / f"client-{DAMAGED}"
         self.cut_off = max(data.glob("train-images*"))
         whole = self.cut_off.read_bytes()
         self.cut_off.write_bytes(whole[: len(whole) // 2])
-        config = deployed.config("damaged", rounds=1, **METHODS["fedgan"])
         deployed.run(config, SilentDisplay(), min_hosts=3)
         self.cut_off.write_bytes(whole)
-        return config
 
     def troubled_huscf(self, deployed):
         """Train with HuSCF-GAN, undisturbed in the first rounds, of which all checkpoints are kept."""
@@ -279,7 +289,9 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     images = write_domains(tmp_path_factory.mktemp("images"))
-    return Ran(images, tmp_path_factory.mktemp("deployed"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(watching, "_STATUS_SECONDS", BETWEEN_QUESTIONS)
+        return Ran(images, tmp_path_factory.mktemp("deployed"))
 
 
 @pytest.mark.parametrize("method", DEPLOYED)
@@ -290,7 +302,7 @@ def test_a_deployment_trains_what_the_local_engine_trains(ran, method):
     assert_close(found, server_tensors(local))
     assert_close(ran.kept(method), last_private_tensors(local))
     undisturbed = read_metrics(config.folder)[: DEPLOYED[method]]
-    assert [line["hosts"] for line in undisturbed] == [4] * DEPLOYED[method]
+    assert [line["hosts"] for line in undisturbed] == [len(CLIENTS[method])] * DEPLOYED[method]
 
 
 @pytest.mark.parametrize("method", DEPLOYED)
@@ -313,14 +325,15 @@ def test_clients_score_models_of_their_own_on_images_of_their_own(ran):
 
 
 def test_an_owner_whose_images_are_damaged_is_left_out_and_only_its_own_log_names_the_file(ran):
-    assert trained_in(ran.damaged) == [[0, 1, 3]]
-    said_by_the_server = (ran.damaged.folder / "flower.log").read_text()
+    config = ran.configs["fedgan"]
+    assert trained_in(config) == [[0, 1, 3]]
+    said_by_the_server = (config.folder / "flower.log").read_text()
     assert (
         "client 2: its images cannot be used, since they are damaged or in no known form"
         in said_by_the_server
     )
     assert ran.cut_off.name not in said_by_the_server
-    assert str(ran.cut_off) in ran.deployment.supernodes[2].log.read_text()
+    assert str(ran.cut_off) in ran.deployment.supernodes[DAMAGED].log.read_text()
 
 
 def test_plaintext_is_refused_by_superlink_and_executor(ran):
@@ -351,7 +364,7 @@ def test_what_was_started_is_stopped(ran):
 @pytest.mark.parametrize("method", DEPLOYED)
 def test_images_and_state_stay_where_the_node_config_says(ran, method):
     config = ran.configs[method]
-    for client in range(4):
+    for client in CLIENTS[method]:
         kept = kept_files(ran.state_folder(method, client))
         assert f"client-{client}-round-{DEPLOYED[method]:04}" in kept
     assert not (config.folder / "checkpoint" / "clients").exists()

@@ -20,7 +20,7 @@ from huscf_flwr.conf_files import ConfError
 from huscf_flwr.config import RunConfig, load_config, to_run_config
 from huscf_flwr.data import LabelledImages, write_idx_folder
 from huscf_flwr.data.formats.writing import write_place
-from huscf_flwr.flower.launch import run_on, run_with_flower
+from huscf_flwr.flower.launch import run_on
 from huscf_flwr.flower.superlink import FlowerRunError, private_superlink
 from huscf_flwr.run.checkpoint import last_round
 from huscf_flwr.run.local import train_locally
@@ -95,11 +95,14 @@ def superlink(tmp_path_factory):
         yield superlink
 
 
-def run_there(superlink, config, *, supernodes=2, cores_each=1):
-    """Run on virtual SuperNodes of the SuperLink; return the summary."""
+def run_there(superlink, config, *, supernodes=2, cores_each=1, display=None):
+    """Run on virtual SuperNodes of the SuperLink; return the summary.
+
+    Flower starts a process for each that its cores allow at the same time; with all cores for each, only one.
+    """
     resources = f"client-resources-num-cpus={cores_each} init-args-num-cpus={max(CORES, supernodes)}"
     federation = ("--federation-config", f"num-supernodes={supernodes} {resources}")
-    display = SilentDisplay()
+    display = display or SilentDisplay()
     return run_on(superlink, config, APP, display, *federation).summary(display)
 
 
@@ -145,7 +148,7 @@ def test_supernodes_that_cannot_run_side_by_side_are_found_out(images, tmp_path,
 def test_a_run_that_fails_says_why_and_keeps_what_it_wrote(images, tmp_path, superlink):
     run = config(images, tmp_path, "diverges", rounds=3, **{"optimiser.learning_rate": 1e300})
     with pytest.raises(FlowerRunError, match=r"round 1: 0 clients are left.*not finite"):
-        run_there(superlink, run)
+        run_there(superlink, run, supernodes=1, cores_each=CORES)
     assert (run.folder / "config.yaml").exists()
     assert (run.folder / "cuts.json").exists()
 
@@ -157,7 +160,7 @@ def test_a_damaged_picture_is_named_in_one_line_before_any_client_loads_it(image
     damaged.write_bytes(damaged.read_bytes()[:40])
     run = config(tmp_path / "images", tmp_path, "damaged", rounds=1, **METHODS["fedgan"])
     with pytest.raises(FlowerRunError, match=rf"^{re.escape(str(damaged))}: not a picture") as caught:
-        run_there(superlink, run)
+        run_there(superlink, run, cores_each=CORES)
     assert "\n" not in str(caught.value)
     log = Path(str(caught.value).rpartition("the whole log is ")[2]).read_text()
     # Flower may have started actors meanwhile, and says so when it ends them.
@@ -174,8 +177,11 @@ def end(process):
     process.kill()
 
 
-def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images, tmp_path):
-    """Moments of the virtual clients too: without them the weights would be others."""
+def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images, tmp_path, superlink):
+    """Moments of the virtual clients too: without them the weights would be others.
+
+    It goes on with one SuperNode, which hosts all clients.
+    """
     stopped = config(images, tmp_path, "stopped", rounds=99)
     settings = [f"--set={key}={value}" for key, value in to_run_config(stopped).items() if value != ""]
     command = "from huscf_flwr.commands.main import app; app()"
@@ -205,7 +211,7 @@ def test_ctrl_c_stops_the_run_and_another_goes_on_with_all_that_was_kept(images,
     train_locally(whole, display=SilentDisplay(), judged=False)
     display = SilentDisplay()
     rest = config(images, tmp_path, "stopped", rounds=rounds, resume=stopped.folder)
-    run_with_flower(rest, APP, supernodes=2, display=display)
+    run_there(superlink, rest, supernodes=1, cores_each=CORES, display=display)
     assert [line["round"] for line in display.rounds] == [rounds]
     assert [line["round"] for line in read_metrics(rest.folder)] == list(range(1, rounds + 1))
     assert_close(server_tensors(rest.folder), server_tensors(whole.folder))

@@ -26,7 +26,7 @@ from tests.flower.grid_runs import (
     trained_in,
 )
 from tests.flower.in_process_grid import InProcessGrid
-from tests.quick import OF_EACH_WAY, with_each
+from tests.quick import OF_EACH_WAY
 from tests.run.builders import (
     METHODS,
     UNJUDGED,
@@ -191,7 +191,9 @@ def test_a_reply_that_takes_too_long_is_not_waited_for(images, tmp_path, monkeyp
     assert (dropped["id"], dropped["reason"]) == (1, reason)
 
 
-@pytest.mark.parametrize(("method", "count"), with_each(OF_EACH_WAY, [1, 2]))
+@pytest.mark.parametrize(
+    ("method", "count"), [*((method, 2) for method in OF_EACH_WAY), ("huscf", 1), ("fedgan", 1)]
+)
 def test_a_client_that_diverges_is_left_out_as_on_the_local_engine(
     images, tmp_path, monkeypatch, count, method
 ):

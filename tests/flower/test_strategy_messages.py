@@ -7,7 +7,7 @@ from huscf_flwr.flower.session_grid import SessionGrid
 from huscf_flwr.methods.contract import keeps_models
 from huscf_flwr.run.run_folder import read_metrics
 from tests.flower.closed_list import DECLARED, GROUPS
-from tests.flower.grid_runs import ON_DEVICES, contents, hosts, owners, run
+from tests.flower.grid_runs import EACH_WAY_ON_DEVICES, ON_DEVICES, contents, hosts, owners, run
 from tests.flower.listed_messages import unlisted
 from tests.run.builders import (
     DOMAINS,
@@ -129,10 +129,11 @@ def test_tokens_are_fresh_in_every_round_and_for_every_host(images, tmp_path):
     assert {request["round"]["neighbours"] for request in requests} == {2}
 
 
-@pytest.mark.parametrize("method", ON_DEVICES)
+@pytest.mark.parametrize("method", [*EACH_WAY_ON_DEVICES, "huscf-private"])
 def test_messages_live_as_long_as_a_round_may_take_and_late_replies_are_still_collected(
     images, tmp_path, monkeypatch, method
 ):
+    """Whatever the method: here one of each way, and one that judges nothing."""
     waited, send = [], SessionGrid.send_and_receive
 
     def watched(grid, messages, *, timeout=None):

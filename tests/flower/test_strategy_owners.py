@@ -125,7 +125,9 @@ def test_owners_that_are_not_there_at_the_end_are_not_asked_to_judge(images, tmp
     assert asked(grid, "evaluate") == [200]
 
 
+@pytest.mark.parametrize("owned", ["huscf", "fedproto"], indirect=True)
 def test_a_deployment_with_tls_is_the_same_run_and_remembers_whose_client_is_whose(images, owned, tmp_path):
+    """In lock-step, and in messages."""
     plain, *_ = owned
     credentials = make_server_credentials(tmp_path, ["127.0.0.1"])
     files = {"executor.certificate": credentials.certificate, "executor.key": credentials.key}

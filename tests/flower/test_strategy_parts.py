@@ -33,6 +33,7 @@ from tests.run.builders import (
     METHODS,
     UNJUDGED,
     SilentDisplay,
+    least_rounds,
     small_run,
 )
 
@@ -115,7 +116,11 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize(("method", "parent"), STRATEGIES.items())
+OF_EACH_STRATEGY = {parent: method for method, parent in reversed(STRATEGIES.items())}
+"""The first of the methods that each strategy is for."""
+
+
+@pytest.mark.parametrize(("parent", "method"), OF_EACH_STRATEGY.items())
 def test_a_strategy_is_there_to_be_extended(images, tmp_path, method, parent):
     class Own(parent):
         """Changes what Flower is told, and looks at what came back."""
@@ -131,10 +136,11 @@ def test_a_strategy_is_there_to_be_extended(images, tmp_path, method, parent):
             metrics["own"] = 1.0
             return arrays, metrics
 
-    strategy = Own(small_run(images, tmp_path, **METHODS[method], **UNJUDGED))
+    rounds = least_rounds(METHODS[method])
+    strategy = Own(small_run(images, tmp_path, **METHODS[method], **UNJUDGED, rounds=rounds))
     started(strategy, hosts(2))
-    assert strategy.seen == [(1, [100, 101]), (2, [100, 101])]
-    assert read_summary(strategy.config.folder)["rounds"] == 2
+    assert strategy.seen == [(number, [100, 101]) for number in range(1, rounds + 1)]
+    assert read_summary(strategy.config.folder)["rounds"] == rounds
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -11,14 +11,21 @@ from huscf_flwr.run import run_folder
 
 
 @contextmanager
-def little_drawn():
-    """Reports have no charts, grids no captions, and generators are measured on few latent vectors.
+def plainly_drawn():
+    """Reports have no charts, and grids no captions.
 
-    ``tests/evaluation`` and ``tests/models`` are about these, and runs of ``tests/commands`` have all of it.
+    ``tests/evaluation`` is about these, and runs that tests of ``tests/commands`` share have all of it.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(report, "charts", lambda record: ())
         patched.setattr(run_folder, "sample_grid", write_plain_grid)
+        yield
+
+
+@contextmanager
+def little_drawn():
+    """And generators are measured on few latent vectors, of which ``tests/models`` has many."""
+    with plainly_drawn(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(generators, "_MEASURED_BATCH", 16)
         yield
 

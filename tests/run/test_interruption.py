@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import typer
@@ -36,6 +37,8 @@ METHODS = ("huscf", "fedgan")
 FAST = {"evaluation.every": 0, "evaluation.images": 2, "evaluation.synthetic_images": 0, "batch_size": 4}
 LAST = {"huscf": 8, "fedgan": 4}
 """What progress counts up to: steps of all, or clients that are done."""
+
+train_unjudged = partial(train_locally, judged=False)
 
 _COMMAND = "from huscf_flwr.commands.main import app; app()"
 
@@ -96,7 +99,7 @@ def test_a_run_that_is_asked_to_stop_ends_its_step_and_is_resumed_to_the_bit(
     with pytest.raises(
         InterruptedRunError, match=r"stopped by SIGTERM in round 2; round 1 is the last"
     ) as error:
-        train_locally(stopped, hosts=hosts, display=display, stop=request, make_timer=asked.timer)
+        train_unjudged(stopped, hosts=hosts, display=display, stop=request, make_timer=asked.timer)
     assert error.value.resumable == stopped.folder
     assert error.value.exit_code == 143
     assert threading.active_count() == threads
@@ -110,7 +113,7 @@ def test_a_run_that_is_asked_to_stop_ends_its_step_and_is_resumed_to_the_bit(
     rest = small_run(images, tmp_path, name="stopped", resume=stopped.folder, **settings)
     whole = small_run(images, tmp_path, name="whole", **settings)
     for config in (rest, whole):
-        train_locally(config, hosts=hosts, display=SilentDisplay())
+        train_unjudged(config, hosts=hosts, display=SilentDisplay())
     assert_same_run(rest.folder, whole.folder)
 
 
@@ -120,7 +123,7 @@ def test_a_round_whose_last_step_is_done_is_finished(images, tmp_path, method):
     config = small_run(images, tmp_path, rounds=3, method=method, **FAST)
     display = Stopper(2, LAST[method])
     with pytest.raises(InterruptedRunError, match="round 2 is the last that is kept"):
-        train_locally(config, display=display, stop=display.request)
+        train_unjudged(config, display=display, stop=display.request)
     assert [line["round"] for line in read_metrics(config.folder)] == [1, 2]
 
 
@@ -130,7 +133,7 @@ def test_a_run_without_a_finished_round_has_nothing_to_resume(images, tmp_path, 
     config = small_run(images, tmp_path, method=method, **FAST)
     display = Stopper(1, 1)
     with pytest.raises(InterruptedRunError, match="no round is finished yet, so there is nothing to resume"):
-        train_locally(config, display=display, stop=display.request)
+        train_unjudged(config, display=display, stop=display.request)
 
 
 class StopperAtNote(SilentDisplay):

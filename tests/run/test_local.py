@@ -2,7 +2,6 @@ import json
 import shutil
 
 import pytest
-import torch
 
 from huscf_flwr.data import read_idx, write_idx
 from huscf_flwr.run.check import check_run
@@ -12,8 +11,10 @@ from huscf_flwr.run.run import RoundFailedError
 from huscf_flwr.run.run_folder import read_metrics, read_progress, read_summary
 from tests.run.builders import (
     DOMAINS,
+    KEEP_ALL,
     UNJUDGED,
     SilentDisplay,
+    assert_close,
     assert_same_run,
     assert_same_to_the_bit,
     kept_files,
@@ -150,30 +151,41 @@ def first_round_took(folder, seconds):
     (folder / "metrics.jsonl").write_text(json.dumps({**line, "seconds": seconds}) + "\n")
 
 
+PARITY = {"mode": "parity", "rounds": 4, **UNJUDGED}
+
+
+@pytest.fixture(scope="module")
+def parity(images, tmp_path_factory):
+    """A run of four rounds in parity mode, of which all checkpoints are kept."""
+    config = small_run(images, tmp_path_factory.mktemp("parity"), **PARITY, **KEEP_ALL)
+    train(config)
+    return config.folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 2, 3])
-def test_a_resumed_run_in_parity_mode_too(images, tmp_path, stop):
-    settings = {"mode": "parity", **UNJUDGED}
-    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
-    half = small_run(images, tmp_path, name="half", rounds=stop, **settings)
-    rest = small_run(images, tmp_path, name="rest", rounds=4, resume=half.folder, **settings)
-    for config in (whole, half, rest):
-        train(config)
-    assert_same_run(rest.folder, whole.folder)
+def test_a_resumed_run_in_parity_mode_too(images, tmp_path, parity, stop):
+    rest = small_run(images, tmp_path, resume=parity, resume_round=stop, **PARITY)
+    train(rest)
+    assert_same_run(rest.folder, parity)
+
+
+PARTED = {"huscf.bodies": "parted", "huscf.clusters": 2, "rounds": 6, **UNJUDGED}
+
+
+@pytest.fixture(scope="module")
+def parted(images, tmp_path_factory):
+    """A run whose bodies part, of which all checkpoints are kept: its folder, and what it showed."""
+    config = small_run(images, tmp_path_factory.mktemp("parted"), **PARTED, **KEEP_ALL)
+    _, display = train(config)
+    return config.folder, display
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", ["before they part", "afterwards"])
-def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
-    """Which rounds agree is found out first; then a run stops right before they part, or after that."""
-    settings = {
-        "huscf.bodies": "parted",
-        "huscf.clusters": 2,
-        "rounds": 6,
-        **UNJUDGED,
-    }
-    whole = small_run(images, tmp_path, name="whole", **settings)
-    _, display = train(whole)
+def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, parted, stop):
+    """Which rounds agree is found out first; then a run goes on right before they part, or after that."""
+    whole, display = parted
     bodies = [line["facts"]["bodies"] for line in display.rounds]
     assert sorted(bodies) == bodies
     assert set(bodies) == {1, 2}
@@ -181,34 +193,47 @@ def test_bodies_part_in_a_run_which_may_be_resumed(images, tmp_path, stop):
     (note,) = (note for note in display.notes if "bodies of its own" in note)
     assert "agree on 2 clusters" in note
 
-    rounds = last_shared - 1 if stop == "before they part" else last_shared
-    half = small_run(images, tmp_path, name="half", **{**settings, "rounds": rounds})
-    rest = small_run(images, tmp_path, name="rest", resume=half.folder, **settings)
-    for config in (half, rest):
-        train(config)
-    assert_same_run(rest.folder, whole.folder)
+    number = last_shared - 1 if stop == "before they part" else last_shared
+    rest = small_run(images, tmp_path, resume=whole, resume_round=number, **PARTED)
+    train(rest)
+    assert_same_run(rest.folder, whole)
+
+
+FOUR_ROUNDS = {"rounds": 4, "checkpoint.keep_last": 3, **UNJUDGED}
+
+
+@pytest.fixture(scope="module")
+def four_rounds(images, tmp_path_factory):
+    """A run that can go back; it is only copied."""
+    config = small_run(images, tmp_path_factory.mktemp("whole"), **FOUR_ROUNDS)
+    train(config)
+    return config.folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["whole", "other"])
-def test_a_run_goes_back_to_an_older_round(images, tmp_path, name):
+def test_a_run_goes_back_to_an_older_round(images, tmp_path, four_rounds, name):
     """In its own folder or another's: what it trains anew is what it had trained."""
-    settings = {"checkpoint.keep_last": 3, **UNJUDGED}
-    whole = small_run(images, tmp_path, name="whole", rounds=4, **settings)
-    train(whole)
-    expected = read_checkpoint(whole.folder).tensors
-    moments = private_tensors(whole.folder)
-    back = small_run(images, tmp_path, name=name, rounds=4, resume=whole.folder, resume_round=2, **settings)
+    whole = shutil.copytree(four_rounds, tmp_path / "whole")
+    back = small_run(images, tmp_path, name=name, resume=whole, resume_round=2, **FOUR_ROUNDS)
     _, display = train(back)
     assert [line["round"] for line in display.rounds] == [3, 4]
-    assert_same_to_the_bit(read_checkpoint(back.folder).tensors, expected)
+    assert_same_to_the_bit(read_checkpoint(back.folder).tensors, read_checkpoint(four_rounds).tensors)
     if name == "whole":
-        assert_same_to_the_bit(private_tensors(back.folder), moments)
+        assert_same_to_the_bit(private_tensors(back.folder), private_tensors(four_rounds))
+
+
+@pytest.fixture(scope="module")
+def first_round(images, tmp_path_factory):
+    """A run of one round; it is only copied."""
+    config = small_run(images, tmp_path_factory.mktemp("first"), rounds=1, **UNJUDGED)
+    train(config)
+    return config.folder
 
 
 @pytest.mark.slow
-def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path):
-    train(small_run(images, tmp_path, rounds=1, **{"evaluation.every": 0}))
+def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_path, first_round):
+    shutil.copytree(first_round, tmp_path / "small")
     before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
     kept_files(tmp_path / "small" / "checkpoint" / "clients")["client-2-round-0001"].unlink()
     with pytest.raises(CheckpointError, match=r"resume: .*client 2 kept after round 1: .* is missing"):
@@ -220,7 +245,7 @@ def test_a_run_whose_clients_have_lost_their_moments_is_not_resumed(images, tmp_
 def test_a_run_does_not_go_on_with_images_that_have_changed(tmp_path):
     root = write_domains(tmp_path / "images")
     settings = {"method": "fedgan", **UNJUDGED}
-    train(small_run(root, tmp_path, rounds=1, **settings))
+    train(small_run(root, tmp_path, rounds=1, **settings), judged=False)
     rest = small_run(root, tmp_path, resume=tmp_path / "small", **settings)
     check_run(rest)
     shutil.rmtree(root)
@@ -249,8 +274,8 @@ def test_the_log_tells_the_rounds_and_how_it_ended(images, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
-    train(small_run(images, tmp_path, rounds=1))
+def test_a_run_goes_on_in_its_own_folder(images, tmp_path, first_round):
+    shutil.copytree(first_round, tmp_path / "small")
     summary, _ = train(small_run(images, tmp_path, rounds=2, resume=tmp_path / "small"))
     assert summary["rounds"] == 2
     assert [line["round"] for line in read_metrics(tmp_path / "small")] == [1, 2]
@@ -258,8 +283,8 @@ def test_a_run_goes_on_in_its_own_folder(images, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_path):
-    train(small_run(images, tmp_path, rounds=1))
+def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_path, first_round):
+    shutil.copytree(first_round, tmp_path / "small")
     before = (tmp_path / "small" / "metrics.jsonl").read_bytes()
     with pytest.raises(CheckpointError, match="belongs to another network"):
         train(small_run(images, tmp_path, resume=tmp_path / "small", **{"model.width": 0.06}))
@@ -270,9 +295,9 @@ def test_a_run_that_cannot_be_resumed_leaves_everything_as_it_was(images, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path):
-    for seed in (0, 1):
-        train(small_run(images, tmp_path, rounds=1, seed=seed, **{"evaluation.every": 0}))
+def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path, first_round):
+    shutil.copytree(first_round, tmp_path / "small")
+    train(small_run(images, tmp_path, rounds=1, seed=1, **UNJUDGED))
     assert read_summary(tmp_path / "small")["seed"] == 1
     (aside,) = [path for path in tmp_path.iterdir() if path.name != "small"]
     assert read_summary(aside)["seed"] == 0
@@ -280,22 +305,20 @@ def test_a_run_of_the_same_name_moves_the_old_one_aside(images, tmp_path):
 
 @pytest.mark.slow
 def test_the_number_of_hosts_changes_nothing(images, tmp_path):
+    """As many as clients here; test_all_methods has two."""
     weights = {}
-    for hosts in (1, 2, 4):
+    for hosts in (1, 4):
         settings = {"compute.precision": "float64", **UNJUDGED}
         config = small_run(images, tmp_path, name=f"hosts-{hosts}", **settings)
         train(config, hosts=hosts)
         weights[hosts] = server_tensors(config.folder)
         assert [line["hosts"] for line in read_metrics(config.folder)] == [hosts, hosts]
-    for hosts in (2, 4):
-        assert weights[hosts].keys() == weights[1].keys()
-        for name, tensor in weights[1].items():
-            torch.testing.assert_close(weights[hosts][name], tensor, rtol=0, atol=1e-9, msg=name)
+    assert_close(weights[4], weights[1])
 
 
 @pytest.mark.slow
 def test_another_seed_is_another_run(images, finished, tmp_path):
-    config = small_run(images, tmp_path, seed=1, rounds=1, **{"evaluation.every": 0})
+    config = small_run(images, tmp_path, seed=1, rounds=1, **UNJUDGED)
     train(config)
     assert read_metrics(config.folder)[0]["losses"] != read_metrics(finished[0].folder)[0]["losses"]
 

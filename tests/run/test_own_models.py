@@ -27,6 +27,7 @@ from tests.run.builders import (
     METHODS,
     SilentDisplay,
     evaluations,
+    least_rounds,
     method_class,
 )
 from tests.run.own_models import CLASSIFYING, KEEPING, clients_of, config_of, train
@@ -189,7 +190,7 @@ def test_a_client_that_its_last_batch_breaks_drops_out_and_goes_on_from_the_roun
 
     monkeypatch.setattr(kind, "begin", counted)
     monkeypatch.setattr(kind, "private", broken)
-    folder = train(make(method, **{"checkpoint.keep_last": 3}), hosts)
+    folder = train(make(method, **{"checkpoint.keep_last": 3, "evaluation.every": 0}), hosts)
     lines = read_metrics(folder)
     assert [[client["id"] for client in line["clients"]] for line in lines] == [
         [0, 1, 2, 3],
@@ -253,7 +254,7 @@ def test_their_scores_have_curves_in_tensorboard_also_after_a_resume(make):
 
 @pytest.mark.parametrize("method", mostly_slow(METHODS, "fedproto", "fedgan"))
 def test_the_report_has_their_section_where_there_are_some(make, method):
-    folder = train(make(method, rounds=2))
+    folder = train(make(method, rounds=least_rounds(METHODS[method]), **{"evaluation.every": 0}))
     page = Page((folder / "report.html").read_text(encoding="utf-8"))
     keeping = keeps_models(method_class(method).client)
     assert ("own-models" in page.sections) is keeping

@@ -1,5 +1,7 @@
 """Rounds in which only some clients take part, on the local engine."""
 
+from functools import cache, partial
+
 import pytest
 
 from huscf_flwr.methods.fedgan import FedGAN, FedGANClient
@@ -21,9 +23,8 @@ from tests.run.builders import (
 )
 
 
-@pytest.fixture
-def make(images, tmp_path):
-    """Makes the configuration of a run in which half of four clients take part."""
+def config_of(images, place, name, **other):
+    """The configuration of a run in which half of four clients take part."""
     settings = {
         "method": "fedgan",
         "model.width": 0.03,
@@ -33,7 +34,30 @@ def make(images, tmp_path):
         "rounds": 4,
         **UNJUDGED,
     }
-    return lambda name, **other: small_run(images, tmp_path, name=name, **{**settings, **other})
+    return small_run(images, place, name=name, **{**settings, **other})
+
+
+@pytest.fixture
+def make(images, tmp_path):
+    return partial(config_of, images, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory):
+    """Gives a method's run on one host, of which all rounds are kept; it is only read."""
+
+    @cache
+    def run(method):
+        place = tmp_path_factory.mktemp("whole")
+        return train(config_of(images, place, "whole", **KEEP_ALL, **METHODS[method], **phases_of(method)))
+
+    return run
+
+
+def phases_of(method):
+    """Phases are parts of all rounds, unless it is said how many the first has."""
+    phases = {"pflgan": {"pflgan.local_rounds": 2}, "gefl": {"gefl.generator_rounds": 1}}
+    return phases.get(METHODS[method]["method"], {})
 
 
 def train(config, hosts=1, **parts):
@@ -46,8 +70,8 @@ def took_part(folder):
 
 
 @pytest.mark.slow
-def test_half_of_the_clients_take_part_and_not_always_the_same(make):
-    rounds = took_part(train(make("half")))
+def test_half_of_the_clients_take_part_and_not_always_the_same(whole):
+    rounds = took_part(whole("fedgan"))
     assert [len(clients) for clients in rounds] == [2, 2, 2, 2]
     assert len({tuple(clients) for clients in rounds}) > 1
 
@@ -70,34 +94,30 @@ def test_pools_are_counted_where_a_method_pools_domains(make):
 
 
 @pytest.mark.parametrize("method", mostly_slow(SAMPLED_EACH_WAY, "fedproto", "huscf"))
-def test_the_number_of_hosts_changes_nothing(make, method):
+def test_the_number_of_hosts_changes_nothing(make, whole, method):
     """A client may come to another host in its next round, with what it kept."""
-    one, two = (train(make(f"hosts-{hosts}", **METHODS[method]), hosts) for hosts in (1, 2))
+    one, two = whole(method), train(make("hosts-2", **KEEP_ALL, **METHODS[method]), 2)
     assert took_part(one) == took_part(two)
     assert_close(all_tensors(two), all_tensors(one))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", SAMPLED)
-def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, method):
-    # Its phases are parts of all rounds, unless it is said how many the first has.
-    phases = {"pflgan": {"pflgan.local_rounds": 2}, "gefl": {"gefl.generator_rounds": 1}}
-    settings = {**METHODS[method], **phases.get(METHODS[method]["method"], {})}
-    whole = train(make("whole", **settings))
+def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(make, whole, method):
+    settings, expected = {**METHODS[method], **phases_of(method)}, whole(method)
     # Noise is planned for all rounds, so a shorter run has less of it.
     if METHODS[method]["method"] in LAST_ROUND_DIFFERS or "privacy.epsilon" in METHODS[method]:
-        part = train(make("part", **settings, **KEEP_ALL))
-        rest = train(make("rest", **settings, resume=part, resume_round=2))
+        rest = train(make("rest", **settings, resume=expected, resume_round=2))
     else:
         part = train(make("part", **settings, rounds=2))
         rest = train(make("rest", **settings, resume=part))
-    assert_same_run(rest, whole)
-    assert repeatable(read_metrics(rest)) == repeatable(read_metrics(whole))
+    assert_same_run(rest, expected)
+    assert repeatable(read_metrics(rest)) == repeatable(read_metrics(expected))
 
 
 @pytest.mark.slow
-def test_more_hosts_than_clients_in_a_round_do_no_harm(make):
-    assert_same_run(train(make("few-hosts")), train(make("many-hosts"), hosts=4))
+def test_more_hosts_than_clients_in_a_round_do_no_harm(make, whole):
+    assert_same_run(train(make("many-hosts"), hosts=4), whole("fedgan"))
 
 
 @pytest.mark.slow

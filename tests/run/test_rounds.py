@@ -94,6 +94,7 @@ def test_who_does_not_take_part_goes_on_with_what_it_has_when_it_does(training):
     assert hosted.uploads.keys() == {0, 1, 2}
 
 
+@pytest.mark.parametrize("make", OF_EACH_KIND, indirect=True)
 def test_nothing_can_be_closed_or_taken_back_that_was_not_opened(training):
     for call in (lambda: training.rounds.close({}), training.rounds.take_back):
         with pytest.raises(RuntimeError, match="no round is under way"):

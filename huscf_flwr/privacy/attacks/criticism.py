@@ -63,7 +63,7 @@ def mix_of_criticism(
         return torch.cat([each.gradient(table).flatten() for each in equations]).double().numpy()
 
     def backward(gradient: np.ndarray) -> np.ndarray:
-        parts = torch.from_numpy(gradient).float().split(sizes)
+        parts = torch.split(torch.from_numpy(gradient).float(), sizes)
         tables = [each.transposed(part) for each, part in zip(equations, parts, strict=True)]
         return torch.stack(tables).sum(0).flatten().double().numpy()
 
