@@ -27,6 +27,9 @@ from huscf_flwr.models.convolution import plain_convolutions
 
 _ITERATIONS = 30
 """Of the solver. Means are never found to the last feature; shares are, long before."""
+_SHARE_WIDTH = 10.0
+"""How much a share counts for a feature of a mean where equations leave both open: the least solution would
+else take from shares what many small features can make up for. From 10 to 300 the mix is the same."""
 
 
 class Criticised(NamedTuple):
@@ -57,15 +60,17 @@ def mix_of_criticism(
     equations = [_Equations(step, features, classes) for step in steps]
     seen = torch.cat([step.gradient.float().flatten() * (len(step.labels) / 2) for step in steps])
     sizes = [step.gradient.numel() for step in steps]
+    width = torch.ones(equations[0].unknowns // classes)
+    width[0] = _SHARE_WIDTH
 
     def forward(unknown: np.ndarray) -> np.ndarray:
-        table = torch.from_numpy(unknown).float().view(classes, -1)
+        table = width * torch.from_numpy(unknown).float().view(classes, -1)
         return torch.cat([each.gradient(table).flatten() for each in equations]).double().numpy()
 
     def backward(gradient: np.ndarray) -> np.ndarray:
         parts = torch.split(torch.from_numpy(gradient).float(), sizes)
         tables = [each.transposed(part) for each, part in zip(equations, parts, strict=True)]
-        return torch.stack(tables).sum(0).flatten().double().numpy()
+        return (width * torch.stack(tables).sum(0)).flatten().double().numpy()
 
     operator = LinearOperator(
         (len(seen), equations[0].unknowns), matvec=forward, rmatvec=backward, dtype=np.float64
