@@ -146,7 +146,8 @@ def _step(found: Json) -> Step:
     names = ("psnr", "ssim", "labels", "floor")
     psnr, ssim, labels, floor = (known_number(found.get(name)) for name in names)
     failed = part(found, "failed_clients")
-    failed_on = ", ".join(map(str, failed)) if isinstance(failed, list) else ""
+    clients = failed if isinstance(failed, list) else []
+    failed_on = f"client{'' if len(clients) == 1 else 's'} {', '.join(map(str, clients))}" if clients else ""
     number = int(known_number(found.get("step")) or 0)
     return Step(number, str(found.get("attack")), psnr, ssim, labels, floor, failed_on)
 

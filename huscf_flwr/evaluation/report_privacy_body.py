@@ -44,7 +44,7 @@ PRIVACY_SECTION = """\
         <td>{{ cut.mean_image|decimal(1) }}</td><td>{{ step.ssim|decimal(2) }}</td>
         <td>{{ step.labels|percent }}</td>
         <td>{% if step.floor is none %}not known{% else %}{{ step.floor|decimal(0) }} or more
-          {%- endif %}{% if step.failed_on %}; failed on client {{ step.failed_on }}{% endif %}</td></tr>
+          {%- endif %}{% if step.failed_on %}; failed on {{ step.failed_on }}{% endif %}</td></tr>
       {% endfor %}
       </tbody>
     </table></div>

@@ -70,7 +70,7 @@ def _unsound(details: Mapping[str, Any], most: float) -> str:
             f"no more than {most:g}, and so proves nothing"
         )
     if details["control_off"]:
-        return f"the control is off ({details['control']:.3g}), and so proves nothing"
+        return f"the control is off ({details['control']:.3g}), so that the attack proves nothing"
     return ""
 
 

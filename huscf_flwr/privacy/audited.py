@@ -21,6 +21,7 @@ from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audit import ClientAudit
 from huscf_flwr.privacy.finding import Finding, as_json
 from huscf_flwr.privacy.findings import CutFindings, best_attack
+from huscf_flwr.privacy.floors import RECOGNISABLE
 from huscf_flwr.privacy.guarantee import NONE, UNIT, bounding_epsilon, guarantee, sentence
 from huscf_flwr.privacy.registry import attackable
 from huscf_flwr.privacy.verdict import of_finding, verdict
@@ -124,7 +125,8 @@ class Audited:
     @property
     def _beside(self) -> list[str]:
         """That no attack looks into something that crosses, if there is such a thing."""
-        if not self.unattacked:
+        seen = any(cut.sees_images and cut.worst.psnr >= RECOGNISABLE for cut in self.cuts)
+        if seen or not self.unattacked:
             return []
         return [f"nobody here has looked for images in {self.unattacked}: nothing says that none can be had"]
 

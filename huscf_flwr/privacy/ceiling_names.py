@@ -55,6 +55,8 @@ _ABOUT: Mapping[str, Collection[str]] = {
 """The ceilings that a finding is about, by what it measures: it says of each whether it holds, or nothing."""
 _OF_BATCHES = (*NEAR, LABELS)
 """The ceilings that hold where no activation of a real image crosses, whatever is asked of a batch."""
+OF_IMAGES = ("A4", "A4-gradients", "A5")
+"""Attacks on images that need not have been asked, and may have more than those that must."""
 _READS_LABELS = ("A4",)
 """Attacks on images that read their labels, too."""
 

@@ -18,6 +18,7 @@ from huscf_flwr.privacy.ceiling_names import (
     LABELS,
     LIMITS,
     NEAR,
+    OF_IMAGES,
     OF_ONE_IMAGE,
     SET,
     about,
@@ -27,10 +28,13 @@ from huscf_flwr.privacy.ceiling_names import (
 )
 from huscf_flwr.privacy.finding import MEANS, SSIM, Finding, clients_named
 from huscf_flwr.privacy.findings import LABEL_SET, CutFindings
-from huscf_flwr.privacy.registry import attackable
+from huscf_flwr.privacy.registry import ON_REQUEST, attackable
 
 NAMES = tuple(LIMITS)
 """What may have a ceiling."""
+_NARROW, _IMAGES_A_ROUND, _IMAGES_A_WIDE_ROUND = 0.25, 15, 27
+"""Images whose pixels are as many numbers as their statistics are in a round, of networks of that width and
+of full width (docs/privacy.md)."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,25 @@ class Ceilings:
 
         Those of one image need none where an epsilon bounds them.
         """
-        bounded = config.privacy.epsilon is not None and config.privacy.noise == "secret"
-        attacked = attackable(method_of(config))
+        privacy, attacked = config.privacy, attackable(method_of(config))
+        bounded = privacy.epsilon is not None and privacy.noise == "secret"
+        if EPSILON in self.values and not bounded:
+            given = f"privacy.epsilon is {privacy.epsilon}, privacy.noise {privacy.noise}"
+            raise ValueError(
+                f"--ceiling {EPSILON}={self.values[EPSILON]:g}: {given}, so that nothing is bounded; set an "
+                "epsilon with secret noise, or leave the ceiling out"
+            )
         for name, most in self._of_attacks(bounded=bounded).items():
+            tried = attacked.of_batches if name == LABELS else [*attacked.attacks, *attacked.of_batches]
             try:
-                missing = not_asked(name, attacks, attacked.answering)
+                missing = not_asked(name, attacks, tried)
             except ValueError as error:
-                raise ValueError(f"--ceiling {name}={most:g}: {config.method}; {error}") from None
+                how = "" if privacy.epsilon is None else " with privacy.epsilon"
+                raise ValueError(f"--ceiling {name}={most:g}: {config.method}{how}; {error}") from None
             if missing:
                 raise ValueError(
                     f"--ceiling {name}={most:g}: --attacks {','.join(attacks)} cannot say whether it holds; "
-                    f"add {' and '.join(missing)}"
+                    f"add {', and '.join(missing)}"
                 )
 
     def _of_attacks(self, *, bounded: bool) -> dict[str, float]:
@@ -128,13 +140,19 @@ class Ceilings:
         for name in self.values:
             if name in OF_ONE_IMAGE and name != AUC:
                 yield (
-                    f"{audited.defence}: privacy.noise is {audited.config.privacy.noise}, which hides "
-                    f"nothing from a server, and nobody has attacked {name} beneath it, which proves nothing"
+                    f"{audited.defence}: {audited.config.privacy.noise} noise hides nothing from a server, "
+                    f"and no attack was made beneath it: nothing shows that {name} holds"
                 )
 
     def caveats(self, audited: Audited) -> Iterator[str]:
         """Yield against what ceilings of images hold, where something crosses that no attack is made on."""
         near = [name for name in self.values if name in NEAR]
+        crosses = any(cut.activations_cross for cut in audited.cuts)
+        others = [name for name in ON_REQUEST if name in OF_IMAGES and crosses]
+        if near and others:
+            asked = {found.attack for found in audited.findings}
+            for name in (each for each in others if each not in asked):
+                yield f"{audited.defence}: {name} was not asked, and may have more"
         if near and audited.unattacked:
             yield (
                 f"{audited.defence}: {' and '.join(near)} hold{'s' if len(near) == 1 else ''} against the "
@@ -148,7 +166,7 @@ def _attacked(audited: Audited, wanted: Mapping[str, float]) -> Iterator[str]:
     for name in wanted:
         if not _is_answered(name, audited):
             why = "" if audited.epsilon is None else "; epsilon is of one image, and does not bound it"
-            yield f"{audited.defence}: no attack was made that says whether {name} holds{why}"
+            yield f"{audited.defence}: no attack was made that says whether a ceiling of {name} holds{why}"
     if wanted.keys() & NEAR.keys():
         yield from _few_observed(audited)
     for cut in audited.cuts:
@@ -210,12 +228,18 @@ def _without_value(where: str, found: Finding, name: str) -> Iterator[str]:
 
 
 def _few_observed(audited: Audited) -> Iterator[str]:
-    """Yield what is wrong where statistics of activations cross that may be of a few images."""
-    privacy = audited.config.privacy
-    if privacy.local_discriminator and privacy.min_observed < LEAST_OBSERVED:
+    """Yield what is wrong where statistics of activations cross that may be of a few images.
+
+    Each round tells as many numbers again of the same images.
+    """
+    config = audited.config
+    a_round = _IMAGES_A_ROUND if config.model.width <= _NARROW else _IMAGES_A_WIDE_ROUND
+    enough = max(LEAST_OBSERVED, config.rounds * a_round)
+    if config.privacy.local_discriminator and config.privacy.min_observed < enough:
         yield (
-            f"{audited.defence}: privacy.min_observed is {privacy.min_observed}, so that statistics may be "
-            f"of so few images, and no attack was made on them; {LEAST_OBSERVED} or more hold the ceiling"
+            f"{audited.defence}: privacy.min_observed is {config.privacy.min_observed} with {config.rounds} "
+            "rounds, so that statistics may be of as few images, on which no attack was made; take "
+            f"{enough} or more"
         )
 
 

@@ -176,7 +176,11 @@ def finding_of_images(
     if not found:
         reason = "; ".join(dict.fromkeys(each.reason for each in nothing.values()))
         return Finding(attack, adversary, learns, PSNR, reason=reason, withstood=withstood, untried=untried)
-    worst = max(found.values(), key=lambda each: _known(each.near.psnr))
+    most = max(found, key=lambda client: _known(found[client].near.psnr))
+    worst = found[most]
+    below = tuple(
+        k for k, each in found.items() if not (each.works and each.near.psnr >= floor(each.guessed))
+    )
     details = {
         detail: _most(each.detail for each in found.values()),
         "psnr_worst_decile": _most(each.near.psnr_worst_decile for each in found.values()),
@@ -184,7 +188,8 @@ def finding_of_images(
     }
     return Finding(
         *(attack, adversary, learns, PSNR, worst.near.psnr, worst.guessed, tuple(found), details),
-        failed=any(not (each.works and each.near.psnr >= floor(each.guessed)) for each in found.values()),
+        failed=bool(below),
+        most=Most(most, worst.near.psnr, worst.guessed, below),
         withstood=withstood,
         untried=untried,
     )

@@ -23,7 +23,7 @@ BLOCKS = "blocks of a client, from an average"
 _ALONE = "no average that another client is sent has its blocks in it"
 _NO_BLOCK = "it has no block that the other one is sent an average of"
 _NO_WEIGHT = "the run tells no weight of it"
-_SHARED = "nobody has looked at the average over clusters of blocks that two clients share"
+_SHARED = "nobody has looked at the blocks that are averaged over all clusters"
 _PAIR = 2
 _NEARLY_ALL = 0.9
 """Share of an average from which on it is nearly one client's blocks, to a tenth."""
@@ -75,7 +75,7 @@ def _unsaid(evidence: Evidence, method: Method, groups: Mapping[int, Sequence[in
             found[client] = _NO_WEIGHT
         elif len(group) > _PAIR and share > _NEARLY_ALL:
             found[client] = f"it is {share:.0%} of the average of others that a peer has"
-        elif len(group) < _PAIR and _shared(method) and len(counted) == _PAIR:
+        elif _shared(method) and not len(group) == len(counted) > _PAIR:
             found[client] = _SHARED
     return found
 
@@ -179,9 +179,10 @@ def _finding(
         value, chance = min(known, default=math.nan), 1.0
     else:
         reason = "; ".join(dict.fromkeys([*left.values(), *untried.values()]))
+    below = tuple(client for client, each in found.items() if not each.distance <= OTHERS_BLOCKS)
     return Finding(
         *("A8", PEER, BLOCKS, DISTANCE, value, chance, tuple(found), details, reason),
-        failed=any(not each.distance <= OTHERS_BLOCKS for each in found.values()),
+        failed=bool(below),
         withstood={k: f"{why}{_off(compared[k]) if k in compared else ''}" for k, why in left.items()},
         untried=untried,
     )

@@ -75,17 +75,16 @@ class Attackable:
     reasons: Mapping[str, str]
     """Why others do not apply, by name."""
     by_cut: Collection[str] = ()
-    """Attacks on activations of real images, which are told by cut and not as findings."""
+    """Attacks on batches, which are told by cut and not as findings, or as findings too."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of a training that is only there to be attacked, by dotted name."""
     unattacked: Callable[[RunConfig], str] = lambda config: ""  # noqa: ARG005
     """Returns what crosses that images went into, and that no attack here makes images of; or nothing."""
 
     @property
-    def answering(self) -> Collection[str]:
-        """The attacks that say something of a run: those that can be tried, and where nothing crosses."""
-        nothing = [name for name, why in self.reasons.items() if why == NO_ACTIVATIONS]
-        return [*self.attacks, *self.by_cut, *nothing]
+    def of_batches(self) -> Collection[str]:
+        """The attacks that say something of a batch: that it is seen, or that none crosses."""
+        return [*self.by_cut, *(name for name, why in self.reasons.items() if why == NO_ACTIVATIONS)]
 
     def tried(
         self, names: Collection[str], evidence: Evidence, population: Population, shadows: int
@@ -128,10 +127,11 @@ def _swapped_discriminator(evidence: Evidence, transcript: Transcript) -> BlockS
     return unflatten_blocks(sent[DISCRIMINATOR]) if DISCRIMINATOR in sent else None
 
 
-def _of_local_discriminator(config: RunConfig) -> str:
-    """Return what a client of HuSCF-GAN sends in the place of activations, if it keeps its discriminator."""
-    sent = "discriminators that clients send, and statistics of their activations"
-    return sent if config.privacy.local_discriminator else ""
+def _sent_of_discriminators(config: RunConfig) -> str:
+    """Return what a client of HuSCF-GAN sends of its discriminator, beside or in the place of activations."""
+    if config.privacy.local_discriminator:
+        return "discriminators that clients send, and statistics of their activations"
+    return "what heads of discriminators that clients send have learnt"
 
 
 _ON_SPLIT = partial(membership, discriminator=_split_discriminator, adversary=CURIOUS_SERVER)
@@ -151,8 +151,8 @@ ON: Mapping[type[Method], Attackable] = {
             "A8": partial(others_blocks, kind=SEGMENTS),
         },
         {"A7": _NO_MEANS},
-        ON_IMAGES,
-        unattacked=_of_local_discriminator,
+        (*ON_IMAGES, ON_LABELS),
+        unattacked=_sent_of_discriminators,
     ),
     FedGAN: Attackable(
         {

@@ -11,7 +11,7 @@ from rich.table import Table
 from huscf_flwr.evaluation.formats import UNKNOWN, decimal
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audited import Audited
-from huscf_flwr.privacy.finding import AUC, VARIATION, Finding, clients_named
+from huscf_flwr.privacy.finding import AUC, PSNR, VARIATION, Finding, clients_named
 from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFindings, StepFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
 from huscf_flwr.privacy.guarantee import NONE, SHORT_UNIT
@@ -153,7 +153,7 @@ def measured(found: Finding) -> str:
 def _of_one(found: Finding) -> str:
     """Return what the client has of which most is had, where the number is a mean."""
     most = found.most
-    if most is None or len(found.clients) < 2:
+    if most is None or len(found.clients) < 2 or found.measure == PSNR:
         return ""
     value, chance = (_off_by(found, each) for each in (most.value, most.chance))
     return f", the mean; client {most.client}: {value} ({chance})"

@@ -64,7 +64,7 @@ def test_the_set_of_labels_is_told_of_a_cut(tmp_path, below, ends):
 
 @pytest.mark.parametrize(
     ("floor", "failed", "told"),
-    [(60.0, (), "60 or more"), (60.0, (0, 3), "60 or more; failed on client 0, 3"), (None, (), "not known")],
+    [(60.0, (), "60 or more"), (60.0, (0, 3), "60 or more; failed on clients 0, 3"), (None, (), "not known")],
 )
 def test_what_an_attack_has_that_works_is_beside_what_was_had(tmp_path, floor, failed, told):
     step = StepFindings(1, "A1", 61.0, 63.0, 0.9, 1.0, floor, failed)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from huscf_flwr.config import load_config
 from huscf_flwr.privacy.auc_ceiling import auc_at
 from huscf_flwr.privacy.audited import DroppedOut
 from huscf_flwr.privacy.ceilings import Ceilings
@@ -40,6 +41,7 @@ def member(*attacks, **changes):
 
 def said(*findings, ceiling="auc=0.6", epsilon=None, dropped_out=()):
     found = SimpleNamespace(
+        config=load_config("demo"),
         defence="none",
         guarantee="none",
         epsilon=epsilon,
@@ -97,7 +99,7 @@ def test_what_cannot_be_asked_at_all_is_left_out():
         ),
         ({"able": math.nan}, "no more than 0.6"),
         ({"able": None}, "nothing shows that the attack could find anything; take --shadows 4 or more"),
-        ({"control_off": True}, "the control is off (0.5), and so proves nothing"),
+        ({"control_off": True}, "the control is off (0.5), so that the attack proves nothing"),
     ],
 )
 def test_an_attack_that_could_not_have_found_anything_holds_no_ceiling(changes, told):

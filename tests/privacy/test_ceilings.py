@@ -71,13 +71,17 @@ def test_values_below_and_at_their_ceilings_are_not():
     assert not said(audited(cuts=[cut_of(61)]), "psnr=61", "labels=0.5")
 
 
-@pytest.mark.parametrize(("observed", "holds"), [(100, True), (99, False)])
-def test_statistics_of_few_images_hold_no_ceiling_of_images(observed, holds):
-    """They give images away, and no attack of the command is made on them."""
-    settings = ["privacy.local_discriminator=true", f"privacy.min_observed={observed}"]
+@pytest.mark.parametrize(
+    ("rounds", "observed", "holds"),
+    [(2, 100, True), (2, 99, False), (7, 105, True), (7, 104, False), (25, 100, False)],
+)
+def test_statistics_of_few_images_hold_no_ceiling_of_images(rounds, observed, holds):
+    """They give images away, the more the more rounds, and no attack of the command is made on them."""
+    local = ("privacy.local_discriminator=true", f"privacy.min_observed={observed}")
+    settings = [*local, f"rounds={rounds}"]
     local = CutFindings(LOCAL, (0,), (), 1.0, 0.9, 12.0, 0.2, most=HAD)
     told = said(audited(cuts=[local], settings=settings), "psnr=20")
-    assert not told if holds else "privacy.min_observed is 99" in told[0]
+    assert not told if holds else f"privacy.min_observed is {observed} with {rounds} rounds" in told[0]
     assert not said(audited(cuts=[local], settings=settings), "label_set=1")
 
 
@@ -111,9 +115,11 @@ def test_an_attack_that_reads_no_labels_holds_no_ceiling_of_labels(attack):
     details = {"ssim": 0.2, "psnr_worst_decile": 24.0, "label_means": 15.0}
     images = Finding(attack, "the server", "images", "PSNR, dB, the median", 23.0, 12.0, (0,), details)
     (told,) = said(audited(images), "labels=0.01")
-    assert told == "none: no attack was made that says whether labels holds"
+    assert told == "none: no attack was made that says whether a ceiling of labels holds"
     assert not said(audited(images, cuts=[cut_of(20)]), "psnr=30", "ssim=0.5", "psnr_worst_decile=30")
-    assert said(audited(images), "psnr=30") == ["none: no attack was made that says whether psnr holds"]
+    assert said(audited(images), "psnr=30") == [
+        "none: no attack was made that says whether a ceiling of psnr holds"
+    ]
 
 
 def test_who_could_not_be_attacked_is_told():
@@ -128,7 +134,9 @@ def test_who_could_not_be_attacked_is_told():
 def test_who_left_when_it_was_attacked_has_withstood_that():
     left = Finding("A4", "a server", "images", "PSNR, dB, the median", withstood={0: "it has found it"})
     assert not said(audited(left, cuts=[cut_of(17)]), "psnr=20", "labels=0.5")
-    assert said(audited(left), "psnr=20") == ["none: no attack was made that says whether psnr holds"]
+    assert said(audited(left), "psnr=20") == [
+        "none: no attack was made that says whether a ceiling of psnr holds"
+    ]
 
 
 @pytest.mark.parametrize("ceiling", ["psnr=99", "labels=1", "label_set=1"])
@@ -162,7 +170,9 @@ def test_the_mix_of_labels_has_a_ceiling_that_a_near_guess_is_above():
     other = replace(mix, failed=True, most=Most(1, 0.01, 0.3, below=(0,)))
     assert "the attack failed on client 0, and" in said(audited(other), "label_mix=0.99")[0]
     assert other.failure == "attack failed on client 0, proves nothing"
-    assert said(audited(), "label_mix=1") == ["none: no attack was made that says whether label_mix holds"]
+    assert said(audited(), "label_mix=1") == [
+        "none: no attack was made that says whether a ceiling of label_mix holds"
+    ]
 
 
 def test_the_set_of_labels_has_a_ceiling_of_cuts_and_of_findings():
@@ -179,7 +189,7 @@ def test_a_ceiling_of_what_nobody_attacked_is_not_held():
     (told,) = said(audited(cuts=[cut_of()]), "auc=0.9")
     assert told == "none: no attack was made that auc is of, which proves nothing"
     (told,) = said(audited(), "psnr=90")
-    assert "no attack was made that says whether psnr holds" in told
+    assert "no attack was made that says whether a ceiling of psnr holds" in told
 
 
 def test_labels_have_a_ceiling_where_no_image_crosses_too():
@@ -272,7 +282,7 @@ def test_a_client_of_which_no_real_image_crosses_has_none_but_may_tell_labels_by
     local = CutFindings(LOCAL, (0,), (), 1.0, 0.9, 12.0, 0.2)
     assert not said(audited(kept, cuts=[local]), "psnr=20")
     (told,) = said(audited(kept), "labels=0.5")
-    assert told == "none: no attack was made that says whether labels holds"
+    assert told == "none: no attack was made that says whether a ceiling of labels holds"
 
 
 def test_labels_that_were_read_alone_say_nothing_of_images():
@@ -280,7 +290,7 @@ def test_labels_that_were_read_alone_say_nothing_of_images():
     (told,) = said(audited(cuts=[read]), "labels=0.5")
     assert told == "none, cut 1-1-1-1: labels is 1, above 0.5"
     (told,) = said(audited(cuts=[read]), "psnr=99")
-    assert told == "none: no attack was made that says whether psnr holds"
+    assert told == "none: no attack was made that says whether a ceiling of psnr holds"
     assert not said(audited(cuts=[replace(read, cut=LOCAL)]), "psnr=0")
 
 
@@ -296,8 +306,8 @@ def test_epsilon_holds_no_ceiling_of_what_is_not_of_one_image(name):
     """Of how often a client has a label it says nothing, nor of blocks; an attack may."""
     (told,) = said(audited(epsilon=1.0), f"{name}=0.9", "epsilon=1")
     assert told == (
-        f"none: no attack was made that says whether {name} holds; epsilon is of one image, and does not "
-        "bound it"
+        f"none: no attack was made that says whether a ceiling of {name} holds; epsilon is of one image, "
+        "and does not bound it"
     )
     mix = Finding("A3", "the server", "how often", VARIATION, 0.3, 0.4, (0,))
     assert not said(audited(mix, epsilon=1.0), "label_mix=0.9", "epsilon=1")
@@ -320,7 +330,7 @@ def test_the_blocks_that_a_peer_has_have_a_ceiling():
     ]
     unwritten = Finding("A8", "the server", "blocks", "", reason="nobody has written it")
     assert said(audited(unwritten), "peer_blocks=1") == [
-        "none: no attack was made that says whether peer_blocks holds"
+        "none: no attack was made that says whether a ceiling of peer_blocks holds"
     ]
 
 
@@ -369,13 +379,38 @@ def test_a_ceiling_of_which_chosen_attacks_cannot_say_whether_it_holds_is_refuse
 )
 def test_a_ceiling_that_no_attack_on_a_method_is_about_is_refused(method, unanswered):
     refused = set()
-    for name in NAMES:
+    for name in (each for each in NAMES if each != "epsilon"):
         try:
             Ceilings.of([f"{name}=1"]).check_asked(ATTACKS, load_config("demo", [f"method={method}"]))
         except ValueError as error:
             assert f"{method}; no attack here on such a run says whether it holds" in str(error)
             refused.add(name)
     assert refused == unanswered
+
+
+@pytest.mark.parametrize("settings", [[], ["privacy.noise=seeded"]])
+def test_a_ceiling_of_epsilon_where_nothing_is_bounded_is_refused(settings):
+    config = load_config("demo", [*SECRET[:-1], *settings] if settings else [])
+    with pytest.raises(
+        ValueError, match=r"--ceiling epsilon=1: privacy.epsilon is .*, so that nothing is bounded"
+    ):
+        Ceilings.of(["epsilon=1"]).check_asked(ATTACKS, config)
+    Ceilings.of(["epsilon=1"]).check_asked(ATTACKS, load_config("demo", SECRET))
+
+
+def test_labels_of_a_batch_are_said_by_what_is_told_by_cut():
+    """A3 on FedGAN has the set and the mix, and no labels of a batch."""
+    with pytest.raises(ValueError, match=r"add A1 or A2$"):
+        Ceilings.of(["labels=0.5"]).check_asked(("A3",), load_config("demo", ["method=fedgan"]))
+    Ceilings.of(["labels=0.5"]).check_asked(("A3",), load_config("demo"))
+
+
+def test_attacks_that_may_have_more_are_named_where_a_ceiling_of_images_holds():
+    told = [*Ceilings.of(["psnr=99"]).caveats(audited(cuts=[cut_of()]))]
+    assert told == [f"none: {name} was not asked, and may have more" for name in ("A4-gradients", "A5")]
+    assert not [
+        *Ceilings.of(["psnr=99"]).caveats(audited(cuts=[CutFindings(LOCAL, (0,), (), 1, 1, 12, 0.2)]))
+    ]
 
 
 def test_all_that_an_attack_on_a_method_may_find_must_have_been_asked():
@@ -396,11 +431,13 @@ def test_attacks_that_were_not_made_hold_no_ceiling_but_of_batches_that_do_not_c
 def test_noise_that_a_server_can_draw_again_holds_no_ceiling_of_what_it_hides():
     none = [Finding(name, "the server", "images", "", reason=NO_ACTIVATIONS) for name in ("A1", "A2")]
     seeded = audited(
-        *none, settings=[*SECRET[:-1], "privacy.noise=seeded"], guarantee="epsilon 2, had its noise"
+        *none,
+        settings=[*SECRET[:-1], "privacy.noise=seeded", "rounds=2"],
+        guarantee="epsilon 2, had its noise",
     )
     for name in ("psnr", "ssim", "labels"):
         (told,) = said(seeded, f"{name}=0")
-        assert f"nobody has attacked {name} beneath it" in told
+        assert f"nothing shows that {name} holds" in told
 
 
 def test_what_nobody_has_looked_at_is_told_beside_a_ceiling_that_holds():

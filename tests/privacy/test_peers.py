@@ -18,6 +18,7 @@ from tests.run.builders import METHODS, UNJUDGED, SilentDisplay, small_run, writ
 
 KINDS = {"huscf": SEGMENTS, "fedgan": NETWORKS, "huscf-local-discriminator": SEGMENTS}
 ONE = {"huscf.clusters": 1}
+_SHARED = "nobody has looked at the blocks that are averaged over all clusters"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,8 @@ def test_the_other_of_two_is_found(of_two):
     assert all(each < 1e-3 for each in finding.details["distances"].values())
     assert all(1e-3 < each < 0.5 for each in finding.details["by_equal_weights"].values())
     assert all(0.9 < each <= 1 for each in finding.details["shares"].values())
-    (said,) = found.verdict
+    said, beside = found.verdict
+    assert beside.startswith("nobody here has looked for images in what heads of discriminators")
     assert said.startswith(f"{PEER} gets blocks of a client, from an average (clients 0, 1): off by ")
     assert "not all that can be had" not in said
 
@@ -160,6 +162,7 @@ def test_so_is_it_wherever_two_are_averaged(images, tmp_path, method, settings):
     assert len(finding.clients) == settings["clients"]
     assert finding.value < 1e-3
     assert not finding.failed
+    assert bool(finding.untried) is (method == "huscf-local-discriminator")
 
 
 @pytest.mark.slow
@@ -172,6 +175,8 @@ def test_blocks_that_all_clusters_share_are_another_average(images, tmp_path):
     shared = {f"{network}.{index}." for network, index in evidence.method.cuts.shared_blocks}
     view = view_of(evidence, evidence.method, 0, SEGMENTS)
     assert shared
+    assert finding.untried == dict.fromkeys(range(4), _SHARED)
+    assert not finding.withstood
     assert not any(name.startswith(tuple(shared)) for name in view.sent)
 
 
