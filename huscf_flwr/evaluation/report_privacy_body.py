@@ -10,8 +10,8 @@ PRIVACY_SECTION = """\
   <p class="lead">Attacks on what crossed in round {{ privacy.round }}, by a server that follows the protocol
     and is curious{% if privacy.defence not in ("none", "as trained", "as configured") %}, with the defence
     {{ privacy.defence }}{% endif %}.
-    {% if privacy.cuts %}True images, and below them what the best attack made of what the server
-    saw.{% endif %}
+    {% if privacy.cuts|selectattr("picture")|list %}True images, and below them what the best attack made
+    of what the server saw.{% endif %}
     Nothing here has a formal guarantee.</p>
   {% endif %}
   {% for sentence in privacy.verdict %}

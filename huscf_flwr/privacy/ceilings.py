@@ -82,7 +82,7 @@ class Ceilings:
                 missing = not_asked(name, attacks, tried)
             except ValueError as error:
                 how = "" if privacy.epsilon is None else " with privacy.epsilon"
-                raise ValueError(f"--ceiling {name}={most:g}: {config.method}{how}; {error}") from None
+                raise ValueError(f"--ceiling {name}={most:g}: method {config.method}{how}: {error}") from None
             if missing:
                 raise ValueError(
                     f"--ceiling {name}={most:g}: --attacks {','.join(attacks)} cannot say whether it holds; "

@@ -61,6 +61,8 @@ def of_finding(found: Finding) -> str | None:
     """
     if found.value is None or (found.failed and not _says_something(found)):
         return None
+    if found.measure == KNOWN and not _says_something(found):
+        return None
     if found.measure == MEANS and not found.value:
         return f"of the class means of {clients_named(found.clients)} none is of one image"
     return f"{_plain(found, found.value)}{_beyond(found)}"

@@ -383,7 +383,7 @@ def test_a_ceiling_that_no_attack_on_a_method_is_about_is_refused(method, unansw
         try:
             Ceilings.of([f"{name}=1"]).check_asked(ATTACKS, load_config("demo", [f"method={method}"]))
         except ValueError as error:
-            assert f"{method}; no attack here on such a run says whether it holds" in str(error)
+            assert f"method {method}: no attack here on such a run says whether it holds" in str(error)
             refused.add(name)
     assert refused == unanswered
 

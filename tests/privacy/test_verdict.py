@@ -58,6 +58,7 @@ def test_the_set_of_labels_is_told_of_the_client_of_which_most_is_known():
 
 
 def test_a_set_of_labels_that_guessing_has_as_well_is_no_news():
+    assert verdict((), [found(KNOWN, 1.0, 1.0)]) == [NOTHING]
     cut = CutFindings(Cut(1, 1, 5, 0), (0,), (), 1.0, 1.0, 12.0, 0.2, most={"label_set": Most(0, 1.0, 1.0)})
     assert len(verdict([cut])) == 1
 
