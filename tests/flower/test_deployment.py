@@ -16,7 +16,6 @@ of the product are far away.
 
 import os
 import signal
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -45,6 +44,7 @@ from huscf_flwr.session.wire import split_session_pb2_grpc as services
 from huscf_flwr.session.wire.endpoint import open_channel
 from huscf_flwr.session.wire.server import CHANNEL_OPTIONS
 from tests.flower.grid_runs import DOUBLE, dropped_in, trained_in, training_of
+from tests.flower.plaintext import plaintext_http
 from tests.flower.processes import processes_of
 from tests.flower.troubled_methods import STEP, waits
 from tests.run.builders import (
@@ -100,21 +100,10 @@ class Strangers(SilentDisplay):
     def _try_all(self):
         if not self.fared:
             self.fared = {
-                "plaintext to the SuperLink": plaintext_http(self._deployment.superlink.address),
+                "plaintext to the SuperLink": plaintext_http(self._deployment.superlink.address, FAR_AWAY),
                 "plaintext to the executor": plaintext_grpc(self._executor),
                 "a SuperNode with an unregistered key": unregistered(self._deployment),
             }
-
-
-def plaintext_http(address):
-    """What a server answers to a request without TLS."""
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), FAR_AWAY) as connection:
-        connection.sendall(f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        try:
-            return connection.recv(4096)
-        except ConnectionError:
-            return b""
 
 
 def plaintext_grpc(address):
