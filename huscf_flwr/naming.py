@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 _MOST_CHANGES = 2
 """Of a slip of the finger; whoever wrote something less alike has another word in mind."""
@@ -19,6 +19,11 @@ def first_few(names: Sequence[object], most: int = 5, separator: str = ", ") -> 
 def by_count(count: int, one: str, several: str) -> str:
     """Return the words for ``count`` of something: ``image is`` or ``images are``."""
     return one if count == 1 else several
+
+
+def clients_named(clients: Collection[int]) -> str:
+    """Return ``client 3``, or ``clients 0, 1``."""
+    return f"{by_count(len(clients), 'client', 'clients')} {', '.join(map(str, clients))}"
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float) -> str | None:

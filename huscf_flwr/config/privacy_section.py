@@ -125,3 +125,8 @@ class PrivacySection(Section):
     min_cluster: PositiveInt = 1
     send_losses: bool = True
     count_step: PositiveInt = 1
+
+    @property
+    def bounds_each_image(self) -> bool:
+        """Whether an epsilon bounds what is told of one image: noise from the seed is none to a server."""
+        return self.epsilon is not None and self.noise == "secret"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.report_sections import png_uri
 from huscf_flwr.evaluation.run_record import PRIVACY, Json, RunRecord, items, part
+from huscf_flwr.naming import clients_named
 
 _FAILED = "the attack failed, which proves nothing"
 
@@ -146,8 +147,7 @@ def _step(found: Json) -> Step:
     names = ("psnr", "ssim", "labels", "floor")
     psnr, ssim, labels, floor = (known_number(found.get(name)) for name in names)
     failed = part(found, "failed_clients")
-    clients = failed if isinstance(failed, list) else []
-    failed_on = f"client{'' if len(clients) == 1 else 's'} {', '.join(map(str, clients))}" if clients else ""
+    failed_on = clients_named(failed) if isinstance(failed, list) and failed else ""
     number = int(known_number(found.get("step")) or 0)
     return Step(number, str(found.get("attack")), psnr, ssim, labels, floor, failed_on)
 

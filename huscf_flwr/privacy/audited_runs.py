@@ -134,8 +134,7 @@ def _bounded(config: RunConfig) -> set[str]:
 
     It is of one image, and says nothing of how often a client has each label.
     """
-    is_secret = config.privacy.epsilon is not None and config.privacy.noise == "secret"
-    return {MEMBERSHIP} if is_secret else set()
+    return {MEMBERSHIP} if config.privacy.bounds_each_image else set()
 
 
 def _findings(recorded: _Recorded, wanted: Wanted) -> Iterator[Finding]:

@@ -87,9 +87,9 @@ def not_asked(name: str, attacks: Collection[str], tried: Collection[str]) -> li
 
 def values_of(found: Finding) -> Iterator[tuple[str, float]]:
     """Yield what was found by the names of ceilings; of one client, where the value is a mean."""
-    if found.value is None:
+    value, _ = found.told
+    if value is None:
         return
-    value = found.value if found.most is None else found.most.value
     if found.measure == VARIATION:
         yield MIX, 1 - value
     elif found.measure == KNOWN:

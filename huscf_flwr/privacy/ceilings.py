@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from huscf_flwr.conf_files import did_you_mean
 from huscf_flwr.config import LEAST_OBSERVED, RunConfig
 from huscf_flwr.methods import method_of
+from huscf_flwr.naming import clients_named
 from huscf_flwr.privacy.auc_ceiling import auc_at, auc_exceeded
 from huscf_flwr.privacy.audited import Audited
 from huscf_flwr.privacy.ceiling_names import (
@@ -26,7 +27,7 @@ from huscf_flwr.privacy.ceiling_names import (
     not_asked,
     values_of,
 )
-from huscf_flwr.privacy.finding import MEANS, SSIM, Finding, clients_named
+from huscf_flwr.privacy.finding import MEANS, SSIM, Finding
 from huscf_flwr.privacy.findings import LABEL_SET, CutFindings
 from huscf_flwr.privacy.registry import ON_REQUEST, attackable
 
@@ -69,14 +70,13 @@ class Ceilings:
         Those of one image need none where an epsilon bounds them.
         """
         privacy, attacked = config.privacy, attackable(method_of(config))
-        bounded = privacy.epsilon is not None and privacy.noise == "secret"
-        if EPSILON in self.values and not bounded:
+        if EPSILON in self.values and not privacy.bounds_each_image:
             given = f"privacy.epsilon is {privacy.epsilon}, privacy.noise {privacy.noise}"
             raise ValueError(
                 f"--ceiling {EPSILON}={self.values[EPSILON]:g}: {given}, so that nothing is bounded; set an "
                 "epsilon with secret noise, or leave the ceiling out"
             )
-        for name, most in self._of_attacks(bounded=bounded).items():
+        for name, most in self._of_attacks(bounded=privacy.bounds_each_image).items():
             tried = attacked.of_batches if name == LABELS else [*attacked.attacks, *attacked.of_batches]
             try:
                 missing = not_asked(name, attacks, tried)
@@ -147,13 +147,13 @@ class Ceilings:
     def caveats(self, audited: Audited) -> Iterator[str]:
         """Yield against what ceilings of images hold, where something crosses that no attack is made on."""
         near = [name for name in self.values if name in NEAR]
+        if not near:
+            return
+        asked = {found.attack for found in audited.findings}
         crosses = any(cut.activations_cross for cut in audited.cuts)
-        others = [name for name in ON_REQUEST if name in OF_IMAGES and crosses]
-        if near and others:
-            asked = {found.attack for found in audited.findings}
-            for name in (each for each in others if each not in asked):
-                yield f"{audited.defence}: {name} was not asked, and may have more"
-        if near and audited.unattacked:
+        for name in (each for each in ON_REQUEST if each in OF_IMAGES and crosses and each not in asked):
+            yield f"{audited.defence}: {name} was not asked, and may have more"
+        if audited.unattacked:
             yield (
                 f"{audited.defence}: {' and '.join(near)} hold{'s' if len(near) == 1 else ''} against the "
                 "attacks that are written here; "

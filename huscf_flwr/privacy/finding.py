@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from huscf_flwr.naming import clients_named
 from huscf_flwr.privacy.floors import above_mean
 from huscf_flwr.privacy.scoring import Nearness
 
@@ -72,6 +73,11 @@ class Finding:
     """Clients on which the attack could not be tried, and why: it says nothing of them."""
 
     @property
+    def told(self) -> tuple[float | None, float | None]:
+        """The value and that of knowing nothing: of the client of which most is had, where that is known."""
+        return (self.value, self.chance) if self.most is None else (self.most.value, self.most.chance)
+
+    @property
     def less_is_worse(self) -> bool:
         """Whether the number is by how much what is known is off."""
         return self.measure in (VARIATION, DISTANCE)
@@ -123,11 +129,6 @@ def as_json(found: Finding) -> dict[str, Any]:
         "without_number": found.without_number if found.value is None else "",
         "of_others": found.of_others,
     }
-
-
-def clients_named(clients: Collection[int]) -> str:
-    """Return ``client 3``, or ``clients 0, 1``."""
-    return f"client{'' if len(clients) == 1 else 's'} {', '.join(map(str, clients))}"
 
 
 def _by_reason(reasons: Mapping[int, str]) -> Iterator[tuple[str, str]]:

@@ -179,10 +179,9 @@ def _finding(
         value, chance = min(known, default=math.nan), 1.0
     else:
         reason = "; ".join(dict.fromkeys([*left.values(), *untried.values()]))
-    below = tuple(client for client, each in found.items() if not each.distance <= OTHERS_BLOCKS)
     return Finding(
         *("A8", PEER, BLOCKS, DISTANCE, value, chance, tuple(found), details, reason),
-        failed=bool(below),
+        failed=any(not each.distance <= OTHERS_BLOCKS for each in found.values()),
         withstood={k: f"{why}{_off(compared[k]) if k in compared else ''}" for k, why in left.items()},
         untried=untried,
     )

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from huscf_flwr.evaluation.formats import UNKNOWN, decimal
 from huscf_flwr.metrics import metrics_shown
+from huscf_flwr.naming import clients_named
 from huscf_flwr.privacy.audited import Audited
-from huscf_flwr.privacy.finding import AUC, PSNR, VARIATION, Finding, clients_named
+from huscf_flwr.privacy.finding import AUC, PSNR, VARIATION, Finding
 from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFindings, StepFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
 from huscf_flwr.privacy.guarantee import NONE, SHORT_UNIT
@@ -256,15 +257,14 @@ def _of_findings(
 
 def _known(found: Finding, clients: Collection[int] | None) -> Iterator[tuple[float, float | None, bool]]:
     """Yield what was found of ``clients``, or of all: value, that of knowing nothing, whether it failed."""
-    if found.value is None:
+    value, chance = found.told
+    if value is None:
         return
     if "off_by" in found.details and found.most is not None:
         off_by, guessed = found.details["off_by"], found.details["guessed"]
         for client in off_by if clients is None else [k for k in off_by if k in clients]:
             yield off_by[client], guessed[client], client in found.most.below
     elif clients is None or not set(clients).isdisjoint(found.clients):
-        most = found.most
-        value, chance = (found.value, found.chance) if most is None else (most.value, most.chance)
         yield value, chance, found.failed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from huscf_flwr.naming import clients_named
 from huscf_flwr.privacy.finding import (
     AUC,
     DISTANCE,
@@ -13,7 +14,6 @@ from huscf_flwr.privacy.finding import (
     SSIM,
     VARIATION,
     Finding,
-    clients_named,
 )
 from huscf_flwr.privacy.findings import BATCH_LABELS, IMAGES, LABEL_SET, CutFindings
 from huscf_flwr.privacy.floors import RECOGNISABLE
@@ -59,13 +59,13 @@ def of_finding(found: Finding) -> str | None:
 
     Images are seen, and labels known better than by guessing, though somebody who does it better has more.
     """
-    if found.value is None or (found.failed and not _says_something(found)):
+    if found.value is None:
         return None
-    if found.measure == KNOWN and not _says_something(found):
+    if (found.failed or found.measure == KNOWN) and not _says_something(found):
         return None
     if found.measure == MEANS and not found.value:
         return f"of the class means of {clients_named(found.clients)} none is of one image"
-    return f"{_plain(found, found.value)}{_beyond(found)}"
+    return f"{_plain(found)}{_beyond(found)}"
 
 
 def _beyond(found: Finding) -> str:
@@ -87,22 +87,19 @@ def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
 
 def _says_something(found: Finding) -> bool:
     """Return whether what is below its floor is something all the same."""
-    assert found.value is not None
+    value, chance = found.told
+    assert value is not None
     if found.measure == PSNR:
-        return found.value >= RECOGNISABLE
-    value, chance = found.value, found.chance
-    if found.most is not None:
-        value, chance = found.most.value, found.most.chance
+        return value >= RECOGNISABLE
     if chance is None:
         return False
     return value > chance if found.measure == KNOWN else found.less_is_worse and value < chance
 
 
-def _plain(found: Finding, value: float) -> str:
+def _plain(found: Finding) -> str:
     words = _WORDS.get(found.measure, _OTHERWISE)
-    clients, chance = found.clients, found.chance
-    if found.most is not None:
-        clients, value, chance = (found.most.client,), found.most.value, found.most.chance
+    clients = found.clients if found.most is None else (found.most.client,)
+    value, chance = found.told
     return words.format(
         who=found.adversary,
         learns=found.learns,
