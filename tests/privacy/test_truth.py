@@ -48,6 +48,7 @@ SCORED = {
     *("black_box.by_simulator", "black_box._simulated", "black_box._scored"),
     *("decoders.means_and_decoders", "decoders._drawn_images", "decoders._compared"),
     "decoders._likest_own",
+    "embedding_mix.mix_of_embeddings",
     *("label_findings.labels_of_networks", "label_findings.labels_that_are_told"),
     *("label_findings.mix_finding", "label_findings.true_counts", "middle_means.mix_of_labels"),
     *("membership.Asked.__init__", "membership.asked_of", "membership.membership", "membership._of_client"),
@@ -58,6 +59,7 @@ SCORED = {
 RUNS = {
     "audited_runs._Recorded.__init__",
     "audited_runs._audited",
+    "audited_runs._findings",
     "audited_runs._on_images",
     "audited_runs._image_audits",
 }

@@ -27,7 +27,6 @@ from tests.run.builders import (
     METHODS,
     SilentDisplay,
     evaluations,
-    least_rounds,
     method_class,
 )
 from tests.run.own_models import CLASSIFYING, KEEPING, clients_of, config_of, train
@@ -254,7 +253,7 @@ def test_their_scores_have_curves_in_tensorboard_also_after_a_resume(make):
 
 @pytest.mark.parametrize("method", mostly_slow(METHODS, "fedproto", "fedgan"))
 def test_the_report_has_their_section_where_there_are_some(make, method):
-    folder = train(make(method, rounds=least_rounds(METHODS[method]), **{"evaluation.every": 0}))
+    folder = train(make(method, rounds=2, **{"evaluation.every": 0}))
     page = Page((folder / "report.html").read_text(encoding="utf-8"))
     keeping = keeps_models(method_class(method).client)
     assert ("own-models" in page.sections) is keeping
