@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +28,10 @@ def deploy_check_command(
         else:
             owner.device()
             say(f"owns client {owner.client}: images {owner.data_folder}, state {owner.state_folder}")
+            if isinstance(owner.data_folder, Path) and not owner.data_folder.exists():
+                say(f"note: {owner.data_folder} is not on this machine")
+            else:
+                say(f"to look at its images: huscf data check {owner.data_folder}")
         vouched = root_certificates_of(context) is not None
         say("takes an executor " + ("with TLS only" if vouched else "with or without TLS"))
         say("takes part in " + (f"a run only with {', '.join(demanded)}" if demanded else "any run"))

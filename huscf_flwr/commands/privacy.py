@@ -101,7 +101,7 @@ def privacy_command(
     with errors_as_messages(["huscf", "privacy"]):
         ceilings = Ceilings.of(ceiling or ())
         check_shadows(shadows)
-        wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows, _given(context))
+        wanted = Wanted(_known(attacks, ATTACKS, "--attacks"), clients, shadows, _given(context), ceilings)
         with _display(output_format) as display, progress_told(Paced(display.note)), stopping_at_once():
             run = _folder_or_configuration(target)
             if run.is_dir():
@@ -121,10 +121,13 @@ def privacy_command(
                     display=display,
                 )
         _show(found, output_format)
-        exceeded = [sentence for audited in found for sentence in ceilings.exceeded(audited)]
+        outcomes = [outcome for audited in found for outcome in audited.ceilings]
+        exceeded = dict.fromkeys(sentence for outcome in outcomes for sentence in outcome.against)
         caveats = [sentence for audited in found for sentence in ceilings.caveats(audited)]
         for sentence in exceeded or caveats:
             typer.echo(sentence, err=True)
+        for audited in found if ceilings.values else ():
+            typer.echo(f"{audited.defence}: {'; '.join(map(str, audited.ceilings))}", err=True)
         if exceeded:
             raise typer.Exit(1)
 

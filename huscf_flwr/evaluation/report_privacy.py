@@ -97,6 +97,8 @@ class Privacy:
     verdict: tuple[str, ...]
     guarantee: str | None
     """Epsilon and delta, and what they are worth; None without any."""
+    ceilings: tuple[str, ...] = ()
+    """What became of those that somebody has set, a sentence each."""
 
 
 def privacy(record: RunRecord) -> Privacy | None:
@@ -113,7 +115,15 @@ def privacy(record: RunRecord) -> Privacy | None:
         learnt=tuple(map(_learnt, items(found, "findings"))),
         verdict=tuple(map(str, verdict)) if isinstance(verdict, list) else (),
         guarantee=str(found["guarantee"]) if found.get("guarantee") else None,
+        ceilings=tuple(map(_ceiling, items(found, "ceilings"))),
     )
+
+
+def _ceiling(outcome: Json) -> str:
+    against = outcome.get("against")
+    reasons = "; ".join(map(str, against)) if isinstance(against, list) else ""
+    held = "holds" if outcome.get("holds") else "does not hold"
+    return f"{outcome.get('name')} of at most {outcome.get('most')} {held}{': ' if reasons else ''}{reasons}"
 
 
 def _attacked(record: RunRecord, cut: Json) -> AttackedCut:

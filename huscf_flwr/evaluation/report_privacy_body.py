@@ -17,6 +17,9 @@ PRIVACY_SECTION = """\
   {% for sentence in privacy.verdict %}
   <p>{{ sentence[0]|upper }}{{ sentence[1:] }}.</p>
   {% endfor %}
+  {% for sentence in privacy.ceilings %}
+  <p>Ceiling: {{ sentence }}.</p>
+  {% endfor %}
   {% for cut in privacy.cuts %}
   <article class="samples">
     <header><h3>cut {{ cut.name }}</h3>

@@ -19,6 +19,7 @@ from huscf_flwr.evaluation.run_record import PRIVACY, read_run
 from huscf_flwr.methods import method_of
 from huscf_flwr.metrics import metrics_shown
 from huscf_flwr.privacy.audit import ClientAudit
+from huscf_flwr.privacy.ceiling_names import Outcome
 from huscf_flwr.privacy.finding import Finding, as_json
 from huscf_flwr.privacy.findings import CutFindings, best_attack
 from huscf_flwr.privacy.floors import RECOGNISABLE
@@ -77,6 +78,8 @@ class Audited:
     """Clients that were to be attacked, of whom nothing is known."""
     replaced: tuple[str, ...] = ()
     """Settings of the configuration that the defence has put others in the place of, as ``name: value``."""
+    ceilings: tuple[Outcome, ...] = ()
+    """That somebody has set, and whether they hold."""
 
     @property
     def verdict(self) -> list[str]:
@@ -148,6 +151,7 @@ class Audited:
             "verdict": self.verdict,
             "dropped_out": [asdict(each) for each in self.dropped_out],
             "replaced": list(self.replaced),
+            "ceilings": [each.as_json() for each in self.ceilings],
             "version": version("huscf-flwr"),
             "command": self.command,
             "origin": None if self.origin is None else asdict(self.origin),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from huscf_flwr.models import Cut, check_cut, model_spec_of
 from huscf_flwr.privacy.audit import ClientAudit, audit_client, recorded_steps
 from huscf_flwr.privacy.audited import Audited, DroppedOut
 from huscf_flwr.privacy.black_box import FIRST_STEPS
+from huscf_flwr.privacy.ceilings import Ceilings
 from huscf_flwr.privacy.defences import AS_CONFIGURED, variants
 from huscf_flwr.privacy.embedding_mix import ATTACKED_STEPS
 from huscf_flwr.privacy.evidence import Caught, Evidence
@@ -64,6 +65,8 @@ class Wanted:
     """Shadow models that an attack may train."""
     command: str = ""
     """By which this was asked for."""
+    ceilings: Ceilings = field(default_factory=lambda: Ceilings({}))
+    """That must hold."""
 
     def steps(self, count: int) -> tuple[int, ...]:
         """Return which steps of a round with ``count`` are kept."""
@@ -101,8 +104,7 @@ def audit_run(folder: Path, wanted: Wanted, display: Display) -> Audited:
         with held(folder):
             untried = attacked.untried(wanted.attacks, _SECRET)
             found = Audited(here, AS_TRAINED, last, (), tuple(untried), None, command=wanted.command)
-            _write(found, display)
-            return found
+            return _written(found, wanted, display)
     if config.privacy.epsilon is not None and config.privacy.critic == "discriminator":
         raise ValueError(
             f"{folder}: its clients have spent privacy.epsilon, so that they would leave in one more round; "
@@ -148,11 +150,13 @@ def _findings(recorded: _Recorded, wanted: Wanted) -> Iterator[Finding]:
             yield from attacked.tried([name], evidence, recorded.checked.population, wanted.shadows)
 
 
-def _write(found: Audited, display: Display, audits: Sequence[ClientAudit] = ()) -> None:
-    """Leave what was found in the run's folder, and say where that of an earlier audit is now."""
-    aside = found.write(audits)
+def _written(found: Audited, wanted: Wanted, display: Display, audits: Sequence[ClientAudit] = ()) -> Audited:
+    """Leave what was found in the run's folder, with which ceilings hold; say where earlier ones are."""
+    held_to = replace(found, ceilings=wanted.ceilings.outcomes(found))
+    aside = held_to.write(audits)
     if aside is not None:
         display.note(f"what an earlier audit has found is now in {aside}")
+    return held_to
 
 
 def audit_config(
@@ -292,8 +296,7 @@ def _audited(
         dropped_out=recorded.dropped_out,
         replaced=replaced,
     )
-    _write(found, display, audits)
-    return found
+    return _written(found, wanted, display, audits)
 
 
 def _on_images(recorded: _Recorded, wanted: Wanted) -> bool:

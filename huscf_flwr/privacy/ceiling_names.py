@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from huscf_flwr.privacy.finding import (
     DISTANCE,
@@ -59,6 +61,28 @@ OF_IMAGES = ("A4", "A4-gradients", "A5")
 """Attacks on images that need not have been asked, and may have more than those that must."""
 _READS_LABELS = ("A4",)
 """Attacks on images that read their labels, too."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a ceiling on one run."""
+
+    name: str
+    most: float
+    against: tuple[str, ...]
+    """Why it does not hold, a sentence each."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether something shows that the value is at most that."""
+        return not self.against
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "holds": self.holds}
+
+    def __str__(self) -> str:
+        return f"{self.name} of at most {self.most:g} {'holds' if self.holds else 'does not hold'}"
 
 
 def about(found: Finding) -> Collection[str]:

@@ -22,6 +22,7 @@ from huscf_flwr.privacy.ceiling_names import (
     OF_IMAGES,
     OF_ONE_IMAGE,
     SET,
+    Outcome,
     about,
     answers,
     not_asked,
@@ -93,6 +94,18 @@ class Ceilings:
         """Return the ceilings that attacks must hold."""
         others = (*OF_ONE_IMAGE, EPSILON) if bounded else (EPSILON,)
         return {name: most for name, most in self.values.items() if name not in others}
+
+    def outcomes(self, audited: Audited) -> tuple[Outcome, ...]:
+        """Return of each ceiling whether it holds, and why not.
+
+        Those of one image rest on that of epsilon where one bounds them, and do not hold where it does not.
+        """
+        found = []
+        for name, most in self.values.items():
+            rests_on = (EPSILON,) if name in OF_ONE_IMAGE and audited.epsilon is not None else ()
+            alone = {each: self.values[each] for each in (name, *rests_on) if each in self.values}
+            found.append(Outcome(name, most, tuple(Ceilings(alone).exceeded(audited))))
+        return tuple(found)
 
     def exceeded(self, audited: Audited) -> Iterator[str]:
         """Yield a sentence for each ceiling that is exceeded, or of which nothing shows that it is not.

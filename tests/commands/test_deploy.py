@@ -42,12 +42,19 @@ def test_check_says_what_a_node_config_is_taken_for():
     given = f'client-id=3 data-folder="/data/mine" {demanded} color="red"'
     told = succeeded(deploy("check", given)).splitlines()
     assert told[0] == "owns client 3: images /data/mine, state /data/mine-state"
-    assert told[2] == (
+    assert told[1] == "note: /data/mine is not on this machine"
+    assert told[3] == (
         "takes part in a run only with privacy.local_discriminator = true, fake_labels = uniform, "
         "privacy.min_observed >= 100"
     )
-    assert told[3].startswith("note: color is not read by this app")
+    assert told[4].startswith("note: color is not read by this app")
     assert "takes part in any run" in succeeded(deploy("check", "colour=1"))
+
+
+def test_check_says_how_to_look_at_images_and_how_much_epsilon_may_be_spent(tmp_path):
+    told = succeeded(deploy("check", f'client-id=3 data-folder="{tmp_path}" largest-epsilon=4'))
+    assert f"to look at its images: huscf data check {tmp_path}" in told.splitlines()
+    assert "privacy.epsilon, of which it spends up to largest-epsilon 4 and largest-delta 1e-05" in told
 
 
 @pytest.mark.parametrize(

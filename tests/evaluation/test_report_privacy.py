@@ -8,6 +8,7 @@ from huscf_flwr.evaluation.report import report_page
 from huscf_flwr.evaluation.report_privacy import privacy
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.models import Cut
+from huscf_flwr.privacy.ceiling_names import Outcome
 from huscf_flwr.privacy.finding import PSNR, VARIATION, Finding, Most, as_json
 from huscf_flwr.privacy.findings import CutFindings, StepFindings
 from tests.evaluation.pages import Page
@@ -79,6 +80,13 @@ def test_who_withstood_an_attack_is_told_apart_from_where_there_is_none(tmp_path
     text = text_of(recorded(tmp_path, findings=[as_json(left), as_json(none)]))
     assert "withstood by client 0: it left" in text
     assert "does not apply: no decoder crosses" in text
+
+
+def test_what_became_of_ceilings_is_told(tmp_path):
+    outcomes = [Outcome("psnr", 20, ("psnr is 61 dB, above 20",)), Outcome("auc", 0.6, ())]
+    text = text_of(recorded(tmp_path, ceilings=[each.as_json() for each in outcomes]))
+    assert "Ceiling: psnr of at most 20 does not hold: psnr is 61 dB, above 20." in text
+    assert "Ceiling: auc of at most 0.6 holds." in text
 
 
 def test_labels_that_were_read_alone_are_told_and_not_that_images_are_hidden(tmp_path):
