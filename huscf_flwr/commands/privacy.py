@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -121,14 +122,9 @@ def privacy_command(
                     display=display,
                 )
         _show(found, output_format)
-        outcomes = [outcome for audited in found for outcome in audited.ceilings]
-        exceeded = dict.fromkeys(sentence for outcome in outcomes for sentence in outcome.against)
-        caveats = [sentence for audited in found for sentence in ceilings.caveats(audited)]
-        for sentence in exceeded or caveats:
+        for sentence in _of_ceilings(found):
             typer.echo(sentence, err=True)
-        for audited in found if ceilings.values else ():
-            typer.echo(f"{audited.defence}: {'; '.join(map(str, audited.ceilings))}", err=True)
-        if exceeded:
+        if not all(outcome.holds for audited in found for outcome in audited.ceilings):
             raise typer.Exit(1)
 
 
@@ -187,6 +183,17 @@ def _sentences(found: list[Audited]) -> Iterator[str]:
         for sentence in audited.verdict:
             yield f"{audited.defence}: {sentence}."
         yield f"report: {audited.config.folder / 'report.html'}"
+
+
+def _of_ceilings(found: list[Audited]) -> Iterator[str]:
+    """Yield why ceilings do not hold, or what those that do leave open; then of each run which ones hold."""
+    defences = Counter(audited.defence for audited in found)
+    for audited in found:
+        told = (sentence for each in audited.ceilings for sentence in (*each.against, *each.caveats))
+        yield from dict.fromkeys(told)
+        if audited.ceilings:
+            which = audited.defence if defences[audited.defence] == 1 else audited.config.name
+            yield f"{which}: {'; '.join(map(str, audited.ceilings))}"
 
 
 def _refuse_for_runs(rounds: int | None, cuts: str, defences: str, settings: list[str] | None) -> None:

@@ -120,10 +120,9 @@ def privacy(record: RunRecord) -> Privacy | None:
 
 
 def _ceiling(outcome: Json) -> str:
-    against = outcome.get("against")
-    reasons = "; ".join(map(str, against)) if isinstance(against, list) else ""
-    held = "holds" if outcome.get("holds") else "does not hold"
-    return f"{outcome.get('name')} of at most {outcome.get('most')} {held}{': ' if reasons else ''}{reasons}"
+    lists = (part(outcome, name) for name in ("against", "caveats"))
+    reasons = [str(each) for found in lists if isinstance(found, list) for each in found]
+    return ". ".join([str(outcome.get("said")), *reasons])
 
 
 def _attacked(record: RunRecord, cut: Json) -> AttackedCut:

@@ -77,8 +77,7 @@ def conditions(node: Mapping[str, object]) -> list[str]:
     demanded = demanded_settings(node)
     found = [f"{setting} = {wanted}" for setting, wanted in demanded.values()]
     found += [f"privacy.min_observed >= {LEAST_OBSERVED}"] if "local-discriminator" in demanded else []
-    limits = " and ".join(f"{key} {limit:g}" for key, limit in _limits(node).items())
-    return found + ([f"privacy.epsilon, of which it spends up to {limits}"] if limits else [])
+    return found + (["privacy.epsilon"] if _limits(node) else [])
 
 
 def _limits(node: Mapping[str, object]) -> dict[str, float]:

@@ -71,6 +71,8 @@ class Outcome:
     most: float
     against: tuple[str, ...]
     """Why it does not hold, a sentence each."""
+    caveats: tuple[str, ...] = ()
+    """What nobody has looked into, where it holds."""
 
     @property
     def holds(self) -> bool:
@@ -79,7 +81,7 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "holds": self.holds}
+        return {**asdict(self), "holds": self.holds, "said": str(self)}
 
     def __str__(self) -> str:
         return f"{self.name} of at most {self.most:g} {'holds' if self.holds else 'does not hold'}"

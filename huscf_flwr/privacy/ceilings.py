@@ -96,16 +96,19 @@ class Ceilings:
         return {name: most for name, most in self.values.items() if name not in others}
 
     def outcomes(self, audited: Audited) -> tuple[Outcome, ...]:
-        """Return of each ceiling whether it holds, and why not.
+        """Return of each ceiling whether it holds, and why not, or what nobody has looked into.
 
-        Those of one image rest on that of epsilon where one bounds them, and do not hold where it does not.
+        Those of images and of their labels rest on that of epsilon where one bounds them, and do not hold
+        where it does not; what an epsilon leaves of an auc is a number of its own.
         """
-        found = []
-        for name, most in self.values.items():
-            rests_on = (EPSILON,) if name in OF_ONE_IMAGE and audited.epsilon is not None else ()
-            alone = {each: self.values[each] for each in (name, *rests_on) if each in self.values}
-            found.append(Outcome(name, most, tuple(Ceilings(alone).exceeded(audited))))
-        return tuple(found)
+        return tuple(self._outcome(name, audited) for name in self.values)
+
+    def _outcome(self, name: str, audited: Audited) -> Outcome:
+        rests = name in OF_ONE_IMAGE and name != AUC and audited.epsilon is not None
+        names = {name, EPSILON} if rests else {name}
+        alone = Ceilings({each: most for each, most in self.values.items() if each in names})
+        against = tuple(alone.exceeded(audited))
+        return Outcome(name, self.values[name], against, () if against else tuple(alone.caveats(audited)))
 
     def exceeded(self, audited: Audited) -> Iterator[str]:
         """Yield a sentence for each ceiling that is exceeded, or of which nothing shows that it is not.

@@ -42,7 +42,7 @@ def test_check_says_what_a_node_config_is_taken_for():
     given = f'client-id=3 data-folder="/data/mine" {demanded} color="red"'
     told = succeeded(deploy("check", given)).splitlines()
     assert told[0] == "owns client 3: images /data/mine, state /data/mine-state"
-    assert told[1] == "note: /data/mine is not on this machine"
+    assert told[1].startswith("note: /data/mine is not on this machine")
     assert told[3] == (
         "takes part in a run only with privacy.local_discriminator = true, fake_labels = uniform, "
         "privacy.min_observed >= 100"
@@ -52,9 +52,21 @@ def test_check_says_what_a_node_config_is_taken_for():
 
 
 def test_check_says_how_to_look_at_images_and_how_much_epsilon_may_be_spent(tmp_path):
-    told = succeeded(deploy("check", f'client-id=3 data-folder="{tmp_path}" largest-epsilon=4'))
-    assert f"to look at its images: huscf data check {tmp_path}" in told.splitlines()
-    assert "privacy.epsilon, of which it spends up to largest-epsilon 4 and largest-delta 1e-05" in told
+    images = tmp_path / "my images"
+    images.mkdir()
+    node = f'client-id=3 data-folder="{images}" class-names="cat,dog" first-label=1'
+    told = succeeded(deploy("check", f"{node} largest-epsilon=4")).splitlines()
+    assert told[1].endswith(f"huscf data check '{images}' --first-label 1 --class-names cat,dog")
+    assert told[-2:] == [
+        "takes part in a run only with privacy.epsilon",
+        "spends an epsilon of at most 4, at a delta of at most 1e-05",
+    ]
+    told = succeeded(deploy("check", f"{node} largest-delta=0.001"))
+    assert "spends an epsilon of at most whatever a run has, at a delta of at most 0.001" in told
+
+
+def test_check_promises_no_limit_of_clients_that_the_device_does_not_own():
+    assert "spends" not in succeeded(deploy("check", "largest-epsilon=4"))
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,13 @@ def test_who_withstood_an_attack_is_told_apart_from_where_there_is_none(tmp_path
 
 
 def test_what_became_of_ceilings_is_told(tmp_path):
-    outcomes = [Outcome("psnr", 20, ("psnr is 61 dB, above 20",)), Outcome("auc", 0.6, ())]
+    outcomes = [
+        Outcome("psnr", 20.0, ("psnr is 61 dB, above 20",)),
+        Outcome("ssim", 0.5, (), ("A5 was not asked, and may have more",)),
+    ]
     text = text_of(recorded(tmp_path, ceilings=[each.as_json() for each in outcomes]))
-    assert "Ceiling: psnr of at most 20 does not hold: psnr is 61 dB, above 20." in text
-    assert "Ceiling: auc of at most 0.6 holds." in text
+    assert "Ceiling: psnr of at most 20 does not hold. psnr is 61 dB, above 20." in text
+    assert "Ceiling: ssim of at most 0.5 holds. A5 was not asked, and may have more." in text
 
 
 def test_labels_that_were_read_alone_are_told_and_not_that_images_are_hidden(tmp_path):

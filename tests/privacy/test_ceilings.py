@@ -56,20 +56,6 @@ def said(found, *texts):
     return list(Ceilings.of(texts).exceeded(found))
 
 
-def test_each_ceiling_has_an_outcome_of_its_own():
-    outcomes = Ceilings.of(["psnr=60,labels=0.5"]).outcomes(audited(cuts=[cut_of(61)]))
-    assert [(each.name, each.holds) for each in outcomes] == [("psnr", False), ("labels", True)]
-    assert outcomes[0].against == ("none, cut 1-1-1-1, step 1: psnr is 61 dB, above 60",)
-    assert list(map(str, outcomes)) == ["psnr of at most 60 does not hold", "labels of at most 0.5 holds"]
-
-
-@pytest.mark.parametrize(("epsilon", "holding"), [(9.0, True), (11.0, False)])
-def test_images_under_an_epsilon_are_hidden_where_its_own_ceiling_holds(epsilon, holding):
-    bounded = audited(epsilon=epsilon, guarantee="epsilon")
-    outcomes = Ceilings.of(["psnr=20,epsilon=10"]).outcomes(bounded)
-    assert [(each.name, each.holds) for each in outcomes] == [("psnr", holding), ("epsilon", holding)]
-
-
 def test_a_value_above_its_ceiling_is_told():
     (told,) = said(audited(cuts=[cut_of(61)]), "psnr=60")
     assert told == "none, cut 1-1-1-1, step 1: psnr is 61 dB, above 60"
