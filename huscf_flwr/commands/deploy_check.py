@@ -34,8 +34,8 @@ def deploy_check_command(
         say("takes an executor " + ("with TLS only" if vouched else "with or without TLS"))
         say("takes part in " + (f"a run only with {', '.join(demanded)}" if demanded else "any run"))
         if owner is not None and owner.largest_delta is not None:
-            most = "whatever a run has" if owner.largest_epsilon is None else f"{owner.largest_epsilon:g}"
-            say(f"spends an epsilon of at most {most}, at a delta of at most {owner.largest_delta:g}")
+            most = "" if owner.largest_epsilon is None else f" and at most {owner.largest_epsilon:g}"
+            say(f"spends the run's epsilon{most}, at a delta of at most {owner.largest_delta:g}")
         for key in context.node_config:
             if key not in KEYS:
                 say(f"note: {key} is not read by this app; there are {', '.join(KEYS)}")

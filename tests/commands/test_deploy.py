@@ -59,10 +59,10 @@ def test_check_says_how_to_look_at_images_and_how_much_epsilon_may_be_spent(tmp_
     assert told[1].endswith(f"huscf data check '{images}' --first-label 1 --class-names cat,dog")
     assert told[-2:] == [
         "takes part in a run only with privacy.epsilon",
-        "spends an epsilon of at most 4, at a delta of at most 1e-05",
+        "spends the run's epsilon and at most 4, at a delta of at most 1e-05",
     ]
     told = succeeded(deploy("check", f"{node} largest-delta=0.001"))
-    assert "spends an epsilon of at most whatever a run has, at a delta of at most 0.001" in told
+    assert "spends the run's epsilon, at a delta of at most 0.001" in told
 
 
 def test_check_promises_no_limit_of_clients_that_the_device_does_not_own():
