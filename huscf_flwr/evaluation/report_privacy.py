@@ -107,22 +107,25 @@ def privacy(record: RunRecord) -> Privacy | None:
     if not found:
         return None
     number = known_number(found.get("round"))
-    verdict = found.get("verdict")
     return Privacy(
         round=None if number is None else int(number),
         defence=str(found.get("defence", "none")),
         cuts=tuple(_attacked(record, cut) for cut in items(found, "cuts")),
         learnt=tuple(map(_learnt, items(found, "findings"))),
-        verdict=tuple(map(str, verdict)) if isinstance(verdict, list) else (),
+        verdict=_sentences(found, "verdict"),
         guarantee=str(found["guarantee"]) if found.get("guarantee") else None,
         ceilings=tuple(map(_ceiling, items(found, "ceilings"))),
     )
 
 
 def _ceiling(outcome: Json) -> str:
-    lists = (part(outcome, name) for name in ("against", "caveats"))
-    reasons = [str(each) for found in lists if isinstance(found, list) for each in found]
-    return ". ".join([str(outcome.get("said")), *reasons])
+    said = str(outcome.get("said"))
+    return ". ".join([said, *_sentences(outcome, "against"), *_sentences(outcome, "caveats")])
+
+
+def _sentences(found: Json, name: str) -> tuple[str, ...]:
+    said = found.get(name)
+    return tuple(map(str, said)) if isinstance(said, list) else ()
 
 
 def _attacked(record: RunRecord, cut: Json) -> AttackedCut:

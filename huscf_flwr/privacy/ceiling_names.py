@@ -35,7 +35,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     EPSILON: (0, math.inf),
 }
 """By name, the least and the most that it can be; more is worse."""
-OF_ONE_IMAGE = (*NEAR, LABELS, AUC)
+OF_BATCHES = (*NEAR, LABELS)
+"""What is of a batch: it holds where no activation of a real image crosses, whatever is asked of one."""
+OF_ONE_IMAGE = (*OF_BATCHES, AUC)
 """What an epsilon of one labelled image bounds; others are of a client's images together, or of blocks."""
 
 _ASKED: Mapping[str, Sequence[Collection[str]]] = {
@@ -55,8 +57,6 @@ _ABOUT: Mapping[str, Collection[str]] = {
     DISTANCE: (BLOCKS,),
 }
 """The ceilings that a finding is about, by what it measures: it says of each whether it holds, or nothing."""
-_OF_BATCHES = (*NEAR, LABELS)
-"""The ceilings that hold where no activation of a real image crosses, whatever is asked of a batch."""
 OF_IMAGES = ("A4", "A4-gradients", "A5")
 """Attacks on images that need not have been asked, and may have more than those that must."""
 _READS_LABELS = ("A4",)
@@ -90,7 +90,7 @@ class Outcome:
 def about(found: Finding) -> Collection[str]:
     """Return the names of ceilings of which ``found`` says whether they hold, or should."""
     if not found.measure:
-        return _OF_BATCHES if found.reason == NO_ACTIVATIONS else ()
+        return OF_BATCHES if found.reason == NO_ACTIVATIONS else ()
     names = _ABOUT.get(found.measure, ())
     return (*names, LABELS) if found.attack in _READS_LABELS else names
 

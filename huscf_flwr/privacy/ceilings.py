@@ -19,6 +19,7 @@ from huscf_flwr.privacy.ceiling_names import (
     LABELS,
     LIMITS,
     NEAR,
+    OF_BATCHES,
     OF_IMAGES,
     OF_ONE_IMAGE,
     SET,
@@ -104,7 +105,7 @@ class Ceilings:
         return tuple(self._outcome(name, audited) for name in self.values)
 
     def _outcome(self, name: str, audited: Audited) -> Outcome:
-        rests = name in OF_ONE_IMAGE and name != AUC and audited.epsilon is not None
+        rests = name in OF_BATCHES and audited.epsilon is not None
         names = {name, EPSILON} if rests else {name}
         alone = Ceilings({each: most for each, most in self.values.items() if each in names})
         against = tuple(alone.exceeded(audited))
@@ -136,7 +137,7 @@ class Ceilings:
             return
         if most is not None and not bound <= most:
             yield f"{audited.defence}: {_above(EPSILON, bound, most)}"
-        bounded = [name for name in self.values if name in OF_ONE_IMAGE and name != AUC]
+        bounded = [name for name in self.values if name in OF_BATCHES]
         if most is None and bounded:
             yield (
                 f"{audited.defence}: no image was attacked, and epsilon {bound:.3g} alone does not say that "
@@ -154,7 +155,7 @@ class Ceilings:
         if audited.config.privacy.epsilon is None or audited.epsilon is not None:
             return
         for name in self.values:
-            if name in OF_ONE_IMAGE and name != AUC:
+            if name in OF_BATCHES:
                 yield (
                     f"{audited.defence}: {audited.config.privacy.noise} noise hides nothing from a server, "
                     f"and no attack was made beneath it: nothing shows that {name} holds"
