@@ -44,7 +44,7 @@ def images_at_means(evidence: Evidence, transcript: Transcript) -> tuple[tuple[i
         return None
     classes, _ = _told(evidence, transcript.client)
     means = tensors[CLASS_MEANS]["means"].clone()
-    if evidence.config.settings(FedVTCSettings).latents == "recentred":
+    if evidence.config.settings(FedVTCSettings).latents != "sampled":
         sent = transcript.order.tensors[STATISTICS]
         for known, mean in zip(sent["classes"].tolist(), sent["means"], strict=True):
             if known in classes:

@@ -23,8 +23,11 @@ from huscf_flwr.methods.classifier_training import (
 )
 from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.fedvtc import losses
+from huscf_flwr.methods.fedvtc.adversary import Adversary
 from huscf_flwr.methods.fedvtc.crossing import DECODER, SPREAD, STATISTICS, FedVTCDescription
 from huscf_flwr.methods.fedvtc.decoder_training import (
+    ADVERSARIAL,
+    CRITIC,
     DIVERGENCE,
     MATCHING,
     RECONSTRUCTION,
@@ -32,15 +35,16 @@ from huscf_flwr.methods.fedvtc.decoder_training import (
     OwnImages,
 )
 from huscf_flwr.methods.fedvtc.drawing import drawn_images, initial_decoder, sampler_from
-from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
+from huscf_flwr.methods.fedvtc.latents import GlobalStatistics, whitened
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.methods.held_classes import check_classes, described
 from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.models import Sampler, model_spec_of, state_on_cpu
+from huscf_flwr.models.critics import Critic, build_critic
 from huscf_flwr.models.decoders import Decoder
-from huscf_flwr.process import device_of
+from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import Losses
 
@@ -51,13 +55,15 @@ ALIGNMENT, TUNING = "alignment", "tuning"
 
 _UNTUNED = "untuned"
 """Name of the classifier as it was before the last tuning, and the prefix of its weights."""
-_DEVIATIONS, _DECODER, _STATISTICS = "deviations", "decoder.", "statistics."
+_DEVIATIONS, _CRITIC, _DECODER, _STATISTICS = "deviations", "critic.", "decoder.", "statistics."
 
 
 class FedVTCClient(OwnClassifierClient):
     """A client whose decoder is sent to the server after each round, and begins with the average of all."""
 
-    losses: ClassVar = (CROSS_ENTROPY, ALIGNMENT, RECONSTRUCTION, DIVERGENCE, MATCHING, TUNING)
+    losses: ClassVar = (
+        *(CROSS_ENTROPY, ALIGNMENT, RECONSTRUCTION, DIVERGENCE, MATCHING, ADVERSARIAL, CRITIC, TUNING),
+    )
     phases: ClassVar = (CLASSIFY, DESCRIBE, DECODE, TUNE)
     phase = CLASSIFY
 
@@ -68,6 +74,7 @@ class FedVTCClient(OwnClassifierClient):
         self._deviations: Tensor | None = None
         self._means: Tensor | None = None
         self._can_draw = False
+        self._critic: Critic | None = None
         self._untuned: Tensors = {}
 
     def describe(self) -> FedVTCDescription:
@@ -154,8 +161,10 @@ class FedVTCClient(OwnClassifierClient):
         return found
 
     def private(self) -> Tensors:
-        """Return the classifier with its momentum, weights before the last tuning, and a learned spread."""
+        """Return classifier and momentum, weights before the last tuning, critic, and a learned spread."""
         kept = {**super().private(), **with_prefix(f"{_UNTUNED}.", self._untuned)}
+        if self._critic is not None:
+            kept |= with_prefix(_CRITIC, state_on_cpu(self._critic))
         if self._deviations is not None and self._settings.spread == "learned":
             kept[_DEVIATIONS] = self._deviations.cpu()
         return kept
@@ -164,6 +173,10 @@ class FedVTCClient(OwnClassifierClient):
         """Go on with them; without any the client starts anew."""
         super().load_private(tensors)
         self._untuned = below_prefix(f"{_UNTUNED}.", tensors)
+        critic = below_prefix(_CRITIC, tensors)
+        if critic:
+            self._critic = self._new_critic()
+            self._critic.load_state_dict(critic)
         if _DEVIATIONS in tensors:
             self._deviations = tensors[_DEVIATIONS].to(self._device)
 
@@ -225,25 +238,32 @@ class FedVTCClient(OwnClassifierClient):
         if len(labels):
             found = class_means(features, labels)
             means[list(found.classes)] = found.means
-        return OwnImages(self.training.pixels_of(images.images), labels, features, means)
+        offsets = features - means[labels]
+        if self._settings.latents == "whitened":
+            directions, spread = self._settings.latent_directions, self._settings.latent_spread
+            offsets = whitened(offsets, labels, directions=directions, spread=spread)
+        return OwnImages(self.training.pixels_of(images.images), labels, features, means, offsets)
 
     def _describe_features(self, own: OwnImages) -> None:
-        """Take down class means and, unless it has been learned since, the spread around them."""
+        """Take down class means and, unless it has been learned since, the spread around them.
+
+        It is that of the vectors that the decoder draws from.
+        """
         self._means = own.means
         if not len(own.labels):
             return
         if self._deviations is None or self._settings.spread == "measured":
             told = torch.isin(own.labels, torch.tensor(self._told, device=self._device))
             rows = told if told.any() else ~told
-            variance = self._measured(own.features[rows], own.labels[rows])
+            variance = self._measured(own.offsets[rows], own.labels[rows])
             self._deviations = variance.clamp(min=self._settings.least_variance).sqrt()
 
-    def _measured(self, features: Tensor, labels: Tensor) -> Tensor:
+    def _measured(self, offsets: Tensor, labels: Tensor) -> Tensor:
         if self._settings.spread_of == "client":
-            return within_variance(features, labels)
-        variance = features.new_zeros(self._classes, features.shape[1])
+            return within_variance(offsets, labels)
+        variance = offsets.new_zeros(self._classes, offsets.shape[1])
         for each in held_classes(labels)[0]:
-            variance[each] = within_variance(features[labels == each], labels[labels == each])
+            variance[each] = within_variance(offsets[labels == each], labels[labels == each])
         return variance
 
     def _train_decoder(self, own: OwnImages) -> Iterator[Losses]:
@@ -257,11 +277,29 @@ class FedVTCClient(OwnClassifierClient):
         )
         with self.training.standing_still() as extractor:
             training = DecoderTraining(
-                self.decoder, self._deviations, own, self._statistics, extractor, self._settings
+                self.decoder,
+                self._deviations,
+                own,
+                self._statistics,
+                extractor,
+                self._settings,
+                self._adversary(),
             )
             yield from training.train(self.config.batch_size, order, noise)
             self._deviations = training.deviations
         self._can_draw = True
+
+    def _adversary(self) -> Adversary | None:
+        if not self._settings.adversarial:
+            return None
+        self._critic = self._critic or self._new_critic()
+        return Adversary(self._critic, self._settings.critic_learning_rate)
+
+    def _new_critic(self) -> Critic:
+        stream = torch_stream(self.config.seed, "critic", self.client)
+        dtype = dtype_of(self.config)
+        image = model_spec_of(self.config).image
+        return build_critic(image, self._classes, stream, dtype=dtype, device=self._device)
 
     def _tune(self) -> Iterator[Losses]:
         """Train the classifier on drawn images of every class, and on the client's own beside them.

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from huscf_flwr.methods.fedvtc import losses
+from huscf_flwr.methods.fedvtc.adversary import Adversary
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.models.decoders import Decoder
 from huscf_flwr.session import Losses
 
 RECONSTRUCTION, DIVERGENCE, MATCHING = "reconstruction", "divergence", "matching"
+ADVERSARIAL, CRITIC = "adversarial", "critic"
 """Names of the losses."""
 
 
@@ -27,12 +29,14 @@ class OwnImages:
         labels: int64 [N].
         features: [N, p].
         means: [C, p] of the features of each class; zero for one that the client does not have.
+        offsets: [N, p], from the mean of its class to the vector that the decoder draws an image from.
     """
 
     images: Tensor
     labels: Tensor
     features: Tensor
     means: Tensor
+    offsets: Tensor
 
 
 class DecoderTraining:
@@ -46,6 +50,7 @@ class DecoderTraining:
         statistics: of all clients' features.
         extractor: from images [B, C, H, W] to features [B, p]; its weights have no gradients.
         settings: of the method.
+        adversary: has the client's critic, if the settings ask for one.
     """
 
     def __init__(
@@ -56,10 +61,12 @@ class DecoderTraining:
         statistics: GlobalStatistics,
         extractor: Callable[[Tensor], Tensor],
         settings: FedVTCSettings,
+        adversary: Adversary | None = None,
     ) -> None:
         self._decoder = decoder
         self._log_deviations = deviations.log().requires_grad_(settings.spread == "learned")
         self._own, self._statistics, self._extractor, self._settings = own, statistics, extractor, settings
+        self._adversary = adversary
         groups = [{"params": list(decoder.parameters()), "lr": settings.decoder_learning_rate}]
         if settings.spread == "learned":
             groups.append({"params": [self._log_deviations], "lr": settings.spread_learning_rate})
@@ -89,15 +96,32 @@ class DecoderTraining:
         if self._settings.matching:
             found[MATCHING] = self._matching(noise)
             total = total + self._settings.matching * found[MATCHING]
+        if self._adversary is not None:
+            found |= self._criticised(self._adversary, chosen, noise)
+            total = total + self._settings.adversarial * found[ADVERSARIAL]
         self._optimiser.zero_grad()
         torch.autograd.backward(total)
         self._optimiser.step()
         return {name: float(loss.detach()) for name, loss in found.items()}
 
+    def _criticised(self, adversary: Adversary, chosen: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+        """Let the critic learn from images of known classes and drawn ones; return both losses.
+
+        Images are drawn from statistics alone, as in tuning. Both losses are zero if no class is known.
+        """
+        labels = self._own.labels[chosen]
+        known = self._statistics.known[labels]
+        if not known.any():
+            return {CRITIC: torch.zeros(()), ADVERSARIAL: torch.zeros(())}
+        labels = labels[known]
+        drawn = self._decoder(self._statistics.drawn(labels, noise))
+        critic = adversary.train(self._own.images[chosen[known]], drawn, labels)
+        return {CRITIC: critic, ADVERSARIAL: adversary.loss_of(drawn, labels)}
+
     def _latents(self, chosen: Tensor, noise: torch.Generator) -> Tensor:
         features, labels = self._own.features[chosen], self._own.labels[chosen]
-        if self._settings.latents == "recentred":
-            return self._statistics.centred_on(features, labels, self._own.means)
+        if self._settings.latents != "sampled":
+            return self._statistics.around_means(self._own.offsets[chosen], labels, self._own.means)
         drawn = torch.randn(features.shape, generator=noise, dtype=features.dtype).to(features.device)
         return features + self._own_deviations(labels) * drawn
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+_IMAGES_OF_A_DIRECTION = 4
+_LEAST_SIZE = 1e-6
+"""Singular values that are smaller, relative to the largest, are rounding."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +54,52 @@ class GlobalStatistics:
         It is ``spread`` times as far from the mean of its class as features are; for a class of which nothing
         is known, from the mean of the known means.
         """
-        noise = torch.randn(len(labels), self.means.shape[1], generator=stream, dtype=self.means.dtype)
         labels = labels.to(self.means.device)
         middle = self.means[self.known].mean(0)
         means = torch.where(self.known[labels].unsqueeze(1), self.means[labels], middle)
-        return means + spread * self.deviations_of(labels) * noise.to(means.device)
+        return means + self.offsets(labels, stream, spread=spread)
 
-    def centred_on(self, features: Tensor, labels: Tensor, own_means: Tensor) -> Tensor:
-        """Return ``features`` [N, p], their class means moved from ``own_means`` [C, p] to the global ones.
+    def offsets(self, labels: Tensor, stream: torch.Generator, *, spread: float = 1.0) -> Tensor:
+        """Draw how far such a vector [N, p] is from the mean of its class."""
+        noise = torch.randn(len(labels), self.means.shape[1], generator=stream, dtype=self.means.dtype)
+        return spread * self.deviations_of(labels) * noise.to(self.means.device)
 
-        Those of a class of which nothing is known stay where they are.
+    def around_means(self, offsets: Tensor, labels: Tensor, own_means: Tensor) -> Tensor:
+        """Return vectors [N, p] that are ``offsets`` [N, p] away from the global means of their classes.
+
+        Of a class of which nothing is known, from the client's own mean in ``own_means`` [C, p].
         """
-        moved = torch.where(self.known.unsqueeze(1), self.means - own_means, torch.zeros_like(own_means))
-        return features + moved[labels]
+        means = torch.where(self.known.unsqueeze(1), self.means, own_means)
+        return means[labels] + offsets
 
     def deviations_of(self, labels: Tensor) -> Tensor:
         """Return the standard deviations, [p] or [N, p], of the classes of ``labels`` [N]."""
         return self.deviations if self.deviations.ndim == 1 else self.deviations[labels]
+
+
+def whitened(offsets: Tensor, labels: Tensor, *, directions: int, spread: float) -> Tensor:
+    """Return ``offsets`` [N, p] of features from their class means, along the directions of most spread.
+
+    Features spread widely in few directions that hang together, and a normal distribution without covariances
+    draws vectors where none are. Here the images of each class are told by their principal components, all
+    with the standard deviation ``spread``, the first component first; the rest of the p numbers is zero. So
+    that directions are not made of noise, there are at most a quarter as many as images of the class.
+
+    Args:
+        offsets: of the features, with a mean of zero in each class.
+        labels: [N].
+        directions: most components of a class.
+        spread: their standard deviation.
+    """
+    found = torch.zeros_like(offsets)
+    for label in labels.bincount().nonzero().flatten():
+        rows = (labels == label).nonzero().squeeze(1)
+        left, sizes, right = torch.linalg.svd(offsets[rows].double(), full_matrices=False)
+        kept = min(directions, len(sizes), max(1, len(rows) // _IMAGES_OF_A_DIRECTION))
+        kept = min(kept, int((sizes > _LEAST_SIZE * sizes[0]).sum()))
+        # Either sign would do, and libraries differ in which they return.
+        largest = right[:kept].abs().argmax(1, keepdim=True)
+        signs = right[:kept].gather(1, largest).sign().squeeze(1)
+        components = spread * math.sqrt(len(rows)) * left[:, :kept] * signs
+        found[rows, :kept] = components.to(offsets.dtype)
+    return found

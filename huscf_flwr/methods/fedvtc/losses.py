@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def reconstruction(drawn: Tensor, images: Tensor) -> Tensor:
     """Return the squared distance between ``drawn`` and real ``images`` [B, C, H, W], per image."""
     return (drawn - images).square().sum((1, 2, 3)).mean()
+
+
+def hinge(real: Tensor, drawn: Tensor) -> Tensor:
+    """Return the loss of a critic, by its verdicts [B] on ``real`` and on ``drawn`` images.
+
+    It is zero if those of real ones are above 1 and those of drawn ones below -1.
+    """
+    return functional.relu(1 - real).mean() + functional.relu(1 + drawn).mean()
 
 
 def alignment(features: Tensor, means: Tensor, deviations: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ from huscf_flwr.methods.fedvtc.crossing import (
     STATISTICS,
     FedVTCDescription,
 )
+from huscf_flwr.methods.fedvtc.distillation import distil
 from huscf_flwr.methods.fedvtc.drawing import initial_decoder, sampler_from
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
@@ -48,9 +49,10 @@ from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.methods.sample_averages import averaged_tensors
-from huscf_flwr.models import CPU, Sampler, model_spec_of, weight_dtype
-from huscf_flwr.models.decoders import load_decoder_spec
+from huscf_flwr.models import CPU, Sampler, model_spec_of, state_on_cpu, weight_dtype
+from huscf_flwr.models.decoders import Decoder, load_decoder_spec
 from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import TensorHeader
 
 _STATISTICS, _DECODER = "statistics.", "decoder."
@@ -67,12 +69,13 @@ class FedVTC(OwnClassifiers):
     What is the paper's: the phases, what crosses (reviewers read that decoders do), normal distributions of
     features with a mean for each class and a variance for each client, a loss of reconstruction, one of
     divergence and one of matching, and tuning of the whole classifier. Formulas, aggregation, layers and all
-    numbers are our reading.
+    numbers are our reading. That features are whitened, that clients have a critic, and that the averaged
+    decoder learns from those that were sent is ours.
 
     Attributes:
         means: [C, p], of the features of each class; zero where none is known.
         known: bool [C].
-        deviations: of features around these means, [p] or [C, p].
+        deviations: of the vectors that images are drawn from around these means, [p] or [C, p].
         decoder: weights by name, averaged; None before anybody has trained one.
     """
 
@@ -107,6 +110,7 @@ class FedVTC(OwnClassifiers):
         """Raise ``ValueError`` if there is no such family or decoder, or the images are too small for it."""
         super().check(config)
         settings = config.settings(FedVTCSettings)
+        settings.check()
         if settings.tunes_last and config.rounds < 2:
             raise ValueError(
                 f"fedvtc.tuning is {settings.tuning}, but rounds is {config.rounds}: the decoder is trained "
@@ -175,6 +179,7 @@ class FedVTC(OwnClassifiers):
         if self._is_last(number):
             return Outcome()
         telling = {k: upload for k, upload in collected.uploads.items() if self._described[k].classes}
+        before = self._statistics()
         if telling:
             self._average_statistics(telling)
         sent = {
@@ -182,7 +187,8 @@ class FedVTC(OwnClassifiers):
         }
         if sent:
             samples = {client: self.clients[client].samples for client in sent}
-            self.decoder = averaged_tensors(sent, samples)
+            average = averaged_tensors(sent, samples)
+            self.decoder = self._distilled(number, average, sent, before)
         return Outcome(facts={"known_classes": int(self.known.sum())})
 
     def products(self) -> list[Product]:
@@ -237,6 +243,50 @@ class FedVTC(OwnClassifiers):
                 return math.ceil(drawn / batch) + math.ceil(own / batch)
             case _:
                 return math.ceil(drawn / batch)
+
+    def _distilled(
+        self, number: int, average: dict[str, Tensor], sent: Mapping[int, Tensors], taught: GlobalStatistics
+    ) -> dict[str, Tensor]:
+        """Return the average after it has learned what the decoders that were ``sent`` draw.
+
+        Of two clients with a class, one with twice the images draws four times the vectors: the fewer images
+        of a class a decoder has seen, the worse it draws them. A class that none of them has is drawn as it
+        was before the round.
+        """
+        if not self.settings.distillation_steps:
+            return average
+        clients = sorted(sent)
+        counts = self._counts_of(clients)
+        teachers = [self._decoder_with(sent[client]) for client in clients]
+        shares = counts.square()
+        if self.decoder is not None:
+            teachers.append(self._decoder_with(self.decoder))
+            shares = torch.cat([shares, (counts.sum(1, keepdim=True) == 0).to(shares.dtype)], 1)
+        student = self._decoder_with(average)
+        distil(
+            student,
+            teachers,
+            shares,
+            taught,
+            self._statistics(),
+            steps=self.settings.distillation_steps,
+            learning_rate=self.settings.distillation_learning_rate,
+            stream=torch_stream(self.config.seed, "distillation", number),
+        )
+        return state_on_cpu(student)
+
+    def _counts_of(self, clients: Sequence[int]) -> Tensor:
+        """Return how many images of each class each of ``clients`` has told of, [C, K]."""
+        counts = torch.zeros(len(self.known), len(clients), dtype=torch.float64)
+        for place, client in enumerate(clients):
+            described = self._described[client]
+            counts[list(described.classes), place] = torch.tensor(described.counts, dtype=counts.dtype)
+        return counts
+
+    def _decoder_with(self, weights: Tensors) -> Decoder:
+        decoder = initial_decoder(self.config, CPU)
+        decoder.load_state_dict(dict(weights))
+        return decoder
 
     @cached_property
     def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:

@@ -26,10 +26,20 @@ class FedVTCSettings(MethodSettings):
             class, relative to the spread of the features, while the classifier trains.
         alignment_rounds: rounds in which ``alignment`` rises to its full value.
         gradient_norm: largest norm of a classifier's gradients: larger ones are scaled down to it.
+        adversarial: weight of the verdict of a critic, which each client trains to tell its images from
+            drawn ones and never sends; 0 for none.
+        critic_learning_rate: learning rate of Adam, which trains the critic.
+        distillation_steps: steps in which the server trains the averaged decoder after each round to draw
+            each class as the decoders of those clients do that have it; 0 for the average as it is.
+        distillation_learning_rate: learning rate of the first of these steps; it falls to zero along a half
+            cosine.
         latents: from what the decoder draws a client's own image while it trains. ``recentred``: from the
             image's features, moved by as much as the client's class mean is away from the global one, since a
-            decoder is later asked to draw at the global one. ``sampled``: from the features as they are, with
-            noise of the client's spread.
+            decoder is later asked to draw at the global one. ``whitened``: besides, features of a class are
+            told by their principal components, all equally far spread. ``sampled``: from the features as they
+            are, with noise of the client's spread.
+        latent_directions: most principal components of a class, with ``latents: whitened``.
+        latent_spread: standard deviation of these components.
         spread: where standard deviations of the features come from: ``measured`` after each training, or
             ``learned`` together with the decoder, from the measured ones on.
         spread_of: what has standard deviations of its own: a ``client``, the same for all its classes, or
@@ -75,12 +85,18 @@ class FedVTCSettings(MethodSettings):
 
     share_decoder: bool = True
     decoder_epochs: PositiveInt = 5
-    decoder_learning_rate: PositiveFloat = 1e-3
+    decoder_learning_rate: PositiveFloat = 2e-3
+    adversarial: float = Field(default=40.0, ge=0)
+    critic_learning_rate: PositiveFloat = 5e-4
+    distillation_steps: int = Field(default=400, ge=0)
+    distillation_learning_rate: PositiveFloat = 2e-3
     least_count: PositiveInt = 5
     alignment: float = Field(default=0.0, ge=0)
     alignment_rounds: PositiveInt = 10
     gradient_norm: PositiveFloat = 10.0
-    latents: Literal["recentred", "sampled"] = "recentred"
+    latents: Literal["whitened", "recentred", "sampled"] = "whitened"
+    latent_directions: PositiveInt = 16
+    latent_spread: PositiveFloat = 2.0
     spread: Literal["measured", "learned"] = "measured"
     spread_of: Literal["client", "class"] = "client"
     spread_rule: SpreadRule = "within"
@@ -98,7 +114,7 @@ class FedVTCSettings(MethodSettings):
     tuning_images: PositiveInt = 200
     tuning_learning_rate: PositiveFloat = 0.02
     tuning_schedule: Literal["cosine", "constant"] = "cosine"
-    tuning_spread: PositiveFloat = 1.5
+    tuning_spread: PositiveFloat = 1.0
     tuning_draws: Literal["each-pass", "once"] = "each-pass"
     tuning_real: Literal["shuffled", "after", "none"] = "shuffled"
     tuning_repeats: PositiveInt = 1
@@ -107,3 +123,19 @@ class FedVTCSettings(MethodSettings):
     def tunes_last(self) -> bool:
         """Whether the run ends with a round in which everybody only tunes its classifier."""
         return self.tuning != "never"
+
+    def check(self) -> None:
+        """Raise ``ValueError`` if what takes the spread for that of features is asked for where it is not."""
+        if self.latents != "whitened":
+            return
+        of_features = {
+            f"alignment is {self.alignment}": self.alignment > 0,
+            "spread is learned": self.spread == "learned",
+            "matching_form is image": self.matching > 0 and self.matching_form == "image",
+        }
+        for said, asked in of_features.items():
+            if asked:
+                raise ValueError(
+                    f"fedvtc.{said}, which needs the spread of the features, but fedvtc.latents is whitened: "
+                    "set latents to recentred or sampled"
+                )

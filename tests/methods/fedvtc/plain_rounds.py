@@ -1,11 +1,15 @@
 """Rounds of FedVTC in a few lines of plain PyTorch: the oracle, and the images of three clients."""
 
+import copy
+import math
+
 import torch
 from torch.nn import functional
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.classifiers import classifier_of
+from huscf_flwr.models.critics import build_critic
 from huscf_flwr.models.decoders import build_decoder, load_decoder_spec
 from huscf_flwr.seeding import torch_stream
 from tests.run.builders import SMALL_DECODER
@@ -39,6 +43,18 @@ class PlainRounds:
             load_decoder_spec(str(SMALL_DECODER)), FEATURES, image, stream, dtype=torch.float64
         )
         self.means, self.deviation = {}, None
+        self.drawn_before = False
+        self.critics = {
+            k: {
+                name: weight.requires_grad_()
+                for name, weight in build_critic(
+                    image, CLASSES, torch_stream(config.seed, "critic", k), dtype=torch.float64
+                )
+                .state_dict()
+                .items()
+            }
+            for k in IMAGES
+        }
 
     def train_round(self, number):
         decoders, told = {}, {}
@@ -49,10 +65,11 @@ class PlainRounds:
             pixels, labels = pixels[told_of], labels[told_of]
             features = network.features(pixels).detach()
             own = {y: features[labels == y].mean(0) for y in set(labels.tolist())}
-            apart = features - torch.stack([own[y] for y in labels.tolist()])
+            apart = self.whitened(features - torch.stack([own[y] for y in labels.tolist()]), labels)
             told[k] = own, apart.square().mean(0)
             if self.means:
-                decoders[k] = self.decode(k, number, pixels, labels, features, own)
+                decoders[k] = self.decode(k, number, pixels, labels, apart, own)
+        before = dict(self.means), copy.deepcopy(self.decoder), self.drawn_before
         if decoders:
             total = sum(len(IMAGES[k]) for k in decoders)
             self.decoder.load_state_dict(
@@ -62,6 +79,71 @@ class PlainRounds:
                 }
             )
         self.average(told)
+        if decoders:
+            self.distil(number, decoders, *before)
+            self.drawn_before = True
+
+    def whitened(self, apart, labels):
+        """Principal components, by the eigenvectors of the covariances, with a deviation of two."""
+        found = torch.zeros_like(apart)
+        for y in set(labels.tolist()):
+            own = apart[labels == y]
+            values, vectors = torch.linalg.eigh(own.T @ own / len(own))
+            kept = max(1, len(own) // 4)
+            for place in range(kept):
+                vector = vectors[:, -1 - place]
+                sign = vector[vector.abs().argmax()].sign()
+                found[labels == y, place] = 2 * sign * (own @ vector) / values[-1 - place].sqrt()
+        return found
+
+    def verdicts(self, k, images, labels):
+        """The client's critic, layer by layer."""
+        weight = self.critics[k]
+        maps = images
+        for place in (0, 1, 2):
+            layer = (0, 2, 5)[place]
+            maps = functional.conv2d(
+                maps, weight[f"layers.{layer}.weight"], weight[f"layers.{layer}.bias"], stride=2, padding=1
+            )
+            if place:
+                norm = f"layers.{layer + 1}"
+                maps = functional.group_norm(maps, 4, weight[f"{norm}.weight"], weight[f"{norm}.bias"])
+            maps = functional.leaky_relu(maps, 0.2)
+        flat = maps.flatten(1)
+        of_all = flat @ weight["of_all.weight"][0] + weight["of_all.bias"]
+        return of_all + (flat * weight["of_class.weight"][labels]).sum(1)
+
+    def distil(self, number, decoders, old_means, old_decoder, drawn_before):
+        """The average learns what each class's holders draw, at the same distance from the mean."""
+        stream = torch_stream(self.config.seed, "distillation", number)
+        adam = torch.optim.Adam(self.decoder.parameters(), betas=(0.5, 0.999))
+        classes = sorted(self.means)
+        steps = 3
+        for step in range(steps):
+            adam.param_groups[0]["lr"] = 2e-3 * (1 + math.cos(math.pi * step / steps)) / 2
+            labels = [classes[i] for i in torch.randint(len(classes), (64,), generator=stream).tolist()]
+            noise = torch.randn(64, FEATURES, generator=stream, dtype=torch.float64)
+            loss = 0
+            for y, eps in zip(labels, noise, strict=True):
+                offset = 1.25 * self.deviation * eps
+                teacher = self.teacher(y, float(eps[0]), decoders) or (old_decoder if drawn_before else None)
+                with torch.no_grad():
+                    target = teacher((old_means.get(y, self.means[y]) + offset)[None])
+                loss = loss + (self.decoder((self.means[y] + offset)[None]) - target).square().sum() / 64
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+
+    def teacher(self, y, place, decoders):
+        """Whose part of the line ``place`` is in: parts are as the squares of images."""
+        counts = {k: LABELS[k].count(y) for k in sorted(decoders)}
+        squares = {k: n**2 for k, n in counts.items() if n >= 5}
+        reached = (1 + math.erf(place / math.sqrt(2))) / 2
+        for k, square in squares.items():
+            reached -= square / sum(squares.values())
+            if reached <= 0:
+                return decoders[k]
+        return None
 
     def classify(self, k, pixels, labels, stream):
         purpose, _, number = stream.partition("|")
@@ -72,18 +154,31 @@ class PlainRounds:
             loss.backward()
             self.sgd[k].step()
 
-    def decode(self, k, number, pixels, labels, features, own):
+    def decode(self, k, number, pixels, labels, apart, own):
         spec, image = load_decoder_spec(str(SMALL_DECODER)), model_spec_of(self.config).image
         decoder = build_decoder(spec, FEATURES, image, torch.Generator(), dtype=torch.float64)
         decoder.load_state_dict(self.decoder.state_dict())
-        adam = torch.optim.Adam(decoder.parameters(), lr=1e-3, betas=(0.5, 0.999))
-        order = torch_stream(self.config.seed, "decoder order", k, number)
-        centred = torch.stack(
-            [z - own[y] + self.means.get(y, own[y]) for z, y in zip(features, labels.tolist(), strict=True)]
+        adam = torch.optim.Adam(decoder.parameters(), lr=2e-3, betas=(0.5, 0.999))
+        critic = torch.optim.Adam(self.critics[k].values(), lr=5e-4, betas=(0.5, 0.999))
+        order, noise = (
+            torch_stream(self.config.seed, f"decoder {what}", k, number) for what in ("order", "noise")
+        )
+        vectors = torch.stack(
+            [z + self.means.get(y, own[y]) for z, y in zip(apart, labels.tolist(), strict=True)]
         )
         for _ in range(2):
             for chosen in torch.randperm(len(labels), generator=order).split(self.config.batch_size):
-                loss = (decoder(centred[chosen]) - pixels[chosen]).square().sum() / len(chosen)
+                loss = (decoder(vectors[chosen]) - pixels[chosen]).square().sum() / len(chosen)
+                known = torch.tensor([i for i in chosen.tolist() if int(labels[i]) in self.means])
+                eps = torch.randn(len(known), FEATURES, generator=noise, dtype=torch.float64)
+                means = torch.stack([self.means[int(labels[i])] for i in known.tolist()])
+                drawn = decoder(means + self.deviation * eps)
+                real = (1 - self.verdicts(k, pixels[known], labels[known])).clamp(min=0).mean()
+                false = (1 + self.verdicts(k, drawn.detach(), labels[known])).clamp(min=0).mean()
+                critic.zero_grad()
+                (real + false).backward()
+                critic.step()
+                loss = loss - 40 * self.verdicts(k, drawn, labels[known]).mean()
                 adam.zero_grad()
                 loss.backward()
                 adam.step()

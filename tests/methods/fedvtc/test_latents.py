@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
+from huscf_flwr.methods.fedvtc.latents import GlobalStatistics, whitened
 
 MEANS = torch.tensor([[1.0, 2.0], [0.0, 0.0], [5.0, 8.0]])
 KNOWN = torch.tensor([True, False, True])
@@ -39,11 +39,84 @@ def test_an_unknown_class_is_drawn_around_the_middle_of_the_known_ones(statistic
     torch.testing.assert_close(drawn.mean(0), torch.tensor([3.0, 5.0]), atol=0.1, rtol=0)
 
 
-def test_centred_features_have_the_global_means_and_keep_their_spread():
+def test_vectors_are_around_the_global_means_and_keep_their_spread():
     """Where a client's own class mean is not the global one, and where the global one is not known."""
     statistics = GlobalStatistics(MEANS, KNOWN, COMMON)
     labels = torch.tensor([0, 0, 1])
-    features = torch.tensor([[10.0, 0.0], [14.0, 2.0], [7.0, 7.0]])
+    offsets = torch.tensor([[-2.0, -1.0], [2.0, 1.0], [0.5, 0.0]])
     own = torch.tensor([[12.0, 1.0], [7.0, 7.0], [0.0, 0.0]])
-    centred = statistics.centred_on(features, labels, own)
-    assert centred.tolist() == [[-1.0, 1.0], [3.0, 3.0], [7.0, 7.0]]
+    vectors = statistics.around_means(offsets, labels, own)
+    assert vectors.tolist() == [[-1.0, 1.0], [3.0, 3.0], [7.5, 7.0]]
+
+
+def test_drawn_vectors_are_offsets_from_the_means(statistics):
+    labels = torch.tensor([0, 2, 2])
+    drawn = statistics.drawn(labels, torch.Generator().manual_seed(3), spread=1.5)
+    offsets = statistics.offsets(labels, torch.Generator().manual_seed(3), spread=1.5)
+    assert torch.equal(drawn, MEANS[labels] + offsets)
+
+
+def centred(labels, width, seed=0):
+    """Offsets of features that hang together, with a mean of zero in each class."""
+    stream = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(width, width, generator=stream, dtype=torch.float64)
+    features = torch.randn(len(labels), width, generator=stream, dtype=torch.float64) @ mixing
+    for label in labels.unique():
+        features[labels == label] -= features[labels == label].mean(0)
+    return features
+
+
+def test_whitened_offsets_spread_equally_and_do_not_hang_together():
+    labels = torch.tensor([0] * 40 + [3] * 60)
+    found = whitened(centred(labels, 8), labels, directions=5, spread=2.0)
+    assert found.shape == (100, 8)
+    for label in (0, 3):
+        own = found[labels == label]
+        expected = torch.zeros(8, 8, dtype=torch.float64)
+        expected[:5, :5] = 4.0 * torch.eye(5, dtype=torch.float64)
+        torch.testing.assert_close(own.T @ own / len(own), expected)
+        torch.testing.assert_close(own.mean(0), torch.zeros(8, dtype=torch.float64))
+
+
+def test_the_first_components_are_those_that_tell_most_of_an_image():
+    """With as many directions as features, nothing is lost; with fewer, least."""
+    labels = torch.zeros(80, dtype=torch.long)
+    offsets = centred(labels, 6)
+    values, vectors = torch.linalg.eigh(offsets.T @ offsets / 80)
+    for directions in (1, 3, 6):
+        found = whitened(offsets, labels, directions=directions, spread=1.0)[:, :directions]
+        told = found.T @ offsets / 80
+        torch.testing.assert_close((told @ told.T).diagonal(), values.flip(0)[:directions])
+        torch.testing.assert_close((told @ vectors.flip(1)).abs()[0, 0], values[-1].sqrt())
+
+
+def test_a_class_has_no_more_directions_than_a_quarter_of_its_images_and_than_it_spreads_in():
+    labels = torch.tensor([0] * 9 + [1] * 3 + [2] * 40)
+    offsets = centred(labels, 6)
+    offsets[labels == 2] = offsets[labels == 2][:, :1] * torch.ones(6, dtype=torch.float64)
+    found = whitened(offsets, labels, directions=16, spread=1.0)
+    assert [(found[labels == y] != 0).any(0).tolist() for y in (0, 1, 2)] == [
+        [True, True, False, False, False, False],
+        [True, False, False, False, False, False],
+        [True, False, False, False, False, False],
+    ]
+
+
+def test_images_that_do_not_spread_have_no_directions():
+    labels = torch.tensor([4] * 8)
+    offsets = torch.zeros(8, 3)
+    assert torch.equal(whitened(offsets, labels, directions=2, spread=1.0), offsets)
+
+
+def test_whitened_offsets_do_not_depend_on_the_signs_that_a_library_chooses(monkeypatch):
+    labels = torch.tensor([0] * 20)
+    offsets = centred(labels, 5)
+    found = whitened(offsets, labels, directions=4, spread=1.0)
+    svd = torch.linalg.svd
+
+    def flipped(matrix, *, full_matrices):
+        left, sizes, right = svd(matrix, full_matrices=full_matrices)
+        return -left, sizes, -right
+
+    monkeypatch.setattr(torch.linalg, "svd", flipped)
+    assert torch.equal(whitened(offsets, labels, directions=4, spread=1.0), found)

@@ -5,9 +5,6 @@ import torch
 
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.contract import byte_counts
-from huscf_flwr.methods.fedvtc import FedVTCSettings
-from huscf_flwr.methods.fedvtc.decoder_training import DecoderTraining, OwnImages
-from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.seeding import torch_stream
 from tests.methods.classifiers import small_classifiers
 from tests.methods.fedvtc.plain_rounds import FEATURES, IMAGES, PlainRounds, images_with
@@ -24,6 +21,7 @@ def make(tmp_path):
             "classifier.learning_rate": 0.1,
             "classifier.decoder": SMALL_DECODER,
             "fedvtc.decoder_epochs": 2,
+            "fedvtc.distillation_steps": 3,
             "fedvtc.tuning_epochs": 2,
             "fedvtc.tuning_images": 3,
         }
@@ -60,7 +58,7 @@ def test_in_the_end_everybody_tunes_on_drawn_images_and_its_own(make):
         own = IMAGES[k]
         for number in range(2):
             noise = torch.randn(len(labels), FEATURES, generator=stream, dtype=torch.float64)
-            latents = torch.stack([plain.means[y] for y in labels.tolist()]) + 1.5 * plain.deviation * noise
+            latents = torch.stack([plain.means[y] for y in labels.tolist()]) + plain.deviation * noise
             drawn = ((plain.decoder(latents).detach().float() + 1) * 127.5).round().clamp(0, 255)
             pixels = torch.cat([drawn, own.images.float()]).double() / 127.5 - 1
             plain.sgd[k].param_groups[0]["lr"] = (0.02, 0.01)[number]
@@ -122,7 +120,7 @@ def test_no_phase_touches_what_the_other_trains(make):
             after_first_phase = weights(client)
         else:
             assert_same_to_the_bit(weights(client), after_first_phase)
-            assert losses.keys() == {"reconstruction", "matching"}
+            assert losses.keys() == {"reconstruction", "matching", "adversarial", "critic"}
     assert not torch.equal(client.decoder.state_dict()["layers.0.weight"], before["layers.0.weight"])
     assert all(p.requires_grad for p in client.training.network.parameters())
 
@@ -142,39 +140,6 @@ def test_the_matching_loss_moves_the_decoder_and_so_do_classes_that_a_client_lac
     without, held, every = moved.values()
     assert not torch.equal(without, held)
     assert not torch.equal(held, every)
-
-
-def test_of_many_classes_a_few_are_matched_in_a_batch_others_in_another():
-    """So that time and memory of a batch do not grow with the number of classes."""
-    settings = FedVTCSettings(matching=1.0, matching_classes="all", matching_at_once=3, matching_images=2)
-    means = torch.arange(100, dtype=torch.float64)[:, None] * torch.ones(FEATURES, dtype=torch.float64)
-    deviations = torch.full((FEATURES,), 1e-9, dtype=torch.float64)
-    statistics = GlobalStatistics(means, torch.ones(100, dtype=torch.bool), deviations)
-    own = OwnImages(torch.zeros(20, 1, 4, 4), torch.zeros(20, dtype=torch.long), means[:20], means)
-    seen = []
-
-    class Showing(torch.nn.Module):
-        """Draws an image that says of which class it is."""
-
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
-
-        def forward(self, vectors):
-            return vectors[:, :1, None, None].expand(-1, 1, 4, 4) + self.weight
-
-    def extractor(images):
-        seen.append(images[:, 0, 0, 0].detach().round().long().tolist())
-        return images.flatten(1)[:, :FEATURES]
-
-    training = DecoderTraining(Showing(), deviations, own, statistics, extractor, settings)
-    list(training.train(5, torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)))
-    assert len(seen) == 20
-    for labels in seen:
-        assert len(labels) == 6
-        assert len(set(labels)) == 3
-        assert labels == sorted(labels)
-    assert len({label for labels in seen for label in labels}) > 30
 
 
 def test_a_client_that_was_never_selected_takes_part_in_the_last_tuning(make):
@@ -249,11 +214,11 @@ def test_who_keeps_its_decoder_and_has_never_trained_one_does_so_before_it_tunes
         training.train(clients=[0])
     uploads = training.train().collected.uploads
     assert set(uploads[0].losses) == {"tuning"}
-    assert set(uploads[2].losses) == {"reconstruction", "tuning"}
+    assert set(uploads[2].losses) == {"reconstruction", "adversarial", "critic", "tuning"}
 
 
 def test_a_class_that_nobody_tells_of_is_not_aligned_to_anything(make):
-    training = make(**{"fedvtc.alignment": 1.0, "fedvtc.spread_of": "class"})
+    training = make(**{"fedvtc.alignment": 1.0, "fedvtc.spread_of": "class", "fedvtc.latents": "recentred"})
     for _ in range(3):
         closed = training.train()
     assert set(closed.collected.uploads) == {0, 1, 2}
@@ -283,7 +248,13 @@ VARIANTS = {
         "fedvtc.tuning_draws": "once",
         "fedvtc.tuning_real": "after",
     },
-    "by class": {"fedvtc.spread_of": "class", "fedvtc.matching": 0.1, "fedvtc.matching_form": "image"},
+    "by class": {
+        "fedvtc.latents": "recentred",
+        "fedvtc.spread_of": "class",
+        "fedvtc.matching": 0.1,
+        "fedvtc.matching_form": "image",
+    },
+    "no critic": {"fedvtc.adversarial": 0.0, "fedvtc.distillation_steps": 0},
     "every round": {"fedvtc.tuning": "every-round", "fedvtc.tuning_real": "none"},
     "never": {"fedvtc.tuning": "never"},
 }
@@ -322,6 +293,7 @@ def test_losses_are_those_of_the_settings(make, settings):
     expected |= {"alignment"} if settings.get("fedvtc.alignment") else set()
     expected |= {"divergence"} if settings.get("fedvtc.spread") == "learned" else set()
     expected |= {"matching"} if settings.get("fedvtc.matching") else set()
+    expected |= {"adversarial", "critic"} if settings.get("fedvtc.adversarial", 40.0) else set()
     expected |= {"tuning"} if settings.get("fedvtc.tuning") == "every-round" else set()
     assert found == expected
 
@@ -372,7 +344,56 @@ def test_a_class_that_the_model_lacks_is_refused(make):
         make({0: images_with([10] * 5, 0)})
 
 
-@pytest.mark.parametrize(("key", "value"), [("matching", -1), ("tuning", "soon"), ("least_count", 0)])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"alignment": 0.1}, "fedvtc.alignment is 0.1"),
+        ({"spread": "learned"}, "fedvtc.spread is learned"),
+        ({"matching": 1.0, "matching_form": "image"}, "fedvtc.matching_form is image"),
+    ],
+)
+def test_what_needs_the_spread_of_features_is_refused_where_they_are_whitened(make, settings, said):
+    given = {f"fedvtc.{key}": value for key, value in settings.items()}
+    training = make(**given)
+    with pytest.raises(ValueError, match=f"{said}, which needs .* set latents to recentred or sampled"):
+        type(training.method).check(training.config)
+    training = make(name="recentred", **given, **{"fedvtc.latents": "recentred"})
+    type(training.method).check(training.config)
+
+
+def test_of_a_class_clients_teach_by_the_square_of_their_images_and_the_decoder_before_if_nobody_has_it(
+    make, monkeypatch
+):
+    """Of class 1 client 0 has five images, and client 1 too few to tell of; client 2 alone has class 5."""
+    taught = []
+
+    def noted(student, teachers, shares, *statistics, **settings):
+        taught.append((len(teachers), shares))
+
+    monkeypatch.setattr("huscf_flwr.methods.fedvtc.method.distil", noted)
+    images = {**IMAGES, 1: images_with([1] * 10 + [2] * 6, 1)}
+    training = make(images, rounds=4)
+    training.train()
+    training.train()
+    assert taught[0][0] == 3
+    expected = torch.zeros(10, 3, dtype=torch.float64)
+    expected[0, 0], expected[1, :2], expected[2, 1], expected[5, 2] = (
+        36,
+        torch.tensor([25, 100]),
+        36,
+        49,
+    )
+    assert torch.equal(taught[0][1], expected)
+    training.train(clients=[0, 1])
+    assert taught[1][0] == 3
+    expected[:, 2] = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
+    assert torch.equal(taught[1][1], expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("matching", -1), ("tuning", "soon"), ("least_count", 0), ("adversarial", -1), ("latents", "white")],
+)
 def test_settings_that_cannot_be_are_refused_before_anybody_has_joined(make, key, value):
     with pytest.raises(ValueError, match=r"fedvtc\."):
         training = make(**{f"fedvtc.{key}": value})

@@ -1,0 +1,42 @@
+"""A client's critic learns to tell its images from drawn ones, so that the decoder learns to draw sharply."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from huscf_flwr.methods.fedvtc import losses
+from huscf_flwr.models.critics import Critic
+
+
+class Adversary:
+    """Trains a critic, in one round. Neither it nor what it says leaves the client.
+
+    Args:
+        critic: is trained in place.
+        learning_rate: of Adam, which begins anew in every round.
+    """
+
+    def __init__(self, critic: Critic, learning_rate: float) -> None:
+        self._critic = critic
+        self._optimiser = torch.optim.Adam(critic.parameters(), lr=learning_rate, betas=(0.5, 0.999))
+
+    def train(self, images: Tensor, drawn: Tensor, labels: Tensor) -> Tensor:
+        """Take a step on a client's ``images`` and ``drawn`` ones [B, C, H, W] of the same ``labels`` [B].
+
+        Returns the loss.
+        """
+        real, false = self._critic(images, labels), self._critic(drawn.detach(), labels)
+        loss = losses.hinge(real, false)
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        self._optimiser.step()
+        return loss.detach()
+
+    def loss_of(self, drawn: Tensor, labels: Tensor) -> Tensor:
+        """Return what a decoder makes smaller by drawing what the critic takes for real.
+
+        Gradients reach the critic too; its next step forgets them.
+        """
+        verdicts: Tensor = self._critic(drawn, labels)
+        return -verdicts.mean()
