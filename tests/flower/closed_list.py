@@ -11,6 +11,10 @@ GENERATOR = BLOCK.replace("|discriminator", "")
 DISCRIMINATOR = BLOCK.replace("generator|", "")
 DECODER = r"layers\.\d+\.(weight|bias)"
 
+FEDVTC_LOSSES = {
+    *("classifier", "alignment", "reconstruction", "divergence", "matching", "adversarial", "critic"),
+    "tuning",
+}
 DESCRIPTION = {
     "samples",
     "device.name",
@@ -117,7 +121,7 @@ DECLARED = {
         "exchanges": [],
         "upload": set(),
         "upload kinds": {"class_means": "means", "spread": "deviations", "decoder": DECODER},
-        "losses": {"classifier", "alignment", "reconstruction", "divergence", "matching", "tuning"},
+        "losses": FEDVTC_LOSSES,
         "product": {"generator": rf"statistics\.(classes|means|deviations)|decoder\.{DECODER}"},
         "evaluation kinds": {},
         "scores": {"accuracy", "f1", "loss", "untuned_accuracy", "untuned_f1", "tstr_accuracy", "tstr_f1"},
@@ -129,7 +133,7 @@ DECLARED = {
         "exchanges": [],
         "upload": set(),
         "upload kinds": {"class_means": "means", "spread": "deviations"},
-        "losses": {"classifier", "alignment", "reconstruction", "divergence", "matching", "tuning"},
+        "losses": FEDVTC_LOSSES,
         "product": {},
         "evaluation kinds": {},
         "scores": {

@@ -34,6 +34,7 @@ _SMALL_FEDVTC = {
     "classifier.family": SMALL_FAMILY,
     "classifier.decoder": SMALL_DECODER,
     "fedvtc.decoder_epochs": 1,
+    "fedvtc.distillation_steps": 2,
     "fedvtc.least_count": 1,
     "fedvtc.tuning": "never",
 }

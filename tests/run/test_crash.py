@@ -175,7 +175,8 @@ def test_fedvtc_that_dies_while_a_client_trains_its_decoder_is_resumed_to_the_bi
     images, tmp_path, monkeypatch, share
 ):
     """Client 0 has finished the round by then, and kept what it must not go on from."""
-    settings = {**ALL["fedvtc"], **UNJUDGED, "fedvtc.share_decoder": share, "fedvtc.spread": "learned"}
+    settings = {**ALL["fedvtc"], **UNJUDGED, "fedvtc.share_decoder": share}
+    settings |= {"fedvtc.latents": "recentred", "fedvtc.spread": "learned"}
     killed = small_run(images, tmp_path, name="killed", rounds=3, **settings)
     step, of_client_1 = DecoderTraining._step, []
 
