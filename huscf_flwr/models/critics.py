@@ -41,8 +41,9 @@ class Critic(nn.Module):
         """Return verdicts [N], large for real ones, on images [N, C, H, W] in [-1, 1] of ``labels`` [N]."""
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._mixed):
             seen = self.layers(images).flatten(1)
-            verdicts: Tensor = self.of_all(seen) + self.of_class(seen).gather(1, labels[:, None])
-        return verdicts.squeeze(1).to(images.dtype)
+            of_class = (seen * self.of_class.weight[labels]).sum(1)
+            verdicts: Tensor = self.of_all(seen).squeeze(1) + of_class
+        return verdicts.to(images.dtype)
 
 
 def build_critic(

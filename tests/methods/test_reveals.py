@@ -20,7 +20,10 @@ LEARNED = {
     "pflgan": (["a model of one client"], ["a model of one client", "averages"]),
     "hflgan": (["a model of one client"], ["averages"]),
     "fedproto": (["label counts", "class means"], ["averages"]),
-    "fedvtc": (["label counts", "a model of one client", "class means"], ["class means", "averages"]),
+    "fedvtc": (
+        ["label counts", "a model of one client", "class means"],
+        ["label counts", "a model of one client"],
+    ),
     "fedtgp": (["label counts", "class means"], ["averages"]),
     "fedgen": (["label counts", "a model of one client"], ["averages"]),
     "gefl": (["label counts", "a model of one client"], ["averages"]),

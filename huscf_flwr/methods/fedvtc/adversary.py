@@ -5,12 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.fedvtc import losses
-from huscf_flwr.models.critics import Critic
+from huscf_flwr.models import model_spec_of
+from huscf_flwr.models.critics import Critic, build_critic
+from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.seeding import torch_stream
+
+
+def initial_critic(config: RunConfig, client: int) -> Critic:
+    """Return the critic of a client as it is before its first training."""
+    spec = model_spec_of(config)
+    return build_critic(
+        spec.image,
+        spec.classes,
+        torch_stream(config.seed, "critic", client),
+        dtype=dtype_of(config),
+        device=device_of(config.compute),
+    )
 
 
 class Adversary:
-    """Trains a critic, in one round. Neither it nor what it says leaves the client.
+    """Trains a critic, in one round. The critic never leaves the client; its mean losses do, as all losses.
 
     Args:
         critic: is trained in place.
@@ -24,7 +40,7 @@ class Adversary:
     def train(self, images: Tensor, drawn: Tensor, labels: Tensor) -> Tensor:
         """Take a step on a client's ``images`` and ``drawn`` ones [B, C, H, W] of the same ``labels`` [B].
 
-        Returns the loss.
+        Returns the loss, without gradients.
         """
         real, false = self._critic(images, labels), self._critic(drawn.detach(), labels)
         loss = losses.hinge(real, false)
@@ -36,7 +52,9 @@ class Adversary:
     def loss_of(self, drawn: Tensor, labels: Tensor) -> Tensor:
         """Return what a decoder makes smaller by drawing what the critic takes for real.
 
-        Gradients reach the critic too; its next step forgets them.
+        Gradients reach the images alone.
         """
+        self._critic.requires_grad_(False)
         verdicts: Tensor = self._critic(drawn, labels)
+        self._critic.requires_grad_(True)
         return -verdicts.mean()

@@ -23,7 +23,7 @@ from huscf_flwr.methods.classifier_training import (
 )
 from huscf_flwr.methods.contract import Classifier, Order, Tensors, Upload
 from huscf_flwr.methods.fedvtc import losses
-from huscf_flwr.methods.fedvtc.adversary import Adversary
+from huscf_flwr.methods.fedvtc.adversary import Adversary, initial_critic
 from huscf_flwr.methods.fedvtc.crossing import DECODER, SPREAD, STATISTICS, FedVTCDescription
 from huscf_flwr.methods.fedvtc.decoder_training import (
     ADVERSARIAL,
@@ -42,9 +42,9 @@ from huscf_flwr.methods.named_tensors import below_prefix, with_prefix
 from huscf_flwr.methods.own_classifiers import OwnClassifierClient
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.models import Sampler, model_spec_of, state_on_cpu
-from huscf_flwr.models.critics import Critic, build_critic
+from huscf_flwr.models.critics import Critic
 from huscf_flwr.models.decoders import Decoder
-from huscf_flwr.process import device_of, dtype_of
+from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import Losses
 
@@ -62,7 +62,8 @@ class FedVTCClient(OwnClassifierClient):
     """A client whose decoder is sent to the server after each round, and begins with the average of all."""
 
     losses: ClassVar = (
-        *(CROSS_ENTROPY, ALIGNMENT, RECONSTRUCTION, DIVERGENCE, MATCHING, ADVERSARIAL, CRITIC, TUNING),
+        *(CROSS_ENTROPY, ALIGNMENT, TUNING),
+        *(RECONSTRUCTION, DIVERGENCE, MATCHING, ADVERSARIAL, CRITIC),
     )
     phases: ClassVar = (CLASSIFY, DESCRIBE, DECODE, TUNE)
     phase = CLASSIFY
@@ -175,7 +176,7 @@ class FedVTCClient(OwnClassifierClient):
         self._untuned = below_prefix(f"{_UNTUNED}.", tensors)
         critic = below_prefix(_CRITIC, tensors)
         if critic:
-            self._critic = self._new_critic()
+            self._critic = initial_critic(self.config, self.client)
             self._critic.load_state_dict(critic)
         if _DEVIATIONS in tensors:
             self._deviations = tensors[_DEVIATIONS].to(self._device)
@@ -292,14 +293,8 @@ class FedVTCClient(OwnClassifierClient):
     def _adversary(self) -> Adversary | None:
         if not self._settings.adversarial:
             return None
-        self._critic = self._critic or self._new_critic()
+        self._critic = self._critic or initial_critic(self.config, self.client)
         return Adversary(self._critic, self._settings.critic_learning_rate)
-
-    def _new_critic(self) -> Critic:
-        stream = torch_stream(self.config.seed, "critic", self.client)
-        dtype = dtype_of(self.config)
-        image = model_spec_of(self.config).image
-        return build_critic(image, self._classes, stream, dtype=dtype, device=self._device)
 
     def _tune(self) -> Iterator[Losses]:
         """Train the classifier on drawn images of every class, and on the client's own beside them.

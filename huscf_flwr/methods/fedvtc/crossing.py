@@ -9,9 +9,9 @@ from huscf_flwr.methods.held_classes import HeldClasses
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 
 SPREAD = "spread"
-"""Up: ``deviations`` [p] of its features around these means, or [C_k, p]."""
+"""Up: ``deviations`` [C_k, p] of the client's vectors around these means, or [p] of all classes together."""
 STATISTICS = "statistics"
-"""Down: ``means`` [K, p] and ``deviations``, [p] or [K, p], of the features of known ``classes`` [K]."""
+"""Down: ``means`` [K, p] of features, ``deviations`` [K, p] or [p] of vectors, of known ``classes`` [K]."""
 DECODER = "decoder"
 """Both ways: the weights of the decoder."""
 GENERATOR = "generator"
@@ -49,11 +49,12 @@ SHARED = Crossing(
     product_kind=GENERATOR,
     scores=(*_CLASSIFIERS, "tstr_accuracy", "tstr_f1"),
     shows_server={**_STATISTICS_UP, DECODER: Reveal.MODEL},
-    # The global mean of a class that one client alone tells of is that client's.
+    # Of a class that one client alone tells of, the global mean is that client's, directions without spread
+    # tell how many images it has, and the decoder has learned to draw it from that client's.
     shows_clients={
-        STATISTICS: Reveal.CLASS_MEANS,
-        DECODER: Reveal.AVERAGE,
-        GENERATOR: Reveal.CLASS_MEANS,
+        STATISTICS: Reveal.LABEL_COUNTS,
+        DECODER: Reveal.MODEL,
+        GENERATOR: Reveal.LABEL_COUNTS,
     },
 )
 OWN = Crossing(
@@ -65,6 +66,6 @@ OWN = Crossing(
         *("label_fidelity", "generation_score", "fid", "judge_accuracy", "tstr_accuracy", "tstr_f1"),
     ),
     shows_server=_STATISTICS_UP,
-    shows_clients={STATISTICS: Reveal.CLASS_MEANS},
+    shows_clients={STATISTICS: Reveal.LABEL_COUNTS},
 )
 """Without decoders, which then stay on their clients and are judged there."""

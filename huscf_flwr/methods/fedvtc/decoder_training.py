@@ -44,10 +44,10 @@ class DecoderTraining:
 
     Args:
         decoder: is trained in place.
-        deviations: the client's standard deviations, [p] or [C, p]; trained, in place, if ``settings`` say
-        so.
+        deviations: the standard deviations of the client's vectors, [p] or [C, p]; trained, in place, if
+            ``settings`` say so.
         own: the client's images.
-        statistics: of all clients' features.
+        statistics: of all clients' vectors.
         extractor: from images [B, C, H, W] to features [B, p]; its weights have no gradients.
         settings: of the method.
         adversary: has the client's critic, if the settings ask for one.
@@ -96,8 +96,9 @@ class DecoderTraining:
         if self._settings.matching:
             found[MATCHING] = self._matching(noise)
             total = total + self._settings.matching * found[MATCHING]
-        if self._adversary is not None:
-            found |= self._criticised(self._adversary, chosen, noise)
+        known = chosen[self._statistics.known[self._own.labels[chosen]]]
+        if self._adversary is not None and len(known):
+            found |= self._criticised(self._adversary, known, noise)
             total = total + self._settings.adversarial * found[ADVERSARIAL]
         self._optimiser.zero_grad()
         torch.autograd.backward(total)
@@ -107,15 +108,11 @@ class DecoderTraining:
     def _criticised(self, adversary: Adversary, chosen: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
         """Let the critic learn from images of known classes and drawn ones; return both losses.
 
-        Images are drawn from statistics alone, as in tuning. Both losses are zero if no class is known.
+        Images are drawn from statistics alone, as in tuning.
         """
         labels = self._own.labels[chosen]
-        known = self._statistics.known[labels]
-        if not known.any():
-            return {CRITIC: torch.zeros(()), ADVERSARIAL: torch.zeros(())}
-        labels = labels[known]
         drawn = self._decoder(self._statistics.drawn(labels, noise))
-        critic = adversary.train(self._own.images[chosen[known]], drawn, labels)
+        critic = adversary.train(self._own.images[chosen], drawn, labels)
         return {CRITIC: critic, ADVERSARIAL: adversary.loss_of(drawn, labels)}
 
     def _latents(self, chosen: Tensor, noise: torch.Generator) -> Tensor:

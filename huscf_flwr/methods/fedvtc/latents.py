@@ -1,4 +1,4 @@
-"""What the features of all clients look like, and vectors that are drawn to look like them."""
+"""The vectors that decoders draw from: where features of all clients lie, and more that are drawn there."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 _IMAGES_OF_A_DIRECTION = 4
-_LEAST_SIZE = 1e-6
-"""Singular values that are smaller, relative to the largest, are rounding."""
+"""A direction that fewer images tell of is made of noise."""
+_LEAST_DEVIATION = 1e-4
+"""Features that spread less in a direction differ by rounding."""
 
 
 @dataclass(frozen=True)
 class GlobalStatistics:
-    """Normal distributions of features, one for each class.
+    """Normal distributions of vectors around the mean features of each class.
 
     Attributes:
-        means: [C, p]; zero for a class of which nothing is known.
+        means: [C, p], of features; zero for a class of which nothing is known.
         known: bool [C].
         deviations: standard deviations, [p] of all classes together, or [C, p] of each.
     """
@@ -48,11 +49,15 @@ class GlobalStatistics:
 
         return cls(by_class(means), known, deviations if deviations.ndim == 1 else by_class(deviations))
 
+    def to(self, device: torch.device) -> GlobalStatistics:
+        """Return the same on another device."""
+        return GlobalStatistics(self.means.to(device), self.known.to(device), self.deviations.to(device))
+
     def drawn(self, labels: Tensor, stream: torch.Generator, *, spread: float = 1.0) -> Tensor:
         """Draw a vector [N, p] for each of ``labels`` [N] from ``stream``, a generator on the CPU.
 
-        It is ``spread`` times as far from the mean of its class as features are; for a class of which nothing
-        is known, from the mean of the known means.
+        It is ``spread`` times as far from the mean of its class as clients' vectors are; for a class of which
+        nothing is known, from the mean of the known means.
         """
         labels = labels.to(self.means.device)
         middle = self.means[self.known].mean(0)
@@ -84,6 +89,7 @@ def whitened(offsets: Tensor, labels: Tensor, *, directions: int, spread: float)
     draws vectors where none are. Here the images of each class are told by their principal components, all
     with the standard deviation ``spread``, the first component first; the rest of the p numbers is zero. So
     that directions are not made of noise, there are at most a quarter as many as images of the class.
+    Features that are not finite stay as they are: the server refuses what comes of them.
 
     Args:
         offsets: of the features, with a mean of zero in each class.
@@ -91,12 +97,15 @@ def whitened(offsets: Tensor, labels: Tensor, *, directions: int, spread: float)
         directions: most components of a class.
         spread: their standard deviation.
     """
+    if not offsets.isfinite().all():
+        return offsets
     found = torch.zeros_like(offsets)
     for label in labels.bincount().nonzero().flatten():
         rows = (labels == label).nonzero().squeeze(1)
         left, sizes, right = torch.linalg.svd(offsets[rows].double(), full_matrices=False)
-        kept = min(directions, len(sizes), max(1, len(rows) // _IMAGES_OF_A_DIRECTION))
-        kept = min(kept, int((sizes > _LEAST_SIZE * sizes[0]).sum()))
+        deviations = sizes / math.sqrt(len(rows))
+        kept = min(directions, max(1, len(rows) // _IMAGES_OF_A_DIRECTION))
+        kept = min(kept, int((deviations > _LEAST_DEVIATION).sum()))
         # Either sign would do, and libraries differ in which they return.
         largest = right[:kept].abs().argmax(1, keepdim=True)
         signs = right[:kept].gather(1, largest).sign().squeeze(1)

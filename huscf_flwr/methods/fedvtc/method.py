@@ -40,7 +40,7 @@ from huscf_flwr.methods.fedvtc.crossing import (
     STATISTICS,
     FedVTCDescription,
 )
-from huscf_flwr.methods.fedvtc.distillation import distil
+from huscf_flwr.methods.fedvtc.distillation import Teacher, distil
 from huscf_flwr.methods.fedvtc.drawing import initial_decoder, sampler_from
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
@@ -50,7 +50,7 @@ from huscf_flwr.methods.own_classifiers import OwnClassifiers, told_everybody
 from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.methods.sample_averages import averaged_tensors
 from huscf_flwr.models import CPU, Sampler, model_spec_of, state_on_cpu, weight_dtype
-from huscf_flwr.models.decoders import Decoder, load_decoder_spec
+from huscf_flwr.models.decoders import load_decoder_spec
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import TensorHeader
@@ -76,10 +76,12 @@ class FedVTC(OwnClassifiers):
         means: [C, p], of the features of each class; zero where none is known.
         known: bool [C].
         deviations: of the vectors that images are drawn from around these means, [p] or [C, p].
-        decoder: weights by name, averaged; None before anybody has trained one.
+        decoder: weights by name, averaged and distilled; None before anybody has trained one.
+        sent: bool, by client, whether it has ever sent a decoder.
     """
 
     name: ClassVar = "fedvtc"
+    version: ClassVar[int] = 2
     Settings: ClassVar = FedVTCSettings
     client: ClassVar[type[MessageClient]] = FedVTCClient
     crossing: ClassVar[Crossing] = SHARED
@@ -96,6 +98,7 @@ class FedVTC(OwnClassifiers):
         rows = (self.spec.classes,) if self.settings.spread_of == "class" else ()
         self.deviations = torch.ones(*rows, self.family.features, dtype=dtype)
         self.decoder: dict[str, Tensor] | None = None
+        self.sent = torch.zeros(max(self.clients) + 1, dtype=torch.bool)
         self._number = 0
 
     @classmethod
@@ -175,20 +178,23 @@ class FedVTC(OwnClassifiers):
         return form
 
     def close_round(self, number: int, collected: Collected) -> Outcome:
-        """Average class means, spreads and decoders of those that took part."""
+        """Average class means, spreads and decoders of those that took part, and distil the decoder.
+
+        Of two clients with a class, one with twice the images draws four times the vectors: the fewer images
+        of a class a decoder has seen, the worse it draws them.
+        """
         if self._is_last(number):
             return Outcome()
         telling = {k: upload for k, upload in collected.uploads.items() if self._described[k].classes}
         before = self._statistics()
         if telling:
             self._average_statistics(telling)
-        sent = {
-            k: upload.tensors[DECODER] for k, upload in collected.uploads.items() if DECODER in upload.tensors
-        }
-        if sent:
-            samples = {client: self.clients[client].samples for client in sent}
-            average = averaged_tensors(sent, samples)
-            self.decoder = self._distilled(number, average, sent, before)
+        drawing = {k: upload for k, upload in collected.uploads.items() if DECODER in upload.tensors}
+        if drawing:
+            samples = {client: self.clients[client].samples for client in drawing}
+            average = averaged_tensors({k: each.tensors[DECODER] for k, each in drawing.items()}, samples)
+            self.decoder = self._distilled(number, average, drawing, before)
+            self.sent[list(drawing)] = True
         return Outcome(facts={"known_classes": int(self.known.sum())})
 
     def products(self) -> list[Product]:
@@ -203,12 +209,11 @@ class FedVTC(OwnClassifiers):
 
     def state(self) -> State:
         """Return the statistics, and the decoder if there is one."""
-        statistics = {"means": self.means, "known": self.known, "deviations": self.deviations}
-        return State({}, {**statistics, **with_prefix(_DECODER, self.decoder or {})})
+        return State({}, {**self._kept(), **with_prefix(_DECODER, self.decoder or {})})
 
     def load(self, state: State) -> None:
         """Go on from ``state``; raises ``ValueError`` if it is not of these features, classes and spreads."""
-        own = headers_of({"means": self.means, "known": self.known, "deviations": self.deviations})
+        own = headers_of(self._kept())
         decoder = below_prefix(_DECODER, state.tensors)
         rest = {name: each for name, each in state.tensors.items() if not name.startswith(_DECODER)}
         check_kept("statistics of features:", rest, own)
@@ -216,8 +221,12 @@ class FedVTC(OwnClassifiers):
             what = f"a decoder that is not '{self.config.classifier.decoder}':"
             check_kept(what, decoder, self._decoder_form[DECODER])
         self.means, self.known = state.tensors["means"], state.tensors["known"]
-        self.deviations = state.tensors["deviations"]
+        self.deviations, self.sent = state.tensors["deviations"], state.tensors["sent"]
         self.decoder = decoder or None
+
+    def _kept(self) -> dict[str, Tensor]:
+        statistics = {"means": self.means, "known": self.known, "deviations": self.deviations}
+        return {**statistics, "sent": self.sent}
 
     def _is_last(self, number: int) -> bool:
         return number > self.config.rounds
@@ -245,48 +254,64 @@ class FedVTC(OwnClassifiers):
                 return math.ceil(drawn / batch)
 
     def _distilled(
-        self, number: int, average: dict[str, Tensor], sent: Mapping[int, Tensors], taught: GlobalStatistics
+        self,
+        number: int,
+        average: dict[str, Tensor],
+        uploads: Mapping[int, Upload],
+        before: GlobalStatistics,
     ) -> dict[str, Tensor]:
-        """Return the average after it has learned what the decoders that were ``sent`` draw.
+        """Return the average after it has learned what the decoders among ``uploads`` draw.
 
-        Of two clients with a class, one with twice the images draws four times the vectors: the fewer images
-        of a class a decoder has seen, the worse it draws them. A class that none of them has is drawn as it
-        was before the round.
+        ``before`` has the statistics that they were trained with.
         """
         if not self.settings.distillation_steps:
             return average
-        clients = sorted(sent)
-        counts = self._counts_of(clients)
-        teachers = [self._decoder_with(sent[client]) for client in clients]
-        shares = counts.square()
-        if self.decoder is not None:
-            teachers.append(self._decoder_with(self.decoder))
-            shares = torch.cat([shares, (counts.sum(1, keepdim=True) == 0).to(shares.dtype)], 1)
-        student = self._decoder_with(average)
+        device = device_of(self.config.compute)
+        student = initial_decoder(self.config, device)
+        student.load_state_dict(average)
+        teachers = [
+            Teacher(
+                {name: weight.to(device) for name, weight in upload.tensors[DECODER].items()},
+                self._trained_around(client, upload.tensors, before).to(device),
+                self._images_of(client).square().to(device),
+            )
+            for client, upload in sorted(uploads.items())
+        ]
         distil(
             student,
-            teachers,
-            shares,
-            taught,
-            self._statistics(),
+            teachers + self._earlier_teacher(uploads, before, device),
+            self._statistics().to(device),
             steps=self.settings.distillation_steps,
             learning_rate=self.settings.distillation_learning_rate,
             stream=torch_stream(self.config.seed, "distillation", number),
         )
         return state_on_cpu(student)
 
-    def _counts_of(self, clients: Sequence[int]) -> Tensor:
-        """Return how many images of each class each of ``clients`` has told of, [C, K]."""
-        counts = torch.zeros(len(self.known), len(clients), dtype=torch.float64)
-        for place, client in enumerate(clients):
-            described = self._described[client]
-            counts[list(described.classes), place] = torch.tensor(described.counts, dtype=counts.dtype)
-        return counts
+    def _trained_around(self, client: int, tensors: Parts, before: GlobalStatistics) -> Tensor:
+        """Return the means [C, p] around which a client's decoder was trained to draw."""
+        told = self._told_by(client, tensors)
+        own = torch.zeros_like(self.means).index_copy(0, torch.tensor(told.classes), told.means)
+        if self.settings.latents == "sampled":
+            return own
+        return torch.where(before.known.unsqueeze(1), before.means, own)
 
-    def _decoder_with(self, weights: Tensors) -> Decoder:
-        decoder = initial_decoder(self.config, CPU)
-        decoder.load_state_dict(dict(weights))
-        return decoder
+    def _earlier_teacher(
+        self, uploads: Mapping[int, Upload], before: GlobalStatistics, device: torch.device
+    ) -> list[Teacher]:
+        """Return the decoder of before the round, in the place of those who sent one then and not now."""
+        absent = [client for client in self.clients if self.sent[client] and client not in uploads]
+        if self.decoder is None or not absent:
+            return []
+        weights = {name: weight.to(device) for name, weight in self.decoder.items()}
+        shares = torch.stack([self._images_of(client).square() for client in absent]).sum(0)
+        return [Teacher(weights, before.means.to(device), shares.to(device))]
+
+    def _images_of(self, client: int) -> Tensor:
+        """Return how many images of each class [C] a client has told of."""
+        described = self._described[client]
+        found = torch.zeros(len(self.known), dtype=torch.float64)
+        found[list(described.classes)] = torch.tensor(described.counts, dtype=found.dtype)
+        return found
 
     @cached_property
     def _decoder_form(self) -> dict[str, dict[str, TensorHeader]]:

@@ -28,9 +28,10 @@ class FedVTCSettings(MethodSettings):
         gradient_norm: largest norm of a classifier's gradients: larger ones are scaled down to it.
         adversarial: weight of the verdict of a critic, which each client trains to tell its images from
             drawn ones and never sends; 0 for none.
-        critic_learning_rate: learning rate of Adam, which trains the critic.
+        critic_learning_rate: learning rate of Adam, which trains the critic, with ``adversarial``.
         distillation_steps: steps in which the server trains the averaged decoder after each round to draw
-            each class as the decoders of those clients do that have it; 0 for the average as it is.
+            each class as the decoders of those clients do that have it; 0 for the average as it is. There is
+            none without ``share_decoder``.
         distillation_learning_rate: learning rate of the first of these steps; it falls to zero along a half
             cosine.
         latents: from what the decoder draws a client's own image while it trains. ``recentred``: from the
@@ -38,20 +39,21 @@ class FedVTCSettings(MethodSettings):
             decoder is later asked to draw at the global one. ``whitened``: besides, features of a class are
             told by their principal components, all equally far spread. ``sampled``: from the features as they
             are, with noise of the client's spread.
-        latent_directions: most principal components of a class, with ``latents: whitened``.
-        latent_spread: standard deviation of these components.
-        spread: where standard deviations of the features come from: ``measured`` after each training, or
-            ``learned`` together with the decoder, from the measured ones on.
+        latent_directions: most principal components of a class, with ``latents: whitened``; there are no
+            more than features, and than a quarter of the client's images of the class.
+        latent_spread: standard deviation of these components, with ``latents: whitened``.
+        spread: where standard deviations of the vectors of ``latents`` come from: ``measured`` after each
+            training, or ``learned`` together with the decoder, from the measured ones on.
         spread_of: what has standard deviations of its own: a ``client``, the same for all its classes, or
-            each ``class`` of a client.
+            each ``class`` of a client. Classes of few images have fewer directions where they are whitened.
         spread_rule: how variances of several clients become one. ``within``: their mean, weighted by images.
             ``total``: that, and the variance of the clients' class means around the global ones added.
             ``squared-counts``: their mean, weighted by the squares of the numbers of images.
-        least_variance: least variance of a feature: smaller ones are raised to it.
+        least_variance: least variance of a vector's number: smaller ones are raised to it.
         spread_learning_rate: learning rate of Adam on the logarithms of standard deviations, with ``spread:
             learned``.
         reconstruction: weight of the squared distance between a client's image and what the decoder draws
-            from its features.
+            from its vector.
         divergence: weight of the divergence of learned spreads from the global ones.
         matching: weight of the squared distance between a class's global mean and the mean features of what
             the decoder draws of it.
@@ -72,8 +74,7 @@ class FedVTCSettings(MethodSettings):
         tuning_schedule: how the learning rate of tuning goes on after the first pass: it falls to zero along
             a half cosine (``cosine``), or stays (``constant``).
         tuning_spread: vectors that images are drawn from in tuning are this many times as far from the means
-            of their classes as features are: what a decoder draws of features that are like others is like
-            other images.
+            of their classes as those that the decoder was trained on.
         tuning_draws: images of the passes of tuning: new ones for each (``each-pass``), or the same for all
             (``once``).
         tuning_real: what tuning does with the client's own images: they are ``shuffled`` among the drawn
@@ -98,7 +99,7 @@ class FedVTCSettings(MethodSettings):
     latent_directions: PositiveInt = 16
     latent_spread: PositiveFloat = 2.0
     spread: Literal["measured", "learned"] = "measured"
-    spread_of: Literal["client", "class"] = "client"
+    spread_of: Literal["client", "class"] = "class"
     spread_rule: SpreadRule = "within"
     least_variance: PositiveFloat = 1e-3
     spread_learning_rate: PositiveFloat = 1e-2
@@ -131,6 +132,7 @@ class FedVTCSettings(MethodSettings):
         of_features = {
             f"alignment is {self.alignment}": self.alignment > 0,
             "spread is learned": self.spread == "learned",
+            "spread_rule is total": self.spread_rule == "total",
             "matching_form is image": self.matching > 0 and self.matching_form == "image",
         }
         for said, asked in of_features.items():

@@ -31,9 +31,10 @@ IMAGES = {client: images_with(labels, client) for client, labels in LABELS.items
 class PlainRounds:
     """The method with its default settings: every client's network, everybody's decoder, and loops."""
 
-    def __init__(self, config):
-        self.config = config
-        self.networks = {k: classifier_of(config, k, dtype=torch.float64) for k in IMAGES}
+    def __init__(self, config, images=None):
+        self.config, self.images = config, images or IMAGES
+        self.labels = {k: each.labels.tolist() for k, each in self.images.items()}
+        self.networks = {k: classifier_of(config, k, dtype=torch.float64) for k in self.images}
         self.sgd = {
             k: torch.optim.SGD(n.parameters(), lr=0.1, momentum=0.5) for k, n in self.networks.items()
         }
@@ -42,8 +43,8 @@ class PlainRounds:
         self.decoder = build_decoder(
             load_decoder_spec(str(SMALL_DECODER)), FEATURES, image, stream, dtype=torch.float64
         )
-        self.means, self.deviation = {}, None
-        self.drawn_before = False
+        self.means, self.deviations = {}, {}
+        self.senders = set()
         self.critics = {
             k: {
                 name: weight.requires_grad_()
@@ -53,35 +54,36 @@ class PlainRounds:
                 .state_dict()
                 .items()
             }
-            for k in IMAGES
+            for k in self.images
         }
 
-    def train_round(self, number):
+    def train_round(self, number, clients=None):
         decoders, told = {}, {}
-        for k, network in self.networks.items():
-            labels, pixels = IMAGES[k].labels, IMAGES[k].images.double() / 127.5 - 1
+        for k in self.networks if clients is None else clients:
+            network = self.networks[k]
+            labels, pixels = self.images[k].labels, self.images[k].images.double() / 127.5 - 1
             self.classify(k, pixels, labels, f"classifier order|{number}")
-            told_of = torch.tensor([LABELS[k].count(y) >= 5 for y in labels.tolist()])
+            told_of = torch.tensor([self.labels[k].count(y) >= 5 for y in labels.tolist()])
             pixels, labels = pixels[told_of], labels[told_of]
             features = network.features(pixels).detach()
             own = {y: features[labels == y].mean(0) for y in set(labels.tolist())}
             apart = self.whitened(features - torch.stack([own[y] for y in labels.tolist()]), labels)
-            told[k] = own, apart.square().mean(0)
+            told[k] = own, {y: apart[labels == y].square().mean(0) for y in own}
             if self.means:
                 decoders[k] = self.decode(k, number, pixels, labels, apart, own)
-        before = dict(self.means), copy.deepcopy(self.decoder), self.drawn_before
+        before = dict(self.means), copy.deepcopy(self.decoder)
         if decoders:
-            total = sum(len(IMAGES[k]) for k in decoders)
+            total = sum(len(self.images[k]) for k in decoders)
             self.decoder.load_state_dict(
                 {
-                    name: sum(d.state_dict()[name] * len(IMAGES[k]) / total for k, d in decoders.items())
+                    name: sum(d.state_dict()[name] * len(self.images[k]) / total for k, d in decoders.items())
                     for name in self.decoder.state_dict()
                 }
             )
         self.average(told)
         if decoders:
-            self.distil(number, decoders, *before)
-            self.drawn_before = True
+            self.distil(number, decoders, {k: own for k, (own, _) in told.items()}, *before)
+            self.senders |= set(decoders)
 
     def whitened(self, apart, labels):
         """Principal components, by the eigenvectors of the covariances, with a deviation of two."""
@@ -113,11 +115,11 @@ class PlainRounds:
         of_all = flat @ weight["of_all.weight"][0] + weight["of_all.bias"]
         return of_all + (flat * weight["of_class.weight"][labels]).sum(1)
 
-    def distil(self, number, decoders, old_means, old_decoder, drawn_before):
+    def distil(self, number, decoders, own_means, old_means, old_decoder):
         """The average learns what each class's holders draw, at the same distance from the mean."""
         stream = torch_stream(self.config.seed, "distillation", number)
         adam = torch.optim.Adam(self.decoder.parameters(), betas=(0.5, 0.999))
-        classes = sorted(self.means)
+        classes = [y for y in sorted(self.means) if self.parts(y, decoders)]
         steps = 3
         for step in range(steps):
             adam.param_groups[0]["lr"] = 2e-3 * (1 + math.cos(math.pi * step / steps)) / 2
@@ -125,25 +127,34 @@ class PlainRounds:
             noise = torch.randn(64, FEATURES, generator=stream, dtype=torch.float64)
             loss = 0
             for y, eps in zip(labels, noise, strict=True):
-                offset = 1.25 * self.deviation * eps
-                teacher = self.teacher(y, float(eps[0]), decoders) or (old_decoder if drawn_before else None)
+                k = self.teacher(
+                    self.parts(y, decoders),
+                    float(eps[int((self.deviations[y] > 0.99 * self.deviations[y].max()).nonzero()[0])]),
+                )
+                offset = 1.25 * self.deviations[y] * eps
+                mean = old_means[y] if y in old_means or k is None else own_means[k][y]
                 with torch.no_grad():
-                    target = teacher((old_means.get(y, self.means[y]) + offset)[None])
+                    target = (old_decoder if k is None else decoders[k])((mean + offset)[None])
                 loss = loss + (self.decoder((self.means[y] + offset)[None]) - target).square().sum() / 64
             adam.zero_grad()
             loss.backward()
             adam.step()
 
-    def teacher(self, y, place, decoders):
-        """Whose part of the line ``place`` is in: parts are as the squares of images."""
-        counts = {k: LABELS[k].count(y) for k in sorted(decoders)}
-        squares = {k: n**2 for k, n in counts.items() if n >= 5}
+    def parts(self, y, decoders):
+        """Squares of images by client, and, by None, of those who sent a decoder before and not now."""
+        squares = {k: n**2 for k, labels in self.labels.items() if (n := labels.count(y)) >= 5}
+        absent = sum(square for k, square in squares.items() if k in self.senders - set(decoders))
+        found = {k: square for k, square in squares.items() if k in decoders}
+        return {**found, **({None: absent} if absent else {})}
+
+    def teacher(self, parts, place):
+        """Whose part of the line ``place`` is in."""
         reached = (1 + math.erf(place / math.sqrt(2))) / 2
-        for k, square in squares.items():
-            reached -= square / sum(squares.values())
-            if reached <= 0:
-                return decoders[k]
-        return None
+        for k, square in parts.items():
+            reached -= square / sum(parts.values())
+            if reached < 0:
+                return k
+        return list(parts)[-1]
 
     def classify(self, k, pixels, labels, stream):
         purpose, _, number = stream.partition("|")
@@ -172,7 +183,8 @@ class PlainRounds:
                 known = torch.tensor([i for i in chosen.tolist() if int(labels[i]) in self.means])
                 eps = torch.randn(len(known), FEATURES, generator=noise, dtype=torch.float64)
                 means = torch.stack([self.means[int(labels[i])] for i in known.tolist()])
-                drawn = decoder(means + self.deviation * eps)
+                spread = torch.stack([self.deviations[int(labels[i])] for i in known.tolist()])
+                drawn = decoder(means + spread * eps)
                 real = (1 - self.verdicts(k, pixels[known], labels[known])).clamp(min=0).mean()
                 false = (1 + self.verdicts(k, drawn.detach(), labels[known])).clamp(min=0).mean()
                 critic.zero_grad()
@@ -185,12 +197,10 @@ class PlainRounds:
         return decoder
 
     def average(self, told):
-        counts = {k: {y: LABELS[k].count(y) for y in set(LABELS[k]) if LABELS[k].count(y) >= 5} for k in told}
         for y in range(CLASSES):
-            holders = [k for k in told if y in counts[k]]
+            holders = {k: self.labels[k].count(y) for k in told if self.labels[k].count(y) >= 5}
             if holders:
-                total = sum(counts[k][y] for k in holders)
-                self.means[y] = sum(counts[k][y] * told[k][0][y] for k in holders) / total
-        total = sum(sum(own.values()) for own in counts.values())
-        variance = sum(sum(counts[k].values()) / total * told[k][1].clamp(min=1e-3) for k in told)
-        self.deviation = variance.clamp(min=1e-3).sqrt()
+                total = sum(holders.values())
+                self.means[y] = sum(n * told[k][0][y] for k, n in holders.items()) / total
+                variance = sum(n / total * told[k][1][y].clamp(min=1e-3) for k, n in holders.items())
+                self.deviations[y] = variance.clamp(min=1e-3).sqrt()

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch.nn import functional
 
 from huscf_flwr.methods.fedvtc import losses
 from huscf_flwr.methods.fedvtc.adversary import Adversary
@@ -46,16 +45,9 @@ def test_the_decoder_is_told_what_the_critic_takes_for_real_and_does_not_change_
     assert_same_to_the_bit(critic.state_dict(), before)
 
 
-def test_gradients_of_the_decoders_loss_are_not_in_the_next_step_of_the_critic():
+def test_gradients_of_the_decoders_loss_do_not_reach_the_critic():
     labels = torch.tensor([0, 1, 2])
-    real, drawn = pictures(labels, 2), pictures(labels, 16)
-    found = []
-    for criticised in (False, True):
-        critic = build_critic(ImageSpec(size=28, channels=1), 3, torch.Generator().manual_seed(0))
-        adversary = Adversary(critic, 1e-3)
-        adversary.train(real, drawn, labels)
-        if criticised:
-            functional.relu(adversary.loss_of(drawn.clone().requires_grad_(), labels)).backward()
-        adversary.train(real, drawn, labels)
-        found.append(critic.state_dict())
-    assert_same_to_the_bit(*found)
+    critic = build_critic(ImageSpec(size=28, channels=1), 3, torch.Generator().manual_seed(0))
+    adversary = Adversary(critic, 1e-3)
+    adversary.loss_of(pictures(labels, 16).requires_grad_(), labels).backward()
+    assert all(weight.grad is None and weight.requires_grad for weight in critic.parameters())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from huscf_flwr.methods.fedvtc.distillation import distil, teacher_of
+from huscf_flwr.methods.fedvtc.distillation import Teacher, distil, teacher_of
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 
 
@@ -30,50 +30,62 @@ OLD = statistics([[0.0, 0.0], [4.0, 0.0]])
 NEW = statistics([[1.0, 1.0], [4.0, 3.0]])
 
 
-def learned(teachers, shares, taught=OLD, now=NEW, steps=2000):
+def teacher(drawing, shares, means=OLD.means):
+    weights = {name: weight.detach().clone() for name, weight in drawing.named_parameters()}
+    return Teacher(weights, means, torch.tensor(shares, dtype=torch.float64))
+
+
+def learned(teachers, now=NEW, steps=2000):
     student = Drawing([[0.0, 0.0], [0.0, 0.0]], [0.0, 0.0])
     stream = torch.Generator().manual_seed(0)
-    shares = torch.tensor(shares, dtype=torch.float64)
-    distil(student, teachers, shares, taught, now, steps=steps, learning_rate=0.05, stream=stream)
+    distil(student, teachers, now, steps=steps, learning_rate=0.05, stream=stream)
     return student
 
 
 def test_what_was_drawn_at_a_distance_from_an_old_mean_is_drawn_at_that_from_the_new_one():
-    teacher = Drawing(IDENTITY, [0.5, 0.0])
-    student = learned([teacher], [[1.0], [0.0], [0.0]])
+    drawing = Drawing(IDENTITY, [0.5, 0.0])
+    student = learned([teacher(drawing, [1.0, 0.0, 0.0])])
     offsets = torch.tensor([[0.0, 0.0], [1.0, -0.5]], dtype=torch.float64)
-    expected = teacher(OLD.means[:1] + offsets)
+    expected = drawing(OLD.means[:1] + offsets)
     torch.testing.assert_close(student(NEW.means[:1] + offsets), expected, atol=1e-3, rtol=0)
 
 
-def test_a_class_that_was_unknown_is_learned_around_its_new_mean():
-    teacher = Drawing([[2.0, 0.0], [0.0, 1.0]], [0.0, 0.0])
-    before = statistics([[0.0, 0.0], [0.0, 0.0]], known=(False, False, False))
-    student = learned([teacher], [[1.0], [1.0], [0.0]], taught=before)
-    torch.testing.assert_close(student(NEW.means[:2]), teacher(NEW.means[:2]), atol=1e-3, rtol=0)
-
-
 def test_each_class_is_learned_from_those_who_have_it():
-    teachers = [Drawing(IDENTITY, [0.0, 0.0]), Drawing(IDENTITY, [-3.0, 2.0])]
+    drawings = [Drawing(IDENTITY, [0.0, 0.0]), Drawing(IDENTITY, [-3.0, 2.0])]
     still = statistics([[0.0, 0.0], [0.0, 4.0]])
-    student = learned(teachers, [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], taught=still, now=still)
-    for label, teacher in enumerate(teachers):
+    teachers = [
+        teacher(drawings[0], [1.0, 0.0, 0.0], still.means),
+        teacher(drawings[1], [0.0, 1.0, 0.0], still.means),
+    ]
+    student = learned(teachers, still)
+    for label, drawing in enumerate(drawings):
         vector = still.means[label : label + 1]
-        apart = (student(vector) - teacher(vector)).abs().max()
-        others = (student(vector) - teachers[1 - label](vector)).abs().max()
+        apart = (student(vector) - drawing(vector)).abs().max()
+        others = (student(vector) - drawings[1 - label](vector)).abs().max()
         assert apart < 0.5 < others
 
 
-def test_teachers_and_the_statistics_stay_as_they_are_and_gradients_reach_the_student_alone():
-    teacher = Drawing(IDENTITY, [0.5, 0.0])
-    learned([teacher], [[1.0], [1.0], [0.0]], steps=3)
-    assert teacher.matrix.grad is None
-    assert torch.equal(teacher.matrix.detach(), torch.eye(2, dtype=torch.float64))
+def test_vectors_are_dealt_along_the_direction_in_which_their_class_spreads_most():
+    """What is on one side of it is drawn by one teacher, what is on the other by the other."""
+    wide = GlobalStatistics(OLD.means, OLD.known, torch.tensor([0.1, 3.0], dtype=torch.float64))
+    up, down = (Drawing([[0.0, 0.0], [0.0, 0.0]], [0.0, shift]) for shift in (1.0, -1.0))
+    shares = [1.0, 0.0, 0.0]
+    student = learned([teacher(down, shares), teacher(up, shares)], wide)
+    drawn = student(torch.tensor([[0.0, 3.0], [0.0, -3.0]], dtype=torch.float64)).flatten(1)[:, 1]
+    assert drawn[0] > 0.5
+    assert drawn[1] < -0.5
 
 
-@pytest.mark.parametrize("shares", [[[0.0], [0.0], [0.0]], [[0.0], [0.0], [1.0]]], ids=["nobody", "unknown"])
+def test_teachers_stay_as_they_are():
+    given = teacher(Drawing(IDENTITY, [0.5, 0.0]), [1.0, 1.0, 0.0])
+    learned([given], steps=3)
+    assert torch.equal(given.weights["matrix"], torch.eye(2, dtype=torch.float64))
+    assert given.weights["matrix"].grad is None
+
+
+@pytest.mark.parametrize("shares", [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], ids=["nobody", "unknown"])
 def test_without_a_class_to_learn_the_student_stays_as_it_is(shares):
-    student = learned([Drawing(IDENTITY, [0.5, 0.0])], shares)
+    student = learned([teacher(Drawing(IDENTITY, [0.5, 0.0]), shares)])
     assert not student.matrix.any()
 
 

@@ -102,10 +102,17 @@ def test_a_class_has_no_more_directions_than_a_quarter_of_its_images_and_than_it
     ]
 
 
-def test_images_that_do_not_spread_have_no_directions():
+def test_images_that_do_not_spread_or_by_rounding_alone_have_no_directions():
     labels = torch.tensor([4] * 8)
+    for rounding in (0.0, 1e-6):
+        offsets = rounding * centred(labels, 3)
+        assert not whitened(offsets, labels, directions=2, spread=1.0).any()
+
+
+def test_features_that_are_not_finite_stay_so():
     offsets = torch.zeros(8, 3)
-    assert torch.equal(whitened(offsets, labels, directions=2, spread=1.0), offsets)
+    offsets[2, 1] = float("nan")
+    assert whitened(offsets, torch.tensor([4] * 8), directions=2, spread=1.0).isnan().any()
 
 
 def test_whitened_offsets_do_not_depend_on_the_signs_that_a_library_chooses(monkeypatch):

@@ -40,9 +40,26 @@ def test_rounds_are_those_of_plain_pytorch(make):
     assert method.known.nonzero().squeeze(1).tolist() == [0, 1, 2, 5] == sorted(plain.means)
     for each, mean in plain.means.items():
         torch.testing.assert_close(method.means[each], mean)
-    torch.testing.assert_close(method.deviations, plain.deviation)
+        torch.testing.assert_close(method.deviations[each], plain.deviations[each])
     for name, weight in plain.decoder.state_dict().items():
         torch.testing.assert_close(method.decoder[name], weight)
+
+
+def test_so_are_those_of_which_some_clients_miss_one(make):
+    """Several clients tell of class 1, client 2 alone of class 5, and client 3 of class 3 from round 3 on."""
+    images = {**IMAGES, 1: images_with([1] * 10 + [2] * 6 + [4] * 3, 1), 3: images_with([3] * 6 + [1] * 5, 3)}
+    training = make(images, rounds=5)
+    plain = PlainRounds(training.config, images)
+    for number, clients in enumerate(([0, 1, 2], [0, 1, 2], [0, 3], [1, 2, 3], [1]), 1):
+        training.train(clients=clients)
+        plain.train_round(number, clients)
+        for name, weight in plain.decoder.state_dict().items():
+            found = training.method.decoder
+            if found is not None:
+                torch.testing.assert_close(found[name], weight, msg=lambda m, n=number: f"{n} {m}")
+    for each, mean in plain.means.items():
+        torch.testing.assert_close(training.method.means[each], mean)
+    assert sorted(plain.means) == [0, 1, 2, 3, 5]
 
 
 def test_in_the_end_everybody_tunes_on_drawn_images_and_its_own(make):
@@ -58,7 +75,10 @@ def test_in_the_end_everybody_tunes_on_drawn_images_and_its_own(make):
         own = IMAGES[k]
         for number in range(2):
             noise = torch.randn(len(labels), FEATURES, generator=stream, dtype=torch.float64)
-            latents = torch.stack([plain.means[y] for y in labels.tolist()]) + plain.deviation * noise
+            latents = (
+                torch.stack([plain.means[y] for y in labels.tolist()])
+                + torch.stack([plain.deviations[y] for y in labels.tolist()]) * noise
+            )
             drawn = ((plain.decoder(latents).detach().float() + 1) * 127.5).round().clamp(0, 255)
             pixels = torch.cat([drawn, own.images.float()]).double() / 127.5 - 1
             plain.sgd[k].param_groups[0]["lr"] = (0.02, 0.01)[number]
@@ -87,11 +107,14 @@ def test_bytes_are_those_of_the_formula(make):
     for client, told in {0: 2, 1: 1, 2: 1}.items():
         assert byte_counts(up[client]) == {
             "class_means": 4 * told * FEATURES,
-            "spread": 4 * FEATURES,
+            "spread": 4 * told * FEATURES,
             "decoder": 4 * decoder,
         }
     down = training.method.orders(3, [0]).of(0).tensors
-    assert byte_counts(down) == {"statistics": 8 * 4 + 4 * (4 * FEATURES + FEATURES), "decoder": 4 * decoder}
+    assert byte_counts(down) == {
+        "statistics": 8 * 4 + 4 * (4 * FEATURES + 4 * FEATURES),
+        "decoder": 4 * decoder,
+    }
 
 
 def test_before_the_first_round_nothing_is_told_and_no_decoder_is_sent(make):
@@ -254,6 +277,7 @@ VARIANTS = {
         "fedvtc.matching": 0.1,
         "fedvtc.matching_form": "image",
     },
+    "of clients": {"fedvtc.spread_of": "client"},
     "no critic": {"fedvtc.adversarial": 0.0, "fedvtc.distillation_steps": 0},
     "every round": {"fedvtc.tuning": "every-round", "fedvtc.tuning_real": "none"},
     "never": {"fedvtc.tuning": "never"},
@@ -349,6 +373,7 @@ def test_a_class_that_the_model_lacks_is_refused(make):
     [
         ({"alignment": 0.1}, "fedvtc.alignment is 0.1"),
         ({"spread": "learned"}, "fedvtc.spread is learned"),
+        ({"spread_rule": "total"}, "fedvtc.spread_rule is total"),
         ({"matching": 1.0, "matching_form": "image"}, "fedvtc.matching_form is image"),
     ],
 )
@@ -359,35 +384,6 @@ def test_what_needs_the_spread_of_features_is_refused_where_they_are_whitened(ma
         type(training.method).check(training.config)
     training = make(name="recentred", **given, **{"fedvtc.latents": "recentred"})
     type(training.method).check(training.config)
-
-
-def test_of_a_class_clients_teach_by_the_square_of_their_images_and_the_decoder_before_if_nobody_has_it(
-    make, monkeypatch
-):
-    """Of class 1 client 0 has five images, and client 1 too few to tell of; client 2 alone has class 5."""
-    taught = []
-
-    def noted(student, teachers, shares, *statistics, **settings):
-        taught.append((len(teachers), shares))
-
-    monkeypatch.setattr("huscf_flwr.methods.fedvtc.method.distil", noted)
-    images = {**IMAGES, 1: images_with([1] * 10 + [2] * 6, 1)}
-    training = make(images, rounds=4)
-    training.train()
-    training.train()
-    assert taught[0][0] == 3
-    expected = torch.zeros(10, 3, dtype=torch.float64)
-    expected[0, 0], expected[1, :2], expected[2, 1], expected[5, 2] = (
-        36,
-        torch.tensor([25, 100]),
-        36,
-        49,
-    )
-    assert torch.equal(taught[0][1], expected)
-    training.train(clients=[0, 1])
-    assert taught[1][0] == 3
-    expected[:, 2] = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
-    assert torch.equal(taught[1][1], expected)
 
 
 @pytest.mark.parametrize(
