@@ -24,7 +24,9 @@ _FEATURES = "features of single images, from means over one image"
 _NO_DECODER = "no decoder of it crossed in this round, as none does in the first: take --rounds 2"
 _NO_OTHERS = "no other client of its domain has an image of its classes to compare with"
 _STAYS = "decoders stay on their clients"
-_IMAGES = "images, from a client's decoder at its classes' means"
+_IMAGES = "images, from a client's decoder around its classes' means"
+_ALONG = (-1.5, -0.75, 0.0, 0.75, 1.5)
+"""Places on the first component, in standard deviations."""
 
 
 def means_and_decoders(evidence: Evidence, population: Population, shadows: int) -> list[Finding]:  # noqa: ARG001
@@ -32,27 +34,33 @@ def means_and_decoders(evidence: Evidence, population: Population, shadows: int)
     return [_single_images(evidence), _drawn_images(evidence, population)]
 
 
-def images_at_means(evidence: Evidence, transcript: Transcript) -> tuple[tuple[int, ...], Tensor] | None:
-    """Return the classes that a client tells of, and what its decoder draws of each, [K, C, H, W].
+def images_around_means(evidence: Evidence, transcript: Transcript) -> tuple[tuple[int, ...], Tensor] | None:
+    """Return classes [N] that a client tells of, and what its decoder draws of them, [N, C, H, W].
 
-    It draws where the decoder was trained to draw the client's images: around the global means if features
-    were moved there (``fedvtc.latents``), else around the client's own. None if no decoder crossed.
+    It is asked where it was trained to draw the client's images: at the global means if features were moved
+    there (``fedvtc.latents``), else at the client's own; and where features are whitened, besides along the
+    first component, on which all images of a class lie if they are few. None if no decoder crossed.
     """
     assert transcript.upload is not None
     tensors = transcript.upload.tensors
     if DECODER not in tensors:
         return None
+    settings = evidence.config.settings(FedVTCSettings)
     classes, _ = _told(evidence, transcript.client)
-    means = tensors[CLASS_MEANS]["means"].clone()
-    if evidence.config.settings(FedVTCSettings).latents != "sampled":
+    vectors = tensors[CLASS_MEANS]["means"].clone()
+    if settings.latents != "sampled":
         sent = transcript.order.tensors[STATISTICS]
         for known, mean in zip(sent["classes"].tolist(), sent["means"], strict=True):
             if known in classes:
-                means[classes.index(known)] = mean
+                vectors[classes.index(known)] = mean
+    if settings.latents == "whitened":
+        vectors = vectors.repeat(len(_ALONG), 1)
+        vectors[:, 0] += settings.latent_spread * torch.tensor(_ALONG).repeat_interleave(len(classes))
+        classes = classes * len(_ALONG)
     decoder = initial_decoder(evidence.config, CPU)
     decoder.load_state_dict(dict(tensors[DECODER]))
     with torch.no_grad():
-        return classes, decoder(means).float()
+        return classes, decoder(vectors).float()
 
 
 def _single_images(evidence: Evidence) -> Finding:
@@ -76,7 +84,7 @@ def _drawn_images(evidence: Evidence, population: Population) -> Finding:
     if DECODER not in evidence.method.crossing.upload_kinds:
         withstood = dict.fromkeys(evidence.clients, _STAYS)
         return Finding(*asked, reason=_STAYS, withstood=withstood)
-    found = {each.client: images_at_means(evidence, each) for each in evidence.transcripts}
+    found = {each.client: images_around_means(evidence, each) for each in evidence.transcripts}
     drawn = {client: each for client, each in found.items() if each is not None and each[0]}
     untried = dict.fromkeys(found.keys() - drawn.keys(), _NO_DECODER)
     own, others = {}, {}

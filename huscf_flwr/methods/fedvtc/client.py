@@ -75,7 +75,6 @@ class FedVTCClient(OwnClassifierClient):
         self._deviations: Tensor | None = None
         self._means: Tensor | None = None
         self._can_draw = False
-        self._critic: Critic | None = None
         self._untuned: Tensors = {}
 
     def describe(self) -> FedVTCDescription:
@@ -107,6 +106,11 @@ class FedVTCClient(OwnClassifierClient):
     def decoder(self) -> Decoder:
         """The decoder, in the state that this client knows."""
         return initial_decoder(self.config)
+
+    @cached_property
+    def critic(self) -> Critic:
+        """The critic, which nobody else sees."""
+        return initial_critic(self.config, self.client)
 
     def train(self) -> Iterator[Losses]:
         """Train the classifier, describe its features, and then train the decoder; or tune the classifier.
@@ -164,8 +168,8 @@ class FedVTCClient(OwnClassifierClient):
     def private(self) -> Tensors:
         """Return classifier and momentum, weights before the last tuning, critic, and a learned spread."""
         kept = {**super().private(), **with_prefix(f"{_UNTUNED}.", self._untuned)}
-        if self._critic is not None:
-            kept |= with_prefix(_CRITIC, state_on_cpu(self._critic))
+        if self._settings.adversarial:
+            kept |= with_prefix(_CRITIC, state_on_cpu(self.critic))
         if self._deviations is not None and self._settings.spread == "learned":
             kept[_DEVIATIONS] = self._deviations.cpu()
         return kept
@@ -176,8 +180,7 @@ class FedVTCClient(OwnClassifierClient):
         self._untuned = below_prefix(f"{_UNTUNED}.", tensors)
         critic = below_prefix(_CRITIC, tensors)
         if critic:
-            self._critic = initial_critic(self.config, self.client)
-            self._critic.load_state_dict(critic)
+            self.critic.load_state_dict(critic)
         if _DEVIATIONS in tensors:
             self._deviations = tensors[_DEVIATIONS].to(self._device)
 
@@ -293,8 +296,7 @@ class FedVTCClient(OwnClassifierClient):
     def _adversary(self) -> Adversary | None:
         if not self._settings.adversarial:
             return None
-        self._critic = self._critic or initial_critic(self.config, self.client)
-        return Adversary(self._critic, self._settings.critic_learning_rate)
+        return Adversary(self.critic, self._settings.critic_learning_rate)
 
     def _tune(self) -> Iterator[Losses]:
         """Train the classifier on drawn images of every class, and on the client's own beside them.
