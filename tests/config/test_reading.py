@@ -98,7 +98,7 @@ CHANGED = {
     "fedvtc.latent-directions": 5,
     "fedvtc.latent-spread": 1.25,
     "fedvtc.spread": "learned",
-    "fedvtc.spread-of": "class",
+    "fedvtc.spread-of": "client",
     "fedvtc.spread-rule": "total",
     "fedvtc.least-variance": 0.01,
     "fedvtc.spread-learning-rate": 0.1,

@@ -285,7 +285,11 @@ class FedVTC(OwnClassifiers):
             learning_rate=self.settings.distillation_learning_rate,
             stream=torch_stream(self.config.seed, "distillation", number),
         )
-        return state_on_cpu(student)
+        # In the layout that a checkpoint gives back: convolutions round differently in another.
+        return {
+            name: weight.clone(memory_format=torch.contiguous_format)
+            for name, weight in state_on_cpu(student).items()
+        }
 
     def _trained_around(self, client: int, tensors: Parts, before: GlobalStatistics) -> Tensor:
         """Return the means [C, p] around which a client's decoder was trained to draw."""
