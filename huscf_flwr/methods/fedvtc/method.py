@@ -73,9 +73,7 @@ class FedVTC(OwnClassifiers):
     decoder learns from those that were sent is ours.
 
     Attributes:
-        means: [C, p], of the features of each class; zero where none is known.
-        known: bool [C].
-        deviations: of the vectors that images are drawn from around these means, [p] or [C, p].
+        statistics: of all clients' features, and of the vectors that images are drawn from.
         decoder: weights by name, averaged and distilled; None before anybody has trained one.
         sent: bool, by client, whether it has ever sent a decoder.
     """
@@ -93,12 +91,15 @@ class FedVTC(OwnClassifiers):
         self._described = described_by(self.clients, FedVTCDescription, method=self.name)
         check_classes(self._described, self.spec)
         dtype = weight_dtype(dtype_of(config))
-        self.means = torch.zeros(self.spec.classes, self.family.features, dtype=dtype)
-        self.known = torch.zeros(self.spec.classes, dtype=torch.bool)
         rows = (self.spec.classes,) if self.settings.spread_of == "class" else ()
-        self.deviations = torch.ones(*rows, self.family.features, dtype=dtype)
+        self.statistics = GlobalStatistics(
+            means=torch.zeros(self.spec.classes, self.family.features, dtype=dtype),
+            known=torch.zeros(self.spec.classes, dtype=torch.bool),
+            deviations=torch.ones(*rows, self.family.features, dtype=dtype),
+        )
         self.decoder: dict[str, Tensor] | None = None
         self.sent = torch.zeros(max(self.clients) + 1, dtype=torch.bool)
+        self._tuned = torch.tensor(0)
         self._number = 0
 
     @classmethod
@@ -149,15 +150,15 @@ class FedVTC(OwnClassifiers):
         if self._is_last(number):
             return tuning
         before = self.settings.tuning == "every-round" and self._can_draw(number)
-        decoding = self.settings.decoder_epochs * epoch if self.known.any() else 0
+        decoding = self.settings.decoder_epochs * epoch if self.statistics.known.any() else 0
         return self.config.local_epochs * epoch + decoding + (tuning if before else 0)
 
     def orders(self, number: int, clients: Sequence[int]) -> Orders:
         """Return statistics and decoder, for everybody; before there are any, nothing."""
         self._number = number
         parts: dict[str, Tensors] = {}
-        if self.known.any():
-            parts[STATISTICS] = self._statistics().tensors()
+        if self.statistics.known.any():
+            parts[STATISTICS] = self.statistics.tensors()
         if self.decoder is not None:
             parts[DECODER] = self.decoder
         return told_everybody(clients, parts)
@@ -170,10 +171,10 @@ class FedVTC(OwnClassifiers):
         means = told, self.family.features
         spread = means if self.settings.spread_of == "class" else (self.family.features,)
         form = {
-            CLASS_MEANS: {"means": TensorHeader(self.means.dtype, means)},
-            SPREAD: {"deviations": TensorHeader(self.means.dtype, spread)},
+            CLASS_MEANS: {"means": TensorHeader(self.statistics.means.dtype, means)},
+            SPREAD: {"deviations": TensorHeader(self.statistics.means.dtype, spread)},
         }
-        if self.known.any() and DECODER in self.crossing.upload_kinds:
+        if self.statistics.known.any() and DECODER in self.crossing.upload_kinds:
             form |= self._decoder_form
         return form
 
@@ -184,9 +185,10 @@ class FedVTC(OwnClassifiers):
         of a class a decoder has seen, the worse it draws them.
         """
         if self._is_last(number):
+            self._tuned = torch.tensor(number)
             return Outcome()
         telling = {k: upload for k, upload in collected.uploads.items() if self._described[k].classes}
-        before = self._statistics()
+        before = self.statistics
         if telling:
             self._average_statistics(telling)
         drawing = {k: upload for k, upload in collected.uploads.items() if DECODER in upload.tensors}
@@ -195,14 +197,14 @@ class FedVTC(OwnClassifiers):
             average = averaged_tensors({k: each.tensors[DECODER] for k, each in drawing.items()}, samples)
             self.decoder = self._distilled(number, average, drawing, before)
             self.sent[list(drawing)] = True
-        return Outcome(facts={"known_classes": int(self.known.sum())})
+        return Outcome(facts={"known_classes": int(self.statistics.known.sum())})
 
     def products(self) -> list[Product]:
         """Return what draws images of every class: statistics and averaged decoder, once there is one."""
         if self.decoder is None:
             return []
         tensors = {
-            **with_prefix(_STATISTICS, self._statistics().tensors()),
+            **with_prefix(_STATISTICS, self.statistics.tensors()),
             **with_prefix(_DECODER, self.decoder),
         }
         return [Product("global", tuple(self.clients), tensors)]
@@ -220,19 +222,29 @@ class FedVTC(OwnClassifiers):
         if decoder:
             what = f"a decoder that is not '{self.config.classifier.decoder}':"
             check_kept(what, decoder, self._decoder_form[DECODER])
-        self.means, self.known = state.tensors["means"], state.tensors["known"]
-        self.deviations, self.sent = state.tensors["deviations"], state.tensors["sent"]
+        self.statistics = GlobalStatistics(
+            *(state.tensors[name] for name in ("means", "known", "deviations"))
+        )
+        self.sent = state.tensors["sent"]
+        self._tuned = self._checked_tuning(state.tensors["tuned"])
         self.decoder = decoder or None
 
+    def _checked_tuning(self, tuned: Tensor) -> Tensor:
+        number = int(tuned)
+        if number and not self._is_last(number):
+            raise ValueError(
+                f"rounds is {self.config.rounds}, but all clients tuned their classifiers in round {number}, "
+                f"and nothing is trained after that: set rounds={number - 1}, or begin anew"
+            )
+        return tuned
+
     def _kept(self) -> dict[str, Tensor]:
-        statistics = {"means": self.means, "known": self.known, "deviations": self.deviations}
-        return {**statistics, "sent": self.sent}
+        found = self.statistics
+        statistics = {"means": found.means, "known": found.known, "deviations": found.deviations}
+        return {**statistics, "sent": self.sent, "tuned": self._tuned}
 
     def _is_last(self, number: int) -> bool:
         return number > self.config.rounds
-
-    def _statistics(self) -> GlobalStatistics:
-        return GlobalStatistics(self.means, self.known, self.deviations)
 
     def _can_draw(self, number: int) -> bool:  # noqa: ARG002 - that is seen
         """Return whether clients have a trained decoder in round ``number``."""
@@ -240,7 +252,9 @@ class FedVTC(OwnClassifiers):
 
     def _tuning_batches(self, number: int, samples: int) -> int:
         """Return the batches of a pass over drawn images, and over a client's own as the settings say."""
-        drawn = self.settings.tuning_images * int(self.known.sum()) if self._can_draw(number) else 0
+        drawn = (
+            self.settings.tuning_images * int(self.statistics.known.sum()) if self._can_draw(number) else 0
+        )
         batch = self.config.batch_size
         if not drawn:
             return math.ceil(samples / batch)
@@ -280,7 +294,7 @@ class FedVTC(OwnClassifiers):
         distil(
             student,
             teachers + self._earlier_teacher(uploads, before, device),
-            self._statistics().to(device),
+            self.statistics.to(device),
             steps=self.settings.distillation_steps,
             learning_rate=self.settings.distillation_learning_rate,
             stream=torch_stream(self.config.seed, "distillation", number),
@@ -294,7 +308,7 @@ class FedVTC(OwnClassifiers):
     def _trained_around(self, client: int, tensors: Parts, before: GlobalStatistics) -> Tensor:
         """Return the means [C, p] around which a client's decoder was trained to draw."""
         told = self._told_by(client, tensors)
-        own = torch.zeros_like(self.means).index_copy(0, torch.tensor(told.classes), told.means)
+        own = torch.zeros_like(self.statistics.means).index_copy(0, torch.tensor(told.classes), told.means)
         if self.settings.latents == "sampled":
             return own
         return torch.where(before.known.unsqueeze(1), before.means, own)
@@ -313,7 +327,7 @@ class FedVTC(OwnClassifiers):
     def _images_of(self, client: int) -> Tensor:
         """Return how many images of each class [C] a client has told of."""
         described = self._described[client]
-        found = torch.zeros(len(self.known), dtype=torch.float64)
+        found = torch.zeros(len(self.statistics.known), dtype=torch.float64)
         found[list(described.classes)] = torch.tensor(described.counts, dtype=found.dtype)
         return found
 
@@ -327,17 +341,17 @@ class FedVTC(OwnClassifiers):
             {client: each.means for client, each in told.items()},
             {client: each.classes for client, each in told.items()},
             {client: each.counts for client, each in told.items()},
-            total_classes=len(self.known),
+            total_classes=len(self.statistics.known),
             weighting="counts",
         )
-        self.means = torch.where(held.unsqueeze(1), found, self.means)
-        self.known = self.known | held
+        before = self.statistics
+        means = torch.where(held.unsqueeze(1), found, before.means)
         per_class = self.settings.spread_of == "class"
-        variance = global_variance(told, self.means, rule=self.settings.spread_rule, per_class=per_class)
+        variance = global_variance(told, means, rule=self.settings.spread_rule, per_class=per_class)
         deviations = variance.clamp(min=self.settings.least_variance).sqrt()
-        self.deviations = (
-            torch.where(held.unsqueeze(1), deviations, self.deviations) if per_class else deviations
-        )
+        if per_class:
+            deviations = torch.where(held.unsqueeze(1), deviations, before.deviations)
+        self.statistics = GlobalStatistics(means, before.known | held, deviations)
 
     def _told_by(self, client: int, tensors: Parts) -> FeatureStatistics:
         described = self._described[client]
@@ -358,10 +372,10 @@ class FedVTCOwnDecoders(FedVTC):
     def steps(self, number: int, clients: Sequence[int]) -> int:
         """Return the batches of the largest client; before the last tuning it may have to train a decoder."""
         steps = super().steps(number, clients)
-        if not self._is_last(number) or not self.known.any():
+        if not self._is_last(number) or not self.statistics.known.any():
             return steps
         return steps + self.settings.decoder_epochs * largest_epoch(self.clients, clients, self.config)
 
     def _can_draw(self, number: int) -> bool:
         """Decoders are trained from the second round on."""
-        return number > 2 and bool(self.known.any())
+        return number > 2 and bool(self.statistics.known.any())

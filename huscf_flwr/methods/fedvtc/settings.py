@@ -23,7 +23,8 @@ class FedVTCSettings(MethodSettings):
         least_count: images that a client must have of a class to tell of its mean: the mean over one image is
             that image's features.
         alignment: weight of the squared distance between an image's features and the global mean of its
-            class, relative to the spread of the features, while the classifier trains.
+            class, relative to the spread of the features, while the classifier trains; not beside ``latents:
+            whitened``, as all that is about that spread.
         alignment_rounds: rounds in which ``alignment`` rises to its full value.
         gradient_norm: largest norm of a classifier's gradients: larger ones are scaled down to it.
         adversarial: weight of the verdict of a critic, which each client trains to tell its images from
@@ -43,11 +44,13 @@ class FedVTCSettings(MethodSettings):
             more than features, and than a quarter of the client's images of the class.
         latent_spread: standard deviation of these components, with ``latents: whitened``.
         spread: where standard deviations of the vectors of ``latents`` come from: ``measured`` after each
-            training, or ``learned`` together with the decoder, from the measured ones on.
+            training, or ``learned`` together with the decoder, from the measured ones on; not
+            beside ``latents: whitened``.
         spread_of: what has standard deviations of its own: a ``client``, the same for all its classes, or
             each ``class`` of a client. Classes of few images have fewer directions where they are whitened.
         spread_rule: how variances of several clients become one. ``within``: their mean, weighted by images.
-            ``total``: that, and the variance of the clients' class means around the global ones added.
+            ``total``: that, and the variance of the clients' class means around the global ones added; not
+            beside ``latents: whitened``.
             ``squared-counts``: their mean, weighted by the squares of the numbers of images.
         least_variance: least variance of a vector's number: smaller ones are raised to it.
         spread_learning_rate: learning rate of Adam on the logarithms of standard deviations, with ``spread:
@@ -58,15 +61,16 @@ class FedVTCSettings(MethodSettings):
         matching: weight of the squared distance between a class's global mean and the mean features of what
             the decoder draws of it.
         matching_form: how the distance of ``matching`` is taken. ``mean``: between means, as described there.
-            ``image``: the mean over the images of each one's distance, relative to the spread.
+            ``image``: the mean over the images of each one's distance, relative to the spread; not beside
+            ``latents: whitened``.
         matching_classes: classes that ``matching`` looks at: those that the client has (``held``), or ``all``
             that are known.
         matching_at_once: most classes that ``matching`` looks at in a batch: if there are more, so many are
             drawn anew for each. Time and memory of a batch grow with them.
         matching_images: images that are drawn of each of these classes for ``matching``, in every batch.
         tuning: when clients train their classifiers on drawn images too: ``last``, in a round of its own
-            after all others, in which everybody takes part; ``every-round`` as well, before the local epochs;
-            or ``never``.
+            after all others, which is counted beyond ``rounds`` and in which everybody takes part;
+            ``every-round`` as well, before the local epochs; or ``never``.
         tuning_epochs: passes over the drawn images in a tuning.
         tuning_images: images that are drawn of each class for a pass of tuning.
         tuning_learning_rate: learning rate of the first pass of tuning; ``tuning_schedule`` says that of the

@@ -6,7 +6,6 @@ import torch
 from huscf_flwr.data import together
 from huscf_flwr.methods.classifier_training import ClassifierTraining
 from huscf_flwr.methods.fedvtc.drawing import drawn_images
-from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from tests.methods.classifiers import small_classifiers
 from tests.run.builders import private_tensors, striped_images
 
@@ -60,7 +59,7 @@ def test_images_are_of_their_labels_and_classifiers_learn_from_them(tmp_path):
     test = images_of(range(5), 9)
     assert accuracy(reference.logits_of, test) > 0.95
     (product,) = training.method.products()
-    statistics = GlobalStatistics(training.method.means, training.method.known, training.method.deviations)
+    statistics = training.method.statistics
     sample = training.method.sampler(training.config, product.tensors)
     drawn = drawn_images(sample, statistics, 20, torch.Generator().manual_seed(0))
     assert accuracy(reference.logits_of, drawn) > 0.6

@@ -71,10 +71,14 @@ def test_two_clients_compute_what_plain_pytorch_does(both):
             deviations = deviations if deviations.ndim == 1 else deviations[list(client.counts)]
             torch.testing.assert_close(sent["spread"]["deviations"], deviations)
         method = training.method
-        assert method.known.nonzero().squeeze(1).tolist() == sorted(plain.means) == [0, 1, 2]
+        assert method.statistics.known.nonzero().squeeze(1).tolist() == sorted(plain.means) == [0, 1, 2]
         for y, mean in plain.means.items():
-            torch.testing.assert_close(method.means[y], mean)
-            found = method.deviations if method.deviations.ndim == 1 else method.deviations[y]
+            torch.testing.assert_close(method.statistics.means[y], mean)
+            found = (
+                method.statistics.deviations
+                if method.statistics.deviations.ndim == 1
+                else method.statistics.deviations[y]
+            )
             torch.testing.assert_close(found, plain.deviation_of(y))
         if number > 1:
             for found, expected in zip(method.decoder.values(), plain.decoder.parameters(), strict=True):

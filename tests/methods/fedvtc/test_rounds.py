@@ -6,28 +6,8 @@ import torch
 from huscf_flwr.data import LabelledImages
 from huscf_flwr.methods.contract import byte_counts
 from huscf_flwr.seeding import torch_stream
-from tests.methods.classifiers import small_classifiers
 from tests.methods.fedvtc.plain_rounds import FEATURES, IMAGES, PlainRounds, images_with
-from tests.run.builders import SMALL_DECODER, assert_same_to_the_bit, private_tensors
-
-
-@pytest.fixture
-def make(tmp_path):
-    def training(images=IMAGES, name="small", **settings):
-        given = {
-            "rounds": 3,
-            "name": name,
-            "clients": len(images),
-            "classifier.learning_rate": 0.1,
-            "classifier.decoder": SMALL_DECODER,
-            "fedvtc.decoder_epochs": 2,
-            "fedvtc.distillation_steps": 3,
-            "fedvtc.tuning_epochs": 2,
-            "fedvtc.tuning_images": 3,
-        }
-        return small_classifiers(tmp_path, images, method="fedvtc", **{**given, **settings})
-
-    return training
+from tests.run.builders import assert_same_to_the_bit, private_tensors
 
 
 def test_rounds_are_those_of_plain_pytorch(make):
@@ -37,10 +17,10 @@ def test_rounds_are_those_of_plain_pytorch(make):
         training.train()
         plain.train_round(number)
     method = training.method
-    assert method.known.nonzero().squeeze(1).tolist() == [0, 1, 2, 5] == sorted(plain.means)
+    assert method.statistics.known.nonzero().squeeze(1).tolist() == [0, 1, 2, 5] == sorted(plain.means)
     for each, mean in plain.means.items():
-        torch.testing.assert_close(method.means[each], mean)
-        torch.testing.assert_close(method.deviations[each], plain.deviations[each])
+        torch.testing.assert_close(method.statistics.means[each], mean)
+        torch.testing.assert_close(method.statistics.deviations[each], plain.deviations[each])
     for name, weight in plain.decoder.state_dict().items():
         torch.testing.assert_close(method.decoder[name], weight)
 
@@ -58,7 +38,7 @@ def test_so_are_those_of_which_some_clients_miss_one(make):
             if found is not None:
                 torch.testing.assert_close(found[name], weight, msg=lambda m, n=number: f"{n} {m}")
     for each, mean in plain.means.items():
-        torch.testing.assert_close(training.method.means[each], mean)
+        torch.testing.assert_close(training.method.statistics.means[each], mean)
     assert sorted(plain.means) == [0, 1, 2, 3, 5]
 
 
@@ -196,7 +176,7 @@ def test_clients_that_tell_of_no_class_send_nothing(make):
     for _ in range(2):
         uploads = training.train().collected.uploads
     assert uploads[1].tensors == {}
-    assert training.method.known.nonzero().squeeze(1).tolist() == [0, 1]
+    assert training.method.statistics.known.nonzero().squeeze(1).tolist() == [0, 1]
 
 
 def test_a_decoder_that_is_sent_has_not_seen_images_of_classes_that_are_not_told_of(make):
@@ -220,7 +200,7 @@ def test_where_nobody_tells_of_a_class_clients_tune_on_their_own_images(make, re
     training = make({0: images_with([3, 3, 4], 9)}, rounds=2, **{"fedvtc.tuning_real": real})
     for _ in range(2):
         training.train()
-    assert not training.method.known.any()
+    assert not training.method.statistics.known.any()
     closed = training.train()
     assert closed.collected.uploads[0].losses.keys() == {"tuning"}
 
@@ -352,45 +332,3 @@ def test_own_decoders_stay_on_their_clients_and_are_judged_there(make):
     assert not torch.equal(
         tensors["decoder.layers.0.weight"], training.make_client(0).decoder.state_dict()["layers.0.weight"]
     )
-
-
-def test_a_state_of_other_features_is_refused(make):
-    training = make()
-    other = training.method.state().tensors | {"means": torch.zeros(10, 7)}
-    with pytest.raises(
-        ValueError, match=r"has statistics of features: means as .* \(10, 7\), not .* \(10, 6\)"
-    ):
-        training.method.load(type(training.method.state())({}, other))
-
-
-def test_a_class_that_the_model_lacks_is_refused(make):
-    with pytest.raises(ValueError, match=r"client 0 holds the classes \(10,\), but model.spec"):
-        make({0: images_with([10] * 5, 0)})
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"alignment": 0.1}, "fedvtc.alignment is 0.1"),
-        ({"spread": "learned"}, "fedvtc.spread is learned"),
-        ({"spread_rule": "total"}, "fedvtc.spread_rule is total"),
-        ({"matching": 1.0, "matching_form": "image"}, "fedvtc.matching_form is image"),
-    ],
-)
-def test_what_needs_the_spread_of_features_is_refused_where_they_are_whitened(make, settings, said):
-    given = {f"fedvtc.{key}": value for key, value in settings.items()}
-    training = make(**given)
-    with pytest.raises(ValueError, match=f"{said}, which needs .* set latents to recentred or sampled"):
-        type(training.method).check(training.config)
-    training = make(name="recentred", **given, **{"fedvtc.latents": "recentred"})
-    type(training.method).check(training.config)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("matching", -1), ("tuning", "soon"), ("least_count", 0), ("adversarial", -1), ("latents", "white")],
-)
-def test_settings_that_cannot_be_are_refused_before_anybody_has_joined(make, key, value):
-    with pytest.raises(ValueError, match=r"fedvtc\."):
-        training = make(**{f"fedvtc.{key}": value})
-        type(training.method).check(training.config)
