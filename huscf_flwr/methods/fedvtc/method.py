@@ -196,7 +196,7 @@ class FedVTC(OwnClassifiers):
             samples = {client: self.clients[client].samples for client in drawing}
             average = averaged_tensors({k: each.tensors[DECODER] for k, each in drawing.items()}, samples)
             self.decoder = self._distilled(number, average, drawing, before)
-            self.sent[list(drawing)] = True
+            self.sent = self.sent.index_fill(0, torch.tensor(list(drawing)), True)
         return Outcome(facts={"known_classes": int(self.statistics.known.sum())})
 
     def products(self) -> list[Product]:
