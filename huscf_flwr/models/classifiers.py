@@ -19,8 +19,7 @@ from huscf_flwr.models.classifier_spec import (
     TorchvisionSpec,
     classifier_family_of,
 )
-from huscf_flwr.models.initialising import built_from
-from huscf_flwr.models.network import CPU, weight_dtype
+from huscf_flwr.models.network import CPU, built_for
 from huscf_flwr.models.spec import ImageSpec, model_spec_of
 from huscf_flwr.models.torchvision_networks import torchvision_network
 from huscf_flwr.seeding import torch_stream
@@ -100,9 +99,8 @@ def build_classifier(
 
     The weights are drawn in float32, whatever ``dtype`` the computation has, as ``initialise`` does.
     """
-    mixed = dtype == torch.bfloat16
-    network = built_from(partial(ClassifierNetwork, family, member, image, classes, mixed=mixed), stream)
-    return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
+    make = partial(ClassifierNetwork, family, member, image, classes)
+    return built_for(make, stream, dtype=dtype, device=device)
 
 
 def classifier_of(

@@ -9,8 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from huscf_flwr.models.initialising import built_from
-from huscf_flwr.models.network import CPU, weight_dtype
+from huscf_flwr.models.network import CPU, built_for
 from huscf_flwr.models.spec import ImageSpec
 
 _CHANNELS = 16, 32, 64
@@ -55,8 +54,7 @@ def build_critic(
     device: torch.device = CPU,
 ) -> Critic:
     """Build a critic with weights of ``stream``, a generator on the CPU, as ``initialise`` draws them."""
-    network = built_from(partial(Critic, image, classes, mixed=dtype == torch.bfloat16), stream)
-    return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
+    return built_for(partial(Critic, image, classes), stream, dtype=dtype, device=device)
 
 
 def _layers(image: ImageSpec) -> Iterator[nn.Module]:

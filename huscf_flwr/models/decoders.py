@@ -17,8 +17,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from huscf_flwr.conf_files import Strict, find_conf, read_yaml, validate
-from huscf_flwr.models.initialising import built_from
-from huscf_flwr.models.network import CPU, weight_dtype
+from huscf_flwr.models.network import CPU, built_for
 from huscf_flwr.models.spec import ImageSpec
 
 _FIRST_SIZE = 4
@@ -107,8 +106,7 @@ def build_decoder(
     device: torch.device = CPU,
 ) -> Decoder:
     """Build a decoder with weights of ``stream``, a generator on the CPU, as ``initialise`` draws them."""
-    network = built_from(partial(Decoder, spec, features, image, mixed=dtype == torch.bfloat16), stream)
-    return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
+    return built_for(partial(Decoder, spec, features, image), stream, dtype=dtype, device=device)
 
 
 def _layers(spec: DecoderSpec, features: int, image: ImageSpec) -> Iterator[nn.Module]:

@@ -7,14 +7,14 @@ checkpoint holds. Code that uses it need not know how many blocks there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from huscf_flwr.models.blocks import Block
-from huscf_flwr.models.initialising import built_from
+from huscf_flwr.models.initialising import Built, built_from
 from huscf_flwr.models.spec import NETWORKS, ModelSpec, NetworkName
 from huscf_flwr.seeding import PathPart, torch_stream
 
@@ -105,6 +105,22 @@ def build_blocks(
 def weight_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the type of the weights if the computation has type ``dtype``."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def built_for(
+    make: Callable[..., Built],
+    stream: torch.Generator,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device = CPU,
+) -> Built:
+    """Return the convolutional network that ``make`` makes, for computations of type ``dtype`` on ``device``.
+
+    ``make`` is told by ``mixed`` whether its layers run in bfloat16. The weights are drawn in float32 from
+    ``stream``, a generator on the CPU, as ``initialise`` does.
+    """
+    network = built_from(partial(make, mixed=dtype == torch.bfloat16), stream)
+    return network.to(memory_format=torch.channels_last).to(device, weight_dtype(dtype))
 
 
 def build_network(

@@ -8,6 +8,7 @@ the same numbers to the bit.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -23,6 +24,11 @@ MOMENTUM = "momentum_buffer"
 """What `SGD` keeps of a parameter, if it has momentum."""
 
 _EPSILON = 1e-8
+
+
+def half_cosine(first: float, step: int, steps: int) -> float:
+    """Return the rate of ``step``, counted from zero, that falls from ``first`` to zero in ``steps``."""
+    return first * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 class _Optimiser:

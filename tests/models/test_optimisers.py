@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from huscf_flwr.models.optimisers import SGD, Adam
+from huscf_flwr.models.optimisers import SGD, Adam, half_cosine
 
 SHAPES = ((3, 2, 5), (4,), ())
 STEPS = 4
@@ -63,3 +63,8 @@ def test_a_learning_rate_may_change_between_steps():
 def test_without_parameters_there_is_nothing_to_train():
     with pytest.raises(ValueError, match="no parameters"):
         Adam([])
+
+
+def test_a_half_cosine_falls_from_the_first_rate_to_zero():
+    assert [half_cosine(0.4, step, 2) for step in range(3)] == pytest.approx([0.4, 0.2, 0.0])
+    assert half_cosine(0.4, 1, 3) == pytest.approx(0.3)

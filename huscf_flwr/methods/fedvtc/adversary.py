@@ -9,6 +9,7 @@ from huscf_flwr.config import RunConfig
 from huscf_flwr.methods.fedvtc import losses
 from huscf_flwr.models import model_spec_of
 from huscf_flwr.models.critics import Critic, build_critic
+from huscf_flwr.models.optimisers import Adam
 from huscf_flwr.process import device_of, dtype_of
 from huscf_flwr.seeding import torch_stream
 
@@ -35,7 +36,7 @@ class Adversary:
 
     def __init__(self, critic: Critic, learning_rate: float) -> None:
         self._critic = critic
-        self._optimiser = torch.optim.Adam(critic.parameters(), lr=learning_rate, betas=(0.5, 0.999))
+        self._optimiser = Adam(critic.parameters(), learning_rate, betas=(0.5, 0.999))
 
     def train(self, images: Tensor, drawn: Tensor, labels: Tensor) -> Tensor:
         """Take a step on a client's ``images`` and ``drawn`` ones [B, C, H, W] of the same ``labels`` [B].

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import ClassVar
@@ -44,6 +43,7 @@ from huscf_flwr.methods.prototype_client import CLASS_MEANS
 from huscf_flwr.models import Sampler, model_spec_of, state_on_cpu
 from huscf_flwr.models.critics import Critic
 from huscf_flwr.models.decoders import Decoder
+from huscf_flwr.models.optimisers import half_cosine
 from huscf_flwr.process import device_of
 from huscf_flwr.seeding import torch_stream
 from huscf_flwr.session import Losses
@@ -348,7 +348,7 @@ class FedVTCClient(OwnClassifierClient):
         settings = self._settings
         if settings.tuning_schedule == "constant":
             return settings.tuning_learning_rate
-        return settings.tuning_learning_rate * (1 + math.cos(math.pi * number / settings.tuning_epochs)) / 2
+        return half_cosine(settings.tuning_learning_rate, number, settings.tuning_epochs)
 
 
 class OwnDecoderClient(FedVTCClient):

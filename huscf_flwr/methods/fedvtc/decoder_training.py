@@ -13,6 +13,7 @@ from huscf_flwr.methods.fedvtc.adversary import Adversary
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.methods.fedvtc.settings import FedVTCSettings
 from huscf_flwr.models.decoders import Decoder
+from huscf_flwr.models.optimisers import Adam
 from huscf_flwr.session import Losses
 
 RECONSTRUCTION, DIVERGENCE, MATCHING = "reconstruction", "divergence", "matching"
@@ -67,10 +68,12 @@ class DecoderTraining:
         self._log_deviations = deviations.log().requires_grad_(settings.spread == "learned")
         self._own, self._statistics, self._extractor, self._settings = own, statistics, extractor, settings
         self._adversary = adversary
-        groups = [{"params": list(decoder.parameters()), "lr": settings.decoder_learning_rate}]
+        trained: list[tuple[list[Tensor], float]] = [
+            ([*decoder.parameters()], settings.decoder_learning_rate)
+        ]
         if settings.spread == "learned":
-            groups.append({"params": [self._log_deviations], "lr": settings.spread_learning_rate})
-        self._optimiser = torch.optim.Adam(groups, betas=(0.5, 0.999))
+            trained.append(([self._log_deviations], settings.spread_learning_rate))
+        self._optimisers = [Adam(parameters, rate, betas=(0.5, 0.999)) for parameters, rate in trained]
 
     @property
     def deviations(self) -> Tensor:
@@ -100,9 +103,11 @@ class DecoderTraining:
         if self._adversary is not None and len(known):
             found |= self._criticised(self._adversary, known, noise)
             total = total + self._settings.adversarial * found[ADVERSARIAL]
-        self._optimiser.zero_grad()
+        for optimiser in self._optimisers:
+            optimiser.zero_grad()
         torch.autograd.backward(total)
-        self._optimiser.step()
+        for optimiser in self._optimisers:
+            optimiser.step()
         return {name: float(loss.detach()) for name, loss in found.items()}
 
     def _criticised(self, adversary: Adversary, chosen: Tensor, noise: torch.Generator) -> dict[str, Tensor]:

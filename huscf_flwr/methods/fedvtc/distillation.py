@@ -8,7 +8,6 @@ drawing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from torch.func import functional_call
 from huscf_flwr.methods.fedvtc import losses
 from huscf_flwr.methods.fedvtc.latents import GlobalStatistics
 from huscf_flwr.models.decoders import Decoder
+from huscf_flwr.models.optimisers import Adam, half_cosine
 
 _IMAGES = 64
 """Images of a step."""
@@ -69,9 +69,9 @@ def distil(
     classes = (statistics.known & (shares.sum(1) > 0)).nonzero().squeeze(1)
     if not len(classes):
         return
-    optimiser = torch.optim.Adam(student.parameters(), betas=(0.5, 0.999))
+    optimiser = Adam(student.parameters(), learning_rate, betas=(0.5, 0.999))
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+        optimiser.learning_rate = half_cosine(learning_rate, step, steps)
         labels = classes[torch.randint(len(classes), (_IMAGES,), generator=stream).to(classes.device)]
         offsets = statistics.offsets(labels, stream, spread=_SPREAD)
         who = teacher_of(_places(offsets, labels, statistics), shares[labels])

@@ -74,8 +74,11 @@ class GlobalStatistics:
 
         Of a class of which nothing is known, from the client's own mean in ``own_means`` [C, p].
         """
-        means = torch.where(self.known.unsqueeze(1), self.means, own_means)
-        return means[labels] + offsets
+        return self.means_or(own_means)[labels] + offsets
+
+    def means_or(self, own_means: Tensor) -> Tensor:
+        """Return the global means [C, p]; where nothing is known, those of ``own_means`` [C, p]."""
+        return torch.where(self.known.unsqueeze(1), self.means, own_means)
 
     def deviations_of(self, labels: Tensor) -> Tensor:
         """Return the standard deviations, [p] or [N, p], of the classes of ``labels`` [N]."""

@@ -309,9 +309,7 @@ class FedVTC(OwnClassifiers):
         """Return the means [C, p] around which a client's decoder was trained to draw."""
         told = self._told_by(client, tensors)
         own = torch.zeros_like(self.statistics.means).index_copy(0, torch.tensor(told.classes), told.means)
-        if self.settings.latents == "sampled":
-            return own
-        return torch.where(before.known.unsqueeze(1), before.means, own)
+        return own if self.settings.latents == "sampled" else before.means_or(own)
 
     def _earlier_teacher(
         self, uploads: Mapping[int, Upload], before: GlobalStatistics, device: torch.device
