@@ -82,7 +82,7 @@ def _write(plan: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
 def _show(asked: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
     console = wide_terminal(_WIDTH)
     found = results_of(asked, kept, [run.name for run in due])
-    for table in comparison_tables(found):
+    for table in comparison_tables(found, width=console.width):
         console.print(table)
     for sentence in legend(found):
         console.print(sentence, style="dim")

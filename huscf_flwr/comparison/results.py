@@ -16,6 +16,7 @@ from huscf_flwr.comparison.kept import KeptRuns
 from huscf_flwr.comparison.plan import Plan
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.run_record import RunRecord, names_of, numbers, part
+from huscf_flwr.methods import method_of
 from huscf_flwr.metrics import Metric, metric_named
 
 Verdict = Literal["ahead", "behind", "level"]
@@ -203,7 +204,7 @@ def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, stale: Collect
         {**by_domain, **({OWN_MODELS: own} if own else {})},
         _scores({seed: part(record.summary, "clusters") for seed, record in records.items()}),
         costs_of(config, list(records.values())) if records else None,
-        config.optimiser.learning_rate,
+        method_of(config).learning_rate(config),
         {seed: reason for seed, reason in failures.items() if reason is not None},
     )
 

@@ -11,17 +11,37 @@ from huscf_flwr.comparison.costs import Costs
 from huscf_flwr.comparison.results import Column, Results, ScenarioResults, Values, best, verdict
 from huscf_flwr.cuts import FlopRule, Price
 from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal
+from huscf_flwr.evaluation.wide_table import TableColumn, fitting_tables
 from huscf_flwr.metrics import Metric, metric_named
 
 _MARKS = {"ahead": "+", "behind": "−", "level": "="}
 
+_COSTS = {
+    "rate": False,
+    "rounds": False,
+    "up": False,
+    "down": False,
+    "GFLOP client": False,
+    "GFLOP server": False,
+    "s a step, exact": False,
+    "s a step, paper": False,
+    "memory client": False,
+    "the server learns": True,
+    "other clients learn": True,
+}
+"""Columns of costs, and whether one has words that may be wrapped."""
 
-def comparison_tables(results: Results) -> Iterator[Table]:
-    """Yield a table for each domain of each scenario, and one of costs for each scenario."""
+
+def comparison_tables(results: Results, *, width: int) -> Iterator[Table]:
+    """Yield a table for each domain of each scenario, and one of costs for each scenario with finished runs.
+
+    One that is wider than ``width``, in characters, comes in parts.
+    """
     for scenario in results.scenarios:
         for domain in scenario.domains:
-            yield _scores(results, scenario, domain)
-        yield _costs(scenario)
+            yield from _scores(results, scenario, domain, width)
+        if scenario.domains:
+            yield from _costs(scenario, width)
 
 
 def legend(results: Results) -> Iterator[str]:
@@ -40,28 +60,35 @@ def legend(results: Results) -> Iterator[str]:
     )
 
 
-def _scores(results: Results, scenario: ScenarioResults, domain: str) -> Table:
-    """Return the table of one domain: the mean over the seeds, and below it the range."""
-    table = _titled(f"{results.name}, {scenario.name}: {domain}")
-    table.add_column("method")
-    table.add_column("seeds", justify="right")
-    metrics = scenario.metrics(domain)
+def _scores(results: Results, scenario: ScenarioResults, domain: str, width: int) -> Iterator[Table]:
+    """Yield the table of one domain: the mean over the seeds, and below it the range."""
+    scores = [_metric_column(results, scenario, domain, metric) for metric in scenario.metrics(domain)]
+    if scenario.has_clusters_to_tell:
+        scores.append(_agreement_column(scenario))
+    runs = TableColumn("seeds", [Text(_runs(column)) for column in scenario.columns])
+    title = f"{results.name}, {scenario.name}: {domain}"
+    yield from fitting_tables(title, [_names(scenario), runs], scores, width=width)
+
+
+def _names(scenario: ScenarioResults) -> TableColumn:
+    return TableColumn("method", [Text(column.name) for column in scenario.columns], "left")
+
+
+def _metric_column(results: Results, scenario: ScenarioResults, domain: str, metric: Metric) -> TableColumn:
+    known = scenario.values(domain, metric.name)
+    first = best(known, metric)
+    against = known.get(results.reference)
+    cells = [
+        _cell(known.get(column.name), against, metric, bold=column.name in first)
+        for column in scenario.columns
+    ]
+    return TableColumn(metric.short or metric.title, cells)
+
+
+def _agreement_column(scenario: ScenarioResults) -> TableColumn:
     ari = metric_named("ari")
-    shown = (*metrics, ari) if scenario.has_clusters_to_tell else metrics
-    for metric in shown:
-        table.add_column(metric.short or metric.title, justify="right")
-    firsts = {metric.name: best(scenario.values(domain, metric.name), metric) for metric in metrics}
-    against = next((c.domains.get(domain, {}) for c in scenario.columns if c.name == results.reference), {})
-    for column in scenario.columns:
-        scores = column.domains.get(domain, {})
-        cells = [
-            _cell(scores.get(each.name), against.get(each.name), each, bold=column.name in firsts[each.name])
-            for each in metrics
-        ]
-        if scenario.has_clusters_to_tell:
-            cells.append(_cell(column.clustering.get(ari.name), None, ari, bold=False))
-        table.add_row(Text(column.name), Text(_runs(column)), *cells)
-    return table
+    cells = [_cell(column.clustering.get(ari.name), None, ari, bold=False) for column in scenario.columns]
+    return TableColumn(ari.short or ari.title, cells)
 
 
 def _cell(values: Values | None, against: Values | None, metric: Metric, *, bold: bool) -> Text:
@@ -81,33 +108,23 @@ def _runs(column: Column) -> str:
     return f"{len(column.records)}{failed}"
 
 
-def _costs(scenario: ScenarioResults) -> Table:
-    table = _titled(f"{scenario.name}: what it costs, and what it shows")
-    for name, justify in (
-        ("method", "left"),
-        ("rate", "right"),
-        ("rounds", "right"),
-        ("up", "right"),
-        ("down", "right"),
-        ("GFLOP client", "right"),
-        ("GFLOP server", "right"),
-        ("s a step, exact", "right"),
-        ("s a step, paper", "right"),
-        ("memory client", "right"),
-        ("the server learns", "left"),
-        ("other clients learn", "left"),
-    ):
-        table.add_column(name, justify="right" if justify == "right" else "left")
-    for column in scenario.columns:
-        table.add_row(
-            Text(column.name), Text(f"{column.learning_rate:g}"), *map(Text, _cost_cells(column.costs))
-        )
-    return table
+def _costs(scenario: ScenarioResults, width: int) -> Iterator[Table]:
+    rows = [
+        [
+            f"{column.learning_rate:g}",
+            *(_cost_cells(column.costs) if column.costs else [UNKNOWN] * (len(_COSTS) - 1)),
+        ]
+        for column in scenario.columns
+    ]
+    costs = [
+        TableColumn(heading, [Text(row[place]) for row in rows], "left" if prose else "right", prose)
+        for place, (heading, prose) in enumerate(_COSTS.items())
+    ]
+    title = f"{scenario.name}: what it costs, and what it shows"
+    yield from fitting_tables(title, [_names(scenario)], costs, width=width)
 
 
-def _cost_cells(costs: Costs | None) -> list[str]:
-    if costs is None:
-        return [UNKNOWN] * 10
+def _cost_cells(costs: Costs) -> list[str]:
     exact = costs.prices.get("exact")
     return [
         count(costs.rounds),
@@ -128,7 +145,3 @@ def _seconds(costs: Costs, rule: FlopRule) -> str:
         return UNKNOWN if price is None else decimal(price.step_s, 3)
 
     return f"{of(costs.prices.get(rule))} ({of(costs.without_slowest.get(rule))})"
-
-
-def _titled(title: str) -> Table:
-    return Table(title=Text(title), title_justify="left")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -10,37 +10,37 @@ from rich.text import Text
 
 from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal, duration, known_number
 from huscf_flwr.evaluation.run_record import in_counting_order, names_of, part
+from huscf_flwr.evaluation.wide_table import TableColumn, fitting_tables
 from huscf_flwr.metrics import Metric, metric_named, metrics_named
 
-_MOST_COLUMNS = 7
-"""Numbers that fit beside each other into 80 columns."""
-_F1 = "F1"
-"""Left out where there are more: it says much the same as the accuracy beside it."""
 
+def summary_tables(summary: Mapping[str, Any], *, width: int) -> Iterator[Table]:
+    """Yield the table of what `summary.json` says, in parts if it is wider than ``width``, in characters.
 
-def summary_table(summary: Mapping[str, Any]) -> Table:
-    """Return the table of what `summary.json` says: one row a domain, the run as a whole above and below.
-
-    If the domains are unknown, there is one row per product, with the means of its clients' own scores. The
-    columns are what was measured, without details. What is not known is a dash; without anything judged
-    there is one row of dashes.
+    It has one row a domain, the run as a whole above and below. If the domains are unknown, there is one row
+    per product, with the means of its clients' own scores. The columns are what was measured, without
+    details. What is not known is a dash; without anything judged there is one row of dashes.
     """
     name = str(summary.get("name") or "run")
     rounds = summary.get("rounds")
     word = "round" if rounds == 1 else "rounds"
-    title = f"{name}: {count(rounds)} {word} in {duration(summary.get('seconds'))}"
-    table = Table(title=Text(title), caption=Text(_caption(summary)), title_justify="left")
-    table.caption_justify = "left"
     rows = _judged(summary)
-    metrics = _columns([scores for _, _, scores in rows])
-    table.add_column("domain", overflow="fold")
-    table.add_column("product", overflow="fold")
-    for metric in metrics:
-        table.add_column(metric.short or metric.title, justify="right", overflow="fold")
-    for domain, product, scores in rows:
-        values = [decimal(scores.get(metric.name), metric.digits) for metric in metrics]
-        table.add_row(Text(domain), Text(product), *values)
-    return table
+    yield from fitting_tables(
+        f"{name}: {count(rounds)} {word} in {duration(summary.get('seconds'))}",
+        [
+            TableColumn("domain", [Text(domain) for domain, _, _ in rows], "left"),
+            TableColumn("product", [Text(product) for _, product, _ in rows], "left"),
+        ],
+        [
+            TableColumn(
+                metric.short or metric.title,
+                [Text(decimal(scores.get(metric.name), metric.digits)) for _, _, scores in rows],
+            )
+            for metric in _columns([scores for _, _, scores in rows])
+        ],
+        width=width,
+        caption=_caption(summary),
+    )
 
 
 def _judged(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
@@ -56,10 +56,7 @@ def _judged(summary: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any
 
 def _columns(rows: list[Mapping[str, Any]]) -> list[Metric]:
     measured = [{name: value for name, value in row.items() if not isinstance(value, str)} for row in rows]
-    found = [metric for metric in metrics_named(names_of(measured)) if not metric.detail]
-    if len(found) <= _MOST_COLUMNS:
-        return found
-    return [metric for metric in found if not metric.title.endswith(_F1)]
+    return [metric for metric in metrics_named(names_of(measured)) if not metric.detail]
 
 
 def _caption(summary: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from huscf_flwr.evaluation.tables import summary_table
+from huscf_flwr.evaluation.tables import summary_tables
 from huscf_flwr.run.display import evaluation_line, round_line
 from huscf_flwr.run.mistakes import told
 
@@ -57,6 +57,7 @@ class LogDisplay:
     def end(self, summary: Mapping[str, Any]) -> None:
         """Log the table."""
         console = Console(width=100, record=True, file=None, quiet=True)
-        console.print(summary_table(summary))
+        for table in summary_tables(summary, width=console.width):
+            console.print(table)
         for line in console.export_text().splitlines():
             SHOWN.info("%s", line)

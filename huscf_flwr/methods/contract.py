@@ -218,11 +218,6 @@ def keeps_models(client: type[Client]) -> bool:
     return client.classifiers is not Client.classifiers or client.sampler is not Client.sampler
 
 
-def may_spend(client: type[Client]) -> bool:
-    """Return whether clients of this class spend of the privacy of their images, and count it."""
-    return client.charge is not Client.charge
-
-
 class MessageClient(Client):
     """A client that trains by itself; it lives for its turn, and goes on with what it kept in the next."""
 
@@ -295,6 +290,11 @@ class Method(ABC):
         Most methods price a ``Placement``: who computes what in a step, and what crosses when.
         """
         return None
+
+    @classmethod
+    def learning_rate(cls, config: RunConfig) -> float:
+        """Return the learning rate of what clients show in the end; by default that of ``optimiser``."""
+        return config.optimiser.learning_rate
 
     @classmethod
     def rounds(cls, config: RunConfig) -> int:

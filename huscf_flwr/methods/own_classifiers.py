@@ -49,6 +49,11 @@ class OwnClassifiers(Method, ABC):
         check_classifiers(config)
 
     @classmethod
+    def learning_rate(cls, config: RunConfig) -> float:
+        """Return that of the classifiers."""
+        return config.classifier.learning_rate
+
+    @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:  # noqa: ARG003 - there is nothing to draw from
         """Raise ``ValueError``: there is no generator of images."""
         raise ValueError(

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from huscf_flwr.evaluation.formats import byte_count
 from huscf_flwr.evaluation.run_record import DIRECTIONS, byte_total, cluster_by_client, names_of, numbers
-from huscf_flwr.evaluation.tables import summary_table
+from huscf_flwr.evaluation.tables import summary_tables
 from huscf_flwr.metrics import metrics_named
 from huscf_flwr.run.terminal import terminal
 
@@ -95,7 +95,8 @@ class TerminalDisplay:
     def end(self, summary: Mapping[str, Any]) -> None:
         """Print the table."""
         self._progress.stop()
-        self._console.print(summary_table(summary))
+        for table in summary_tables(summary, width=self._console.width):
+            self._console.print(table)
 
     def __enter__(self) -> TerminalDisplay:
         return self

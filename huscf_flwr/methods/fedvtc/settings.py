@@ -130,9 +130,12 @@ class FedVTCSettings(MethodSettings):
         return self.tuning != "never"
 
     def check(self) -> None:
-        """Raise ``ValueError`` if what takes the spread for that of features is asked for where it is not."""
-        if self.latents != "whitened":
-            return
+        """Raise ``ValueError`` for settings that contradict another one, or that another one makes idle."""
+        if self.latents == "whitened":
+            self._check_spread_is_not_used()
+        self._check_all_are_used()
+
+    def _check_spread_is_not_used(self) -> None:
         of_features = {
             f"alignment is {self.alignment}": self.alignment > 0,
             "spread is learned": self.spread == "learned",
@@ -144,4 +147,27 @@ class FedVTCSettings(MethodSettings):
                 raise ValueError(
                     f"fedvtc.{said}, which needs the spread of the features, but fedvtc.latents is whitened: "
                     "set latents to recentred or sampled"
+                )
+
+    def _check_all_are_used(self) -> None:
+        """Those that a mode sets may be idle: whoever switches off their cause need not reset them."""
+        is_whitened, draws = self.latents == "whitened", self.tuning != "never"
+        used = {
+            "latent_directions": ("latents", is_whitened),
+            "latent_spread": ("latents", is_whitened),
+            "critic_learning_rate": ("adversarial", self.adversarial > 0),
+            "distillation_learning_rate": ("distillation_steps", self.distillation_steps > 0),
+            "spread_learning_rate": ("spread", self.spread == "learned"),
+            "divergence": ("spread", self.spread == "learned"),
+            "alignment_rounds": ("alignment", self.alignment > 0),
+            "matching_at_once": ("matching", self.matching > 0),
+            "matching_images": ("matching", self.matching > 0),
+            "tuning_repeats": ("tuning_real" if draws else "tuning", draws and self.tuning_real != "none"),
+        }
+        for name, (cause, is_used) in used.items():
+            value = getattr(self, name)
+            if not is_used and value != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"fedvtc.{name} is {value}, which has no effect while fedvtc.{cause} is "
+                    f"{getattr(self, cause)}: leave it out, or change {cause}"
                 )

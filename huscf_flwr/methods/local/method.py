@@ -97,6 +97,11 @@ class LocalClassifier(Local):
         """Return None: the latency model knows the networks of ``model.spec``, and no classifiers."""
 
     @classmethod
+    def learning_rate(cls, config: RunConfig) -> float:
+        """Return that of the classifiers."""
+        return config.classifier.learning_rate
+
+    @classmethod
     def check(cls, config: RunConfig) -> None:
         """Raise ``ValueError`` if there is no such family, or a member does not fit the images."""
         check_classifiers(config)

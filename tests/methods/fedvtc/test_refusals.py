@@ -55,3 +55,22 @@ def test_settings_that_cannot_be_are_refused_before_anybody_has_joined(make, key
     with pytest.raises(ValueError, match=r"fedvtc\."):
         training = make(**{f"fedvtc.{key}": value})
         type(training.method).check(training.config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"latents": "recentred", "latent_spread": 3.0}, "latent_spread is 3.0.*fedvtc.latents is recentred"),
+        (
+            {"adversarial": 0.0, "critic_learning_rate": 0.1},
+            "critic_learning_rate is 0.1.*fedvtc.adversarial is 0",
+        ),
+        ({"matching_images": 4}, "matching_images is 4.*fedvtc.matching is 0"),
+        ({"tuning_real": "none", "tuning_repeats": 2}, "tuning_repeats is 2.*fedvtc.tuning_real is none"),
+        ({"tuning": "never", "tuning_repeats": 2}, "tuning_repeats is 2.*fedvtc.tuning is never"),
+    ],
+)
+def test_a_setting_that_another_one_makes_idle_is_refused(make, settings, said):
+    training = make(**{f"fedvtc.{key}": value for key, value in settings.items()})
+    with pytest.raises(ValueError, match=said):
+        type(training.method).check(training.config)
