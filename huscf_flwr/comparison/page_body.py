@@ -10,7 +10,7 @@ BODY = """\
 {%- endif %}
 {%- endmacro %}
 {% macro heading(metric) -%}
-{{ metric.heading }}{% if metric.better %} {{ "↑" if metric.better == "higher" else "↓" }}{% endif %}
+{{ metric.heading }}{% if metric.better %}&nbsp;{{ "↑" if metric.better == "higher" else "↓" }}{% endif %}
 {%- endmacro %}
 {% macro seconds(prices, rule) -%}
 {% if rule in prices %}{{ prices[rule].step_s|decimal(3) }}{% else %}{{ unknown }}{% endif %}
@@ -21,6 +21,7 @@ BODY = """\
 <style>
   .best { font-weight: 700; }
   small { color: var(--soft); font-size: 11.5px; line-height: 1.3; }
+  .scores thead th { white-space: normal; }
   .scores td.number { font-size: 15px; line-height: 1.25; }
   .side-by-side { width: auto; margin-top: 36px; }
   .side-by-side img { display: block; height: 112px; width: auto; image-rendering: pixelated; }

@@ -320,7 +320,8 @@ def _draw_series(axes: Axes, panel: Panel) -> None:
         known = [(number, value) for number, value in points if value is not None]
         if known:
             axes.plot(*known[-1], marker="o", markersize=4.5, color=colour, clip_on=False)
-            ends.append((known[-1][1], f"{name}  {known[-1][1]:.{panel.digits}f}", colour))
+            said = _signed(name, panel, "─╌┈", index)
+            ends.append((known[-1][1], f"{said}  {known[-1][1]:.{panel.digits}f}", colour))
     axes.set_ylim(*panel.limits)
     _name_ends(axes, ends)
 
@@ -332,10 +333,16 @@ def _draw_points(axes: Axes, panel: Panel) -> None:
         for x, value in points:
             if value is not None:
                 axes.plot(x, value, marker=_of_lap(_MARKERS, index), markersize=6, color=colour)
-                ends.append((value, name, colour))
+                ends.append((value, _signed(name, panel, "●■▲", index), colour))
     axes.margins(0.06)
     axes.set_ylim(*panel.limits)
     _name_ends(axes, ends)
+
+
+def _signed(name: str, panel: Panel, signs: str, index: int) -> str:
+    """Return a name with the sign of its style before it, where two have the same colour."""
+    has_laps = panel.first_colour + len(panel.series) > len(LIGHT)
+    return f"{_of_lap(signs, index)} {name}" if has_laps else name
 
 
 def _of_lap(styles: Sequence[Any], index: int) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib import image as png
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from huscf_flwr.evaluation.figures import Panel, _spread, curves, sample_grid, scatter, themed_svg
+from huscf_flwr.evaluation.figures import LIGHT, Panel, _spread, curves, sample_grid, scatter, themed_svg
 
 
 def test_a_grid_shows_every_image_in_its_place(tmp_path):
@@ -216,7 +216,9 @@ def test_points_are_named_where_they_are_and_a_logarithmic_axis_has_few_numbers(
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     assert axes.get_xlabel() == "bytes"
-    assert [text.get_text() for text in axes.texts] == [f"point {number}" for number in range(9)]
+    # More points than colours: the sign of each says which of two it is.
+    signs = "●" * len(LIGHT) + "■" * (9 - len(LIGHT))
+    assert [text.get_text() for text in axes.texts] == [f"{signs[n]} point {n}" for n in range(9)]
     assert all(not label.get_text() for label in axes.get_xticklabels(minor=True))
     markers = {line.get_marker() for line in axes.lines}
-    assert len(markers) == 2  # more points than colours
+    assert len(markers) == 2
