@@ -53,7 +53,7 @@ def _column(results: Results, scenario: ScenarioResults, column: Column) -> dict
     reference = next((each for each in scenario.columns if each.name == results.reference), None)
     return {
         "method": column.method,
-        "learning_rate": column.learning_rate,
+        "learning_rates": list(column.learning_rates),
         "domains": {
             domain: {
                 name: values.as_json() | _against(reference, column, domain, name)

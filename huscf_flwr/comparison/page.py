@@ -62,7 +62,7 @@ class _Scenario:
         self.name = scenario.name
         self.columns = scenario.columns
         self.domains = [_Domain(results, scenario, domain) for domain in scenario.domains]
-        self.shown = any(column.costs is not None for column in scenario.columns)
+        self.shown = scenario.has_finished_runs
         self.has_memory = any(column.costs and column.costs.memory for column in scenario.columns)
         self.has_clusters_to_tell = scenario.has_clusters_to_tell
         self._scenario = scenario

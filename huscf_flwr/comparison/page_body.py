@@ -115,7 +115,7 @@ BODY = """\
     {% set costs = column.costs %}
     <tr>
       <th>{{ column.name }}</th>
-      <td>{{ column.learning_rate }}</td>
+      <td>{{ column.learning_rates|join(", ") }}</td>
       {% if costs is none %}
       <td colspan="11" class="text failed">{{ column.failures.values()|first|default("not made yet") }}</td>
       {% else %}

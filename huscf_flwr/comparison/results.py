@@ -90,7 +90,7 @@ class Column:
     clustering: Scores
     costs: Costs | None
     """None as long as no run is finished."""
-    learning_rate: float
+    learning_rates: tuple[float, ...]
     failures: Mapping[int, str] = field(default_factory=dict)
     """Why runs failed, by seed."""
 
@@ -106,6 +106,11 @@ class ScenarioResults:
     def domains(self) -> list[str]:
         """Names of the domains, as the runs have them."""
         return names_of(column.domains for column in self.columns)
+
+    @property
+    def has_finished_runs(self) -> bool:
+        """Whether any column has one."""
+        return any(column.records for column in self.columns)
 
     def metrics(self, domain: str) -> list[Metric]:
         """Return what is known of a domain, without details, in the order of the registry."""
@@ -204,7 +209,7 @@ def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, stale: Collect
         {**by_domain, **({OWN_MODELS: own} if own else {})},
         _scores({seed: part(record.summary, "clusters") for seed, record in records.items()}),
         costs_of(config, list(records.values())) if records else None,
-        method_of(config).learning_rate(config),
+        method_of(config).learning_rates(config),
         {seed: reason for seed, reason in failures.items() if reason is not None},
     )
 

@@ -4,50 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
 from huscf_flwr.comparison.costs import Costs
 from huscf_flwr.comparison.results import Column, Results, ScenarioResults, Values, best, verdict
 from huscf_flwr.cuts import FlopRule, Price
 from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal
-from huscf_flwr.evaluation.wide_table import TableColumn, fitting_tables
+from huscf_flwr.evaluation.wide_table import TableColumn, tables_that_fit
 from huscf_flwr.metrics import Metric, metric_named
 
 _MARKS = {"ahead": "+", "behind": "−", "level": "="}
-
-_COSTS = {
-    "rate": False,
-    "rounds": False,
-    "up": False,
-    "down": False,
-    "GFLOP client": False,
-    "GFLOP server": False,
-    "s a step, exact": False,
-    "s a step, paper": False,
-    "memory client": False,
-    "the server learns": True,
-    "other clients learn": True,
-}
-"""Columns of costs, and whether one has words that may be wrapped."""
+_PROSE = ("the server learns", "other clients learn")
+"""Headings of what is told in words."""
 
 
-def comparison_tables(results: Results, *, width: int) -> Iterator[Table]:
-    """Yield a table for each domain of each scenario, and one of costs for each scenario with finished runs.
+def comparison_tables(results: Results, *, width: int) -> Iterator[Group]:
+    """Yield a table for each domain of each scenario, and one of costs, if a run of it is finished.
 
     One that is wider than ``width``, in characters, comes in parts.
     """
     for scenario in results.scenarios:
         for domain in scenario.domains:
             yield from _scores(results, scenario, domain, width)
-        if scenario.domains:
+        if scenario.has_finished_runs:
             yield from _costs(scenario, width)
 
 
 def legend(results: Results) -> Iterator[str]:
-    """Yield the sentences that explain the tables."""
+    """Yield the sentences that explain the tables, or that there are none."""
+    columns = [column for scenario in results.scenarios for column in scenario.columns]
+    if not any(scenario.has_finished_runs for scenario in results.scenarios):
+        yield "No run is finished yet."
+        return
     yield "Scores: mean over the seeds; least and most below it, if there are several."
-    if any(len(column.records) > 1 for scenario in results.scenarios for column in scenario.columns):
+    if any(len(column.records) > 1 for column in columns):
         yield (
             f"Bold: the best, and what cannot be told from it. A mark says how a method does beside "
             f"{results.reference}: + ahead, − behind, = no difference beyond the spread of the seeds."
@@ -60,14 +51,14 @@ def legend(results: Results) -> Iterator[str]:
     )
 
 
-def _scores(results: Results, scenario: ScenarioResults, domain: str, width: int) -> Iterator[Table]:
+def _scores(results: Results, scenario: ScenarioResults, domain: str, width: int) -> Iterator[Group]:
     """Yield the table of one domain: the mean over the seeds, and below it the range."""
     scores = [_metric_column(results, scenario, domain, metric) for metric in scenario.metrics(domain)]
     if scenario.has_clusters_to_tell:
         scores.append(_agreement_column(scenario))
     runs = TableColumn("seeds", [Text(_runs(column)) for column in scenario.columns])
     title = f"{results.name}, {scenario.name}: {domain}"
-    yield from fitting_tables(title, [_names(scenario), runs], scores, width=width)
+    yield from tables_that_fit(title, [_names(scenario), runs], scores, width=width)
 
 
 def _names(scenario: ScenarioResults) -> TableColumn:
@@ -108,36 +99,36 @@ def _runs(column: Column) -> str:
     return f"{len(column.records)}{failed}"
 
 
-def _costs(scenario: ScenarioResults, width: int) -> Iterator[Table]:
-    rows = [
-        [
-            f"{column.learning_rate:g}",
-            *(_cost_cells(column.costs) if column.costs else [UNKNOWN] * (len(_COSTS) - 1)),
-        ]
-        for column in scenario.columns
+def _costs(scenario: ScenarioResults, width: int) -> Iterator[Group]:
+    shown = [
+        TableColumn("rate", [Text("\n".join(f"{r:g}" for r in c.learning_rates)) for c in scenario.columns])
     ]
-    costs = [
-        TableColumn(heading, [Text(row[place]) for row in rows], "left" if prose else "right", prose)
-        for place, (heading, prose) in enumerate(_COSTS.items())
-    ]
+    known = [_cost_cells(column.costs) if column.costs else {} for column in scenario.columns]
+    for heading in next(filter(None, known), {}):
+        cells = [Text(costs.get(heading, UNKNOWN)) for costs in known]
+        is_prose = heading in _PROSE
+        shown.append(TableColumn(heading, cells, "left" if is_prose else "right", is_prose))
     title = f"{scenario.name}: what it costs, and what it shows"
-    yield from fitting_tables(title, [_names(scenario)], costs, width=width)
+    yield from tables_that_fit(title, [_names(scenario)], shown, width=width)
 
 
-def _cost_cells(costs: Costs) -> list[str]:
+def _cost_cells(costs: Costs) -> dict[str, str]:
+    """Return what is shown of costs, by heading."""
     exact = costs.prices.get("exact")
-    return [
-        count(costs.rounds),
-        byte_count(costs.bytes_by_client.get("up")),
-        byte_count(costs.bytes_by_client.get("down")),
-        UNKNOWN if exact is None else decimal(exact.client_gflop, 2),
-        UNKNOWN if exact is None else decimal(exact.server_gflop, 2),
-        _seconds(costs, "exact"),
-        _seconds(costs, "paper"),
-        "\n".join(f"{phase} {byte_count(count)}" for phase, count in costs.memory.items()) or UNKNOWN,
-        ", ".join(costs.shows_server) or "nothing",
-        ", ".join(costs.shows_clients) or "nothing",
-    ]
+    memory = [f"{phase} {byte_count(count)}" for phase, count in costs.memory.items()]
+    server_learns, clients_learn = _PROSE
+    return {
+        "rounds": count(costs.rounds),
+        "up": byte_count(costs.bytes_by_client.get("up")),
+        "down": byte_count(costs.bytes_by_client.get("down")),
+        "GFLOP client": UNKNOWN if exact is None else decimal(exact.client_gflop, 2),
+        "GFLOP server": UNKNOWN if exact is None else decimal(exact.server_gflop, 2),
+        "s a step, exact": _seconds(costs, "exact"),
+        "s a step, paper": _seconds(costs, "paper"),
+        "memory client": "\n".join(memory) or UNKNOWN,
+        server_learns: ", ".join(costs.shows_server) or "nothing",
+        clients_learn: ", ".join(costs.shows_clients) or "nothing",
+    }
 
 
 def _seconds(costs: Costs, rule: FlopRule) -> str:

@@ -48,8 +48,8 @@ DARK = ("#5ab0e8", "#f0935a", "#3cc79d", "#e096c2", "#e3b04b", "#b49be0", "#a7af
 INK, DARK_INK = "#4a5058", "#b6bdc8"
 GRID, DARK_GRID = "#e3e6ea", "#30353d"
 
-_LINES = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)))
-_MARKERS = ("o", "s", "^")
+_LINES = (("-", "─"), ((0, (4, 1.6)), "╌"), ((0, (1.2, 1.4)), "┈"), ("-.", "-·"))
+_MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"))
 """Where there are more series than colours, the second and the third round of colours have other ones."""
 
 _PANEL_HEIGHT = 2.5
@@ -315,12 +315,12 @@ def _draw_series(axes: Axes, panel: Panel) -> None:
         values = [math.nan if value is None else value for _, value in points]
         axes.plot(
             rounds, values, color=colour, linewidth=1.8, solid_capstyle="round", clip_on=False,
-            linestyle=_of_lap(_LINES, index),
+            linestyle=_of_lap(_LINES, index)[0],
         )  # fmt: skip
         known = [(number, value) for number, value in points if value is not None]
         if known:
             axes.plot(*known[-1], marker="o", markersize=4.5, color=colour, clip_on=False)
-            said = _signed(name, panel, "─╌┈", index)
+            said = _signed(name, panel, _of_lap(_LINES, index)[1])
             ends.append((known[-1][1], f"{said}  {known[-1][1]:.{panel.digits}f}", colour))
     axes.set_ylim(*panel.limits)
     _name_ends(axes, ends)
@@ -332,17 +332,16 @@ def _draw_points(axes: Axes, panel: Panel) -> None:
         colour = LIGHT[index % len(LIGHT)]
         for x, value in points:
             if value is not None:
-                axes.plot(x, value, marker=_of_lap(_MARKERS, index), markersize=6, color=colour)
-                ends.append((value, _signed(name, panel, "●■▲", index), colour))
+                axes.plot(x, value, marker=_of_lap(_MARKERS, index)[0], markersize=6, color=colour)
+                ends.append((value, _signed(name, panel, _of_lap(_MARKERS, index)[1]), colour))
     axes.margins(0.06)
     axes.set_ylim(*panel.limits)
     _name_ends(axes, ends)
 
 
-def _signed(name: str, panel: Panel, signs: str, index: int) -> str:
-    """Return a name with the sign of its style before it, where two have the same colour."""
-    has_laps = panel.first_colour + len(panel.series) > len(LIGHT)
-    return f"{_of_lap(signs, index)} {name}" if has_laps else name
+def _signed(name: str, panel: Panel, sign: str) -> str:
+    """Return a name, after the sign of its style where two names have the same colour."""
+    return f"{sign} {name}" if len(panel.series) > len(LIGHT) else name
 
 
 def _of_lap(styles: Sequence[Any], index: int) -> Any:

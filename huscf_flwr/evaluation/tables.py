@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
 from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal, duration, known_number
 from huscf_flwr.evaluation.run_record import in_counting_order, names_of, part
-from huscf_flwr.evaluation.wide_table import TableColumn, fitting_tables
+from huscf_flwr.evaluation.wide_table import TableColumn, tables_that_fit
 from huscf_flwr.metrics import Metric, metric_named, metrics_named
 
 
-def summary_tables(summary: Mapping[str, Any], *, width: int) -> Iterator[Table]:
+def summary_tables(summary: Mapping[str, Any], *, width: int) -> Iterator[Group]:
     """Yield the table of what `summary.json` says, in parts if it is wider than ``width``, in characters.
 
-    It has one row a domain, the run as a whole above and below. If the domains are unknown, there is one row
-    per product, with the means of its clients' own scores. The columns are what was measured, without
-    details. What is not known is a dash; without anything judged there is one row of dashes.
+    It has one row a domain, the run as a whole above, and below the last part. If the domains are unknown,
+    there is one row per product, with the means of its clients' own scores. The columns are what was
+    measured, without details. What is not known is a dash; without anything judged there is one row of them.
     """
     name = str(summary.get("name") or "run")
     rounds = summary.get("rounds")
     word = "round" if rounds == 1 else "rounds"
     rows = _judged(summary)
-    yield from fitting_tables(
+    yield from tables_that_fit(
         f"{name}: {count(rounds)} {word} in {duration(summary.get('seconds'))}",
         [
             TableColumn("domain", [Text(domain) for domain, _, _ in rows], "left"),

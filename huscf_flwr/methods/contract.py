@@ -292,9 +292,9 @@ class Method(ABC):
         return None
 
     @classmethod
-    def learning_rate(cls, config: RunConfig) -> float:
-        """Return the learning rate of what clients show in the end; by default that of ``optimiser``."""
-        return config.optimiser.learning_rate
+    def learning_rates(cls, config: RunConfig) -> tuple[float, ...]:
+        """Return those of what clients train, which a comparison shows; by default that of ``optimiser``."""
+        return (config.optimiser.learning_rate,)
 
     @classmethod
     def rounds(cls, config: RunConfig) -> int:

@@ -49,9 +49,9 @@ class OwnClassifiers(Method, ABC):
         check_classifiers(config)
 
     @classmethod
-    def learning_rate(cls, config: RunConfig) -> float:
+    def learning_rates(cls, config: RunConfig) -> tuple[float, ...]:
         """Return that of the classifiers."""
-        return config.classifier.learning_rate
+        return (config.classifier.learning_rate,)
 
     @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:  # noqa: ARG003 - there is nothing to draw from

@@ -46,6 +46,12 @@ def test_the_table_has_mean_range_and_how_each_does_beside_the_reference(results
     assert "a model of one client" in text
 
 
+def test_before_any_run_is_finished_there_is_no_table(tmp_path, plan):
+    results = results_of(plan, kept_runs(tmp_path, plan))
+    assert not printed(results)
+    assert list(legend(results)) == ["No run is finished yet."]
+
+
 @pytest.mark.slow
 def test_memory_is_shown_where_it_was_measured(tmp_path, plan):
     measured = {0: {"memory": {"classify": 3_000_000, "tune": 4_500_000}}}

@@ -69,7 +69,7 @@ def test_results_are_put_together_from_what_is_kept(tmp_path):
     assert parted.domains["letters"]["label_fidelity"].by_seed == {0: 0.9, 4: 0.8}
     assert parted.clustering["ari"].mean == 0.75
     assert averaged.clustering == {}
-    assert (averaged.learning_rate, averaged.failures) == (0.001, {1: "no memory"})
+    assert (averaged.learning_rates, averaged.failures) == ((0.001,), {1: "no memory"})
     assert both.domains == ["digits", "letters"]
     assert one.domains == ["digits"]
     assert [metric.name for metric in both.metrics("digits")] == ["label_fidelity", "tstr_accuracy", "fid"]

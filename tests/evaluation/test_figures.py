@@ -209,6 +209,19 @@ def test_names_of_many_curves_stay_within_the_axes_and_apart():
     assert min(gaps) * axes.get_window_extent().height > 0.9 * size
 
 
+def test_curves_are_told_apart_by_signs_only_where_two_have_the_same_colour():
+    def names(count):
+        series = {f"curve {n}": [(1.0, 0.1), (2.0, n / 10)] for n in range(count)}
+        figure = curves([Panel("", series, (0.0, 1.0), digits=1, first_colour=2)])
+        FigureCanvasAgg(figure).draw()
+        return [text.get_text() for text in figure.axes[0].texts]
+
+    few, many = names(len(LIGHT)), names(len(LIGHT) + 2)
+    assert few == [f"curve {n}  {n / 10}" for n in range(len(LIGHT))]
+    assert len({text.split()[0] for text in many}) == 2
+    assert len(set(many)) == len(many)
+
+
 def test_points_are_named_where_they_are_and_a_logarithmic_axis_has_few_numbers():
     series = {f"point {number}": [(10.0 ** (number % 3), number / 10)] for number in range(9)} | {"none": []}
     figure = scatter([Panel("Points", series, x_label="bytes", x_logarithmic=True)])

@@ -123,6 +123,11 @@ class FedVTC(OwnClassifiers):
         load_decoder_spec(config.classifier.decoder)
 
     @classmethod
+    def learning_rates(cls, config: RunConfig) -> tuple[float, ...]:
+        """Return that of the classifiers, and that of the decoder."""
+        return (*super().learning_rates(config), config.settings(FedVTCSettings).decoder_learning_rate)
+
+    @classmethod
     def sampler(cls, config: RunConfig, product: Tensors) -> Sampler:
         """Return what draws labelled images with the decoder and from the statistics of a product."""
         device = device_of(config.compute)

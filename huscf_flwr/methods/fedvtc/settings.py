@@ -150,19 +150,29 @@ class FedVTCSettings(MethodSettings):
                 )
 
     def _check_all_are_used(self) -> None:
-        """Those that a mode sets may be idle: whoever switches off their cause need not reset them."""
-        is_whitened, draws = self.latents == "whitened", self.tuning != "never"
+        """Those that a mode sets may be idle: whoever switches off their cause need not reset them.
+
+        A setting counts as given if it is not the default: in the file of a finished run all are written.
+        """
+        is_whitened, distils = self.latents == "whitened", self.distillation_steps > 0
         used = {
             "latent_directions": ("latents", is_whitened),
             "latent_spread": ("latents", is_whitened),
             "critic_learning_rate": ("adversarial", self.adversarial > 0),
-            "distillation_learning_rate": ("distillation_steps", self.distillation_steps > 0),
+            "distillation_learning_rate": (
+                "distillation_steps" if self.share_decoder else "share_decoder",
+                self.share_decoder and distils,
+            ),
             "spread_learning_rate": ("spread", self.spread == "learned"),
             "divergence": ("spread", self.spread == "learned"),
             "alignment_rounds": ("alignment", self.alignment > 0),
+            "matching_form": ("matching", self.matching > 0),
             "matching_at_once": ("matching", self.matching > 0),
             "matching_images": ("matching", self.matching > 0),
-            "tuning_repeats": ("tuning_real" if draws else "tuning", draws and self.tuning_real != "none"),
+            "tuning_repeats": (
+                "tuning_real" if self.tunes_last else "tuning",
+                self.tunes_last and self.tuning_real != "none",
+            ),
         }
         for name, (cause, is_used) in used.items():
             value = getattr(self, name)

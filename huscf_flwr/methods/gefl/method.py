@@ -92,6 +92,11 @@ class GeFL(OwnClassifiers):
         return cls if config.settings(GeFLSettings).generator == "dcgan" else GeFLAutoencoder
 
     @classmethod
+    def learning_rates(cls, config: RunConfig) -> tuple[float, ...]:
+        """Return that of the classifiers, and that of the generator."""
+        return (*super().learning_rates(config), config.optimiser.learning_rate)
+
+    @classmethod
     def check(cls, config: RunConfig) -> None:
         """Raise ``ValueError`` for a family or networks that cannot be, or too many generator rounds."""
         super().check(config)

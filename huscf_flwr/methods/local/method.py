@@ -97,9 +97,9 @@ class LocalClassifier(Local):
         """Return None: the latency model knows the networks of ``model.spec``, and no classifiers."""
 
     @classmethod
-    def learning_rate(cls, config: RunConfig) -> float:
+    def learning_rates(cls, config: RunConfig) -> tuple[float, ...]:
         """Return that of the classifiers."""
-        return config.classifier.learning_rate
+        return (config.classifier.learning_rate,)
 
     @classmethod
     def check(cls, config: RunConfig) -> None:

@@ -65,6 +65,23 @@ def test_settings_that_cannot_be_are_refused_before_anybody_has_joined(make, key
             {"adversarial": 0.0, "critic_learning_rate": 0.1},
             "critic_learning_rate is 0.1.*fedvtc.adversarial is 0",
         ),
+        (
+            {"latents": "recentred", "latent_directions": 8},
+            "latent_directions is 8.*latents is recentred",
+        ),
+        (
+            {"distillation_steps": 0, "distillation_learning_rate": 0.1},
+            "distillation_learning_rate is 0.1.*distillation_steps is 0",
+        ),
+        (
+            {"share_decoder": False, "distillation_learning_rate": 0.1},
+            "distillation_learning_rate is 0.1.*share_decoder is False",
+        ),
+        ({"spread_learning_rate": 0.1}, "spread_learning_rate is 0.1.*fedvtc.spread is measured"),
+        ({"divergence": 2.0}, "divergence is 2.0.*fedvtc.spread is measured"),
+        ({"alignment_rounds": 5}, "alignment_rounds is 5.*fedvtc.alignment is 0"),
+        ({"matching_form": "image"}, "matching_form is image.*fedvtc.matching is 0"),
+        ({"matching_at_once": 5}, "matching_at_once is 5.*fedvtc.matching is 0"),
         ({"matching_images": 4}, "matching_images is 4.*fedvtc.matching is 0"),
         ({"tuning_real": "none", "tuning_repeats": 2}, "tuning_repeats is 2.*fedvtc.tuning_real is none"),
         ({"tuning": "never", "tuning_repeats": 2}, "tuning_repeats is 2.*fedvtc.tuning is never"),
@@ -74,3 +91,8 @@ def test_a_setting_that_another_one_makes_idle_is_refused(make, settings, said):
     training = make(**{f"fedvtc.{key}": value for key, value in settings.items()})
     with pytest.raises(ValueError, match=said):
         type(training.method).check(training.config)
+
+
+def test_what_a_mode_sets_may_be_idle_where_its_cause_is_switched_off(make):
+    training = make(mode="paper", **{"fedvtc.matching": 0.0, "fedvtc.tuning": "never"})
+    type(training.method).check(training.config)
