@@ -33,6 +33,7 @@ class Metric:
         shown: the places of a few numbers that it is in.
         chart: heading of the chart that it shares with others; empty for one of its own.
         short: what it is called in a line of many numbers, if that is not the title.
+        by_judge: whether it is what a judge says, which means little where the judge is often wrong.
         meaning: a sentence or two for the reader of a report.
     """
 
@@ -46,6 +47,7 @@ class Metric:
     shown: tuple[Place, ...] = ()
     chart: str = ""
     short: str = ""
+    by_judge: bool = False
     meaning: str = ""
 
     @property
@@ -150,7 +152,7 @@ for _metric in (
     Metric("proxy_f1", "proxy F1", "higher", 3, _SHARE, detail=True),
     Metric("proxy_loss", "proxy cross-entropy", "lower", 3, (0.0, None), detail=True),
     Metric(
-        "label_fidelity", "label fidelity", "higher", 3, _SHARE, shown=("rounds", "audits"),
+        "label_fidelity", "label fidelity", "higher", 3, _SHARE, shown=("rounds", "audits"), by_judge=True,
         meaning="Label fidelity: share of generated images that a judge, trained on real training images, "
         "takes for the label asked for.",
     ),
@@ -160,11 +162,11 @@ for _metric in (
     ),
     Metric("tstr_f1", "TSTR F1", "higher", 3, _SHARE),
     Metric(
-        "generation_score", "generation score", "higher", 2, (1.0, None), short="score",
+        "generation_score", "generation score", "higher", 2, (1.0, None), short="score", by_judge=True,
         meaning="Generation score: 1 at worst, the number of classes at best.",
     ),
     Metric(
-        "fid", "FID", "lower", 1, (0.0, None),
+        "fid", "FID", "lower", 1, (0.0, None), by_judge=True,
         meaning="FID: Fréchet distance between the judge’s features of generated and of real images; "
         "comparable within a domain only.",
     ),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import Overrides, names_in
+from huscf_flwr.commands.options import names_in
 from huscf_flwr.comparison.display import ComparisonInTerminal
 from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.kept import KeptRuns
@@ -29,10 +29,15 @@ def compare_command(
         str, typer.Argument(metavar="COMPARISON", help="a name in conf/comparisons, such as demo, or a file")
     ],
     *,
-    methods: Annotated[str, typer.Option("--methods", help="only these, such as huscf,fedgan")] = "",
+    methods: Annotated[
+        str, typer.Option("--methods", help="only these columns, such as corrected,fedgan")
+    ] = "",
     seeds: Annotated[int | None, typer.Option("--seeds", help="only so many of its seeds")] = None,
     only: Annotated[str, typer.Option("--only", help="only these scenarios")] = "",
-    settings: Overrides = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="what decides no result, such as data.root=IMAGES"),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time; they share the cores")] = 1,
     results: Annotated[
         Path, typer.Option("--results", help="folder of the small files that are kept of every comparison")
@@ -51,7 +56,7 @@ def compare_command(
         if not dry:
             _check_folders(asked, kept)
         due = missing_runs(asked, kept, display)
-        display.begin(len(asked.runs) - len(due), due)
+        display.begin(asked.runs, due, kept=kept.folder)
         if not dry:
             kept.folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -61,7 +66,7 @@ def compare_command(
         _show(asked, kept, due)
         if not dry:
             display.note(f"page: {kept.folder / PAGE_NAME}")
-        if _failures_told(asked, kept, display):
+        if _failures_told(asked, kept, display, dry=dry):
             raise typer.Exit(1)
 
 
@@ -88,10 +93,10 @@ def _show(asked: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
         console.print(sentence, style="dim")
 
 
-def _failures_told(asked: Plan, kept: KeptRuns, display: ComparisonInTerminal) -> bool:
+def _failures_told(asked: Plan, kept: KeptRuns, display: ComparisonInTerminal, *, dry: bool) -> bool:
     reasons = {run: reason for run in asked.runs if (reason := kept.failure(run)) is not None}
     for run, reason in reasons.items():
         display.note(f"{run.name} failed: {reason} (its folder: {run.config.folder})")
     if reasons:
-        display.note("the same command tries again what has failed")
+        display.note(f"the same command{' without --dry' if dry else ''} tries again what has failed")
     return bool(reasons)

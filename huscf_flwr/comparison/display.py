@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -12,6 +13,7 @@ from huscf_flwr.comparison.plan import PlannedRun
 from huscf_flwr.evaluation.formats import duration
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
+from huscf_flwr.naming import by_count
 from huscf_flwr.run.run_folder import read_progress
 from huscf_flwr.run.terminal import terminal
 
@@ -41,11 +43,13 @@ class ComparisonInTerminal:
         self._ended = 0
         self._looked = 0.0
 
-    def begin(self, finished: int, due: Sequence[PlannedRun]) -> None:
-        """Show how much there is to do."""
+    def begin(self, asked: Sequence[PlannedRun], due: Sequence[PlannedRun], *, kept: Path) -> None:
+        """Show how much there is to do; ``kept`` is the folder of what is there of the others."""
         self._due = list(due)
         self._progress.update(self._whole, total=len(due), visible=bool(due))
-        self.note(f"{finished} runs are there, {len(due)} to make")
+        finished = len(asked) - len(due)
+        are = by_count(finished, "run is", "runs are")
+        self.note(f"{_counted(asked)}: {finished} {are} there, in {kept}, {len(due)} to make")
         if due:
             self._progress.start()
 
@@ -118,6 +122,16 @@ class Durations:
         means = {key: sum(seconds) / len(seconds) for key, seconds in self._took.items()}
         of_others = sum(means.values()) / len(means)
         return sum(means.get((run.scenario, run.column), of_others) for run in runs)
+
+
+def _counted(runs: Sequence[PlannedRun]) -> str:
+    """Return how many scenarios, methods and seeds the runs are of."""
+    counts = {
+        ("scenario", "scenarios"): len({run.scenario for run in runs}),
+        ("method", "methods"): len({run.column for run in runs}),
+        ("seed", "seeds"): len({run.seed for run in runs}),
+    }
+    return ", ".join(f"{count} {by_count(count, *words)}" for words, count in counts.items())
 
 
 def _rounds_done(run: PlannedRun) -> float:

@@ -65,6 +65,7 @@ class _Scenario:
         self.shown = scenario.has_finished_runs
         self.has_memory = any(column.costs and column.costs.memory for column in scenario.columns)
         self.has_clusters_to_tell = scenario.has_clusters_to_tell
+        self.is_doubtful = scenario.is_doubtful
         self._scenario = scenario
 
     @property

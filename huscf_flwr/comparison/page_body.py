@@ -46,7 +46,8 @@ BODY = """\
     <thead><tr>
       <th class="text">Method</th><th>Seeds</th>
       {% for metric in domain.metrics %}
-      <th>{{ heading(metric) }}</th>
+      <th>{{ heading(metric) }}{% if scenario.is_doubtful(domain.name, metric) %}
+        <br><small>by a weak judge</small>{% endif %}</th>
       {% endfor %}
       {% if scenario.has_clusters_to_tell %}
       <th>{{ heading(ari) }}</th>
@@ -96,7 +97,15 @@ BODY = """\
   </div>
 </section>
 {% endif %}
-{% if scenario.shown %}
+{% if not scenario.shown %}
+<section>
+  <h2>{{ scenario.name }}</h2>
+  <p class="lead">No run is finished yet.</p>
+  {% for column in scenario.columns if column.failures %}
+  <p class="note failed">{{ column.name }} failed: {{ column.failures.values()|first }}</p>
+  {% endfor %}
+</section>
+{% else %}
 <section>
   <h2>{{ scenario.name }}: what it costs, and what it shows</h2>
   <p class="lead">Bytes are counted as they cross. Arithmetic and seconds are predicted by the latency model

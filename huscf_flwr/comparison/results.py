@@ -14,6 +14,7 @@ from typing import Any, Literal
 from huscf_flwr.comparison.costs import Costs, costs_of
 from huscf_flwr.comparison.kept import KeptRuns
 from huscf_flwr.comparison.plan import Plan
+from huscf_flwr.evaluation.domain_scores import LEAST_ACCURACY
 from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.evaluation.run_record import RunRecord, names_of, numbers, part
 from huscf_flwr.methods import method_of
@@ -121,6 +122,11 @@ class ScenarioResults:
     def has_clusters_to_tell(self) -> bool:
         """Whether clusters can be right or wrong: there is more than one domain."""
         return len(set(self.domains) - {OWN_MODELS}) > 1
+
+    def is_doubtful(self, domain: str, metric: Metric) -> bool:
+        """Return whether a metric is what a judge says that is often wrong; a domain has the same for all."""
+        of_judge = self.values(domain, "judge_accuracy").values()
+        return metric.by_judge and any(values.mean < LEAST_ACCURACY for values in of_judge)
 
     def values(self, domain: str, metric: str) -> dict[str, Values]:
         """Return the values of one metric by column, of those that have some."""

@@ -8,8 +8,17 @@ from rich.console import Group
 from rich.text import Text
 
 from huscf_flwr.comparison.costs import Costs
-from huscf_flwr.comparison.results import Column, Results, ScenarioResults, Values, best, verdict
+from huscf_flwr.comparison.results import (
+    OWN_MODELS,
+    Column,
+    Results,
+    ScenarioResults,
+    Values,
+    best,
+    verdict,
+)
 from huscf_flwr.cuts import FlopRule, Price
+from huscf_flwr.evaluation.domain_scores import LEAST_ACCURACY
 from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal
 from huscf_flwr.evaluation.wide_table import TableColumn, tables_that_fit
 from huscf_flwr.metrics import Metric, metric_named
@@ -33,21 +42,33 @@ def comparison_tables(results: Results, *, width: int) -> Iterator[Group]:
 
 def legend(results: Results) -> Iterator[str]:
     """Yield the sentences that explain the tables, or that there are none."""
-    columns = [column for scenario in results.scenarios for column in scenario.columns]
-    if not any(scenario.has_finished_runs for scenario in results.scenarios):
+    scenarios = [scenario for scenario in results.scenarios if scenario.has_finished_runs]
+    if not scenarios:
         yield "No run is finished yet."
         return
+    repeated = [c for scenario in scenarios for c in scenario.columns if len(c.records) > 1]
     yield "Scores: mean over the seeds; least and most below it, if there are several."
-    if any(len(column.records) > 1 for column in columns):
+    judged = [(scenario, domain) for scenario in scenarios for domain in scenario.domains]
+    if any(domain == OWN_MODELS for _, domain in judged):
+        yield "Own models are scored on test images, and at home (there), on what each client has held out."
+    if repeated:
+        yield "Bold: the best, and what cannot be told from it."
+    if any(column.name == results.reference for column in repeated):
         yield (
-            f"Bold: the best, and what cannot be told from it. A mark says how a method does beside "
-            f"{results.reference}: + ahead, − behind, = no difference beyond the spread of the seeds."
+            f"A mark says how a method does beside {results.reference}: + ahead, − behind, = no difference "
+            "beyond the spread of the seeds."
+        )
+    if any(scenario.is_doubtful(domain, metric_named("fid")) for scenario, domain in judged):
+        yield (
+            f"A question mark: the judge finds fewer than {LEAST_ACCURACY:.0%} of the labels of real test "
+            "images, so that what it says of drawn ones means little."
         )
     yield (
-        "Costs: bytes are counted, of a client in a whole run. Arithmetic (by the exact rule) and seconds of "
-        "a step are predicted for the configured devices, with what crosses once a round spread over its "
-        "steps; in brackets without the slowest class of devices. Memory is the most bytes of tensors that a "
-        "client has at once, by what it is doing, where compute.measure_memory was true."
+        "Costs: rates are the learning rates of what clients train. Bytes are counted, of a client in a "
+        "whole run. Arithmetic (by the exact rule) and seconds of a step are predicted for the devices, "
+        "with what crosses once a round spread over its steps; in brackets without the slowest class of "
+        "devices. Memory is the most bytes of tensors that a client has at once, by what it is doing, where "
+        "compute.measure_memory was true."
     )
 
 
@@ -73,7 +94,8 @@ def _metric_column(results: Results, scenario: ScenarioResults, domain: str, met
         _cell(known.get(column.name), against, metric, bold=column.name in first)
         for column in scenario.columns
     ]
-    return TableColumn(metric.short or metric.title, cells)
+    doubt = "?" if scenario.is_doubtful(domain, metric) else ""
+    return TableColumn(f"{metric.short or metric.title}{doubt}", cells)
 
 
 def _agreement_column(scenario: ScenarioResults) -> TableColumn:
@@ -106,6 +128,8 @@ def _costs(scenario: ScenarioResults, width: int) -> Iterator[Group]:
     known = [_cost_cells(column.costs) if column.costs else {} for column in scenario.columns]
     for heading in next(filter(None, known), {}):
         cells = [Text(costs.get(heading, UNKNOWN)) for costs in known]
+        if all(cell.plain == UNKNOWN for cell in cells):
+            continue
         is_prose = heading in _PROSE
         shown.append(TableColumn(heading, cells, "left" if is_prose else "right", is_prose))
     title = f"{scenario.name}: what it costs, and what it shows"
@@ -135,4 +159,5 @@ def _seconds(costs: Costs, rule: FlopRule) -> str:
     def of(price: Price | None) -> str:
         return UNKNOWN if price is None else decimal(price.step_s, 3)
 
-    return f"{of(costs.prices.get(rule))} ({of(costs.without_slowest.get(rule))})"
+    all_classes, rest = costs.prices.get(rule), costs.without_slowest.get(rule)
+    return of(all_classes) if rest is None else f"{of(all_classes)} ({of(rest)})"

@@ -20,7 +20,7 @@ from huscf_flwr.comparison.kept import KeptRuns, why_another
 from huscf_flwr.comparison.one_run import STOPPED
 from huscf_flwr.comparison.plan import Plan, PlannedRun
 from huscf_flwr.config import RunConfig, dump_config
-from huscf_flwr.data import DataError
+from huscf_flwr.data import DataError, check_domains_are_known
 from huscf_flwr.data.progress import Paced, progress_told
 from huscf_flwr.evaluation.run_record import read_run
 from huscf_flwr.methods import method_of
@@ -62,6 +62,7 @@ class Origins:
     def __init__(self, note: Callable[[str], None] = lambda _: None) -> None:
         """``note`` is told of images that cannot be had here."""
         self._note = note
+        self._noted: set[str] = set()
         self._images: dict[str, str | None] = {}
 
     def of(self, config: RunConfig) -> Origin:
@@ -74,8 +75,15 @@ class Origins:
                 self._images[key] = images_hash(population_for(config, method))
             except DataError as error:
                 self._images[key] = None
-                self._note(f"images that cannot be had are not compared with those of kept runs: {error}")
+                self._note_once(
+                    f"images that cannot be had are not compared with those of kept runs: {error}"
+                )
         return replace(origin, images=self._images[key])
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
 
 def missing_runs(plan: Plan, kept: KeptRuns, display: ComparisonDisplay) -> list[PlannedRun]:
@@ -92,7 +100,18 @@ def missing_runs(plan: Plan, kept: KeptRuns, display: ComparisonDisplay) -> list
             kept.keep(run)
         else:
             missing.append(run)
+    for reason in dict.fromkeys(filter(None, map(_why_hopeless, missing))):
+        display.note(f"cannot be made: {reason}")
     return missing
+
+
+def _why_hopeless(run: PlannedRun) -> str:
+    """Return why a run will fail, as far as it can be told without its images; empty if it may not."""
+    try:
+        check_domains_are_known(run.config)
+    except DataError as error:
+        return f"{run.scenario}, {error}"
+    return ""
 
 
 def train_runs(

@@ -7,7 +7,7 @@ judges the result. Nothing here sends anything.
 from huscf_flwr.data.client_data import ClientData, split_held_out
 from huscf_flwr.data.domain_source import DomainSource
 from huscf_flwr.data.domains import Domain, load_domain, load_domains
-from huscf_flwr.data.following import following_data, networks_told
+from huscf_flwr.data.following import check_domains_are_known, following_data, networks_told
 from huscf_flwr.data.idx import read_idx, read_idx_folder, write_idx, write_idx_folder
 from huscf_flwr.data.images import (
     DataError,
@@ -40,6 +40,7 @@ __all__ = [
     "Population",
     "Scenario",
     "ShuffledPasses",
+    "check_domains_are_known",
     "clients_per_domain",
     "convert",
     "denormalise",

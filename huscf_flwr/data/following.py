@@ -55,6 +55,17 @@ def following_data(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": config.model.model_copy(update=model)})
 
 
+def check_domains_are_known(config: RunConfig) -> None:
+    """Raise ``DataError`` for a domain that is neither built in nor below ``data.root``; no image is read."""
+    sources, root = scenario_of(config).domains, config.data.root
+    named = named_sources(sources)
+    for source in sources:
+        for each in (source, *backgrounds_of_source(source, root, named)):
+            own = place_of_source(each, root, named)
+            if own.place is None and registered_domain(own.name) is None:
+                raise unknown_domain(own.name, root)
+
+
 def networks_told(config: RunConfig) -> str:
     """Return in a line which networks ``auto`` has become in a configuration that follows the data.
 

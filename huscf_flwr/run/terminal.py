@@ -83,6 +83,6 @@ def say(*lines: str) -> None:
 
 
 def wide_terminal(width: int) -> Console:
-    """Return such a console; where nobody looks at it, of the ``width`` that its tables need."""
+    """Return such a console; where nobody looks at it, or says how wide it is, of the given ``width``."""
     console = terminal()
-    return console if console.is_terminal else terminal(width)
+    return console if console.is_terminal or "COLUMNS" in os.environ else terminal(width)

@@ -27,16 +27,24 @@ def comparison(tmp_path, monkeypatch):
 
 def test_what_is_there_is_shown_without_training(comparison, tmp_path):
     shown = succeeded(invoke("compare", comparison, "--only", "one", "--seeds", 1, "--dry"))
-    assert "2 runs are there, 0 to make" in shown
+    assert "1 scenario, 2 methods, 1 seed: 2 runs are there, in docs/results/small, 0 to make" in shown
     assert "small, one: digits" in shown
     assert "small, both" not in shown
     assert not list((tmp_path / "docs" / "results" / "small").glob("comparison.*"))
 
 
+def test_a_domain_that_nobody_knows_is_told_before_anything_is_made(comparison):
+    text = comparison.read_text().replace("digits", "digit")
+    comparison.with_name("wrong.yaml").write_text(text)
+    shown = succeeded(invoke("compare", "wrong.yaml", "--only", "one", "--dry"))
+    assert shown.count("cannot be made: one, unknown domain 'digit' (did you mean 'digits'?)") == 1
+    assert "No run is finished yet." in shown
+
+
 @pytest.mark.slow
 def test_what_was_not_asked_for_stays_in_the_files(comparison, tmp_path):
     shown = succeeded(invoke("compare", comparison, "--methods", "averaged", "--only", "one", "--seeds", 1))
-    assert "1 runs are there, 0 to make" in shown
+    assert "1 run is there, in docs/results/small, 0 to make" in shown
     content = json.loads((tmp_path / "docs" / "results" / "small" / "comparison.json").read_text())
     assert content["scenarios"]["one"]["methods"]["parted"]["domains"]["digits"]["fid"]["mean"] == 10.0
 
@@ -45,7 +53,7 @@ def test_results_may_lie_elsewhere(comparison, tmp_path):
     elsewhere = ("--results", "kept")
     shown = succeeded(invoke("compare", comparison, "--dry", "--only", "one", "--seeds", 1, *elsewhere))
     # The runs are whole in their own folders, and are taken over from there.
-    assert "2 runs are there, 0 to make" in shown
+    assert "2 runs are there, in kept/small, 0 to make" in shown
     assert (tmp_path / "kept" / "small" / "one" / "parted-seed-0" / "summary.json").is_file()
 
 

@@ -51,16 +51,27 @@ def lines_of(clients=4, rounds=2, up=1000, fidelity=0.5, ari=None, domains=("dig
 
 
 def write_run(
-    folder, run, *, fidelity=0.5, ari=None, up=1000, domains=("digits", "letters"), own=None, memory=None
+    folder,
+    run,
+    *,
+    fidelity=0.5,
+    ari=None,
+    up=1000,
+    domains=("digits", "letters"),
+    own=None,
+    memory=None,
+    judge=None,
 ):
     """Write what a finished run leaves behind, without training.
 
     ``own`` is by images the accuracy of classifiers that stay on their clients, mean and worst; ``memory`` by
-    phase the bytes of the client that needs most.
+    phase the bytes of the client that needs most; ``judge`` the accuracy of each domain's judge.
     """
     folder.mkdir(parents=True)
     lines = lines_of(up=up, fidelity=fidelity, ari=ari, domains=domains)
     scores = {"product": "global", "label_fidelity": fidelity, "tstr_accuracy": fidelity - 0.1, "fid": 10.0}
+    if judge is not None:
+        scores["judge_accuracy"] = judge
     summary = {
         "name": run.config.name,
         "method": run.config.method,

@@ -52,6 +52,24 @@ def test_before_any_run_is_finished_there_is_no_table(tmp_path, plan):
     assert list(legend(results)) == ["No run is finished yet."]
 
 
+def test_what_a_weak_judge_says_is_marked_and_explained(tmp_path, plan):
+    weak = {0: {"judge": 0.5}}
+    found = results_of(plan, kept_runs(tmp_path, plan, averaged=weak))
+    text = printed(found)
+    assert "fidelity?" in text
+    assert "FID?" in text
+    assert "accuracy?" not in text
+    assert any(sentence.startswith("A question mark") for sentence in legend(found))
+    assert "by a weak judge" in comparison_page(found)
+
+
+def test_what_a_good_judge_says_is_not_marked(tmp_path, plan):
+    found = results_of(plan, kept_runs(tmp_path, plan, averaged={0: {"judge": 0.9}}))
+    assert "?" not in printed(found)
+    assert not any(sentence.startswith("A question mark") for sentence in legend(found))
+    assert "by a weak judge" not in comparison_page(found)
+
+
 @pytest.mark.slow
 def test_memory_is_shown_where_it_was_measured(tmp_path, plan):
     measured = {0: {"memory": {"classify": 3_000_000, "tune": 4_500_000}}}
