@@ -142,7 +142,8 @@ def find_conf(kind: str, name_or_path: str | Path) -> Path:
         what += _file_near(path) or did_you_mean(path.stem, known)
     else:
         what = f"conf/{kind}: '{name_or_path}' is neither a file nor a known name"
-        what += did_you_mean(str(name_or_path), known)
+        own = path.with_name(f"{path.name}{_SUFFIX}")
+        what += f" (did you mean '{own}'?)" if own.is_file() else did_you_mean(str(name_or_path), known)
     raise ConfError(
         f"{what}. Known: {', '.join(known) or 'none'}. Give one of these names or the path of a YAML file."
     )
@@ -178,9 +179,16 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
 
 
 def did_you_mean_key(key: str, known: Collection[str]) -> str:
-    """Return a hint at the known dotted key whose last part is most similar to that of ``key``."""
+    """Return a hint at the known dotted key whose last part is most similar to that of ``key``.
+
+    ``lr`` in a section with ``learning_rate`` is that, by its initials.
+    """
     parts = {name: name.rpartition(".")[2].casefold() for name in known}
-    said = key.rpartition(".")[2].casefold()
+    section, _, said = key.casefold().rpartition(".")
+    for name in known:
+        beside = name.casefold().rpartition(".")[0] == section
+        if beside and len(said) > 1 and "".join(word[0] for word in parts[name].split("_")) == said:
+            return f" (did you mean '{name}'?)"
     near = nearest(said, sorted(set(parts.values())), cutoff=0.5)
     return did_you_mean(key, [name for name in sorted(known) if parts[name] == near], cutoff=0)
 

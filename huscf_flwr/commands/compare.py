@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from huscf_flwr.commands.errors import errors_as_messages
-from huscf_flwr.commands.options import names_in
+from huscf_flwr.commands.options import names_given
 from huscf_flwr.comparison.display import ComparisonInTerminal
 from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.kept import KeptRuns
@@ -30,10 +30,10 @@ def compare_command(
     ],
     *,
     methods: Annotated[
-        str, typer.Option("--methods", help="only these columns, such as corrected,fedgan")
-    ] = "",
+        str | None, typer.Option("--methods", help="only these columns, such as corrected,fedgan")
+    ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="only so many of its seeds")] = None,
-    only: Annotated[str, typer.Option("--only", help="only these scenarios")] = "",
+    only: Annotated[str | None, typer.Option("--only", help="only these scenarios")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="what decides no result, such as data.root=IMAGES"),
@@ -51,7 +51,9 @@ def compare_command(
     """
     with errors_as_messages(["huscf", "compare"]), ComparisonInTerminal(jobs) as display:
         plan = plan_comparison(comparison, overrides=settings or ())
-        asked = plan.asked(methods=names_in(methods), scenarios=names_in(only), seeds=seeds)
+        asked = plan.asked(
+            methods=names_given("--methods", methods), scenarios=names_given("--only", only), seeds=seeds
+        )
         kept = KeptRuns(results / plan.name)
         if not dry:
             _check_folders(asked, kept)

@@ -59,6 +59,17 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def names_given(option: str, text: str | None) -> tuple[str, ...]:
+    """Return the names that an option lists; none if it is not given.
+
+    Raises ``ValueError`` if it is given and names nothing, as an empty variable of a shell does.
+    """
+    names = names_in(text or "")
+    if text is not None and not names:
+        raise ValueError(f"{option} is '{text}' and names nothing: leave it out for all, or name some")
+    return names
+
+
 def print_json(content: Any) -> None:
     """Print ``content`` as one line of JSON."""
     say(json.dumps(content))

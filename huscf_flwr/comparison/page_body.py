@@ -78,6 +78,7 @@ BODY = """\
   {% for name, picture in domain.pictures %}
   {% if loop.first %}
   <h3 style="margin-top: 40px">The same labels, drawn by each</h3>
+  <p class="note">A column for each label, in their order; of a method's first seed.</p>
   <div class="scroll"><table class="side-by-side"><tbody>
   {% endif %}
     <tr><th>{{ name }}</th><td><img src="{{ picture }}" alt="images drawn by {{ name }}"></td></tr>

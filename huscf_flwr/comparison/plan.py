@@ -219,9 +219,11 @@ def _check_name(path: Path) -> None:
 
 
 def _check_override(override: str, path: Path) -> None:
-    if not put_overrides({}, [override]).keys() <= set(SAFE_TO_OVERRIDE):
+    keys = put_overrides({}, [override]).keys()
+    if not keys <= set(SAFE_TO_OVERRIDE):
+        hint = did_you_mean(next(iter(keys - set(SAFE_TO_OVERRIDE))), SAFE_TO_OVERRIDE, cutoff=0.8)
         raise ConfError(
-            f"--set {override}: that would make other runs than those of {path}; set only "
+            f"--set {override}{hint}: that would make other runs than those of {path}; set only "
             f"{', '.join(SAFE_TO_OVERRIDE)}, or write the setting into a comparison of your own"
         )
 

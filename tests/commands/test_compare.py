@@ -63,6 +63,12 @@ def test_results_may_lie_elsewhere(comparison, tmp_path):
         (["nothing"], "conf/comparisons: 'nothing' is neither a file nor a known name"),
         (["small.yaml", "--methods", "averages"], "did you mean 'averaged'"),
         (["small.yaml", "--seeds", "9"], "--seeds is 9"),
+        (["small.yaml", "--methods", ""], "--methods is '' and names nothing"),
+        (
+            ["small.yaml", "--set", "compute.devise=cpu"],
+            "devise=cpu (did you mean 'compute.device'?)",
+        ),
+        (["small"], "'small' is neither a file nor a known name (did you mean 'small.yaml'?)"),
         (["small.yaml", "--set", "rounds=3"], "that would make other runs than those of small.yaml"),
         (["small.yaml", "--results", "small.yaml"], "small.yaml"),
     ],

@@ -20,6 +20,7 @@ def test_devices_are_emulated_on_the_cpu(device):
     ("override", "message"),
     [
         ("rouns=3", "unknown key 'rouns'.*did you mean 'rounds'"),
+        ("optimiser.lr=0.1", r"unknown key 'optimiser\.lr' \(did you mean 'optimiser\.learning_rate'\?\)"),
         ("cache=here", r"unknown key 'cache' \(did you mean 'data\.cache'\?\)"),
         ("evaluation.synthetic_images=1", r"'evaluation\.synthetic_images' is 1: give 0 .* at least 2"),
         ("evaluation.seconds=0", r"'evaluation\.seconds' is 0: .*greater than 0"),
