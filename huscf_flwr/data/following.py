@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from huscf_flwr.config import ModelSection, RunConfig
 from huscf_flwr.data.domain_source import (
@@ -61,9 +62,7 @@ def check_domains_are_known(config: RunConfig) -> None:
     named = named_sources(sources)
     for source in sources:
         for each in (source, *backgrounds_of_source(source, root, named)):
-            own = place_of_source(each, root, named)
-            if own.place is None and registered_domain(own.name) is None:
-                raise unknown_domain(own.name, root)
+            _known_place(each, named, root)
 
 
 def networks_told(config: RunConfig) -> str:
@@ -169,20 +168,27 @@ def _of_source(source: DomainSource, named: Named, config: RunConfig) -> tuple[I
 
 
 def _of_own(source: DomainSource, named: Named, config: RunConfig) -> tuple[ImageShape, int]:
-    source = place_of_source(source, config.data.root, named)
+    source = _known_place(source, named, config.data.root)
     if source.place is not None:
         wanted = source.wanted(_stated(source))
         if source.by_holder and source.folder is not None:
             return shape_of_holders(source.folder, wanted), _classes_of_files(source)
         return shape_of_place(source.place, wanted), _classes_of_files(source)
     registered = registered_domain(source.name)
-    if registered is None:
-        raise unknown_domain(source.name, config.data.root)
+    assert registered is not None
     classes = source.stated_classes or registered.classes
     if registered.shape is not None:
         return ImageShape(*registered.shape), classes
     images = registered.load(config.data.cache)[0].images
     return ImageShape(*images.shape[1:]), classes
+
+
+def _known_place(source: DomainSource, named: Named, root: Path | None) -> DomainSource:
+    """Return what ``place_of_source`` does; raises ``DataError`` if nobody knows that domain."""
+    own = place_of_source(source, root, named)
+    if own.place is None and registered_domain(own.name) is None:
+        raise unknown_domain(own.name, root)
+    return own
 
 
 def _classes_of(source: DomainSource) -> int | None:

@@ -50,7 +50,7 @@ GRID, DARK_GRID = "#e3e6ea", "#30353d"
 
 _LINES = (("-", "─"), ((0, (4, 1.6)), "╌"), ((0, (1.2, 1.4)), "┈"), ("-.", "-·"))
 _MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"))
-"""Where there are more series than colours, the second and the third round of colours have other ones."""
+"""With the sign of each. Where there are more series than colours, further rounds of colours have others."""
 
 _PANEL_HEIGHT = 2.5
 _NAME_HEIGHT = 0.22

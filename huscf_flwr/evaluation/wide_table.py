@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from rich.cells import cell_len
@@ -36,7 +37,7 @@ class TableColumn:
     justify: Literal["left", "right"] = "right"
     is_prose: bool = False
 
-    @property
+    @cached_property
     def least_width(self) -> int:
         """Characters of what may not be broken."""
         unbroken = self._words() if self.is_prose else self._lines()

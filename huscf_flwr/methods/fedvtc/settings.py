@@ -154,30 +154,22 @@ class FedVTCSettings(MethodSettings):
 
         A setting counts as given if it is not the default: in the file of a finished run all are written.
         """
-        is_whitened, distils = self.latents == "whitened", self.distillation_steps > 0
-        used = {
-            "latent_directions": ("latents", is_whitened),
-            "latent_spread": ("latents", is_whitened),
-            "critic_learning_rate": ("adversarial", self.adversarial > 0),
-            "distillation_learning_rate": (
-                "distillation_steps" if self.share_decoder else "share_decoder",
-                self.share_decoder and distils,
-            ),
-            "spread_learning_rate": ("spread", self.spread == "learned"),
-            "divergence": ("spread", self.spread == "learned"),
-            "alignment_rounds": ("alignment", self.alignment > 0),
-            "matching_form": ("matching", self.matching > 0),
-            "matching_at_once": ("matching", self.matching > 0),
-            "matching_images": ("matching", self.matching > 0),
-            "tuning_repeats": (
-                "tuning_real" if self.tunes_last else "tuning",
-                self.tunes_last and self.tuning_real != "none",
-            ),
+        idle = {
+            "latents": (self.latents != "whitened", ("latent_directions", "latent_spread")),
+            "adversarial": (self.adversarial == 0, ("critic_learning_rate",)),
+            "share_decoder": (not self.share_decoder, ("distillation_learning_rate",)),
+            "distillation_steps": (self.distillation_steps == 0, ("distillation_learning_rate",)),
+            "spread": (self.spread != "learned", ("spread_learning_rate", "divergence")),
+            "alignment": (self.alignment == 0, ("alignment_rounds",)),
+            "matching": (self.matching == 0, ("matching_form", "matching_at_once", "matching_images")),
+            "tuning": (not self.tunes_last, ("tuning_repeats",)),
+            "tuning_real": (self.tuning_real == "none", ("tuning_repeats",)),
         }
-        for name, (cause, is_used) in used.items():
-            value = getattr(self, name)
-            if not is_used and value != type(self).model_fields[name].default:
-                raise ValueError(
-                    f"fedvtc.{name} is {value}, which has no effect while fedvtc.{cause} is "
-                    f"{getattr(self, cause)}: leave it out, or change {cause}"
-                )
+        for cause, (is_off, names) in idle.items():
+            for name in names if is_off else ():
+                value = getattr(self, name)
+                if value != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"fedvtc.{name} is {value}, which has no effect while fedvtc.{cause} is "
+                        f"{getattr(self, cause)}: leave it out, or change {cause}"
+                    )
