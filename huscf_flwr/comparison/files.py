@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.comparison.results import Column, Results, ScenarioResults, best, verdict
+from huscf_flwr.evaluation.formats import known_number
 from huscf_flwr.metrics import metric_named
 from huscf_flwr.tensor_files import write_json
 
-_FIELDS = ("scenario", "domain", "method", "metric", "seed", "value")
+_FIELDS = ("scenario", "domain", "column", "method", "metric", "seed", "value")
 
 
 def write_results(folder: Path, results: Results) -> None:
-    """Write both files; the CSV has a line for every single number."""
+    """Write both files; the CSV has a line for every score of every run, and for every number of costs.
+
+    Costs are of a column, means over its runs, and have no seed.
+    """
     write_json(folder / "comparison.json", as_json(results))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -82,8 +86,19 @@ def _against(reference: Column | None, column: Column, domain: str, metric: str)
 def _lines(results: Results) -> Iterator[tuple[object, ...]]:
     for scenario in results.scenarios:
         for column in scenario.columns:
-            groups = [*column.domains.items(), ("", column.clustering)]
-            for domain, scores in groups:
+            named = (column.name, column.method)
+            for domain, scores in [*column.domains.items(), ("", column.clustering)]:
                 for metric, values in scores.items():
                     for seed, value in sorted(values.by_seed.items()):
-                        yield scenario.name, domain, column.name, metric, seed, value
+                        yield scenario.name, domain, *named, metric, seed, value
+            for cost, value in _numbers({} if column.costs is None else column.costs.as_json()):
+                yield scenario.name, "", *named, cost, "", value
+
+
+def _numbers(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, float]]:
+    """Yield all known numbers of an object by dotted name, those of objects in it too."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{within}{name}.")
+        elif (number := known_number(value)) is not None:
+            yield f"{within}{name}", number

@@ -205,6 +205,7 @@ def plan_comparison(name_or_path: str, *, overrides: Sequence[str] = (), output:
         for scenario in comparison.scenarios
         for column in comparison.methods
     ]
+    _check_sections_are_read(path, comparison, runs)
     return Plan(path, comparison, tuple(runs))
 
 
@@ -249,6 +250,23 @@ def _planned(
         return PlannedRun(scenario, column, seed, config)
     except ConfError as error:
         raise ConfError(f"{place}: {error}") from error
+
+
+def _check_sections_are_read(path: Path, comparison: Comparison, runs: Sequence[PlannedRun]) -> None:
+    """Raise ``ConfError`` for a method's section that no column reads of those for which it is said."""
+    read = {run.column: set(run.config.sections) for run in runs}
+    by_any = set().union(*read.values())
+    places = [
+        ("common", comparison.common, by_any),
+        *((f"scenarios.{name}", said, by_any) for name, said in comparison.scenarios.items()),
+        *((f"methods.{name}", said, read[name]) for name, said in comparison.methods.items()),
+    ]
+    for place, said, sections in places:
+        for name in sorted(said.keys() - RunConfig.model_fields.keys() - sections):
+            raise ConfError(
+                f"{path}: {place} has a section '{name}', but what is read there is only "
+                f"{', '.join(sorted(sections))}: remove it, or choose the method that it belongs to"
+            )
 
 
 def _followed(config: RunConfig) -> RunConfig:

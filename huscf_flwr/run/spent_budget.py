@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from huscf_flwr.accounting import Releases
 from huscf_flwr.atomic_file import write_atomically
-from huscf_flwr.methods.contract import Client
+from huscf_flwr.methods.contract import Client, may_spend
 from huscf_flwr.run.folder_lock import held
 
 _FOLDER = "spent"
@@ -63,7 +63,7 @@ class SpentBudget:
         Raises ``BudgetSpentError`` if that is more than is left, and ``SpentBudgetError`` if nobody knows
         what is.
         """
-        if not _may_spend(member):
+        if not may_spend(type(member)):
             return
         path = self._folder / _FOLDER / (_OWN if self._of_device else f"client-{member.client}.json")
         with held(path, waits=True):
@@ -90,11 +90,6 @@ def copy_spent(folder: Path, to: Path) -> None:
     """Copy what all clients have spent, if they have spent any, into the folder ``to`` of another run."""
     if (folder / _FOLDER).is_dir():
         shutil.copytree(folder / _FOLDER, to / _FOLDER)
-
-
-def _may_spend(member: Client) -> bool:
-    """Return whether clients of its class spend of the privacy of their images, and count it."""
-    return type(member).charge is not Client.charge
 
 
 def _read(path: Path) -> tuple[_Spent, ...]:

@@ -129,15 +129,22 @@ def test_json_and_csv_have_every_number(results, tmp_path):
     with (tmp_path / "comparison.csv").open() as file:
         lines = list(csv.DictReader(file))
     scores_of_runs, clustering_of_one_column = 3 * 3 * 2 * 3, 3 * 2 * 2
-    assert len(lines) == scores_of_runs + clustering_of_one_column
+    scores = [line for line in lines if line["seed"]]
+    assert len(scores) == scores_of_runs + clustering_of_one_column
     assert {
         "scenario": "one",
         "domain": "",
-        "method": "parted",
+        "column": "parted",
+        "method": "huscf",
         "metric": "ari",
         "seed": "4",
         "value": "1.0",
-    } in lines
+    } in scores
+    costs = {
+        line["metric"]: line["value"] for line in lines if line["column"] == "averaged" and not line["seed"]
+    }
+    assert costs["bytes_by_client.up"] == "2000.0"
+    assert float(costs["predicted_step_s.all.exact"]) > float(costs["predicted_step_s.without_slowest.exact"])
 
 
 def test_the_legend_says_of_marks_only_where_there_are_some(tmp_path, plan, results):

@@ -124,12 +124,23 @@ def test_what_the_comparison_does_not_have_is_an_error(tmp_path, asked, words):
         ({"methods": {"a/b": {}}}, "'a/b' cannot be the name of a folder"),
         ({"methods": {"one": {"method": "fedgann"}}}, "one in both: 'method' is 'fedgann' (did you mean"),
         ({"common": {"roundz": 3}}, "did you mean 'rounds'"),
+        ({"common": {"hflgan": {"clusters": 2}}}, "common has a section 'hflgan', but what is read there is"),
+        ({"scenarios": {"both": {"mdgan": {}}}}, "scenarios.both has a section 'mdgan'"),
+        (
+            {"methods": {"a": {"method": "fedgan", "huscf": {"beta": 1}}, "b": {"method": "huscf"}}},
+            "methods.a has a section 'huscf', but what is read there is only fedgan: remove it",
+        ),
     ],
 )
 def test_mistakes_are_found_before_anything_is_trained(tmp_path, change, words):
     with pytest.raises(ConfError) as error:
         plan_of(tmp_path, {**CONTENT, **change})
     assert words in str(error.value)
+
+
+def test_what_is_common_may_be_read_by_some_columns_only(tmp_path):
+    plan = plan_of(tmp_path, {**CONTENT, "common": {"huscf": {"beta": 1}, "fedgan": {}}})
+    assert {tuple(run.config.sections) for run in plan.runs} == {("huscf",), ("fedgan",)}
 
 
 def test_the_first_method_is_the_reference_if_none_is_named(tmp_path):
