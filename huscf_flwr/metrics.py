@@ -72,6 +72,11 @@ def register(metric: Metric) -> Metric:
     return metric
 
 
+def registered_names() -> tuple[str, ...]:
+    """Return the names of all registered metrics, in their order."""
+    return tuple(_REGISTERED)
+
+
 def metric_named(name: str) -> Metric:
     """Return the metric of a name; a plain one if it is not registered."""
     return _REGISTERED.get(name) or Metric(name, name.replace("_", " "))

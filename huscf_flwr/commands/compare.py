@@ -15,10 +15,12 @@ from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.kept import KeptRuns
 from huscf_flwr.comparison.page import PAGE_NAME, write_page
 from huscf_flwr.comparison.plan import Plan, PlannedRun, plan_comparison
-from huscf_flwr.comparison.results import results_of
+from huscf_flwr.comparison.results import Results, results_of
 from huscf_flwr.comparison.table import comparison_tables, legend
 from huscf_flwr.comparison.training import missing_runs, train_runs
+from huscf_flwr.conf_files import ConfError, did_you_mean
 from huscf_flwr.existing import check_folder
+from huscf_flwr.metrics import registered_names
 from huscf_flwr.run.terminal import wide_terminal
 
 _WIDTH = 160
@@ -34,6 +36,9 @@ def compare_command(
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="only so many of its seeds")] = None,
     only: Annotated[str | None, typer.Option("--only", help="only these scenarios")] = None,
+    scores: Annotated[
+        str | None, typer.Option("--scores", help="only these in the tables, such as tstr_accuracy,fid")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="what decides no result, such as data.root=IMAGES"),
@@ -55,6 +60,8 @@ def compare_command(
             methods=names_given("--methods", methods), scenarios=names_given("--only", only), seeds=seeds
         )
         kept = KeptRuns(results / plan.name)
+        shown = names_given("--scores", scores)
+        _check_scores(shown, results_of(asked, kept))
         if not dry:
             _check_folders(asked, kept)
         due = missing_runs(asked, kept, display)
@@ -65,7 +72,7 @@ def compare_command(
                 train_runs(due, kept, jobs=jobs, display=display)
             finally:
                 _write(plan, kept, due)
-        _show(asked, kept, due)
+        _show(asked, kept, due, shown)
         if not dry:
             display.note(f"page: {kept.folder / PAGE_NAME}")
         if _failures_told(asked, kept, display, dry=dry):
@@ -79,6 +86,18 @@ def _check_folders(plan: Plan, kept: KeptRuns) -> None:
         check_folder(output, "the folder of runs", "start huscf compare in a folder that you may write to")
 
 
+def _check_scores(names: Sequence[str], found: Results) -> None:
+    """Raise ``ConfError`` for a name that is no score: neither a registered one nor one of a kept run."""
+    kept = {name for scenario in found.scenarios for name in scenario.metric_names}
+    known = [*registered_names(), *sorted(kept)]
+    for name in names:
+        if name not in known:
+            raise ConfError(
+                f"--scores names '{name}'{did_you_mean(name, known)}, which is no score; what is kept has "
+                f"{', '.join(sorted(kept))}"
+            )
+
+
 def _write(plan: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
     """Write files of all that is there and not ``due``, whatever was asked for."""
     found = results_of(plan, kept, [run.name for run in due])
@@ -86,10 +105,10 @@ def _write(plan: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
     write_page(kept.folder, found)
 
 
-def _show(asked: Plan, kept: KeptRuns, due: Sequence[PlannedRun]) -> None:
+def _show(asked: Plan, kept: KeptRuns, due: Sequence[PlannedRun], scores: Sequence[str]) -> None:
     console = wide_terminal(_WIDTH)
     found = results_of(asked, kept, [run.name for run in due])
-    for table in comparison_tables(found, width=console.width):
+    for table in comparison_tables(found, width=console.width, asked=scores):
         console.print(table)
     for sentence in legend(found):
         console.print(sentence, style="dim")

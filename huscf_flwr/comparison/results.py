@@ -113,10 +113,24 @@ class ScenarioResults:
         """Whether any column has one."""
         return any(column.records for column in self.columns)
 
-    def metrics(self, domain: str) -> list[Metric]:
-        """Return what is known of a domain, without details, in the order of the registry."""
-        names = names_of(column.domains.get(domain, {}) for column in self.columns)
-        return [metric for metric in map(metric_named, names) if not metric.detail]
+    def metrics(self, domain: str, asked: Collection[str] = ()) -> list[Metric]:
+        """Return what is known of a domain: what is ``asked`` for, or, if nothing is, all but details.
+
+        Where there is one domain only, its classifiers have the same accuracy as among own models, and it is
+        told there.
+        """
+        elsewhere = self._metric_names(OWN_MODELS) if self.domains == [domain, OWN_MODELS] else []
+        names = (name for name in self._metric_names(domain) if name not in elsewhere)
+        metrics = map(metric_named, names)
+        return [metric for metric in metrics if (metric.name in asked if asked else not metric.detail)]
+
+    @property
+    def metric_names(self) -> set[str]:
+        """Names of all that is known of any domain, and of clusters."""
+        return {name for domain in self.domains for name in self._metric_names(domain)} | {"ari"}
+
+    def _metric_names(self, domain: str) -> list[str]:
+        return names_of(column.domains.get(domain, {}) for column in self.columns)
 
     @property
     def has_clusters_to_tell(self) -> bool:

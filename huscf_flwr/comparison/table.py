@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rich.console import Group
 from rich.text import Text
@@ -28,14 +28,15 @@ _PROSE = ("the server learns", "other clients learn")
 """Headings of what is told in words."""
 
 
-def comparison_tables(results: Results, *, width: int) -> Iterator[Group]:
+def comparison_tables(results: Results, *, width: int, asked: Collection[str] = ()) -> Iterator[Group]:
     """Yield a table for each domain of each scenario, and one of costs, if a run of it is finished.
 
-    One that is wider than ``width``, in characters, comes in parts.
+    One that is wider than ``width``, in characters, comes in parts. If scores are ``asked`` for by name, the
+    tables have no others.
     """
     for scenario in results.scenarios:
         for domain in scenario.domains:
-            yield from _scores(results, scenario, domain, width)
+            yield from _scores(results, scenario, domain, asked, width)
         if scenario.has_finished_runs:
             yield from _costs(scenario, width)
 
@@ -72,11 +73,16 @@ def legend(results: Results) -> Iterator[str]:
     )
 
 
-def _scores(results: Results, scenario: ScenarioResults, domain: str, width: int) -> Iterator[Group]:
-    """Yield the table of one domain: the mean over the seeds, and below it the range."""
-    scores = [_metric_column(results, scenario, domain, metric) for metric in scenario.metrics(domain)]
-    if scenario.has_clusters_to_tell:
+def _scores(
+    results: Results, scenario: ScenarioResults, domain: str, asked: Collection[str], width: int
+) -> Iterator[Group]:
+    """Yield the table of one domain, if it has any score: the mean over the seeds, and below it the range."""
+    metrics = scenario.metrics(domain, asked)
+    scores = [_metric_column(results, scenario, domain, metric) for metric in metrics]
+    if scenario.has_clusters_to_tell and (not asked or "ari" in asked):
         scores.append(_agreement_column(scenario))
+    if not scores:
+        return
     runs = TableColumn("seeds", [Text(_runs(column)) for column in scenario.columns])
     title = f"{results.name}, {scenario.name}: {domain}"
     yield from tables_that_fit(title, [_names(scenario), runs], scores, width=width)

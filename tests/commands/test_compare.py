@@ -33,6 +33,14 @@ def test_what_is_there_is_shown_without_training(comparison, tmp_path):
     assert not list((tmp_path / "docs" / "results" / "small").glob("comparison.*"))
 
 
+def test_only_the_scores_that_are_asked_for(comparison):
+    arguments = ("compare", comparison, "--only", "one", "--seeds", 1, "--dry")
+    assert "TSTR" in succeeded(invoke(*arguments))
+    shown = succeeded(invoke(*arguments, "--scores", "fid"))
+    assert "FID" in shown
+    assert "TSTR" not in shown
+
+
 def test_a_domain_that_nobody_knows_is_told_before_anything_is_made(comparison):
     text = comparison.read_text().replace("digits", "digit")
     comparison.with_name("wrong.yaml").write_text(text)
@@ -64,6 +72,7 @@ def test_results_may_lie_elsewhere(comparison, tmp_path):
         (["small.yaml", "--methods", "averages"], "did you mean 'averaged'"),
         (["small.yaml", "--seeds", "9"], "--seeds is 9"),
         (["small.yaml", "--methods", ""], "--methods is '' and names nothing"),
+        (["small.yaml", "--scores", "tstr_acuracy"], "did you mean 'tstr_accuracy'"),
         (
             ["small.yaml", "--set", "compute.devise=cpu"],
             "devise=cpu (did you mean 'compute.device'?)",

@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huscf_flwr.comparison.curves import rounds_panel
-from huscf_flwr.comparison.results import OWN_MODELS, Values, best, own_model_scores, results_of, verdict
+from huscf_flwr.comparison.results import (
+    OWN_MODELS,
+    Column,
+    ScenarioResults,
+    Values,
+    best,
+    own_model_scores,
+    results_of,
+    verdict,
+)
 from huscf_flwr.methods import method_named
 from huscf_flwr.metrics import metric_named
 from tests.comparison.builders import CONTENT, kept_runs, plan_of
@@ -73,6 +82,7 @@ def test_results_are_put_together_from_what_is_kept(tmp_path):
     assert both.domains == ["digits", "letters"]
     assert one.domains == ["digits"]
     assert [metric.name for metric in both.metrics("digits")] == ["label_fidelity", "tstr_accuracy", "fid"]
+    assert [metric.name for metric in both.metrics("digits", ["fid", "score"])] == ["fid"]
     assert both.values("digits", "fid").keys() == {"parted", "averaged"}
 
 
@@ -120,6 +130,30 @@ def test_every_way_to_classify_is_told_on_test_images_and_at_home(method):
 
 
 OWN = {"test": (0.7, 0.4), "held_out": (0.9, 0.8)}
+
+
+def scenario_of(*domains):
+    """One column that knows an accuracy of each of its domains, and an F1 of all but own models."""
+    accuracy, f1 = values(0.5), values(0.4)
+    scores = {name: {"accuracy": accuracy} | ({} if name == OWN_MODELS else {"f1": f1}) for name in domains}
+    return ScenarioResults("s", (Column("a", "local", {}, scores, {}, None, ()),))
+
+
+@pytest.mark.parametrize(
+    ("domains", "shown"),
+    [
+        (["digits"], ["accuracy", "f1"]),
+        (["digits", OWN_MODELS], ["f1"]),
+        (["digits", "letters", OWN_MODELS], ["accuracy", "f1"]),
+    ],
+)
+def test_the_accuracy_of_one_domain_alone_is_told_among_own_models_only(domains, shown):
+    scenario = scenario_of(*domains)
+    assert [metric.name for metric in scenario.metrics("digits")] == shown
+    asked = [metric.name for metric in scenario.metrics("digits", ["accuracy"])]
+    assert asked == [name for name in shown if name == "accuracy"]
+    if OWN_MODELS in domains:
+        assert [metric.name for metric in scenario.metrics(OWN_MODELS)] == ["accuracy"]
 
 
 def test_classifiers_that_stay_on_clients_stand_beside_the_domains(tmp_path):
