@@ -55,6 +55,10 @@ class Metric:
         """The title with a capital letter."""
         return self.title[:1].upper() + self.title[1:]
 
+    def reaches(self, value: float, target: float) -> bool:
+        """Return whether ``value`` is as good as ``target``, or better; False if neither way is better."""
+        return {"higher": value >= target, "lower": value <= target, None: False}[self.better]
+
 
 _REGISTERED: dict[str, Metric] = {}
 

@@ -51,3 +51,12 @@ def test_each_is_found_once_the_registered_first_and_in_their_order(names):
     assert all(earlier <= later for earlier, later in itertools.pairwise(places))
     strangers = [name for name in found if name not in KNOWN]
     assert strangers == [name for name in dict.fromkeys(names) if name not in KNOWN]
+
+
+@pytest.mark.parametrize(
+    ("better", "reached"),
+    [("higher", [False, True, True]), ("lower", [True, True, False]), (None, [False] * 3)],
+)
+def test_what_is_as_good_as_a_target_reaches_it(better, reached):
+    metric = Metric("x", "x", better)
+    assert [metric.reaches(value, 2.0) for value in (1.0, 2.0, 3.0)] == reached

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Literal
 
-from huscf_flwr.comparison.results import OWN_MODELS, Column, ScenarioResults, own_model_scores
+from huscf_flwr.comparison.results import Column, ScenarioResults
+from huscf_flwr.comparison.run_scores import agreement_by_round, bytes_by_round, judged_by_round
 from huscf_flwr.evaluation.figures import Panel
-from huscf_flwr.evaluation.formats import known_number
-from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, byte_total, items, part
 from huscf_flwr.metrics import Metric, metric_named
 
 Quantity = Literal["bytes", "seconds"]
@@ -37,7 +35,9 @@ def clusters_panel(scenario: ScenarioResults) -> Panel:
     metric = metric_named("ari")
     series: dict[str, _Points] = {}
     for column in scenario.columns:
-        by_round = _means([dict(_found(record, metric.name)) for record in column.records.values()])
+        by_round = _means(
+            [dict(agreement_by_round(record, metric.name)) for record in column.records.values()]
+        )
         series[column.name] = [(float(number), value) for number, value in by_round.items()]
     known = {name: points for name, points in series.items() if points}
     return Panel(f"{metric.heading} by round", known, metric.limits, metric.digits)
@@ -47,9 +47,10 @@ def bytes_panel(scenario: ScenarioResults, domain: str, metric: Metric) -> Panel
     """Return the curves of a metric over what a client has sent and received, the mean over the seeds."""
     series: dict[str, _Points] = {}
     for column in scenario.columns:
-        sent = _megabytes_until(column)
+        first = next(iter(column.records.values()), None)
+        sent = {} if first is None else bytes_by_round(first)
         by_round = _by_round(column, domain, metric.name)
-        series[column.name] = [(sent[k], value) for k, value in by_round.items() if sent[k] > 0]
+        series[column.name] = [(sent[k] / _MEGABYTE, value) for k, value in by_round.items() if sent[k] > 0]
     title = f"{metric.heading} over the bytes of a client"
     return Panel(title, series, metric.limits, metric.digits, x_label="MB up and down", x_logarithmic=True)
 
@@ -79,41 +80,10 @@ def _cost(column: Column, quantity: Quantity) -> float:
 
 def _by_round(column: Column, domain: str, metric: str) -> Mapping[int, float]:
     """Return the mean over the seeds of a metric after each round, of rounds that all runs judged."""
-    return _means([dict(_judged(record, domain, metric)) for record in column.records.values()])
+    return _means([dict(judged_by_round(record, domain, metric)) for record in column.records.values()])
 
 
 def _means(runs: Sequence[Mapping[int, float]]) -> dict[int, float]:
     """Return the means of values by round, of the rounds that all ``runs`` have."""
     common = set.intersection(*map(set, runs)) if runs else set()
     return {number: mean(run[number] for run in runs) for number in sorted(common)}
-
-
-def _found(record: RunRecord, score: str) -> Iterator[tuple[int, float]]:
-    for line in record.rounds:
-        value = known_number(part(line, "scores", score))
-        if value is not None:
-            yield int(line["round"]), value
-
-
-def _judged(record: RunRecord, domain: str, metric: str) -> Iterator[tuple[int, float]]:
-    if domain == OWN_MODELS:
-        for line in record.evaluations:
-            own = own_model_scores(part(line, "scores"))
-            if metric in own:
-                yield int(line["round"]), own[metric]
-        return
-    for line in (*record.rounds, *record.evaluations):
-        value = known_number(part(line, "domains", domain, metric))
-        if value is not None:
-            yield int(line["round"]), value
-
-
-def _megabytes_until(column: Column) -> dict[int, float]:
-    """Return what a client has sent and received until after each round, in the first run."""
-    record = next(iter(column.records.values()), None)
-    if record is None:
-        return {}
-    clients = max(1, len(items(record.described, "clients")))
-    numbers = [int(line["round"]) for line in record.rounds]
-    in_all = (sum(byte_total(line, way) or 0.0 for way in DIRECTIONS) for line in record.rounds)
-    return {k: sent / clients / _MEGABYTE for k, sent in zip(numbers, accumulate(in_all), strict=True)}

@@ -37,6 +37,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "description": results.description,
         "seeds": list(results.seeds),
         "reference": results.reference,
+        "targets": dict(results.targets),
         "scenarios": {
             scenario.name: {
                 "best": {
@@ -66,6 +67,10 @@ def _column(results: Results, scenario: ScenarioResults, column: Column) -> dict
             for domain, scores in column.domains.items()
         },
         "clustering": {name: values.as_json() for name, values in column.clustering.items()},
+        "bytes_to_targets": {
+            domain: {name: sent.as_json() for name, sent in by_metric.items()}
+            for domain, by_metric in column.bytes_to_targets.items()
+        },
         "costs": None if column.costs is None else column.costs.as_json(),
         "failures": {str(seed): reason for seed, reason in column.failures.items()},
     }

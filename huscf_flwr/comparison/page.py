@@ -80,6 +80,7 @@ class _Domain:
     def __init__(self, results: Results, scenario: ScenarioResults, domain: str) -> None:
         self.name = domain
         self.metrics = scenario.metrics(domain)
+        self.targets = [metric for metric in self.metrics if metric.name in results.targets]
         self._results = results
         self._scenario = scenario
 

@@ -52,6 +52,9 @@ BODY = """\
       {% if scenario.has_clusters_to_tell %}
       <th>{{ heading(ari) }}</th>
       {% endif %}
+      {% for metric in domain.targets %}
+      <th>Bytes to {{ metric.title }} {{ results.targets[metric.name] }}</th>
+      {% endfor %}
     </tr></thead>
     <tbody>
     {% for column, cells in domain.rows %}
@@ -66,10 +69,18 @@ BODY = """\
       <td class="number">{% if "ari" in column.clustering %}{{ column.clustering["ari"].mean|of_metric(ari) }}
         {%- else %}{{ unknown }}{% endif %}</td>
       {% endif %}
+      {% for metric in domain.targets %}
+      {% set sent = column.bytes_to_targets.get(domain.name, {}).get(metric.name) %}
+      <td>{{ unknown if sent is none else sent.told }}</td>
+      {% endfor %}
     </tr>
     {% endfor %}
     </tbody>
   </table></div>
+  {% if domain.targets %}
+  <p class="note">Bytes to a score: what a client has sent and received when it is first so good, the mean of
+    those runs in which it is. Rounds after which nobody looked are passed over.</p>
+  {% endif %}
   <div class="charts" style="margin-top: 36px">
     {% for chart in domain.charts %}
     <figure><h3>{{ chart.title }}</h3><img src="{{ chart.source }}" alt="{{ chart.title }}"></figure>

@@ -35,6 +35,7 @@ from huscf_flwr.config.reading import put_overrides, with_absolute_paths
 from huscf_flwr.cuts import deal_devices
 from huscf_flwr.data import DataError, following_data
 from huscf_flwr.methods import method_of, resolved
+from huscf_flwr.metrics import metric_named, registered_names
 from huscf_flwr.run.wire_choice import chosen_wire
 
 OWN_KEYS = ("name", "output", "seed", "resume", "resume_round")
@@ -82,6 +83,7 @@ class Comparison(Strict):
         methods: by name, the settings that make a column of the tables: a method with what is particular to
             it. They go before those of a scenario, and these before the common ones.
         reference: the column that the others are told against; the first, if none is named.
+        targets: by score, how good it should get: tables tell the bytes of a client until it does.
     """
 
     description: str = ""
@@ -90,6 +92,7 @@ class Comparison(Strict):
     scenarios: Named
     methods: Named
     reference: str = ""
+    targets: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Comparison:
@@ -206,6 +209,7 @@ def plan_comparison(name_or_path: str, *, overrides: Sequence[str] = (), output:
         for column in comparison.methods
     ]
     _check_sections_are_read(path, comparison, runs)
+    _check_targets(path, comparison.targets)
     return Plan(path, comparison, tuple(runs))
 
 
@@ -266,6 +270,18 @@ def _check_sections_are_read(path: Path, comparison: Comparison, runs: Sequence[
             raise ConfError(
                 f"{path}: {place} has a section '{name}', but what is read there is only "
                 f"{', '.join(sorted(sections))}: remove it, or choose the method that it belongs to"
+            )
+
+
+def _check_targets(path: Path, targets: Collection[str]) -> None:
+    """Raise ``ConfError`` for a target of what is no score; methods have registered theirs by now."""
+    for name in targets:
+        if metric_named(name).better is None:
+            known = [each for each in registered_names() if metric_named(each).better is not None]
+            hint = did_you_mean(name, known)
+            raise ConfError(
+                f"{path}: targets names '{name}'{hint}, which is no score that can be better or worse: take "
+                f"one of {', '.join(known)}"
             )
 
 

@@ -14,33 +14,14 @@ from typing import Any, Literal
 from huscf_flwr.comparison.costs import Costs, costs_of
 from huscf_flwr.comparison.kept import KeptRuns
 from huscf_flwr.comparison.plan import Plan
+from huscf_flwr.comparison.run_scores import OWN_MODELS, bytes_to_target, scores_at_the_end
 from huscf_flwr.evaluation.domain_scores import LEAST_ACCURACY
-from huscf_flwr.evaluation.formats import known_number
+from huscf_flwr.evaluation.formats import byte_count
 from huscf_flwr.evaluation.run_record import RunRecord, names_of, numbers, part
 from huscf_flwr.methods import method_of
 from huscf_flwr.metrics import Metric, metric_named
 
 Verdict = Literal["ahead", "behind", "level"]
-
-
-OWN_MODELS = "own models"
-"""Where the scores of classifiers that stay on their clients stand, beside the domains."""
-
-_OF_OWN_MODELS = {
-    "accuracy": ("test", "accuracy", "mean"),
-    "worst_accuracy": ("test", "accuracy", "worst"),
-    "untuned_accuracy": ("test", "untuned_accuracy", "mean"),
-    "prototype_accuracy": ("test", "prototype_accuracy", "mean"),
-    "uncalibrated_accuracy": ("test", "uncalibrated_accuracy", "mean"),
-    "proxy_accuracy": ("test", "proxy_accuracy", "mean"),
-    "held_out_accuracy": ("held_out", "accuracy", "mean"),
-    "worst_held_out_accuracy": ("held_out", "accuracy", "worst"),
-    "untuned_held_out_accuracy": ("held_out", "untuned_accuracy", "mean"),
-    "prototype_held_out_accuracy": ("held_out", "prototype_accuracy", "mean"),
-    "uncalibrated_held_out_accuracy": ("held_out", "uncalibrated_accuracy", "mean"),
-    "proxy_held_out_accuracy": ("held_out", "proxy_accuracy", "mean"),
-}
-"""By metric: on which images, which score, and which of its statistics over the clients."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +61,32 @@ Scores = Mapping[str, Values]
 
 
 @dataclass(frozen=True)
+class BytesToTarget:
+    """What a client sends and receives until a score is first as good as a target."""
+
+    by_seed: Mapping[int, float | None]
+    """None for a run that never gets there; at least one run."""
+
+    @property
+    def reached(self) -> list[float]:
+        """The bytes of those runs that get there."""
+        return [sent for sent in self.by_seed.values() if sent is not None]
+
+    @property
+    def told(self) -> str:
+        """The mean as people read it, with how many runs get there, if not all do."""
+        runs, reached = len(self.by_seed), len(self.reached)
+        if not reached:
+            return "never"
+        return byte_count(mean(self.reached)) + ("" if reached == runs else f" ({reached} of {runs})")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the mean of those runs that get there, None if none does, and the bytes of each."""
+        by_seed = {str(seed): sent for seed, sent in sorted(self.by_seed.items())}
+        return {"mean": mean(self.reached) if self.reached else None, "by_seed": by_seed}
+
+
+@dataclass(frozen=True)
 class Column:
     """What is known of one column in one scenario."""
 
@@ -92,6 +99,8 @@ class Column:
     costs: Costs | None
     """None as long as no run is finished."""
     learning_rates: tuple[float, ...]
+    bytes_to_targets: Mapping[str, Mapping[str, BytesToTarget]] = field(default_factory=dict)
+    """By domain and metric, of what is known of it; empty if images are pooled, or there are no targets."""
     failures: Mapping[int, str] = field(default_factory=dict)
     """Why runs failed, by seed."""
 
@@ -156,6 +165,8 @@ class Results:
     description: str
     reference: str
     seeds: tuple[int, ...]
+    targets: Mapping[str, float]
+    """By metric, how good it should get, which bytes are told to."""
     scenarios: tuple[ScenarioResults, ...]
 
 
@@ -172,17 +183,12 @@ def results_of(plan: Plan, kept: KeptRuns, stale: Collection[str] = ()) -> Resul
         plan.comparison.description,
         plan.comparison.told_against,
         plan.seeds,
+        plan.comparison.targets,
         tuple(
             ScenarioResults(scenario, tuple(_column(plan, kept, scenario, name, stale) for name in columns))
             for scenario in places
         ),
     )
-
-
-def own_model_scores(scores: Any) -> dict[str, float]:
-    """Return the scores of classifiers that stay on their clients, by metric, of a run's ``own_models``."""
-    found = {name: known_number(part(scores, *path)) for name, path in _OF_OWN_MODELS.items()}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def verdict(one: Values, other: Values, metric: Metric) -> Verdict | None:
@@ -217,21 +223,37 @@ def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, stale: Collect
     records = {seed: record for seed, record in found.items() if record is not None}
     failures = {run.seed: kept.failure(run) for run in runs}
     config = runs[0].config
-    domains = names_of(record.domains for record in records.values())
+    names = names_of(record.domains for record in records.values())
     by_domain = {
-        domain: _scores({s: r.domains.get(domain) for s, r in records.items()}) for domain in domains
+        domain: _scores({seed: scores_at_the_end(record, domain) for seed, record in records.items()})
+        for domain in (*names, OWN_MODELS)
     }
-    own = _scores({s: own_model_scores(part(r.summary, "own_models")) for s, r in records.items()})
+    domains = {domain: scores for domain, scores in by_domain.items() if scores}
+    pooled = method_of(config).pools_domains
     return Column(
         name,
         config.method,
         records,
-        {**by_domain, **({OWN_MODELS: own} if own else {})},
+        domains,
         _scores({seed: part(record.summary, "clusters") for seed, record in records.items()}),
         costs_of(config, list(records.values())) if records else None,
         method_of(config).learning_rates(config),
+        {} if pooled else _bytes_to_targets(records, domains, plan.comparison.targets),
         {seed: reason for seed, reason in failures.items() if reason is not None},
     )
+
+
+def _bytes_to_targets(
+    records: Mapping[int, RunRecord], domains: Mapping[str, Scores], targets: Mapping[str, float]
+) -> dict[str, dict[str, BytesToTarget]]:
+    def of(domain: str, name: str) -> BytesToTarget:
+        target, metric = targets[name], metric_named(name)
+        return BytesToTarget({s: bytes_to_target(r, domain, metric, target) for s, r in records.items()})
+
+    return {
+        domain: {name: of(domain, name) for name in targets if name in scores}
+        for domain, scores in domains.items()
+    }
 
 
 def _scores(by_seed: Mapping[int, Any]) -> dict[str, Values]:

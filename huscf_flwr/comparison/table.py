@@ -9,7 +9,6 @@ from rich.text import Text
 
 from huscf_flwr.comparison.costs import Costs
 from huscf_flwr.comparison.results import (
-    OWN_MODELS,
     Column,
     Results,
     ScenarioResults,
@@ -17,6 +16,7 @@ from huscf_flwr.comparison.results import (
     best,
     verdict,
 )
+from huscf_flwr.comparison.run_scores import OWN_MODELS
 from huscf_flwr.cuts import FlopRule, Price
 from huscf_flwr.evaluation.domain_scores import LEAST_ACCURACY
 from huscf_flwr.evaluation.formats import UNKNOWN, byte_count, count, decimal
@@ -54,6 +54,11 @@ def legend(results: Results) -> Iterator[str]:
         yield "Own models are scored on test images, and at home (there), on what each client has held out."
     if repeated:
         yield "Bold: the best, and what cannot be told from it."
+    if results.targets:
+        yield (
+            "Bytes to a score: what a client has sent and received when it is first so good, the mean of "
+            "those runs in which it is; rounds after which nobody looked are passed over."
+        )
     if any(column.name == results.reference for column in repeated):
         yield (
             f"A mark says how a method does beside {results.reference}: + ahead, − behind, = no difference "
@@ -81,6 +86,11 @@ def _scores(
     scores = [_metric_column(results, scenario, domain, metric) for metric in metrics]
     if scenario.has_clusters_to_tell and (not asked or "ari" in asked):
         scores.append(_agreement_column(scenario))
+    scores += [
+        _bytes_column(scenario, domain, metric, results.targets[metric.name])
+        for metric in metrics
+        if metric.name in results.targets
+    ]
     if not scores:
         return
     runs = TableColumn("seeds", [Text(_runs(column)) for column in scenario.columns])
@@ -108,6 +118,12 @@ def _agreement_column(scenario: ScenarioResults) -> TableColumn:
     ari = metric_named("ari")
     cells = [_cell(column.clustering.get(ari.name), None, ari, bold=False) for column in scenario.columns]
     return TableColumn(ari.short or ari.title, cells)
+
+
+def _bytes_column(scenario: ScenarioResults, domain: str, metric: Metric, target: float) -> TableColumn:
+    sent = [column.bytes_to_targets.get(domain, {}).get(metric.name) for column in scenario.columns]
+    cells = [Text(UNKNOWN if each is None else each.told) for each in sent]
+    return TableColumn(f"bytes to {metric.short or metric.title} {target:g}", cells)
 
 
 def _cell(values: Values | None, against: Values | None, metric: Metric, *, bold: bool) -> Text:

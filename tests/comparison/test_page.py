@@ -9,7 +9,7 @@ from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.page import comparison_page, write_page
 from huscf_flwr.comparison.results import results_of
 from huscf_flwr.comparison.table import comparison_tables, legend
-from tests.comparison.builders import kept_runs, plan_of
+from tests.comparison.builders import CONTENT, kept_runs, plan_of
 
 ALL = {
     "parted": {seed: {"fidelity": 0.9 + seed / 100, "ari": 1.0} for seed in (0, 1, 4)},
@@ -44,6 +44,33 @@ def test_the_table_has_mean_range_and_how_each_does_beside_the_reference(results
     assert "small, both: letters" in text
     assert "small, one: digits" in text
     assert "a model of one client" in text
+
+
+def test_bytes_until_a_target_is_reached(tmp_path):
+    plan = plan_of(tmp_path, {**CONTENT, "targets": {"label_fidelity": 0.85, "tstr_accuracy": 0.5}})
+    found = results_of(plan, kept_runs(tmp_path, plan, parted={0: {"fidelity": 0.9}, 1: {"fidelity": 0.8}}))
+    text = printed(found)
+    assert "fidelity 0.85" in " ".join(text.split())
+    row = next(line for line in text.splitlines() if "parted" in line)
+    assert [cell.strip() for cell in row.strip("│ ").split("│")][-2:] == ["6.00 kB (1 of 2)", "6.00 kB"]
+    assert any(sentence.startswith("Bytes to a score") for sentence in legend(found))
+    assert "Bytes to label fidelity 0.85" in comparison_page(found)
+    write_results(tmp_path, found)
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    both = content["scenarios"]["both"]["methods"]
+    assert both["parted"]["bytes_to_targets"]["digits"]["label_fidelity"] == {
+        "mean": 6000.0,
+        "by_seed": {"0": 6000.0, "1": None},
+    }
+    assert both["averaged"]["bytes_to_targets"] == {}
+    assert "never" in printed(
+        results_of(plan, kept_runs(tmp_path / "weak", plan, parted={4: {"fidelity": 0.1}}))
+    )
+
+
+def test_without_targets_nothing_is_said_of_bytes_to_them(results):
+    assert "bytes to" not in printed(results)
+    assert "Bytes to a score" not in comparison_page(results)
 
 
 def test_before_any_run_is_finished_there_is_no_table(tmp_path, plan):

@@ -125,6 +125,8 @@ def test_what_the_comparison_does_not_have_is_an_error(tmp_path, asked, words):
         ({"methods": {"one": {"method": "fedgann"}}}, "one in both: 'method' is 'fedgann' (did you mean"),
         ({"common": {"roundz": 3}}, "did you mean 'rounds'"),
         ({"common": {"hflgan": {"clusters": 2}}}, "common has a section 'hflgan', but what is read there is"),
+        ({"targets": {"label_fidelty": 0.8}}, "(did you mean 'label_fidelity'?), which is no score"),
+        ({"targets": {"judge": "well"}}, "targets.judge"),
         ({"scenarios": {"both": {"mdgan": {}}}}, "scenarios.both has a section 'mdgan'"),
         (
             {"methods": {"a": {"method": "fedgan", "huscf": {"beta": 1}}, "b": {"method": "huscf"}}},

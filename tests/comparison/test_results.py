@@ -4,15 +4,14 @@ from hypothesis import strategies as st
 
 from huscf_flwr.comparison.curves import rounds_panel
 from huscf_flwr.comparison.results import (
-    OWN_MODELS,
     Column,
     ScenarioResults,
     Values,
     best,
-    own_model_scores,
     results_of,
     verdict,
 )
+from huscf_flwr.comparison.run_scores import OWN_MODELS, own_model_scores
 from huscf_flwr.methods import method_named
 from huscf_flwr.metrics import metric_named
 from tests.comparison.builders import CONTENT, kept_runs, plan_of
