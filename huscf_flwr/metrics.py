@@ -185,7 +185,7 @@ for _metric in (
         "weights lie on disk; not comparable with other programs’ FIDs.",
     ),
     Metric(
-        "judge_accuracy", "judge accuracy", "higher", 3, _SHARE, short="judge",
+        "judge_accuracy", "judge accuracy", None, 3, _SHARE, short="judge",
         meaning="Judge accuracy: share of real test images whose label the judge finds; where it is low, "
         "label fidelity, generation score and FID mean little.",
     ),
