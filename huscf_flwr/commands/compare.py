@@ -61,7 +61,8 @@ def compare_command(
         )
         kept = KeptRuns(results / plan.name)
         shown = names_given("--scores", scores)
-        _check_scores(shown, results_of(asked, kept))
+        if shown:
+            _check_scores(shown, results_of(asked, kept))
         if not dry:
             _check_folders(asked, kept)
         due = missing_runs(asked, kept, display)
@@ -88,13 +89,13 @@ def _check_folders(plan: Plan, kept: KeptRuns) -> None:
 
 def _check_scores(names: Sequence[str], found: Results) -> None:
     """Raise ``ConfError`` for a name that is no score: neither a registered one nor one of a kept run."""
-    kept = {name for scenario in found.scenarios for name in scenario.metric_names}
-    known = [*registered_names(), *sorted(kept)]
+    kept = sorted({name for scenario in found.scenarios for name in scenario.metric_names})
+    known = list(dict.fromkeys([*registered_names(), *kept]))
     for name in names:
         if name not in known:
+            hint = did_you_mean(name, known)
             raise ConfError(
-                f"--scores names '{name}'{did_you_mean(name, known)}, which is no score; what is kept has "
-                f"{', '.join(sorted(kept))}"
+                f"--scores names '{name}'{hint}, which is no score: take some of {', '.join(known)}"
             )
 
 
@@ -110,7 +111,7 @@ def _show(asked: Plan, kept: KeptRuns, due: Sequence[PlannedRun], scores: Sequen
     found = results_of(asked, kept, [run.name for run in due])
     for table in comparison_tables(found, width=console.width, asked=scores):
         console.print(table)
-    for sentence in legend(found):
+    for sentence in legend(found, scores):
         console.print(sentence, style="dim")
 
 

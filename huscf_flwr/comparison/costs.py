@@ -8,6 +8,7 @@ from functools import lru_cache
 from statistics import mean
 from typing import Any
 
+from huscf_flwr.comparison.run_scores import bytes_by_round
 from huscf_flwr.config import RunConfig
 from huscf_flwr.cuts import (
     FLOP_RULES,
@@ -74,7 +75,7 @@ def costs_of(config: RunConfig, records: Sequence[RunRecord]) -> Costs:
     crossing = method_of(config).crossing
     rounds = len(records[0].rounds)
     pooled = method_of(config).pools_domains
-    total = {} if pooled else {w: mean(_bytes_by_client(record, w) for record in records) for w in DIRECTIONS}
+    total = {} if pooled else {way: _bytes_by_client(records, way) for way in DIRECTIONS}
     steps = mean(line["steps"] for record in records for line in record.rounds)
     clients = len(items(records[0].described, "clients")) or config.clients
     prices, rest = prices_of(config, clients=clients, steps=round(steps))
@@ -135,6 +136,11 @@ def shown(said: Mapping[str, Reveal], names: Sequence[str]) -> tuple[Reveal, ...
     return tuple(each for each in Reveal if each in found and each is not Reveal.NOTHING)
 
 
+def _bytes_by_client(records: Sequence[RunRecord], way: str) -> float:
+    """Return the bytes of a client in a whole run, the mean over the runs."""
+    return mean(max(bytes_by_round(record, way).values()) for record in records)
+
+
 def _memory(records: Sequence[RunRecord]) -> dict[str, float]:
     """Return the mean, over those runs that have measured it, of what the largest client needs, by phase."""
     measured = [part(record.summary, "client_memory") or {} for record in records]
@@ -142,11 +148,3 @@ def _memory(records: Sequence[RunRecord]) -> dict[str, float]:
         phase: mean(float(found[phase]["most"]) for found in measured if phase in found)
         for phase in names_of(measured)
     }
-
-
-def _bytes_by_client(record: RunRecord, way: str) -> float:
-    """Return the bytes of a client in a whole run, the mean over all clients of the run."""
-    ids = {client["id"] for client in items(record.described, "clients")}
-    seen = [client for line in record.rounds for client in items(line, "clients")]
-    total = sum(part(client, "bytes", way) or 0 for client in seen)
-    return total / len(ids | {client["id"] for client in seen})

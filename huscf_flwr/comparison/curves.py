@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Literal
 
 from huscf_flwr.comparison.results import Column, ScenarioResults
-from huscf_flwr.comparison.run_scores import agreement_by_round, bytes_by_round, judged_by_round
+from huscf_flwr.comparison.run_scores import agreement_by_round, both_ways_by_round, judged_by_round
 from huscf_flwr.evaluation.figures import Panel
 from huscf_flwr.metrics import Metric, metric_named
 
@@ -44,13 +44,16 @@ def clusters_panel(scenario: ScenarioResults) -> Panel:
 
 
 def bytes_panel(scenario: ScenarioResults, domain: str, metric: Metric) -> Panel:
-    """Return the curves of a metric over what a client has sent and received, the mean over the seeds."""
+    """Return the curves of a metric over what a client has sent and received, the mean over the seeds.
+
+    Bytes are those of the first seed. Where none are told, since images are pooled, there is no curve.
+    """
     series: dict[str, _Points] = {}
     for column in scenario.columns:
-        first = next(iter(column.records.values()), None)
-        sent = {} if first is None else bytes_by_round(first)
-        by_round = _by_round(column, domain, metric.name)
-        series[column.name] = [(sent[k] / _MEGABYTE, value) for k, value in by_round.items() if sent[k] > 0]
+        is_told = column.costs is not None and column.costs.bytes_by_client
+        sent = both_ways_by_round(next(iter(column.records.values()))) if is_told else {}
+        by_round = _by_round(column, domain, metric.name).items()
+        series[column.name] = [(sent[k] / _MEGABYTE, value) for k, value in by_round if sent.get(k, 0) > 0]
     title = f"{metric.heading} over the bytes of a client"
     return Panel(title, series, metric.limits, metric.digits, x_label="MB up and down", x_logarithmic=True)
 
@@ -80,7 +83,7 @@ def _cost(column: Column, quantity: Quantity) -> float:
 
 def _by_round(column: Column, domain: str, metric: str) -> Mapping[int, float]:
     """Return the mean over the seeds of a metric after each round, of rounds that all runs judged."""
-    return _means([dict(judged_by_round(record, domain, metric)) for record in column.records.values()])
+    return _means([judged_by_round(record, domain, metric) for record in column.records.values()])
 
 
 def _means(runs: Sequence[Mapping[int, float]]) -> dict[int, float]:

@@ -46,10 +46,10 @@ class KeptRuns:
         return self.folder / run.scenario / run.config.name
 
     def record(self, run: PlannedRun) -> RunRecord | None:
-        """Return what is kept of a run; None if nothing is, or it did not come to its end."""
+        """Return what is kept of a run; None if nothing is, or not all of one that came to its end."""
         folder = self.folder_of(run)
         record = read_run(folder) if folder.is_dir() else None
-        return record if record is not None and record.is_finished else None
+        return record if record is not None and record.is_finished and record.rounds else None
 
     def why_stale(self, run: PlannedRun, origin: Origin) -> list[str]:
         """Return, in words, why what is kept of a run is not what it would be now; nothing if it is."""

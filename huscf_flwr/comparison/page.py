@@ -14,7 +14,15 @@ from huscf_flwr.atomic_file import write_atomically
 from huscf_flwr.comparison.curves import bytes_panel, clusters_panel, points_panel, rounds_panel
 from huscf_flwr.comparison.kept import PICTURES
 from huscf_flwr.comparison.page_body import BODY
-from huscf_flwr.comparison.results import Column, Results, ScenarioResults, Values, best, verdict
+from huscf_flwr.comparison.results import (
+    Column,
+    Results,
+    ScenarioResults,
+    Values,
+    best,
+    target_heading,
+    verdict,
+)
 from huscf_flwr.evaluation.figures import scatter
 from huscf_flwr.evaluation.report_charts import Chart, drawn
 from huscf_flwr.evaluation.report_page import page_template, render
@@ -34,7 +42,8 @@ def comparison_page(results: Results) -> str:
     """Return the page as HTML."""
     ari = metric_named("ari")
     scenarios = [_Scenario(results, each) for each in results.scenarios]
-    return render(_template(), {"results": results, "scenarios": scenarios, "ari": ari})
+    shown = {"results": results, "scenarios": scenarios, "ari": ari, "target_heading": target_heading}
+    return render(_template(), shown)
 
 
 @cache

@@ -14,7 +14,8 @@ BODY = """\
 {%- endmacro %}
 {% macro seconds(costs, rule) -%}
 {% if rule in costs.prices %}{{ costs.prices[rule].step_s|decimal(3) }}{% else %}{{ unknown }}{% endif %}
-{%- if rule in costs.without_slowest %}<br><small>{{ costs.without_slowest[rule].step_s|decimal(3) }}</small>{% endif %}
+{%- if rule in costs.without_slowest %}<br><small>
+  {{- costs.without_slowest[rule].step_s|decimal(3) }}</small>{% endif %}
 {%- endmacro %}
 {% macro sent(costs, way) -%}
 {{ costs.bytes_by_client.get(way)|bytes }}
@@ -58,7 +59,9 @@ BODY = """\
       <th>{{ heading(ari) }}</th>
       {% endif %}
       {% for metric in domain.targets %}
-      <th>Bytes to {{ metric.title }} {{ results.targets[metric.name] }}</th>
+      {% set doubtful = scenario.is_doubtful(domain.name, metric) %}
+      {% set target = target_heading(metric, results.targets[metric.name], doubtful=doubtful) %}
+      <th>{{ target[:1]|upper }}{{ target[1:] }}</th>
       {% endfor %}
     </tr></thead>
     <tbody>
@@ -84,7 +87,8 @@ BODY = """\
   </table></div>
   {% if domain.targets %}
   <p class="note">Bytes to a score: what a client has sent and received when it is first so good, the mean of
-    those runs in which it is. Rounds after which nobody looked are passed over.</p>
+    those runs in which it is. Rounds after which nobody looked are passed over; what is tuned or calibrated
+    in the last round is as good as that at the end only.</p>
   {% endif %}
   <div class="charts" style="margin-top: 36px">
     {% for chart in domain.charts %}

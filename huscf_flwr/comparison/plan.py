@@ -41,6 +41,9 @@ from huscf_flwr.run.wire_choice import chosen_wire
 OWN_KEYS = ("name", "output", "seed", "resume", "resume_round")
 """Settings of runs that the comparison itself decides."""
 
+_OF_NO_DOMAIN = ("ari", "silhouette", "epsilon")
+"""Scores of clusters and of budgets."""
+
 Settings = dict[str, Any]
 """Of runs, as in ``conf/runs``."""
 
@@ -257,32 +260,44 @@ def _planned(
 
 
 def _check_sections_are_read(path: Path, comparison: Comparison, runs: Sequence[PlannedRun]) -> None:
-    """Raise ``ConfError`` for a method's section that no column reads of those for which it is said."""
-    read = {run.column: set(run.config.sections) for run in runs}
-    by_any = set().union(*read.values())
+    """Raise ``ConfError`` for a method's section that no run reads of those for which it is said."""
     places = [
-        ("common", comparison.common, by_any),
-        *((f"scenarios.{name}", said, by_any) for name, said in comparison.scenarios.items()),
-        *((f"methods.{name}", said, read[name]) for name, said in comparison.methods.items()),
+        ("common", comparison.common, runs),
+        *(
+            (f"scenarios.{name}", said, [run for run in runs if run.scenario == name])
+            for name, said in comparison.scenarios.items()
+        ),
+        *(
+            (f"methods.{name}", said, [run for run in runs if run.column == name])
+            for name, said in comparison.methods.items()
+        ),
     ]
-    for place, said, sections in places:
-        for name in sorted(said.keys() - RunConfig.model_fields.keys() - sections):
+    for place, said, those in places:
+        read = {section for run in those for section in run.config.sections}
+        for name in sorted(said.keys() - RunConfig.model_fields.keys() - read):
             raise ConfError(
                 f"{path}: {place} has a section '{name}', but what is read there is only "
-                f"{', '.join(sorted(sections))}: remove it, or choose the method that it belongs to"
+                f"{', '.join(sorted(read))}: remove it, or choose the method that it belongs to"
             )
 
 
-def _check_targets(path: Path, targets: Collection[str]) -> None:
-    """Raise ``ConfError`` for a target of what is no score; methods have registered theirs by now."""
-    for name in targets:
-        if metric_named(name).better is None:
-            known = [each for each in registered_names() if metric_named(each).better is not None]
-            hint = did_you_mean(name, known)
+def _check_targets(path: Path, targets: Mapping[str, float]) -> None:
+    """Raise ``ConfError`` for a target that no table could show, or that is no value of its score.
+
+    Methods have registered scores of their own by now.
+    """
+    metrics = {name: metric_named(name) for name in registered_names() if name not in _OF_NO_DOMAIN}
+    known = {name: metric for name, metric in metrics.items() if metric.better and not metric.detail}
+    for name, target in targets.items():
+        if name not in known:
             raise ConfError(
-                f"{path}: targets names '{name}'{hint}, which is no score that can be better or worse: take "
-                f"one of {', '.join(known)}"
+                f"{path}: targets names '{name}'{did_you_mean(name, known)}, which is no score of a domain: "
+                f"take one of {', '.join(known)}"
             )
+        least, most = known[name].limits
+        if (least is not None and target < least) or (most is not None and target > most):
+            limits = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+            raise ConfError(f"{path}: targets.{name} is {target:g}, and {known[name].title} is {limits}")
 
 
 def _followed(config: RunConfig) -> RunConfig:

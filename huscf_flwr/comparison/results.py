@@ -60,6 +60,11 @@ Scores = Mapping[str, Values]
 """By metric."""
 
 
+def target_heading(metric: Metric, target: float, *, doubtful: bool) -> str:
+    """Return what the bytes to a target are called."""
+    return f"bytes to {metric.short or metric.title}{'?' if doubtful else ''} {target:g}"
+
+
 @dataclass(frozen=True)
 class BytesToTarget:
     """What a client sends and receives until a score is first as good as a target."""
@@ -136,7 +141,8 @@ class ScenarioResults:
     @property
     def metric_names(self) -> set[str]:
         """Names of all that is known of any domain, and of clusters."""
-        return {name for domain in self.domains for name in self._metric_names(domain)} | {"ari"}
+        of_domains = {name for domain in self.domains for name in self._metric_names(domain)}
+        return of_domains | ({"ari"} if self.has_clusters_to_tell else set())
 
     def _metric_names(self, domain: str) -> list[str]:
         return names_of(column.domains.get(domain, {}) for column in self.columns)
@@ -246,9 +252,11 @@ def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, stale: Collect
 def _bytes_to_targets(
     records: Mapping[int, RunRecord], domains: Mapping[str, Scores], targets: Mapping[str, float]
 ) -> dict[str, dict[str, BytesToTarget]]:
+    """Return them by domain and metric, of those runs of which the metric is known at the end."""
+
     def of(domain: str, name: str) -> BytesToTarget:
-        target, metric = targets[name], metric_named(name)
-        return BytesToTarget({s: bytes_to_target(r, domain, metric, target) for s, r in records.items()})
+        target, metric, known = targets[name], metric_named(name), domains[domain][name].by_seed
+        return BytesToTarget({seed: bytes_to_target(records[seed], domain, metric, target) for seed in known})
 
     return {
         domain: {name: of(domain, name) for name in targets if name in scores}

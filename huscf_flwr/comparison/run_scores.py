@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from huscf_flwr.evaluation.formats import known_number
-from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, byte_total, items, numbers, part
+from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, items, numbers, part
 from huscf_flwr.metrics import Metric
 
 OWN_MODELS = "own models"
@@ -43,18 +43,14 @@ def scores_at_the_end(record: RunRecord, domain: str) -> dict[str, float]:
     return dict(numbers(record.domains.get(domain)))
 
 
-def judged_by_round(record: RunRecord, domain: str, metric: str) -> Iterator[tuple[int, float]]:
-    """Yield each round after which a metric of a domain, or of own models, was judged, and its value."""
+def judged_by_round(record: RunRecord, domain: str, metric: str) -> dict[int, float]:
+    """Return a metric of a domain, or of own models, after each round after which it was judged."""
     if domain == OWN_MODELS:
-        for line in record.evaluations:
-            own = own_model_scores(part(line, "scores"))
-            if metric in own:
-                yield int(line["round"]), own[metric]
-        return
-    for line in (*record.rounds, *record.evaluations):
-        value = known_number(part(line, "domains", domain, metric))
-        if value is not None:
-            yield int(line["round"]), value
+        scores = ((line, own_model_scores(part(line, "scores")).get(metric)) for line in record.evaluations)
+    else:
+        judged = (*record.rounds, *record.evaluations)
+        scores = ((line, known_number(part(line, "domains", domain, metric))) for line in judged)
+    return {int(line["round"]): value for line, value in scores if value is not None}
 
 
 def agreement_by_round(record: RunRecord, score: str) -> Iterator[tuple[int, float]]:
@@ -65,12 +61,23 @@ def agreement_by_round(record: RunRecord, score: str) -> Iterator[tuple[int, flo
             yield int(line["round"]), value
 
 
-def bytes_by_round(record: RunRecord) -> dict[int, float]:
-    """Return what a client has sent and received until after each round, the mean over the clients."""
-    clients = max(1, len(items(record.described, "clients")))
-    of_rounds = (sum(byte_total(line, way) or 0.0 for way in DIRECTIONS) for line in record.rounds)
+def bytes_by_round(record: RunRecord, way: str) -> dict[int, float]:
+    """Return what a client has sent (``up``) or received (``down``) until after each round.
+
+    It is the mean over all clients of the run, whether or not they took part, of what crossed for those who
+    took part in a round to its end.
+    """
+    seen = [items(line, "clients") for line in record.rounds]
+    ids = {client["id"] for clients in (items(record.described, "clients"), *seen) for client in clients}
+    of_rounds = (sum(part(client, "bytes", way) or 0 for client in clients) for clients in seen)
     names = (int(line["round"]) for line in record.rounds)
-    return {number: sent / clients for number, sent in zip(names, accumulate(of_rounds), strict=True)}
+    return {number: sent / len(ids) for number, sent in zip(names, accumulate(of_rounds), strict=True)}
+
+
+def both_ways_by_round(record: RunRecord) -> dict[int, float]:
+    """Return what a client has sent and received together until after each round."""
+    up, down = (bytes_by_round(record, way) for way in DIRECTIONS)
+    return {number: up[number] + down[number] for number in up}
 
 
 def bytes_to_target(record: RunRecord, domain: str, metric: Metric, target: float) -> float | None:
@@ -78,8 +85,8 @@ def bytes_to_target(record: RunRecord, domain: str, metric: Metric, target: floa
 
     None if it never is. What is known when the run is over counts as judged after its last round.
     """
-    sent = bytes_by_round(record)
-    judged = dict(judged_by_round(record, domain, metric.name))
+    sent = both_ways_by_round(record)
+    judged = judged_by_round(record, domain, metric.name)
     at_the_end = scores_at_the_end(record, domain).get(metric.name)
     if at_the_end is not None:
         judged[max(sent)] = at_the_end

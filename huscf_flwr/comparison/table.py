@@ -14,6 +14,7 @@ from huscf_flwr.comparison.results import (
     ScenarioResults,
     Values,
     best,
+    target_heading,
     verdict,
 )
 from huscf_flwr.comparison.run_scores import OWN_MODELS
@@ -41,8 +42,8 @@ def comparison_tables(results: Results, *, width: int, asked: Collection[str] = 
             yield from _costs(scenario, width)
 
 
-def legend(results: Results) -> Iterator[str]:
-    """Yield the sentences that explain the tables, or that there are none."""
+def legend(results: Results, asked: Collection[str] = ()) -> Iterator[str]:
+    """Yield the sentences that explain the tables of the scores ``asked`` for, or that there are none."""
     scenarios = [scenario for scenario in results.scenarios if scenario.has_finished_runs]
     if not scenarios:
         yield "No run is finished yet."
@@ -54,10 +55,11 @@ def legend(results: Results) -> Iterator[str]:
         yield "Own models are scored on test images, and at home (there), on what each client has held out."
     if repeated:
         yield "Bold: the best, and what cannot be told from it."
-    if results.targets:
+    if any(not asked or name in asked for name in results.targets):
         yield (
             "Bytes to a score: what a client has sent and received when it is first so good, the mean of "
-            "those runs in which it is; rounds after which nobody looked are passed over."
+            "those runs in which it is. Rounds after which nobody looked are passed over; what is tuned or "
+            "calibrated in the last round is as good as that at the end only."
         )
     if any(column.name == results.reference for column in repeated):
         yield (
@@ -69,6 +71,10 @@ def legend(results: Results) -> Iterator[str]:
             f"A question mark: the judge finds fewer than {LEAST_ACCURACY:.0%} of the labels of real test "
             "images, so that what it says of drawn ones means little."
         )
+    found = {name for scenario in scenarios for name in scenario.metric_names}
+    for name in asked:
+        if name not in found:
+            yield f"Of {metric_named(name).title} nothing is known in any of these runs."
     yield (
         "Costs: rates are the learning rates of what clients train. Bytes are counted, of a client in a "
         "whole run. Arithmetic (by the exact rule) and seconds of a step are predicted for the devices, "
@@ -123,7 +129,8 @@ def _agreement_column(scenario: ScenarioResults) -> TableColumn:
 def _bytes_column(scenario: ScenarioResults, domain: str, metric: Metric, target: float) -> TableColumn:
     sent = [column.bytes_to_targets.get(domain, {}).get(metric.name) for column in scenario.columns]
     cells = [Text(UNKNOWN if each is None else each.told) for each in sent]
-    return TableColumn(f"bytes to {metric.short or metric.title} {target:g}", cells)
+    doubtful = scenario.is_doubtful(domain, metric)
+    return TableColumn(target_heading(metric, target, doubtful=doubtful), cells)
 
 
 def _cell(values: Values | None, against: Values | None, metric: Metric, *, bold: bool) -> Text:

@@ -53,6 +53,14 @@ def test_a_folder_without_a_summary_is_no_finished_run(plan, tmp_path):
     assert kept.record(plan.runs[0]) is None
 
 
+def test_a_folder_whose_rounds_are_lost_is_no_finished_run(plan, tmp_path):
+    run = plan.runs[0]
+    kept = kept_runs(tmp_path, plan, parted={0: {}})
+    assert kept.record(run) is not None
+    (kept.folder_of(run) / "metrics.jsonl").write_text("")
+    assert kept.record(run) is None
+
+
 def test_keeping_again_leaves_nothing_of_before(plan, tmp_path):
     kept = kept_runs(tmp_path, plan, parted={0: {}})
     run = plan.runs[0]

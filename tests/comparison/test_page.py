@@ -5,10 +5,12 @@ import re
 import pytest
 from rich.console import Console
 
+from huscf_flwr.comparison.curves import bytes_panel
 from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.page import comparison_page, write_page
 from huscf_flwr.comparison.results import results_of
 from huscf_flwr.comparison.table import comparison_tables, legend
+from huscf_flwr.metrics import metric_named
 from tests.comparison.builders import CONTENT, kept_runs, plan_of
 
 ALL = {
@@ -55,6 +57,7 @@ def test_bytes_until_a_target_is_reached(tmp_path):
     assert [cell.strip() for cell in row.strip("│ ").split("│")][-2:] == ["6.00 kB (1 of 2)", "6.00 kB"]
     assert any(sentence.startswith("Bytes to a score") for sentence in legend(found))
     assert "Bytes to label fidelity 0.85" in comparison_page(found)
+    assert not any(sentence.startswith("Bytes to a score") for sentence in legend(found, ["fid"]))
     write_results(tmp_path, found)
     content = json.loads((tmp_path / "comparison.json").read_text())
     both = content["scenarios"]["both"]["methods"]
@@ -65,6 +68,41 @@ def test_bytes_until_a_target_is_reached(tmp_path):
     assert both["averaged"]["bytes_to_targets"] == {}
     assert "never" in printed(
         results_of(plan, kept_runs(tmp_path / "weak", plan, parted={4: {"fidelity": 0.1}}))
+    )
+
+
+def test_bytes_to_what_a_weak_judge_says_are_marked_too(tmp_path):
+    plan = plan_of(tmp_path, {**CONTENT, "targets": {"fid": 30, "tstr_accuracy": 0.5}})
+    found = results_of(plan, kept_runs(tmp_path, plan, averaged={0: {"judge": 0.5}}))
+    words = " ".join(comparison_page(found).split())
+    assert "Bytes to FID? 30<" in words
+    assert "Bytes to TSTR accuracy 0.5<" in words
+    assert printed(found).count("FID?") == 2 * 3  # its column and that of bytes, in three tables of domains
+
+
+def test_pooled_images_have_no_bytes_to_a_target_and_no_curve_over_bytes(tmp_path):
+    content = {**CONTENT, "targets": {"label_fidelity": 0.3}, "methods": {"pooled": {"method": "central"}}}
+    plan = plan_of(tmp_path, content)
+    both, _ = results_of(plan, kept_runs(tmp_path, plan, pooled={0: {}})).scenarios
+    assert both.columns[0].bytes_to_targets == {}
+    assert bytes_panel(both, "digits", metric_named("label_fidelity")).series == {"pooled": []}
+
+
+def test_a_run_of_which_a_score_is_not_known_is_not_said_to_miss_its_target(tmp_path):
+    plan = plan_of(tmp_path, {**CONTENT, "targets": {"tstr_accuracy": 0.1}})
+    kept = kept_runs(tmp_path, plan, averaged={0: {}, 1: {}})
+    path = kept.folder / "one" / "averaged-seed-1" / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["domains"]["digits"]["tstr_accuracy"] = None
+    path.write_text(json.dumps(summary))
+    _, one = results_of(plan, kept).scenarios
+    averaged = next(column for column in one.columns if column.name == "averaged")
+    assert averaged.bytes_to_targets["digits"]["tstr_accuracy"].by_seed.keys() == {0}
+
+
+def test_a_score_that_was_asked_for_and_is_not_known_is_told(results):
+    assert "Of silhouette nothing is known in any of these runs." in list(
+        legend(results, ["silhouette", "fid"])
     )
 
 

@@ -126,6 +126,13 @@ def test_what_the_comparison_does_not_have_is_an_error(tmp_path, asked, words):
         ({"common": {"roundz": 3}}, "did you mean 'rounds'"),
         ({"common": {"hflgan": {"clusters": 2}}}, "common has a section 'hflgan', but what is read there is"),
         ({"targets": {"label_fidelty": 0.8}}, "(did you mean 'label_fidelity'?), which is no score"),
+        ({"targets": {"ari": 0.8}}, "targets names 'ari', which is no score of a domain"),
+        ({"targets": {"tstr_recall": 0.8}}, "targets names 'tstr_recall'"),
+        (
+            {"targets": {"label_fidelity": 80}},
+            "targets.label_fidelity is 80, and label fidelity is from 0 to 1",
+        ),
+        ({"targets": {"fid": -1}}, "targets.fid is -1, and FID is at least 0"),
         ({"targets": {"judge": "well"}}, "targets.judge"),
         ({"scenarios": {"both": {"mdgan": {}}}}, "scenarios.both has a section 'mdgan'"),
         (
@@ -143,6 +150,18 @@ def test_mistakes_are_found_before_anything_is_trained(tmp_path, change, words):
 def test_what_is_common_may_be_read_by_some_columns_only(tmp_path):
     plan = plan_of(tmp_path, {**CONTENT, "common": {"huscf": {"beta": 1}, "fedgan": {}}})
     assert {tuple(run.config.sections) for run in plan.runs} == {("huscf",), ("fedgan",)}
+
+
+@pytest.mark.parametrize("order", [["split", "whole"], ["whole", "split"]])
+def test_a_section_that_some_scenarios_read_may_stand_in_a_column(tmp_path, order):
+    """Here the scenario names the method."""
+    scenarios = {"split": {"method": "huscf"}, "whole": {"method": "fedgan"}}
+    content = {**CONTENT, "scenarios": {name: scenarios[name] for name in order}}
+    content["methods"] = {"plain": {}, "beta": {"huscf": {"beta": 1}}}
+    assert len(plan_of(tmp_path, content).runs) == 2 * 2 * 3
+    content["scenarios"]["whole"]["huscf"] = {"beta": 1}
+    with pytest.raises(ConfError, match=r"scenarios.whole has a section 'huscf'.* only fedgan"):
+        plan_of(tmp_path, content)
 
 
 def test_the_first_method_is_the_reference_if_none_is_named(tmp_path):
