@@ -35,9 +35,7 @@ def clusters_panel(scenario: ScenarioResults) -> Panel:
     metric = metric_named("ari")
     series: dict[str, _Points] = {}
     for column in scenario.columns:
-        by_round = _means(
-            [dict(agreement_by_round(record, metric.name)) for record in column.records.values()]
-        )
+        by_round = _means([agreement_by_round(record, metric.name) for record in column.records.values()])
         series[column.name] = [(float(number), value) for number, value in by_round.items()]
     known = {name: points for name, points in series.items() if points}
     return Panel(f"{metric.heading} by round", known, metric.limits, metric.digits)

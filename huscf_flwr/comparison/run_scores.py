@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -53,12 +52,10 @@ def judged_by_round(record: RunRecord, domain: str, metric: str) -> dict[int, fl
     return {int(line["round"]): value for line, value in scores if value is not None}
 
 
-def agreement_by_round(record: RunRecord, score: str) -> Iterator[tuple[int, float]]:
-    """Yield each round of which a score of its clusters is known, and its value."""
-    for line in record.rounds:
-        value = known_number(part(line, "scores", score))
-        if value is not None:
-            yield int(line["round"]), value
+def agreement_by_round(record: RunRecord, metric: str) -> dict[int, float]:
+    """Return a metric of the clusters of each round of which it is known."""
+    scores = ((line, known_number(part(line, "scores", metric))) for line in record.rounds)
+    return {int(line["round"]): value for line, value in scores if value is not None}
 
 
 def bytes_by_round(record: RunRecord, way: str) -> dict[int, float]:

@@ -48,6 +48,7 @@ def test_the_table_has_mean_range_and_how_each_does_beside_the_reference(results
     assert "a model of one client" in text
 
 
+@pytest.mark.slow
 def test_bytes_until_a_target_is_reached(tmp_path):
     plan = plan_of(tmp_path, {**CONTENT, "targets": {"label_fidelity": 0.85, "tstr_accuracy": 0.5}})
     found = results_of(plan, kept_runs(tmp_path, plan, parted={0: {"fidelity": 0.9}, 1: {"fidelity": 0.8}}))
@@ -71,6 +72,7 @@ def test_bytes_until_a_target_is_reached(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_bytes_to_what_a_weak_judge_says_are_marked_too(tmp_path):
     plan = plan_of(tmp_path, {**CONTENT, "targets": {"fid": 30, "tstr_accuracy": 0.5}})
     found = results_of(plan, kept_runs(tmp_path, plan, averaged={0: {"judge": 0.5}}))
