@@ -27,7 +27,7 @@ BODY = """\
 <style>
   .best { font-weight: 700; }
   small { color: var(--soft); font-size: 11.5px; line-height: 1.3; }
-  .scores thead th { white-space: normal; }
+  .scores th { white-space: normal; }
   .scores td.number { font-size: 15px; line-height: 1.25; }
   .side-by-side { width: auto; margin-top: 36px; }
   .side-by-side img { display: block; height: 112px; width: auto; image-rendering: pixelated; }
