@@ -15,7 +15,7 @@ from huscf_flwr.comparison.files import write_results
 from huscf_flwr.comparison.kept import KeptRuns
 from huscf_flwr.comparison.page import PAGE_NAME, write_page
 from huscf_flwr.comparison.plan import Plan, PlannedRun, plan_comparison
-from huscf_flwr.comparison.results import Results, results_of
+from huscf_flwr.comparison.results import results_of
 from huscf_flwr.comparison.table import comparison_tables, legend
 from huscf_flwr.comparison.training import missing_runs, train_runs
 from huscf_flwr.conf_files import ConfError, did_you_mean
@@ -61,8 +61,7 @@ def compare_command(
         )
         kept = KeptRuns(results / plan.name)
         shown = names_given("--scores", scores)
-        if shown:
-            _check_scores(shown, results_of(asked, kept))
+        _check_scores(shown, asked, kept)
         if not dry:
             _check_folders(asked, kept)
         due = missing_runs(asked, kept, display)
@@ -87,11 +86,11 @@ def _check_folders(plan: Plan, kept: KeptRuns) -> None:
         check_folder(output, "the folder of runs", "start huscf compare in a folder that you may write to")
 
 
-def _check_scores(names: Sequence[str], found: Results) -> None:
+def _check_scores(names: Sequence[str], asked: Plan, kept: KeptRuns) -> None:
     """Raise ``ConfError`` for a name that is no score: neither a registered one nor one of a kept run."""
-    kept = sorted({name for scenario in found.scenarios for name in scenario.metric_names})
-    known = list(dict.fromkeys([*registered_names(), *kept]))
-    for name in names:
+    strange = [name for name in names if name not in registered_names()]
+    known = sorted({*registered_names(), *(results_of(asked, kept).metric_names if strange else ())})
+    for name in strange:
         if name not in known:
             hint = did_you_mean(name, known)
             raise ConfError(

@@ -15,12 +15,12 @@ from huscf_flwr.comparison.curves import bytes_panel, clusters_panel, points_pan
 from huscf_flwr.comparison.kept import PICTURES
 from huscf_flwr.comparison.page_body import BODY
 from huscf_flwr.comparison.results import (
+    ABOUT_BYTES_TO_TARGETS,
     Column,
     Results,
     ScenarioResults,
     Values,
     best,
-    target_heading,
     verdict,
 )
 from huscf_flwr.evaluation.figures import scatter
@@ -42,7 +42,7 @@ def comparison_page(results: Results) -> str:
     """Return the page as HTML."""
     ari = metric_named("ari")
     scenarios = [_Scenario(results, each) for each in results.scenarios]
-    shown = {"results": results, "scenarios": scenarios, "ari": ari, "target_heading": target_heading}
+    shown = {"results": results, "scenarios": scenarios, "ari": ari, "about_bytes": ABOUT_BYTES_TO_TARGETS}
     return render(_template(), shown)
 
 
@@ -75,6 +75,7 @@ class _Scenario:
         self.has_memory = any(column.costs and column.costs.memory for column in scenario.columns)
         self.has_clusters_to_tell = scenario.has_clusters_to_tell
         self.is_doubtful = scenario.is_doubtful
+        self.target_heading = scenario.target_heading
         self._scenario = scenario
 
     @property

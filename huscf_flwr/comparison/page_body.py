@@ -59,8 +59,7 @@ BODY = """\
       <th>{{ heading(ari) }}</th>
       {% endif %}
       {% for metric in domain.targets %}
-      {% set doubtful = scenario.is_doubtful(domain.name, metric) %}
-      {% set target = target_heading(metric, results.targets[metric.name], doubtful=doubtful) %}
+      {% set target = scenario.target_heading(domain.name, metric, results.targets[metric.name]) %}
       <th>{{ target[:1]|upper }}{{ target[1:] }}</th>
       {% endfor %}
     </tr></thead>
@@ -86,9 +85,7 @@ BODY = """\
     </tbody>
   </table></div>
   {% if domain.targets %}
-  <p class="note">Bytes to a score: what a client has sent and received when it is first so good, the mean of
-    those runs in which it is. Rounds after which nobody looked are passed over; what is tuned or calibrated
-    in the last round is as good as that at the end only.</p>
+  <p class="note">{{ about_bytes }}</p>
   {% endif %}
   <div class="charts" style="margin-top: 36px">
     {% for chart in domain.charts %}

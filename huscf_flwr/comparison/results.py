@@ -60,9 +60,11 @@ Scores = Mapping[str, Values]
 """By metric."""
 
 
-def target_heading(metric: Metric, target: float, *, doubtful: bool) -> str:
-    """Return what the bytes to a target are called."""
-    return f"bytes to {metric.short or metric.title}{'?' if doubtful else ''} {target:g}"
+ABOUT_BYTES_TO_TARGETS = (
+    "Bytes to a score: what a client has sent and received when it is first so good, the mean of those runs "
+    "in which it is. Rounds after which nobody looked are passed over; what is tuned or calibrated in the "
+    "last round is as good as that at the end only."
+)
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,11 @@ class ScenarioResults:
         of_judge = self.values(domain, "judge_accuracy").values()
         return metric.by_judge and any(values.mean < LEAST_ACCURACY for values in of_judge)
 
+    def target_heading(self, domain: str, metric: Metric, target: float) -> str:
+        """Return what the bytes until a metric is as good as its target are called."""
+        doubt = "?" if self.is_doubtful(domain, metric) else ""
+        return f"bytes to {metric.short or metric.title}{doubt} {target:g}"
+
     def values(self, domain: str, metric: str) -> dict[str, Values]:
         """Return the values of one metric by column, of those that have some."""
         found = {column.name: column.domains.get(domain, {}).get(metric) for column in self.columns}
@@ -174,6 +181,11 @@ class Results:
     targets: Mapping[str, float]
     """By metric, how good it should get, which bytes are told to."""
     scenarios: tuple[ScenarioResults, ...]
+
+    @property
+    def metric_names(self) -> set[str]:
+        """Names of all that is known in any scenario."""
+        return {name for scenario in self.scenarios for name in scenario.metric_names}
 
 
 def results_of(plan: Plan, kept: KeptRuns, stale: Collection[str] = ()) -> Results:
@@ -235,16 +247,17 @@ def _column(plan: Plan, kept: KeptRuns, scenario: str, name: str, stale: Collect
         for domain in (*names, OWN_MODELS)
     }
     domains = {domain: scores for domain, scores in by_domain.items() if scores}
-    pooled = method_of(config).pools_domains
+    costs = costs_of(config, list(records.values())) if records else None
+    bytes_are_told = costs is not None and costs.bytes_by_client
     return Column(
         name,
         config.method,
         records,
         domains,
         _scores({seed: part(record.summary, "clusters") for seed, record in records.items()}),
-        costs_of(config, list(records.values())) if records else None,
+        costs,
         method_of(config).learning_rates(config),
-        {} if pooled else _bytes_to_targets(records, domains, plan.comparison.targets),
+        _bytes_to_targets(records, domains, plan.comparison.targets) if bytes_are_told else {},
         {seed: reason for seed, reason in failures.items() if reason is not None},
     )
 

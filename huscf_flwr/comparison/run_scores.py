@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
 from huscf_flwr.evaluation.formats import known_number
-from huscf_flwr.evaluation.run_record import DIRECTIONS, RunRecord, items, numbers, part
+from huscf_flwr.evaluation.run_record import DIRECTIONS, Json, RunRecord, by_client, numbers, part
 from huscf_flwr.metrics import Metric
 
 OWN_MODELS = "own models"
@@ -44,18 +45,21 @@ def scores_at_the_end(record: RunRecord, domain: str) -> dict[str, float]:
 
 def judged_by_round(record: RunRecord, domain: str, metric: str) -> dict[int, float]:
     """Return a metric of a domain, or of own models, after each round after which it was judged."""
-    if domain == OWN_MODELS:
-        scores = ((line, own_model_scores(part(line, "scores")).get(metric)) for line in record.evaluations)
-    else:
-        judged = (*record.rounds, *record.evaluations)
-        scores = ((line, known_number(part(line, "domains", domain, metric))) for line in judged)
-    return {int(line["round"]): value for line, value in scores if value is not None}
+    if domain != OWN_MODELS:
+        return _by_round((*record.rounds, *record.evaluations), "domains", domain, metric)
+    place = _OF_OWN_MODELS.get(metric)
+    return {} if place is None else _by_round(record.evaluations, "scores", *place)
 
 
 def agreement_by_round(record: RunRecord, metric: str) -> dict[int, float]:
     """Return a metric of the clusters of each round of which it is known."""
-    scores = ((line, known_number(part(line, "scores", metric))) for line in record.rounds)
-    return {int(line["round"]): value for line, value in scores if value is not None}
+    return _by_round(record.rounds, "scores", metric)
+
+
+def _by_round(lines: Iterable[Json], *keys: str) -> dict[int, float]:
+    """Return the known numbers below nested keys, by round."""
+    found = ((int(line["round"]), known_number(part(line, *keys))) for line in lines)
+    return {number: value for number, value in found if value is not None}
 
 
 def bytes_by_round(record: RunRecord, way: str) -> dict[int, float]:
@@ -64,11 +68,11 @@ def bytes_by_round(record: RunRecord, way: str) -> dict[int, float]:
     It is the mean over all clients of the run, whether or not they took part, of what crossed for those who
     took part in a round to its end.
     """
-    seen = [items(line, "clients") for line in record.rounds]
-    ids = {client["id"] for clients in (items(record.described, "clients"), *seen) for client in clients}
-    of_rounds = (sum(part(client, "bytes", way) or 0 for client in clients) for clients in seen)
-    names = (int(line["round"]) for line in record.rounds)
-    return {number: sent / len(ids) for number, sent in zip(names, accumulate(of_rounds), strict=True)}
+    of_rounds = (sum(by_client(line, "bytes", way).values()) for line in record.rounds)
+    rounds = (int(line["round"]) for line in record.rounds)
+    return {
+        number: sent / len(record.clients) for number, sent in zip(rounds, accumulate(of_rounds), strict=True)
+    }
 
 
 def both_ways_by_round(record: RunRecord) -> dict[int, float]:

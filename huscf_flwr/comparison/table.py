@@ -9,12 +9,12 @@ from rich.text import Text
 
 from huscf_flwr.comparison.costs import Costs
 from huscf_flwr.comparison.results import (
+    ABOUT_BYTES_TO_TARGETS,
     Column,
     Results,
     ScenarioResults,
     Values,
     best,
-    target_heading,
     verdict,
 )
 from huscf_flwr.comparison.run_scores import OWN_MODELS
@@ -56,11 +56,7 @@ def legend(results: Results, asked: Collection[str] = ()) -> Iterator[str]:
     if repeated:
         yield "Bold: the best, and what cannot be told from it."
     if any(not asked or name in asked for name in results.targets):
-        yield (
-            "Bytes to a score: what a client has sent and received when it is first so good, the mean of "
-            "those runs in which it is. Rounds after which nobody looked are passed over; what is tuned or "
-            "calibrated in the last round is as good as that at the end only."
-        )
+        yield ABOUT_BYTES_TO_TARGETS
     if any(column.name == results.reference for column in repeated):
         yield (
             f"A mark says how a method does beside {results.reference}: + ahead, − behind, = no difference "
@@ -71,9 +67,9 @@ def legend(results: Results, asked: Collection[str] = ()) -> Iterator[str]:
             f"A question mark: the judge finds fewer than {LEAST_ACCURACY:.0%} of the labels of real test "
             "images, so that what it says of drawn ones means little."
         )
-    found = {name for scenario in scenarios for name in scenario.metric_names}
+    known = results.metric_names
     for name in asked:
-        if name not in found:
+        if name not in known:
             yield f"Of {metric_named(name).title} nothing is known in any of these runs."
     yield (
         "Costs: rates are the learning rates of what clients train. Bytes are counted, of a client in a "
@@ -129,8 +125,7 @@ def _agreement_column(scenario: ScenarioResults) -> TableColumn:
 def _bytes_column(scenario: ScenarioResults, domain: str, metric: Metric, target: float) -> TableColumn:
     sent = [column.bytes_to_targets.get(domain, {}).get(metric.name) for column in scenario.columns]
     cells = [Text(UNKNOWN if each is None else each.told) for each in sent]
-    doubtful = scenario.is_doubtful(domain, metric)
-    return TableColumn(target_heading(metric, target, doubtful=doubtful), cells)
+    return TableColumn(scenario.target_heading(domain, metric, target), cells)
 
 
 def _cell(values: Values | None, against: Values | None, metric: Metric, *, bold: bool) -> Text:
