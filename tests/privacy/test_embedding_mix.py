@@ -59,8 +59,9 @@ def test_the_mix_is_found_under_secret_noise_and_membership_is_not_tried(tmp_pat
 
 @pytest.mark.slow
 def test_the_attack_fails_where_noise_drowns_each_label(tmp_path):
+    """Now and then secret noise leaves a label some size: then the mix is not uniform, and wrong."""
     (mix,) = audited(tmp_path, "A3", **{"privacy.epsilon": 0.05}).findings
-    assert mix.value == pytest.approx(mix.chance)
+    assert min(mix.details["off_by"].values()) > MIX
     assert mix.failed
 
 
